@@ -1,0 +1,1 @@
+//! The tests are in `main.rs` and the modules beside it.
