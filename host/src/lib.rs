@@ -1,1 +1,5 @@
 //! stub
+pub mod config;
+pub mod nearest;
+pub mod secret;
+pub mod stack;

@@ -1,0 +1,3 @@
+//! Stacks: drivers on top of each other.
+
+pub mod uri;
