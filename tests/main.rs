@@ -1,1 +1,15 @@
+//! Everything that is tested against the outside world, in one binary.
+//!
+//! `support` starts the peers and knows nothing of Jackfield; `peers_smoke` shows that each peer
+//! works by itself, so that a broken peer is told apart from a broken driver; `tidy` holds the
+//! rules of the repository.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
 
+mod peers_smoke;
+mod support;
+mod tidy;

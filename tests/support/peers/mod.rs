@@ -1,0 +1,10 @@
+//! One file per peer. Each value owns its process or task and ends it when dropped.
+
+pub(crate) mod curl;
+pub(crate) mod echo;
+pub(crate) mod ssh_client;
+pub(crate) mod sshd;
+pub(crate) mod tls_openssl;
+pub(crate) mod ws;
+pub(crate) mod ws_node;
+pub(crate) mod ws_python;
