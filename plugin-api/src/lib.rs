@@ -1,1 +1,139 @@
-//! stub
+//! What a Jackfield plugin is written against.
+//!
+//! An author implements [`Driver`] (one protocol) or [`Handler`] (code that answers sessions) in
+//! ordinary async Rust and writes one [`export_plugin!`] line; everything else here is made by this
+//! crate. It is also the host's side of the same boundary, so that each form is defined once.
+//!
+//! # Three planes
+//!
+//! 1. **Probe**: a JSON manifest in an ELF section ([`section`]), read without running anything.
+//! 2. **Control**, rare calls: [`PluginModule`] and [`services::HostServices`], `abi_stable` prefix
+//!    types, append only, whose layouts are compared in both directions when a plugin is loaded.
+//!    Options and operation parameters cross as JSON text against the driver's own JSON Schema.
+//! 3. **Data**, every byte: plain `repr(C)` tables of `extern "C"` poll functions ([`raw`]), size
+//!    first, with the caller's buffers and a borrowed waker.
+//!
+//! # The objects
+//!
+//! Each type below is one owner whichever side made it: [`Stream::new`] takes any tokio-style stream
+//! and [`Stream`] *is* one again on the far side.
+//!
+//! | facet | type | made from |
+//! |---|---|---|
+//! | bytes | [`Stream`] | `AsyncRead + AsyncWrite`; its kernel socket through `take_fd` |
+//! | messages | [`Messages`] | `Stream<Item = Result<Message>> + Sink<Message>` |
+//! | datagrams | [`Datagrams`] | [`DatagramIo`] |
+//! | requests | [`Exchange`] | [`Exchanger`] |
+//! | calls, streams, dial, ping, events, close, drain | [`Session`] | [`Control`] |
+//! | a passive side | [`Listener`] | [`Accept`] |
+//! | anything awaited | [`op::Op`] | a future |
+//!
+//! # How protocols map
+//!
+//! | protocol | kind | facets |
+//! |---|---|---|
+//! | tcp, unix | transport | stream with `take_fd` |
+//! | serial | transport | stream with `take_fd`; `call` for baud, DTR, RTS and break; events for modem lines |
+//! | process | transport | stream; `call` for signals; exit status in `info` and as an event |
+//! | udp | transport | datagrams |
+//! | tls | layer | stream; identity in `info` |
+//! | telnet | layer | stream; `call` for options and RFC 2217; events for what the peer negotiates |
+//! | ws | layer | messages; ping; close code |
+//! | ssh | layer | `call("exec")`, `open_stream` for channels, stream for the one that options ask for, dial, ping, events for resize |
+//! | http | layer | exchange, both roles; dial through CONNECT; an upgrade gives a session; `call` for people |
+//! | quic, WebTransport | transport | `open_stream`, `accept_stream`, datagrams, close code; rtt and loss in `info` |
+//! | mqtt | layer | messages (kind = packet type, metadata = topic, QoS, retain as JSON); `call` for publish and subscribe |
+//! | hsms | layer | messages (kind = SType, id = system bytes, metadata = the 10-byte header); `call` for select, linktest, a primary with its reply; ping = linktest |
+//! | snmp | transport | `call` for get, walk, set; events for traps; over the host's datagrams |
+//! | sntp, dns | transport | `call`; over the host's datagrams or a tcp stream |
+//! | netconf | layer | `call` for each rpc; events for notifications; over a stream of ssh (`open_stream`) or tls |
+//!
+//! # Contract
+//!
+//! Objects may be polled from any thread, by one caller at a time; a waker is replaced at each poll;
+//! a read of 0 is the end; errors are [`Error`]s whole. Nothing unwinds across: every entry and drop
+//! is guarded, a panic becomes [`ErrorKind::Panicked`]. A plugin is never unloaded.
+//!
+//! # Evolution
+//!
+//! This crate is 1.0.0 from its first commit. A minor appends: a field after the last prefix field,
+//! a word at the end of a table that starts with its size, a facet bit, an error kind (unknown ones
+//! read as "other"). What stands is never changed in form or meaning inside a major. A host accepts
+//! a plugin when majors are equal, the host's minor is at least the plugin's required one, and the
+//! target is the same; never by compiler, runtime version or feature set.
+
+#![allow(
+    unsafe_code,
+    reason = "this crate is the boundary; each block says why it is sound"
+)]
+#![allow(
+    non_camel_case_types,
+    non_local_definitions,
+    reason = "abi_stable's derive names the reference to a prefix type so"
+)]
+
+mod datagrams;
+mod driver;
+mod error;
+mod exchange;
+mod export;
+mod facets;
+mod headers;
+mod info;
+mod listener;
+#[cfg(feature = "host")]
+pub mod load;
+mod manifest;
+mod messages;
+mod module;
+mod object;
+pub mod op;
+pub mod raw;
+mod request;
+mod runtime;
+mod secret;
+pub mod section;
+pub mod services;
+mod session;
+mod stream;
+
+pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
+pub use driver::{Driver, Handler, Role};
+pub use error::{Error, ErrorKind, Origin, Result, Retry};
+pub use exchange::{Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming};
+pub use facets::Facets;
+pub use headers::HeaderBlock;
+pub use info::{Event, Info};
+pub use listener::{Accept, Listener};
+pub use manifest::{
+    ABI_MAJOR, ABI_MINOR, Abi, DriverInfo, DriverManifest, HandlerInfo, HandlerManifest, Kind,
+    Operation, PluginInfo, PluginManifest, Query, RuntimeMode, Scheme, SchemeManifest,
+};
+pub use messages::{Message, MessageKind, Messages};
+pub use module::{PluginModule, PluginModule_Ref};
+pub use request::{Address, Request};
+pub use secret::Secret;
+pub use services::Host;
+pub use session::{Control, Session, SessionBuilder};
+pub use stream::Stream;
+
+/// For the export macro only; no part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::export::{DriverExport, Exports, HandlerExport, describe, module};
+    pub use crate::section::{SECTION_SIZE, render};
+    pub use abi_stable::library::{
+        LibHeader, RootModuleResult, __call_root_module_loader as call_root_module_loader,
+    };
+
+    /// The header of a plugin's table.
+    pub const fn header_of(constructor: extern "C" fn() -> RootModuleResult) -> LibHeader {
+        // SAFETY: the constructor gives a `PluginModule_Ref`, as `export_plugin!` writes it.
+        unsafe {
+            LibHeader::from_constructor::<crate::PluginModule_Ref>(
+                constructor,
+                abi_stable::library::CheckTypeLayout::Yes,
+            )
+        }
+    }
+}

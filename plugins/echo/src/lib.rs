@@ -1,1 +1,7 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+mod handler;
+
+pub use handler::{Echo, EchoOptions};
+
+jackfield_plugin_api::export_plugin! { drivers: [], handlers: [Echo] }

@@ -1,0 +1,396 @@
+//! [`Datagrams`]: the datagram facet, also what the host's UDP service gives. Buffers are the
+//! caller's; several datagrams cross at once.
+
+use crate::error::{Error, Result};
+use crate::op::Transfer;
+use crate::raw::{
+    FAILED, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop, home,
+    home_of, with_raw_waker,
+};
+use std::ffi::c_void;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::task::{Context, Poll};
+
+/// An IP address and port, or none (`family` 0).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RawAddr {
+    family: u16,
+    port: u16,
+    scope: u32,
+    flow: u32,
+    ip: [u8; 16],
+}
+
+impl From<Option<SocketAddr>> for RawAddr {
+    fn from(address: Option<SocketAddr>) -> Self {
+        let mut raw = RawAddr::default();
+        match address {
+            None => {}
+            Some(SocketAddr::V4(v4)) => {
+                raw.family = 4;
+                raw.port = v4.port();
+                raw.ip[..4].copy_from_slice(&v4.ip().octets());
+            }
+            Some(SocketAddr::V6(v6)) => {
+                raw.family = 6;
+                raw.port = v6.port();
+                raw.scope = v6.scope_id();
+                raw.flow = v6.flowinfo();
+                raw.ip = v6.ip().octets();
+            }
+        }
+        raw
+    }
+}
+
+impl From<RawAddr> for Option<SocketAddr> {
+    fn from(raw: RawAddr) -> Self {
+        match raw.family {
+            4 => {
+                let [a, b, c, d, ..] = raw.ip;
+                Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), raw.port))
+            }
+            6 => {
+                let ip = Ipv6Addr::from(raw.ip);
+                Some(SocketAddr::V6(SocketAddrV6::new(ip, raw.port, raw.flow, raw.scope)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One slot of a batch. Receiving: `capacity` is the room, `len` and the rest are written. Sending:
+/// `len` bytes are sent.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawDatagram {
+    buffer: *mut u8,
+    capacity: usize,
+    len: usize,
+    peer: RawAddr,
+    local: RawAddr,
+    /// Size of each piece when the kernel joined or is to split several (GRO, GSO); 0: one piece.
+    segment: u32,
+    /// The two ECN bits.
+    ecn: u32,
+}
+
+/// What belongs to one datagram beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatagramMeta {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// Where it came from, or goes to; `None` on a connected session.
+    pub peer: Option<SocketAddr>,
+    /// The address it arrived at, or is to leave from, where the system tells.
+    pub local: Option<SocketAddr>,
+    /// Size of each piece when the buffer holds several of one peer (GRO, GSO); 0 means one.
+    pub segment: u32,
+    /// ECN bits (RFC 3168 §5).
+    pub ecn: u8,
+}
+
+/// What a driver or the host implements to give datagrams.
+pub trait DatagramIo: Send + 'static {
+    /// Receives one datagram into `buffer`; `Ready(Ok(None))` is the end.
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<DatagramMeta>>>;
+
+    /// Sends the first `meta.len` bytes of `buffer`.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+        meta: &DatagramMeta,
+    ) -> Poll<Result<()>>;
+
+    /// The most bytes one datagram may have now.
+    fn max_size(&self) -> usize;
+}
+
+/// The functions of the datagram facet. Counts are datagrams; a receive of 0 is the end.
+#[repr(C)]
+#[derive(Debug)]
+pub struct DatagramsTable {
+    size: usize,
+    home: Home,
+    drop: unsafe extern "C" fn(*mut c_void),
+    poll_recv: unsafe extern "C" fn(
+        *mut c_void,
+        *const RawWaker,
+        *mut RawDatagram,
+        usize,
+        *mut RawError,
+    ) -> i64,
+    poll_send: unsafe extern "C" fn(
+        *mut c_void,
+        *const RawWaker,
+        *const RawDatagram,
+        usize,
+        *mut RawError,
+    ) -> i64,
+    max_size: unsafe extern "C" fn(*mut c_void) -> u64,
+}
+
+/// The datagram facet of a session. Receiving and sending are cancel safe: a datagram is delivered
+/// or handed to the network whole, or not at all.
+pub struct Datagrams {
+    raw: RawObject<DatagramsTable>,
+}
+
+// SAFETY: `Datagrams::new` takes only `Send` values, and the far side promises the same.
+unsafe impl Send for Datagrams {}
+// SAFETY: every use needs `&mut self`.
+unsafe impl Sync for Datagrams {}
+
+struct Exported<T> {
+    io: T,
+    recv: WakerCell,
+    send: WakerCell,
+}
+
+impl Datagrams {
+    /// Makes `io` usable from the other side.
+    pub fn new<T: DatagramIo>(io: T) -> Self {
+        let state = Exported { io, recv: WakerCell::default(), send: WakerCell::default() };
+        let table = const {
+            &DatagramsTable {
+                size: size_of::<DatagramsTable>(),
+                home: home(inner::<T>),
+                drop: drop_datagrams::<T>,
+                poll_recv: poll_recv::<T>,
+                poll_send: poll_send::<T>,
+                max_size: max_size::<T>,
+            }
+        };
+        Datagrams { raw: RawObject { data: Box::into_raw(Box::new(state)).cast(), table } }
+    }
+
+    /// Receives into the buffers, one datagram each; answers how many, 0 at the end. `metas` must be
+    /// as long as `buffers`.
+    ///
+    /// # Errors
+    /// What the network or the driver says; a later call may succeed.
+    pub fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut [&mut [u8]],
+        metas: &mut [DatagramMeta],
+    ) -> Poll<Result<usize>> {
+        let mut slots: Vec<RawDatagram> = buffers
+            .iter_mut()
+            .map(|buffer| RawDatagram {
+                buffer: buffer.as_mut_ptr(),
+                capacity: buffer.len(),
+                len: 0,
+                peer: RawAddr::default(),
+                local: RawAddr::default(),
+                segment: 0,
+                ecn: 0,
+            })
+            .collect();
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data; every slot has a live buffer.
+            unsafe {
+                let receive = (*raw.table).poll_recv;
+                receive(raw.data, waker, slots.as_mut_ptr(), slots.len(), &raw mut error)
+            }
+        });
+        let count = std::task::ready!(finish(code, error))?.min(slots.len());
+        for (meta, slot) in metas.iter_mut().zip(&slots[..count]) {
+            *meta = meta_of(slot);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Limit`] when it is larger than [`Datagrams::max_size`].
+    pub fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        meta: &DatagramMeta,
+    ) -> Poll<Result<()>> {
+        let slot = RawDatagram {
+            buffer: bytes.as_ptr().cast_mut(),
+            capacity: bytes.len(),
+            len: bytes.len(),
+            peer: meta.peer.into(),
+            local: meta.local.into(),
+            segment: meta.segment,
+            ecn: u32::from(meta.ecn),
+        };
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data; the far side only reads the buffer.
+            unsafe { ((*raw.table).poll_send)(raw.data, waker, &raw const slot, 1, &raw mut error) }
+        });
+        finish(code, error).map_ok(|_| ())
+    }
+
+    /// The most bytes one datagram may have now.
+    pub fn max_size(&self) -> usize {
+        // SAFETY: the table belongs to the data.
+        let size = unsafe { ((*self.raw.table).max_size)(self.raw.data) };
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    /// Receives one datagram; `None` is the end. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Datagrams::poll_recv`].
+    pub async fn recv(&mut self, buffer: &mut [u8]) -> Result<Option<DatagramMeta>> {
+        let mut meta = [DatagramMeta::default()];
+        let count =
+            std::future::poll_fn(|cx| self.poll_recv(cx, &mut [&mut *buffer], &mut meta)).await?;
+        Ok((count == 1).then_some(meta[0]))
+    }
+
+    /// Sends one datagram. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Datagrams::poll_send`].
+    pub async fn send(&mut self, bytes: &[u8], meta: DatagramMeta) -> Result<()> {
+        std::future::poll_fn(|cx| self.poll_send(cx, bytes, &meta)).await
+    }
+}
+
+fn finish(code: i64, error: RawError) -> Poll<Result<usize>> {
+    match code {
+        PENDING => Poll::Pending,
+        FAILED => Poll::Ready(Err(Error::from_raw(error))),
+        count => Poll::Ready(Ok(usize::try_from(count).unwrap_or(0))),
+    }
+}
+
+fn meta_of(slot: &RawDatagram) -> DatagramMeta {
+    DatagramMeta {
+        len: slot.len.min(slot.capacity),
+        peer: slot.peer.into(),
+        local: slot.local.into(),
+        segment: slot.segment,
+        ecn: (slot.ecn & 0b11) as u8,
+    }
+}
+
+impl Transfer for Datagrams {
+    type Raw = RawObject<DatagramsTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Datagrams { raw }
+    }
+}
+
+impl Drop for Datagrams {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+impl std::fmt::Debug for Datagrams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Datagrams")
+    }
+}
+
+/// # Safety
+/// `data` is an `Exported<T>` of this table, polled by one caller at a time.
+unsafe fn state<'a, T>(data: *mut c_void) -> &'a mut Exported<T> {
+    // SAFETY: by this function's contract.
+    unsafe { &mut *data.cast::<Exported<T>>() }
+}
+
+unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
+    // SAFETY: `home` functions are called only after `is_home`.
+    unsafe { home_of::<T>(&raw mut state::<T>(data).io, id) }
+}
+
+unsafe extern "C" fn drop_datagrams<T>(data: *mut c_void) {
+    // SAFETY: the box made in `Datagrams::new`, dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<T>>()) });
+}
+
+unsafe extern "C" fn max_size<T: DatagramIo>(data: *mut c_void) -> u64 {
+    // SAFETY: the caller's contract.
+    guard(|| unsafe { state::<T>(data) }.io.max_size() as u64, |_| 0)
+}
+
+unsafe extern "C" fn poll_recv<T: DatagramIo>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    slots: *mut RawDatagram,
+    room: usize,
+    error: *mut RawError,
+) -> i64 {
+    let body = || {
+        let mut count = 0;
+        // SAFETY: the caller's contract: `room` slots with live buffers.
+        let (state, slots) =
+            unsafe { (state::<T>(data), std::slice::from_raw_parts_mut(slots, room)) };
+        for slot in slots {
+            // SAFETY: the slot's buffer is writable for `capacity` bytes.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(slot.buffer, slot.capacity) };
+            // SAFETY: the caller lends its waker for this call.
+            match unsafe { state.recv.poll(waker, |cx| state.io.poll_recv(cx, buffer)) } {
+                Poll::Pending if count == 0 => return PENDING,
+                Poll::Ready(Ok(Some(meta))) => {
+                    slot.len = meta.len;
+                    slot.peer = meta.peer.into();
+                    slot.local = meta.local.into();
+                    slot.segment = meta.segment;
+                    slot.ecn = u32::from(meta.ecn);
+                    count += 1;
+                }
+                // SAFETY: the caller's slot.
+                Poll::Ready(Err(problem)) if count == 0 => return unsafe { fail(error, problem) },
+                Poll::Pending | Poll::Ready(Ok(None) | Err(_)) => break,
+            }
+        }
+        count
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+unsafe extern "C" fn poll_send<T: DatagramIo>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    slots: *const RawDatagram,
+    count: usize,
+    error: *mut RawError,
+) -> i64 {
+    let body = || {
+        let mut sent = 0;
+        // SAFETY: the caller's contract: `count` slots with live buffers.
+        let (state, slots) =
+            unsafe { (state::<T>(data), std::slice::from_raw_parts(slots, count)) };
+        for slot in slots {
+            let meta = meta_of(slot);
+            // SAFETY: the slot's buffer is readable for `len` bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(slot.buffer, meta.len) };
+            // SAFETY: the caller lends its waker for this call.
+            match unsafe { state.send.poll(waker, |cx| state.io.poll_send(cx, bytes, &meta)) } {
+                Poll::Ready(Ok(())) => sent += 1,
+                Poll::Pending if sent == 0 => return PENDING,
+                // SAFETY: the caller's slot.
+                Poll::Ready(Err(problem)) if sent == 0 => return unsafe { fail(error, problem) },
+                Poll::Pending | Poll::Ready(Err(_)) => break,
+            }
+        }
+        sent
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}

@@ -1,0 +1,286 @@
+//! One error shape for both sides: what kind, whose fault, whether to try again, and the story.
+
+use crate::raw::{RawBuf, RawError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! open_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:literal $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[repr(u32)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$vdoc])* $variant = $value,)* }
+
+        impl $name {
+            /// The name used in logs, JSON and the command line.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+
+            /// The number on the wire; unknown ones, of a newer side, read as the first variant.
+            pub(crate) fn from_u32(value: u32) -> Self {
+                match value { $($value => $name::$variant,)* _ => $name::FIRST }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+open_enum! {
+    /// What the caller can do about an error.
+    ErrorKind {
+        /// Anything that no other kind says better.
+        Other = 0 "other",
+        /// An option, address or parameter is not acceptable; correct it.
+        Config = 1 "config",
+        /// Nothing listens there, or the way is blocked.
+        Unreachable = 2 "unreachable",
+        /// A deadline passed.
+        TimedOut = 3 "timed_out",
+        /// The peer's identity did not verify: certificate, host key.
+        Untrusted = 4 "untrusted",
+        /// The peer did not accept our credentials.
+        Denied = 5 "denied",
+        /// The peer broke its protocol.
+        Protocol = 6 "protocol",
+        /// The peer, or we, closed the connection.
+        Closed = 7 "closed",
+        /// A limit was reached: frame, queue, connections.
+        Limit = 8 "limit",
+        /// The session or driver has no such facet, role or operation.
+        Unsupported = 9 "unsupported",
+        /// An operating-system call failed.
+        Io = 10 "io",
+        /// The peer answered, and its answer is a failure.
+        Refused = 11 "refused",
+        /// The address or resource is taken.
+        InUse = 12 "in_use",
+        /// Something named does not exist: a file, a host name, a device.
+        NotFound = 13 "not_found",
+        /// The driver's code panicked; its connection is lost, the host lives on.
+        Panicked = 14 "panicked",
+        /// The call was cancelled.
+        Cancelled = 15 "cancelled",
+    }
+}
+
+open_enum! {
+    /// On whose side it went wrong.
+    Origin {
+        /// In the host or the driver.
+        Internal = 0 "internal",
+        /// At the far end that a connection was made to.
+        Upstream = 1 "upstream",
+        /// At the peer that connected to us.
+        Downstream = 2 "downstream",
+    }
+}
+
+open_enum! {
+    /// Whether trying again can help.
+    Retry {
+        /// The same attempt fails again.
+        Never = 0 "never",
+        /// Another attempt may succeed.
+        Now = 1 "now",
+        /// Only if the connection had been used before: it may have gone stale.
+        IfReused = 2 "if_reused",
+    }
+}
+
+impl ErrorKind {
+    const FIRST: Self = ErrorKind::Other;
+}
+impl Origin {
+    const FIRST: Self = Origin::Internal;
+}
+impl Retry {
+    const FIRST: Self = Retry::Never;
+}
+
+/// What went wrong. `Display` is one line: the message, then its context in brackets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    origin: Origin,
+    retry: Retry,
+    detail: Detail,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+struct Detail {
+    message: String,
+    #[serde(default)]
+    context: Vec<(String, String)>,
+}
+
+impl Error {
+    /// An error of `kind` with a one-line message; origin and retry follow from the kind and can be
+    /// changed.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let (origin, retry) = match kind {
+            ErrorKind::Unreachable | ErrorKind::TimedOut => (Origin::Upstream, Retry::Now),
+            ErrorKind::Closed => (Origin::Upstream, Retry::IfReused),
+            ErrorKind::Untrusted | ErrorKind::Denied | ErrorKind::Protocol | ErrorKind::Refused => {
+                (Origin::Upstream, Retry::Never)
+            }
+            _ => (Origin::Internal, Retry::Never),
+        };
+        let detail = Detail { message: message.into(), context: Vec::new() };
+        Error(Box::new(Inner { kind, origin, retry, detail }))
+    }
+
+    /// Shorthand for [`ErrorKind::Config`] about one option.
+    pub fn option(name: &str, message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Config, message).with("option", name)
+    }
+
+    /// Shorthand for [`ErrorKind::Unsupported`].
+    pub fn unsupported(what: &str) -> Self {
+        Error::new(ErrorKind::Unsupported, format!("{what} is not supported here"))
+    }
+
+    /// Adds a fact: who, where, which.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl ToString) -> Self {
+        self.0.detail.context.push((key.into(), value.to_string()));
+        self
+    }
+
+    /// Sets whose side failed.
+    #[must_use]
+    pub fn origin_is(mut self, origin: Origin) -> Self {
+        self.0.origin = origin;
+        self
+    }
+
+    /// Sets whether another attempt can help.
+    #[must_use]
+    pub fn retry_is(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+    /// Whose side failed.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
+    }
+    /// Whether another attempt can help.
+    pub fn retry(&self) -> Retry {
+        self.0.retry
+    }
+    /// The message without its context.
+    pub fn message(&self) -> &str {
+        &self.0.detail.message
+    }
+    /// The facts, in the order they were added.
+    pub fn context(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.detail.context.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn into_raw(self) -> RawError {
+        let detail = serde_json::to_vec(&self.0.detail).unwrap_or_default();
+        RawError {
+            kind: self.0.kind as u32,
+            origin: self.0.origin as u32,
+            retry: self.0.retry as u32,
+            reserved: 0,
+            detail: RawBuf::new(detail.into()),
+        }
+    }
+
+    pub(crate) fn from_raw(raw: RawError) -> Self {
+        let detail = serde_json::from_slice(raw.detail.as_ref()).unwrap_or_else(|_| Detail {
+            message: "the other side of the plugin boundary sent an unreadable error".to_owned(),
+            context: Vec::new(),
+        });
+        Error(Box::new(Inner {
+            kind: ErrorKind::from_u32(raw.kind),
+            origin: Origin::from_u32(raw.origin),
+            retry: Retry::from_u32(raw.retry),
+            detail,
+        }))
+    }
+
+    /// As an `io::Error` whose source is this error, so that [`Error::from`] gives it back whole.
+    pub fn into_io(self) -> std::io::Error {
+        use std::io::ErrorKind as Io;
+        let kind = match self.kind() {
+            ErrorKind::TimedOut => Io::TimedOut,
+            ErrorKind::Closed => Io::ConnectionReset,
+            ErrorKind::Unreachable => Io::ConnectionRefused,
+            ErrorKind::Config => Io::InvalidInput,
+            ErrorKind::Protocol => Io::InvalidData,
+            ErrorKind::InUse => Io::AddrInUse,
+            ErrorKind::NotFound => Io::NotFound,
+            ErrorKind::Unsupported => Io::Unsupported,
+            _ => Io::Other,
+        };
+        std::io::Error::new(kind, self)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())?;
+        if !self.0.detail.context.is_empty() {
+            f.write_str(" [")?;
+            for (index, (key, value)) in self.context().enumerate() {
+                let comma = if index == 0 { "" } else { ", " };
+                write!(f, "{comma}{key}={value}")?;
+            }
+            f.write_str("]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, retry {}): {self}", self.kind(), self.origin(), self.retry())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let error = match error.downcast::<Error>() {
+            Ok(ours) => return ours,
+            Err(error) => error,
+        };
+        let kind = match error.kind() {
+            Io::TimedOut => ErrorKind::TimedOut,
+            Io::ConnectionRefused | Io::HostUnreachable | Io::NetworkUnreachable => {
+                ErrorKind::Unreachable
+            }
+            Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => {
+                ErrorKind::Closed
+            }
+            Io::AddrInUse => ErrorKind::InUse,
+            Io::NotFound => ErrorKind::NotFound,
+            Io::InvalidData => ErrorKind::Protocol,
+            Io::InvalidInput => ErrorKind::Config,
+            Io::Unsupported => ErrorKind::Unsupported,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,410 @@
+//! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
+//! one flat block of fields, never JSON; bodies stream both ways.
+
+use crate::error::{Error, Result};
+use crate::headers::HeaderBlock;
+use crate::object::{drop_shared, give, share};
+use crate::op::{Op, OpTable, Transfer};
+use crate::raw::{
+    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
+    with_raw_waker,
+};
+use crate::session::Session;
+use bytes::Bytes;
+use futures_core::Stream as FuturesStream;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// A piece of a body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BodyPart {
+    /// Content.
+    Data(Bytes),
+    /// Fields after the content; the last part.
+    Trailers(HeaderBlock),
+}
+
+/// A streaming body. The end of the stream is the end of the body; an error means it was cut short.
+pub struct Body {
+    raw: RawObject<BodyTable>,
+}
+
+/// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end.
+#[repr(C)]
+#[derive(Debug)]
+pub struct BodyTable {
+    size: usize,
+    drop: unsafe extern "C" fn(*mut c_void),
+    poll_part:
+        unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawBuf, *mut RawError) -> i64,
+}
+
+// SAFETY: `Body::new` takes only `Send` values, and the far side promises the same.
+unsafe impl Send for Body {}
+// SAFETY: every use needs `&mut self`.
+unsafe impl Sync for Body {}
+
+struct ExportedBody<T> {
+    parts: T,
+    waker: WakerCell,
+}
+
+impl Body {
+    /// No content.
+    pub fn empty() -> Self {
+        Body::new(futures_util::stream::empty())
+    }
+
+    /// Content that is all here.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let part = Ok(BodyPart::Data(bytes.into()));
+        Body::new(futures_util::stream::iter([part]))
+    }
+
+    /// Content as it comes.
+    pub fn new<T>(parts: T) -> Self
+    where
+        T: FuturesStream<Item = Result<BodyPart>> + Send + Unpin + 'static,
+    {
+        let table = const {
+            &BodyTable {
+                size: size_of::<BodyTable>(),
+                drop: drop_body::<T>,
+                poll_part: poll_part::<T>,
+            }
+        };
+        let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
+        Body { raw: RawObject { data: Box::into_raw(state).cast(), table } }
+    }
+}
+
+unsafe extern "C" fn drop_body<T>(data: *mut c_void) {
+    // SAFETY: the box made in `Body::new`, dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<ExportedBody<T>>()) });
+}
+
+unsafe extern "C" fn poll_part<T: FuturesStream<Item = Result<BodyPart>> + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    out: *mut RawBuf,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the box made in `Body::new`, polled by one caller at a time.
+    let state = unsafe { &mut *data.cast::<ExportedBody<T>>() };
+    let body = || {
+        let parts = Pin::new(&mut state.parts);
+        // SAFETY: the caller lends its waker; both slots are the caller's.
+        unsafe {
+            match state.waker.poll(waker, |cx| parts.poll_next(cx)) {
+                Poll::Pending => PENDING,
+                Poll::Ready(None) => 0,
+                Poll::Ready(Some(Err(problem))) => fail(error, problem),
+                Poll::Ready(Some(Ok(BodyPart::Data(bytes)))) => {
+                    out.write(RawBuf::new(bytes));
+                    1
+                }
+                Poll::Ready(Some(Ok(BodyPart::Trailers(fields)))) => {
+                    out.write(RawBuf::new(fields.into_bytes()));
+                    2
+                }
+            }
+        }
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+impl FuturesStream for Body {
+    type Item = Result<BodyPart>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let raw = self.raw;
+        let (mut out, mut error) = (RawBuf::empty(), RawError::empty());
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data; both slots are ours.
+            unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
+        });
+        match code {
+            PENDING => Poll::Pending,
+            FAILED => Poll::Ready(Some(Err(Error::from_raw(error)))),
+            1 => Poll::Ready(Some(Ok(BodyPart::Data(out.into_bytes())))),
+            2 => Poll::Ready(Some(HeaderBlock::parse(out.into_bytes()).map(BodyPart::Trailers))),
+            _ => Poll::Ready(None),
+        }
+    }
+}
+
+impl Transfer for Body {
+    type Raw = RawObject<BodyTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Body { raw }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Body")
+    }
+}
+
+/// A request, or a response: a head and a body.
+#[derive(Debug)]
+pub struct Envelope {
+    /// `:method`, `:scheme`, `:authority`, `:path` or `:status` (RFC 9113 §8.3), then the fields.
+    pub head: HeaderBlock,
+    /// The content.
+    pub body: Body,
+    /// Given when the exchange may turn into another session (a 101 answer, an extended CONNECT):
+    /// completes with the session once it has. `None`: it does not.
+    pub upgrade: Option<Op<Session>>,
+}
+
+/// An [`Envelope`] on its way across.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawEnvelope {
+    head: RawBuf,
+    body: RawObject<BodyTable>,
+    upgrade: RawObject<OpTable>,
+}
+
+impl Envelope {
+    /// A head and a body, without an upgrade.
+    pub fn new(head: HeaderBlock, body: Body) -> Self {
+        Envelope { head, body, upgrade: None }
+    }
+}
+
+impl Transfer for Envelope {
+    type Raw = RawEnvelope;
+    fn into_raw(self) -> RawEnvelope {
+        RawEnvelope {
+            head: RawBuf::new(self.head.into_bytes()),
+            body: self.body.into_raw(),
+            upgrade: self.upgrade.map_or(RawObject::none(), Transfer::into_raw),
+        }
+    }
+    unsafe fn from_raw(raw: RawEnvelope) -> Self {
+        // SAFETY: by this function's contract; an absent upgrade has no table.
+        unsafe {
+            Envelope {
+                head: HeaderBlock::parse(raw.head.into_bytes()).unwrap_or_default(),
+                body: Body::from_raw(raw.body),
+                upgrade: (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade)),
+            }
+        }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What was asked.
+    pub request: Envelope,
+    /// Where the answer goes; dropped unanswered, the driver answers for it (http: 500).
+    pub answer: Answer,
+}
+
+/// The place for one answer.
+#[derive(Debug)]
+pub struct Answer {
+    raw: RawObject<AnswerTable>,
+}
+
+/// The functions of an answer's place.
+#[repr(C)]
+#[derive(Debug)]
+pub struct AnswerTable {
+    size: usize,
+    drop: unsafe extern "C" fn(*mut c_void),
+    /// Uses `data` up.
+    send: unsafe extern "C" fn(*mut c_void, response: *mut RawEnvelope) -> RawObject<OpTable>,
+}
+
+// SAFETY: `Answer::new` takes only `Send` values, and the far side promises the same.
+unsafe impl Send for Answer {}
+// SAFETY: every use takes it by value.
+unsafe impl Sync for Answer {}
+
+impl Answer {
+    /// Calls `send` with the response, once.
+    pub fn new<F, R>(send: F) -> Self
+    where
+        F: FnOnce(Envelope) -> R + Send + 'static,
+        R: Future<Output = Result<()>> + Send + 'static,
+    {
+        let table = const {
+            &AnswerTable {
+                size: size_of::<AnswerTable>(),
+                drop: drop_answer::<F>,
+                send: send_answer::<F, R>,
+            }
+        };
+        Answer { raw: RawObject { data: Box::into_raw(Box::new(send)).cast(), table } }
+    }
+
+    /// Answers. Completes when the body has been sent.
+    pub fn send(self, response: Envelope) -> Op<()> {
+        let raw = std::mem::ManuallyDrop::new(self).raw;
+        let mut response = MaybeUninit::new(response.into_raw());
+        // SAFETY: the far side takes the response out of the slot and uses `data` up.
+        unsafe { Op::from_raw(((*raw.table).send)(raw.data, response.as_mut_ptr())) }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+unsafe extern "C" fn drop_answer<F>(data: *mut c_void) {
+    // SAFETY: the box made in `Answer::new`, used or dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<F>()) });
+}
+
+unsafe extern "C" fn send_answer<F, R>(
+    data: *mut c_void,
+    response: *mut RawEnvelope,
+) -> RawObject<OpTable>
+where
+    F: FnOnce(Envelope) -> R + Send + 'static,
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
+    let (send, response) =
+        unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
+    guard(|| Op::new(send(response)), |panic| Op::ready(Err(panic))).into_raw()
+}
+
+/// An [`Incoming`] on its way across.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawIncoming {
+    request: RawEnvelope,
+    answer: RawObject<AnswerTable>,
+}
+
+impl Transfer for Incoming {
+    type Raw = RawIncoming;
+    fn into_raw(self) -> RawIncoming {
+        let answer = std::mem::ManuallyDrop::new(self.answer).raw;
+        RawIncoming { request: self.request.into_raw(), answer }
+    }
+    unsafe fn from_raw(raw: RawIncoming) -> Self {
+        // SAFETY: by this function's contract.
+        let request = unsafe { Envelope::from_raw(raw.request) };
+        Incoming { request, answer: Answer { raw: raw.answer } }
+    }
+}
+
+/// What a driver implements to give the facet: one role or both.
+pub trait Exchanger: Send + Sync + 'static {
+    /// Client role: sends a request and waits for the head of its response.
+    fn send(&self, request: Envelope) -> impl Future<Output = Result<Envelope>> + Send {
+        drop(request);
+        async { Err(Error::unsupported("sending requests")) }
+    }
+    /// Server role: the next request; `None` when the peer sends no more.
+    fn accept(&self) -> impl Future<Output = Result<Option<Incoming>>> + Send {
+        async { Err(Error::unsupported("accepting requests")) }
+    }
+}
+
+/// The functions of the exchange facet.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ExchangeTable {
+    size: usize,
+    drop: unsafe extern "C" fn(*mut c_void),
+    send: unsafe extern "C" fn(*mut c_void, request: *mut RawEnvelope) -> RawObject<OpTable>,
+    accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+}
+
+/// The exchange facet of a session. Many requests may run at once where the protocol can.
+#[derive(Debug)]
+pub struct Exchange {
+    raw: RawObject<ExchangeTable>,
+}
+
+// SAFETY: `Exchanger` is `Send + Sync`, and the far side promises the same.
+unsafe impl Send for Exchange {}
+// SAFETY: as above.
+unsafe impl Sync for Exchange {}
+
+impl Exchange {
+    /// Makes `exchanger` usable from the other side.
+    pub fn new<T: Exchanger>(exchanger: T) -> Self {
+        let table = const {
+            &ExchangeTable {
+                size: size_of::<ExchangeTable>(),
+                drop: drop_shared::<T>,
+                send: send_request::<T>,
+                accept: accept_request::<T>,
+            }
+        };
+        Exchange { raw: RawObject { data: give(Arc::new(exchanger)), table } }
+    }
+
+    /// Sends a request; completes with the response's head while its body still comes. Dropping it
+    /// cancels the request.
+    pub fn send(&self, request: Envelope) -> Op<Envelope> {
+        let mut request = MaybeUninit::new(request.into_raw());
+        // SAFETY: the far side takes the request out of the slot.
+        unsafe {
+            Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr()))
+        }
+    }
+
+    /// The next request of the peer; `None` when there will be no more. Cancel safe.
+    pub fn accept(&self) -> Op<Option<Incoming>> {
+        // SAFETY: the table belongs to the data.
+        unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+    }
+}
+
+impl Transfer for Exchange {
+    type Raw = RawObject<ExchangeTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Exchange { raw }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+unsafe extern "C" fn send_request<T: Exchanger>(
+    data: *mut c_void,
+    request: *mut RawEnvelope,
+) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share; the slot holds a request.
+    let (exchanger, request) = unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
+    Op::new(async move { exchanger.send(request).await }).into_raw()
+}
+
+unsafe extern "C" fn accept_request<T: Exchanger>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let exchanger = unsafe { share::<T>(data) };
+    Op::new(async move { exchanger.accept().await }).into_raw()
+}

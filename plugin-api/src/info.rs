@@ -1,0 +1,59 @@
+//! What a session says of itself: [`Info`], and what happens to it: [`Event`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Facts of a session, as they are when asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Info {
+    /// Our end, as the driver writes addresses (`127.0.0.1:22`, `/dev/ttyS0`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<String>,
+    /// The peer's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Whether bytes are encrypted by this layer or one below.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
+    /// Who the peer has proven to be: a certificate's subject, a host key's fingerprint, a user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Everything else, by names that the driver's README lists: negotiated protocol, cipher,
+    /// round-trip time.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
+}
+
+impl Info {
+    /// Adds a fact.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The facts of a layer on top of its carrier: the carrier's, then this layer's own over them.
+    #[must_use]
+    pub fn over(self, carrier: &Info) -> Self {
+        let mut facts = carrier.facts.clone();
+        facts.extend(self.facts);
+        Info {
+            local: self.local.or_else(|| carrier.local.clone()),
+            peer: self.peer.or_else(|| carrier.peer.clone()),
+            encrypted: self.encrypted || carrier.encrypted,
+            identity: self.identity.or_else(|| carrier.identity.clone()),
+            facts,
+        }
+    }
+}
+
+/// Something that happened beside the data: a modem line changed, a window was resized.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its name, listed in the driver's README.
+    pub name: String,
+    /// What belongs to it.
+    #[serde(default)]
+    pub data: Value,
+}

@@ -1,0 +1,117 @@
+//! [`Listener`]: the passive side of a transport.
+
+use crate::error::Result;
+use crate::info::Info;
+use crate::object::{drop_shared, give, json_buf, share};
+use crate::op::{Op, OpTable, Transfer};
+use crate::raw::{Home, RawBuf, RawObject, home, home_of, is_home};
+use crate::session::Session;
+use std::any::TypeId;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// What a transport implements to accept sessions.
+pub trait Accept: Send + Sync + 'static {
+    /// Where it listens, with the port that the system chose. Must not block.
+    fn info(&self) -> Info;
+    /// The next session. Cancel safe: an accepted session is not lost.
+    fn accept(&self) -> impl Future<Output = Result<Session>> + Send;
+}
+
+/// The functions of a listener.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ListenerTable {
+    size: usize,
+    home: Home,
+    drop: unsafe extern "C" fn(*mut c_void),
+    info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
+    accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+}
+
+/// Accepts sessions until it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    raw: RawObject<ListenerTable>,
+}
+
+// SAFETY: `Accept` is `Send + Sync`, and the far side promises the same.
+unsafe impl Send for Listener {}
+// SAFETY: as above.
+unsafe impl Sync for Listener {}
+
+impl Listener {
+    /// Makes `accept` usable from the other side.
+    pub fn new<T: Accept>(accept: T) -> Self {
+        let table = const {
+            &ListenerTable {
+                size: size_of::<ListenerTable>(),
+                home: home(inner::<T>),
+                drop: drop_shared::<T>,
+                info: info::<T>,
+                accept: accept_one::<T>,
+            }
+        };
+        Listener { raw: RawObject { data: give(Arc::new(accept)), table } }
+    }
+
+    /// Where it listens.
+    pub fn info(&self) -> Info {
+        // SAFETY: the table belongs to the data.
+        let json = unsafe { ((*self.raw.table).info)(self.raw.data) };
+        serde_json::from_slice(json.as_ref()).unwrap_or_default()
+    }
+
+    /// The next session. Cancel safe.
+    pub fn accept(&self) -> Op<Session> {
+        // SAFETY: the table belongs to the data.
+        unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+    }
+
+    /// The value given to [`Listener::new`], if this very binary made the listener of a `T`.
+    pub fn inner<T: Accept>(&self) -> Option<Arc<T>> {
+        // SAFETY: the table is alive as long as its binary, which is never unloaded.
+        let table = unsafe { &*self.raw.table };
+        if !is_home(&table.home) {
+            return None;
+        }
+        let wanted = TypeId::of::<T>();
+        // SAFETY: `is_home` has shown that the type id is of the same binary.
+        let found = unsafe { (table.home.inner)(self.raw.data, (&raw const wanted).cast()) };
+        // SAFETY: the type was just confirmed, and we own a share.
+        (!found.is_null()).then(|| unsafe { share::<T>(self.raw.data) })
+    }
+}
+
+impl Transfer for Listener {
+    type Raw = RawObject<ListenerTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Listener { raw }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
+    // SAFETY: `home` functions are called only after `is_home`; the data is the shared `T`.
+    unsafe { home_of::<T>(data.cast(), id) }
+}
+
+unsafe extern "C" fn info<T: Accept>(data: *mut c_void) -> RawBuf {
+    // SAFETY: the caller owns a share for the call.
+    json_buf(|| unsafe { &*data.cast::<T>() }.info())
+}
+
+unsafe extern "C" fn accept_one<T: Accept>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let accept = unsafe { share::<T>(data) };
+    Op::new(async move { accept.accept().await }).into_raw()
+}

@@ -1,0 +1,427 @@
+//! [`Messages`]: the message facet. Whole messages with a kind and, where the protocol has it,
+//! metadata; received and sent in batches so that the crossing is paid once for many.
+
+use crate::error::{Error, Result};
+use crate::op::Transfer;
+use crate::raw::{
+    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
+    guard_drop, home, home_of, with_raw_waker,
+};
+use bytes::Bytes;
+use futures_core::Stream as FuturesStream;
+use futures_sink::Sink;
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// What a message is. Numbers below 16 are shared by all drivers; from 16 on each driver has its own
+/// (an HSMS SType, an MQTT packet type), listed in its README.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(transparent)]
+pub struct MessageKind(pub u32);
+
+impl MessageKind {
+    /// Bytes without further meaning.
+    pub const BINARY: Self = MessageKind(0);
+    /// UTF-8 text.
+    pub const TEXT: Self = MessageKind(1);
+}
+
+/// One message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// What it is.
+    pub kind: MessageKind,
+    /// The driver's own number for it (a stream, function or packet id); 0 where it has none.
+    pub id: u64,
+    /// The content.
+    pub payload: Bytes,
+    /// What belongs to it beside the content, in the driver's documented form; mostly empty.
+    pub metadata: Bytes,
+}
+
+impl Message {
+    /// A binary message.
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Message::of(MessageKind::BINARY, payload.into())
+    }
+    /// A text message.
+    pub fn text(payload: impl Into<String>) -> Self {
+        Message::of(MessageKind::TEXT, Bytes::from(payload.into()))
+    }
+    /// A message of `kind` without an id or metadata.
+    pub fn of(kind: MessageKind, payload: Bytes) -> Self {
+        Message { kind, id: 0, payload, metadata: Bytes::new() }
+    }
+
+    fn into_raw(self) -> RawMessage {
+        RawMessage {
+            kind: self.kind.0,
+            flags: 0,
+            id: self.id,
+            payload: RawBuf::new(self.payload),
+            metadata: RawBuf::new(self.metadata),
+        }
+    }
+    fn from_raw(raw: RawMessage) -> Self {
+        Message {
+            kind: MessageKind(raw.kind),
+            id: raw.id,
+            payload: raw.payload.into_bytes(),
+            metadata: raw.metadata.into_bytes(),
+        }
+    }
+}
+
+/// A message on its way across.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawMessage {
+    kind: u32,
+    flags: u32,
+    id: u64,
+    payload: RawBuf,
+    metadata: RawBuf,
+}
+
+/// The functions of the message facet. Counts are messages; a receive of 0 is the end.
+#[repr(C)]
+#[derive(Debug)]
+pub struct MessagesTable {
+    size: usize,
+    home: Home,
+    drop: unsafe extern "C" fn(*mut c_void),
+    poll_recv: unsafe extern "C" fn(
+        *mut c_void,
+        *const RawWaker,
+        *mut RawMessage,
+        usize,
+        *mut RawError,
+    ) -> i64,
+    /// Takes the first `n` of them, and answers `n`.
+    poll_send: unsafe extern "C" fn(
+        *mut c_void,
+        *const RawWaker,
+        *mut RawMessage,
+        usize,
+        *mut RawError,
+    ) -> i64,
+    poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    poll_close: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+}
+
+/// The most messages that cross at once in either direction, and that wait on this side.
+const BATCH: usize = 16;
+
+/// The message facet of a session: a `Stream` of messages and a `Sink` for them.
+///
+/// Receiving is cancel safe. A message that `start_send` has taken is sent by the next flush even if
+/// the future that gave it is dropped.
+pub struct Messages {
+    raw: RawObject<MessagesTable>,
+    received: VecDeque<Message>,
+    outgoing: VecDeque<Message>,
+    ended: bool,
+}
+
+// SAFETY: `Messages::new` takes only `Send` values, and the far side promises the same.
+unsafe impl Send for Messages {}
+// SAFETY: every use needs `&mut self`.
+unsafe impl Sync for Messages {}
+
+struct Exported<T> {
+    io: T,
+    recv: WakerCell,
+    send: WakerCell,
+    failed: Option<Error>,
+}
+
+impl Messages {
+    /// Makes a `Stream + Sink` of messages pollable from the other side.
+    pub fn new<T>(io: T) -> Self
+    where
+        T: FuturesStream<Item = Result<Message>> + Sink<Message, Error = Error>,
+        T: Send + Unpin + 'static,
+    {
+        let state =
+            Exported { io, recv: WakerCell::default(), send: WakerCell::default(), failed: None };
+        let table = const {
+            &MessagesTable {
+                size: size_of::<MessagesTable>(),
+                home: home(inner::<T>),
+                drop: drop_messages::<T>,
+                poll_recv: poll_recv::<T>,
+                poll_send: poll_send::<T>,
+                poll_flush: poll_flush::<T>,
+                poll_close: poll_close::<T>,
+            }
+        };
+        Messages::from(RawObject { data: Box::into_raw(Box::new(state)).cast(), table })
+    }
+
+    fn from(raw: RawObject<MessagesTable>) -> Self {
+        Messages { raw, received: VecDeque::new(), outgoing: VecDeque::new(), ended: false }
+    }
+}
+
+impl Transfer for Messages {
+    type Raw = RawObject<MessagesTable>;
+    fn into_raw(self) -> Self::Raw {
+        // What already waits on this side goes along, one layer deeper.
+        if self.ended || !self.received.is_empty() || !self.outgoing.is_empty() {
+            return Messages::new(self).into_raw();
+        }
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Messages::from(raw)
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Messages")
+    }
+}
+
+/// # Safety
+/// `data` is an `Exported<T>` of this table, polled by one caller at a time.
+unsafe fn state<'a, T>(data: *mut c_void) -> &'a mut Exported<T> {
+    // SAFETY: by this function's contract.
+    unsafe { &mut *data.cast::<Exported<T>>() }
+}
+
+unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
+    // SAFETY: `home` functions are called only after `is_home`.
+    unsafe { home_of::<T>(&raw mut state::<T>(data).io, id) }
+}
+
+unsafe extern "C" fn drop_messages<T>(data: *mut c_void) {
+    // SAFETY: the box made in `Messages::new`, dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<T>>()) });
+}
+
+unsafe fn answer(error: *mut RawError, body: impl FnOnce() -> Poll<Result<usize>>) -> i64 {
+    let body = || match body() {
+        Poll::Pending => PENDING,
+        Poll::Ready(Ok(count)) => i64::try_from(count).unwrap_or(i64::MAX),
+        // SAFETY: the caller's slot.
+        Poll::Ready(Err(problem)) => unsafe { fail(error, problem) },
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+unsafe extern "C" fn poll_recv<T>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    out: *mut RawMessage,
+    room: usize,
+    error: *mut RawError,
+) -> i64
+where
+    T: FuturesStream<Item = Result<Message>> + Unpin,
+{
+    // SAFETY: the caller's contract: `out` has room for `room` messages.
+    unsafe {
+        let Exported { io, recv, failed, .. } = state::<T>(data);
+        answer(error, || {
+            if let Some(problem) = failed.take() {
+                return Poll::Ready(Err(problem));
+            }
+            let mut count = 0;
+            while count < room {
+                match recv.poll(waker, |cx| Pin::new(&mut *io).poll_next(cx)) {
+                    Poll::Pending if count == 0 => return Poll::Pending,
+                    Poll::Pending | Poll::Ready(None) => break,
+                    Poll::Ready(Some(Ok(message))) => {
+                        out.add(count).write(message.into_raw());
+                        count += 1;
+                    }
+                    Poll::Ready(Some(Err(problem))) if count == 0 => {
+                        return Poll::Ready(Err(problem));
+                    }
+                    // What arrived before the failure is delivered before it.
+                    Poll::Ready(Some(Err(problem))) => {
+                        *failed = Some(problem);
+                        break;
+                    }
+                }
+            }
+            Poll::Ready(Ok(count))
+        })
+    }
+}
+
+unsafe extern "C" fn poll_send<T>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    messages: *mut RawMessage,
+    count: usize,
+    error: *mut RawError,
+) -> i64
+where
+    T: Sink<Message, Error = Error> + Unpin,
+{
+    // SAFETY: the caller's contract: `count` messages, of which we take the first ones.
+    unsafe {
+        let Exported { io, send, .. } = state::<T>(data);
+        answer(error, || {
+            let mut taken = 0;
+            while taken < count {
+                match send.poll(waker, |cx| Pin::new(&mut *io).poll_ready(cx)) {
+                    Poll::Pending if taken == 0 => return Poll::Pending,
+                    Poll::Pending => break,
+                    Poll::Ready(ready) => ready?,
+                }
+                let message = Message::from_raw(messages.add(taken).read());
+                // Written back as empty, so that the caller may drop all of them alike.
+                messages.add(taken).write(Message::binary(Bytes::new()).into_raw());
+                taken += 1;
+                Pin::new(&mut *io).start_send(message)?;
+            }
+            Poll::Ready(Ok(taken))
+        })
+    }
+}
+
+unsafe extern "C" fn poll_flush<T: Sink<Message, Error = Error> + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let Exported { io, send, .. } = state::<T>(data);
+        answer(error, || send.poll(waker, |cx| Pin::new(io).poll_flush(cx)).map_ok(|()| 0))
+    }
+}
+
+unsafe extern "C" fn poll_close<T: Sink<Message, Error = Error> + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let Exported { io, send, .. } = state::<T>(data);
+        answer(error, || send.poll(waker, |cx| Pin::new(io).poll_close(cx)).map_ok(|()| 0))
+    }
+}
+
+impl FuturesStream for Messages {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(message) = self.received.pop_front() {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let mut out = [const { MaybeUninit::<RawMessage>::uninit() }; BATCH];
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data, and `out` has room for `BATCH`.
+            unsafe {
+                let receive = (*raw.table).poll_recv;
+                receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, &raw mut error)
+            }
+        });
+        match code {
+            PENDING => Poll::Pending,
+            FAILED => {
+                self.ended = true;
+                Poll::Ready(Some(Err(Error::from_raw(error))))
+            }
+            count => {
+                let count = usize::try_from(count).unwrap_or(0).min(BATCH);
+                for slot in out.into_iter().take(count) {
+                    // SAFETY: the far side has written the first `count`.
+                    self.received.push_back(Message::from_raw(unsafe { slot.assume_init() }));
+                }
+                self.ended = count == 0;
+                Poll::Ready(self.received.pop_front().map(Ok))
+            }
+        }
+    }
+}
+
+impl Messages {
+    /// Hands over what waits on this side.
+    fn poll_drain(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
+        while !self.outgoing.is_empty() {
+            let raw = self.raw;
+            let mut error = RawError::empty();
+            let mut batch: Vec<RawMessage> =
+                self.outgoing.drain(..).map(Message::into_raw).collect();
+            let code = with_raw_waker(cx, |waker| {
+                // SAFETY: the batch is ours; the far side takes the first `n` and answers `n`.
+                unsafe {
+                    let send = (*raw.table).poll_send;
+                    send(raw.data, waker, batch.as_mut_ptr(), batch.len(), &raw mut error)
+                }
+            });
+            let taken = usize::try_from(code.max(0)).unwrap_or(0);
+            self.outgoing.extend(batch.into_iter().skip(taken).map(Message::from_raw));
+            match code {
+                PENDING => return Poll::Pending,
+                FAILED => return Poll::Ready(Err(Error::from_raw(error))),
+                _ => {}
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_code(
+        &self,
+        cx: &Context<'_>,
+        call: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    ) -> Poll<Result<()>> {
+        let mut error = RawError::empty();
+        // SAFETY: `call` is of the table that belongs to the data.
+        let code = with_raw_waker(cx, |waker| unsafe { call(self.raw.data, waker, &raw mut error) });
+        match code {
+            PENDING => Poll::Pending,
+            FAILED => Poll::Ready(Err(Error::from_raw(error))),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Sink<Message> for Messages {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.outgoing.len() < BATCH { Poll::Ready(Ok(())) } else { self.poll_drain(cx) }
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<()> {
+        self.outgoing.push_back(message);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        // SAFETY: the table lives as long as its binary.
+        let flush = unsafe { (*self.raw.table).poll_flush };
+        self.poll_code(cx, flush)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        // SAFETY: the table lives as long as its binary.
+        let close = unsafe { (*self.raw.table).poll_close };
+        self.poll_code(cx, close)
+    }
+}

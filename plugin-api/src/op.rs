@@ -1,0 +1,220 @@
+//! [`Op`]: one asynchronous control call across the boundary, such as "open" or "ping".
+
+use crate::error::{Error, Result};
+use crate::raw::{
+    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
+    with_raw_waker,
+};
+use bytes::Bytes;
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The functions of an operation.
+#[repr(C)]
+#[derive(Debug)]
+pub struct OpTable {
+    size: usize,
+    /// Writes the result to `out` when the answer is 0.
+    poll: unsafe extern "C" fn(
+        data: *mut c_void,
+        waker: *const RawWaker,
+        out: *mut c_void,
+        error: *mut RawError,
+    ) -> i64,
+    /// Drops it; an unfinished operation is cancelled.
+    drop: unsafe extern "C" fn(data: *mut c_void),
+}
+
+/// What can be the result of an [`Op`]: it has a form that is plain `repr(C)`.
+pub trait Transfer: Send + 'static {
+    /// The form on the way.
+    type Raw;
+    /// Leaves this side.
+    fn into_raw(self) -> Self::Raw;
+    /// Arrives on this side.
+    ///
+    /// # Safety
+    /// `raw` comes from `into_raw` of the same type, on whichever side, and is used once.
+    unsafe fn from_raw(raw: Self::Raw) -> Self;
+}
+
+impl Transfer for () {
+    type Raw = u8;
+    fn into_raw(self) -> u8 {
+        0
+    }
+    unsafe fn from_raw(_: u8) {}
+}
+
+impl Transfer for Bytes {
+    type Raw = RawBuf;
+    fn into_raw(self) -> RawBuf {
+        RawBuf::new(self)
+    }
+    unsafe fn from_raw(raw: RawBuf) -> Self {
+        raw.into_bytes()
+    }
+}
+
+impl Transfer for Duration {
+    type Raw = u64;
+    fn into_raw(self) -> u64 {
+        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX)
+    }
+    unsafe fn from_raw(raw: u64) -> Self {
+        Duration::from_nanos(raw)
+    }
+}
+
+/// `None` crosses as a flag of 0 before an unwritten value.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawOption<T> {
+    some: u32,
+    value: MaybeUninit<T>,
+}
+
+impl<T: Transfer> Transfer for Option<T> {
+    type Raw = RawOption<T::Raw>;
+    fn into_raw(self) -> Self::Raw {
+        match self {
+            Some(value) => RawOption { some: 1, value: MaybeUninit::new(value.into_raw()) },
+            None => RawOption { some: 0, value: MaybeUninit::uninit() },
+        }
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: `some` says that the value was written; it is used once by this contract.
+        (raw.some != 0).then(|| unsafe { T::from_raw(raw.value.assume_init()) })
+    }
+}
+
+/// A future that may be completed by the other side of the boundary. Dropping it cancels it.
+///
+/// A panic inside becomes [`crate::ErrorKind::Panicked`].
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct Op<T: Transfer> {
+    raw: RawObject<OpTable>,
+    result: PhantomData<fn() -> T>,
+}
+
+// SAFETY: `Op::new` takes only `Send` futures, and the far side promises the same.
+unsafe impl<T: Transfer> Send for Op<T> {}
+// SAFETY: every use needs `&mut self`.
+unsafe impl<T: Transfer> Sync for Op<T> {}
+
+struct Exported<F> {
+    future: Option<F>,
+    waker: WakerCell,
+}
+
+impl<T: Transfer> Op<T> {
+    /// Makes `future` pollable from the other side.
+    pub fn new<F>(future: F) -> Self
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let state = Box::new(Exported { future: Some(future), waker: WakerCell::default() });
+        let table = const {
+            &OpTable { size: size_of::<OpTable>(), poll: poll::<F, T>, drop: drop_op::<F> }
+        };
+        Op { raw: RawObject { data: Box::into_raw(state).cast(), table }, result: PhantomData }
+    }
+
+    /// An operation that has already ended.
+    pub fn ready(result: Result<T>) -> Self {
+        Op::new(std::future::ready(result))
+    }
+}
+
+impl<T: Transfer> Transfer for Op<T> {
+    type Raw = RawObject<OpTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Op { raw, result: PhantomData }
+    }
+}
+
+unsafe extern "C" fn poll<F, T>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    out: *mut c_void,
+    error: *mut RawError,
+) -> i64
+where
+    F: Future<Output = Result<T>> + Send + 'static,
+    T: Transfer,
+{
+    // SAFETY: `data` is the box made in `Op::new`, polled by one caller at a time.
+    let state = unsafe { &mut *data.cast::<Exported<F>>() };
+    let body = || {
+        let Some(future) = state.future.as_mut() else {
+            // SAFETY: the caller's slot.
+            return unsafe { fail(error, Error::unsupported("polling a finished operation")) };
+        };
+        // SAFETY: the future lives in its box and is dropped in place, never moved.
+        let future = unsafe { Pin::new_unchecked(future) };
+        // SAFETY: the caller lends its waker for this call.
+        match unsafe { state.waker.poll(waker, |cx| future.poll(cx)) } {
+            Poll::Pending => PENDING,
+            Poll::Ready(Ok(value)) => {
+                state.future = None;
+                // SAFETY: `out` is a slot for `T::Raw` by the type of the `Op`.
+                unsafe { out.cast::<T::Raw>().write(value.into_raw()) };
+                0
+            }
+            Poll::Ready(Err(problem)) => {
+                state.future = None;
+                // SAFETY: the caller's slot.
+                unsafe { fail(error, problem) }
+            }
+        }
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+unsafe extern "C" fn drop_op<F>(data: *mut c_void) {
+    // SAFETY: the box made in `Op::new`, dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<F>>()) });
+}
+
+impl<T: Transfer> Future for Op<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let raw = self.raw;
+        let mut out = MaybeUninit::<T::Raw>::uninit();
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data; both slots are ours for the call.
+            unsafe {
+                ((*raw.table).poll)(raw.data, waker, out.as_mut_ptr().cast(), &raw mut error)
+            }
+        });
+        match code {
+            PENDING => Poll::Pending,
+            FAILED => Poll::Ready(Err(Error::from_raw(error))),
+            // SAFETY: any other answer means that `out` was written.
+            _ => Poll::Ready(Ok(unsafe { T::from_raw(out.assume_init()) })),
+        }
+    }
+}
+
+impl<T: Transfer> Drop for Op<T> {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+impl<T: Transfer> std::fmt::Debug for Op<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Op")
+    }
+}

@@ -1,0 +1,113 @@
+//! What crosses the boundary: plain `#[repr(C)]` values and tables of `extern "C"` functions.
+//!
+//! Every object is a pair `{ data, table }`. A table starts with its own `size`, so that it can
+//! grow at its end, and with `home` and `inner`, by which a binary recognises an object that it
+//! made itself. Poll functions answer a count (`>= 0`), [`PENDING`] or [`FAILED`]; on `FAILED` they
+//! have written a [`RawError`]. One poll of one object at a time; any thread; any task.
+
+mod buffer;
+mod guard;
+mod home;
+mod waker;
+
+pub use buffer::{RawBuf, RawStr};
+pub(crate) use guard::{guard, guard_drop};
+pub use home::Home;
+pub(crate) use home::{home, home_of, is_home};
+pub use waker::{RawWaker, WakerTable};
+pub(crate) use waker::{WakerCell, with_raw_waker};
+
+pub use crate::datagrams::{DatagramsTable, RawAddr, RawDatagram};
+pub use crate::exchange::{AnswerTable, BodyTable, ExchangeTable, RawEnvelope, RawIncoming};
+pub use crate::listener::ListenerTable;
+pub use crate::messages::{MessagesTable, RawMessage};
+pub use crate::op::OpTable;
+pub use crate::request::{RawAddress, RawRequest};
+pub use crate::session::SessionTable;
+pub use crate::stream::{RawSlice, StreamTable};
+
+use crate::error::Error;
+use abi_stable::StableAbi;
+use std::ffi::c_void;
+
+/// A poll function's answer: not ready, the waker is kept.
+pub const PENDING: i64 = -1;
+/// A poll function's answer: failed, the error was written.
+pub const FAILED: i64 = -2;
+
+/// An error on its way across: four words that a caller may act on, and its text as JSON.
+#[repr(C)]
+#[derive(StableAbi, Debug)]
+pub struct RawError {
+    /// [`crate::ErrorKind`] as a number.
+    pub kind: u32,
+    /// [`crate::Origin`] as a number.
+    pub origin: u32,
+    /// [`crate::Retry`] as a number.
+    pub retry: u32,
+    /// Kept zero.
+    pub reserved: u32,
+    /// JSON `{"message": …, "context": [[key, value], …]}`.
+    pub detail: RawBuf,
+}
+
+impl RawError {
+    /// The value a caller passes in to be written over.
+    pub const fn empty() -> Self {
+        RawError { kind: 0, origin: 0, retry: 0, reserved: 0, detail: RawBuf::empty() }
+    }
+}
+
+/// An object of the plain plane: its state and its table.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawObject<T> {
+    /// The exporting side's state.
+    pub data: *mut c_void,
+    /// The exporting side's functions; null means "none".
+    pub table: *const T,
+}
+
+impl<T> Clone for RawObject<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for RawObject<T> {}
+
+impl<T> RawObject<T> {
+    /// The absent object.
+    pub const fn none() -> Self {
+        RawObject { data: std::ptr::null_mut(), table: std::ptr::null() }
+    }
+
+    /// Whether there is no object.
+    pub fn is_none(&self) -> bool {
+        self.table.is_null()
+    }
+}
+
+/// A pointer that the layout check looks no further behind: what it points to says its own size.
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy, Debug)]
+#[sabi(unsafe_opaque_fields)]
+pub struct Opaque(pub *mut c_void);
+
+impl Opaque {
+    /// Hides a pointer.
+    pub fn of<T>(pointer: *const T) -> Self {
+        Opaque(pointer.cast_mut().cast())
+    }
+}
+
+/// Writes an error for the other side and gives the code to return.
+///
+/// # Safety
+/// `out` is null or points to a `RawError` that may be written over.
+pub(crate) unsafe fn fail(out: *mut RawError, error: Error) -> i64 {
+    if !out.is_null() {
+        // SAFETY: by this function's contract; the old value owns nothing.
+        unsafe { out.write(error.into_raw()) };
+    }
+    FAILED
+}

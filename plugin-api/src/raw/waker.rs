@@ -1,0 +1,150 @@
+//! Wakers across the boundary: three words, borrowed for the call, cloned only when kept.
+
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::task::{Context, Poll, RawWaker as StdRawWaker, RawWakerVTable, Wake, Waker};
+
+/// A task's waker as the polled side sees it: the two words of the caller's own `Waker`, opaque,
+/// and the caller's functions for them. No Rust function pointer of one side is called by the other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RawWaker {
+    data: *const (),
+    vtable: *const (),
+    ops: *const WakerTable,
+}
+
+/// What can be done with the two words.
+#[repr(C)]
+#[derive(Debug)]
+pub struct WakerTable {
+    size: usize,
+    clone: unsafe extern "C" fn(data: *const (), vtable: *const ()) -> RawWaker,
+    wake: unsafe extern "C" fn(data: *const (), vtable: *const ()),
+    drop: unsafe extern "C" fn(data: *const (), vtable: *const ()),
+}
+
+static OPS: WakerTable =
+    WakerTable { size: size_of::<WakerTable>(), clone: clone_ours, wake: wake_ours, drop: drop_ours };
+
+/// Lends this task's waker for the length of `call`.
+pub(crate) fn with_raw_waker<R>(cx: &Context<'_>, call: impl FnOnce(*const RawWaker) -> R) -> R {
+    let waker = cx.waker();
+    let raw = RawWaker {
+        data: waker.data(),
+        vtable: std::ptr::from_ref(waker.vtable()).cast(),
+        ops: &raw const OPS,
+    };
+    call(&raw const raw)
+}
+
+/// # Safety
+/// The words are those of a live waker of this side.
+unsafe fn ours(data: *const (), vtable: *const ()) -> ManuallyDrop<Waker> {
+    // SAFETY: the words were taken from a `Waker` of this binary by `with_raw_waker` or
+    // `clone_ours`, so the vtable pointer is the `&'static` it came from.
+    ManuallyDrop::new(unsafe { Waker::new(data, &*vtable.cast::<RawWakerVTable>()) })
+}
+
+unsafe extern "C" fn clone_ours(data: *const (), vtable: *const ()) -> RawWaker {
+    // SAFETY: the other side clones while the words are lent to it.
+    let copy = ManuallyDrop::new((*unsafe { ours(data, vtable) }).clone());
+    RawWaker {
+        data: copy.data(),
+        vtable: std::ptr::from_ref(copy.vtable()).cast(),
+        ops: &raw const OPS,
+    }
+}
+
+unsafe extern "C" fn wake_ours(data: *const (), vtable: *const ()) {
+    // SAFETY: lent or owned, the words are alive for this call.
+    unsafe { ours(data, vtable) }.wake_by_ref();
+}
+
+unsafe extern "C" fn drop_ours(data: *const (), vtable: *const ()) {
+    // SAFETY: the owner of a clone gives it back once.
+    drop(ManuallyDrop::into_inner(unsafe { ours(data, vtable) }));
+}
+
+/// A clone that this side owns, of a waker of the other side.
+struct Kept(RawWaker);
+
+// SAFETY: `Waker` is `Send + Sync`, and these words are one, used only through its owner's functions.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Wake for Kept {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        // SAFETY: the clone is alive until `drop`.
+        unsafe { ((*self.0.ops).wake)(self.0.data, self.0.vtable) };
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner of the clone.
+        unsafe { ((*self.0.ops).drop)(self.0.data, self.0.vtable) };
+    }
+}
+
+/// Remembers the last caller of one direction, so that the same task polling again costs neither
+/// an allocation nor a clone across the boundary, and `will_wake` holds inside the plugin.
+#[derive(Default)]
+pub(crate) struct WakerCell {
+    kept: Option<Waker>,
+    words: (usize, usize),
+}
+
+impl WakerCell {
+    /// Polls with a context made of the lent waker.
+    ///
+    /// # Safety
+    /// `raw` points to a waker that is alive for this call.
+    pub(crate) unsafe fn poll<R>(
+        &mut self,
+        raw: *const RawWaker,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        // SAFETY: by this function's contract.
+        let lent = unsafe { *raw };
+        let words = (lent.data as usize, lent.vtable as usize);
+        if self.words == words
+            && let Some(kept) = &self.kept
+        {
+            return poll(&mut Context::from_waker(kept));
+        }
+        // A new caller: lend its waker on, cloning only if the poll keeps it or is Pending.
+        let borrowed = StdRawWaker::new(std::ptr::from_ref(&lent).cast(), &BORROWED);
+        // SAFETY: `BORROWED` treats the data as a `RawWaker` that outlives this call, and drops nothing.
+        let waker = ManuallyDrop::new(unsafe { Waker::from_raw(borrowed) });
+        let result = poll(&mut Context::from_waker(&waker));
+        if result.is_pending() {
+            self.kept = Some((*waker).clone());
+            self.words = words;
+        }
+        result
+    }
+}
+
+static BORROWED: RawWakerVTable =
+    RawWakerVTable::new(borrowed_clone, borrowed_wake, borrowed_wake, |_| ());
+
+unsafe fn borrowed_clone(data: *const ()) -> StdRawWaker {
+    // SAFETY: the data is the `RawWaker` on the stack of `WakerCell::poll`, which is still running.
+    let lent = unsafe { *data.cast::<RawWaker>() };
+    // SAFETY: the words are lent for that call.
+    let owned = unsafe { ((*lent.ops).clone)(lent.data, lent.vtable) };
+    let waker = ManuallyDrop::new(Waker::from(Arc::new(Kept(owned))));
+    StdRawWaker::new(waker.data(), waker.vtable())
+}
+
+unsafe fn borrowed_wake(data: *const ()) {
+    // SAFETY: as in `borrowed_clone`.
+    let lent = unsafe { *data.cast::<RawWaker>() };
+    // SAFETY: the words are lent for that call.
+    unsafe { ((*lent.ops).wake)(lent.data, lent.vtable) };
+}

@@ -1,0 +1,188 @@
+//! [`Address`] and [`Request`]: where to, and what an open, accept or listen is given.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::info::Info;
+use crate::op::Transfer;
+use crate::raw::{RawObject, RawStr};
+use crate::secret::Secret;
+use crate::session::{Session, SessionTable};
+use crate::stream::Stream;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Where to: the parts of a URI after its scheme.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// Host name or IP address without brackets; empty if none was given.
+    pub host: String,
+    /// Port, or the default of the scheme; `None` if the protocol has none.
+    pub port: Option<u16>,
+    /// From the first slash on, without the query; may be empty.
+    pub path: String,
+    /// After the question mark.
+    pub query: Option<String>,
+    /// User name before the host.
+    pub user: Option<String>,
+    /// Password before the host.
+    pub password: Option<Secret>,
+}
+
+impl Address {
+    /// A host and port.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Address { host: host.into(), port: Some(port), ..Address::default() }
+    }
+
+    /// The path with its query, `/` when empty: a request target (RFC 9112 §3.2.1).
+    pub fn target(&self) -> String {
+        let path = if self.path.is_empty() { "/" } else { &self.path };
+        match &self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match self.port {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        }
+    }
+
+    /// Borrows this as its raw form for one call.
+    pub(crate) fn lend<R>(&self, call: impl FnOnce(*const RawAddress) -> R) -> R {
+        let text = |part: &Option<String>| part.as_deref().map_or(RawStr::new(""), RawStr::new);
+        let raw = RawAddress {
+            size: size_of::<RawAddress>(),
+            host: RawStr::new(&self.host),
+            port: self.port.map_or(-1, i64::from),
+            path: RawStr::new(&self.path),
+            query: text(&self.query),
+            user: text(&self.user),
+            password: RawStr::new(self.password.as_ref().map_or("", Secret::expose)),
+            given: u64::from(self.query.is_some())
+                | u64::from(self.user.is_some()) << 1
+                | u64::from(self.password.is_some()) << 2,
+        };
+        call(&raw const raw)
+    }
+
+    /// # Safety
+    /// `raw` points to an address that is alive for this call.
+    pub(crate) unsafe fn from_raw(raw: *const RawAddress) -> Self {
+        // SAFETY: by this function's contract; all its fields are of the first version.
+        unsafe {
+            let raw = &*raw;
+            let given = |bit: u32, text: RawStr| {
+                (raw.given & (1 << bit) != 0).then(|| text.get().to_owned())
+            };
+            Address {
+                host: raw.host.get().to_owned(),
+                port: u16::try_from(raw.port).ok(),
+                path: raw.path.get().to_owned(),
+                query: given(0, raw.query),
+                user: given(1, raw.user),
+                password: given(2, raw.password).map(Secret::new),
+            }
+        }
+    }
+}
+
+/// An [`Address`] lent for a call. Grows at its end only.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawAddress {
+    size: usize,
+    host: RawStr,
+    port: i64,
+    path: RawStr,
+    query: RawStr,
+    user: RawStr,
+    password: RawStr,
+    given: u64,
+}
+
+/// What an open, accept or listen is given. Grows at its end only.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawRequest {
+    size: usize,
+    address: RawAddress,
+    deadline_ms: u64,
+    /// Given away with the call; null for a transport.
+    carrier: RawObject<SessionTable>,
+    /// JSON, for what later versions add.
+    extra: RawStr,
+}
+
+/// What an open, accept or listen is given.
+#[derive(Debug)]
+pub struct Request {
+    /// Where to connect or listen. For an accept: what the listener was given.
+    pub address: Address,
+    /// How long the caller will wait; it also drops the call when the time is over.
+    pub deadline: Duration,
+    carrier: Option<Session>,
+    extra: Value,
+}
+
+impl Request {
+    /// A request without a carrier.
+    pub fn new(address: Address, deadline: Duration) -> Self {
+        Request { address, deadline, carrier: None, extra: Value::Null }
+    }
+
+    /// Sets what the session below gives.
+    #[must_use]
+    pub fn with_carrier(mut self, carrier: Session) -> Self {
+        self.carrier = Some(carrier);
+        self
+    }
+
+    /// The byte stream to speak over, and what is known of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the stack gives this layer nothing to speak over.
+    pub fn take_carrier(&mut self) -> Result<(Stream, Info)> {
+        let none = || Error::new(ErrorKind::Config, "a layer needs a byte stream below it");
+        let carrier = self.carrier.take().ok_or_else(none)?;
+        let info = carrier.info();
+        Ok((carrier.take_stream().ok_or_else(none)?, info))
+    }
+
+    /// Hands this over for one call.
+    pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
+        let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
+        let extra = if self.extra.is_null() { String::new() } else { self.extra.to_string() };
+        let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
+        self.address.lend(|address| {
+            let raw = RawRequest {
+                size: size_of::<RawRequest>(),
+                // SAFETY: a bitwise copy of borrowed words, alive as long as the address is lent.
+                address: unsafe { address.read() },
+                deadline_ms,
+                carrier,
+                extra: RawStr::new(&extra),
+            };
+            call(&raw const raw)
+        })
+    }
+
+    /// # Safety
+    /// `raw` points to a request made by [`Request::give`], taken once.
+    pub(crate) unsafe fn from_raw(raw: *const RawRequest) -> Self {
+        // SAFETY: by this function's contract.
+        unsafe {
+            let raw = &*raw;
+            Request {
+                address: Address::from_raw(&raw const raw.address),
+                deadline: Duration::from_millis(raw.deadline_ms),
+                carrier: (!raw.carrier.is_none()).then(|| Session::from_raw(raw.carrier)),
+                extra: serde_json::from_str(raw.extra.get()).unwrap_or(Value::Null),
+            }
+        }
+    }
+}

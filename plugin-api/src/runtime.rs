@@ -1,0 +1,48 @@
+//! The runtime of a plugin whose protocol crate needs tokio's own: made by this crate on first use,
+//! one per plugin, entered on every poll and drop that crosses the boundary. Authors never see it.
+
+#[cfg(feature = "private-runtime")]
+mod private {
+    use crate::error::{Error, ErrorKind, Result};
+    use std::sync::OnceLock;
+    use tokio::runtime::{Builder, EnterGuard, Runtime};
+
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+    /// Starts the runtime if there is none yet; threads are named after `plugin`.
+    pub(crate) fn start(plugin: &str, threads: usize) -> Result<()> {
+        if RUNTIME.get().is_some() {
+            return Ok(());
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name(plugin)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Error::new(ErrorKind::Io, error.to_string()).with("runtime", plugin)
+            })?;
+        // A runtime made by a racing thread stays; ours ends without having run anything.
+        if let Err(spare) = RUNTIME.set(runtime) {
+            spare.shutdown_background();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn enter() -> Option<EnterGuard<'static>> {
+        RUNTIME.get().map(Runtime::enter)
+    }
+}
+
+#[cfg(feature = "private-runtime")]
+pub(crate) use private::{enter, start};
+
+#[cfg(not(feature = "private-runtime"))]
+pub(crate) fn enter() {}
+
+/// Without the feature there is nothing to start: a driver that needs it says so at `init`.
+#[cfg(not(feature = "private-runtime"))]
+pub(crate) fn start(plugin: &str, _threads: usize) -> crate::error::Result<()> {
+    Err(crate::error::Error::unsupported("a private runtime without the feature private-runtime")
+        .with("plugin", plugin))
+}

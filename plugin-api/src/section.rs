@@ -1,0 +1,163 @@
+//! The manifest in the file: JSON made at compile time and put into an ELF section of its own, where
+//! a host reads it without running anything of the plugin. It survives LTO and `strip`.
+
+use crate::facets::Facets;
+use crate::manifest::{
+    ABI_MAJOR, ABI_MINOR, DriverInfo, HandlerInfo, Kind, PluginInfo, Query, RuntimeMode,
+};
+
+/// Name of the ELF section.
+pub const SECTION: &str = ".jackfield";
+/// Its size; the JSON is followed by spaces. A plugin whose manifest is longer does not compile.
+pub const SECTION_SIZE: usize = 8192;
+
+/// Renders the manifest; used by [`crate::export_plugin!`].
+pub const fn render(info: &PluginInfo) -> [u8; SECTION_SIZE] {
+    let mut out = Writer { bytes: [b' '; SECTION_SIZE], len: 0 };
+    out.raw("{\"manifest\":1,\"name\":").text(info.name);
+    out.raw(",\"version\":").text(info.version);
+    out.raw(",\"description\":").text(info.description);
+    out.raw(",\"license\":").text(info.license);
+    out.raw(",\"abi\":{\"major\":").number(ABI_MAJOR);
+    out.raw(",\"minor\":").number(ABI_MINOR).raw(",\"required_minor\":0}");
+    out.raw(",\"target\":\"").raw(std::env::consts::ARCH);
+    out.raw("-").raw(std::env::consts::OS).raw("-").raw(ENV);
+    out.raw("\",\"panic\":\"").raw(PANIC);
+    out.raw("\",\"symbol\":").text(info.symbol);
+    out.raw(",\"drivers\":[");
+    let mut at = 0;
+    while at < info.drivers.len() {
+        out.comma(at).driver(&info.drivers[at]);
+        at += 1;
+    }
+    out.raw("],\"handlers\":[");
+    let mut at = 0;
+    while at < info.handlers.len() {
+        out.comma(at).handler(&info.handlers[at]);
+        at += 1;
+    }
+    out.raw("]}");
+    out.bytes
+}
+
+const ENV: &str = if cfg!(target_env = "gnu") {
+    "gnu"
+} else if cfg!(target_env = "musl") {
+    "musl"
+} else {
+    "other"
+};
+
+const PANIC: &str = if cfg!(panic = "unwind") { "unwind" } else { "abort" };
+
+/// This binary's target, in the manifest's words.
+pub fn target() -> String {
+    format!("{}-{}-{ENV}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+struct Writer {
+    bytes: [u8; SECTION_SIZE],
+    len: usize,
+}
+
+impl Writer {
+    const fn byte(&mut self, byte: u8) -> &mut Self {
+        assert!(self.len < SECTION_SIZE, "the manifest of this plugin is over 8 KiB");
+        self.bytes[self.len] = byte;
+        self.len += 1;
+        self
+    }
+
+    const fn raw(&mut self, text: &str) -> &mut Self {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            self.byte(bytes[at]);
+            at += 1;
+        }
+        self
+    }
+
+    const fn text(&mut self, text: &str) -> &mut Self {
+        self.byte(b'"');
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            match bytes[at] {
+                b'"' => self.raw("\\\""),
+                b'\\' => self.raw("\\\\"),
+                b'\n' => self.raw("\\n"),
+                0..=31 => self.byte(b' '),
+                other => self.byte(other),
+            };
+            at += 1;
+        }
+        self.byte(b'"')
+    }
+
+    const fn number(&mut self, value: u32) -> &mut Self {
+        if value >= 10 {
+            self.number(value / 10);
+        }
+        self.byte(b'0' + (value % 10) as u8)
+    }
+
+    const fn comma(&mut self, index: usize) -> &mut Self {
+        if index > 0 { self.byte(b',') } else { self }
+    }
+
+    const fn facets(&mut self, facets: Facets) -> &mut Self {
+        self.byte(b'[');
+        let mut first = 0;
+        let mut at = 0;
+        while at < Facets::NAMES.len() {
+            let (facet, name) = Facets::NAMES[at];
+            if facets.has(facet) {
+                self.comma(first).text(name);
+                first += 1;
+            }
+            at += 1;
+        }
+        self.byte(b']')
+    }
+
+    const fn driver(&mut self, info: &DriverInfo) -> &mut Self {
+        self.raw("{\"name\":").text(info.name).raw(",\"summary\":").text(info.summary);
+        self.raw(match info.kind {
+            Kind::Transport => ",\"kind\":\"transport\"",
+            Kind::Layer => ",\"kind\":\"layer\"",
+        });
+        self.raw(",\"schemes\":[");
+        let mut at = 0;
+        while at < info.schemes.len() {
+            let scheme = &info.schemes[at];
+            self.comma(at).raw("{\"name\":").text(scheme.name);
+            self.raw(",\"stack\":").text(scheme.stack);
+            if let Some(port) = scheme.port {
+                self.raw(",\"port\":").number(port as u32);
+            }
+            self.raw("}");
+            at += 1;
+        }
+        self.raw(match (info.client, info.server) {
+            (true, true) => "],\"roles\":[\"client\",\"server\"]",
+            (true, false) => "],\"roles\":[\"client\"]",
+            (false, true) => "],\"roles\":[\"server\"]",
+            (false, false) => "],\"roles\":[]",
+        });
+        self.raw(",\"facets\":").facets(info.facets);
+        self.raw(match info.runtime {
+            RuntimeMode::Host => ",\"runtime\":\"host\"",
+            RuntimeMode::Private => ",\"runtime\":\"private\"",
+        });
+        self.raw(match info.query {
+            Query::Address => ",\"query\":\"address\"}",
+            Query::Options => ",\"query\":\"options\"}",
+        })
+    }
+
+    const fn handler(&mut self, info: &HandlerInfo) -> &mut Self {
+        self.raw("{\"name\":").text(info.name).raw(",\"summary\":").text(info.summary);
+        self.raw(",\"facets\":").facets(info.facets).raw("}")
+    }
+}

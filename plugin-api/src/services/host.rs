@@ -1,0 +1,235 @@
+//! [`Host`]: a driver's safe face of the host services.
+
+use super::{
+    FdReady, HostServices_Ref, Interest, Level, RawPair, Socket, Timer,
+};
+use crate::datagrams::Datagrams;
+use crate::error::{Error, ErrorKind, Result};
+use crate::listener::Listener;
+use crate::op::{Op, Transfer};
+use crate::raw::{Opaque, RawError, RawStr, guard};
+use crate::session::Session;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The host, as a plugin sees it. Cheap to clone.
+#[derive(Clone, Copy)]
+pub struct Host {
+    table: HostServices_Ref,
+    context: Opaque,
+}
+
+// SAFETY: `Services` is `Send + Sync`, and the context is never freed.
+unsafe impl Send for Host {}
+// SAFETY: as above.
+unsafe impl Sync for Host {}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+/// # Safety
+/// The pair holds an `Op<T>` given to this side.
+unsafe fn op<T: Transfer>(pair: RawPair) -> Op<T> {
+    // SAFETY: by this function's contract.
+    unsafe { Op::from_raw(pair.object()) }
+}
+
+impl Host {
+    /// # Safety
+    /// Both come from one [`super::export_services`].
+    pub(crate) unsafe fn new(table: HostServices_Ref, context: Opaque) -> Self {
+        Host { table, context }
+    }
+
+    /// Writes a log line. Secrets do not belong in it.
+    pub fn log(&self, level: Level, target: &str, message: &str) {
+        // SAFETY: the context belongs to the table; the text is alive for the call.
+        unsafe {
+            (self.table.log())(
+                self.context,
+                level as u32,
+                RawStr::new(target),
+                RawStr::new(message),
+            );
+        }
+    }
+
+    /// Monotonic time since some fixed moment; a test's host may hold it still.
+    pub fn now(&self) -> Duration {
+        // SAFETY: the context belongs to the table.
+        Duration::from_nanos(unsafe { (self.table.now())(self.context) })
+    }
+
+    /// Runs a task on the host. Awaiting the result waits for its end, dropping it stops the task.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Op<()> {
+        let task = Op::new(async move {
+            task.await;
+            Ok(())
+        });
+        // SAFETY: the context belongs to the table; the operation is given away.
+        unsafe { op((self.table.spawn())(self.context, RawPair::of(task.into_raw()))) }
+    }
+
+    /// Runs blocking work on a thread where that is allowed. Dropping the future does not stop work
+    /// that has started.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Panicked`] if the work panicked, [`ErrorKind::Limit`] if too much is waiting.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        type Work = Box<dyn FnOnce() + Send>;
+        unsafe extern "C" fn run(data: Opaque) {
+            // SAFETY: the box made below, run once.
+            let work = unsafe { Box::from_raw(data.0.cast::<Work>()) };
+            guard(move || work(), |_| ());
+        }
+        let slot = Arc::new(Mutex::new(None));
+        let filled = Arc::clone(&slot);
+        let work: Work = Box::new(move || {
+            let value = work();
+            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        });
+        let done: Op<()> = {
+            let data = Opaque(Box::into_raw(Box::new(work)).cast());
+            let run = super::RunOnce { run };
+            // SAFETY: the context belongs to the table; `run` takes the box.
+            unsafe { op((self.table.spawn_blocking())(self.context, run, data)) }
+        };
+        done.await?;
+        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(|| Error::new(ErrorKind::Panicked, "blocking work panicked"))
+    }
+
+    /// A timer that fires `after` from now.
+    pub fn timer(&self, after: Duration) -> Timer {
+        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        // SAFETY: the context belongs to the table; the timer is given to us.
+        unsafe { Timer::from_raw((self.table.timer())(self.context, nanos).object()) }
+    }
+
+    /// Waits for `work` at most for `limit`; then drops it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] naming `what`, or the work's own.
+    pub async fn timeout<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        let mut timer = self.timer(limit);
+        std::future::poll_fn(move |cx| {
+            if let done @ std::task::Poll::Ready(_) = work.as_mut().poll(cx) {
+                return done;
+            }
+            std::pin::Pin::new(&mut timer).poll(cx).map(|()| {
+                Err(Error::new(ErrorKind::TimedOut, format!("{what} took longer than {limit:?}")))
+            })
+        })
+        .await
+    }
+
+    /// Connects a socket; the session has a stream whose descriptor can be taken.
+    pub fn connect(&self, socket: &Socket) -> Op<Session> {
+        // SAFETY: the context belongs to the table; the socket is alive for the call.
+        socket
+            .lend(|raw| unsafe { op((self.table.connect())(self.context, Opaque::of(raw))) })
+    }
+
+    /// Listens on a socket.
+    pub fn listen(&self, socket: &Socket) -> Op<Listener> {
+        // SAFETY: as in `connect`.
+        socket.lend(|raw| unsafe { op((self.table.listen())(self.context, Opaque::of(raw))) })
+    }
+
+    /// Binds a datagram socket.
+    pub fn bind_datagrams(&self, socket: &Socket) -> Op<Datagrams> {
+        // SAFETY: as in `connect`.
+        socket
+            .lend(|raw| unsafe { op((self.table.bind_datagrams())(self.context, Opaque::of(raw))) })
+    }
+
+    /// Watches a descriptor, which must stay open until the result is dropped.
+    ///
+    /// # Errors
+    /// What the system says, e.g. that a plain file cannot be watched.
+    pub fn watch(&self, fd: &impl AsFd) -> Result<FdReady> {
+        let fd = fd.as_fd().as_raw_fd();
+        let mut error = RawError::empty();
+        // SAFETY: the context belongs to the table; the slot is ours.
+        let pair = unsafe { (self.table.watch())(self.context, fd, &raw mut error) };
+        let raw = pair.object();
+        if raw.is_none() {
+            return Err(Error::from_raw(error));
+        }
+        // SAFETY: the object is given to us.
+        Ok(unsafe { FdReady::from_raw(raw) })
+    }
+
+    /// Addresses of a host name, in the system's order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there are none.
+    pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+        let answer: Op<Bytes> = {
+            // SAFETY: the context belongs to the table; the text is alive for the call.
+            unsafe { op((self.table.resolve())(self.context, RawStr::new(host), port)) }
+        };
+        serde_json::from_slice(&answer.await?)
+            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+    }
+
+    /// Reads a secret that the configuration lets this plugin read.
+    pub fn secret(&self, reference: &str) -> Op<Bytes> {
+        // SAFETY: as in `resolve`.
+        unsafe { op((self.table.secret())(self.context, RawStr::new(reference))) }
+    }
+
+    /// Records a measurement; `kind` is `counter`, `gauge` or `histogram`.
+    pub fn metric(&self, kind: &str, name: &str, labels: &serde_json::Value, value: f64) {
+        let labels = labels.to_string();
+        // SAFETY: as in `resolve`.
+        unsafe {
+            (self.table.metric())(
+                self.context,
+                RawStr::new(kind),
+                RawStr::new(name),
+                RawStr::new(&labels),
+                value,
+            );
+        }
+    }
+
+    /// Tells the host of something worth an entry in its event stream.
+    pub fn event(&self, event: &crate::info::Event) {
+        let json = serde_json::to_string(event).unwrap_or_default();
+        // SAFETY: as in `resolve`.
+        unsafe { (self.table.event())(self.context, RawStr::new(&json)) };
+    }
+
+    /// Opens a stack by URI through the host.
+    pub fn open(&self, uri: &str, options: &serde_json::Value) -> Op<Session> {
+        let options = options.to_string();
+        // SAFETY: as in `resolve`.
+        unsafe {
+            op((self.table.open())(self.context, RawStr::new(uri), RawStr::new(&options)))
+        }
+    }
+
+    /// Waits until a descriptor is ready, as a future.
+    ///
+    /// # Errors
+    /// As [`FdReady::poll_ready`].
+    pub async fn ready(fd: &mut FdReady, interest: Interest) -> Result<()> {
+        std::future::poll_fn(|cx| fd.poll_ready(interest, cx)).await
+    }
+}

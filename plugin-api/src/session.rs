@@ -1,0 +1,442 @@
+//! [`Session`]: what a driver gives back, one established conversation with the facets it declares;
+//! and [`Control`], what a driver implements for all facets that are calls.
+
+use crate::datagrams::{Datagrams, DatagramsTable};
+use crate::error::{Error, Result};
+use crate::exchange::{Exchange, ExchangeTable};
+use crate::facets::Facets;
+use crate::info::{Event, Info};
+use crate::messages::{Messages, MessagesTable};
+use crate::object::{drop_shared, give, json_buf, share};
+use crate::op::{Op, OpTable, Transfer};
+use crate::raw::{RawBuf, RawObject, RawStr, guard};
+use crate::request::{Address, RawAddress};
+use crate::stream::{Stream, StreamTable};
+use bytes::Bytes;
+use serde_json::Value;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The part of a session that is called rather than polled. All methods have defaults; a driver
+/// writes those of the facets it declares. Calls may run at the same time, and dropping one cancels
+/// it.
+pub trait Control: Send + Sync + 'static {
+    /// Which of the call facets are here; the data facets are known from the builder.
+    fn facets(&self) -> Facets {
+        Facets::NONE
+    }
+    /// Addresses, negotiated parameters, peer identity, as they are now. Must not block.
+    fn info(&self) -> Info {
+        Info::default()
+    }
+    /// Runs a named operation; `params` has been checked against its schema.
+    fn call(
+        &self,
+        operation: String,
+        params: Value,
+    ) -> impl Future<Output = Result<Value>> + Send {
+        let _ = params;
+        async move { Err(Error::unsupported(&format!("operation {operation:?}"))) }
+    }
+    /// Opens one more stream of a multiplexed session, as a session of its own.
+    fn open_stream(&self, params: Value) -> impl Future<Output = Result<Session>> + Send {
+        let _ = params;
+        async { Err(Error::unsupported("opening streams")) }
+    }
+    /// The next stream that the peer opens; `None` when there will be no more.
+    fn accept_stream(&self) -> impl Future<Output = Result<Option<Session>>> + Send {
+        async { Err(Error::unsupported("accepting streams")) }
+    }
+    /// Connects onward from the peer, giving a session with the stream facet.
+    fn dial(&self, address: Address) -> impl Future<Output = Result<Session>> + Send {
+        let _ = address;
+        async { Err(Error::unsupported("dialling onward")) }
+    }
+    /// One round trip of the protocol's own.
+    fn ping(&self) -> impl Future<Output = Result<Duration>> + Send {
+        async { Err(Error::unsupported("ping")) }
+    }
+    /// The next thing that happened beside the data; `None` when there will be no more. A driver
+    /// bounds what it keeps for a reader that does not come.
+    fn next_event(&self) -> impl Future<Output = Result<Option<Event>>> + Send {
+        async { Ok(None) }
+    }
+    /// Ends the session politely, with the protocol's own code where it has one (0: normal).
+    fn close(&self, code: u64, reason: String) -> impl Future<Output = Result<()>> + Send {
+        let _ = (code, reason);
+        async { Ok(()) }
+    }
+    /// Takes no new work and completes when the running work has ended.
+    fn drain(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// For a session that has nothing to say but its info.
+impl Control for Info {
+    fn info(&self) -> Info {
+        self.clone()
+    }
+}
+
+/// The functions of a session.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SessionTable {
+    size: usize,
+    drop: unsafe extern "C" fn(*mut c_void),
+    facets: unsafe extern "C" fn(*mut c_void) -> u64,
+    info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
+    take_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<StreamTable>,
+    take_messages: unsafe extern "C" fn(*mut c_void) -> RawObject<MessagesTable>,
+    take_datagrams: unsafe extern "C" fn(*mut c_void) -> RawObject<DatagramsTable>,
+    take_exchange: unsafe extern "C" fn(*mut c_void) -> RawObject<ExchangeTable>,
+    call: unsafe extern "C" fn(*mut c_void, RawStr, RawStr) -> RawObject<OpTable>,
+    open_stream: unsafe extern "C" fn(*mut c_void, RawStr) -> RawObject<OpTable>,
+    accept_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    dial: unsafe extern "C" fn(*mut c_void, *const RawAddress) -> RawObject<OpTable>,
+    ping: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    next_event: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    close: unsafe extern "C" fn(*mut c_void, code: u64, RawStr) -> RawObject<OpTable>,
+    drain: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+}
+
+/// One established conversation. Dropping it ends it at once; [`Session::close`] ends it politely.
+#[derive(Debug)]
+pub struct Session {
+    raw: RawObject<SessionTable>,
+}
+
+// SAFETY: `Control` is `Send + Sync`, and the far side promises the same.
+unsafe impl Send for Session {}
+// SAFETY: as above; the facets are taken under a lock.
+unsafe impl Sync for Session {}
+
+#[derive(Default)]
+struct Parts {
+    stream: Option<Stream>,
+    messages: Option<Messages>,
+    datagrams: Option<Datagrams>,
+    exchange: Option<Exchange>,
+}
+
+struct Exported<C> {
+    control: C,
+    declared: Facets,
+    parts: Mutex<Parts>,
+}
+
+/// Builds a [`Session`] from its control and its data facets.
+pub struct SessionBuilder<C> {
+    control: C,
+    parts: Parts,
+}
+
+impl<C: Control> SessionBuilder<C> {
+    /// Gives it a byte stream.
+    #[must_use]
+    pub fn stream(mut self, stream: Stream) -> Self {
+        self.parts.stream = Some(stream);
+        self
+    }
+    /// Gives it messages.
+    #[must_use]
+    pub fn messages(mut self, messages: Messages) -> Self {
+        self.parts.messages = Some(messages);
+        self
+    }
+    /// Gives it datagrams.
+    #[must_use]
+    pub fn datagrams(mut self, datagrams: Datagrams) -> Self {
+        self.parts.datagrams = Some(datagrams);
+        self
+    }
+    /// Gives it requests and responses.
+    #[must_use]
+    pub fn exchange(mut self, exchange: Exchange) -> Self {
+        self.parts.exchange = Some(exchange);
+        self
+    }
+    /// The session.
+    pub fn build(self) -> Session {
+        let mut declared = self.control.facets();
+        for (facet, present) in [
+            (Facets::STREAM, self.parts.stream.is_some()),
+            (Facets::MESSAGES, self.parts.messages.is_some()),
+            (Facets::DATAGRAMS, self.parts.datagrams.is_some()),
+            (Facets::EXCHANGE, self.parts.exchange.is_some()),
+        ] {
+            if present {
+                declared = declared | facet;
+            }
+        }
+        let state = Exported { control: self.control, declared, parts: Mutex::new(self.parts) };
+        Session { raw: RawObject { data: give(Arc::new(state)), table: table_of::<C>() } }
+    }
+}
+
+fn table_of<C: Control>() -> &'static SessionTable {
+    const {
+        &SessionTable {
+            size: size_of::<SessionTable>(),
+            drop: drop_shared::<Exported<C>>,
+            facets: facets::<C>,
+            info: info::<C>,
+            take_stream: take_stream::<C>,
+            take_messages: take_messages::<C>,
+            take_datagrams: take_datagrams::<C>,
+            take_exchange: take_exchange::<C>,
+            call: call::<C>,
+            open_stream: open_stream::<C>,
+            accept_stream: accept_stream::<C>,
+            dial: dial::<C>,
+            ping: ping::<C>,
+            next_event: next_event::<C>,
+            close: close::<C>,
+            drain: drain::<C>,
+        }
+    }
+}
+
+impl Session {
+    /// Starts building a session around its control.
+    pub fn builder<C: Control>(control: C) -> SessionBuilder<C> {
+        SessionBuilder { control, parts: Parts::default() }
+    }
+
+    /// A session that is one byte stream with its facts.
+    pub fn of_stream(info: Info, stream: Stream) -> Session {
+        Session::builder(info).stream(stream).build()
+    }
+
+    /// The facets it was made with.
+    pub fn facets(&self) -> Facets {
+        // SAFETY: the table belongs to the data.
+        Facets::from_bits(unsafe { ((*self.raw.table).facets)(self.raw.data) })
+    }
+
+    /// Its facts as they are now.
+    pub fn info(&self) -> Info {
+        // SAFETY: the table belongs to the data.
+        let json = unsafe { ((*self.raw.table).info)(self.raw.data) };
+        serde_json::from_slice(json.as_ref()).unwrap_or_default()
+    }
+
+    /// Takes the byte stream out; `None` if there is none or it was taken.
+    pub fn take_stream(&self) -> Option<Stream> {
+        // SAFETY: the table belongs to the data; the object is given away.
+        unsafe { taken(((*self.raw.table).take_stream)(self.raw.data)) }
+    }
+    /// Takes the message facet out; `None` if there is none or it was taken.
+    pub fn take_messages(&self) -> Option<Messages> {
+        // SAFETY: as in `take_stream`.
+        unsafe { taken(((*self.raw.table).take_messages)(self.raw.data)) }
+    }
+    /// Takes the datagram facet out; `None` if there is none or it was taken.
+    pub fn take_datagrams(&self) -> Option<Datagrams> {
+        // SAFETY: as in `take_stream`.
+        unsafe { taken(((*self.raw.table).take_datagrams)(self.raw.data)) }
+    }
+    /// Takes the exchange facet out; `None` if there is none or it was taken.
+    pub fn take_exchange(&self) -> Option<Exchange> {
+        // SAFETY: as in `take_stream`.
+        unsafe { taken(((*self.raw.table).take_exchange)(self.raw.data)) }
+    }
+
+    /// Runs a named operation. See [`Control::call`].
+    ///
+    /// # Errors
+    /// What the operation says; [`crate::ErrorKind::Unsupported`] if there is none of that name.
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        let params = params.to_string();
+        // SAFETY: the table belongs to the data; the text is alive for the call.
+        let op: Op<Bytes> = unsafe {
+            let call = (*self.raw.table).call;
+            Op::from_raw(call(self.raw.data, RawStr::new(operation), RawStr::new(&params)))
+        };
+        let json = op.await?;
+        serde_json::from_slice(&json)
+            .map_err(|error| Error::new(crate::ErrorKind::Protocol, error.to_string()))
+    }
+
+    /// Opens one more stream. See [`Control::open_stream`].
+    pub fn open_stream(&self, params: &Value) -> Op<Session> {
+        let params = params.to_string();
+        // SAFETY: as in `call`.
+        unsafe {
+            let open = (*self.raw.table).open_stream;
+            Op::from_raw(open(self.raw.data, RawStr::new(&params)))
+        }
+    }
+    /// The next stream of the peer. See [`Control::accept_stream`].
+    pub fn accept_stream(&self) -> Op<Option<Session>> {
+        // SAFETY: the table belongs to the data.
+        unsafe { Op::from_raw(((*self.raw.table).accept_stream)(self.raw.data)) }
+    }
+    /// Connects onward from the peer. See [`Control::dial`].
+    pub fn dial(&self, address: &Address) -> Op<Session> {
+        // SAFETY: the table belongs to the data; the address is alive for the call.
+        address.lend(|raw| unsafe { Op::from_raw(((*self.raw.table).dial)(self.raw.data, raw)) })
+    }
+    /// One round trip. See [`Control::ping`].
+    pub fn ping(&self) -> Op<Duration> {
+        // SAFETY: the table belongs to the data.
+        unsafe { Op::from_raw(((*self.raw.table).ping)(self.raw.data)) }
+    }
+    /// The next event; `None` when there will be no more. See [`Control::next_event`].
+    ///
+    /// # Errors
+    /// What the driver says; then there are no more events.
+    pub async fn next_event(&self) -> Result<Option<Event>> {
+        // SAFETY: the table belongs to the data.
+        let op: Op<Option<Bytes>> =
+            unsafe { Op::from_raw(((*self.raw.table).next_event)(self.raw.data)) };
+        Ok(op.await?.and_then(|json| serde_json::from_slice(&json).ok()))
+    }
+    /// Ends politely. See [`Control::close`].
+    pub fn close(&self, code: u64, reason: &str) -> Op<()> {
+        // SAFETY: as in `call`.
+        unsafe {
+            Op::from_raw(((*self.raw.table).close)(self.raw.data, code, RawStr::new(reason)))
+        }
+    }
+    /// Takes no new work and completes when what runs has ended.
+    pub fn drain(&self) -> Op<()> {
+        // SAFETY: the table belongs to the data.
+        unsafe { Op::from_raw(((*self.raw.table).drain)(self.raw.data)) }
+    }
+}
+
+impl Transfer for Session {
+    type Raw = RawObject<SessionTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Session { raw }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+/// # Safety
+/// The object was given to this side.
+unsafe fn taken<T: Transfer<Raw = RawObject<R>>, R>(raw: RawObject<R>) -> Option<T> {
+    // SAFETY: by this function's contract; an absent object has no table.
+    (!raw.is_none()).then(|| unsafe { T::from_raw(raw) })
+}
+
+/// # Safety
+/// `data` is an `Exported<C>` of this table.
+unsafe fn state<'a, C>(data: *mut c_void) -> &'a Exported<C> {
+    // SAFETY: by this function's contract; the caller holds a share for the call.
+    unsafe { &*data.cast::<Exported<C>>() }
+}
+
+unsafe extern "C" fn facets<C>(data: *mut c_void) -> u64 {
+    // SAFETY: the caller's contract.
+    unsafe { state::<C>(data) }.declared.bits()
+}
+
+unsafe extern "C" fn info<C: Control>(data: *mut c_void) -> RawBuf {
+    // SAFETY: the caller's contract.
+    json_buf(|| unsafe { state::<C>(data) }.control.info())
+}
+
+macro_rules! take {
+    ($($name:ident $field:ident $table:ty;)*) => {$(
+        unsafe extern "C" fn $name<C>(data: *mut c_void) -> RawObject<$table> {
+            // SAFETY: the caller's contract.
+            let parts = unsafe { &state::<C>(data).parts };
+            let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.$field.take().map_or(RawObject::none(), Transfer::into_raw)
+        }
+    )*};
+}
+
+take! {
+    take_stream stream StreamTable;
+    take_messages messages MessagesTable;
+    take_datagrams datagrams DatagramsTable;
+    take_exchange exchange ExchangeTable;
+}
+
+unsafe extern "C" fn call<C: Control>(
+    data: *mut c_void,
+    operation: RawStr,
+    params: RawStr,
+) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share; the text is alive for this call.
+    let (state, operation, params) =
+        unsafe { (share::<Exported<C>>(data), operation.get().to_owned(), params.get()) };
+    let params = serde_json::from_str(params).unwrap_or(Value::Null);
+    Op::new(async move {
+        let result = state.control.call(operation, params).await?;
+        Ok(Bytes::from(serde_json::to_vec(&result).unwrap_or_default()))
+    })
+    .into_raw()
+}
+
+unsafe extern "C" fn open_stream<C: Control>(
+    data: *mut c_void,
+    params: RawStr,
+) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share; the text is alive for this call.
+    let (state, params) = unsafe { (share::<Exported<C>>(data), params.get()) };
+    let params = serde_json::from_str(params).unwrap_or(Value::Null);
+    Op::new(async move { state.control.open_stream(params).await }).into_raw()
+}
+
+unsafe extern "C" fn accept_stream<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let state = unsafe { share::<Exported<C>>(data) };
+    Op::new(async move { state.control.accept_stream().await }).into_raw()
+}
+
+unsafe extern "C" fn dial<C: Control>(
+    data: *mut c_void,
+    address: *const RawAddress,
+) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share; the address is alive for this call.
+    let (state, address) = unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
+    guard(|| Op::new(async move { state.control.dial(address).await }), |p| Op::ready(Err(p)))
+        .into_raw()
+}
+
+unsafe extern "C" fn ping<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let state = unsafe { share::<Exported<C>>(data) };
+    Op::new(async move { state.control.ping().await }).into_raw()
+}
+
+unsafe extern "C" fn next_event<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let state = unsafe { share::<Exported<C>>(data) };
+    Op::new(async move {
+        let event = state.control.next_event().await?;
+        Ok(event.map(|event| Bytes::from(serde_json::to_vec(&event).unwrap_or_default())))
+    })
+    .into_raw()
+}
+
+unsafe extern "C" fn close<C: Control>(
+    data: *mut c_void,
+    code: u64,
+    reason: RawStr,
+) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share; the text is alive for this call.
+    let (state, reason) = unsafe { (share::<Exported<C>>(data), reason.get().to_owned()) };
+    Op::new(async move { state.control.close(code, reason).await }).into_raw()
+}
+
+unsafe extern "C" fn drain<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let state = unsafe { share::<Exported<C>>(data) };
+    Op::new(async move { state.control.drain().await }).into_raw()
+}

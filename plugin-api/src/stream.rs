@@ -1,0 +1,377 @@
+//! [`Stream`]: the byte-stream facet, both directions, with half-close.
+
+use crate::error::Error;
+use crate::op::Transfer;
+use crate::raw::{
+    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
+    guard_drop, home, home_of, is_home, with_raw_waker,
+};
+use bytes::Bytes;
+use std::any::TypeId;
+use std::ffi::c_void;
+use std::io::{self, IoSlice};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The functions of a stream. Counts are bytes; a read of 0 is the end of the peer's direction.
+#[repr(C)]
+#[derive(Debug)]
+pub struct StreamTable {
+    size: usize,
+    home: Home,
+    drop: unsafe extern "C" fn(*mut c_void),
+    poll_read:
+        unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut u8, usize, *mut RawError) -> i64,
+    poll_write: unsafe extern "C" fn(
+        *mut c_void,
+        *const RawWaker,
+        *const RawSlice,
+        usize,
+        *mut RawError,
+    ) -> i64,
+    poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    poll_shutdown: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    /// A descriptor, or -1; on success `leftover` holds what was read but not yet delivered.
+    take_fd: unsafe extern "C" fn(*mut c_void, leftover: *mut RawBuf) -> i64,
+}
+
+/// One piece of a vectored write.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawSlice {
+    ptr: *const u8,
+    len: usize,
+}
+
+/// The most pieces handed over in one vectored write; more are left to the next call.
+const MAX_SLICES: usize = 16;
+
+/// A byte stream that either side of the boundary may have made.
+///
+/// Dropping it closes both directions. Reads and writes are cancel safe: what a dropped read had
+/// not delivered is delivered by the next.
+pub struct Stream {
+    raw: RawObject<StreamTable>,
+}
+
+// SAFETY: `Stream::new` takes only `Send` values, and the far side promises the same.
+unsafe impl Send for Stream {}
+// SAFETY: every use needs `&mut self`.
+unsafe impl Sync for Stream {}
+
+struct Exported<T> {
+    io: T,
+    read: WakerCell,
+    write: WakerCell,
+    take_fd: Option<fn(&mut T) -> Option<(OwnedFd, Bytes)>>,
+}
+
+impl Stream {
+    /// Makes an ordinary tokio-style stream pollable from the other side.
+    pub fn new<T>(io: T) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Stream::export(io, None)
+    }
+
+    /// As [`Stream::new`] for a stream that is plain bytes on one kernel socket: `take_fd` gives its
+    /// descriptor and what was already read from it, and must give `None` while written bytes are
+    /// still held back.
+    pub fn with_fd<T>(io: T, take_fd: fn(&mut T) -> Option<(OwnedFd, Bytes)>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Stream::export(io, Some(take_fd))
+    }
+
+    fn export<T>(io: T, take_fd: Option<fn(&mut T) -> Option<(OwnedFd, Bytes)>>) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let state = Exported { io, read: WakerCell::default(), write: WakerCell::default(), take_fd };
+        let table = const {
+            &StreamTable {
+                size: size_of::<StreamTable>(),
+                home: home(inner::<T>),
+                drop: drop_stream::<T>,
+                poll_read: poll_read::<T>,
+                poll_write: poll_write::<T>,
+                poll_flush: poll_flush::<T>,
+                poll_shutdown: poll_shutdown::<T>,
+                take_fd: take_fd_of::<T>,
+            }
+        };
+        Stream { raw: RawObject { data: Box::into_raw(Box::new(state)).cast(), table } }
+    }
+
+    /// The value given to [`Stream::new`], if this very binary made the stream of a `T`.
+    ///
+    /// # Errors
+    /// The stream itself, untouched, when it is another's or of another type.
+    pub fn into_inner<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        self,
+    ) -> Result<T, Stream> {
+        // SAFETY: the table is alive as long as its binary, which is never unloaded.
+        let table = unsafe { &*self.raw.table };
+        let wanted = TypeId::of::<T>();
+        if !is_home(&table.home)
+            // SAFETY: `is_home` has shown that the type id is of the same binary.
+            || unsafe { (table.home.inner)(self.raw.data, (&raw const wanted).cast()) }.is_null()
+        {
+            return Err(self);
+        }
+        let raw = std::mem::ManuallyDrop::new(self).raw;
+        // SAFETY: the type was just confirmed, and `self` no longer drops it.
+        Ok(unsafe { Box::from_raw(raw.data.cast::<Exported<T>>()) }.io)
+    }
+
+    /// Takes the kernel socket out, with what was already read from it. Flush first. On success the
+    /// stream is spent: drop it.
+    pub fn take_fd(&mut self) -> Option<(OwnedFd, Bytes)> {
+        let mut leftover = RawBuf::empty();
+        // SAFETY: the table belongs to the data, and the slot is ours.
+        let fd = unsafe { ((*self.raw.table).take_fd)(self.raw.data, &raw mut leftover) };
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+        // SAFETY: the far side has given its descriptor away.
+        Some((unsafe { OwnedFd::from_raw_fd(fd) }, leftover.into_bytes()))
+    }
+}
+
+impl Transfer for Stream {
+    type Raw = RawObject<StreamTable>;
+    fn into_raw(self) -> Self::Raw {
+        std::mem::ManuallyDrop::new(self).raw
+    }
+    unsafe fn from_raw(raw: Self::Raw) -> Self {
+        Stream { raw }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner.
+        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+/// # Safety
+/// `data` is an `Exported<T>` of this table, polled by one caller at a time.
+unsafe fn state<'a, T>(data: *mut c_void) -> &'a mut Exported<T> {
+    // SAFETY: by this function's contract.
+    unsafe { &mut *data.cast::<Exported<T>>() }
+}
+
+unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
+    // SAFETY: `home` functions are called only after `is_home`.
+    unsafe { home_of::<T>(&raw mut state::<T>(data).io, id) }
+}
+
+unsafe extern "C" fn drop_stream<T>(data: *mut c_void) {
+    // SAFETY: the box made in `export`, dropped once.
+    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<T>>()) });
+}
+
+/// Turns a poll into its code, and its error or panic into a written one.
+unsafe fn answer(error: *mut RawError, body: impl FnOnce() -> Poll<io::Result<usize>>) -> i64 {
+    let body = || match body() {
+        Poll::Pending => PENDING,
+        Poll::Ready(Ok(count)) => i64::try_from(count).unwrap_or(i64::MAX),
+        // SAFETY: the caller's slot.
+        Poll::Ready(Err(problem)) => unsafe { fail(error, problem.into()) },
+    };
+    // SAFETY: the caller's slot.
+    guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+unsafe extern "C" fn poll_read<T: AsyncRead + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    buffer: *mut u8,
+    len: usize,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract for `data`, `waker`, and a buffer of `len` writable bytes.
+    unsafe {
+        let state = state::<T>(data);
+        let buffer = std::slice::from_raw_parts_mut(buffer.cast(), len);
+        answer(error, || {
+            let mut buffer = ReadBuf::uninit(buffer);
+            let io = Pin::new(&mut state.io);
+            ready!(state.read.poll(waker, |cx| io.poll_read(cx, &mut buffer)))?;
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    }
+}
+
+unsafe extern "C" fn poll_write<T: AsyncWrite + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    slices: *const RawSlice,
+    count: usize,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract for `data`, `waker`, and `count` slices of readable bytes.
+    unsafe {
+        let state = state::<T>(data);
+        let slices = std::slice::from_raw_parts(slices, count.min(MAX_SLICES));
+        answer(error, || {
+            let io = Pin::new(&mut state.io);
+            if let [one] = slices {
+                let bytes = std::slice::from_raw_parts(one.ptr, one.len);
+                return state.write.poll(waker, |cx| io.poll_write(cx, bytes));
+            }
+            let mut list = [IoSlice::new(&[]); MAX_SLICES];
+            for (slot, piece) in list.iter_mut().zip(slices) {
+                *slot = IoSlice::new(std::slice::from_raw_parts(piece.ptr, piece.len));
+            }
+            state.write.poll(waker, |cx| io.poll_write_vectored(cx, &list[..slices.len()]))
+        })
+    }
+}
+
+unsafe extern "C" fn poll_flush<T: AsyncWrite + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let state = state::<T>(data);
+        let io = Pin::new(&mut state.io);
+        answer(error, || state.write.poll(waker, |cx| io.poll_flush(cx)).map_ok(|()| 0))
+    }
+}
+
+unsafe extern "C" fn poll_shutdown<T: AsyncWrite + Unpin>(
+    data: *mut c_void,
+    waker: *const RawWaker,
+    error: *mut RawError,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let state = state::<T>(data);
+        let io = Pin::new(&mut state.io);
+        answer(error, || state.write.poll(waker, |cx| io.poll_shutdown(cx)).map_ok(|()| 0))
+    }
+}
+
+unsafe extern "C" fn take_fd_of<T>(data: *mut c_void, leftover: *mut RawBuf) -> i64 {
+    // SAFETY: the caller's contract.
+    let state = unsafe { state::<T>(data) };
+    let body = || match state.take_fd.and_then(|take| take(&mut state.io)) {
+        Some((fd, rest)) => {
+            // SAFETY: the caller's slot.
+            unsafe { leftover.write(RawBuf::new(rest)) };
+            i64::from(fd.into_raw_fd())
+        }
+        None => -1,
+    };
+    guard(body, |_| -1)
+}
+
+impl Stream {
+    fn finish(code: i64, error: RawError) -> Poll<io::Result<usize>> {
+        match code {
+            PENDING => Poll::Pending,
+            FAILED => Poll::Ready(Err(Error::from_raw(error).into_io())),
+            count => Poll::Ready(Ok(usize::try_from(count).unwrap_or(0))),
+        }
+    }
+
+    fn write_slices(
+        &mut self,
+        cx: &Context<'_>,
+        slices: &[RawSlice],
+    ) -> Poll<io::Result<usize>> {
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data; the slices are alive for the call.
+            unsafe {
+                let write = (*raw.table).poll_write;
+                write(raw.data, waker, slices.as_ptr(), slices.len(), &raw mut error)
+            }
+        });
+        Stream::finish(code, error)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the spare room of `buf` is writable for the call; it is not read.
+            unsafe {
+                let spare = buf.unfilled_mut();
+                let read = (*raw.table).poll_read;
+                read(raw.data, waker, spare.as_mut_ptr().cast(), spare.len(), &raw mut error)
+            }
+        });
+        let count = ready!(Stream::finish(code, error))?.min(buf.remaining());
+        // SAFETY: the far side has written `count` bytes there.
+        unsafe { buf.assume_init(count) };
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write_slices(cx, &[RawSlice { ptr: bytes.as_ptr(), len: bytes.len() }])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut list = [RawSlice { ptr: std::ptr::null(), len: 0 }; MAX_SLICES];
+        let count = bufs.len().min(MAX_SLICES);
+        for (slot, piece) in list.iter_mut().zip(bufs) {
+            *slot = RawSlice { ptr: piece.as_ptr(), len: piece.len() };
+        }
+        self.write_slices(cx, &list[..count])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data.
+            unsafe { ((*raw.table).poll_flush)(raw.data, waker, &raw mut error) }
+        });
+        Stream::finish(code, error).map_ok(|_| ())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let raw = self.raw;
+        let mut error = RawError::empty();
+        let code = with_raw_waker(cx, |waker| {
+            // SAFETY: the table belongs to the data.
+            unsafe { ((*raw.table).poll_shutdown)(raw.data, waker, &raw mut error) }
+        });
+        Stream::finish(code, error).map_ok(|_| ())
+    }
+}

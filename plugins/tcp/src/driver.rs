@@ -1,0 +1,80 @@
+//! [`TcpDriver`]: options to sockets of the host, which does the rest.
+
+use crate::options::{Family, TcpOptions};
+use jackfield_plugin_api::services::{Socket, SocketKind};
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Error, Facets, Host, Kind, Listener, Query, Request, Result, Role,
+    RuntimeMode, Scheme, Session,
+};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The `tcp` driver.
+#[derive(Debug)]
+pub struct TcpDriver {
+    host: Host,
+}
+
+impl Driver for TcpDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "tcp",
+        summary: "TCP connections and listeners",
+        kind: Kind::Transport,
+        schemes: &[Scheme { name: "tcp", stack: "tcp", port: None }],
+        client: true,
+        server: true,
+        facets: Facets::STREAM.and(Facets::TAKE_FD),
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = TcpOptions;
+    type Endpoint = Socket;
+
+    fn new(host: Host) -> Result<Self> {
+        Ok(TcpDriver { host })
+    }
+
+    fn configure(&self, options: TcpOptions, _role: Role) -> Result<Socket> {
+        if let Some(bind) = &options.bind
+            && bind.parse::<IpAddr>().is_err()
+            && bind.parse::<SocketAddr>().is_err()
+        {
+            return Err(Error::option("bind", format!("{bind:?} is neither IP nor IP:PORT")));
+        }
+        let seconds = |count: u32| Duration::from_secs(u64::from(count));
+        Ok(Socket {
+            bind: options.bind,
+            nodelay: options.nodelay,
+            reuse_port: options.reuse_port,
+            keepalive: seconds(options.keepalive),
+            keepalive_interval: seconds(options.keepalive_interval),
+            keepalive_count: options.keepalive_count,
+            user_timeout: seconds(options.user_timeout),
+            attempt_delay: Duration::from_millis(u64::from(options.attempt_delay)),
+            backlog: options.backlog,
+            send_buffer: options.send_buffer,
+            recv_buffer: options.recv_buffer,
+            family: match options.family {
+                Family::Any => 0,
+                Family::Ipv4 => 4,
+                Family::Ipv6 => 6,
+            },
+            ..Socket::new(SocketKind::Tcp, "", 0)
+        })
+    }
+
+    async fn open(&self, socket: &Socket, request: Request) -> Result<Session> {
+        let address = request.address;
+        let port = address.port.ok_or_else(|| {
+            Error::new(jackfield_plugin_api::ErrorKind::Config, "a tcp address needs a port")
+                .with("address", address.authority())
+        })?;
+        self.host.connect(&Socket { host: address.host, port, ..socket.clone() }).await
+    }
+
+    async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {
+        let address = request.address;
+        let port = address.port.unwrap_or(0);
+        self.host.listen(&Socket { host: address.host, port, ..socket.clone() }).await
+    }
+}
