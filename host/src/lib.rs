@@ -2,4 +2,5 @@
 pub mod config;
 pub mod nearest;
 pub mod secret;
+pub mod services;
 pub mod stack;

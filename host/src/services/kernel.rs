@@ -1,0 +1,143 @@
+//! Kernel sockets as sessions, and back: a stream that was made here comes home as the socket that it
+//! is, and a stream of a plugin that can give its descriptor becomes a socket of this reactor.
+
+use bytes::Bytes;
+use jackfield_plugin_api::{Info, Result, Session, Stream};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A byte stream of the kernel's.
+#[derive(Debug)]
+pub enum KernelStream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+/// A connected TCP socket as a session.
+pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
+    let local = stream.local_addr().ok().map(|address| address.to_string());
+    let info = Info { local, peer: peer.map(|peer| peer.to_string()), ..Info::default() };
+    Session::of_stream(info, tcp_stream(stream))
+}
+
+/// A TCP socket as a stream that remembers what it is.
+pub fn tcp_stream(stream: TcpStream) -> Stream {
+    Stream::with_fd(Slot(Some(stream)), |slot| {
+        let stream = slot.0.take()?.into_std().ok()?;
+        Some((OwnedFd::from(stream), Bytes::new()))
+    })
+}
+
+/// A connected Unix socket as a session.
+pub fn unix_session(stream: UnixStream, path: &str) -> Session {
+    let mut info = Info { peer: Some(path.to_owned()), ..Info::default() };
+    if let Ok(peer) = stream.peer_cred() {
+        info = info.with("peer_uid", peer.uid()).with("peer_gid", peer.gid());
+        if let Some(pid) = peer.pid() {
+            info = info.with("peer_pid", pid);
+        }
+    }
+    let stream = Stream::with_fd(Slot(Some(stream)), |slot| {
+        let stream = slot.0.take()?.into_std().ok()?;
+        Some((OwnedFd::from(stream), Bytes::new()))
+    });
+    Session::of_stream(info, stream)
+}
+
+/// The socket behind a stream, if it is one, with what was already read from it.
+///
+/// # Errors
+/// The stream itself when it is no kernel socket; a socket that cannot be registered here is an
+/// error of the inner result.
+pub fn come_home(stream: Stream) -> Result<Result<(KernelStream, Bytes)>, Stream> {
+    let stream = match stream.into_inner::<Slot<TcpStream>>() {
+        Ok(Slot(Some(tcp))) => return Ok(Ok((KernelStream::Tcp(tcp), Bytes::new()))),
+        Ok(Slot(None)) => return Ok(Err(gone())),
+        Err(stream) => stream,
+    };
+    let mut stream = match stream.into_inner::<Slot<UnixStream>>() {
+        Ok(Slot(Some(unix))) => return Ok(Ok((KernelStream::Unix(unix), Bytes::new()))),
+        Ok(Slot(None)) => return Ok(Err(gone())),
+        Err(stream) => stream,
+    };
+    match stream.take_fd() {
+        Some((fd, leftover)) => Ok(register(fd).map(|socket| (socket, leftover))),
+        None => Err(stream),
+    }
+}
+
+fn gone() -> jackfield_plugin_api::Error {
+    jackfield_plugin_api::Error::new(
+        jackfield_plugin_api::ErrorKind::Closed,
+        "the socket of this stream was taken before",
+    )
+}
+
+fn register(fd: OwnedFd) -> Result<KernelStream> {
+    let socket = socket2::Socket::from(fd);
+    socket.set_nonblocking(true)?;
+    if socket.domain()? == socket2::Domain::UNIX {
+        return Ok(KernelStream::Unix(UnixStream::from_std(socket.into())?));
+    }
+    Ok(KernelStream::Tcp(TcpStream::from_std(socket.into())?))
+}
+
+/// A socket that can be taken out of its stream. Polled after that, it is closed.
+#[derive(Debug)]
+pub struct Slot<T>(pub Option<T>);
+
+mod slot {
+    use super::Slot;
+    use std::io::{self, IoSlice};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    macro_rules! delegate {
+        ($self:ident, $method:ident, $($argument:expr),*) => {
+            match &mut $self.0 {
+                Some(io) => Pin::new(io).$method($($argument),*),
+                None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            }
+        };
+    }
+
+    impl<T: AsyncRead + Unpin> AsyncRead for Slot<T> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            delegate!(self, poll_read, cx, buf)
+        }
+    }
+
+    impl<T: AsyncWrite + Unpin> AsyncWrite for Slot<T> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            delegate!(self, poll_write, cx, bytes)
+        }
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            delegate!(self, poll_write_vectored, cx, bufs)
+        }
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            delegate!(self, poll_flush, cx)
+        }
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            delegate!(self, poll_shutdown, cx)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Host services: the one reactor's timers, tasks and sockets, given to plugins.
+//!
+//! Everything a plugin does through here runs on the host's runtime and is counted there. Sockets
+//! that are given out come home as themselves: see [`kernel`].
+
+mod blocking;
+pub mod kernel;
+mod log;
+mod sockets;
+mod watch;
+
+use bytes::Bytes;
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::services::{FdIo, Level, Services, Socket, TimerIo};
+use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep};
+
+/// Opens a stack on behalf of a plugin; the layer above sets it once it can.
+pub type Opener = Arc<dyn Fn(String, String) -> Op<Session> + Send + Sync>;
+
+/// The services of one host, for one plugin.
+pub struct PluginServices {
+    plugin: String,
+    runtime: Handle,
+    started: Instant,
+    log: log::PluginLog,
+    blocking: blocking::Blocking,
+    opener: Arc<OnceLock<Opener>>,
+}
+
+impl PluginServices {
+    /// Services for `plugin` on the current runtime; `log_rate` is its log lines per second.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(plugin: &str, log_rate: u32, opener: Arc<OnceLock<Opener>>) -> Self {
+        PluginServices {
+            plugin: plugin.to_owned(),
+            runtime: Handle::current(),
+            started: Instant::now(),
+            log: log::PluginLog::new(plugin, log_rate),
+            blocking: blocking::Blocking::default(),
+            opener,
+        }
+    }
+}
+
+/// A task's handle that stops the task when it is dropped.
+struct Task(tokio::task::JoinHandle<Result<()>>);
+
+impl Future for Task {
+    type Output = Result<()>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|joined| match joined {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => {
+                Err(Error::new(ErrorKind::Panicked, "a task panicked"))
+            }
+            Err(_) => Err(Error::new(ErrorKind::Cancelled, "the task was stopped")),
+        })
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct HostTimer(Pin<Box<Sleep>>);
+
+impl TimerIo for HostTimer {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+    fn reset(&mut self, after: Duration) {
+        self.0.as_mut().reset(Instant::now() + after);
+    }
+}
+
+impl Services for PluginServices {
+    fn log(&self, level: Level, target: &str, message: &str) {
+        self.log.line(level, target, message);
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn spawn(&self, task: Op<()>) -> Op<()> {
+        Op::new(Task(self.runtime.spawn(task)))
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
+        self.blocking.run(&self.runtime, work)
+    }
+
+    fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
+        let _entered = self.runtime.enter();
+        Box::new(HostTimer(Box::pin(tokio::time::sleep(after))))
+    }
+
+    fn connect(&self, socket: Socket) -> Op<Session> {
+        Op::new(sockets::connect(socket))
+    }
+
+    fn listen(&self, socket: Socket) -> Op<Listener> {
+        Op::new(sockets::listen(socket))
+    }
+
+    fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
+        Op::new(sockets::bind_datagrams(socket))
+    }
+
+    fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+        let _entered = self.runtime.enter();
+        watch::watch(fd)
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
+        let host = host.to_owned();
+        Op::new(async move {
+            let addresses = sockets::resolve(&host, port, 0).await?;
+            Ok(Bytes::from(serde_json::to_vec(&addresses).unwrap_or_default()))
+        })
+    }
+
+    /// No configuration gives a plugin secrets of its own yet: drivers get theirs in their options.
+    fn secret(&self, _reference: &str) -> Op<Bytes> {
+        Op::ready(Err(Error::unsupported("reading a secret by reference")))
+    }
+
+    fn metric(&self, kind: &str, name: &str, labels: &str, value: f64) {
+        tracing::trace!(plugin = self.plugin, kind, name, labels, value, "metric");
+    }
+
+    fn event(&self, event: &str) {
+        tracing::debug!(plugin = self.plugin, event, "event");
+    }
+
+    fn open(&self, uri: &str, options: &str) -> Op<Session> {
+        match self.opener.get() {
+            Some(opener) => opener(uri.to_owned(), options.to_owned()),
+            None => Op::ready(Err(Error::unsupported("opening stacks while the host starts"))),
+        }
+    }
+}

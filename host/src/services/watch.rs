@@ -1,0 +1,43 @@
+//! Readiness of descriptors that stay a plugin's own.
+
+use jackfield_plugin_api::services::{FdIo, Interest};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
+use tokio::io::unix::AsyncFd;
+
+/// A second descriptor of the same open file, so that the plugin may close its own at any time.
+struct Watched {
+    fd: AsyncFd<OwnedFd>,
+}
+
+pub(super) fn watch(fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+    let copy = fd.try_clone_to_owned()?;
+    let fd = AsyncFd::new(copy)
+        .map_err(|error| Error::new(ErrorKind::Io, error.to_string()).with("call", "watch"))?;
+    Ok(Box::new(Watched { fd }))
+}
+
+impl FdIo for Watched {
+    fn poll_ready(&mut self, interest: Interest, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let ready = match interest {
+            Interest::Read => self.fd.poll_read_ready(cx),
+            Interest::Write => self.fd.poll_write_ready(cx),
+        };
+        // Readiness stays until the plugin says that the system would block.
+        ready.map(|guard| {
+            guard.map(|mut guard| guard.retain_ready()).map_err(Error::from)
+        })
+    }
+
+    fn clear_ready(&mut self, interest: Interest) {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let ready = match interest {
+            Interest::Read => self.fd.poll_read_ready(&mut context),
+            Interest::Write => self.fd.poll_write_ready(&mut context),
+        };
+        if let Poll::Ready(Ok(mut guard)) = ready {
+            guard.clear_ready();
+        }
+    }
+}
