@@ -210,7 +210,8 @@ async fn accounts(dir: &Path) {
     let passwd = format!("{USER}:{hash}:{uid}:{gid}:{USER}:{}:/bin/bash\n", home.display());
     write(dir, "passwd", &(passwd + &machine));
     write(dir, "shadow", &format!("{USER}:{hash}:19000:0:99999:7:::\n"));
-    write(dir, "group", &format!("root:x:{gid}:\ntty:x:5:\nnogroup:x:65534:\n"));
+    // No group `tty`: the server would give terminals to it, which only root may do.
+    write(dir, "group", &format!("root:x:{gid}:\nnogroup:x:65534:\n"));
 }
 
 fn configuration(dir: &Path, port: u16, extra: &str) -> String {
