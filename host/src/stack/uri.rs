@@ -82,7 +82,7 @@ impl StackUri {
 
 /// Why a text is not a stack URI. Never quotes the text, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("byte {offset}: {message}")]
+#[error("byte {offset} of the URI: {message}")]
 pub struct UriError {
     /// Offset in bytes from the start of the URI, counted from 0.
     pub offset: usize,

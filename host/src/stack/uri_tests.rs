@@ -54,38 +54,56 @@ fn every_form_is_taken_apart() {
 #[test]
 fn errors_name_the_byte_and_what_was_expected() {
     for (text, expected) in [
-        ("", "byte 0: expected : after the driver names, as in tcp://host:port"),
-        ("tcp", "byte 3: expected : after the driver names, as in tcp://host:port"),
-        ("://h", "byte 0: expected the name of a driver"),
-        ("ws++tcp://h", "byte 3: expected the name of a driver"),
-        ("ws+://h", "byte 3: expected the name of a driver"),
-        ("WS://h", "byte 0: driver names are lower case"),
-        ("1ws://h", "byte 0: expected a driver name (a-z, then a-z, 0-9 or -), then + or :"),
-        ("127.0.0.1:80", "byte 0: expected a driver name (a-z, then a-z, 0-9 or -), then + or :"),
-        ("localhost:80", "byte 10: expected // and an address, or a path that begins with /"),
-        ("tcp://h:", "byte 8: expected a port from 0 to 65535"),
-        ("tcp://h:65536", "byte 8: expected a port from 0 to 65535"),
-        ("tcp://h:+80", "byte 8: expected a port from 0 to 65535"),
-        ("tcp://::1", "byte 6: an IPv6 address is written in brackets, as in [::1]"),
-        ("tcp://[::1", "byte 10: expected ] after the IPv6 address"),
-        ("tcp://[::g]:1", "byte 7: expected an IPv6 address between the brackets"),
-        ("tcp://[::1]x", "byte 11: expected : and a port, or / after ]"),
-        ("tcp://10.0.0.256", "byte 6: expected an IPv4 address, as in 192.0.2.1"),
-        ("ssh://@h", "byte 6: expected a user before @"),
-        ("ssh://a%zz@h", "byte 7: expected two hexadecimal digits after %; write %25 for % itself"),
-        ("ssh://%ff@h", "byte 6: expected percent escapes that form UTF-8 text"),
-        ("ssh://a%00@h", "byte 6: user and password must not contain %00"),
-        ("ws://h/a b", "byte 8: white space and control characters must be percent-encoded"),
-        ("ws://h/a#b", "byte 8: a fragment has no meaning here; write %23 for #"),
-        ("ws://h/%4", "byte 7: expected two hexadecimal digits after %; write %25 for % itself"),
+        ("", "byte 0 of the URI: expected : after the driver names, as in tcp://host:port"),
+        ("tcp", "byte 3 of the URI: expected : after the driver names, as in tcp://host:port"),
+        ("://h", "byte 0 of the URI: expected the name of a driver"),
+        ("ws++tcp://h", "byte 3 of the URI: expected the name of a driver"),
+        ("ws+://h", "byte 3 of the URI: expected the name of a driver"),
+        ("WS://h", "byte 0 of the URI: driver names are lower case"),
+        (
+            "1ws://h",
+            "byte 0 of the URI: expected a driver name (a-z, then a-z, 0-9 or -), then + or :",
+        ),
+        (
+            "127.0.0.1:80",
+            "byte 0 of the URI: expected a driver name (a-z, then a-z, 0-9 or -), then + or :",
+        ),
+        (
+            "localhost:80",
+            "byte 10 of the URI: expected // and an address, or a path that begins with /",
+        ),
+        ("tcp://h:", "byte 8 of the URI: expected a port from 0 to 65535"),
+        ("tcp://h:65536", "byte 8 of the URI: expected a port from 0 to 65535"),
+        ("tcp://h:+80", "byte 8 of the URI: expected a port from 0 to 65535"),
+        ("tcp://::1", "byte 6 of the URI: an IPv6 address is written in brackets, as in [::1]"),
+        ("tcp://[::1", "byte 10 of the URI: expected ] after the IPv6 address"),
+        ("tcp://[::g]:1", "byte 7 of the URI: expected an IPv6 address between the brackets"),
+        ("tcp://[::1]x", "byte 11 of the URI: expected : and a port, or / after ]"),
+        ("tcp://10.0.0.256", "byte 6 of the URI: expected an IPv4 address, as in 192.0.2.1"),
+        ("ssh://@h", "byte 6 of the URI: expected a user before @"),
+        (
+            "ssh://a%zz@h",
+            "byte 7 of the URI: expected two hexadecimal digits after %; write %25 for % itself",
+        ),
+        ("ssh://%ff@h", "byte 6 of the URI: expected percent escapes that form UTF-8 text"),
+        ("ssh://a%00@h", "byte 6 of the URI: user and password must not contain %00"),
+        (
+            "ws://h/a b",
+            "byte 8 of the URI: white space and control characters must be percent-encoded",
+        ),
+        ("ws://h/a#b", "byte 8 of the URI: a fragment has no meaning here; write %23 for #"),
+        (
+            "ws://h/%4",
+            "byte 7 of the URI: expected two hexadecimal digits after %; write %25 for % itself",
+        ),
     ] {
         let error = text.parse::<StackUri>().expect_err(text);
         assert_eq!(error.to_string(), expected, "{text}");
     }
     let error = format!("tcp://{}", "a".repeat(MAX_URI)).parse::<StackUri>().unwrap_err();
-    assert_eq!(error.to_string(), "byte 8192: expected at most 8192 bytes");
+    assert_eq!(error.to_string(), "byte 8192 of the URI: expected at most 8192 bytes");
     let error = format!("{}:", vec!["a"; 17].join("+")).parse::<StackUri>().unwrap_err();
-    assert_eq!(error.to_string(), "byte 32: expected at most 16 layers");
+    assert_eq!(error.to_string(), "byte 32 of the URI: expected at most 16 layers");
 }
 
 #[test]

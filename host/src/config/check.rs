@@ -1,0 +1,262 @@
+//! What shape alone does not say: names that must exist, values that must be in range.
+//!
+//! What only drivers know (schemes, options) is checked where drivers are known.
+
+use std::collections::BTreeMap;
+
+use super::error::ConfigError;
+use super::model::{Config, RouteConfig};
+use super::position::{KeyPath, SourceMap};
+use super::reference::{Destination, Via, is_name};
+use super::target::Target;
+use super::units::{ByteSize, Timespan};
+use crate::nearest::did_you_mean;
+use crate::stack::uri::StackUri;
+
+const URI: &str = "expected a URI such as \"tcp://host:port\", found none";
+
+/// Everything wrong with `config`, but for keys that `known` already tells about.
+pub(super) fn check(
+    config: &Config,
+    sources: &SourceMap,
+    known: &[ConfigError],
+) -> Vec<ConfigError> {
+    let mut check = Check { config, sources, known, errors: Vec::new() };
+    check.host();
+    check.names();
+    check.connections();
+    check.cycles();
+    check.upstreams();
+    check.routes();
+    check.errors
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    sources: &'a SourceMap,
+    known: &'a [ConfigError],
+    errors: Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn is_known(&self, path: &KeyPath) -> bool {
+        let meant = |error: &ConfigError| {
+            error.suggestion.as_ref() == path.segments().last()
+                && error.key.parent() == path.parent()
+        };
+        self.known.iter().any(|error| path.is_within(&error.key) || meant(error))
+    }
+
+    /// Notes a mistake in the value at `path`.
+    fn fail(&mut self, path: KeyPath, message: impl Into<String>, near: Option<String>) {
+        if !self.is_known(&path) {
+            let position = self.sources.locate(&path);
+            self.errors.push(ConfigError::new(position, path, message).suggest(near));
+        }
+    }
+
+    fn host(&mut self) {
+        let host = &self.config.host;
+        let at = KeyPath::from_iter(["host"]);
+        for (index, folder) in host.plugins.iter().enumerate() {
+            if folder.is_empty() {
+                self.fail(at.key("plugins").index(index), "expected the name of a folder", None);
+            }
+        }
+        for (index, sum) in host.allow.iter().enumerate() {
+            if sum.len() != 64 || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                let message = "expected a SHA-256 sum of 64 hexadecimal digits";
+                self.fail(at.key("allow").index(index), message, None);
+            }
+        }
+        if host.worker_threads > 1024 {
+            self.fail(at.key("worker_threads"), "expected a whole number from 0 to 1024", None);
+        }
+        self.at_least_one(at.key("max_connections"), Some(host.max_connections));
+        let limits = at.key("limits");
+        self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
+        let sizes = [
+            ("relay_buffer", host.limits.relay_buffer, 16 << 20),
+            ("max_message", host.limits.max_message, 1 << 30),
+        ];
+        for (name, size, most) in sizes {
+            if !(1024..=most).contains(&size.0) {
+                let message = format!("expected a size from 1KiB to {}", ByteSize(most));
+                self.fail(limits.key(name), message, None);
+            }
+        }
+        let times = &host.timeouts;
+        let at = at.key("timeouts");
+        self.not_zero(at.key("connect"), Some(times.connect));
+        self.not_zero(at.key("handshake"), Some(times.handshake));
+        self.not_zero(at.key("init"), Some(times.init));
+    }
+
+    fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {
+        if value == Some(0) {
+            self.fail(path, "expected a whole number of at least 1", None);
+        }
+    }
+
+    fn not_zero(&mut self, path: KeyPath, value: Option<Timespan>) {
+        if value.is_some_and(Timespan::is_zero) {
+            self.fail(path, "expected a duration of at least 1ms", None);
+        }
+    }
+
+    fn names(&mut self) {
+        let Config { connections, upstreams, handlers, .. } = self.config;
+        let all = connections.keys().map(|name| ("connections", name));
+        let all = all.chain(upstreams.keys().map(|name| ("upstreams", name)));
+        for (table, name) in all.chain(handlers.keys().map(|name| ("handlers", name))) {
+            let path = KeyPath::from_iter([table, name]);
+            if !is_name(name) && !self.is_known(&path) {
+                let message = "expected a name of a-z, 0-9, _ . and -, which begins with a letter \
+                               or digit and has at most 64 characters";
+                let lower = name.to_lowercase();
+                let near = is_name(&lower).then_some(lower);
+                let position = self.sources.locate_key(&path);
+                self.errors.push(ConfigError::new(position, path, message).suggest(near));
+            }
+        }
+        for (name, handler) in handlers {
+            if handler.handler.as_deref().is_some_and(str::is_empty) {
+                let path = KeyPath::from_iter(["handlers", name, "handler"]);
+                self.fail(path, "expected the name of a handler", None);
+            }
+        }
+    }
+
+    fn connections(&mut self) {
+        for (name, connection) in &self.config.connections {
+            let at = KeyPath::from_iter(["connections", name]);
+            self.uri(&at.key("uri"), &connection.uri);
+            self.via(&at.key("via"), connection.via.as_ref());
+        }
+    }
+
+    fn uri(&mut self, path: &KeyPath, uri: &StackUri) {
+        if uri.is_empty() {
+            self.fail(path.clone(), URI, None);
+        }
+    }
+
+    fn via(&mut self, path: &KeyPath, via: Option<&Via>) {
+        if let Some(Via(name)) = via {
+            self.exists(path, "connections", name, self.config.connections.keys());
+        }
+    }
+
+    /// `name` must be one of `names`, the keys of `table`.
+    fn exists<'n>(
+        &mut self,
+        path: &KeyPath,
+        table: &str,
+        name: &str,
+        names: impl Iterator<Item = &'n String> + Clone,
+    ) {
+        // A table that was refused is missing for a reason that is already told.
+        let known = self.is_known(&KeyPath::from_iter([table, name]));
+        if !known && !names.clone().any(|known| known == name) {
+            let near = did_you_mean(name, names).map(|near| format!("{table}.{near}"));
+            let table = KeyPath::from_iter([table, name]);
+            self.fail(path.clone(), format!("there is no [{table}]"), near);
+        }
+    }
+
+    /// A connection must not be dialled through itself. Each cycle is reported once, at the first
+    /// of its names.
+    fn cycles(&mut self) {
+        let connections = &self.config.connections;
+        for start in connections.keys() {
+            let mut trail = vec![start];
+            let mut here = start;
+            while let Some(Via(next)) = connections.get(here).and_then(|here| here.via.as_ref()) {
+                if trail.contains(&next) {
+                    if next == start && trail.iter().min() == Some(&start) {
+                        let names: Vec<_> = trail.iter().map(|name| name.as_str()).collect();
+                        let message =
+                            format!("leads back to itself: {} -> {start}", names.join(" -> "));
+                        self.fail(
+                            KeyPath::from_iter(["connections", start.as_str(), "via"]),
+                            message,
+                            None,
+                        );
+                    }
+                    break;
+                }
+                trail.push(next);
+                here = next;
+            }
+        }
+    }
+
+    fn upstreams(&mut self) {
+        for (name, upstream) in &self.config.upstreams {
+            let at = KeyPath::from_iter(["upstreams", name]);
+            self.not_zero(at.key("connect_timeout"), upstream.connect_timeout);
+            if upstream.targets.is_empty() {
+                self.fail(at.key("targets"), "expected at least one target, found none", None);
+            }
+            for (index, target) in upstream.targets.iter().enumerate() {
+                self.target(&at.key("targets").index(index), target);
+            }
+        }
+    }
+
+    fn target(&mut self, at: &KeyPath, target: &Target) {
+        self.uri(&at.key("uri"), &target.uri);
+        self.via(&at.key("via"), target.via.as_ref());
+        if !(1..=1000).contains(&target.weight) {
+            self.fail(at.key("weight"), "expected a whole number from 1 to 1000", None);
+        }
+    }
+
+    fn routes(&mut self) {
+        let mut listened = BTreeMap::new();
+        for (index, route) in self.config.routes.iter().enumerate() {
+            let at = KeyPath::from_iter(["routes"]).index(index);
+            self.uri(&at.key("listen"), &route.listen);
+            self.destination(&at.key("to"), &route.to);
+            self.at_least_one(at.key("max_connections"), route.max_connections);
+            self.listened_twice(&mut listened, &at, route);
+        }
+    }
+
+    fn destination(&mut self, path: &KeyPath, to: &Destination) {
+        let Config { connections, upstreams, handlers, .. } = self.config;
+        match to {
+            Destination::Upstream(name) => self.exists(path, "upstreams", name, upstreams.keys()),
+            Destination::Connection(name) => {
+                self.exists(path, "connections", name, connections.keys());
+            }
+            Destination::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
+            Destination::Uri(uri) if uri.is_empty() => {
+                let message = "expected \"upstreams.NAME\", \"connections.NAME\", \
+                               \"handlers.NAME\" or a URI, found none";
+                self.fail(path.clone(), message, None);
+            }
+            Destination::Uri(_) => {}
+        }
+    }
+
+    /// Port 0 is a different port each time.
+    fn listened_twice(
+        &mut self,
+        listened: &mut BTreeMap<String, KeyPath>,
+        at: &KeyPath,
+        route: &RouteConfig,
+    ) {
+        if route.listen.is_empty() || route.listen.port == Some(0) {
+            return;
+        }
+        let path = at.key("listen");
+        match listened.get(&route.listen.to_string()) {
+            Some(first) => {
+                let message = format!("already listened on, at {}", self.sources.locate(first));
+                self.fail(path, message, None);
+            }
+            None => drop(listened.insert(route.listen.to_string(), path)),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One configuration file: read, parsed by the `config` crate, and every key located.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use ::config::{File, FileFormat, Map, Source, Value};
+
+use super::error::ConfigError;
+use super::position::{Entry, KeyPath, Origin, Position};
+use super::{locate_toml, locate_yaml};
+
+/// The largest configuration file, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Extensions of files and what is read in them.
+const FORMATS: &[(&str, FileFormat)] = &[
+    ("toml", FileFormat::Toml),
+    ("yaml", FileFormat::Yaml),
+    ("yml", FileFormat::Yaml),
+    ("json", FileFormat::Json),
+];
+
+/// One parsed file.
+pub(super) struct Document {
+    pub(super) layer: Layer,
+    pub(super) entries: Vec<Entry>,
+    /// Mistakes that leave the rest of the file readable.
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// The values of one file as a source for the `config` crate.
+#[derive(Clone)]
+pub(super) struct Layer(Map<String, Value>);
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ::config::ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Whether the `config` crate takes a top-level key for a path into other keys. A quoted `"a.b"`
+/// would reach into `a`, and `"a[99999999]"` would fill memory, so both are refused.
+pub(super) fn is_expression(name: &str) -> bool {
+    name.contains(['.', '['])
+}
+
+/// Reads and parses the file `path`.
+pub(super) fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
+    let whole = |message: String| {
+        let position = Position::whole(Origin::File(path.to_owned()));
+        vec![ConfigError::new(position, KeyPath::root(), message)]
+    };
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let Some((_, format)) = FORMATS.iter().find(|(known, _)| *known == extension) else {
+        let names: Vec<_> = FORMATS.iter().map(|(known, _)| format!(".{known}")).collect();
+        return Err(whole(format!("expected a file name that ends in {}", names.join(", "))));
+    };
+    let text = read_text(path).map_err(whole)?;
+    let entries = match format {
+        FileFormat::Toml => locate_toml::entries(path, &text),
+        FileFormat::Json => locate_yaml::json_entries(path, &text),
+        _ => locate_yaml::yaml_entries(path, &text),
+    }?;
+    let parsed = File::from_str(&text, *format).collect();
+    let mut map = parsed.map_err(|error| whole(error.to_string().replace('\n', " ")))?;
+    map.retain(|name, _| !is_expression(name));
+    let (odd, entries): (Vec<_>, _) = entries
+        .into_iter()
+        .partition(|entry| entry.path.segments().first().is_some_and(|name| is_expression(name)));
+    let odd = odd.into_iter().filter(|entry| entry.path.segments().len() == 1);
+    let message = "unknown key; dots between names go outside of quotes";
+    let errors = odd.map(|entry| ConfigError::new(entry.key, entry.path, message)).collect();
+    Ok(Document { layer: Layer(map), entries, errors })
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let fail = |error: std::io::Error| format!("cannot read the file: {error}");
+    let file = std::fs::File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err("expected a file, found a folder".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("expected at most {} MiB", MAX_FILE >> 20));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!("expected UTF-8 text, but byte {} is not", error.utf8_error().valid_up_to())
+    })
+}

@@ -1,0 +1,248 @@
+//! The keys of a configuration, their units and their defaults.
+//!
+//! `config/jackfield.toml` shows every one of them at its default, and a test holds that file and
+//! these structs together.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::reference::{Destination, Via};
+use super::target::Target;
+use super::tree::Options;
+use super::units::{ByteSize, Timespan};
+use crate::stack::uri::StackUri;
+
+/// Free names and values that travel with what they are written on: shown wherever it is listed,
+/// never interpreted.
+pub type Labels = BTreeMap<String, String>;
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[host]`: the process itself.
+    pub host: HostConfig,
+    /// `[log]`: what the host writes about itself.
+    pub log: LogConfig,
+    /// `[connections.NAME]`: connections that routes and `via` refer to. Default: none.
+    pub connections: BTreeMap<String, ConnectionConfig>,
+    /// `[upstreams.NAME]`: sets of targets that routes refer to. Default: none.
+    pub upstreams: BTreeMap<String, UpstreamConfig>,
+    /// `[handlers.NAME]`: handlers that routes refer to. Default: none.
+    pub handlers: BTreeMap<String, HandlerConfig>,
+    /// `[[routes]]`: what is listened on, and where it leads. Default: none. A later file that has
+    /// routes replaces those of earlier files.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// `[host]`: the process itself.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// Folders searched for plugins. A relative one is meant from the folder of the file it is
+    /// written in; from the working directory when it comes from the environment, a flag or the
+    /// default. `~/` is the home folder. Default: `["plugins"]`.
+    pub plugins: Vec<String>,
+    /// Private folder that plugins are loaded from, by their hash. Default: `""`, which is
+    /// `$XDG_CACHE_HOME/jackfield`, or `~/.cache/jackfield`.
+    pub cache: String,
+    /// SHA-256 sums, in hexadecimal, of the only plugin files that may be loaded. Default: `[]`,
+    /// which allows any.
+    pub allow: Vec<String>,
+    /// Threads that move data. Default: 0, which is one for each processor.
+    pub worker_threads: u16,
+    /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
+    /// once. Default: `"30s"`.
+    pub shutdown_timeout: Timespan,
+    /// Accepted sessions open at a time; more are refused. Default: 10000.
+    pub max_connections: u32,
+    /// `[host.timeouts]`: how long things may take.
+    pub timeouts: Timeouts,
+    /// `[host.limits]`: how large things may become.
+    pub limits: Limits,
+}
+
+/// `[host.timeouts]`: how long things may take, where nothing more specific says otherwise.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until a transport has reached its peer. Default: `"10s"`.
+    pub connect: Timespan,
+    /// Until one layer has agreed with its peer, in either role. Default: `"10s"`.
+    pub handshake: Timespan,
+    /// Until a plugin has started. Default: `"10s"`.
+    pub init: Timespan,
+    /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
+    /// Default: `"0s"`.
+    pub idle: Timespan,
+    /// How long the other direction may stay open after one has ended; `"0s"` for ever.
+    /// Default: `"5m"`.
+    pub half_close: Timespan,
+}
+
+/// `[host.limits]`: how large things may become.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Buffer for each direction of a relayed session, held only while data flows; 1KiB to 16MiB.
+    /// Default: `"64KiB"`.
+    pub relay_buffer: ByteSize,
+    /// The largest single message relayed; 1KiB to 1GiB. Default: `"16MiB"`.
+    pub max_message: ByteSize,
+    /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
+    pub log_rate: u32,
+}
+
+/// `[log]`: what the host writes about itself, to its standard error.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severe level that is written. Default: `"info"`.
+    pub level: LogLevel,
+    /// How a line is written. Default: `"text"`.
+    pub format: LogFormat,
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something failed and somebody should look.
+    Error,
+    /// Something is wrong and was survived.
+    Warn,
+    /// Starts, stops and what was configured.
+    #[default]
+    Info,
+    /// Every connection.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[connections.NAME]`: one named connection.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionConfig {
+    /// What to connect to. Required.
+    pub uri: StackUri,
+    /// Options of the drivers in the stack; see `jackfield drivers NAME`. Default: none.
+    pub options: Options,
+    /// The connection that dials for this one: `"connections.NAME"`. Default: the host dials.
+    pub via: Option<Via>,
+    /// Free labels. Default: none.
+    pub labels: Labels,
+}
+
+/// `[upstreams.NAME]`: a named set of targets.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Where sessions can be taken: URIs, or tables with `uri`, `weight`, `options`, `via` and
+    /// `labels`. At least one.
+    pub targets: Vec<Target>,
+    /// How the next target is picked. Default: `"round_robin"`.
+    pub balance: Balance,
+    /// Until a target is connected, over all layers together. Default: each step has its own
+    /// timeout from `[host.timeouts]`.
+    pub connect_timeout: Option<Timespan>,
+}
+
+/// How an upstream picks its next target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// In turn, each as often as its weight says.
+    #[default]
+    RoundRobin,
+}
+
+/// `[[routes]]`: joins what a listener accepts to something.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteConfig {
+    /// What to listen on. Required.
+    pub listen: StackUri,
+    /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
+    /// `"handlers.NAME"`, or the URI of a stack. Required.
+    pub to: Destination,
+    /// Options of the drivers in the stack listened on. Default: none.
+    pub options: Options,
+    /// Sessions of this route open at a time; more are refused. Default: only
+    /// `host.max_connections` counts.
+    pub max_connections: Option<u32>,
+    /// As `host.timeouts.idle`, for this route. Default: that value.
+    pub idle_timeout: Option<Timespan>,
+    /// As `host.timeouts.half_close`, for this route. Default: that value.
+    pub half_close_timeout: Option<Timespan>,
+    /// What bytes become where one side speaks messages and the other a stream. Default:
+    /// `"binary"`.
+    pub frames: Frames,
+}
+
+/// The kind of message that the bytes of a stream are sent as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Frames {
+    /// Binary messages.
+    #[default]
+    Binary,
+    /// Text messages; bytes that are not UTF-8 end the session.
+    Text,
+}
+
+/// `[handlers.NAME]`: a handler of a plugin, with its options.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandlerConfig {
+    /// The name the plugin gives its handler. Default: the NAME of this table.
+    pub handler: Option<String>,
+    /// Options of the handler. Default: none.
+    pub options: Options,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            plugins: vec!["plugins".to_owned()],
+            cache: String::new(),
+            allow: Vec::new(),
+            worker_threads: 0,
+            shutdown_timeout: Timespan::seconds(30),
+            max_connections: 10_000,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Timespan::seconds(10),
+            handshake: Timespan::seconds(10),
+            init: Timespan::seconds(10),
+            idle: Timespan::seconds(0),
+            half_close: Timespan::seconds(300),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { relay_buffer: ByteSize(64 << 10), max_message: ByteSize(16 << 20), log_rate: 1000 }
+    }
+}
