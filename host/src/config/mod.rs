@@ -9,7 +9,7 @@
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
 //! merged; everything else, lists included, is replaced whole. Every mistake in every layer is
 //! reported at once, each with its place. Options stay as written: their driver's schema says
-//! what they mean, and [`SourceMap::locate`] says where they are; see [`secret`].
+//! what they mean, and [`SourceMap::locate`] says where they are.
 
 mod check;
 mod document;

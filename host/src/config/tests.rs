@@ -225,7 +225,7 @@ fn yaml_and_json_are_as_strict_as_toml() {
         (
             "a.json",
             "{\n\t\"log\": {\"level\": 3}\n}",
-            &["a.json:2:20: log.level: expected text in quotes, found a whole number"],
+            &["a.json:2:19: log.level: expected text in quotes, found a whole number"],
         ),
         ("a.json", "{\"log\": {}, \"log\": {}}", &["a.json:1:13: the key log is set twice"]),
         ("a.json", "{\"log\": ", &["a.json:1:8: EOF while parsing a value"]),
