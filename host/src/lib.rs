@@ -1,5 +1,6 @@
 //! stub
 pub mod config;
+pub mod driver;
 pub mod nearest;
 pub mod secret;
 pub mod services;

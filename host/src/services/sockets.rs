@@ -205,7 +205,7 @@ fn bind_tcp(socket: &Socket, address: SocketAddr, dual: bool) -> std::io::Result
 
 /// A listening socket of the host's; the host's own listener takes it out again with
 /// [`Listener::inner`].
-pub enum HostListener {
+pub(super) enum HostListener {
     /// TCP, with the options for accepted sockets.
     Tcp(TcpListener, Socket),
     /// A Unix socket and its path, which is removed with it.

@@ -13,6 +13,7 @@ struct Watched {
 
 pub(super) fn watch(fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
     let copy = fd.try_clone_to_owned()?;
+    #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
     let fd = AsyncFd::new(copy)
         .map_err(|error| Error::new(ErrorKind::Io, error.to_string()).with("call", "watch"))?;
     Ok(Box::new(Watched { fd }))

@@ -1,3 +1,215 @@
-//! Stacks: drivers on top of each other.
+//! Stacks: drivers on top of each other, from a URI and options to open sessions.
 
+mod carrier;
+pub mod options;
+mod plan;
 pub mod uri;
+
+pub use carrier::carrier_of;
+pub use options::OptionProblem;
+pub use plan::Plan;
+
+use crate::driver::DriverHandle;
+use jackfield_plugin_api::load::Endpoint;
+use jackfield_plugin_api::{
+    Address, Error, ErrorKind, Listener, Origin, Request, Result, Role, Session,
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A stack with its options in place, for any number of connections.
+#[derive(Debug)]
+pub struct Stack {
+    /// Top first.
+    layers: Vec<Layer>,
+    address: Address,
+    display: String,
+}
+
+#[derive(Debug)]
+struct Layer {
+    driver: Arc<DriverHandle>,
+    endpoint: Endpoint,
+}
+
+/// Why a stack could not be made: its options, or anything else.
+#[derive(Debug)]
+pub enum StackError {
+    /// Options that their drivers do not accept.
+    Options(Vec<OptionProblem>),
+    /// The URI, or what a driver says of its options as a whole.
+    Other(Error),
+}
+
+impl From<Error> for StackError {
+    fn from(error: Error) -> Self {
+        StackError::Other(error)
+    }
+}
+
+impl From<StackError> for Error {
+    fn from(error: StackError) -> Self {
+        match error {
+            StackError::Other(error) => error,
+            StackError::Options(problems) => {
+                let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                Error::new(ErrorKind::Config, text.join("; "))
+            }
+        }
+    }
+}
+
+/// Checks `options` against the schemas of the plan's drivers.
+pub fn check_options(plan: &Plan, options: &Map<String, Value>) -> Vec<OptionProblem> {
+    let below: Vec<&str> = plan.layers.iter().skip(1).map(|layer| layer.name()).collect();
+    options::share_out(plan, options)
+        .iter()
+        .enumerate()
+        .flat_map(|(position, layer)| {
+            let layers: &[&str] = if position == 0 { &below } else { &[] };
+            options::check(&layer.driver.manifest.options, &layer.options, &layer.path, layers)
+        })
+        .collect()
+}
+
+impl Stack {
+    /// Puts options in place: checked against the schemas, secrets as plain text by now, files read by
+    /// the drivers. Runs drivers' code on a thread where blocking is allowed.
+    ///
+    /// # Errors
+    /// Every option at fault, or what a driver says of them.
+    pub async fn new(
+        plan: Plan,
+        options: &Map<String, Value>,
+        role: Role,
+    ) -> Result<Self, StackError> {
+        let problems = check_options(&plan, options);
+        if !problems.is_empty() {
+            return Err(StackError::Options(problems));
+        }
+        let shared = options::share_out(&plan, options);
+        let configure = move || -> Result<Vec<Layer>, StackError> {
+            shared
+                .into_iter()
+                .map(|layer| {
+                    let text = Value::Object(layer.options).to_string();
+                    let endpoint = layer
+                        .driver
+                        .configure(role, &text)
+                        .map_err(|error| option_error(error, &layer.path))?;
+                    Ok(Layer { driver: layer.driver, endpoint })
+                })
+                .collect()
+        };
+        let layers = tokio::task::spawn_blocking(configure)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))??;
+        Ok(Stack { layers, address: plan.address, display: plan.display })
+    }
+
+    /// Where it goes, as a person may read it.
+    pub fn display(&self) -> &str {
+        &self.display
+    }
+
+    /// The address that all layers are given.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The driver on top; `None` when the stack is nothing but its carrier.
+    pub fn top(&self) -> Option<&Arc<DriverHandle>> {
+        self.layers.first().map(|layer| &layer.driver)
+    }
+
+    /// Names of the layers, top first, joined by `+`.
+    pub fn name(&self) -> String {
+        let names: Vec<&str> = self.layers.iter().map(|layer| layer.driver.name()).collect();
+        names.join("+")
+    }
+
+    /// Connects all layers, bottom first, within `limit` in all. `carrier` stands in for the
+    /// transport. Cancel safe: what was open is dropped.
+    ///
+    /// # Errors
+    /// The first layer's that fails, with its name; [`ErrorKind::TimedOut`] when time is up.
+    pub async fn open(&self, carrier: Option<Session>, limit: Duration) -> Result<Session> {
+        let deadline = Instant::now() + limit;
+        let mut below = carrier;
+        for layer in self.layers.iter().rev() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut request = Request::new(self.address.clone(), left);
+            if let Some(session) = below.take() {
+                request = request.with_carrier(carrier_of(session, layer.driver.name())?);
+            }
+            let opened = tokio::time::timeout_at(deadline, layer.endpoint.open(request)).await;
+            let opened = opened.unwrap_or_else(|_| Err(timed_out(limit)));
+            below = Some(opened.map_err(|error| self.explain(error, layer))?);
+        }
+        below.ok_or_else(|| Error::new(ErrorKind::Config, "an empty stack without a carrier"))
+    }
+
+    fn explain(&self, error: Error, layer: &Layer) -> Error {
+        error.with("layer", layer.driver.name()).with("uri", &self.display)
+    }
+
+    /// Starts the transport's passive side.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] and what else the transport says.
+    pub async fn listen(&self, limit: Duration) -> Result<Listener> {
+        let Some(transport) = self.layers.last() else {
+            return Err(Error::new(ErrorKind::Config, "an empty stack cannot listen"));
+        };
+        let request = Request::new(self.address.clone(), limit);
+        let listening = tokio::time::timeout(limit, transport.endpoint.listen(request)).await;
+        listening
+            .unwrap_or_else(|_| Err(timed_out(limit)))
+            .map_err(|error| self.explain(error, transport))
+    }
+
+    /// Lets the layers above the transport speak with an accepted peer, within `limit` in all.
+    /// Cancel safe: the peer is dropped.
+    ///
+    /// # Errors
+    /// As [`Stack::open`], with the peer as the origin.
+    pub async fn accept(&self, accepted: Session, limit: Duration) -> Result<Session> {
+        let layers = &self.layers[..self.layers.len().saturating_sub(1)];
+        if layers.is_empty() {
+            return Ok(accepted);
+        }
+        let deadline = Instant::now() + limit;
+        let mut below = accepted;
+        for layer in layers.iter().rev() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let carrier = carrier_of(below, layer.driver.name())?;
+            let request = Request::new(self.address.clone(), left).with_carrier(carrier);
+            let accepted = tokio::time::timeout_at(deadline, layer.endpoint.accept(request)).await;
+            let accepted = accepted.unwrap_or_else(|_| Err(timed_out(limit)));
+            below = accepted.map_err(|error| {
+                self.explain(error.origin_is(Origin::Downstream), layer)
+            })?;
+        }
+        Ok(below)
+    }
+}
+
+fn timed_out(limit: Duration) -> Error {
+    Error::new(ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+}
+
+/// A driver's complaint about an option, placed in the whole table.
+fn option_error(error: Error, path: &[String]) -> StackError {
+    let option = error.context().find(|(key, _)| *key == "option").map(|(_, name)| name.to_owned());
+    match option {
+        Some(name) => {
+            let mut path = path.to_vec();
+            path.push(name);
+            let message = error.message().to_owned();
+            StackError::Options(vec![OptionProblem { path, message, suggestion: None }])
+        }
+        None => StackError::Other(error),
+    }
+}

@@ -1,0 +1,137 @@
+//! The load sequence over all files of the folders.
+
+use super::file::{Candidate, Probe, probe, refusal, scan};
+use super::refusal::Refusal;
+use super::registry::Registry;
+use super::{LoadOptions, PluginReport};
+use crate::services::PluginServices;
+use jackfield_plugin_api::load::{Module, Plugin};
+use jackfield_plugin_api::{ErrorKind, PluginManifest};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Loads every plugin of the folders. Never fails as a whole: each file has its report.
+///
+/// Needs a tokio runtime: the plugins' services run on it. Not cancel safe in that plugins already
+/// loaded stay in memory.
+pub async fn load(options: &LoadOptions) -> Registry {
+    let paths = scan(options);
+    let shared = Arc::new(options.clone());
+    let tasks: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let options = Arc::clone(&shared);
+            tokio::task::spawn_blocking(move || probe(&path, &options))
+        })
+        .collect();
+    let mut probes = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        // A probe is our own code over bytes; should it panic, that file is missing from the report.
+        probes.extend(task.await.ok());
+    }
+    refuse_duplicates(&mut probes);
+    let starting: Vec<_> = probes.into_iter().map(|probe| start(probe, &shared)).collect();
+    let mut registry = Registry::default();
+    registry.set_searched(options.folders.iter().chain(&options.beside).cloned().collect());
+    for started in futures_util::future::join_all(starting).await {
+        registry.add(started.0, started.1);
+    }
+    registry
+}
+
+/// Names are unique over all files; the first file in order keeps one, before any code runs.
+fn refuse_duplicates(probes: &mut [Probe]) {
+    let mut owners: HashMap<(&'static str, String), PathBuf> = HashMap::new();
+    for probe in probes {
+        let Ok(candidate) = &probe.result else { continue };
+        let names = names_of(&candidate.manifest);
+        let taken = names.iter().find_map(|key| Some((key, owners.get(key)?)));
+        if let Some(((what, name), first)) = taken {
+            let (what, name, first) = (*what, name.clone(), first.clone());
+            probe.result = Err(Refusal::Duplicate { what, name, first });
+            continue;
+        }
+        owners.extend(names.into_iter().map(|key| (key, candidate.path.clone())));
+    }
+}
+
+fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
+    let drivers = manifest.drivers.iter().map(|driver| ("driver", driver.name.clone()));
+    let handlers = manifest.handlers.iter().map(|handler| ("handler", handler.name.clone()));
+    let schemes = manifest
+        .drivers
+        .iter()
+        .flat_map(|driver| &driver.schemes)
+        .map(|scheme| ("scheme", scheme.name.clone()));
+    drivers.chain(handlers).chain(schemes).collect()
+}
+
+/// A plugin that runs, with its whole manifest.
+pub(super) type Running = (Plugin, PluginManifest);
+
+async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Running>) {
+    let mut report = PluginReport {
+        path: probe.path,
+        sha256: probe.sha256,
+        manifest: probe.manifest,
+        refusal: None,
+    };
+    let started = match probe.result {
+        Ok(candidate) => run(candidate, options).await,
+        Err(refusal) => Err(refusal),
+    };
+    match started {
+        Ok((plugin, manifest)) => {
+            report.manifest = Some(manifest.clone());
+            (report, Some((plugin, manifest)))
+        }
+        Err(refusal) => {
+            report.refusal = Some(refusal);
+            (report, None)
+        }
+    }
+}
+
+/// Loads and initialises on a thread of its own: a plugin that hangs keeps that thread, not the host.
+async fn run(candidate: Candidate, options: &LoadOptions) -> Result<Running, Refusal> {
+    let services = Arc::new(PluginServices::new(
+        &candidate.manifest.name,
+        options.log_rate,
+        Arc::clone(&options.opener),
+    ));
+    let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();
+    let cache = options.cache.clone();
+    let (send, receive) = oneshot::channel();
+    let work = move || {
+        // The receiver is gone when the deadline has passed.
+        let _ = send.send(load_one(&candidate, &cache, services, &settings));
+    };
+    std::thread::Builder::new()
+        .name("plugin-init".to_owned())
+        .spawn(work)
+        .map_err(|error| Refusal::InitFailed(error.to_string()))?;
+    match tokio::time::timeout(options.init_timeout, receive).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Refusal::InitPanicked("the loading thread ended".to_owned())),
+        Err(_) => Err(Refusal::InitHung(options.init_timeout)),
+    }
+}
+
+fn load_one(
+    candidate: &Candidate,
+    cache: &Path,
+    services: Arc<PluginServices>,
+    settings: &str,
+) -> Result<Running, Refusal> {
+    let place = candidate.generation(cache)?;
+    let module = Module::load(&place, &candidate.manifest.symbol).map_err(refusal)?;
+    let failed = |error: jackfield_plugin_api::Error| match error.kind() {
+        ErrorKind::Panicked => Refusal::InitPanicked(error.message().to_owned()),
+        _ => Refusal::InitFailed(error.to_string()),
+    };
+    let manifest = module.describe().map_err(failed)?;
+    let plugin = module.init(services, settings).map_err(failed)?;
+    Ok((plugin, manifest))
+}

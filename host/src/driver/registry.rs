@@ -1,0 +1,198 @@
+//! [`Registry`]: all drivers, handlers and schemes by name, and the report of every file.
+
+use super::PluginReport;
+use super::load::Running;
+use crate::nearest::did_you_mean;
+use jackfield_plugin_api::load::{Endpoint, Plugin};
+use jackfield_plugin_api::{
+    DriverManifest, Error, ErrorKind, HandlerManifest, Kind, PluginManifest, Result, Role,
+    SchemeManifest,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A driver that runs.
+#[derive(Debug)]
+pub struct DriverHandle {
+    /// What it says of itself, schemas included.
+    pub manifest: DriverManifest,
+    /// The plugin it is of.
+    pub plugin_name: String,
+    /// That plugin's version.
+    pub plugin_version: String,
+    plugin: Plugin,
+    index: u32,
+}
+
+impl DriverHandle {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Whether it reaches the outside world by itself.
+    pub fn is_transport(&self) -> bool {
+        self.manifest.kind == Kind::Transport
+    }
+
+    /// Prepares it with options as JSON. May read files: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], naming the option.
+    pub fn configure(&self, role: Role, options: &str) -> Result<Endpoint> {
+        self.plugin
+            .configure_driver(self.index, role, options)
+            .map_err(|error| error.with("driver", self.name()))
+    }
+}
+
+/// A handler that runs.
+#[derive(Debug)]
+pub struct HandlerHandle {
+    /// What it says of itself, schema included.
+    pub manifest: HandlerManifest,
+    /// The plugin it is of.
+    pub plugin_name: String,
+    plugin: Plugin,
+    index: u32,
+}
+
+impl HandlerHandle {
+    /// Prepares it with options as JSON. May read files: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], naming the option.
+    pub fn configure(&self, options: &str) -> Result<Endpoint> {
+        self.plugin
+            .configure_handler(self.index, options)
+            .map_err(|error| error.with("handler", &self.manifest.name))
+    }
+}
+
+/// A scheme and the driver that it starts with.
+#[derive(Clone, Debug)]
+pub struct SchemeEntry {
+    /// What it stands for.
+    pub manifest: SchemeManifest,
+    /// The driver that declared it.
+    pub driver: Arc<DriverHandle>,
+}
+
+/// Everything that was loaded.
+#[derive(Default, Debug)]
+pub struct Registry {
+    drivers: BTreeMap<String, Arc<DriverHandle>>,
+    handlers: BTreeMap<String, Arc<HandlerHandle>>,
+    schemes: BTreeMap<String, SchemeEntry>,
+    reports: Vec<PluginReport>,
+    searched: Vec<PathBuf>,
+}
+
+impl Registry {
+    pub(super) fn add(&mut self, report: PluginReport, running: Option<Running>) {
+        self.reports.push(report);
+        if let Some((plugin, manifest)) = running {
+            self.add_plugin(&plugin, manifest);
+        }
+    }
+
+    /// Adds a plugin that is linked into this binary, as a bench or an embedding program does.
+    pub fn add_plugin(&mut self, plugin: &Plugin, manifest: PluginManifest) {
+        for (index, driver) in (0..).zip(manifest.drivers) {
+            let handle = Arc::new(DriverHandle {
+                plugin_name: manifest.name.clone(),
+                plugin_version: manifest.version.clone(),
+                plugin: plugin.clone(),
+                index,
+                manifest: driver,
+            });
+            for scheme in &handle.manifest.schemes {
+                let entry =
+                    SchemeEntry { manifest: scheme.clone(), driver: Arc::clone(&handle) };
+                self.schemes.insert(scheme.name.clone(), entry);
+            }
+            self.drivers.insert(handle.name().to_owned(), handle);
+        }
+        for (index, handler) in (0..).zip(manifest.handlers) {
+            let handle = HandlerHandle {
+                plugin_name: manifest.name.clone(),
+                plugin: plugin.clone(),
+                index,
+                manifest: handler,
+            };
+            self.handlers.insert(handle.manifest.name.clone(), Arc::new(handle));
+        }
+    }
+
+    pub(super) fn set_searched(&mut self, folders: Vec<PathBuf>) {
+        self.searched = folders;
+    }
+
+    /// The drivers by name.
+    pub fn drivers(&self) -> impl Iterator<Item = &Arc<DriverHandle>> {
+        self.drivers.values()
+    }
+    /// The handlers by name.
+    pub fn handlers(&self) -> impl Iterator<Item = &Arc<HandlerHandle>> {
+        self.handlers.values()
+    }
+    /// The schemes by name.
+    pub fn schemes(&self) -> impl Iterator<Item = &SchemeEntry> {
+        self.schemes.values()
+    }
+    /// What became of each file, in order.
+    pub fn reports(&self) -> &[PluginReport] {
+        &self.reports
+    }
+
+    /// A driver by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name and where drivers were looked for.
+    pub fn driver(&self, name: &str) -> Result<&Arc<DriverHandle>> {
+        self.drivers
+            .get(name)
+            .ok_or_else(|| self.unknown("driver", name, self.drivers.keys().map(String::as_str)))
+    }
+
+    /// A handler by name.
+    ///
+    /// # Errors
+    /// As [`Registry::driver`].
+    pub fn handler(&self, name: &str) -> Result<&Arc<HandlerHandle>> {
+        self.handlers
+            .get(name)
+            .ok_or_else(|| self.unknown("handler", name, self.handlers.keys().map(String::as_str)))
+    }
+
+    /// A scheme by name.
+    ///
+    /// # Errors
+    /// As [`Registry::driver`].
+    pub fn scheme(&self, name: &str) -> Result<&SchemeEntry> {
+        self.schemes
+            .get(name)
+            .ok_or_else(|| self.unknown("scheme", name, self.schemes.keys().map(String::as_str)))
+    }
+
+    fn unknown<'a>(
+        &self,
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Error {
+        let mut text = format!("there is no {what} {name:?}");
+        if let Some(near) = did_you_mean(name, known.clone()) {
+            text.push_str(&format!(" (did you mean {near:?}?)"));
+        }
+        let refused = self.reports.iter().filter(|report| report.refusal.is_some()).count();
+        let folders: Vec<String> =
+            self.searched.iter().map(|folder| folder.display().to_string()).collect();
+        let known: Vec<&str> = known.collect();
+        let error = Error::new(ErrorKind::NotFound, text)
+            .with("known", if known.is_empty() { "none".to_owned() } else { known.join(" ") })
+            .with("looked in", folders.join(" "));
+        if refused > 0 { error.with("files refused", refused) } else { error }
+    }
+}

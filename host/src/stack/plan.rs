@@ -1,0 +1,144 @@
+//! From a URI to the drivers that carry it: `wss://h/` is ws over tls over tcp, to port 443.
+
+use super::uri::StackUri;
+use crate::driver::{DriverHandle, Registry};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Query, Result, Role, Secret};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The drivers of a stack, top first, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Top first. The last one is a transport, unless something else carries the stack (`via`).
+    pub layers: Vec<Arc<DriverHandle>>,
+    /// For all of them alike.
+    pub address: Address,
+    /// Options that stand in the URI itself, for the driver whose query is options.
+    pub query_options: Map<String, Value>,
+    /// As a person may read it; without a password.
+    pub display: String,
+}
+
+impl Plan {
+    /// Resolves `uri`. With `carried` the stack rides on something given to it, so that its transport
+    /// is left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an unknown scheme, [`ErrorKind::Config`] for an order that cannot
+    /// be or a missing role.
+    pub fn new(uri: &StackUri, registry: &Registry, role: Role, carried: bool) -> Result<Self> {
+        let mut layers = expand(uri, registry)?;
+        let port = uri.port.or_else(|| default_port(&layers, registry));
+        check_order(&layers, uri)?;
+        for layer in &layers {
+            check_role(layer, role)?;
+        }
+        if carried {
+            // A lone transport over a carrier is the carrier itself: tcp via ssh.
+            layers.pop();
+        }
+        let mut address = Address {
+            host: uri.host.clone().unwrap_or_default(),
+            port,
+            path: uri.path.clone(),
+            query: uri.query.clone(),
+            user: uri.user.clone(),
+            password: uri.password.as_ref().map(|secret| Secret::new(secret.expose())),
+        };
+        let mut query_options = Map::new();
+        if let Some(driver) = layers.iter().find(|layer| layer.manifest.query == Query::Options) {
+            for (name, value) in uri.query_pairs() {
+                query_options.insert(name.clone(), typed(&driver.manifest.options, &name, value));
+            }
+            address.query = None;
+        }
+        Ok(Plan { layers, address, query_options, display: uri.to_string() })
+    }
+
+    /// Names of the layers, top first, joined by `+`.
+    pub fn stack_name(&self) -> String {
+        let names: Vec<&str> = self.layers.iter().map(|layer| layer.name()).collect();
+        names.join("+")
+    }
+}
+
+/// Each scheme of the URI stands for a stack. Only the last one brings its transport and, if it is a
+/// driver's own name, what that driver rides on by default: the URI says so for the others.
+fn expand(uri: &StackUri, registry: &Registry) -> Result<Vec<Arc<DriverHandle>>> {
+    let mut layers: Vec<Arc<DriverHandle>> = Vec::new();
+    for (position, name) in uri.layers.iter().enumerate() {
+        let entry = registry.scheme(name).map_err(|error| error.with("uri", uri))?;
+        if position + 1 < uri.layers.len() && name == entry.driver.name() {
+            layers.push(Arc::clone(&entry.driver));
+            continue;
+        }
+        for part in entry.manifest.stack.split('+') {
+            let driver = registry.driver(part).map_err(|error| error.with("scheme", name))?;
+            if position + 1 == uri.layers.len() || !driver.is_transport() {
+                layers.push(Arc::clone(driver));
+            }
+        }
+    }
+    Ok(layers)
+}
+
+fn check_order(layers: &[Arc<DriverHandle>], uri: &StackUri) -> Result<()> {
+    let Some((last, above)) = layers.split_last() else {
+        return Err(Error::new(ErrorKind::Config, "a URI needs a scheme").with("uri", uri));
+    };
+    if let Some(transport) = above.iter().find(|layer| layer.is_transport()) {
+        let text = format!("{} is a transport and can only stand last", transport.name());
+        return Err(Error::new(ErrorKind::Config, text).with("uri", uri));
+    }
+    if !last.is_transport() {
+        let text = format!("{} needs something to ride on, such as +tcp", last.name());
+        return Err(Error::new(ErrorKind::Config, text).with("uri", uri));
+    }
+    Ok(())
+}
+
+fn check_role(layer: &DriverHandle, role: Role) -> Result<()> {
+    let name = match role {
+        Role::Client => "client",
+        Role::Server => "server",
+    };
+    if layer.manifest.roles.iter().any(|have| have == name) {
+        return Ok(());
+    }
+    let verb = if role == Role::Client { "connect" } else { "listen" };
+    let text = format!("{} cannot {verb}: it is {} only", layer.name(), layer.manifest.roles.join("+"));
+    Err(Error::new(ErrorKind::Unsupported, text))
+}
+
+/// The port of the scheme that stands for this very stack, else that of the topmost driver with one.
+fn default_port(layers: &[Arc<DriverHandle>], registry: &Registry) -> Option<u16> {
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
+    let stack = names.join("+");
+    let whole = registry.schemes().find(|entry| entry.manifest.stack == stack);
+    let first = || {
+        layers
+            .iter()
+            .find_map(|layer| layer.manifest.schemes.iter().find_map(|scheme| scheme.port))
+    };
+    whole.and_then(|entry| entry.manifest.port).or_else(first)
+}
+
+/// A text of the URI as the type that the option has.
+fn typed(schema: &Value, name: &str, text: String) -> Value {
+    let kind = schema.pointer(&format!("/properties/{name}/type"));
+    let is = |wanted: &str| match kind {
+        Some(Value::String(kind)) => kind == wanted,
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == wanted),
+        _ => false,
+    };
+    if (is("integer") || is("number"))
+        && let Ok(number) = serde_json::from_str::<serde_json::Number>(&text)
+    {
+        return Value::Number(number);
+    }
+    match text.as_str() {
+        "true" if is("boolean") => Value::Bool(true),
+        "false" if is("boolean") => Value::Bool(false),
+        _ => Value::String(text),
+    }
+}
