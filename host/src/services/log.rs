@@ -30,7 +30,8 @@ impl PluginLog {
         }
         let plugin = self.plugin.as_str();
         // Control characters of a peer must not forge lines.
-        let message: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let message: String =
+            message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match level {
             Level::Error => tracing::error!(plugin, driver = target, "{message}"),
             Level::Warn => tracing::warn!(plugin, driver = target, "{message}"),
@@ -46,7 +47,8 @@ impl PluginLog {
     /// How many lines this second has, this one included.
     fn count(&self, second: u64) -> u64 {
         let next = |old: u64| if old >> 32 == second { old + 1 } else { (second << 32) + 1 };
-        let old = self.counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |o| Some(next(o)));
+        let old =
+            self.counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |o| Some(next(o)));
         next(old.unwrap_or(0)) & 0xffff_ffff
     }
 }

@@ -89,8 +89,7 @@ async fn connect_tcp(socket: &Socket) -> Result<Session> {
 /// Starts one attempt after the other, `attempt_delay` apart or as soon as one fails; the first that
 /// connects wins and the others are dropped.
 async fn race(socket: &Socket, addresses: Vec<SocketAddr>) -> Result<Session> {
-    let delay =
-        if socket.attempt_delay.is_zero() { Duration::MAX } else { socket.attempt_delay };
+    let delay = if socket.attempt_delay.is_zero() { Duration::MAX } else { socket.attempt_delay };
     let mut waiting = addresses.into_iter();
     let mut running = FuturesUnordered::new();
     let mut last = None;

@@ -26,9 +26,7 @@ impl FdIo for Watched {
             Interest::Write => self.fd.poll_write_ready(cx),
         };
         // Readiness stays until the plugin says that the system would block.
-        ready.map(|guard| {
-            guard.map(|mut guard| guard.retain_ready()).map_err(Error::from)
-        })
+        ready.map(|guard| guard.map(|mut guard| guard.retain_ready()).map_err(Error::from))
     }
 
     fn clear_ready(&mut self, interest: Interest) {

@@ -1,6 +1,20 @@
-//! A string that is never printed.
+//! Secrets: strings that are never printed, and references to where they are kept.
+//!
+//! An option whose schema says `"x-secret": true` takes a reference in place of a text:
+//! `{ env = "NAME" }`, `{ file = "PATH" }` or `{ command = ["PROGRAM", "ARGUMENT"] }`. Elsewhere
+//! such a table is an ordinary value, if the schema takes tables there. References stay as they
+//! are until the moment their value is needed, so a changed secret is picked up by the next
+//! session.
+
+mod reference;
+mod resolve;
+mod schema;
 
 use std::fmt;
+
+pub use reference::SecretRef;
+pub use resolve::{ResolvedOptions, Resolver, SecretError};
+pub use schema::{SecretFinding, SecretProblem, check, placeholders};
 
 /// A password, key or token. `Debug` and `Display` print `***`; the text is reached only through
 /// [`Secret::expose`], so that every use can be found by its name.

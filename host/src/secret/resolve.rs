@@ -1,0 +1,210 @@
+//! From a reference to the secret.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::Secret;
+use super::reference::SecretRef;
+use super::schema;
+
+/// Reads secrets where their references say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolver {
+    /// The folder that relative names of files and programs are meant from. Default: the working
+    /// directory.
+    pub base: PathBuf,
+    /// How long one reference may take. Default: 10 s.
+    pub timeout: Duration,
+    /// The largest secret, in bytes. Default: 64 KiB.
+    pub max_bytes: usize,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self { base: PathBuf::new(), timeout: Duration::from_secs(10), max_bytes: 64 * 1024 }
+    }
+}
+
+/// Options with their secrets in them. `Debug` shows the names only.
+#[derive(Clone, PartialEq)]
+pub struct ResolvedOptions(Map<String, Value>);
+
+impl ResolvedOptions {
+    /// The options themselves, to be handed to the driver; never log or format them.
+    pub fn expose(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// As [`ResolvedOptions::expose`], as JSON text.
+    pub fn expose_json(&self) -> Secret {
+        Secret::new(Value::Object(self.0.clone()).to_string())
+    }
+}
+
+impl fmt::Debug for ResolvedOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Why a secret could not be had. Names the reference, never the value.
+#[derive(Debug, thiserror::Error)]
+#[error("{}the secret {reference} {cause}", at(pointer.as_deref()))]
+pub struct SecretError {
+    /// The option it is for, as a JSON pointer, if it is for one.
+    pub pointer: Option<String>,
+    /// The reference.
+    pub reference: SecretRef,
+    #[source]
+    cause: Cause,
+}
+
+fn at(pointer: Option<&str>) -> String {
+    pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default()
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("is not set")]
+    Unset,
+    #[error("is not a regular file")]
+    NotAFile,
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    #[error("cannot be run: {0}")]
+    Run(io::Error),
+    #[error("failed: {0}")]
+    Failed(std::process::ExitStatus),
+    #[error("took longer than {0:?}")]
+    Timeout(Duration),
+    #[error("has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("is not UTF-8 text")]
+    NotText,
+    #[error("is empty")]
+    Empty,
+}
+
+impl Resolver {
+    /// The secret behind `reference`, without one newline at its end. Dropping the future ends
+    /// the program it may be running.
+    ///
+    /// # Errors
+    ///
+    /// When the variable, file or program is missing or fails, or gives nothing, too much, or no
+    /// UTF-8 text, or takes too long.
+    pub async fn resolve(&self, reference: &SecretRef) -> Result<Secret, SecretError> {
+        let read = async {
+            match reference {
+                SecretRef::Env(name) => {
+                    let value = std::env::var_os(name).ok_or(Cause::Unset)?;
+                    Ok(value.into_encoded_bytes())
+                }
+                SecretRef::File(path) => self.file(path).await,
+                SecretRef::Command(words) => self.command(words).await,
+            }
+        };
+        let bytes = match tokio::time::timeout(self.timeout, read).await {
+            Ok(read) => read,
+            Err(_) => Err(Cause::Timeout(self.timeout)),
+        };
+        let text = bytes.and_then(|bytes| self.text(bytes));
+        text.map(Secret::new).map_err(|cause| SecretError {
+            pointer: None,
+            reference: reference.clone(),
+            cause,
+        })
+    }
+
+    /// `options` with each reference replaced by its secret, where the driver's `schema` wants
+    /// one. Dropping the future ends the program it may be running.
+    ///
+    /// # Errors
+    ///
+    /// For the first reference that [`Resolver::resolve`] fails for.
+    pub async fn resolve_options(
+        &self,
+        options: &Map<String, Value>,
+        schema: &Value,
+    ) -> Result<ResolvedOptions, SecretError> {
+        let mut resolved = Value::Object(options.clone());
+        for (pointer, reference) in schema::references(options, schema) {
+            let secret = self.resolve(&reference).await;
+            let secret =
+                secret.map_err(|error| SecretError { pointer: Some(pointer.clone()), ..error })?;
+            if let Some(place) = resolved.pointer_mut(&pointer) {
+                *place = Value::String(secret.expose().to_owned());
+            }
+        }
+        match resolved {
+            Value::Object(map) => Ok(ResolvedOptions(map)),
+            _ => Ok(ResolvedOptions(Map::new())),
+        }
+    }
+
+    async fn file(&self, name: &str) -> Result<Vec<u8>, Cause> {
+        let path = self.path(name);
+        // Opening a pipe would wait for a writer, in a thread that no timeout ends.
+        if !tokio::fs::metadata(&path).await.map_err(Cause::Read)?.is_file() {
+            return Err(Cause::NotAFile);
+        }
+        self.read(tokio::fs::File::open(&path).await.map_err(Cause::Read)?).await
+    }
+
+    async fn command(&self, words: &[String]) -> Result<Vec<u8>, Cause> {
+        let (program, arguments) = words.split_first().ok_or(Cause::Empty)?;
+        let program = if program.contains('/') { self.path(program) } else { program.into() };
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Cause::Run)?;
+        let bytes = match child.stdout.take() {
+            Some(output) => self.read(output).await?,
+            None => Vec::new(),
+        };
+        let status = child.wait().await.map_err(Cause::Run)?;
+        if status.success() { Ok(bytes) } else { Err(Cause::Failed(status)) }
+    }
+
+    async fn read(&self, source: impl AsyncRead + Unpin) -> Result<Vec<u8>, Cause> {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
+        source.take(limit.saturating_add(1)).read_to_end(&mut bytes).await.map_err(Cause::Read)?;
+        if bytes.len() > self.max_bytes { Err(Cause::TooLarge(self.max_bytes)) } else { Ok(bytes) }
+    }
+
+    fn text(&self, bytes: Vec<u8>) -> Result<String, Cause> {
+        if bytes.len() > self.max_bytes {
+            return Err(Cause::TooLarge(self.max_bytes));
+        }
+        let mut text = String::from_utf8(bytes).map_err(|_| Cause::NotText)?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        if text.is_empty() { Err(Cause::Empty) } else { Ok(text) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match (name.strip_prefix("~/"), std::env::var_os("HOME")) {
+            (Some(below), Some(home)) => Path::new(&home).join(below),
+            _ => self.base.join(name),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
