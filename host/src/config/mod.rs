@@ -9,7 +9,7 @@
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
 //! merged; everything else, lists included, is replaced whole. Every mistake in every layer is
 //! reported at once, each with its place. Options stay as written: their driver's schema says
-//! what they mean, and [`SourceMap::locate`] says where they are.
+//! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
 mod check;
 mod document;
@@ -114,5 +114,7 @@ fn resolve(base: &Path, name: &str) -> PathBuf {
     }
 }
 
+#[cfg(test)]
+mod reference_file_tests;
 #[cfg(test)]
 mod tests;

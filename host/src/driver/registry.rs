@@ -108,8 +108,7 @@ impl Registry {
                 manifest: driver,
             });
             for scheme in &handle.manifest.schemes {
-                let entry =
-                    SchemeEntry { manifest: scheme.clone(), driver: Arc::clone(&handle) };
+                let entry = SchemeEntry { manifest: scheme.clone(), driver: Arc::clone(&handle) };
                 self.schemes.insert(scheme.name.clone(), entry);
             }
             self.drivers.insert(handle.name().to_owned(), handle);

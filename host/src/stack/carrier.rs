@@ -21,7 +21,8 @@ pub fn carrier_of(session: Session, name: &str) -> Result<Session> {
     match session.take_messages() {
         Some(messages) => {
             let info = session.info();
-            let stream = Stream::new(MessageBytes { messages, rest: Bytes::new(), _session: session });
+            let stream =
+                Stream::new(MessageBytes { messages, rest: Bytes::new(), _session: session });
             Ok(Session::of_stream(info, stream))
         }
         None => {

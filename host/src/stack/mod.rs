@@ -188,9 +188,8 @@ impl Stack {
             let request = Request::new(self.address.clone(), left).with_carrier(carrier);
             let accepted = tokio::time::timeout_at(deadline, layer.endpoint.accept(request)).await;
             let accepted = accepted.unwrap_or_else(|_| Err(timed_out(limit)));
-            below = accepted.map_err(|error| {
-                self.explain(error.origin_is(Origin::Downstream), layer)
-            })?;
+            below = accepted
+                .map_err(|error| self.explain(error.origin_is(Origin::Downstream), layer))?;
         }
         Ok(below)
     }

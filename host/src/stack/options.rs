@@ -95,14 +95,16 @@ pub fn check(
             return vec![OptionProblem { path: path.to_vec(), message, suggestion: None }];
         }
     };
-    validator.iter_errors(&instance).flat_map(|error| problems(&error, schema, path, layers)).collect()
+    validator
+        .iter_errors(&instance)
+        .flat_map(|error| problems(&error, schema, path, layers))
+        .collect()
 }
 
 fn hide_secret_references(instance: &mut Value, schema: &Value) {
-    let (Some(fields), Some(known)) = (
-        instance.as_object_mut(),
-        schema.pointer("/properties").and_then(Value::as_object),
-    ) else {
+    let (Some(fields), Some(known)) =
+        (instance.as_object_mut(), schema.pointer("/properties").and_then(Value::as_object))
+    else {
         return;
     };
     for (name, value) in fields {

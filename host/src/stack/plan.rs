@@ -106,7 +106,8 @@ fn check_role(layer: &DriverHandle, role: Role) -> Result<()> {
         return Ok(());
     }
     let verb = if role == Role::Client { "connect" } else { "listen" };
-    let text = format!("{} cannot {verb}: it is {} only", layer.name(), layer.manifest.roles.join("+"));
+    let text =
+        format!("{} cannot {verb}: it is {} only", layer.name(), layer.manifest.roles.join("+"));
     Err(Error::new(ErrorKind::Unsupported, text))
 }
 
@@ -116,9 +117,7 @@ fn default_port(layers: &[Arc<DriverHandle>], registry: &Registry) -> Option<u16
     let stack = names.join("+");
     let whole = registry.schemes().find(|entry| entry.manifest.stack == stack);
     let first = || {
-        layers
-            .iter()
-            .find_map(|layer| layer.manifest.schemes.iter().find_map(|scheme| scheme.port))
+        layers.iter().find_map(|layer| layer.manifest.schemes.iter().find_map(|scheme| scheme.port))
     };
     whole.and_then(|entry| entry.manifest.port).or_else(first)
 }
