@@ -1,0 +1,96 @@
+//! What a certificate says, as text for people and facts.
+
+use jackfield_plugin_api::Info;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::net::IpAddr;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+/// What matters of a certificate. Text of the peer's choosing: never trusted further than shown.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Described {
+    /// Its subject, as `CN=example.org, O=Example`; may be empty.
+    pub(crate) subject: String,
+    /// Who signed it.
+    pub(crate) issuer: String,
+    /// The names it is for: DNS names, IP addresses, e-mail addresses and URIs.
+    pub(crate) names: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub(crate) not_after: String,
+    /// Whether it was signed with its own key, as far as its names say.
+    pub(crate) self_signed: bool,
+}
+
+impl Described {
+    /// `None` for what is no X.509 certificate.
+    pub(crate) fn new(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map_or(Vec::new(), |extension| {
+            extension.value.general_names.iter().filter_map(name).collect()
+        });
+        Some(Described {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            names,
+            not_after: moment(certificate.validity().not_after),
+            self_signed: certificate.subject().as_raw() == certificate.issuer().as_raw(),
+        })
+    }
+
+    /// Who it is about: the subject, or without one the first name.
+    pub(crate) fn identity(&self) -> Option<String> {
+        let subject = Some(&self.subject).filter(|subject| !subject.is_empty());
+        subject.or(self.names.first()).cloned()
+    }
+}
+
+/// Adds the facts of a peer's certificate.
+pub(crate) fn with_facts(info: Info, der: &[u8]) -> Info {
+    let info = info.with("peer_sha256", fingerprint(der));
+    match Described::new(der) {
+        Some(described) => info
+            .with("peer_subject", described.subject)
+            .with("peer_issuer", described.issuer)
+            .with("peer_names", described.names)
+            .with("peer_not_after", described.not_after),
+        None => info,
+    }
+}
+
+/// The SHA-256 of the whole certificate, in hexadecimal.
+pub(crate) fn fingerprint(der: &[u8]) -> String {
+    Sha256::digest(der).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A moment by its seconds since 1970, RFC 3339; the number itself when it is out of range.
+pub(crate) fn moment_of(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|at| ASN1Time::from_timestamp(at).ok());
+    time.map_or_else(|| seconds.to_string(), moment)
+}
+
+fn moment(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    let (hour, minute, second) = time.to_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", time.date())
+}
+
+fn name(general: &GeneralName<'_>) -> Option<String> {
+    match general {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
+            Some((*text).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let sixteen = || <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+            four.or_else(|_| sixteen()).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}

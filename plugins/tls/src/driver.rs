@@ -1,0 +1,90 @@
+//! [`TlsDriver`]: handshakes over a carrier.
+
+use crate::endpoint::{Side, TlsEndpoint, server_name};
+use crate::options::TlsOptions;
+use crate::refusal::explain;
+use crate::session::{Before, session};
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Kind, Query, Request, Result, Role,
+    RuntimeMode, Scheme, Session,
+};
+use tokio_rustls::TlsStream;
+
+/// The `tls` driver.
+#[derive(Debug)]
+pub struct TlsDriver;
+
+impl Driver for TlsDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "tls",
+        summary: "TLS 1.2 and 1.3 over any byte stream",
+        kind: Kind::Layer,
+        schemes: &[Scheme { name: "tls", stack: "tls+tcp", port: None }],
+        client: true,
+        server: true,
+        facets: Facets::STREAM,
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = TlsOptions;
+    type Endpoint = TlsEndpoint;
+
+    fn new(_host: Host) -> Result<Self> {
+        Ok(TlsDriver)
+    }
+
+    fn configure(&self, options: TlsOptions, role: Role) -> Result<TlsEndpoint> {
+        TlsEndpoint::new(&options, role)
+    }
+
+    async fn open(&self, endpoint: &TlsEndpoint, mut request: Request) -> Result<Session> {
+        let Side::Client(client) = &endpoint.0 else {
+            return Err(Error::unsupported("connecting with a listener's options"));
+        };
+        let name = match &client.server_name {
+            Some(name) => name.clone(),
+            None => server_name(&request.address.host).ok_or_else(|| {
+                let message = "the address has no host name for TLS; `server_name` can give one";
+                Error::new(ErrorKind::Config, message).with("address", request.address.authority())
+            })?,
+        };
+        let asked = name.to_str().into_owned();
+        let (carrier, info) = request.take_carrier()?;
+        match client.connector.connect(name, carrier).await {
+            Ok(stream) => Ok(session(
+                TlsStream::from(stream),
+                &Before {
+                    role: Role::Client,
+                    server_name: Some(asked),
+                    verified: client.verifies,
+                    carrier: info,
+                },
+            )),
+            Err(error) => Err(at(explain(error, Role::Client), &info).with("server_name", asked)),
+        }
+    }
+
+    async fn accept(&self, endpoint: &TlsEndpoint, mut request: Request) -> Result<Session> {
+        let Side::Server(acceptor) = &endpoint.0 else {
+            return Err(Error::unsupported("accepting with a client's options"));
+        };
+        let (carrier, info) = request.take_carrier()?;
+        match acceptor.accept(carrier).await {
+            Ok(stream) => {
+                let server_name = stream.get_ref().1.server_name().map(str::to_owned);
+                let before =
+                    Before { role: Role::Server, server_name, verified: true, carrier: info };
+                Ok(session(TlsStream::from(stream), &before))
+            }
+            Err(error) => Err(at(explain(error, Role::Server), &info)),
+        }
+    }
+}
+
+/// Names the peer of a handshake that failed.
+fn at(error: Error, carrier: &Info) -> Error {
+    match &carrier.peer {
+        Some(peer) => error.with("peer", peer),
+        None => error,
+    }
+}

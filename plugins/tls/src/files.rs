@@ -1,0 +1,82 @@
+//! Certificates and keys from PEM files, and what is wrong with them.
+
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::Read;
+use std::path::Path;
+use tokio_rustls::rustls::RootCertStore;
+
+/// The longest file that is read, in bytes: the system's whole store of authorities has 0.2 MiB.
+const LONGEST: u64 = 4 << 20;
+
+/// An option and the file it names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) option: &'static str,
+    pub(crate) path: &'a Path,
+}
+
+impl Named<'_> {
+    /// An error about this file.
+    pub(crate) fn wrong(self, message: impl Into<String>) -> Error {
+        Error::option(self.option, message).with("file", self.path.display())
+    }
+
+    fn read(self) -> Result<Vec<u8>> {
+        let unreadable = |error: std::io::Error| {
+            let kind = match error.kind() {
+                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Config,
+            };
+            Error::new(kind, format!("cannot be read: {error}"))
+                .with("option", self.option)
+                .with("file", self.path.display())
+        };
+        let file = std::fs::File::open(self.path).map_err(unreadable)?;
+        let mut text = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > LONGEST {
+            return Err(self.wrong(format!("longer than {LONGEST} bytes; expected a PEM file")));
+        }
+        Ok(text)
+    }
+
+    /// All certificates of the file; at least one.
+    pub(crate) fn certificates(self) -> Result<Vec<CertificateDer<'static>>> {
+        let text = self.read()?;
+        let found = CertificateDer::pem_slice_iter(&text)
+            .collect::<Result<Vec<_>, pem::Error>>()
+            .map_err(|error| self.wrong(format!("not well-formed PEM: {error}")))?;
+        if found.is_empty() {
+            return Err(self.wrong("has no certificate; expected `-----BEGIN CERTIFICATE-----`"));
+        }
+        Ok(found)
+    }
+
+    /// The first private key of the file.
+    pub(crate) fn key(self) -> Result<PrivateKeyDer<'static>> {
+        let text = self.read()?;
+        let encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
+        if encrypted.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark)) {
+            return Err(self.wrong("the key is encrypted; expected one without a passphrase"));
+        }
+        PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+            pem::Error::NoItemsFound => {
+                self.wrong("has no private key; expected `-----BEGIN PRIVATE KEY-----`")
+            }
+            error => self.wrong(format!("not well-formed PEM: {error}")),
+        })
+    }
+
+    /// All certificates of the file as authorities.
+    pub(crate) fn authorities(self) -> Result<RootCertStore> {
+        let mut store = RootCertStore::empty();
+        for (index, certificate) in self.certificates()?.into_iter().enumerate() {
+            store.add(certificate).map_err(|error| {
+                self.wrong(format!("certificate {} is not usable: {error}", index + 1))
+            })?;
+        }
+        Ok(store)
+    }
+}
