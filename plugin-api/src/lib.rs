@@ -96,6 +96,8 @@ pub mod section;
 pub mod services;
 mod session;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
 pub use driver::{Driver, Handler, Role};

@@ -9,6 +9,9 @@ mod refusal;
 mod session;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use driver::TlsDriver;
 pub use endpoint::TlsEndpoint;
 pub use options::{ClientAuth, MinVersion, TlsOptions};

@@ -94,11 +94,9 @@ fn certificate(wrong: &CertificateError, role: Role) -> String {
             format!("the certificate is not valid before {}", moment_of(not_before.as_secs()))
         }
         CertificateError::NotValidYet => "the certificate is not valid yet".into(),
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "the certificate is for {}, not for {}",
-            list(presented),
-            expected.to_str()
-        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            format!("the certificate is for {}, not for {}", list(presented), expected.to_str())
+        }
         CertificateError::NotValidForName => "the certificate is for another name".into(),
         CertificateError::UnknownIssuer => match role {
             Role::Client => "the certificate was issued by an unknown authority".into(),

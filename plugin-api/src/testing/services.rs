@@ -1,0 +1,160 @@
+//! Host services on the current tokio runtime.
+
+use crate::datagrams::Datagrams;
+use crate::error::{Error, ErrorKind, Result};
+use crate::info::Info;
+use crate::listener::{Accept, Listener};
+use crate::op::Op;
+use crate::services::{FdIo, Level, Services, Socket, SocketKind, TimerIo};
+use crate::session::Session;
+use crate::stream::Stream;
+use bytes::Bytes;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
+
+pub(super) struct TokioServices {
+    start: Instant,
+}
+
+impl Default for TokioServices {
+    fn default() -> Self {
+        TokioServices { start: Instant::now() }
+    }
+}
+
+impl Services for TokioServices {
+    fn log(&self, _level: Level, _target: &str, _message: &str) {}
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn spawn(&self, task: Op<()>) -> Op<()> {
+        Op::new(Running(tokio::spawn(task)))
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
+        let task = tokio::task::spawn_blocking(work);
+        Op::new(async move { task.await.map_err(|error| lost(&error)) })
+    }
+
+    fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
+        Box::new(TokioTimer(Box::pin(tokio::time::sleep(after))))
+    }
+
+    fn connect(&self, socket: Socket) -> Op<Session> {
+        Op::new(async move {
+            tcp_only(&socket)?;
+            session(TcpStream::connect((socket.host.as_str(), socket.port)).await?)
+        })
+    }
+
+    fn listen(&self, socket: Socket) -> Op<Listener> {
+        Op::new(async move {
+            tcp_only(&socket)?;
+            let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
+            let local = Some(listener.local_addr()?.to_string());
+            let info = Info { local, ..Info::default() };
+            Ok(Listener::new(TcpAccept { listener, info }))
+        })
+    }
+
+    fn bind_datagrams(&self, _socket: Socket) -> Op<Datagrams> {
+        Op::ready(Err(absent("datagrams")))
+    }
+
+    fn watch(&self, _fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+        Err(absent("watching descriptors"))
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
+        let host = host.to_owned();
+        Op::new(async move {
+            let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+            serde_json::to_vec(&found)
+                .map(Bytes::from)
+                .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+        })
+    }
+
+    fn secret(&self, _reference: &str) -> Op<Bytes> {
+        Op::ready(Err(absent("secrets")))
+    }
+
+    fn metric(&self, _kind: &str, _name: &str, _labels: &str, _value: f64) {}
+
+    fn event(&self, _event: &str) {}
+
+    fn open(&self, _uri: &str, _options: &str) -> Op<Session> {
+        Op::ready(Err(absent("opening stacks")))
+    }
+}
+
+fn absent(what: &str) -> Error {
+    Error::unsupported(&format!("{what} in a test without a host"))
+}
+
+fn lost(error: &tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Panicked, error.to_string())
+}
+
+fn tcp_only(socket: &Socket) -> Result<()> {
+    if socket.kind == SocketKind::Tcp { Ok(()) } else { Err(absent("a socket other than TCP")) }
+}
+
+fn session(socket: TcpStream) -> Result<Session> {
+    let info = Info {
+        local: Some(socket.local_addr()?.to_string()),
+        peer: Some(socket.peer_addr()?.to_string()),
+        ..Info::default()
+    };
+    Ok(Session::of_stream(info, Stream::new(socket)))
+}
+
+struct TcpAccept {
+    listener: TcpListener,
+    info: Info,
+}
+
+impl Accept for TcpAccept {
+    fn info(&self) -> Info {
+        self.info.clone()
+    }
+    async fn accept(&self) -> Result<Session> {
+        session(self.listener.accept().await?.0)
+    }
+}
+
+/// A task that ends when nobody holds this any longer.
+struct Running(JoinHandle<Result<()>>);
+
+impl Future for Running {
+    type Output = Result<()>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|joined| joined.unwrap_or_else(|error| Err(lost(&error))))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct TokioTimer(Pin<Box<Sleep>>);
+
+impl TimerIo for TokioTimer {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+    fn reset(&mut self, after: Duration) {
+        self.0.as_mut().reset(Instant::now() + after);
+    }
+}
