@@ -167,28 +167,29 @@ impl Check<'_> {
     /// A connection must not be dialled through itself. Each cycle is reported once, at the first
     /// of its names.
     fn cycles(&mut self) {
-        let connections = &self.config.connections;
-        for start in connections.keys() {
-            let mut trail = vec![start];
-            let mut here = start;
-            while let Some(Via(next)) = connections.get(here).and_then(|here| here.via.as_ref()) {
-                if trail.contains(&next) {
-                    if next == start && trail.iter().min() == Some(&start) {
-                        let names: Vec<_> = trail.iter().map(|name| name.as_str()).collect();
-                        let message =
-                            format!("leads back to itself: {} -> {start}", names.join(" -> "));
-                        self.fail(
-                            KeyPath::from_iter(["connections", start.as_str(), "via"]),
-                            message,
-                            None,
-                        );
-                    }
-                    break;
-                }
-                trail.push(next);
-                here = next;
+        for start in self.config.connections.keys() {
+            let Some(trail) = self.cycle_from(start) else { continue };
+            if trail.iter().min() == Some(&start.as_str()) {
+                let message = format!("leads back to itself: {} -> {start}", trail.join(" -> "));
+                let path = KeyPath::from_iter(["connections", start, "via"]);
+                self.fail(path, message, None);
             }
         }
+    }
+
+    /// The names on the way from `start` back to itself, if `via` leads there.
+    fn cycle_from<'n>(&'n self, start: &'n str) -> Option<Vec<&'n str>> {
+        let connections = &self.config.connections;
+        let (mut trail, mut here) = (Vec::new(), start);
+        // A way that meets no name twice has at most as many steps as there are names.
+        for _ in 0..connections.len() {
+            trail.push(here);
+            here = &connections.get(here)?.via.as_ref()?.0;
+            if here == start {
+                return Some(trail);
+            }
+        }
+        None
     }
 
     fn upstreams(&mut self) {

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -292,4 +293,26 @@ fn options_and_passwords_do_not_show_in_debug_output() {
     let text = "[connections.a]\nuri = 'ssh://lab:hunter2@h'\noptions = { password = 'hunter2' }\n";
     let loaded = files(&[("a.toml", text)]).loaded(&Overrides::new());
     assert!(!format!("{loaded:?}").contains("hunter2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever befalls a good file, it loads or every line about it names its place.
+    #[test]
+    fn damaged_files_do_not_panic(
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..40,
+        instead in "[a-z0-9=.{}\\[\\]\"'\n: é-]{0,8}",
+        extension in prop::sample::select(vec!["toml", "yaml", "json"]),
+    ) {
+        let mut text =
+            fs::read_to_string(repository().join("tests/fixtures/valid/everything.toml")).unwrap();
+        let start = at.index(text.len());
+        let end = (start + length).min(text.len());
+        text.replace_range(start..end, &instead);
+        let name = format!("a.{extension}");
+        let errors = files(&[(name.as_str(), text.as_str())]).errors();
+        prop_assert!(errors.iter().all(|error| error.starts_with("a.")), "{errors:?}");
+    }
 }

@@ -27,10 +27,8 @@ impl SecretRef {
             "command" => {
                 let words = value.as_array()?.iter().map(|word| word.as_str().map(str::to_owned));
                 let words: Vec<_> = words.collect::<Option<_>>()?;
-                words
-                    .first()
-                    .is_some_and(|program| !program.is_empty())
-                    .then(|| Self::Command(words))
+                let named = words.first().is_some_and(|program| !program.is_empty());
+                named.then_some(Self::Command(words))
             }
             _ => None,
         }
