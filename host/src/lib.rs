@@ -1,7 +1,70 @@
-//! stub
+//! Jackfield: a plugin host for connections.
+//!
+//! Protocol drivers are libraries in a folder, loaded through a stable ABI (`jackfield-plugin-api`).
+//! The host joins what listeners accept to upstreams, named connections or handlers, all set in a
+//! file. This crate is the host as a library; the binary `jackfield` is a thin face of it.
+//!
+//! # Data flows one way
+//!
+//! ```text
+//! inbound ─▶ listener ─▶ route ─▶ upstream ─▶ connection ─▶ stack ─▶ driver ══ABI══▶ plugin
+//!                          │                                            ▲
+//!                          └──▶ relay                                services
+//! ```
+//!
+//! A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
+//! through a channel that was handed down. A test holds this.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`cli`] | the commands of the binary |
+//! | [`manager`] | owns everything: builds a configuration whole, listens, shuts down |
+//! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
+//! | [`listener`] | accepts sessions and takes them through their layers |
+//! | [`route`] | what a listener's sessions are joined to |
+//! | [`upstream`] | named sets of targets, and whose turn it is |
+//! | [`connection`] | ids, states and statistics; targets; sessions that carry others (`via`) |
+//! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
+//! | [`stack`] | URIs and options to drivers on top of each other |
+//! | [`driver`] | plugin files to drivers by name, in typed steps |
+//! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
+//! | [`secret`], [`nearest`], [`shutdown`] | leaves |
+//!
+//! # What is deliberately absent
+//!
+//! - This crate names no protocol: what it knows of is bytes, messages and calls. (Host services
+//!   offer the kernel's own sockets, which is where protocols begin.)
+//! - Plugins never depend on this crate, and this crate on no plugin.
+//! - Nothing is unbounded: every queue, buffer, wait and count has a limit.
+//!
+//! # Embedding
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let loaded = jackfield::config::load(&["jackfield.toml".into()], &Default::default())?;
+//! let host = jackfield::manager::Manager::start(&loaded).await?;
+//! println!("{:?}", host.listeners());
+//! host.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod cli;
+pub mod manager;
+
 pub mod config;
+
+pub mod listener;
+pub mod route;
+pub mod upstream;
+
+pub mod connection;
+pub mod relay;
+pub mod stack;
+
 pub mod driver;
+pub mod services;
+
 pub mod nearest;
 pub mod secret;
-pub mod services;
-pub mod stack;
+pub mod shutdown;

@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 use jackfield_plugin_api::{Info, Result, Session, Stream};
+use socket2::{Domain, SockRef, Type};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A byte stream of the kernel's.
@@ -14,6 +16,8 @@ pub enum KernelStream {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// A terminal, a pipe: what reads and writes but is no stream socket.
+    Other(AsyncFd<OwnedFd>),
 }
 
 /// A connected TCP socket as a session.
@@ -77,12 +81,24 @@ fn gone() -> jackfield_plugin_api::Error {
 }
 
 fn register(fd: OwnedFd) -> Result<KernelStream> {
-    let socket = socket2::Socket::from(fd);
-    socket.set_nonblocking(true)?;
-    if socket.domain()? == socket2::Domain::UNIX {
-        return Ok(KernelStream::Unix(UnixStream::from_std(socket.into())?));
+    rustix::io::ioctl_fionbio(&fd, true).map_err(std::io::Error::from)?;
+    // What is no socket has no domain.
+    let socket = SockRef::from(&fd);
+    let stream = socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
+    match socket.domain() {
+        Ok(Domain::UNIX) if stream => Ok(KernelStream::Unix(UnixStream::from_std(fd.into())?)),
+        Ok(Domain::IPV4 | Domain::IPV6) if stream => {
+            Ok(KernelStream::Tcp(TcpStream::from_std(fd.into())?))
+        }
+        _ => {
+            #[allow(
+                deprecated,
+                reason = "sound for an OwnedFd, which cannot change its descriptor"
+            )]
+            let other = AsyncFd::new(fd)?;
+            Ok(KernelStream::Other(other))
+        }
     }
-    Ok(KernelStream::Tcp(TcpStream::from_std(socket.into())?))
 }
 
 /// A socket that can be taken out of its stream. Polled after that, it is closed.

@@ -10,6 +10,7 @@ pub use options::OptionProblem;
 pub use plan::Plan;
 
 use crate::driver::DriverHandle;
+use crate::secret::{Resolver, Secret};
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::{
     Address, Error, ErrorKind, Listener, Origin, Request, Result, Role, Session,
@@ -61,21 +62,22 @@ impl From<StackError> for Error {
     }
 }
 
-/// Checks `options` against the schemas of the plan's drivers.
-pub fn check_options(plan: &Plan, options: &Map<String, Value>) -> Vec<OptionProblem> {
-    let below: Vec<&str> = plan.layers.iter().skip(1).map(|layer| layer.name()).collect();
-    options::share_out(plan, options)
-        .iter()
-        .enumerate()
-        .flat_map(|(position, layer)| {
-            let layers: &[&str] = if position == 0 { &below } else { &[] };
-            options::check(&layer.driver.manifest.options, &layer.options, &layer.path, layers)
+type Ready = (Arc<DriverHandle>, Vec<String>, Secret);
+
+fn configure(ready: Vec<Ready>, role: Role) -> Result<Vec<Layer>, StackError> {
+    ready
+        .into_iter()
+        .map(|(driver, path, options)| {
+            let endpoint = driver
+                .configure(role, options.expose())
+                .map_err(|error| option_error(error, &path))?;
+            Ok(Layer { driver, endpoint })
         })
         .collect()
 }
 
 impl Stack {
-    /// Puts options in place: checked against the schemas, secrets as plain text by now, files read by
+    /// Puts options in place: checked against the schemas, secrets had by `resolver`, files read by
     /// the drivers. Runs drivers' code on a thread where blocking is allowed.
     ///
     /// # Errors
@@ -84,26 +86,23 @@ impl Stack {
         plan: Plan,
         options: &Map<String, Value>,
         role: Role,
+        resolver: &Resolver,
     ) -> Result<Self, StackError> {
-        let problems = check_options(&plan, options);
+        let names: Vec<&str> = plan.layers.iter().skip(1).map(|layer| layer.name()).collect();
+        let mut ready = Vec::new();
+        let mut problems = Vec::new();
+        for (position, layer) in options::share_out(&plan, options).into_iter().enumerate() {
+            let schema = &layer.driver.manifest.options;
+            let beside: &[&str] = if position == 0 { &names } else { &[] };
+            match options::prepare(schema, &layer.options, &layer.path, beside, resolver).await {
+                Ok(text) => ready.push((layer.driver, layer.path, text)),
+                Err(more) => problems.extend(more),
+            }
+        }
         if !problems.is_empty() {
             return Err(StackError::Options(problems));
         }
-        let shared = options::share_out(&plan, options);
-        let configure = move || -> Result<Vec<Layer>, StackError> {
-            shared
-                .into_iter()
-                .map(|layer| {
-                    let text = Value::Object(layer.options).to_string();
-                    let endpoint = layer
-                        .driver
-                        .configure(role, &text)
-                        .map_err(|error| option_error(error, &layer.path))?;
-                    Ok(Layer { driver: layer.driver, endpoint })
-                })
-                .collect()
-        };
-        let layers = tokio::task::spawn_blocking(configure)
+        let layers = tokio::task::spawn_blocking(move || configure(ready, role))
             .await
             .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))??;
         Ok(Stack { layers, address: plan.address, display: plan.display })

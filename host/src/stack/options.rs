@@ -6,6 +6,7 @@
 use super::plan::Plan;
 use crate::driver::DriverHandle;
 use crate::nearest::did_you_mean;
+use crate::secret::{self, Resolver, Secret};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -78,16 +79,27 @@ fn has_option(driver: &DriverHandle, name: &str) -> bool {
     driver.manifest.options.pointer("/properties").is_some_and(|known| known.get(name).is_some())
 }
 
-/// Checks one layer's options against a schema. Secrets may stand as references: what is checked in
-/// their place is that one may stand there.
+/// Checks one driver's or handler's options against its schema. Secrets may stand as references.
+/// `layers` are the names of layers whose tables may stand beside the options.
 pub fn check(
     schema: &Value,
     options: &Map<String, Value>,
     path: &[String],
     layers: &[&str],
 ) -> Vec<OptionProblem> {
-    let mut instance = Value::Object(options.clone());
-    hide_secret_references(&mut instance, schema);
+    let misplaced: Vec<OptionProblem> = secret::check(options, schema)
+        .into_iter()
+        .filter(|finding| !finding.problem.is_warning())
+        .map(|finding| OptionProblem {
+            path: below(path, &finding.pointer),
+            message: finding.problem.to_string(),
+            suggestion: None,
+        })
+        .collect();
+    if !misplaced.is_empty() {
+        return misplaced;
+    }
+    let instance = Value::Object(secret::placeholders(options, schema));
     let validator = match jsonschema::validator_for(schema) {
         Ok(validator) => validator,
         Err(error) => {
@@ -95,33 +107,36 @@ pub fn check(
             return vec![OptionProblem { path: path.to_vec(), message, suggestion: None }];
         }
     };
-    validator
-        .iter_errors(&instance)
-        .flat_map(|error| problems(&error, schema, path, layers))
-        .collect()
+    validator.iter_errors(&instance).flat_map(|error| problems(&error, schema, path, layers)).collect()
 }
 
-fn hide_secret_references(instance: &mut Value, schema: &Value) {
-    let (Some(fields), Some(known)) =
-        (instance.as_object_mut(), schema.pointer("/properties").and_then(Value::as_object))
-    else {
-        return;
-    };
-    for (name, value) in fields {
-        let secret = known.get(name).is_some_and(is_secret);
-        if secret && value.is_object() {
-            *value = Value::String(String::new());
-        }
+/// Options that were checked, with their secrets in them, as JSON for the driver.
+///
+/// # Errors
+/// Every option at fault, or the first secret that cannot be had.
+pub async fn prepare(
+    schema: &Value,
+    options: &Map<String, Value>,
+    path: &[String],
+    layers: &[&str],
+    resolver: &Resolver,
+) -> Result<Secret, Vec<OptionProblem>> {
+    let found = check(schema, options, path, layers);
+    if !found.is_empty() {
+        return Err(found);
     }
+    let resolved = resolver.resolve_options(options, schema).await.map_err(|mut error| {
+        let path = below(path, error.pointer.as_deref().unwrap_or_default());
+        error.pointer = None;
+        vec![OptionProblem { path, message: error.to_string(), suggestion: None }]
+    })?;
+    Ok(resolved.expose_json())
 }
 
-/// Whether a property's schema marks a secret, directly or as one of its alternatives.
-pub fn is_secret(schema: &Value) -> bool {
-    schema.get("x-secret") == Some(&Value::Bool(true))
-        || schema
-            .get("anyOf")
-            .and_then(Value::as_array)
-            .is_some_and(|alternatives| alternatives.iter().any(is_secret))
+/// The keys of a JSON pointer after those of `path`.
+fn below(path: &[String], pointer: &str) -> Vec<String> {
+    let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+    path.iter().cloned().chain(steps).collect()
 }
 
 fn problems(
@@ -131,9 +146,7 @@ fn problems(
     layers: &[&str],
 ) -> Vec<OptionProblem> {
     use jsonschema::error::ValidationErrorKind as Kind;
-    let pointer = error.instance_path().to_string();
-    let mut full = path.to_vec();
-    full.extend(pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")));
+    let full = below(path, &error.instance_path().to_string());
     let Kind::AdditionalProperties { unexpected } = error.kind() else {
         // The value itself stays out: it may be a secret in the wrong place.
         let message = error.masked().to_string();

@@ -1,0 +1,205 @@
+//! Connections: the host's managed view of sessions. Each has an id that is never used again, a
+//! state, statistics and its place in the table of what lives.
+
+mod shared;
+mod state;
+mod target;
+
+pub use shared::SharedSession;
+pub use state::{IllegalStep, STATES, State, StateCell};
+pub use target::Target;
+
+use crate::relay::Totals;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// One connection that lives: a peer that a listener accepted, joined to where its route leads.
+#[derive(Debug)]
+pub struct Connection {
+    /// Never used again in this process.
+    pub id: u64,
+    /// Where it came in, as the listener is written.
+    pub listener: Arc<str>,
+    /// What the route joins it to.
+    pub to: Arc<str>,
+    /// The peer's address; `None` if its transport has none.
+    pub peer: Option<String>,
+    /// Where it is in its life.
+    pub state: StateCell,
+    /// What has passed so far.
+    pub totals: Arc<Totals>,
+    since: Instant,
+    since_unix: Duration,
+}
+
+/// A connection as others read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionSnapshot {
+    /// Its id.
+    pub id: u64,
+    /// Where it came in.
+    pub listener: String,
+    /// What it is joined to.
+    pub to: String,
+    /// The peer's address.
+    pub peer: Option<String>,
+    /// `connecting`, `connected`, …
+    pub state: &'static str,
+    /// Bytes from the peer to where the route leads.
+    pub bytes_in: u64,
+    /// Bytes back to the peer.
+    pub bytes_out: u64,
+    /// Messages from the peer.
+    pub messages_in: u64,
+    /// Messages to the peer.
+    pub messages_out: u64,
+    /// Seconds since 1970 when it came in.
+    pub since: u64,
+    /// Milliseconds that it has lived.
+    pub age_ms: u64,
+}
+
+impl Connection {
+    /// As others read it.
+    pub fn snapshot(&self) -> ConnectionSnapshot {
+        ConnectionSnapshot {
+            id: self.id,
+            listener: self.listener.to_string(),
+            to: self.to.to_string(),
+            peer: self.peer.clone(),
+            state: self.state.get().as_str(),
+            bytes_in: self.totals.bytes_to_b(),
+            bytes_out: self.totals.bytes_to_a(),
+            messages_in: self.totals.messages_to_b(),
+            messages_out: self.totals.messages_to_a(),
+            since: self.since_unix.as_secs(),
+            age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// All connections that live, at most so many.
+#[derive(Debug)]
+pub struct Connections {
+    next: AtomicU64,
+    total: AtomicU64,
+    max: usize,
+    live: Mutex<HashMap<u64, Arc<Connection>>>,
+}
+
+impl Connections {
+    /// A table for at most `max` connections at once.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Connections {
+            next: AtomicU64::new(1),
+            total: AtomicU64::new(0),
+            max,
+            live: Mutex::default(),
+        })
+    }
+
+    /// Enters a connection; it stays until the answer is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when `max` connections live.
+    pub fn enter(
+        self: &Arc<Self>,
+        listener: &Arc<str>,
+        to: &Arc<str>,
+        peer: Option<String>,
+    ) -> Result<Entered> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.len() >= self.max {
+            let text = format!("{} connections live, no more are taken", self.max);
+            return Err(Error::new(ErrorKind::Limit, text).with("key", "host.max_connections"));
+        }
+        let connection = Arc::new(Connection {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            listener: Arc::clone(listener),
+            to: Arc::clone(to),
+            peer,
+            state: StateCell::new(State::Connecting),
+            totals: Arc::default(),
+            since: Instant::now(),
+            since_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        });
+        live.insert(connection.id, Arc::clone(&connection));
+        self.total.fetch_add(1, Ordering::Relaxed);
+        Ok(Entered { connection, table: Arc::clone(self) })
+    }
+
+    /// How many live now.
+    pub fn len(&self) -> usize {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many there have been.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// All that live, by id.
+    pub fn snapshot(&self) -> Vec<ConnectionSnapshot> {
+        let live: Vec<Arc<Connection>> = {
+            let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.values().cloned().collect()
+        };
+        let mut list: Vec<_> = live.iter().map(|connection| connection.snapshot()).collect();
+        list.sort_by_key(|connection| connection.id);
+        list
+    }
+}
+
+/// A place in the table; dropping it leaves the table.
+#[derive(Debug)]
+pub struct Entered {
+    connection: Arc<Connection>,
+    table: Arc<Connections>,
+}
+
+impl std::ops::Deref for Entered {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut live = self.table.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&self.connection.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_counts_exactly_and_never_reuses_an_id() -> Result<()> {
+        let table = Connections::new(2);
+        let (listener, to) = (Arc::from("tcp://:1"), Arc::from("handlers.echo"));
+        let first = table.enter(&listener, &to, None)?;
+        let second = table.enter(&listener, &to, Some("peer".to_owned()))?;
+        let refused = table.enter(&listener, &to, None).map(|entered| entered.id);
+        assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Limit));
+        let first_id = first.id;
+        drop(first);
+        assert_eq!(table.len(), 1);
+        let third = table.enter(&listener, &to, None)?;
+        assert!(third.id > second.id && second.id > first_id);
+        assert_eq!(table.total(), 3);
+        assert_eq!(table.snapshot().len(), 2);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The manager: owns drivers, named connections, upstreams, handlers, listeners and what lives.
+//!
+//! [`Graph`] is a configuration made whole and not yet listening: `check` ends there, and so do the
+//! commands that only connect. [`Manager`] is a graph that listens. A graph with a mistake anywhere
+//! is not made at all, and a manager that cannot take one address takes none.
+
+mod build;
+mod graph;
+mod parts;
+mod snapshot;
+
+pub use graph::Graph;
+pub use snapshot::{HostSnapshot, ListenerSnapshot};
+
+use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::connection::Connections;
+use crate::listener::Bound;
+use crate::shutdown::Shutdown;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A host that runs.
+#[derive(Debug)]
+pub struct Manager {
+    graph: Arc<Graph>,
+    connections: Arc<Connections>,
+    listeners: Vec<ListenerSnapshot>,
+    shutdown: Shutdown,
+    tasks: JoinSet<()>,
+    shutdown_timeout: Duration,
+}
+
+/// Why a host does not run.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration, checked against the drivers.
+    Config(ConfigErrors),
+    /// Addresses that could not be taken, each with its place in the configuration.
+    Listen(ConfigErrors),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(errors) | StartError::Listen(errors) => errors.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Manager {
+    /// Loads plugins, builds the graph and starts to listen. Nothing listens if anything is wrong.
+    ///
+    /// # Errors
+    /// Every mistake found, with its place.
+    pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
+        let (graph, planned) = build::build(loaded).await.map_err(StartError::Config)?;
+        let mut bound: Vec<Bound> = Vec::new();
+        let mut errors = Vec::new();
+        for (index, listener) in planned {
+            match listener.bind().await {
+                Ok(listener) => bound.push(listener),
+                Err(error) => {
+                    let key = KeyPath::from_iter(["routes"]).index(index).key("listen");
+                    let position = loaded.sources.locate(&key);
+                    errors.push(ConfigError::new(position, key, error.to_string()));
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(StartError::Listen(ConfigErrors::new(errors)));
+        }
+        let host = &loaded.config.host;
+        let connections = Connections::new(host.max_connections as usize);
+        let mut manager = Manager {
+            graph,
+            connections,
+            listeners: Vec::new(),
+            shutdown: Shutdown::default(),
+            tasks: JoinSet::new(),
+            shutdown_timeout: host.shutdown_timeout.0,
+        };
+        for listener in bound {
+            manager.accept(listener);
+        }
+        Ok(manager)
+    }
+
+    fn accept(&mut self, bound: Bound) {
+        let listener = bound.listener();
+        let snapshot = ListenerSnapshot {
+            listen: listener.name.to_string(),
+            local: bound.local(),
+            to: listener.route.name.to_string(),
+        };
+        let local = snapshot.local.as_deref().unwrap_or("-");
+        tracing::info!(listener = snapshot.listen, local, route = snapshot.to, "listening");
+        self.listeners.push(snapshot);
+        self.tasks.spawn(bound.run(Arc::clone(&self.connections), self.shutdown.worker()));
+    }
+
+    /// Drivers, named connections and upstreams, for opening things beside the routes.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// What listens, in the order of the configuration.
+    pub fn listeners(&self) -> &[ListenerSnapshot] {
+        &self.listeners
+    }
+
+    /// Everything as it is now.
+    pub fn snapshot(&self) -> HostSnapshot {
+        HostSnapshot {
+            listeners: self.listeners.clone(),
+            connections: self.connections.snapshot(),
+            connections_total: self.connections.total(),
+        }
+    }
+
+    /// Stops listening at once, lets what runs finish for the configured time, then ends it.
+    /// Answers how many connections had to be ended.
+    pub async fn shutdown(self) -> usize {
+        let Manager { connections, shutdown, mut tasks, shutdown_timeout, .. } = self;
+        shutdown.begin();
+        while tasks.join_next().await.is_some() {}
+        shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0)
+    }
+}

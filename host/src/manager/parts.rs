@@ -1,0 +1,144 @@
+//! The parts of a graph, each from its piece of the configuration; mistakes are collected.
+
+use crate::config::{ConfigError, KeyPath, Loaded, Options, Via};
+use crate::connection::{SharedSession, Target};
+use crate::driver::{LoadOptions, Registry};
+use crate::secret::Resolver;
+use crate::services::Opener;
+use crate::stack::uri::StackUri;
+use crate::stack::{OptionProblem, Plan, Stack, StackError, options};
+use jackfield_plugin_api::load::Endpoint;
+use jackfield_plugin_api::{Error, Role};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// Builds parts and remembers what was wrong.
+pub(super) struct Parts<'a> {
+    pub(super) loaded: &'a Loaded,
+    pub(super) registry: &'a Registry,
+    pub(super) shared: BTreeMap<String, Arc<SharedSession>>,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// One stack of the configuration: what it says and where.
+pub(super) struct StackAt<'a> {
+    /// The table or text that says it.
+    pub(super) key: KeyPath,
+    /// The key of the URI itself.
+    pub(super) uri_key: KeyPath,
+    pub(super) uri: &'a StackUri,
+    pub(super) options: &'a Options,
+    pub(super) role: Role,
+    pub(super) via: Option<&'a Via>,
+}
+
+impl Parts<'_> {
+    /// How plugins are loaded for a configuration.
+    pub(super) fn load_options(loaded: &Loaded, opener: Arc<OnceLock<Opener>>) -> LoadOptions {
+        let host = &loaded.config.host;
+        let defaults = LoadOptions::default();
+        let key = KeyPath::from_iter(["host", "cache"]);
+        LoadOptions {
+            folders: loaded.plugin_folders(),
+            cache: if host.cache.is_empty() {
+                defaults.cache
+            } else {
+                loaded.file_name(&key, &host.cache)
+            },
+            allow: host.allow.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
+            init_timeout: host.timeouts.init.0,
+            log_rate: host.limits.log_rate,
+            opener,
+            ..defaults
+        }
+    }
+
+    pub(super) fn fault(&mut self, key: &KeyPath, error: &Error) {
+        let position = self.loaded.sources.locate(key);
+        self.errors.push(ConfigError::new(position, key.clone(), error.to_string()));
+    }
+
+    fn option_faults(&mut self, options: &KeyPath, problems: Vec<OptionProblem>) {
+        for problem in problems {
+            let key = problem.path.iter().fold(options.clone(), |key, step| key.key(step));
+            let position = self.loaded.sources.locate_key(&key);
+            let error = ConfigError::new(position, key, problem.message);
+            self.errors.push(error.suggest(problem.suggestion));
+        }
+    }
+
+    /// A stack, or `None` with its mistakes remembered.
+    pub(super) async fn stack(&mut self, at: &StackAt<'_>) -> Option<Stack> {
+        let plan = match Plan::new(at.uri, self.registry, at.role, at.via.is_some()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.fault(&at.uri_key, &error);
+                return None;
+            }
+        };
+        let options = at.key.key("options");
+        let resolver = Resolver { base: self.base(&options), ..Resolver::default() };
+        match Stack::new(plan, &at.options.0, at.role, &resolver).await {
+            Ok(stack) => Some(stack),
+            Err(StackError::Options(problems)) => {
+                self.option_faults(&options, problems);
+                None
+            }
+            Err(StackError::Other(error)) => {
+                self.fault(&at.key, &error);
+                None
+            }
+        }
+    }
+
+    /// A target; `None` when it or what carries it has mistakes.
+    pub(super) async fn target(&mut self, at: &StackAt<'_>) -> Option<Target> {
+        let stack = self.stack(at).await?;
+        let via = match at.via {
+            // A carrying connection that is not there has its own mistake, which was reported.
+            Some(Via(name)) => Some(Arc::clone(self.shared.get(name)?)),
+            None => None,
+        };
+        Some(Target::new(stack, via))
+    }
+
+    /// A handler with its options.
+    pub(super) async fn handler(
+        &mut self,
+        key: &KeyPath,
+        name: &str,
+        options: &Options,
+    ) -> Option<Endpoint> {
+        let handler = match self.registry.handler(name) {
+            Ok(handler) => Arc::clone(handler),
+            Err(error) => {
+                self.fault(key, &error);
+                return None;
+            }
+        };
+        let options_key = key.key("options");
+        let schema = &handler.manifest.options;
+        let resolver = Resolver { base: self.base(&options_key), ..Resolver::default() };
+        let text = match options::prepare(schema, &options.0, &[], &[], &resolver).await {
+            Ok(text) => text,
+            Err(problems) => {
+                self.option_faults(&options_key, problems);
+                return None;
+            }
+        };
+        let configure = move || handler.configure(text.expose());
+        match tokio::task::spawn_blocking(configure).await {
+            Ok(Ok(endpoint)) => Some(endpoint),
+            Ok(Err(error)) => {
+                self.fault(&options_key, &error);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn base(&self, key: &KeyPath) -> PathBuf {
+        self.loaded.sources.base_dir(key)
+    }
+}

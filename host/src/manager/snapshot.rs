@@ -1,0 +1,26 @@
+//! What runs, as others read it: the faces of the host only render this.
+
+use crate::connection::ConnectionSnapshot;
+use serde::Serialize;
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostSnapshot {
+    /// What listens.
+    pub listeners: Vec<ListenerSnapshot>,
+    /// What lives.
+    pub connections: Vec<ConnectionSnapshot>,
+    /// How many connections there have been.
+    pub connections_total: u64,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerSnapshot {
+    /// As it is written in the configuration.
+    pub listen: String,
+    /// Where it listens, with the port that the system chose.
+    pub local: Option<String>,
+    /// Where its route leads.
+    pub to: String,
+}

@@ -1,0 +1,81 @@
+//! One direction between two message facets.
+
+use super::pair::{Ending, Fault, Flow, Way};
+use super::stream::{TURN, sending};
+use futures_util::{Sink, Stream as _};
+use jackfield_plugin_api::{Error, ErrorKind, Message, Messages};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+/// A direction between two message facets. Messages pass whole and unchanged; a receiver that has
+/// no use for a kind refuses it by its own rules.
+#[derive(Default)]
+pub(super) struct MessageWay {
+    unflushed: bool,
+    ended: bool,
+}
+
+/// The next message that is not too long; `None` is the end.
+pub(super) fn poll_message(
+    from: &mut Messages,
+    flow: &mut Flow<'_, '_>,
+) -> Poll<Result<Option<Message>, Fault>> {
+    let Some(message) = ready!(Pin::new(from).poll_next(flow.cx)) else {
+        return Poll::Ready(Ok(None));
+    };
+    let message = message.map_err(Fault::Receiving)?;
+    let (length, limit) = (message.payload.len(), flow.options.max_message);
+    if length > limit {
+        let error = Error::new(ErrorKind::Limit, "a message is longer than the relay allows")
+            .with("bytes", length)
+            .with("max_message", limit);
+        return Poll::Ready(Err(Fault::Receiving(error)));
+    }
+    Poll::Ready(Ok(Some(message)))
+}
+
+impl Way<Messages, Messages> for MessageWay {
+    fn poll_move(
+        &mut self,
+        from: &mut Messages,
+        to: &mut Messages,
+        flow: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        let mut turn = 0;
+        loop {
+            if self.ended {
+                return Pin::new(to).poll_close(flow.cx).map_err(sending);
+            }
+            ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;
+            if turn >= TURN {
+                flow.cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match poll_message(from, flow) {
+                Poll::Ready(Ok(None)) => self.ended = true,
+                Poll::Ready(message) => {
+                    if let Some(message) = message? {
+                        let length = message.payload.len();
+                        Pin::new(&mut *to).start_send(message).map_err(sending)?;
+                        self.unflushed = true;
+                        flow.moved(length, 1);
+                        turn += length + size_of::<Message>();
+                    }
+                }
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Ending for Messages {
+    fn half_closes(&self) -> bool {
+        false
+    }
+}

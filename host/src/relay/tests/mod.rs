@@ -1,0 +1,7 @@
+//! The relay over real sockets of this process, foreign streams and scripted messages.
+
+mod ends;
+mod kernel;
+mod limits;
+mod messages;
+mod streams;

@@ -1,0 +1,91 @@
+//! Routes: what a listener's sessions are joined to.
+
+use crate::connection::{Entered, State, Target};
+use crate::relay::{self, End, RelayEnd, RelayOptions};
+use crate::upstream::Upstream;
+use jackfield_plugin_api::load::Endpoint;
+use jackfield_plugin_api::{Error, Result, Session};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a route leads.
+#[derive(Debug)]
+pub enum Destination {
+    /// One of an upstream's targets.
+    Upstream(Arc<Upstream>),
+    /// A session of its own to one target.
+    Target(Arc<Target>, Duration),
+    /// Code of a plugin.
+    Handler(Endpoint),
+}
+
+/// A destination and how to join a session to it.
+#[derive(Debug)]
+pub struct Route {
+    /// As it is written in the configuration.
+    pub name: Arc<str>,
+    /// Where it leads.
+    pub destination: Destination,
+    /// How the two are joined.
+    pub relay: RelayOptions,
+}
+
+/// How a session's service ended.
+#[derive(Debug)]
+pub enum Served {
+    /// The relay's end.
+    Relayed(RelayEnd),
+    /// The handler has finished.
+    Handled,
+}
+
+impl Route {
+    /// Serves an accepted session to its end. Dropping the future closes both sides.
+    ///
+    /// # Errors
+    /// What reaching the destination says, the handler's own, or
+    /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
+    pub async fn serve(&self, session: Session, connection: &Entered) -> Result<Served> {
+        let target = match &self.destination {
+            Destination::Handler(handler) => {
+                step(connection, State::Connected);
+                handler.serve(session).await?;
+                return Ok(Served::Handled);
+            }
+            // Boxed, so that a relayed connection does not keep room for being opened.
+            Destination::Upstream(upstream) => Box::pin(upstream.open()).await?,
+            Destination::Target(target, limit) => Box::pin(target.open(*limit)).await?,
+        };
+        step(connection, State::Connected);
+        let (a, b) = End::pair(&session, &target)?;
+        let totals = Arc::clone(&connection.totals);
+        let end = relay::relay(a, b, self.relay.clone(), totals).await;
+        Ok(Served::Relayed(end))
+    }
+}
+
+/// A step that a concurrent close has made impossible is that close's business.
+fn step(connection: &Entered, next: State) {
+    if let Err(error) = connection.state.step(next) {
+        tracing::debug!(id = connection.id, %error, "state");
+    }
+}
+
+impl Served {
+    /// An error that the relay ended with.
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Served::Relayed(RelayEnd::Failed { error, .. }) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Served::Relayed(end) => end.fmt(f),
+            Served::Handled => f.write_str("the handler has finished"),
+        }
+    }
+}

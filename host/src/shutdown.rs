@@ -1,0 +1,99 @@
+//! Shutdown in two steps: workers are told to stop, and later those that still work to end.
+
+use std::time::Duration;
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Word {
+    GoOn,
+    Stop,
+    End,
+}
+
+/// Tells workers to stop or to end, and waits for them.
+#[derive(Debug)]
+pub struct Shutdown {
+    word: watch::Sender<Word>,
+    template: watch::Receiver<Word>,
+}
+
+/// A worker's end: hears the word, and is waited for until it is dropped.
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<Word>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        let (word, template) = watch::channel(Word::GoOn);
+        Shutdown { word, template }
+    }
+}
+
+impl Shutdown {
+    /// An end for one more worker.
+    pub fn worker(&self) -> Stopping {
+        Stopping(self.template.clone())
+    }
+
+    /// Tells all workers to take nothing new and finish what runs.
+    pub fn begin(&self) {
+        self.word.send_replace(Word::Stop);
+    }
+
+    /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
+    /// waits until they have. Answers `None` if all were gone in time, else what `late` said when
+    /// time was up.
+    pub async fn finish<T>(self, limit: Duration, late: impl FnOnce() -> T) -> Option<T> {
+        let Shutdown { word, template } = self;
+        drop(template);
+        if tokio::time::timeout(limit, word.closed()).await.is_ok() {
+            return None;
+        }
+        let answer = late();
+        word.send_replace(Word::End);
+        word.closed().await;
+        Some(answer)
+    }
+}
+
+impl Stopping {
+    /// Completes when workers are to stop. Cancel safe.
+    pub async fn told(&mut self) {
+        self.heard(Word::Stop).await;
+    }
+
+    /// Completes when workers are to end at once. Cancel safe.
+    pub async fn ended(&mut self) {
+        self.heard(Word::End).await;
+    }
+
+    async fn heard(&mut self, least: Word) {
+        // A sender that is gone has nothing more to say: stop.
+        let _ = self.0.wait_for(|word| *word >= least).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn finishing_ends_with_the_last_worker() {
+        let shutdown = Shutdown::default();
+        let mut first = shutdown.worker();
+        let second = first.clone();
+        shutdown.begin();
+        first.told().await;
+        drop((first, second));
+        assert_eq!(shutdown.finish(Duration::from_secs(1), || ()).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_still_work_are_ended() {
+        let shutdown = Shutdown::default();
+        let mut stubborn = shutdown.worker();
+        shutdown.begin();
+        let work = tokio::spawn(async move { stubborn.ended().await });
+        assert_eq!(shutdown.finish(Duration::from_secs(1), || 1).await, Some(1));
+        assert!(work.await.is_ok());
+    }
+}
