@@ -72,6 +72,8 @@
     reason = "abi_stable's derive names the reference to a prefix type so"
 )]
 
+#[cfg(feature = "private-runtime")]
+mod carrier;
 mod datagrams;
 mod driver;
 mod error;
@@ -99,6 +101,8 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "private-runtime")]
+pub use carrier::Carrier;
 pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
 pub use driver::{Driver, Handler, Role};
 pub use error::{Error, ErrorKind, Origin, Result, Retry};

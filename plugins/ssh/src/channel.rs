@@ -1,0 +1,302 @@
+//! [`Channel`]: one channel of a connection, and [`ChannelIo`]: its bytes as a stream.
+
+use crate::client::Client;
+use crate::connection::Connection;
+use crate::failure::of_ssh;
+use crate::inbox::{End, Inbox, Source};
+use crate::news::News;
+use crate::options::Stderr;
+use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
+use jackfield_plugin_api::{Error, ErrorKind, Origin, Result};
+use russh::ChannelWriteHalf;
+use russh::client::{Handle, Msg};
+use serde_json::json;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most bytes taken from a writer at once.
+const MAX_WRITE: usize = 32 * 1024;
+/// How long a channel whose opening nobody waits for any longer may take, so that it can be closed.
+const ABANDONED: Duration = Duration::from_secs(10);
+
+/// One open channel. It is closed when dropped.
+pub(crate) struct Channel {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) inbox: Arc<Inbox>,
+    half: Arc<ChannelWriteHalf<Msg>>,
+}
+
+type Opened = Result<russh::Channel<Msg>, russh::Error>;
+
+/// Which channel to open.
+#[derive(Clone, Debug)]
+pub(crate) enum Want {
+    Session,
+    Tcp(String, u16),
+    Unix(String),
+}
+
+impl Want {
+    async fn open(self, handle: &Handle<Client>) -> Opened {
+        match self {
+            Want::Session => handle.channel_open_session().await,
+            // RFC 4254 §7.2 wants to know for whom; it is ourselves.
+            Want::Tcp(host, port) => {
+                handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await
+            }
+            Want::Unix(path) => handle.channel_open_direct_streamlocal(path).await,
+        }
+    }
+}
+
+/// An opening that is carried to its end even when its caller has gone: a channel that the server
+/// opens for nobody would stay open.
+struct Opening(Option<BoxFuture<'static, Result<Channel>>>);
+
+impl Future for Opening {
+    type Output = Result<Channel>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Ready(Err(Error::unsupported("opening a channel twice")));
+        };
+        let done = ready!(work.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(done)
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let (Some(work), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(ABANDONED, work));
+        }
+    }
+}
+
+impl Channel {
+    /// Opens a channel. Cancel safe: an abandoned channel is closed.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection is lost or drains.
+    pub(crate) async fn open(connection: &Arc<Connection>, want: Want) -> Result<Channel> {
+        connection.for_new_work()?;
+        let connection = Arc::clone(connection);
+        let session = matches!(want, Want::Session);
+        let work = async move {
+            let open = async {
+                let channel = want.open(connection.handle()?).await.map_err(of_ssh)?;
+                let inbox = connection.channels.wait(channel.id()).await?;
+                Ok((channel, inbox))
+            };
+            let (channel, inbox) = connection.channels.race(open).await.map_err(|error| {
+                if session && error.kind() == ErrorKind::Unreachable { crowded() } else { error }
+            })?;
+            let half = Arc::new(channel.split().1);
+            Ok(Channel { connection, inbox, half })
+        };
+        Opening(Some(Box::pin(work))).await
+    }
+
+    /// Sends something on the channel.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(crate) async fn send<'a, F>(
+        &'a self,
+        send: impl FnOnce(&'a ChannelWriteHalf<Msg>) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<(), russh::Error>>,
+    {
+        let work = send(&self.half);
+        self.connection.channels.race(async { work.await.map_err(of_ssh) }).await
+    }
+
+    /// The server's answer to the oldest request that has none yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] naming `what`; the connection is lost.
+    pub(crate) async fn granted(&self, what: &str) -> Result<()> {
+        if self.inbox.replied().await? {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Refused, format!("the server refused {what}"));
+        Err(error.origin_is(Origin::Upstream))
+    }
+}
+
+/// OpenSSH gives "connect failed" when it has as many sessions as it wants.
+fn crowded() -> Error {
+    Error::new(ErrorKind::Limit, "the server opens no more sessions on this connection")
+        .origin_is(Origin::Upstream)
+        .with("hint", "OpenSSH allows 10 at a time unless MaxSessions says otherwise")
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.connection.channels.remove(self.half.id());
+        self.inbox.abandon();
+        if self.inbox.ended() {
+            return;
+        }
+        let half = Arc::clone(&self.half);
+        let connection = Arc::clone(&self.connection);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = half.close().await;
+                drop(connection);
+            });
+        }
+    }
+}
+
+/// The bytes of a channel. Back-pressure goes both ways; an end of the server's direction is the end
+/// of reading, a shutdown is the end of ours. Reads and writes are cancel safe.
+pub(crate) struct ChannelIo {
+    channel: Arc<Channel>,
+    stderr: Stderr,
+    news: Option<Arc<News>>,
+    piece: Bytes,
+    sending: Option<BoxFuture<'static, Result<(), russh::Error>>>,
+    ended: bool,
+}
+
+impl ChannelIo {
+    pub(crate) fn new(channel: Arc<Channel>, stderr: Stderr, news: Option<Arc<News>>) -> Self {
+        if stderr == Stderr::Discard {
+            channel.inbox.drop_errors();
+        }
+        ChannelIo { channel, stderr, news, piece: Bytes::new(), sending: None, ended: false }
+    }
+
+    /// The next bytes of the stream; events for what is not in it.
+    fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        loop {
+            match ready!(self.channel.inbox.poll_piece(cx))? {
+                Some((Source::ErrorOutput, bytes)) if self.stderr != Stderr::Merge => {
+                    if let Some(news) = &self.news {
+                        news.tell("stderr", json!({ "text": String::from_utf8_lossy(&bytes) }));
+                    }
+                }
+                Some((_, bytes)) if bytes.is_empty() => {}
+                piece => return Poll::Ready(Ok(piece.map(|(_, bytes)| bytes))),
+            }
+        }
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let sent = match sending.as_mut().poll(cx) {
+            Poll::Ready(sent) => sent,
+            // A channel that is over gives no more room to what waits for it.
+            Poll::Pending => {
+                let end = ready!(self.channel.inbox.poll_end(cx));
+                self.sending = None;
+                return Poll::Ready(Err(over(end)));
+            }
+        };
+        self.sending = None;
+        let lost = |error| self.channel.connection.channels.lost().unwrap_or(of_ssh(error));
+        Poll::Ready(sent.map_err(|error| lost(error).into_io()))
+    }
+
+    fn send(&mut self, bytes: Option<Bytes>) {
+        let half = Arc::clone(&self.channel.half);
+        self.sending = Some(Box::pin(async move {
+            match bytes {
+                Some(bytes) => half.data_bytes(bytes).await,
+                None => half.eof().await,
+            }
+        }));
+    }
+}
+
+/// What a write has taken still leaves, as with a socket.
+impl Drop for ChannelIo {
+    fn drop(&mut self) {
+        let Some(sending) = self.sending.take() else { return };
+        let channel = Arc::clone(&self.channel);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(ABANDONED, sending).await;
+                drop(channel);
+            });
+        }
+    }
+}
+
+fn over(end: End) -> io::Error {
+    match end {
+        End::Closed => {
+            let error = Error::new(ErrorKind::Closed, "the server closed the channel");
+            io::Error::new(io::ErrorKind::BrokenPipe, error)
+        }
+        End::Lost(error) => error.into_io(),
+    }
+}
+
+impl AsyncRead for ChannelIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.piece.has_remaining() {
+            match ready!(self.poll_piece(cx)).map_err(Error::into_io)? {
+                Some(bytes) => self.piece = bytes,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = self.piece.len().min(buf.remaining());
+        buf.put_slice(&self.piece.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ChannelIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_sent(cx))?;
+        if let Poll::Ready(end) = self.channel.inbox.poll_end(cx) {
+            return Poll::Ready(Err(over(end)));
+        }
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        if self.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let count = bytes.len().min(MAX_WRITE);
+        self.send(Some(Bytes::copy_from_slice(&bytes[..count])));
+        // Taken; what cannot leave yet holds up the next write.
+        match self.poll_sent(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(count)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_sent(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent(cx))?;
+        if !self.ended && !self.channel.inbox.ended() {
+            self.ended = true;
+            self.send(None);
+        }
+        self.poll_sent(cx)
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Credentials`]: what we can show a server of who we are.
+
+use crate::endpoint::{expand, read_text};
+use crate::options::SshOptions;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
+use russh::keys::{Certificate, PrivateKey, decode_secret_key};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What options say of who we are; a key is read once, when options are checked.
+pub(crate) struct Credentials {
+    pub(crate) password: Option<Secret>,
+    pub(crate) key: Option<Key>,
+    pub(crate) agent: Option<PathBuf>,
+    /// The agent stands in the options, rather than being there by chance.
+    pub(crate) agent_asked: bool,
+}
+
+/// A private key with its file's name, and its certificate if there is one.
+pub(crate) struct Key {
+    pub(crate) path: PathBuf,
+    pub(crate) private: Arc<PrivateKey>,
+    pub(crate) certificate: Option<Certificate>,
+}
+
+impl Credentials {
+    /// Reads the key that options name.
+    pub(crate) fn load(options: &SshOptions) -> Result<Self> {
+        let key = options.key_file.as_deref().map(|name| load_key(name, options)).transpose()?;
+        let wanted = options.agent.unwrap_or(key.is_none() && options.password.is_none());
+        let named = options.agent_socket.clone();
+        let socket = named.or_else(|| std::env::var("SSH_AUTH_SOCK").ok());
+        if socket.is_none() && options.agent == Some(true) {
+            let message = "SSH_AUTH_SOCK is not set; name the agent's socket in agent_socket";
+            return Err(Error::option("agent", message));
+        }
+        let agent = socket.filter(|socket| wanted && !socket.is_empty());
+        let agent = agent.map(|name| expand(&name, "agent_socket")).transpose()?;
+        Ok(Credentials {
+            password: options.password.clone(),
+            key,
+            agent,
+            agent_asked: options.agent == Some(true),
+        })
+    }
+}
+
+fn load_key(name: &str, options: &SshOptions) -> Result<Key> {
+    let path = expand(name, "key_file")?;
+    let text = read_file(&path, "key_file")?;
+    let passphrase = options.passphrase.as_ref().map(Secret::expose);
+    let private = decode_secret_key(&text, passphrase)
+        .map_err(|error| key_error(&error, &path, passphrase.is_some()))?;
+    let certificate = options.certificate.as_deref().map(load_certificate).transpose()?;
+    if let Some(certificate) = &certificate
+        && certificate.public_key() != private.public_key().key_data()
+    {
+        return Err(Error::option("certificate", "certifies another key than key_file"));
+    }
+    Ok(Key { path, private: Arc::new(private), certificate })
+}
+
+fn load_certificate(name: &str) -> Result<Certificate> {
+    let path = expand(name, "certificate")?;
+    let text = read_file(&path, "certificate")?;
+    Certificate::from_openssh(text.trim()).map_err(|error| {
+        Error::option("certificate", format!("not an OpenSSH certificate: {error}"))
+            .with("file", path.display())
+    })
+}
+
+fn read_file(path: &Path, option: &str) -> Result<String> {
+    read_text(path, option)?.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "there is no such file")
+            .with("option", option)
+            .with("file", path.display())
+    })
+}
+
+fn key_error(error: &russh::keys::Error, path: &Path, tried: bool) -> Error {
+    let problem = match error {
+        russh::keys::Error::KeyIsEncrypted => {
+            Error::option("passphrase", "the key is locked and needs its passphrase")
+        }
+        russh::keys::Error::SshKey(russh::keys::ssh_key::Error::Crypto) if tried => {
+            Error::option("passphrase", "the passphrase does not open the key")
+        }
+        other => Error::option("key_file", format!("not a private key that can be used: {other}")),
+    };
+    problem.with("file", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn load(options: serde_json::Value) -> Result<Credentials> {
+        Credentials::load(&serde_json::from_value(options).expect("options"))
+    }
+
+    fn refused(options: serde_json::Value) -> Error {
+        load(options).err().expect("a refusal")
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let error = refused(json!({ "key_file": "/nowhere/id" }));
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains("file=/nowhere/id"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "hello").expect("its text");
+        let error = refused(json!({ "key_file": file.path() }));
+        assert!(error.to_string().contains("option=key_file"), "{error}");
+    }
+
+    #[test]
+    fn locked_keys_ask_for_their_passphrase_and_never_show_it() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), locked()).expect("its text");
+        let error = refused(json!({ "key_file": file.path() }));
+        assert!(error.to_string().contains("needs its passphrase"), "{error}");
+        let error = refused(json!({ "key_file": file.path(), "passphrase": "wr0ng-one" }));
+        assert!(error.to_string().contains("does not open"), "{error}");
+        assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
+        load(json!({ "key_file": file.path(), "passphrase": "correct horse" })).expect("the key");
+    }
+
+    #[test]
+    fn the_agent_is_for_those_without_key_and_password() {
+        let with = json!({ "agent_socket": "/tmp/agent" });
+        assert!(load(with).expect("credentials").agent.is_some());
+        let with = json!({ "agent_socket": "/tmp/agent", "password": "x" });
+        assert!(load(with).expect("credentials").agent.is_none());
+        let with = json!({ "agent_socket": "/tmp/agent", "password": "x", "agent": true });
+        assert!(load(with).expect("credentials").agent.is_some());
+        let with = json!({ "agent_socket": "/tmp/agent", "agent": false });
+        assert!(load(with).expect("credentials").agent.is_none());
+    }
+
+    /// A new key locked with "correct horse".
+    fn locked() -> String {
+        let mut rng = russh::keys::key::safe_rng();
+        let key = PrivateKey::random(&mut rng, russh::keys::Algorithm::Ed25519).expect("a key");
+        let key = key.encrypt(&mut rng, "correct horse").expect("a locked key");
+        key.to_openssh(Default::default()).expect("its text").to_string()
+    }
+}

@@ -1,0 +1,185 @@
+//! [`Trust`]: whether a host's key is to be believed, decided before anything secret is sent.
+
+use crate::endpoint::{Endpoint, read_text};
+use crate::known_hosts::{KnownHosts, Verdict, name_of};
+use crate::options::HostKeys;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use russh::keys::known_hosts::learn_known_hosts_path;
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use std::path::{Path, PathBuf};
+
+/// What is believed of one host.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    host: String,
+    port: u16,
+    rule: Rule,
+}
+
+#[derive(Debug)]
+enum Rule {
+    Any,
+    Pinned(String),
+    File { path: PathBuf, known: KnownHosts, learn: bool },
+}
+
+impl Trust {
+    /// Reads what the endpoint's options say of `host` and `port`. May block on the file.
+    ///
+    /// # Errors
+    /// The known-hosts file cannot be read, though it exists.
+    pub(crate) fn load(endpoint: &Endpoint, host: &str, port: u16) -> Result<Self> {
+        let options = &endpoint.options;
+        let rule = match (&options.fingerprint, options.host_keys) {
+            (Some(pin), _) => Rule::Pinned(pin.clone()),
+            (None, HostKeys::DangerAny) => Rule::Any,
+            (None, policy) => {
+                let path = endpoint.known_hosts()?;
+                let text = read_text(&path, "known_hosts")?.unwrap_or_default();
+                let known = KnownHosts::parse(&text, host, port);
+                Rule::File { path, known, learn: policy == HostKeys::AcceptNew }
+            }
+        };
+        Ok(Trust { host: host.to_owned(), port, rule })
+    }
+
+    /// Algorithms for host keys, those first of which a key is known: a server shows the first one
+    /// it has. Signatures with SHA-1 are not accepted.
+    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
+        let ecdsa = |curve| Algorithm::Ecdsa { curve };
+        let mut all = vec![
+            Algorithm::Ed25519,
+            ecdsa(EcdsaCurve::NistP256),
+            ecdsa(EcdsaCurve::NistP384),
+            ecdsa(EcdsaCurve::NistP521),
+            Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+            Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+        ];
+        if let Rule::File { known, .. } = &self.rule {
+            all.sort_by_key(|algorithm| !known.has_algorithm(algorithm));
+        }
+        all
+    }
+
+    /// Decides on the key that the host has shown. May block on the file when it is to be added.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Untrusted`], with what to do.
+    pub(crate) fn check(&self, key: &PublicKey) -> Result<()> {
+        let shown = fingerprint(key);
+        match &self.rule {
+            Rule::Any => Ok(()),
+            Rule::Pinned(pin) if *pin == shown => Ok(()),
+            Rule::Pinned(pin) => {
+                let message = "the host key is not the one that option fingerprint names";
+                Err(self.refuse(message, key).with("expected", pin))
+            }
+            Rule::File { path, known, learn } => self.check_file(key, path, known, *learn),
+        }
+    }
+
+    fn check_file(
+        &self,
+        key: &PublicKey,
+        path: &Path,
+        known: &KnownHosts,
+        learn: bool,
+    ) -> Result<()> {
+        let place = |error: Error| error.with("file", path.display());
+        match known.judge(key) {
+            Verdict::Known => Ok(()),
+            Verdict::Unknown if learn => learn_known_hosts_path(&self.host, self.port, key, path)
+                .map_err(|error| {
+                    Error::new(ErrorKind::Io, format!("cannot add the host key: {error}"))
+                        .with("file", path.display())
+                }),
+            Verdict::Unknown => {
+                let mut error = place(self.refuse("the host key is not known", key));
+                if let Some(line) = known.unreadable {
+                    error = error.with("unreadable line", line);
+                }
+                let line = key.to_openssh().unwrap_or_default();
+                let line = format!("{} {line}", name_of(&self.host, self.port));
+                Err(error.with("to trust it, after checking the fingerprint, add the line", line))
+            }
+            Verdict::Changed(line) => {
+                let message = "the host key has CHANGED: somebody may be in between, or the host \
+                               was set up anew";
+                Err(place(self.refuse(message, key))
+                    .with("line", line)
+                    .with("to trust it", "check the fingerprint with the owner, replace the line"))
+            }
+            Verdict::Revoked(line) => {
+                Err(place(self.refuse("the host key is revoked", key)).with("line", line))
+            }
+        }
+    }
+
+    fn refuse(&self, message: &str, key: &PublicKey) -> Error {
+        Error::new(ErrorKind::Untrusted, message)
+            .with("host", name_of(&self.host, self.port))
+            .with("fingerprint", fingerprint(key))
+            .with("algorithm", key.algorithm())
+    }
+}
+
+/// `SHA256:…`, as OpenSSH prints it.
+pub(crate) fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
+
+    fn trust(rule: Rule) -> Trust {
+        Trust { host: "lab".to_owned(), port: 2222, rule }
+    }
+
+    fn file(path: &Path, text: &str, learn: bool) -> Rule {
+        Rule::File { path: path.to_owned(), known: KnownHosts::parse(text, "lab", 2222), learn }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_line_to_add() {
+        let key: PublicKey = KEY.parse().expect("a key");
+        let refused = trust(file(Path::new("/hosts"), "junk", false)).check(&key);
+        let error = refused.expect_err("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Untrusted);
+        let text = error.to_string();
+        for part in [&fingerprint(&key), "file=/hosts", "unreadable line=1", "[lab]:2222 ssh-ed"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_is_added_once_and_then_known() {
+        let key: PublicKey = KEY.parse().expect("a key");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("known_hosts");
+        trust(file(&path, "", true)).check(&key).expect("trust");
+        let text = std::fs::read_to_string(&path).expect("the file");
+        assert!(text.contains("[lab]:2222 ssh-ed25519 "), "{text}");
+        trust(file(&path, &text, false)).check(&key).expect("trust");
+    }
+
+    #[test]
+    fn a_pin_admits_its_key_only() {
+        let key: PublicKey = KEY.parse().expect("a key");
+        trust(Rule::Pinned(fingerprint(&key))).check(&key).expect("trust");
+        let error = trust(Rule::Pinned("SHA256:other".to_owned())).check(&key);
+        assert!(error.expect_err("a refusal").to_string().contains("SHA256:other"));
+    }
+
+    #[test]
+    fn the_known_algorithm_comes_first_and_sha1_never() {
+        let ecdsa = "lab ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
+        let text = ecdsa.replacen("lab", "[lab]:2222", 1);
+        let order = trust(file(Path::new("/hosts"), &text, false)).algorithms();
+        assert_eq!(order[0], Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 });
+        assert!(!order.contains(&Algorithm::Rsa { hash: None }));
+    }
+}
