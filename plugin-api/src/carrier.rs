@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    fn in_runtime(test: impl Future<Output = io::Result<()>>) {
+    fn in_runtime(test: impl Future<Output = Result<()>>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.and_then(|runtime| runtime.block_on(test)).expect("the exchange");
+        runtime.expect("a runtime").block_on(test).expect("the exchange");
     }
 
     #[test]
