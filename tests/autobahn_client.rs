@@ -7,6 +7,7 @@
 use std::{env, error::Error, path::PathBuf, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
+use jackfield::secret::Resolver;
 use jackfield::{
     driver::{LoadOptions, Registry, load},
     stack::{Plan, Stack, uri::StackUri},
@@ -52,7 +53,9 @@ async fn main() -> Result<(), Failure> {
 async fn open(registry: &Registry, url: &str) -> Result<Messages, Failure> {
     let uri: StackUri = url.parse()?;
     let plan = Plan::new(&uri, registry, Role::Client, false)?;
-    let stack = Stack::new(plan, &Map::new(), Role::Client).await.map_err(DriverError::from)?;
+    let stack = Stack::new(plan, &Map::new(), Role::Client, &Resolver::default())
+        .await
+        .map_err(DriverError::from)?;
     let session = stack.open(None, LIMIT).await?;
     session.take_messages().ok_or_else(|| "the session has no messages".into())
 }

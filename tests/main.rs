@@ -12,4 +12,5 @@
 
 mod peers_smoke;
 mod support;
+mod tcp;
 mod tidy;

@@ -5,6 +5,7 @@
 //! successful command), never a pause.
 
 pub(crate) mod certs;
+pub(crate) mod host;
 pub(crate) mod need;
 pub(crate) mod peers;
 pub(crate) mod ports;

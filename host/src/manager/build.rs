@@ -29,12 +29,8 @@ pub(super) async fn build(loaded: &Loaded) -> Result<(Arc<Graph>, Planned), Conf
             tracing::warn!(%file, code = refusal.code(), "plugin refused: {refusal}");
         }
     }
-    let mut parts = Parts {
-        loaded,
-        registry: &registry,
-        shared: BTreeMap::new(),
-        errors: Vec::new(),
-    };
+    let mut parts =
+        Parts { loaded, registry: &registry, shared: BTreeMap::new(), errors: Vec::new() };
     let config = &loaded.config;
     let connections = connections(&mut parts, config).await;
     let upstreams = upstreams(&mut parts, config).await;
@@ -62,7 +58,11 @@ fn connect_limit(config: &Config) -> Duration {
     timeouts.connect.0 + timeouts.handshake.0
 }
 
-fn open_for_plugin(graph: Weak<Graph>, uri: String, options: String) -> Op<jackfield_plugin_api::Session> {
+fn open_for_plugin(
+    graph: Weak<Graph>,
+    uri: String,
+    options: String,
+) -> Op<jackfield_plugin_api::Session> {
     Op::new(async move {
         let gone = || Error::new(ErrorKind::Cancelled, "the host is stopping");
         let graph = graph.upgrade().ok_or_else(gone)?;

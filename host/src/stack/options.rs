@@ -107,7 +107,10 @@ pub fn check(
             return vec![OptionProblem { path: path.to_vec(), message, suggestion: None }];
         }
     };
-    validator.iter_errors(&instance).flat_map(|error| problems(&error, schema, path, layers)).collect()
+    validator
+        .iter_errors(&instance)
+        .flat_map(|error| problems(&error, schema, path, layers))
+        .collect()
 }
 
 /// Options that were checked, with their secrets in them, as JSON for the driver.
