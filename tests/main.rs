@@ -11,6 +11,7 @@
 )]
 
 mod peers_smoke;
+mod stacks;
 mod support;
 mod tcp;
 mod tidy;
