@@ -9,11 +9,12 @@ use crate::info::{Event, Info};
 use crate::messages::{Messages, MessagesTable};
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{RawBuf, RawObject, RawStr, guard};
+use crate::raw::{Home, RawBuf, RawObject, RawStr, guard, home, home_of, is_home};
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
 use bytes::Bytes;
 use serde_json::Value;
+use std::any::TypeId;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,6 +86,7 @@ impl Control for Info {
 #[derive(Debug)]
 pub struct SessionTable {
     size: usize,
+    home: Home,
     drop: unsafe extern "C" fn(*mut c_void),
     facets: unsafe extern "C" fn(*mut c_void) -> u64,
     info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
@@ -102,7 +104,8 @@ pub struct SessionTable {
     drain: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
 }
 
-/// One established conversation. Dropping it ends it at once; [`Session::close`] ends it politely.
+/// One established conversation. It lives until this and every facet taken from it are dropped, which
+/// ends it at once; [`Session::close`] ends it politely.
 #[derive(Debug)]
 pub struct Session {
     raw: RawObject<SessionTable>,
@@ -180,6 +183,7 @@ fn table_of<C: Control>() -> &'static SessionTable {
     const {
         &SessionTable {
             size: size_of::<SessionTable>(),
+            home: home(inner::<C>),
             drop: drop_shared::<Exported<C>>,
             facets: facets::<C>,
             info: info::<C>,
@@ -218,9 +222,29 @@ impl Session {
 
     /// Its facts as they are now.
     pub fn info(&self) -> Info {
+        // A socket's session asked by its own host: no text in between.
+        if let Some(info) = self.control::<Info>() {
+            return info.clone();
+        }
         // SAFETY: the table belongs to the data.
         let json = unsafe { ((*self.raw.table).info)(self.raw.data) };
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
+    }
+
+    /// The control given to [`Session::builder`], if this very binary made the session with a `C`.
+    pub fn control<C: Control>(&self) -> Option<&C> {
+        // SAFETY: the table is alive as long as its binary, which is never unloaded.
+        let table = unsafe { &*self.raw.table };
+        if !is_home(&table.home) {
+            return None;
+        }
+        let wanted = TypeId::of::<C>();
+        // SAFETY: `is_home` has shown that the type id is of the same binary; what is found lives
+        // in the shared state, of which `self` owns a share.
+        unsafe {
+            let found = (table.home.inner)(self.raw.data, (&raw const wanted).cast());
+            found.cast_const().cast::<C>().as_ref()
+        }
     }
 
     /// Takes the byte stream out; `None` if there is none or it was taken.
@@ -337,6 +361,11 @@ unsafe fn taken<T: Transfer<Raw = RawObject<R>>, R>(raw: RawObject<R>) -> Option
 unsafe fn state<'a, C>(data: *mut c_void) -> &'a Exported<C> {
     // SAFETY: by this function's contract; the caller holds a share for the call.
     unsafe { &*data.cast::<Exported<C>>() }
+}
+
+unsafe extern "C" fn inner<C: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
+    // SAFETY: `home` functions are called only after `is_home`; the answer is only read through.
+    unsafe { home_of::<C>((&raw const state::<C>(data).control).cast_mut(), id) }
 }
 
 unsafe extern "C" fn facets<C>(data: *mut c_void) -> u64 {

@@ -80,7 +80,7 @@ pub struct SchemeEntry {
 }
 
 /// Everything that was loaded.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Registry {
     drivers: BTreeMap<String, Arc<DriverHandle>>,
     handlers: BTreeMap<String, Arc<HandlerHandle>>,

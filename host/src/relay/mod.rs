@@ -59,7 +59,7 @@ pub enum End {
 impl End {
     /// Takes from each of two sessions the facet to relay. If both have streams, those: bytes pass
     /// unchanged and perhaps inside the kernel. Else if both have messages, those. Else what each
-    /// has. Keep the sessions while the relay runs: dropping a session ends it.
+    /// has.
     ///
     /// # Errors
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] if one has neither facet, or it was taken;

@@ -10,49 +10,7 @@ mod reference;
 mod resolve;
 mod schema;
 
-use std::fmt;
-
+pub use jackfield_plugin_api::Secret;
 pub use reference::SecretRef;
 pub use resolve::{ResolvedOptions, Resolver, SecretError};
 pub use schema::{SecretFinding, SecretProblem, check, placeholders};
-
-/// A password, key or token. `Debug` and `Display` print `***`; the text is reached only through
-/// [`Secret::expose`], so that every use can be found by its name.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself. Never log or format it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Secret;
-
-    #[test]
-    fn formatting_never_shows_the_text() {
-        let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
-        assert_eq!(secret.expose(), "hunter2");
-    }
-}

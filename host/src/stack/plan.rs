@@ -2,7 +2,7 @@
 
 use super::uri::StackUri;
 use crate::driver::{DriverHandle, Registry};
-use jackfield_plugin_api::{Address, Error, ErrorKind, Query, Result, Role, Secret};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Query, Result, Role};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Plan {
             path: uri.path.clone(),
             query: uri.query.clone(),
             user: uri.user.clone(),
-            password: uri.password.as_ref().map(|secret| Secret::new(secret.expose())),
+            password: uri.password.clone(),
         };
         let mut query_options = Map::new();
         if let Some(driver) = layers.iter().find(|layer| layer.manifest.query == Query::Options) {

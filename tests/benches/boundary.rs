@@ -1,0 +1,254 @@
+//! What the plugin boundary costs: a call, a Pending poll, and whole drivers, loaded from their files
+//! against the same code linked into this binary. Both sides run in this process, in turns.
+//!
+//! `cargo build --profile dist --workspace && cargo bench --profile dist -p jackfield-tests --bench boundary`
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+mod measure;
+
+use futures_util::{SinkExt, StreamExt};
+use jackfield::driver::{LoadOptions, Registry, load};
+use jackfield::secret::Resolver;
+use jackfield::services::PluginServices;
+use jackfield::stack::{Plan, Stack, uri::StackUri};
+use jackfield_plugin_api::load::Module;
+use jackfield_plugin_api::{Message, Role, Session, Stream};
+use measure::{line, median, nanos_each, ratio};
+use serde_json::{Map, Value, json};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpListener;
+
+const ROUNDS: usize = 9;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let loaded = loaded().await;
+        let linked = linked();
+        println!("jackfield {}, both sides in one process\n", env!("CARGO_PKG_VERSION"));
+        calls(&loaded, &linked).await;
+        start_up().await;
+        ws_echo(&loaded, &linked).await;
+        tcp_relay(&loaded, &linked).await;
+    });
+}
+
+/// The drivers as users have them: files, found in a folder.
+async fn loaded() -> Registry {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["libbench_null", "libjackfield_tcp", "libjackfield_ws"] {
+        let file = format!("{name}.so");
+        std::fs::copy(measure::built().join(&file), folder.path().join(&file)).unwrap();
+    }
+    let options = LoadOptions {
+        folders: vec![folder.path().to_owned()],
+        beside: None,
+        cache: folder.path().join("cache"),
+        ..LoadOptions::default()
+    };
+    let registry = load(&options).await;
+    assert!(registry.reports().iter().all(|report| report.refusal.is_none()));
+    registry
+}
+
+/// The same code, linked into this binary.
+fn linked() -> Registry {
+    fn add<P: jackfield_plugin_api::__private::Exports>(registry: &mut Registry) {
+        let services = PluginServices::new(P::INFO.name, 100, Arc::default());
+        let module = Module::of_static::<P>();
+        let plugin = module.init(Arc::new(services), "{}").unwrap();
+        registry.add_plugin(&plugin, module.describe().unwrap());
+    }
+    let mut registry = Registry::default();
+    add::<bench_null::Plugin>(&mut registry);
+    add::<jackfield_tcp::Plugin>(&mut registry);
+    add::<jackfield_ws::Plugin>(&mut registry);
+    registry
+}
+
+async fn stack(registry: &Registry, uri: &str, options: Value, role: Role) -> Stack {
+    let uri: StackUri = uri.parse().unwrap();
+    let plan = Plan::new(&uri, registry, role, false).unwrap();
+    let options: Map<String, Value> = options.as_object().cloned().unwrap_or_default();
+    match Stack::new(plan, &options, role, &Resolver::default()).await {
+        Ok(stack) => stack,
+        Err(error) => panic!("{}", jackfield_plugin_api::Error::from(error)),
+    }
+}
+
+async fn open(registry: &Registry, uri: &str, options: Value) -> Session {
+    let stack = stack(registry, uri, options, Role::Client).await;
+    stack.open(None, Duration::from_secs(10)).await.unwrap()
+}
+
+async fn calls(loaded: &Registry, linked: &Registry) {
+    println!("-- one poll of a stream");
+    for (name, pending) in [("a read that is ready", false), ("a read that is pending", true)] {
+        let mut streams = Vec::new();
+        for registry in [loaded, linked] {
+            let session = open(registry, "null:", json!({ "pending": pending })).await;
+            streams.push(session.take_stream().unwrap());
+        }
+        let mut results = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (stream, result) in streams.iter_mut().zip(&mut results) {
+                result.push(poll_nanos(stream));
+            }
+        }
+        let [loaded, linked] = results.map(median);
+        line(&format!("{name}, loaded"), loaded, "ns");
+        line(&format!("{name}, linked"), linked, "ns");
+    }
+}
+
+fn poll_nanos(stream: &mut Stream) -> f64 {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut space = [0; 64];
+    nanos_each(1_000_000, || {
+        let mut buffer = ReadBuf::new(&mut space);
+        let _ = std::hint::black_box(Pin::new(&mut *stream).poll_read(&mut context, &mut buffer));
+    })
+}
+
+async fn start_up() {
+    println!("\n-- start-up: every driver of the target folder, found, hashed, checked and started");
+    let cache = tempfile::tempdir().unwrap();
+    let options =
+        LoadOptions { beside: Some(measure::built()), cache: cache.path().into(), ..Default::default() };
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let registry = load(&options).await;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+        assert!(registry.drivers().count() >= 4);
+    }
+    line("first, with the copy into the cache", times[0], "ms");
+    line("median (goal <= 50)", median(times), "ms");
+}
+
+/// An echo peer of messages on the raw driver side: a server stack of the same registry.
+async fn ws_server(registry: &'static Registry) -> u16 {
+    let server = stack(registry, "ws://127.0.0.1:0/", json!({}), Role::Server).await;
+    let listener = server.listen(Duration::from_secs(10)).await.unwrap();
+    let address = listener.info().local.unwrap();
+    tokio::spawn(async move {
+        loop {
+            let accepted = listener.accept().await.unwrap();
+            let session = server.accept(accepted, Duration::from_secs(10)).await.unwrap();
+            tokio::spawn(async move {
+                let mut messages = session.take_messages().unwrap();
+                while let Some(Ok(message)) = messages.next().await {
+                    if messages.send(message).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address.rsplit(':').next().unwrap().parse().unwrap()
+}
+
+async fn ws_echo(loaded: &Registry, linked: &Registry) {
+    println!("\n-- ws echo over tcp on loopback, client and server of the same side");
+    // The registries live as long as the process.
+    let sides: [&'static Registry; 2] = [leak(loaded).await, leak(linked).await];
+    let mut sessions = Vec::new();
+    for registry in sides {
+        let port = ws_server(registry).await;
+        let session = open(registry, &format!("ws://127.0.0.1:{port}/"), json!({})).await;
+        let messages = session.take_messages().unwrap();
+        sessions.push((session, messages));
+    }
+    for (size, count) in [(64, 4000), (16 * 1024, 1500)] {
+        let mut latency = [Vec::new(), Vec::new()];
+        let mut throughput = [Vec::new(), Vec::new()];
+        let payload = bytes::Bytes::from(vec![7; size]);
+        for _ in 0..ROUNDS {
+            for (side, (_, messages)) in sessions.iter_mut().enumerate() {
+                let started = Instant::now();
+                for _ in 0..count {
+                    messages.send(Message::binary(payload.clone())).await.unwrap();
+                    messages.next().await.unwrap().unwrap();
+                }
+                latency[side].push(started.elapsed().as_secs_f64() * 1e6 / f64::from(count));
+                throughput[side].push(pipelined(messages, &payload, count * 2).await);
+            }
+        }
+        let [a, b] = latency.map(median);
+        line(&format!("{size} B round trip, loaded"), a, "us");
+        line(&format!("{size} B round trip, linked"), b, "us");
+        ratio(&format!("{size} B round trip, loaded / linked"), a / b, "<= 1.05");
+        let [a, b] = throughput.map(median);
+        line(&format!("{size} B pipelined, loaded"), a, "messages/s");
+        line(&format!("{size} B pipelined, linked"), b, "messages/s");
+        ratio(&format!("{size} B pipelined, loaded / linked"), a / b, ">= 0.98");
+    }
+}
+
+/// Messages a second with 64 on their way.
+async fn pipelined(
+    messages: &mut jackfield_plugin_api::Messages,
+    payload: &bytes::Bytes,
+    count: i32,
+) -> f64 {
+    let started = Instant::now();
+    let (mut sent, mut received) = (0, 0);
+    while received < count {
+        while sent < count && sent - received < 64 {
+            messages.feed(Message::binary(payload.clone())).await.unwrap();
+            sent += 1;
+        }
+        SinkExt::<Message>::flush(messages).await.unwrap();
+        while received < sent && (sent == count || sent - received > 32) {
+            messages.next().await.unwrap().unwrap();
+            received += 1;
+        }
+    }
+    f64::from(count) / started.elapsed().as_secs_f64()
+}
+
+/// A registry for tasks that outlive this call; benches end with the process.
+async fn leak(registry: &Registry) -> &'static Registry {
+    // SAFETY-free: a second registry over the same plugins.
+    Box::leak(Box::new(registry.clone()))
+}
+
+async fn tcp_relay(loaded: &Registry, linked: &Registry) {
+    println!("\n-- tcp through the driver to an echo peer, 64 B ping-pong and bulk");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("tcp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    let mut streams = Vec::new();
+    for registry in [loaded, linked] {
+        streams.push(open(registry, &uri, json!({})).await.take_stream().unwrap());
+    }
+    let mut latency = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (side, stream) in streams.iter_mut().enumerate() {
+            let mut buffer = [0; 64];
+            let started = Instant::now();
+            for _ in 0..4000 {
+                stream.write_all(&buffer).await.unwrap();
+                stream.read_exact(&mut buffer).await.unwrap();
+            }
+            latency[side].push(started.elapsed().as_secs_f64() * 1e6 / 4000.0);
+        }
+    }
+    let [a, b] = latency.map(median);
+    line("64 B round trip, loaded", a, "us");
+    line("64 B round trip, linked", b, "us");
+    ratio("64 B round trip, loaded / linked", a / b, "<= 1.05");
+}

@@ -1,0 +1,91 @@
+//! A driver without a peer: its stream gives zeros at once, or nothing ever. What it takes to poll
+//! it is what the crossing takes.
+
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Facets, Host, Info, Kind, Query, Request, Result, Role, RuntimeMode,
+    Scheme, Session, Stream,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Options of `null`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NullOptions {
+    /// Never give anything, and keep the waker.
+    pub pending: bool,
+}
+
+/// The `null` driver.
+#[derive(Debug)]
+pub struct NullDriver;
+
+impl Driver for NullDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "null",
+        summary: "Gives zeros, or nothing",
+        kind: Kind::Transport,
+        schemes: &[Scheme { name: "null", stack: "null", port: None }],
+        client: true,
+        server: false,
+        facets: Facets::STREAM,
+        runtime: RuntimeMode::Host,
+        query: Query::Options,
+    };
+    type Options = NullOptions;
+    type Endpoint = bool;
+
+    fn new(_host: Host) -> Result<Self> {
+        Ok(NullDriver)
+    }
+
+    fn configure(&self, options: NullOptions, _role: Role) -> Result<bool> {
+        Ok(options.pending)
+    }
+
+    async fn open(&self, pending: &bool, _request: Request) -> Result<Session> {
+        let stream = Stream::new(Null { pending: *pending, waker: None });
+        Ok(Session::of_stream(Info::default(), stream))
+    }
+}
+
+struct Null {
+    pending: bool,
+    waker: Option<std::task::Waker>,
+}
+
+impl AsyncRead for Null {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.pending {
+            // As every real driver does: keep the waker unless it is the one that is kept.
+            if !self.waker.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+                self.waker = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        }
+        buf.put_slice(&[0; 8]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Null {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(b.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+jackfield_plugin_api::export_plugin! { drivers: [NullDriver], handlers: [] }
