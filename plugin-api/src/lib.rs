@@ -74,6 +74,7 @@
 
 #[cfg(feature = "private-runtime")]
 mod carrier;
+mod control;
 mod datagrams;
 mod driver;
 mod error;
@@ -103,6 +104,7 @@ pub mod testing;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;
+pub use control::Control;
 pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
 pub use driver::{Driver, Handler, Role};
 pub use error::{Error, ErrorKind, Origin, Result, Retry};
@@ -120,7 +122,7 @@ pub use module::{PluginModule, PluginModule_Ref};
 pub use request::{Address, Request};
 pub use secret::Secret;
 pub use services::Host;
-pub use session::{Control, Session, SessionBuilder};
+pub use session::{Session, SessionBuilder};
 pub use stream::Stream;
 
 /// For the export macro only; no part of the interface.

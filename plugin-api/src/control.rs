@@ -1,0 +1,71 @@
+//! [`Control`]: what a driver implements for all facets of a session that are calls.
+
+use crate::error::{Error, Result};
+use crate::facets::Facets;
+use crate::info::{Event, Info};
+use crate::request::Address;
+use crate::session::Session;
+use serde_json::Value;
+use std::time::Duration;
+
+/// The part of a session that is called rather than polled. All methods have defaults; a driver
+/// writes those of the facets it declares. Calls may run at the same time, and dropping one cancels
+/// it.
+pub trait Control: Send + Sync + 'static {
+    /// Which of the call facets are here; the data facets are known from the builder.
+    fn facets(&self) -> Facets {
+        Facets::NONE
+    }
+    /// Addresses, negotiated parameters, peer identity, as they are now. Must not block.
+    fn info(&self) -> Info {
+        Info::default()
+    }
+    /// Runs a named operation; `params` has been checked against its schema.
+    fn call(
+        &self,
+        operation: String,
+        params: Value,
+    ) -> impl Future<Output = Result<Value>> + Send {
+        let _ = params;
+        async move { Err(Error::unsupported(&format!("operation {operation:?}"))) }
+    }
+    /// Opens one more stream of a multiplexed session, as a session of its own.
+    fn open_stream(&self, params: Value) -> impl Future<Output = Result<Session>> + Send {
+        let _ = params;
+        async { Err(Error::unsupported("opening streams")) }
+    }
+    /// The next stream that the peer opens; `None` when there will be no more.
+    fn accept_stream(&self) -> impl Future<Output = Result<Option<Session>>> + Send {
+        async { Err(Error::unsupported("accepting streams")) }
+    }
+    /// Connects onward from the peer, giving a session with the stream facet.
+    fn dial(&self, address: Address) -> impl Future<Output = Result<Session>> + Send {
+        let _ = address;
+        async { Err(Error::unsupported("dialling onward")) }
+    }
+    /// One round trip of the protocol's own.
+    fn ping(&self) -> impl Future<Output = Result<Duration>> + Send {
+        async { Err(Error::unsupported("ping")) }
+    }
+    /// The next thing that happened beside the data; `None` when there will be no more. A driver
+    /// bounds what it keeps for a reader that does not come.
+    fn next_event(&self) -> impl Future<Output = Result<Option<Event>>> + Send {
+        async { Ok(None) }
+    }
+    /// Ends the session politely, with the protocol's own code where it has one (0: normal).
+    fn close(&self, code: u64, reason: String) -> impl Future<Output = Result<()>> + Send {
+        let _ = (code, reason);
+        async { Ok(()) }
+    }
+    /// Takes no new work and completes when the running work has ended.
+    fn drain(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// For a session that has nothing to say but its info.
+impl Control for Info {
+    fn info(&self) -> Info {
+        self.clone()
+    }
+}
