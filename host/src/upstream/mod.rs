@@ -2,7 +2,7 @@
 //! that cannot be reached is passed over for the next within the same deadline.
 
 use crate::connection::Target;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -82,7 +82,9 @@ impl Upstream {
                 Ok(session) => return Ok(session),
                 Err(error) => {
                     let last = tried.len() == self.targets.len();
-                    let hopeless = error.retry() == Retry::Never && error.kind() != ErrorKind::Io;
+                    // Our own mistakes are the same everywhere; a target's are its own.
+                    let hopeless =
+                        matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported);
                     if last || hopeless || deadline <= Instant::now() {
                         let tried = tried.len();
                         return Err(error.with("upstream", &self.name).with("tried", tried));
