@@ -93,7 +93,7 @@ fn client(options: &TlsOptions) -> Result<Client> {
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(options))
-        .map_err(unusable)?
+        .map_err(|error| unusable(&error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier(options, &provider)?);
     let mut config = match own_certificate(options)? {
@@ -147,7 +147,7 @@ fn server(options: &TlsOptions) -> Result<ServerConfig> {
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(options))
-        .map_err(unusable)?;
+        .map_err(|error| unusable(&error))?;
     let builder = match clients(options, provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -241,6 +241,6 @@ fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion
 }
 
 /// What rustls says of a set of versions that the provider lacks; both are compiled in.
-fn unusable(error: rustls::Error) -> Error {
+fn unusable(error: &rustls::Error) -> Error {
     Error::option("min_version", error.to_string())
 }

@@ -1,1 +1,20 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod driver;
+mod endpoint;
+mod failure;
+mod options;
+mod server;
+mod session;
+mod socket;
+mod wakers;
+
+#[cfg(test)]
+mod tests;
+
+pub use driver::WsDriver;
+pub use endpoint::WsEndpoint;
+pub use options::WsOptions;
+
+jackfield_plugin_api::export_plugin! { drivers: [WsDriver], handlers: [] }

@@ -1,0 +1,167 @@
+//! The client's half of the opening handshake (RFC 6455 §4.1).
+
+use crate::endpoint::WsEndpoint;
+use crate::failure::{Failure, answered};
+use data_encoding::BASE64;
+use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Result, Stream};
+use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::{self};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// Asks the server at the other end of `carrier` for a WebSocket.
+pub(crate) async fn connect(
+    endpoint: &WsEndpoint,
+    address: &Address,
+    carrier: Stream,
+    below: &Info,
+) -> Result<(WebSocketStream<Stream>, Info)> {
+    let request = request(endpoint, address, below.encrypted)?;
+    let target = address.target();
+    match client_async_with_config(request, carrier, Some(endpoint.config)).await {
+        Ok((ws, response)) => Ok((ws, info(response.headers(), target)?.over(below))),
+        Err(tungstenite::Error::Http(response)) => Err(answered(&response).with("path", target)),
+        Err(error) => Err(Failure::from(error).error.with("path", target)),
+    }
+}
+
+fn request(endpoint: &WsEndpoint, address: &Address, encrypted: bool) -> Result<Request> {
+    let bad = |what: &str| {
+        Error::new(ErrorKind::Config, format!("{what} is not good for a WebSocket"))
+            .with("address", address.authority())
+            .with("path", &address.path)
+    };
+    let host = host(address, encrypted);
+    // Only the target of it is sent; tungstenite wants to see the whole.
+    let uri: Uri = format!("ws://{host}{}", address.target())
+        .parse()
+        .map_err(|_| bad("the address or its path"))?;
+    let mut request = Request::new(());
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    let fixed = |text: &'static str| HeaderValue::from_static(text);
+    headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(|_| bad("the host"))?);
+    headers.insert(header::CONNECTION, fixed("Upgrade"));
+    headers.insert(header::UPGRADE, fixed("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, fixed("13"));
+    let key = HeaderValue::from_str(&generate_key()).map_err(|_| bad("the key"))?;
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    if !endpoint.subprotocols.is_empty() {
+        let offered = endpoint.subprotocols.join(", ");
+        let offered = HeaderValue::from_str(&offered).map_err(|_| bad("a subprotocol"))?;
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
+    }
+    for (name, value) in &endpoint.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(user) = &address.user {
+        if headers.contains_key(header::AUTHORIZATION) {
+            let message = "and a user in the address exclude each other";
+            return Err(Error::option("bearer_token", message).with("user", user));
+        }
+        headers.insert(header::AUTHORIZATION, basic(user, address)?);
+    }
+    Ok(request)
+}
+
+/// The user and password of the address (RFC 7617).
+fn basic(user: &str, address: &Address) -> Result<HeaderValue> {
+    if user.contains(':') {
+        return Err(Error::new(ErrorKind::Config, "a user name for HTTP must not have a colon"));
+    }
+    let password = address.password.as_ref().map_or("", |password| password.expose());
+    let encoded = BASE64.encode(format!("{user}:{password}").as_bytes());
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
+        .map_err(|_| Error::new(ErrorKind::Config, "the user cannot stand in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The `Host` header: without the port where it is the default one (RFC 9110 §7.2).
+fn host(address: &Address, encrypted: bool) -> String {
+    let default = if encrypted { 443 } else { 80 };
+    match (address.host.as_str(), address.port) {
+        ("", _) => "localhost".to_owned(),
+        (_, Some(port)) if port == default => Address { port: None, ..address.clone() }.authority(),
+        _ => address.authority(),
+    }
+}
+
+fn info(headers: &HeaderMap, target: String) -> Result<Info> {
+    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err(Error::new(
+            ErrorKind::Protocol,
+            "the server uses an extension that nobody asked for",
+        ));
+    }
+    let info = Info::default().with("role", "client").with("path", target);
+    let info = with_text(info, "subprotocol", headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    Ok(with_text(info, "server", headers, &header::SERVER))
+}
+
+/// Adds a header as a fact, if it is there and is text.
+pub(crate) fn with_text(info: Info, fact: &str, headers: &HeaderMap, name: &HeaderName) -> Info {
+    match headers.get(name).map(HeaderValue::to_str) {
+        Some(Ok(text)) => info.with(fact, text),
+        _ => info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{host, request};
+    use crate::{WsEndpoint, WsOptions};
+    use jackfield_plugin_api::{Address, ErrorKind, Role, Secret};
+
+    fn endpoint(options: WsOptions) -> WsEndpoint {
+        WsEndpoint::new(options, Role::Client).unwrap()
+    }
+
+    #[test]
+    fn the_default_port_is_not_in_the_host() {
+        assert_eq!(host(&Address::new("a.test", 80), false), "a.test");
+        assert_eq!(host(&Address::new("a.test", 80), true), "a.test:80");
+        assert_eq!(host(&Address::new("::1", 443), true), "[::1]");
+        assert_eq!(host(&Address::default(), false), "localhost");
+    }
+
+    #[test]
+    fn a_user_becomes_basic_and_stays_hidden() {
+        let address = Address {
+            user: Some("Aladdin".into()),
+            password: Some(Secret::new("open sesame")),
+            path: "/a".into(),
+            query: Some("b=c".into()),
+            ..Address::new("a.test", 8080)
+        };
+        let request = request(&endpoint(WsOptions::default()), &address, false).unwrap();
+        assert_eq!(request.uri().path_and_query().unwrap(), "/a?b=c");
+        assert_eq!(request.headers()["host"], "a.test:8080");
+        let authorization = &request.headers()["authorization"];
+        assert_eq!(authorization, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert!(!format!("{request:?}").contains("QWxhZGRpbj"));
+    }
+
+    #[test]
+    fn two_credentials_are_one_too_many() {
+        let options = WsOptions { bearer_token: Some(Secret::new("t0p")), ..WsOptions::default() };
+        assert!(!format!("{options:?}").contains("t0p"));
+        let endpoint = endpoint(options);
+        assert!(!format!("{endpoint:?}").contains("t0p"));
+        let mut address = Address::new("a.test", 80);
+        let sent = request(&endpoint, &address, false).unwrap();
+        assert_eq!(sent.headers()["authorization"], "Bearer t0p");
+        address.user = Some("me".into());
+        let error = request(&endpoint, &address, false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(!error.to_string().contains("t0p"));
+    }
+
+    #[test]
+    fn a_path_that_is_no_target_is_refused() {
+        let address = Address { path: "/a b".into(), ..Address::new("a.test", 80) };
+        let error = request(&endpoint(WsOptions::default()), &address, false).unwrap_err();
+        assert!(error.to_string().contains("path=/a b"), "{error}");
+    }
+}

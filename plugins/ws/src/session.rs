@@ -1,0 +1,215 @@
+//! The session: the message facet and the control, which share one [`Socket`].
+
+use crate::endpoint::{Keepalive, WsEndpoint};
+use crate::socket::{Socket, Ticket};
+use crate::wakers::{Waiter, Wakers};
+use futures_util::{Sink, Stream as FuturesStream};
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::{
+    Control, Error, ErrorKind, Facets, Host, Info, Message, Messages, Result, Session, Stream,
+};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio_tungstenite::WebSocketStream;
+
+/// A session over a WebSocket whose handshake is complete.
+pub(crate) fn session(
+    ws: WebSocketStream<Stream>,
+    info: Info,
+    endpoint: &WsEndpoint,
+    host: Host,
+) -> Session {
+    let shared = Arc::new(Shared::new(Socket::new(ws, host, endpoint.limits)));
+    let keepalive = endpoint.keepalive.map(|every| {
+        // Weak, so that the session ends when its owners drop it.
+        host.spawn(keep_alive(Arc::downgrade(&shared), every, host))
+    });
+    let messages = Messages::new(Facet(Arc::clone(&shared)));
+    Session::builder(WsControl { shared, info, _keepalive: keepalive }).messages(messages).build()
+}
+
+struct Shared {
+    /// Held for single polls only; never across an await.
+    socket: Mutex<Socket>,
+    wakers: Arc<Wakers>,
+    /// Of `wakers`, for the carrier.
+    waker: Waker,
+}
+
+impl Shared {
+    fn new(socket: Socket) -> Self {
+        let wakers = Arc::new(Wakers::default());
+        let waker = Waker::from(Arc::clone(&wakers));
+        Shared { socket: Mutex::new(socket), wakers, waker }
+    }
+
+    /// Polls the socket for somebody who has registered with the wakers, then tells the others what
+    /// happened on the way.
+    fn poll<R>(&self, poll: impl FnOnce(&mut Socket, &mut Context<'_>) -> R) -> R {
+        let (result, news) = {
+            let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = poll(&mut socket, &mut Context::from_waker(&self.waker));
+            (result, socket.take_news())
+        };
+        if news {
+            self.wakers.wake_all();
+        }
+        result
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        let waiter = Waiter::new(&self.wakers)?;
+        let mut ticket = Ticket::None;
+        poll_fn(|cx| {
+            waiter.register(cx.waker());
+            self.poll(|socket, cx| socket.poll_ping(&mut ticket, cx))
+        })
+        .await
+    }
+}
+
+/// The message facet.
+struct Facet(Arc<Shared>);
+
+impl FuturesStream for Facet {
+    type Item = Result<Message>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.wakers.receiver.register(cx.waker());
+        self.0.poll(Socket::poll_message)
+    }
+}
+
+impl Facet {
+    fn send<R>(
+        &self,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Socket, &mut Context<'_>) -> R,
+    ) -> R {
+        self.0.wakers.sender.register(cx.waker());
+        self.0.poll(poll)
+    }
+}
+
+impl Sink<Message> for Facet {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.send(cx, Socket::poll_ready)
+    }
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<()> {
+        self.0.poll(|socket, _| socket.send(message))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.send(cx, Socket::poll_flush)
+    }
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.send(cx, |socket, cx| socket.poll_close(NORMAL, "", cx))
+    }
+}
+
+/// 1000: the purpose of the connection is fulfilled.
+const NORMAL: u16 = 1000;
+
+struct WsControl {
+    shared: Arc<Shared>,
+    info: Info,
+    /// Runs while this is held.
+    _keepalive: Option<Op<()>>,
+}
+
+impl Control for WsControl {
+    fn facets(&self) -> Facets {
+        Facets::PING.and(Facets::CLOSE_CODE)
+    }
+
+    fn info(&self) -> Info {
+        let closed = self.shared.poll(|socket, _| socket.peer_close().cloned());
+        match closed {
+            Some((code, reason)) => {
+                self.info.clone().with("close_code", code).with("close_reason", reason)
+            }
+            None => self.info.clone(),
+        }
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        self.shared.ping().await
+    }
+
+    async fn close(&self, code: u64, reason: String) -> Result<()> {
+        let code = sendable(code)?;
+        let waiter = Waiter::new(&self.shared.wakers)?;
+        poll_fn(|cx| {
+            waiter.register(cx.waker());
+            self.shared.poll(|socket, cx| socket.poll_close(code, &reason, cx))
+        })
+        .await
+    }
+}
+
+/// A code that may stand in a close frame (RFC 6455 §7.4 and its registry); 0 stands for 1000.
+fn sendable(code: u64) -> Result<u16> {
+    match u16::try_from(code) {
+        Ok(0) => Ok(NORMAL),
+        Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            format!("{code} is no close code; expected 1000-1003, 1007-1014 or 3000-4999"),
+        )),
+    }
+}
+
+/// Pings until the session is gone or a ping stays without answer, which ends the session.
+async fn keep_alive(shared: Weak<Shared>, every: Keepalive, host: Host) {
+    let mut timer = host.timer(every.interval);
+    loop {
+        (&mut timer).await;
+        let Some(shared) = shared.upgrade() else { return };
+        match host.timeout(every.timeout, "the answer to a ping", shared.ping()).await {
+            // Too many pings of others wait for theirs.
+            Err(error) if error.kind() == ErrorKind::Limit => {}
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                // The answer may stand behind messages that nobody on our side has taken yet.
+                if !shared.poll(|socket, _| socket.is_full()) {
+                    return shared.poll(|socket, _| socket.abandon(error));
+                }
+            }
+            // Whoever receives is told the reason by the socket.
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        timer.reset(every.interval);
+    }
+}
+
+/// Ends a carrier whose handshake failed: what we wrote must arrive, so what the peer still sends
+/// is thrown away until it ends too, for at most `limit`.
+pub(crate) async fn dismiss(mut carrier: Stream, host: Host, limit: Duration) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let ended = async {
+        carrier.shutdown().await?;
+        let mut room = [0; 4096];
+        while carrier.read(&mut room).await? > 0 {}
+        Ok(())
+    };
+    // The peer has had its answer; how it leaves does not matter.
+    let _ = host.timeout(limit, "the peer's end", ended).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sendable;
+
+    #[test]
+    fn only_codes_of_the_registry_are_sent() {
+        assert_eq!(sendable(0).ok(), Some(1000));
+        assert_eq!(sendable(4999).ok(), Some(4999));
+        for code in [1, 999, 1004, 1005, 1006, 1015, 2000, 5000, 1 << 20] {
+            assert!(sendable(code).is_err(), "{code}");
+        }
+    }
+}
