@@ -197,14 +197,13 @@ async fn a_ws_listener_to_an_ssh_command() {
         "[[routes]]\nlisten = \"ws://127.0.0.1:0/sum\"\nto = \"connections.sum\"\n\
          [connections.sum]\nuri = \"{}\"\noptions = {}\n",
         ssh_uri(&sshd),
-        ssh_toml(&sshd, ", exec = \"sha256sum\"")
+        ssh_toml(&sshd, ", exec = \"head -c 3 | sha256sum\"")
     );
     let host = TestHost::start(&toml).await;
     let uri = format!("ws://{}/sum", host.address(0));
     let session = host.open(&uri, json!({})).await.unwrap();
     let mut messages = session.take_messages().unwrap();
     messages.send(Message::binary("abc")).await.unwrap();
-    messages.close().await.unwrap();
     let mut answer = Vec::new();
     while let Some(Ok(message)) = messages.next().await {
         answer.extend_from_slice(&message.payload);
