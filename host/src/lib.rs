@@ -28,7 +28,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`secret`], [`nearest`], [`shutdown`] | leaves |
+//! | [`secret`], [`nearest`], [`shutdown`], [`units`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -68,3 +68,4 @@ pub mod services;
 pub mod nearest;
 pub mod secret;
 pub mod shutdown;
+pub mod units;

@@ -9,9 +9,9 @@ use super::model::{Config, RouteConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{Destination, Via, is_name};
 use super::target::Target;
-use super::units::{ByteSize, Timespan};
 use crate::nearest::did_you_mean;
 use crate::stack::uri::StackUri;
+use crate::units::{ByteSize, Timespan};
 
 const URI: &str = "expected a URI such as \"tcp://host:port\", found none";
 

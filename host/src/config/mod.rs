@@ -23,10 +23,10 @@ mod reference;
 mod strict;
 mod target;
 mod tree;
-mod units;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::units::{ByteSize, Timespan, UnitError};
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
 pub use overrides::Overrides;
@@ -34,7 +34,6 @@ pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{Destination, ReferenceError, Via, is_name};
 pub use target::Target;
 pub use tree::Options;
-pub use units::{ByteSize, Timespan, UnitError};
 
 /// A configuration that passed every check that needs no driver.
 #[derive(Clone, Debug, Default)]

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::reference::{Destination, Via};
 use super::target::Target;
 use super::tree::Options;
-use super::units::{ByteSize, Timespan};
 use crate::stack::uri::StackUri;
+use crate::units::{ByteSize, Timespan};
 
 /// Free names and values that travel with what they are written on: shown wherever it is listed,
 /// never interpreted.
