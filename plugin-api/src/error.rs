@@ -154,6 +154,7 @@ impl Error {
 
     /// Adds a fact: who, where, which.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "facts are mostly made on the spot")]
     pub fn with(mut self, key: impl Into<String>, value: impl ToString) -> Self {
         self.0.detail.context.push((key.into(), value.to_string()));
         self
@@ -206,14 +207,15 @@ impl Error {
     }
 
     pub(crate) fn from_raw(raw: RawError) -> Self {
-        let detail = serde_json::from_slice(raw.detail.as_ref()).unwrap_or_else(|_| Detail {
+        let RawError { kind, origin, retry, detail, .. } = raw;
+        let detail = serde_json::from_slice(detail.as_ref()).unwrap_or_else(|_| Detail {
             message: "the other side of the plugin boundary sent an unreadable error".to_owned(),
             context: Vec::new(),
         });
         Error(Box::new(Inner {
-            kind: ErrorKind::from_u32(raw.kind),
-            origin: Origin::from_u32(raw.origin),
-            retry: Retry::from_u32(raw.retry),
+            kind: ErrorKind::from_u32(kind),
+            origin: Origin::from_u32(origin),
+            retry: Retry::from_u32(retry),
             detail,
         }))
     }

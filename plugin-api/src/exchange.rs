@@ -365,9 +365,7 @@ impl Exchange {
     pub fn send(&self, request: Envelope) -> Op<Envelope> {
         let mut request = MaybeUninit::new(request.into_raw());
         // SAFETY: the far side takes the request out of the slot.
-        unsafe {
-            Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr()))
-        }
+        unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
     }
 
     /// The next request of the peer; `None` when there will be no more. Cancel safe.

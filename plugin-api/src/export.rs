@@ -116,8 +116,9 @@ impl HandlerExport {
     /// Of a handler type.
     pub fn new<H: Handler>() -> Self {
         let make = |host| {
-            let configure: Configure =
-                Box::new(move |options, _| Ok(Arc::new(HandlerEndpoint(H::new(host, parse(options)?)?))));
+            let configure: Configure = Box::new(move |options, _| {
+                Ok(Arc::new(HandlerEndpoint(H::new(host, parse(options)?)?)))
+            });
             Ok(configure)
         };
         HandlerExport { options: schema_of::<H::Options>(), make: Box::new(make) }
@@ -198,8 +199,10 @@ unsafe extern "C" fn init<P: Exports>(
         }
         let drivers = P::drivers().into_iter().map(|export| (export.make)(host));
         let handlers = P::handlers().into_iter().map(|export| (export.make)(host));
-        let plugin =
-            Plugin { drivers: drivers.collect::<Result<_>>()?, handlers: handlers.collect::<Result<_>>()? };
+        let plugin = Plugin {
+            drivers: drivers.collect::<Result<_>>()?,
+            handlers: handlers.collect::<Result<_>>()?,
+        };
         Ok(Opaque(Arc::into_raw(Arc::new(plugin)).cast_mut().cast()))
     };
     // SAFETY: the caller's slot.

@@ -62,10 +62,7 @@
 //! a plugin when majors are equal, the host's minor is at least the plugin's required one, and the
 //! target is the same; never by compiler, runtime version or feature set.
 
-#![allow(
-    unsafe_code,
-    reason = "this crate is the boundary; each block says why it is sound"
-)]
+#![allow(unsafe_code, reason = "this crate is the boundary; each block says why it is sound")]
 #![allow(
     non_camel_case_types,
     non_local_definitions,
@@ -131,7 +128,7 @@ pub mod __private {
     pub use crate::export::{DriverExport, Exports, HandlerExport, describe, module};
     pub use crate::section::{SECTION_SIZE, render};
     pub use abi_stable::library::{
-        LibHeader, RootModuleResult, __call_root_module_loader as call_root_module_loader,
+        __call_root_module_loader as call_root_module_loader, LibHeader, RootModuleResult,
     };
 
     /// The header of a plugin's table.

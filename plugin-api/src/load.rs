@@ -12,9 +12,9 @@ use crate::request::Request;
 use crate::section::SECTION;
 use crate::services::{RawPair, Services, export_services};
 use crate::session::Session;
+use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, RootModule};
-use abi_stable::StableAbi;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use object::{Object, ObjectSection};
 use std::path::Path;
@@ -127,8 +127,7 @@ impl Module {
             return Err(LoadError::Layout(first_difference(&error.to_string())));
         }
         // SAFETY: the layouts were just compared; prefix accessors check for missing fields.
-        let table =
-            unsafe { header.init_root_module_with_unchecked_layout::<PluginModule_Ref>() };
+        let table = unsafe { header.init_root_module_with_unchecked_layout::<PluginModule_Ref>() };
         table.map(|table| Module { table }).map_err(|error| LoadError::Root(error.to_string()))
     }
 

@@ -390,7 +390,8 @@ impl Messages {
     ) -> Poll<Result<()>> {
         let mut error = RawError::empty();
         // SAFETY: `call` is of the table that belongs to the data.
-        let code = with_raw_waker(cx, |waker| unsafe { call(self.raw.data, waker, &raw mut error) });
+        let code =
+            with_raw_waker(cx, |waker| unsafe { call(self.raw.data, waker, &raw mut error) });
         match code {
             PENDING => Poll::Pending,
             FAILED => Poll::Ready(Err(Error::from_raw(error))),

@@ -193,9 +193,7 @@ impl<T: Transfer> Future for Op<T> {
         let mut error = RawError::empty();
         let code = with_raw_waker(cx, |waker| {
             // SAFETY: the table belongs to the data; both slots are ours for the call.
-            unsafe {
-                ((*raw.table).poll)(raw.data, waker, out.as_mut_ptr().cast(), &raw mut error)
-            }
+            unsafe { ((*raw.table).poll)(raw.data, waker, out.as_mut_ptr().cast(), &raw mut error) }
         });
         match code {
             PENDING => Poll::Pending,

@@ -61,11 +61,14 @@ unsafe impl Send for Stream {}
 // SAFETY: every use needs `&mut self`.
 unsafe impl Sync for Stream {}
 
+/// Takes the kernel socket out of a `T`, with what was already read from it.
+type TakeFd<T> = fn(&mut T) -> Option<(OwnedFd, Bytes)>;
+
 struct Exported<T> {
     io: T,
     read: WakerCell,
     write: WakerCell,
-    take_fd: Option<fn(&mut T) -> Option<(OwnedFd, Bytes)>>,
+    take_fd: Option<TakeFd<T>>,
 }
 
 impl Stream {
@@ -87,11 +90,12 @@ impl Stream {
         Stream::export(io, Some(take_fd))
     }
 
-    fn export<T>(io: T, take_fd: Option<fn(&mut T) -> Option<(OwnedFd, Bytes)>>) -> Self
+    fn export<T>(io: T, take_fd: Option<TakeFd<T>>) -> Self
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let state = Exported { io, read: WakerCell::default(), write: WakerCell::default(), take_fd };
+        let state =
+            Exported { io, read: WakerCell::default(), write: WakerCell::default(), take_fd };
         let table = const {
             &StreamTable {
                 size: size_of::<StreamTable>(),
@@ -287,11 +291,7 @@ impl Stream {
         }
     }
 
-    fn write_slices(
-        &mut self,
-        cx: &Context<'_>,
-        slices: &[RawSlice],
-    ) -> Poll<io::Result<usize>> {
+    fn write_slices(&mut self, cx: &Context<'_>, slices: &[RawSlice]) -> Poll<io::Result<usize>> {
         let raw = self.raw;
         let mut error = RawError::empty();
         let code = with_raw_waker(cx, |waker| {

@@ -26,7 +26,8 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "a panic without a text".to_owned());
     // The payload is the author's too, and may panic when dropped.
     if catch_unwind(AssertUnwindSafe(|| drop(payload))).is_err() {
-        return Error::new(ErrorKind::Panicked, text).with("payload", "panicked again when dropped");
+        return Error::new(ErrorKind::Panicked, text)
+            .with("payload", "panicked again when dropped");
     }
     Error::new(ErrorKind::Panicked, text)
 }

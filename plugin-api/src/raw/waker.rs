@@ -24,8 +24,12 @@ pub struct WakerTable {
     drop: unsafe extern "C" fn(data: *const (), vtable: *const ()),
 }
 
-static OPS: WakerTable =
-    WakerTable { size: size_of::<WakerTable>(), clone: clone_ours, wake: wake_ours, drop: drop_ours };
+static OPS: WakerTable = WakerTable {
+    size: size_of::<WakerTable>(),
+    clone: clone_ours,
+    wake: wake_ours,
+    drop: drop_ours,
+};
 
 /// Lends this task's waker for the length of `call`.
 pub(crate) fn with_raw_waker<R>(cx: &Context<'_>, call: impl FnOnce(*const RawWaker) -> R) -> R {

@@ -83,11 +83,7 @@ unsafe extern "C" fn spawn(context: Opaque, task: RawPair) -> RawPair {
     op(|| unsafe { services(context).spawn(Op::from_raw(task.object())) })
 }
 
-unsafe extern "C" fn spawn_blocking(
-    context: Opaque,
-    run: RunOnce,
-    data: Opaque,
-) -> RawPair {
+unsafe extern "C" fn spawn_blocking(context: Opaque, run: RunOnce, data: Opaque) -> RawPair {
     struct Work(RunOnce, Opaque);
     // SAFETY: the plugin's SDK makes the pointer from a `Send` closure.
     unsafe impl Send for Work {}
@@ -161,8 +157,7 @@ unsafe extern "C" fn metric(
     value: f64,
 ) {
     // SAFETY: as in `resolve`.
-    let body =
-        || unsafe { services(context).metric(kind.get(), name.get(), labels.get(), value) };
+    let body = || unsafe { services(context).metric(kind.get(), name.get(), labels.get(), value) };
     guard(body, |_| ());
 }
 

@@ -1,8 +1,6 @@
 //! [`Host`]: a driver's safe face of the host services.
 
-use super::{
-    FdReady, HostServices_Ref, Interest, Level, RawPair, Socket, Timer,
-};
+use super::{FdReady, HostServices_Ref, Interest, Level, RawPair, Socket, Timer};
 use crate::datagrams::Datagrams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::Listener;
@@ -89,7 +87,7 @@ impl Host {
         unsafe extern "C" fn run(data: Opaque) {
             // SAFETY: the box made below, run once.
             let work = unsafe { Box::from_raw(data.0.cast::<Work>()) };
-            guard(move || work(), |_| ());
+            guard(work, |_| ());
         }
         let slot = Arc::new(Mutex::new(None));
         let filled = Arc::clone(&slot);
@@ -141,8 +139,7 @@ impl Host {
     /// Connects a socket; the session has a stream whose descriptor can be taken.
     pub fn connect(&self, socket: &Socket) -> Op<Session> {
         // SAFETY: the context belongs to the table; the socket is alive for the call.
-        socket
-            .lend(|raw| unsafe { op((self.table.connect())(self.context, Opaque::of(raw))) })
+        socket.lend(|raw| unsafe { op((self.table.connect())(self.context, Opaque::of(raw))) })
     }
 
     /// Listens on a socket.
@@ -220,9 +217,7 @@ impl Host {
     pub fn open(&self, uri: &str, options: &serde_json::Value) -> Op<Session> {
         let options = options.to_string();
         // SAFETY: as in `resolve`.
-        unsafe {
-            op((self.table.open())(self.context, RawStr::new(uri), RawStr::new(&options)))
-        }
+        unsafe { op((self.table.open())(self.context, RawStr::new(uri), RawStr::new(&options))) }
     }
 
     /// Waits until a descriptor is ready, as a future.

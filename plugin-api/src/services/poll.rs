@@ -171,9 +171,7 @@ impl FdReady {
         let mut error = RawError::empty();
         let code = with_raw_waker(cx, |waker| {
             // SAFETY: the table belongs to the data.
-            unsafe {
-                ((*raw.table).poll_ready)(raw.data, interest as u32, waker, &raw mut error)
-            }
+            unsafe { ((*raw.table).poll_ready)(raw.data, interest as u32, waker, &raw mut error) }
         });
         match code {
             PENDING => Poll::Pending,
