@@ -6,7 +6,7 @@ use crate::listener::Listener;
 use crate::manifest::{
     Abi, DriverManifest, HandlerManifest, PluginInfo, PluginManifest, RuntimeMode, schema_of,
 };
-use crate::module::{HANDLER, PluginModule, PluginModule_Ref, SERVER};
+use crate::module::{CLIENT, HANDLER, PluginModule, PluginModule_Ref, SERVER};
 use crate::op::{Op, Transfer};
 use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop};
 use crate::request::Request;
@@ -229,12 +229,16 @@ unsafe extern "C" fn configure(
     // SAFETY: the plugin is alive until `shutdown`; the text for this call.
     let (plugin, options) = unsafe { (&*plugin.0.cast::<Plugin>(), options.get()) };
     let body = || -> Result<Opaque> {
-        let list = if role == HANDLER { &plugin.handlers } else { &plugin.drivers };
+        let (list, role) = match role {
+            CLIENT => (&plugin.drivers, Role::Client),
+            SERVER => (&plugin.drivers, Role::Server),
+            HANDLER => (&plugin.handlers, Role::Server),
+            _ => return Err(Error::unsupported("a role of that number")),
+        };
         let configure = usize::try_from(index).ok().and_then(|index| list.get(index));
         let configure = configure.ok_or_else(|| Error::unsupported("a driver of that number"))?;
         let options = serde_json::from_str(options)
             .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
-        let role = if role == SERVER { Role::Server } else { Role::Client };
         let endpoint = configure(options, role)?;
         Ok(Opaque(Box::into_raw(Box::new(endpoint)).cast()))
     };

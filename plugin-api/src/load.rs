@@ -1,6 +1,8 @@
 //! The host's half of loading: the manifest from a file, and a [`Module`] from a loaded library.
 //! Which files, in which order, and what to say of those refused is the host's own business.
 
+mod layout;
+
 use crate::driver::Role;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::Listener;
@@ -13,8 +15,8 @@ use crate::section::SECTION;
 use crate::services::{RawPair, Services, export_services};
 use crate::session::Session;
 use abi_stable::StableAbi;
-use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, RootModule};
+use layout::{check_layouts, library_problem};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use object::{Object, ObjectSection};
 use std::path::Path;
@@ -105,7 +107,8 @@ impl Module {
         }
         // SAFETY: `AbiHeaderRef` is a transparent reference, and the library is never unloaded.
         let header = unsafe { std::mem::transmute::<*const AbiHeader, AbiHeaderRef>(header) };
-        let header = header.upgrade().map_err(|error| LoadError::Header(error.to_string()))?;
+        let header =
+            header.upgrade().map_err(|error| LoadError::Header(library_problem(&error)))?;
         Module::of_header(header)
     }
 
@@ -120,15 +123,12 @@ impl Module {
     fn of_header(header: &'static LibHeader) -> Result<Self, LoadError> {
         let theirs = header.layout().ok_or_else(|| LoadError::Layout("no layout".to_owned()))?;
         let ours = <PluginModule_Ref as StableAbi>::LAYOUT;
-        // One side may be older: then it is a prefix of the other, seen from that other's side.
-        if let Err(error) = check_layout_compatibility(ours, theirs)
-            && check_layout_compatibility(theirs, ours).is_err()
-        {
-            return Err(LoadError::Layout(first_difference(&error.to_string())));
-        }
+        check_layouts(ours, theirs).map_err(LoadError::Layout)?;
         // SAFETY: the layouts were just compared; prefix accessors check for missing fields.
         let table = unsafe { header.init_root_module_with_unchecked_layout::<PluginModule_Ref>() };
-        table.map(|table| Module { table }).map_err(|error| LoadError::Root(error.to_string()))
+        table
+            .map(|table| Module { table })
+            .map_err(|error| LoadError::Root(library_problem(&error)))
     }
 
     /// The ABI version that this side offers.
@@ -139,10 +139,13 @@ impl Module {
     /// The whole manifest, schemas included.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] if it cannot be read.
+    /// [`ErrorKind::Protocol`] if it cannot be read, [`ErrorKind::Panicked`] if the plugin panicked.
     pub fn describe(&self) -> Result<PluginManifest> {
         // SAFETY: a plugin's function without arguments.
         let json = unsafe { (self.table.describe())() };
+        if json.as_ref().is_empty() {
+            return Err(Error::new(ErrorKind::Panicked, "when it described itself"));
+        }
         serde_json::from_slice(json.as_ref()).map_err(|error| {
             Error::new(ErrorKind::Protocol, format!("the plugin's description: {error}"))
         })
@@ -171,13 +174,6 @@ fn with_source(error: &dyn std::error::Error) -> String {
         Some(source) => source.to_string(),
         None => error.to_string(),
     }
-}
-
-/// The line of the layout checker's long report that says what differs.
-fn first_difference(report: &str) -> String {
-    let line = report.lines().map(str::trim).find(|line| line.starts_with("error:"));
-    let line = line.or_else(|| report.lines().find(|line| !line.trim().is_empty()));
-    line.unwrap_or("tables of another layout").chars().take(200).collect()
 }
 
 struct Handle {

@@ -126,6 +126,7 @@ pub struct Request {
     /// How long the caller will wait; it also drops the call when the time is over.
     pub deadline: Duration,
     carrier: Option<Session>,
+    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "nothing uses it yet"))]
     extra: Value,
 }
 
@@ -154,6 +155,7 @@ impl Request {
     }
 
     /// Hands this over for one call.
+    #[cfg(feature = "host")]
     pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
         let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
         let extra = if self.extra.is_null() { String::new() } else { self.extra.to_string() };

@@ -37,8 +37,14 @@ mod private {
 #[cfg(feature = "private-runtime")]
 pub(crate) use private::{enter, start};
 
+/// There is no runtime to enter.
 #[cfg(not(feature = "private-runtime"))]
-pub(crate) fn enter() {}
+pub(crate) struct NoRuntime;
+
+#[cfg(not(feature = "private-runtime"))]
+pub(crate) fn enter() -> NoRuntime {
+    NoRuntime
+}
 
 /// Without the feature there is nothing to start: a driver that needs it says so at `init`.
 #[cfg(not(feature = "private-runtime"))]

@@ -112,11 +112,15 @@ fn read_checked(path: &Path) -> Result<Vec<u8>, Refusal> {
 
 fn check_owner(metadata: &Metadata, path: &Path) -> Result<(), Refusal> {
     let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != us {
-        return Err(Refusal::ForeignOwner(metadata.uid()));
+    may_be_run(metadata.uid(), metadata.mode(), us, path)
+}
+
+fn may_be_run(owner: u32, mode: u32, us: u32, path: &Path) -> Result<(), Refusal> {
+    if owner != 0 && owner != us {
+        return Err(Refusal::ForeignOwner(owner));
     }
     // A sticky folder such as /tmp lets nobody replace another's file, but anybody add one.
-    if metadata.mode() & 0o002 != 0 {
+    if mode & 0o002 != 0 {
         return Err(Refusal::Writable(path.to_owned()));
     }
     Ok(())
@@ -198,4 +202,26 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_root_or_this_user_owns_and_not_everybody_may_write_is_run() {
+        let path = Path::new("x.so");
+        for (owner, mode, us, expected) in [
+            (0, 0o755, 0, Ok(())),
+            (0, 0o755, 1000, Ok(())),
+            (1000, 0o700, 1000, Ok(())),
+            (1000, 0o775, 1000, Ok(())),
+            (1001, 0o755, 1000, Err(Refusal::ForeignOwner(1001))),
+            (1000, 0o755, 0, Err(Refusal::ForeignOwner(1000))),
+            (0, 0o757, 0, Err(Refusal::Writable(path.to_owned()))),
+            (0, 0o1777, 0, Err(Refusal::Writable(path.to_owned()))),
+        ] {
+            assert_eq!(may_be_run(owner, mode, us, path), expected, "{owner} {mode:o} {us}");
+        }
+    }
 }

@@ -1,0 +1,134 @@
+//! Where and how to fail.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Options of everything in this plugin.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// Where to fail; nowhere if it is not given.
+    pub at: Option<Place>,
+    /// How to fail.
+    pub how: How,
+}
+
+/// How to fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// By a panic.
+    #[default]
+    Panic,
+    /// By a panic whose payload panics when it is dropped.
+    PanicTwice,
+    /// By never returning.
+    Block,
+    /// By never completing; where nothing is awaited, not at all.
+    Wait,
+}
+
+/// Where to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each is the name of an entry of the ABI")]
+pub enum Place {
+    Configure,
+    Open,
+    OpenCall,
+    Accept,
+    Listen,
+    ListenerInfo,
+    ListenerAccept,
+    Serve,
+    Info,
+    Facets,
+    Read,
+    Write,
+    Flush,
+    Shutdown,
+    TakeFd,
+    Recv,
+    Send,
+    SendStart,
+    FlushMessages,
+    CloseMessages,
+    DatagramRecv,
+    DatagramSend,
+    DatagramSize,
+    ExchangeSend,
+    ExchangeAccept,
+    Body,
+    Answer,
+    Call,
+    OpenStream,
+    AcceptStream,
+    Dial,
+    Ping,
+    Event,
+    Close,
+    Drain,
+    DropEndpoint,
+    DropListener,
+    DropSession,
+    DropStream,
+    DropMessages,
+    DropDatagrams,
+    DropExchange,
+    DropBody,
+    DropBytes,
+    DropOp,
+}
+
+struct Again;
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        panic!("told to panic when the payload is dropped");
+    }
+}
+
+/// Never returns.
+pub(crate) fn block() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+impl Fault {
+    /// Fails if this is the place.
+    pub(crate) fn at(self, place: Place) {
+        if self.at != Some(place) {
+            return;
+        }
+        match self.how {
+            How::Panic => panic!("told to panic at {place:?}"),
+            How::PanicTwice => std::panic::panic_any(Again),
+            How::Block => block(),
+            How::Wait => {}
+        }
+    }
+
+    /// Fails if this is the place, also by waiting.
+    pub(crate) async fn reach(self, place: Place) {
+        self.at(place);
+        if self.at == Some(place) && self.how == How::Wait {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Fails when the result is dropped.
+    pub(crate) fn on_drop(self, place: Place) -> OnDrop {
+        OnDrop(self, place)
+    }
+}
+
+/// Fails when it is dropped.
+#[derive(Debug)]
+pub(crate) struct OnDrop(Fault, Place);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.at(self.1);
+    }
+}
