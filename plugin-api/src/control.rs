@@ -21,11 +21,7 @@ pub trait Control: Send + Sync + 'static {
         Info::default()
     }
     /// Runs a named operation; `params` has been checked against its schema.
-    fn call(
-        &self,
-        operation: String,
-        params: Value,
-    ) -> impl Future<Output = Result<Value>> + Send {
+    fn call(&self, operation: String, params: Value) -> impl Future<Output = Result<Value>> + Send {
         let _ = params;
         async move { Err(Error::unsupported(&format!("operation {operation:?}"))) }
     }

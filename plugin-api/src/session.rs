@@ -259,9 +259,7 @@ impl Session {
     /// Ends politely. See [`Control::close`].
     pub fn close(&self, code: u64, reason: &str) -> Op<()> {
         // SAFETY: as in `call`.
-        unsafe {
-            Op::from_raw(((*self.raw.table).close)(self.raw.data, code, RawStr::new(reason)))
-        }
+        unsafe { Op::from_raw(((*self.raw.table).close)(self.raw.data, code, RawStr::new(reason))) }
     }
     /// Takes no new work and completes when what runs has ended.
     pub fn drain(&self) -> Op<()> {
