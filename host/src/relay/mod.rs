@@ -232,6 +232,7 @@ pub struct Relay {
 }
 
 /// The common case lies flat in the task, which is most of what an idle connection costs.
+#[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
 enum Run {
     Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
     Boxed(Pin<Box<dyn Future<Output = RelayEnd> + Send>>),
