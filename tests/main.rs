@@ -16,3 +16,5 @@ mod stacks;
 mod support;
 mod tcp;
 mod tidy;
+mod tls;
+mod ws;

@@ -41,7 +41,7 @@ async def serve(connection):
             await connection.send("pong")
         async for message in connection:
             await connection.send(message)
-    except websockets.ConnectionClosed:
+    except (websockets.ConnectionClosed, websockets.InvalidState):
         pass
     await connection.wait_closed()
     print("closed", connection.close_code, connection.close_reason, flush=True)
