@@ -1,36 +1,86 @@
 //! The commands of the binary: a thin face of the library.
+//!
+//! Answers go to standard output, everything else to standard error, one line for each mistake.
+//! Exit codes: 0 done, 1 it failed while it ran, 2 what was asked or configured is wrong; `connect`
+//! and `call` exit with the remote exit status where there is one.
 
+mod args;
+mod assign;
+mod call;
+mod check;
+mod client;
+mod completions;
+mod connect;
+mod drivers;
+mod failure;
+mod output;
+mod plugins;
+mod relay;
 mod run;
+mod runtime;
+mod schema;
 
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Outcome;
 use std::process::ExitCode;
 
-/// A plugin host for connections.
-#[derive(Debug, Parser)]
-#[command(name = "jackfield", version, about, max_term_width = 100)]
+/// A plugin host for connections: routes what it listens on to targets, through drivers loaded
+/// from a folder.
+#[derive(Parser)]
+#[command(name = "jackfield", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Log more; twice for every connection, three times for every step
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 }
 
-#[derive(Debug, Subcommand)]
+const EXAMPLES: &str = "\
+Examples:
+  jackfield run --config config/demo.toml           carry connections until stopped
+  jackfield check --config config/demo.toml         say what is wrong with a configuration
+  jackfield connect ws://127.0.0.1:8080/echo        talk to something
+  jackfield call ssh://lab@10.0.0.7 exec command=uptime
+  jackfield relay tcp://127.0.0.1:2323 ssh://lab@10.0.0.7
+  jackfield drivers ssh                             everything about one driver
+
+Logs go to standard error. JACKFIELD_LOG, or RUST_LOG, sets what is logged over everything else,
+as in JACKFIELD_LOG=warn,jackfield::listener=debug.";
+
+#[derive(Subcommand)]
 enum Command {
     /// Load plugins, listen and carry connections until told to stop
-    Run(ConfigArgs),
-}
-
-/// What is configured, and how.
-#[derive(Debug, clap::Args)]
-struct ConfigArgs {
-    /// Configuration file; may be given several times, later ones win
-    #[arg(short, long, value_name = "FILE")]
-    config: Vec<PathBuf>,
+    Run(run::RunArgs),
+    /// Check a configuration, drivers' options included, without listening
+    Check(check::CheckArgs),
+    /// List plugin files, what is in them, and why some were refused
+    Plugins(plugins::PluginsArgs),
+    /// List drivers and handlers, or show everything about one
+    Drivers(drivers::DriversArgs),
+    /// Connect standard input and output to something
+    Connect(connect::ConnectArgs),
+    /// Connect, run one operation, and print its result
+    Call(call::CallArgs),
+    /// Listen on one thing and join each session to another
+    Relay(relay::RelayArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Run(args) => run::run(&args.config),
-    }
+    let cli = Cli::parse();
+    let verbose = cli.verbose;
+    let outcome: Outcome = match cli.command {
+        Command::Run(args) => run::run(&args, verbose),
+        Command::Check(args) => check::check(&args, verbose),
+        Command::Plugins(args) => plugins::plugins(&args, verbose),
+        Command::Drivers(args) => drivers::drivers(&args, verbose),
+        Command::Connect(args) => connect::connect(&args, verbose),
+        Command::Call(args) => call::call(&args, verbose),
+        Command::Relay(args) => relay::relay(&args, verbose),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
+    };
+    outcome.unwrap_or_else(|failure| failure.report())
 }

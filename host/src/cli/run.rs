@@ -1,32 +1,73 @@
 //! `jackfield run`.
 
-use crate::config::{Overrides, load};
+use super::args::ConfigArgs;
+use super::failure::{Failure, Outcome};
+use super::runtime::{Signals, block_on, level, start_log};
+use crate::config::Loaded;
 use crate::manager::Manager;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub(super) fn run(files: &[PathBuf]) -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let loaded = match load(files, &Overrides::from_environment()) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(2);
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+const EXAMPLES: &str = "\
+SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
+host.shutdown_timeout. A second signal ends it at once.
+
+Every key can also be set by a variable: JACKFIELD__HOST__WORKER_THREADS=4.
+
+Examples:
+  jackfield run --config config/demo.toml
+  jackfield run -c base.toml -c lab.toml --plugins target/release --set log.level=debug";
+
+pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
+    let loaded = args.config.load()?;
+    let log = &loaded.config.log;
+    start_log(level(log.level, verbose), log.format)?;
+    block_on(&loaded.config, serve(&loaded))
+}
+
+async fn serve(loaded: &Loaded) -> Outcome {
+    let mut signals = Signals::new()?;
+    let manager = tokio::select! {
+        started = Manager::start(loaded) => started?,
+        ended = signals.next() => {
+            return Err(Failure::run(format!("{} before it had started", ended.name)));
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-    runtime.block_on(async {
-        match Manager::start(&loaded).await {
-            Ok(manager) => {
-                let _ = tokio::signal::ctrl_c().await;
-                manager.shutdown().await;
-                ExitCode::SUCCESS
+    let listeners = manager.listeners().len();
+    if listeners == 0 {
+        tracing::warn!("nothing listens: the configuration has no routes");
+    }
+    tracing::info!(listeners, "ready");
+    let ended = signals.next().await;
+    stop(manager, &mut signals, ended.name, loaded).await
+}
+
+/// Ends a manager; a second signal does not wait for connections.
+pub(super) async fn stop(
+    manager: Manager,
+    signals: &mut Signals,
+    why: &str,
+    loaded: &Loaded,
+) -> Outcome {
+    let connections = manager.live();
+    let limit = loaded.config.host.shutdown_timeout.0;
+    tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
+    tokio::select! {
+        cut = manager.shutdown() => {
+            if cut > 0 {
+                tracing::warn!(connections = cut, "time was up: connections were ended");
             }
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
         }
-    })
+        second = signals.next() => {
+            Err(Failure::run(format!("ended at once by a second signal ({})", second.name)))
+        }
+    }
 }

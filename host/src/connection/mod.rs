@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One connection that lives: a peer that a listener accepted, joined to where its route leads.
@@ -90,6 +91,7 @@ pub struct Connections {
     total: AtomicU64,
     max: usize,
     live: Mutex<HashMap<u64, Arc<Connection>>>,
+    left: Notify,
 }
 
 impl Connections {
@@ -100,6 +102,7 @@ impl Connections {
             total: AtomicU64::new(0),
             max,
             live: Mutex::default(),
+            left: Notify::new(),
         })
     }
 
@@ -148,6 +151,19 @@ impl Connections {
         self.total.load(Ordering::Relaxed)
     }
 
+    /// Completes when there have been `count` connections and none lives. Cancel safe.
+    pub async fn idle_after(&self, count: u64) {
+        loop {
+            // Enabled before the look, so that nobody who leaves in between is missed.
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            if self.total() >= count && self.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// All that live, by id.
     pub fn snapshot(&self) -> Vec<ConnectionSnapshot> {
         let live: Vec<Arc<Connection>> = {
@@ -178,6 +194,8 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let mut live = self.table.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.remove(&self.connection.id);
+        drop(live);
+        self.table.left.notify_waiters();
     }
 }
 

@@ -145,6 +145,11 @@ impl Registry {
         &self.reports
     }
 
+    /// The folders that were searched, in order.
+    pub fn searched(&self) -> &[PathBuf] {
+        &self.searched
+    }
+
     /// A driver by name.
     ///
     /// # Errors

@@ -2,10 +2,10 @@
 
 use super::graph::Graph;
 use super::parts::{Parts, StackAt};
+use super::plugins::Plugins;
 use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
 use crate::connection::{SharedSession, Target};
-use crate::driver::load;
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
@@ -13,22 +13,18 @@ use crate::upstream::{Upstream, Weighted};
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Error, ErrorKind, MessageKind, Role};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Listeners by the number of their route.
 pub(super) type Planned = Vec<(usize, Listener)>;
 
 /// Builds everything, and remembers every mistake.
-pub(super) async fn build(loaded: &Loaded) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
-    let opener = Arc::new(OnceLock::new());
-    let registry = load(&Parts::load_options(loaded, Arc::clone(&opener))).await;
-    for report in registry.reports() {
-        if let Some(refusal) = &report.refusal {
-            let file = report.path.display();
-            tracing::warn!(%file, code = refusal.code(), "plugin refused: {refusal}");
-        }
-    }
+pub(super) async fn build(
+    plugins: Plugins,
+    loaded: &Loaded,
+) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
+    let Plugins { registry, opener } = plugins;
     let mut parts =
         Parts { loaded, registry: &registry, shared: BTreeMap::new(), errors: Vec::new() };
     let config = &loaded.config;

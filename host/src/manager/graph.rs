@@ -1,9 +1,9 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
-use super::parts::Parts;
-use crate::config::{Destination, Loaded};
+use super::plugins::Plugins;
+use crate::config::{ConfigErrors, Destination, Loaded};
 use crate::connection::Target;
-use crate::driver::Registry;
+use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
 use crate::stack::uri::StackUri;
@@ -26,44 +26,50 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Loads plugins and builds everything, listeners included, without listening.
+    /// Builds everything on loaded plugins, listeners included, without listening.
     ///
     /// # Errors
     /// Every mistake found, with its place.
-    pub async fn build(loaded: &Loaded) -> Result<Arc<Self>, crate::config::ConfigErrors> {
-        super::build::build(loaded).await.map(|(graph, _)| graph)
-    }
-
-    /// Loads the plugins of a configuration, and nothing else of it.
-    pub async fn plugins(loaded: &Loaded) -> Registry {
-        crate::driver::load(&Parts::load_options(loaded, Arc::default())).await
+    pub async fn build(plugins: Plugins, loaded: &Loaded) -> Result<Arc<Self>, ConfigErrors> {
+        super::build::build(plugins, loaded).await.map(|(graph, _)| graph)
     }
 
     /// Opens a session: `connections.NAME`, `upstreams.NAME` or a URI. Options are for a URI only;
     /// in a named thing they are in the configuration.
     ///
     /// # Errors
-    /// An unknown name with the nearest one, options not accepted, or what opening says.
+    /// What [`Graph::reach`] or opening says.
     pub async fn open(&self, to: &str, options: &Map<String, Value>) -> Result<Session> {
         let destination: Destination =
             to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))?;
-        if !options.is_empty() && !matches!(destination, Destination::Uri(_)) {
+        self.reach(&destination, options).await?.open().await
+    }
+
+    /// What `to` means, ready to be opened. Options as in [`Graph::open`].
+    ///
+    /// # Errors
+    /// An unknown name with the nearest one, or options not accepted.
+    pub async fn reach(&self, to: &Destination, options: &Map<String, Value>) -> Result<Reach> {
+        if !options.is_empty() && !matches!(to, Destination::Uri(_)) {
             let text = format!("{to} has its options in the configuration");
             return Err(Error::new(ErrorKind::Config, text));
         }
-        match destination {
+        match to {
             Destination::Connection(name) => {
-                let target = find("connection", &self.connections, &name)?;
-                target.open(self.connect_limit).await
+                let target = find("connection", &self.connections, name)?;
+                Ok(Reach::Target(Arc::clone(target), self.connect_limit))
             }
-            Destination::Upstream(name) => find("upstream", &self.upstreams, &name)?.open().await,
+            Destination::Upstream(name) => {
+                find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
+            }
             Destination::Handler(name) => {
                 let text = format!("handlers.{name} answers sessions; it cannot be connected to");
                 Err(Error::new(ErrorKind::Unsupported, text))
             }
             Destination::Uri(uri) => {
-                let stack = self.stack(&uri, options, Role::Client).await?;
-                stack.open(None, self.connect_limit).await
+                let stack = self.stack(uri, options, Role::Client).await?;
+                let target = Target::new(stack, None);
+                Ok(Reach::Target(Arc::new(target), self.connect_limit))
             }
         }
     }
@@ -82,6 +88,36 @@ impl Graph {
         let made: Result<Stack, StackError> =
             Stack::new(plan, options, role, &Resolver::default()).await;
         Ok(made?)
+    }
+}
+
+/// Something that sessions can be opened to.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// One target, and the time for it.
+    Target(Arc<Target>, Duration),
+    /// Whichever target's turn it is.
+    Upstream(Arc<Upstream>),
+}
+
+impl Reach {
+    /// The driver on top, whose operations its sessions have; an upstream's is its first target's.
+    pub fn driver(&self) -> Option<&Arc<DriverHandle>> {
+        match self {
+            Reach::Target(target, _) => target.stack().top(),
+            Reach::Upstream(upstream) => upstream.targets().first()?.target.stack().top(),
+        }
+    }
+
+    /// Opens a session. Cancel safe: what was open is dropped.
+    ///
+    /// # Errors
+    /// The first layer's that fails, or the last target's.
+    pub async fn open(&self) -> Result<Session> {
+        match self {
+            Reach::Target(target, limit) => target.open(*limit).await,
+            Reach::Upstream(upstream) => upstream.open().await,
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 mod build;
 mod graph;
 mod parts;
+mod plugins;
 mod snapshot;
 
-pub use graph::Graph;
+pub use graph::{Graph, Reach};
+pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
@@ -57,7 +59,16 @@ impl Manager {
     /// # Errors
     /// Every mistake found, with its place.
     pub async fn start(loaded: &Loaded) -> Result<Self, StartError> {
-        let (graph, planned) = build::build(loaded).await.map_err(StartError::Config)?;
+        Self::start_on(Plugins::load(loaded).await, loaded).await
+    }
+
+    /// As [`Manager::start`], with plugins that are loaded already.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
+        plugins.warn();
+        let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
         let mut bound: Vec<Bound> = Vec::new();
         let mut errors = Vec::new();
         for (index, listener) in planned {
@@ -110,6 +121,16 @@ impl Manager {
     /// What listens, in the order of the configuration.
     pub fn listeners(&self) -> &[ListenerSnapshot] {
         &self.listeners
+    }
+
+    /// Completes when there have been `count` connections and none lives. Cancel safe.
+    pub async fn served(&self, count: u64) {
+        self.connections.idle_after(count).await;
+    }
+
+    /// How many connections live.
+    pub fn live(&self) -> usize {
+        self.connections.len()
     }
 
     /// Everything as it is now.

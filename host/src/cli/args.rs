@@ -1,0 +1,78 @@
+//! Flags that several commands share, and what they mean for the configuration.
+
+use super::failure::{Failure, Outcome};
+use crate::config::{KeyPath, Loaded, Overrides, load};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Where a configuration is looked for when none is named; the first one there is taken.
+const USUAL: [&str; 2] = ["jackfield.toml", "/etc/jackfield/jackfield.toml"];
+
+/// What is configured, and how.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct ConfigArgs {
+    /// Configuration file (TOML, YAML or JSON); may be repeated, later ones win. Without it
+    /// ./jackfield.toml is taken, else /etc/jackfield/jackfield.toml
+    #[arg(short, long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Folder with plugins, in place of the configured ones; may be repeated
+    #[arg(long, value_name = "DIR")]
+    plugins: Vec<PathBuf>,
+    /// Set one key of the configuration over files and environment, as in host.worker_threads=4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// The configuration; an error if there is no file at all.
+    pub(super) fn load(&self) -> Outcome<Loaded> {
+        let files = self.files();
+        if files.is_empty() {
+            return Err(Failure::config(format!(
+                "no configuration: there is neither ./{} nor {}; name one with --config FILE",
+                USUAL[0], USUAL[1]
+            )));
+        }
+        Ok(load(&files, &self.overrides()?)?)
+    }
+
+    /// The configuration, which may be nothing but defaults. `more` adds to what flags set.
+    pub(super) fn load_any(&self, more: impl FnOnce(&mut Overrides)) -> Outcome<Loaded> {
+        let mut overrides = self.overrides()?;
+        more(&mut overrides);
+        Ok(load(&self.files(), &overrides)?)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        if !self.config.is_empty() {
+            return self.config.clone();
+        }
+        USUAL.iter().map(PathBuf::from).find(|file| file.exists()).into_iter().collect()
+    }
+
+    fn overrides(&self) -> Outcome<Overrides> {
+        let mut overrides = Overrides::from_environment();
+        if !self.plugins.is_empty() {
+            let folders: Result<Vec<Value>, Failure> = self.plugins.iter().map(folder).collect();
+            let key = KeyPath::from_iter(["host", "plugins"]);
+            overrides.set("--plugins", key, Value::Array(folders?));
+        }
+        for assignment in &self.set {
+            overrides.assign("--set", assignment);
+        }
+        Ok(overrides)
+    }
+}
+
+fn folder(path: impl AsRef<Path>) -> Outcome<Value> {
+    let path = path.as_ref();
+    let shown = path.display();
+    if !path.is_dir() {
+        return Err(Failure::config(format!("--plugins {shown}: there is no such folder")));
+    }
+    let text = path.to_str();
+    let text = text.ok_or_else(|| Failure::config(format!("--plugins {shown}: not UTF-8")))?;
+    // Otherwise `~/` would be read as the home folder once more.
+    let text = if text.starts_with('~') { format!("./{text}") } else { text.to_owned() };
+    Ok(Value::String(text))
+}

@@ -1,0 +1,142 @@
+//! `jackfield call`.
+
+use super::assign;
+use super::client::{TargetArgs, parse_assignments, parse_options};
+use super::failure::{Failure, Outcome};
+use super::output::{complain, print, print_json};
+use super::runtime::{Signals, block_on, start_client_log};
+use super::schema;
+use crate::config::{Destination, Loaded};
+use crate::driver::DriverHandle;
+use crate::nearest::did_you_mean;
+use jackfield_plugin_api::{Operation, Result, Session};
+use serde_json::{Map, Value};
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CallArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The operation, as `jackfield drivers NAME` lists it
+    operation: String,
+    /// Its parameters
+    #[arg(value_name = "KEY=VALUE")]
+    parameters: Vec<String>,
+    /// Its parameters as one JSON object; KEY=VALUE wins over it
+    #[arg(long, value_name = "JSON")]
+    params: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Of a result, stdout and stderr are printed as such, anything else as `key: value`. When it has an
+exit_status, that is the exit code.
+
+Examples:
+  jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
+  jackfield call connections.bastion exec command=uptime --config lab.toml --json";
+
+/// How long the polite end of a session may take.
+const CLOSE: Duration = Duration::from_secs(2);
+
+pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
+    start_client_log(verbose)?;
+    let (to, loaded) = args.target.load()?;
+    let result = block_on(&loaded.config, run(args, &to, &loaded))?;
+    if args.json {
+        print_json(&result)?;
+    } else {
+        show(&result)?;
+    }
+    Ok(exit_code(&result))
+}
+
+async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Value> {
+    let mut signals = Signals::new()?;
+    let client = args.target.reach(to, loaded, Vec::new()).await?;
+    let driver = client.reach.driver();
+    let operation = operation(driver.map(AsRef::as_ref), &args.operation)?;
+    let params = params(args, operation)?;
+    let work = async {
+        let session = client.reach.open().await?;
+        let result = session.call(&operation.name, &Value::Object(params)).await;
+        close(&session).await;
+        result
+    };
+    let result: Result<Value> = tokio::select! {
+        result = work => result,
+        ended = signals.next() => return Err(Failure::run(ended.name)),
+    };
+    Ok(result?)
+}
+
+/// Ends politely, but not for ever: everything of worth has been had.
+pub(super) async fn close(session: &Session) {
+    let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
+}
+
+fn operation<'a>(driver: Option<&'a DriverHandle>, name: &str) -> Outcome<&'a Operation> {
+    let known = driver.map_or(&[][..], |driver| &driver.manifest.operations);
+    if let Some(operation) = known.iter().find(|operation| operation.name == name) {
+        return Ok(operation);
+    }
+    let driver = driver.map_or("", |driver| driver.name());
+    let near = did_you_mean(name, known.iter().map(|operation| operation.name.as_str()));
+    let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+    let names: Vec<&str> = known.iter().map(|operation| operation.name.as_str()).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+    Err(Failure::config(format!("{driver} has no operation {name:?}{hint}; known: {names}")))
+}
+
+fn params(args: &CallArgs, operation: &Operation) -> Outcome<Map<String, Value>> {
+    let mut params = parse_options("--params", args.params.as_deref())?;
+    let assignments = parse_assignments("parameter", &args.parameters)?;
+    params.extend(assign::params(&operation.params, &assignments));
+    let problems = schema::check(&operation.params, &params);
+    if problems.is_empty() { Ok(params) } else { Err(Failure::config_lines(problems)) }
+}
+
+fn show(result: &Value) -> Outcome<()> {
+    let Some(fields) = result.as_object() else {
+        return if result.is_null() {
+            Ok(())
+        } else {
+            print(&format!("{}\n", plain(result))).map(drop)
+        };
+    };
+    let is_output = fields.contains_key("stdout") || fields.contains_key("stderr");
+    if !is_output {
+        let lines = fields.iter().map(|(key, value)| format!("{key}: {}\n", plain(value)));
+        return print(&lines.collect::<String>()).map(drop);
+    }
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    print(text("stdout"))?;
+    // When standard error is closed there is nobody to tell.
+    let _ = std::io::stderr().lock().write_all(text("stderr").as_bytes());
+    if let Some(signal) = fields.get("signal").and_then(Value::as_str) {
+        complain(&format!("ended by signal {signal}"));
+    }
+    Ok(())
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The exit status that the result tells; 1 when there should be one and is none.
+fn exit_code(result: &Value) -> ExitCode {
+    match result.get("exit_status") {
+        None => ExitCode::SUCCESS,
+        Some(status) => ExitCode::from(status.as_u64().map_or(1, status_code)),
+    }
+}
+
+/// Exit codes have eight bits; what does not fit is still no success.
+pub(super) fn status_code(status: u64) -> u8 {
+    u8::try_from(status).unwrap_or(u8::MAX)
+}

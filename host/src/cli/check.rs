@@ -1,0 +1,109 @@
+//! `jackfield check`.
+
+use super::args::ConfigArgs;
+use super::failure::{Outcome, one_line};
+use super::output::{complain, print};
+use super::runtime::{block_on, start_client_log};
+use crate::config::model::Config;
+use crate::config::{KeyPath, Loaded, Options};
+use crate::driver::Registry;
+use crate::manager::{Graph, Plugins};
+use crate::secret;
+use crate::stack::uri::StackUri;
+use crate::stack::{Plan, options};
+use jackfield_plugin_api::Role;
+use serde_json::{Map, Value};
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+const EXAMPLES: &str = "\
+Plugins are loaded and every option is held against its driver's schema; nothing listens and nothing
+is connected to. Each mistake is one line, `file:line:column: key: …`, and the exit code is 2.
+Plugin files that are refused and secrets in plain text are warnings.
+
+Examples:
+  jackfield check --config config/demo.toml
+  jackfield check -c base.toml -c lab.toml --plugins target/release";
+
+pub(super) fn check(args: &CheckArgs, verbose: u8) -> Outcome {
+    start_client_log(verbose)?;
+    let loaded = args.config.load()?;
+    block_on(&loaded.config, build(&loaded))?;
+    let Config { routes, connections, upstreams, handlers, .. } = &loaded.config;
+    print(&format!(
+        "ok: {} routes, {} connections, {} upstreams, {} handlers\n",
+        routes.len(),
+        connections.len(),
+        upstreams.len(),
+        handlers.len()
+    ))
+}
+
+async fn build(loaded: &Loaded) -> Outcome<()> {
+    let plugins = Plugins::load(loaded).await;
+    for report in plugins.refused() {
+        if let Some(refusal) = &report.refusal {
+            complain(&one_line(&format!("warning: {}: {refusal}", report.path.display())));
+        }
+    }
+    for line in plain_secrets(loaded, plugins.registry()) {
+        complain(&line);
+    }
+    Graph::build(plugins, loaded).await?;
+    Ok(())
+}
+
+/// A line for each secret that stands in the configuration itself.
+fn plain_secrets(loaded: &Loaded, registry: &Registry) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut warn = |key: &KeyPath, schema: &Value, options: &Map<String, Value>| {
+        for finding in secret::check(options, schema) {
+            if finding.problem.is_warning() {
+                let key = key.pointer(&finding.pointer);
+                let place = loaded.sources.locate(&key);
+                lines.push(format!("{place}: {key}: warning: {}", finding.problem));
+            }
+        }
+    };
+    let config = &loaded.config;
+    for (key, uri, options, role) in stacks(config) {
+        // A stack that cannot be planned has its own mistake.
+        let Ok(plan) = Plan::new(uri, registry, role, false) else { continue };
+        for layer in options::share_out(&plan, options) {
+            let key = layer.path.iter().fold(key.key("options"), |key, name| key.key(name));
+            warn(&key, &layer.driver.manifest.options, &layer.options);
+        }
+    }
+    for (name, handler) in &config.handlers {
+        let plugin_name = handler.handler.as_deref().unwrap_or(name);
+        let Ok(handle) = registry.handler(plugin_name) else { continue };
+        let key = KeyPath::from_iter(["handlers", name.as_str(), "options"]);
+        warn(&key, &handle.manifest.options, &handler.options);
+    }
+    lines
+}
+
+type StackAt<'a> = (KeyPath, &'a StackUri, &'a Options, Role);
+
+/// Every stack of the configuration that can have options, and its place.
+fn stacks(config: &Config) -> Vec<StackAt<'_>> {
+    let connections = config.connections.iter().map(|(name, connection)| {
+        let key = KeyPath::from_iter(["connections", name.as_str()]);
+        (key, &connection.uri, &connection.options, Role::Client)
+    });
+    let targets = config.upstreams.iter().flat_map(|(name, upstream)| {
+        let key = KeyPath::from_iter(["upstreams", name.as_str(), "targets"]);
+        let targets = upstream.targets.iter().enumerate();
+        targets.map(move |(at, target)| (key.index(at), &target.uri, &target.options, Role::Client))
+    });
+    let routes = config.routes.iter().enumerate().map(|(at, route)| {
+        let key = KeyPath::from_iter(["routes"]).index(at);
+        (key, &route.listen, &route.options, Role::Server)
+    });
+    connections.chain(targets).chain(routes).collect()
+}

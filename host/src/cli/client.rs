@@ -1,0 +1,117 @@
+//! What `connect` and `call` share: from TO and options to something that can be opened.
+
+use super::args::ConfigArgs;
+use super::assign::{self, Assignment};
+use super::failure::{Failure, Outcome};
+use crate::config::{Destination, Loaded};
+use crate::driver::{DriverHandle, Registry};
+use crate::manager::{Graph, Plugins, Reach};
+use crate::stack::Plan;
+use jackfield_plugin_api::Role;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What to connect to.
+#[derive(clap::Args)]
+pub(super) struct TargetArgs {
+    /// A URI such as ws+tls://host/path, or connections.NAME or upstreams.NAME of the configuration
+    to: String,
+    /// Option of the stack, as in nodelay=false, or tcp.nodelay=false for a layer below the top;
+    /// may be repeated
+    #[arg(short, long = "option", value_name = "KEY=VALUE")]
+    option: Vec<String>,
+    /// Options of the stack as one JSON object
+    #[arg(long, value_name = "JSON")]
+    options: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Options that a command adds by itself where the driver on top has them and nobody set them.
+pub(super) type Extras = Vec<(&'static str, Value)>;
+
+/// A graph and what of it is to be opened.
+pub(super) struct Client {
+    /// Lives as long as what is opened.
+    _graph: Arc<Graph>,
+    /// What to open.
+    pub(super) reach: Reach,
+}
+
+impl TargetArgs {
+    /// The configuration, without what TO does not need: a mistake elsewhere is no matter here.
+    pub(super) fn load(&self) -> Outcome<(Destination, Loaded)> {
+        let to: Destination = self.to.parse().map_err(Failure::config)?;
+        let mut loaded = self.config.load_any(|_| ())?;
+        loaded.config.routes.clear();
+        loaded.config.handlers.clear();
+        match &to {
+            Destination::Uri(_) => {
+                loaded.config.upstreams.clear();
+                loaded.config.connections.clear();
+            }
+            Destination::Connection(_) => loaded.config.upstreams.clear(),
+            _ => {}
+        }
+        Ok((to, loaded))
+    }
+
+    /// Loads plugins and puts the options in place; nothing is opened.
+    pub(super) async fn reach(
+        &self,
+        to: &Destination,
+        loaded: &Loaded,
+        extras: Extras,
+    ) -> Outcome<Client> {
+        let plugins = Plugins::load(loaded).await;
+        let options = self.options(to, plugins.registry(), extras)?;
+        let graph = Graph::build(plugins, loaded).await?;
+        let reach = graph.reach(to, &options).await.map_err(Failure::config)?;
+        Ok(Client { _graph: graph, reach })
+    }
+
+    fn options(
+        &self,
+        to: &Destination,
+        registry: &Registry,
+        extras: Extras,
+    ) -> Outcome<Map<String, Value>> {
+        let json = parse_options("--options", self.options.as_deref())?;
+        let assignments = parse_assignments("-o", &self.option)?;
+        let Destination::Uri(uri) = to else {
+            if json.is_empty() && assignments.is_empty() {
+                return Ok(Map::new());
+            }
+            let text = format!("-o, --options: {to} has its options in the configuration");
+            return Err(Failure::config(format!("{text}; use --set {to}.options.KEY=VALUE")));
+        };
+        let mut options = assign::options(registry, uri, Role::Client, json, &assignments)?;
+        let plan = Plan::new(uri, registry, Role::Client, false).map_err(Failure::config)?;
+        let schema = plan.layers.first().map_or(&Value::Null, |top| &top.manifest.options);
+        for (name, value) in extras {
+            let in_uri = plan.query_options.contains_key(name);
+            if schema["properties"].get(name).is_some() && !in_uri {
+                options.entry(name).or_insert(value);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A JSON object given to `flag`; none is empty.
+pub(super) fn parse_options(flag: &str, text: Option<&str>) -> Outcome<Map<String, Value>> {
+    let text = text.unwrap_or("{}");
+    // The parser's own words hold no part of the text, which may be secret.
+    serde_json::from_str(text)
+        .map_err(|error| Failure::config(format!("{flag}: expected a JSON object: {error}")))
+}
+
+/// Several `key=value` given to `flag`.
+pub(super) fn parse_assignments(flag: &str, texts: &[String]) -> Outcome<Vec<Assignment>> {
+    texts.iter().map(|text| Assignment::parse(flag, text)).collect()
+}
+
+/// Whether sessions of `driver` have an operation of that name.
+pub(super) fn has_operation(driver: Option<&Arc<DriverHandle>>, name: &str) -> bool {
+    driver.is_some_and(|driver| driver.manifest.operations.iter().any(|have| have.name == name))
+}

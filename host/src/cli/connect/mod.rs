@@ -1,0 +1,286 @@
+//! `jackfield connect`: standard input and output, or a terminal, as one end of a session.
+
+mod bytes;
+mod escape;
+mod lines;
+mod output;
+mod terminal;
+
+use super::call::{close, status_code};
+use super::client::{Client, Extras, TargetArgs, has_operation};
+use super::failure::{Failure, Outcome, one_line};
+use super::output::complain;
+use super::runtime::{Ended, Signals, block_on, start_client_log};
+use crate::config::{Destination, Loaded, Timespan};
+use escape::Escape;
+use futures_util::StreamExt;
+use jackfield_plugin_api::{
+    Error, ErrorKind, Event, Facets, Info, Messages, Result, Session, Stream,
+};
+use lines::Form;
+use output::{Sent, Shown, Sink};
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::Duration;
+use terminal::RawMode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ConnectArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Send what is read as binary messages instead of line by line, where the session has messages
+    #[arg(long)]
+    binary: bool,
+    /// How long the peer may be silent after the end of standard input before a session of messages
+    /// is closed
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    linger: String,
+    /// Leave the terminal in its own mode, line by line, even if the far side is a terminal too
+    #[arg(long)]
+    no_raw: bool,
+}
+
+const EXAMPLES: &str = "\
+Bytes are passed on as they are; the end of standard input ends our direction, and the peer's end
+ends the command. Where the session has messages, each line is sent as a text message, and each text
+message is shown as a line.
+
+When standard input is a terminal and so is the far side, the terminal is in raw mode, its size
+follows, and ~. at the beginning of a line ends the connection.
+
+The exit code is the remote exit status where there is one.
+
+Examples:
+  jackfield connect tcp://127.0.0.1:7001
+  jackfield connect ws://127.0.0.1:8080/echo
+  echo hello | jackfield connect wss://host/path -o tls.ca_file=ca.pem
+  jackfield connect ssh://lab@10.0.0.7 -o key_file=~/.ssh/id_ed25519
+  tar c dir | jackfield connect ssh://lab@10.0.0.7 -o exec='tar x'";
+
+/// How long the far side may take to tell its exit status, or to end politely.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a connection came to its end.
+enum End {
+    Shown(Shown),
+    Quit,
+    Signal(Ended),
+}
+
+pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
+    start_client_log(verbose)?;
+    let linger: Timespan =
+        args.linger.parse().map_err(|error| Failure::config(format!("--linger: {error}")))?;
+    let (to, loaded) = args.target.load()?;
+    block_on(&loaded.config, run(args, &to, &loaded, linger.0))
+}
+
+async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Duration) -> Outcome {
+    let mut signals = Signals::new()?;
+    let client = args.target.reach(to, loaded, extras()).await?;
+    let session = tokio::select! {
+        session = client.reach.open() => session?,
+        ended = signals.next() => return Ok(ExitCode::from(ended.code)),
+    };
+    tell(&session.info());
+    let form = Form {
+        binary: args.binary,
+        max: usize::try_from(loaded.config.host.limits.max_message.0).unwrap_or(usize::MAX),
+    };
+    let (news, mut heard) = watch::channel(None);
+    let end = tokio::select! {
+        end = talk(args, &client, &session, form, linger) => end?,
+        ended = signals.next() => End::Signal(ended),
+        () = listen(&session, &news) => return Err(Failure::run("events never end")),
+    };
+    let code = match end {
+        End::Signal(ended) => ExitCode::from(ended.code),
+        End::Quit | End::Shown(Shown::NoReader) => ExitCode::SUCCESS,
+        End::Shown(Shown::All) => exit_code(&client, &session, &news, &mut heard).await,
+    };
+    close(&session).await;
+    Ok(code)
+}
+
+/// What a driver that has a terminal is told of ours.
+fn extras() -> Extras {
+    let mut extras = Extras::new();
+    if !terminal::is_terminal() {
+        return extras;
+    }
+    if let Some((columns, rows)) = terminal::size() {
+        extras.push(("columns", Value::from(columns)));
+        extras.push(("rows", Value::from(rows)));
+    }
+    if let Ok(term) = std::env::var("TERM") {
+        extras.push(("term", Value::from(term)));
+    }
+    extras
+}
+
+fn tell(info: &Info) {
+    let peer = info.peer.as_deref().unwrap_or("-");
+    let identity = info.identity.as_deref().unwrap_or("-");
+    tracing::info!(peer, encrypted = info.encrypted, identity, "connected");
+}
+
+async fn talk(
+    args: &ConnectArgs,
+    client: &Client,
+    session: &Session,
+    form: Form,
+    linger: Duration,
+) -> Result<End> {
+    if let Some(messages) = session.take_messages() {
+        return talk_messages(messages, form, linger).await;
+    }
+    let Some(stream) = session.take_stream() else {
+        let facets: Vec<&str> = session.facets().names().collect();
+        let text = "this session has neither bytes nor messages to connect to";
+        return Err(Error::new(ErrorKind::Unsupported, text).with("facets", facets.join(" ")));
+    };
+    let raw = if args.no_raw { None } else { raw_mode(client, session).await? };
+    let escape = raw.is_some().then(Escape::new);
+    tokio::select! {
+        end = talk_bytes(stream, escape) => end,
+        end = follow_size(session, raw.is_some()) => end,
+    }
+}
+
+/// Raw mode if both ends are terminals: the far side is one if it takes a size.
+async fn raw_mode(client: &Client, session: &Session) -> Result<Option<RawMode>> {
+    if !terminal::is_terminal() || !has_operation(client.reach.driver(), "resize") {
+        return Ok(None);
+    }
+    let Some(size) = terminal::size_params() else { return Ok(None) };
+    if session.call("resize", &size).await.is_err() {
+        return Ok(None);
+    }
+    Ok(Some(RawMode::enter()?))
+}
+
+async fn follow_size(session: &Session, raw: bool) -> Result<End> {
+    let mut changed = signal(SignalKind::window_change())?;
+    loop {
+        changed.recv().await;
+        if let Some(size) = terminal::size_params().filter(|_| raw)
+            && let Err(error) = session.call("resize", &size).await
+        {
+            tracing::debug!(%error, "resize");
+        }
+    }
+}
+
+async fn talk_bytes(stream: Stream, escape: Option<Escape>) -> Result<End> {
+    let (read, write) = tokio::io::split(stream);
+    let send = async {
+        match bytes::send(write, escape).await {
+            Ok(Sent::Quit) => End::Quit,
+            Ok(Sent::All) => std::future::pending().await,
+            Err(error) => {
+                // The peer may well have ended on purpose: what it sent says how it went.
+                tracing::debug!(%error, "sending has ended");
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        shown = bytes::show(read, Sink::new()) => shown.map(End::Shown),
+        end = send => Ok(end),
+    }
+}
+
+async fn talk_messages(messages: Messages, form: Form, linger: Duration) -> Result<End> {
+    let (mut outgoing, mut incoming) = messages.split();
+    let (sent, all_sent) = watch::channel(false);
+    let send = async {
+        let result = lines::send(&mut outgoing, form).await;
+        sent.send_replace(true);
+        match result {
+            Err(error) if error.kind() == ErrorKind::Limit => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "sending has ended");
+                std::future::pending().await
+            }
+            Ok(_) => std::future::pending().await,
+        }
+    };
+    let shown = tokio::select! {
+        shown = lines::show(&mut incoming, Sink::new(), form, all_sent, linger) => shown,
+        failed = send => failed,
+    };
+    lines::close(&mut outgoing, PATIENCE).await;
+    shown.map(End::Shown)
+}
+
+/// Keeps the exit status that an event tells, and shows error output that comes beside the stream.
+async fn listen(session: &Session, news: &watch::Sender<Option<Info>>) {
+    while session.facets().has(Facets::EVENTS) {
+        match session.next_event().await {
+            Ok(Some(event)) => take(event, news),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    std::future::pending().await
+}
+
+fn take(event: Event, news: &watch::Sender<Option<Info>>) {
+    let Value::Object(facts) = event.data else { return };
+    if let ("stderr", Some(Value::String(text))) = (event.name.as_str(), facts.get("text")) {
+        use std::io::Write;
+        // When standard error is closed there is nobody to tell.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+    let info = Info { facts, ..Info::default() };
+    if status(&info).is_some() {
+        news.send_replace(Some(info));
+    }
+}
+
+/// The remote exit status: what has been told, or is told soon where something ran.
+async fn exit_code(
+    client: &Client,
+    session: &Session,
+    news: &watch::Sender<Option<Info>>,
+    heard: &mut watch::Receiver<Option<Info>>,
+) -> ExitCode {
+    let told = || status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status));
+    // What takes signals has an exit status.
+    if told().is_none() && has_operation(client.reach.driver(), "signal") {
+        let mut heard = heard.clone();
+        tokio::select! {
+            () = listen(session, news) => {}
+            _ = heard.wait_for(Option::is_some) => {}
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+    }
+    told().map_or(ExitCode::SUCCESS, |status| {
+        if let Status::Signal(name) = &status {
+            complain(&one_line(&format!("ended by signal {name}")));
+        }
+        ExitCode::from(status.code())
+    })
+}
+
+enum Status {
+    Code(u64),
+    Signal(String),
+}
+
+impl Status {
+    fn code(&self) -> u8 {
+        match self {
+            Status::Code(code) => status_code(*code),
+            Status::Signal(_) => u8::MAX,
+        }
+    }
+}
+
+fn status(info: &Info) -> Option<Status> {
+    let code = info.facts.get("exit_status").and_then(Value::as_u64).map(Status::Code);
+    let signal = || info.facts.get("exit_signal").and_then(Value::as_str);
+    code.or_else(|| signal().map(|name| Status::Signal(name.to_owned())))
+}

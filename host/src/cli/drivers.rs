@@ -1,0 +1,187 @@
+//! `jackfield drivers`.
+
+use super::args::ConfigArgs;
+use super::failure::{Failure, Outcome};
+use super::output::{print, print_json, table, width};
+use super::runtime::{block_on, start_client_log};
+use super::schema::{Look, render};
+use crate::driver::{DriverHandle, HandlerHandle, Registry};
+use crate::manager::Plugins;
+use crate::nearest::did_you_mean;
+use jackfield_plugin_api::{Kind, Operation, Query, RuntimeMode};
+use serde_json::{Value, json};
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DriversArgs {
+    /// A driver, a handler or a URI scheme
+    name: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print manifests, schemas included, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  jackfield drivers              all of them
+  jackfield drivers ssh          its schemes, options and operations
+  jackfield drivers wss --json   the driver behind a scheme";
+
+pub(super) fn drivers(args: &DriversArgs, verbose: u8) -> Outcome {
+    start_client_log(verbose)?;
+    let loaded = args.config.load_any(|_| ())?;
+    let plugins = block_on(&loaded.config, async { Ok(Plugins::load(&loaded).await) })?;
+    let registry = plugins.registry();
+    let Some(name) = &args.name else { return list(registry, args.json) };
+    let by_scheme = || registry.scheme(name).ok().map(|entry| &entry.driver);
+    if let Some(driver) = registry.driver(name).ok().or_else(by_scheme) {
+        return if args.json { print_json(&driver_json(driver)) } else { print(&about(driver)) };
+    }
+    match registry.handler(name) {
+        Ok(handler) if args.json => print_json(&handler_json(handler)),
+        Ok(handler) => print(&about_handler(handler)),
+        Err(_) => Err(unknown(registry, name)),
+    }
+}
+
+fn unknown(registry: &Registry, name: &str) -> Failure {
+    let drivers = registry.drivers().map(|driver| driver.name());
+    let handlers = registry.handlers().map(|handler| handler.manifest.name.as_str());
+    let known: Vec<&str> = drivers.chain(handlers).collect();
+    let schemes = registry.schemes().map(|entry| entry.manifest.name.as_str());
+    let near = did_you_mean(name, known.iter().copied().chain(schemes));
+    let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+    let searched: Vec<String> =
+        registry.searched().iter().map(|folder| folder.display().to_string()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(" ") };
+    Failure::config(format!(
+        "there is no driver or handler {name:?}{hint} [known={known}, looked in={}]",
+        searched.join(" ")
+    ))
+}
+
+fn list(registry: &Registry, as_json: bool) -> Outcome {
+    if as_json {
+        let drivers: Vec<Value> = registry.drivers().map(|driver| driver_json(driver)).collect();
+        let handlers: Vec<Value> =
+            registry.handlers().map(|handler| handler_json(handler)).collect();
+        return print_json(&json!({ "drivers": drivers, "handlers": handlers }));
+    }
+    let head = ["DRIVER", "KIND", "SCHEMES", "ROLES", "SUMMARY"].map(str::to_owned).to_vec();
+    let rows = registry.drivers().map(|driver| {
+        let manifest = &driver.manifest;
+        let schemes: Vec<&str> =
+            manifest.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        vec![
+            manifest.name.clone(),
+            kind(manifest.kind).to_owned(),
+            schemes.join(" "),
+            manifest.roles.join(" "),
+            manifest.summary.clone(),
+        ]
+    });
+    let mut text = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0, width());
+    let head = ["HANDLER", "TAKES", "SUMMARY"].map(str::to_owned).to_vec();
+    let rows = registry.handlers().map(|handler| {
+        let manifest = &handler.manifest;
+        let takes: Vec<&str> = manifest.facets.names().collect();
+        vec![manifest.name.clone(), takes.join(" "), manifest.summary.clone()]
+    });
+    text.push('\n');
+    text.push_str(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0, width()));
+    print(&text)
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Transport => "transport",
+        Kind::Layer => "layer",
+    }
+}
+
+fn driver_json(driver: &DriverHandle) -> Value {
+    let mut value = json!(driver.manifest);
+    value["plugin"] = json!(driver.plugin_name);
+    value["version"] = json!(driver.plugin_version);
+    value
+}
+
+fn handler_json(handler: &HandlerHandle) -> Value {
+    let mut value = json!(handler.manifest);
+    value["plugin"] = json!(handler.plugin_name);
+    value
+}
+
+fn about(driver: &DriverHandle) -> String {
+    let manifest = &driver.manifest;
+    let facets: Vec<&str> = manifest.facets.names().collect();
+    let runtime = match manifest.runtime {
+        RuntimeMode::Host => "the host's",
+        RuntimeMode::Private => "its own",
+    };
+    let query = match manifest.query {
+        Query::Address => "part of the address",
+        Query::Options => "options",
+    };
+    let fact = |name: &str, value: String| vec![name.to_owned(), value];
+    let facts = [
+        fact("kind", kind(manifest.kind).to_owned()),
+        fact("roles", manifest.roles.join(" ")),
+        fact("facets", facets.join(" ")),
+        fact("runtime", runtime.to_owned()),
+        fact("URI query", query.to_owned()),
+        fact("plugin", format!("{} {}", driver.plugin_name, driver.plugin_version)),
+    ];
+    let schemes: Vec<Vec<String>> = manifest
+        .schemes
+        .iter()
+        .map(|scheme| {
+            let port = scheme.port.map_or_else(String::new, |port| format!("port {port}"));
+            vec![format!("{}://", scheme.name), scheme.stack.clone(), port]
+        })
+        .collect();
+    let mut text = format!("{}: {}\n\n", manifest.name, manifest.summary);
+    text.push_str(&table(&facts, 2, width()));
+    text.push_str("\nSchemes\n");
+    text.push_str(&table(&schemes, 2, width()));
+    text.push_str(&section("Options", "OPTION", &manifest.options));
+    if !manifest.operations.is_empty() {
+        text.push_str("\nOperations\n");
+    }
+    for operation in &manifest.operations {
+        text.push_str(&about_operation(operation));
+    }
+    text
+}
+
+fn about_handler(handler: &HandlerHandle) -> String {
+    let manifest = &handler.manifest;
+    let facets: Vec<&str> = manifest.facets.names().collect();
+    let mut text = format!("{}: {}\n\n", manifest.name, manifest.summary);
+    let facts = [
+        vec!["kind".to_owned(), "handler".to_owned()],
+        vec!["takes".to_owned(), facets.join(" or ")],
+        vec!["plugin".to_owned(), handler.plugin_name.clone()],
+    ];
+    text.push_str(&table(&facts, 2, width()));
+    text.push_str(&section("Options", "OPTION", &manifest.options));
+    text
+}
+
+fn section(title: &str, first: &'static str, schema: &Value) -> String {
+    let rows = render(schema, &Look { first, indent: 2, defaults: true }, width());
+    let rows = if rows.is_empty() { "  none\n".to_owned() } else { rows };
+    format!("\n{title}\n{rows}")
+}
+
+/// Name, summary, parameters and result of an operation.
+fn about_operation(operation: &Operation) -> String {
+    let mut text = format!("  {}: {}\n", operation.name, operation.summary);
+    let look = Look { first: "PARAMETER", indent: 4, defaults: true };
+    text.push_str(&render(&operation.params, &look, width()));
+    let look = Look { first: "RESULT", indent: 4, defaults: false };
+    text.push_str(&render(&operation.result, &look, width()));
+    text
+}

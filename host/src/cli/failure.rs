@@ -1,0 +1,85 @@
+//! How a command fails: an exit code and one line for each mistake.
+
+use super::output::complain;
+use crate::config::{ConfigErrors, UnitError};
+use crate::manager::StartError;
+use jackfield_plugin_api::Error;
+use std::process::ExitCode;
+
+/// What a command comes to.
+pub(super) type Outcome<T = ExitCode> = Result<T, Failure>;
+
+/// It failed while it ran.
+const RUN: u8 = 1;
+/// What was asked or configured is wrong.
+const CONFIG: u8 = 2;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    lines: Vec<String>,
+}
+
+impl Failure {
+    /// What was asked or configured is wrong.
+    pub(super) fn config(error: impl ToString) -> Self {
+        Failure { code: CONFIG, lines: vec![format!("error: {}", one_line(&error.to_string()))] }
+    }
+
+    /// As [`Failure::config`], with several mistakes.
+    pub(super) fn config_lines(errors: Vec<String>) -> Self {
+        let lines = errors.iter().map(|error| format!("error: {}", one_line(error))).collect();
+        Failure { code: CONFIG, lines }
+    }
+
+    /// It failed while it ran.
+    pub(super) fn run(error: impl ToString) -> Self {
+        Failure { code: RUN, lines: vec![format!("error: {}", one_line(&error.to_string()))] }
+    }
+
+    /// Writes the lines to standard error.
+    pub(super) fn report(self) -> ExitCode {
+        for line in &self.lines {
+            complain(line);
+        }
+        ExitCode::from(self.code)
+    }
+
+    fn lines(code: u8, errors: &ConfigErrors) -> Self {
+        let lines = errors.errors().iter().map(|error| one_line(&error.to_string())).collect();
+        Failure { code, lines }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Failure::lines(CONFIG, &errors)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(errors) => Failure::lines(CONFIG, &errors),
+            StartError::Listen(errors) => Failure::lines(RUN, &errors),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::run(error)
+    }
+}
+
+impl From<UnitError> for Failure {
+    fn from(error: UnitError) -> Self {
+        Failure::config(error)
+    }
+}
+
+/// A peer's words must not forge lines, nor steer a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
