@@ -21,6 +21,7 @@ pub(super) struct Failure {
     lines: Vec<String>,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "by value they serve as they are in `map_err`")]
 impl Failure {
     /// What was asked or configured is wrong.
     pub(super) fn config(error: impl ToString) -> Self {

@@ -224,7 +224,7 @@ async fn listen(session: &Session, news: &watch::Sender<Option<Info>>) {
             Ok(None) | Err(_) => break,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn take(event: Event, news: &watch::Sender<Option<Info>>) {
