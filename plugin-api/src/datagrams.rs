@@ -151,12 +151,15 @@ struct Exported<T> {
     io: T,
     recv: WakerCell,
     send: WakerCell,
+    /// What came after the datagrams that were delivered before it.
+    failed: Option<Error>,
 }
 
 impl Datagrams {
     /// Makes `io` usable from the other side.
     pub fn new<T: DatagramIo>(io: T) -> Self {
-        let state = Exported { io, recv: WakerCell::default(), send: WakerCell::default() };
+        let state =
+            Exported { io, recv: WakerCell::default(), send: WakerCell::default(), failed: None };
         let table = const {
             &DatagramsTable {
                 size: size_of::<DatagramsTable>(),
@@ -238,7 +241,7 @@ impl Datagrams {
     }
 
     /// The most bytes one datagram may have now.
-    pub fn max_size(&self) -> usize {
+    pub fn max_size(&mut self) -> usize {
         // SAFETY: the table belongs to the data.
         let size = unsafe { ((*self.raw.table).max_size)(self.raw.data) };
         usize::try_from(size).unwrap_or(usize::MAX)
@@ -339,11 +342,18 @@ unsafe extern "C" fn poll_recv<T: DatagramIo>(
         // SAFETY: the caller's contract: `room` slots with live buffers.
         let (state, slots) =
             unsafe { (state::<T>(data), std::slice::from_raw_parts_mut(slots, room)) };
+        let Exported { io, recv, failed, .. } = state;
+        if let Some(problem) = failed.take() {
+            // SAFETY: the caller's slot.
+            return unsafe { fail(error, problem) };
+        }
         for slot in slots {
             // SAFETY: the slot's buffer is writable for `capacity` bytes.
             let buffer = unsafe { std::slice::from_raw_parts_mut(slot.buffer, slot.capacity) };
             // SAFETY: the caller lends its waker for this call.
-            match unsafe { state.recv.poll(waker, |cx| state.io.poll_recv(cx, buffer)) } {
+            let next = || unsafe { recv.poll(waker, |cx| io.poll_recv(cx, buffer)) };
+            // Guarded one by one: what arrived before a panic is delivered before it.
+            match guard(next, |panic| Poll::Ready(Err(panic))) {
                 Poll::Pending if count == 0 => return PENDING,
                 Poll::Ready(Ok(Some(meta))) => {
                     slot.len = meta.len;
@@ -355,7 +365,11 @@ unsafe extern "C" fn poll_recv<T: DatagramIo>(
                 }
                 // SAFETY: the caller's slot.
                 Poll::Ready(Err(problem)) if count == 0 => return unsafe { fail(error, problem) },
-                Poll::Pending | Poll::Ready(Ok(None) | Err(_)) => break,
+                Poll::Ready(Err(problem)) => {
+                    *failed = Some(problem);
+                    break;
+                }
+                Poll::Pending | Poll::Ready(Ok(None)) => break,
             }
         }
         count

@@ -1,12 +1,11 @@
 //! [`Messages`]: the message facet. Whole messages with a kind and, where the protocol has it,
 //! metadata; received and sent in batches so that the crossing is paid once for many.
 
-use crate::error::{Error, Result};
+mod export;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::op::Transfer;
-use crate::raw::{
-    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
-    guard_drop, home, home_of, with_raw_waker,
-};
+use crate::raw::{FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, with_raw_waker};
 use bytes::Bytes;
 use futures_core::Stream as FuturesStream;
 use futures_sink::Sink;
@@ -100,7 +99,8 @@ pub struct MessagesTable {
         usize,
         *mut RawError,
     ) -> i64,
-    /// Takes the first `n` of them, and answers `n`.
+    /// Takes the first `n` of them, and answers `n`, at least 1. On [`FAILED`] none of them will be
+    /// sent; all are still the caller's to drop.
     poll_send: unsafe extern "C" fn(
         *mut c_void,
         *const RawWaker,
@@ -118,7 +118,8 @@ const BATCH: usize = 16;
 /// The message facet of a session: a `Stream` of messages and a `Sink` for them.
 ///
 /// Receiving is cancel safe. A message that `start_send` has taken is sent by the next flush even if
-/// the future that gave it is dropped.
+/// the future that gave it is dropped. After an error of sending, what was not yet handed over is
+/// dropped.
 pub struct Messages {
     raw: RawObject<MessagesTable>,
     received: VecDeque<Message>,
@@ -131,13 +132,6 @@ unsafe impl Send for Messages {}
 // SAFETY: every use needs `&mut self`.
 unsafe impl Sync for Messages {}
 
-struct Exported<T> {
-    io: T,
-    recv: WakerCell,
-    send: WakerCell,
-    failed: Option<Error>,
-}
-
 impl Messages {
     /// Makes a `Stream + Sink` of messages pollable from the other side.
     pub fn new<T>(io: T) -> Self
@@ -145,20 +139,7 @@ impl Messages {
         T: FuturesStream<Item = Result<Message>> + Sink<Message, Error = Error>,
         T: Send + Unpin + 'static,
     {
-        let state =
-            Exported { io, recv: WakerCell::default(), send: WakerCell::default(), failed: None };
-        let table = const {
-            &MessagesTable {
-                size: size_of::<MessagesTable>(),
-                home: home(inner::<T>),
-                drop: drop_messages::<T>,
-                poll_recv: poll_recv::<T>,
-                poll_send: poll_send::<T>,
-                poll_flush: poll_flush::<T>,
-                poll_close: poll_close::<T>,
-            }
-        };
-        Messages::from(RawObject { data: Box::into_raw(Box::new(state)).cast(), table })
+        Messages::from(export::export(io))
     }
 
     fn from(raw: RawObject<MessagesTable>) -> Self {
@@ -190,131 +171,6 @@ impl Drop for Messages {
 impl std::fmt::Debug for Messages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Messages")
-    }
-}
-
-/// # Safety
-/// `data` is an `Exported<T>` of this table, polled by one caller at a time.
-unsafe fn state<'a, T>(data: *mut c_void) -> &'a mut Exported<T> {
-    // SAFETY: by this function's contract.
-    unsafe { &mut *data.cast::<Exported<T>>() }
-}
-
-unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
-    // SAFETY: `home` functions are called only after `is_home`.
-    unsafe { home_of::<T>(&raw mut state::<T>(data).io, id) }
-}
-
-unsafe extern "C" fn drop_messages<T>(data: *mut c_void) {
-    // SAFETY: the box made in `Messages::new`, dropped once.
-    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<T>>()) });
-}
-
-unsafe fn answer(error: *mut RawError, body: impl FnOnce() -> Poll<Result<usize>>) -> i64 {
-    let body = || match body() {
-        Poll::Pending => PENDING,
-        Poll::Ready(Ok(count)) => i64::try_from(count).unwrap_or(i64::MAX),
-        // SAFETY: the caller's slot.
-        Poll::Ready(Err(problem)) => unsafe { fail(error, problem) },
-    };
-    // SAFETY: the caller's slot.
-    guard(body, |panic| unsafe { fail(error, panic) })
-}
-
-unsafe extern "C" fn poll_recv<T>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    out: *mut RawMessage,
-    room: usize,
-    error: *mut RawError,
-) -> i64
-where
-    T: FuturesStream<Item = Result<Message>> + Unpin,
-{
-    // SAFETY: the caller's contract: `out` has room for `room` messages.
-    unsafe {
-        let Exported { io, recv, failed, .. } = state::<T>(data);
-        answer(error, || {
-            if let Some(problem) = failed.take() {
-                return Poll::Ready(Err(problem));
-            }
-            let mut count = 0;
-            while count < room {
-                match recv.poll(waker, |cx| Pin::new(&mut *io).poll_next(cx)) {
-                    Poll::Pending if count == 0 => return Poll::Pending,
-                    Poll::Pending | Poll::Ready(None) => break,
-                    Poll::Ready(Some(Ok(message))) => {
-                        out.add(count).write(message.into_raw());
-                        count += 1;
-                    }
-                    Poll::Ready(Some(Err(problem))) if count == 0 => {
-                        return Poll::Ready(Err(problem));
-                    }
-                    // What arrived before the failure is delivered before it.
-                    Poll::Ready(Some(Err(problem))) => {
-                        *failed = Some(problem);
-                        break;
-                    }
-                }
-            }
-            Poll::Ready(Ok(count))
-        })
-    }
-}
-
-unsafe extern "C" fn poll_send<T>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    messages: *mut RawMessage,
-    count: usize,
-    error: *mut RawError,
-) -> i64
-where
-    T: Sink<Message, Error = Error> + Unpin,
-{
-    // SAFETY: the caller's contract: `count` messages, of which we take the first ones.
-    unsafe {
-        let Exported { io, send, .. } = state::<T>(data);
-        answer(error, || {
-            let mut taken = 0;
-            while taken < count {
-                match send.poll(waker, |cx| Pin::new(&mut *io).poll_ready(cx)) {
-                    Poll::Pending if taken == 0 => return Poll::Pending,
-                    Poll::Pending => break,
-                    Poll::Ready(ready) => ready?,
-                }
-                let message = Message::from_raw(messages.add(taken).read());
-                // Written back as empty, so that the caller may drop all of them alike.
-                messages.add(taken).write(Message::binary(Bytes::new()).into_raw());
-                taken += 1;
-                Pin::new(&mut *io).start_send(message)?;
-            }
-            Poll::Ready(Ok(taken))
-        })
-    }
-}
-
-unsafe extern "C" fn poll_flush<T: Sink<Message, Error = Error> + Unpin>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    error: *mut RawError,
-) -> i64 {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let Exported { io, send, .. } = state::<T>(data);
-        answer(error, || send.poll(waker, |cx| Pin::new(io).poll_flush(cx)).map_ok(|()| 0))
-    }
-}
-
-unsafe extern "C" fn poll_close<T: Sink<Message, Error = Error> + Unpin>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    error: *mut RawError,
-) -> i64 {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let Exported { io, send, .. } = state::<T>(data);
-        answer(error, || send.poll(waker, |cx| Pin::new(io).poll_close(cx)).map_ok(|()| 0))
     }
 }
 
@@ -373,10 +229,14 @@ impl Messages {
                 }
             });
             let taken = usize::try_from(code.max(0)).unwrap_or(0);
+            if code == FAILED {
+                // A sink that failed takes nothing more: what waits would only come out of order.
+                return Poll::Ready(Err(Error::from_raw(error)));
+            }
             self.outgoing.extend(batch.into_iter().skip(taken).map(Message::from_raw));
             match code {
                 PENDING => return Poll::Pending,
-                FAILED => return Poll::Ready(Err(Error::from_raw(error))),
+                0 => return Poll::Ready(Err(Error::new(ErrorKind::Protocol, "nothing was taken"))),
                 _ => {}
             }
         }

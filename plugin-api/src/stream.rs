@@ -1,6 +1,6 @@
 //! [`Stream`]: the byte-stream facet, both directions, with half-close.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::op::Transfer;
 use crate::raw::{
     FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
@@ -301,7 +301,12 @@ impl Stream {
                 write(raw.data, waker, slices.as_ptr(), slices.len(), &raw mut error)
             }
         });
-        Stream::finish(code, error)
+        let count = ready!(Stream::finish(code, error))?;
+        if count > slices.iter().map(|slice| slice.len).sum() {
+            let text = "a stream says it wrote more than it was given";
+            return Poll::Ready(Err(Error::new(ErrorKind::Protocol, text).into_io()));
+        }
+        Poll::Ready(Ok(count))
     }
 }
 

@@ -75,8 +75,9 @@ impl RawBuf {
 }
 
 unsafe extern "C" fn free_bytes(owner: *mut c_void) {
-    // SAFETY: `owner` is the box that `RawBuf::new` made, freed once by `Drop`.
-    drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
+    // SAFETY: `owner` is the box that `RawBuf::new` made, freed once by `Drop`. The bytes may belong
+    // to a type of the author's.
+    super::guard_drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
 }
 
 impl AsRef<[u8]> for RawBuf {

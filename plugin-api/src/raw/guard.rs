@@ -25,7 +25,9 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a text".to_owned());
     // The payload is the author's too, and may panic when dropped.
-    if catch_unwind(AssertUnwindSafe(|| drop(payload))).is_err() {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // That one's payload may be no better: it is left alone.
+        std::mem::forget(second);
         return Error::new(ErrorKind::Panicked, text)
             .with("payload", "panicked again when dropped");
     }

@@ -1,5 +1,6 @@
 //! Wakers across the boundary: three words, borrowed for the call, cloned only when kept.
 
+use super::guard::{guard, guard_drop};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker as StdRawWaker, RawWakerVTable, Wake, Waker};
@@ -52,7 +53,9 @@ unsafe fn ours(data: *const (), vtable: *const ()) -> ManuallyDrop<Waker> {
 
 unsafe extern "C" fn clone_ours(data: *const (), vtable: *const ()) -> RawWaker {
     // SAFETY: the other side clones while the words are lent to it.
-    let copy = ManuallyDrop::new((*unsafe { ours(data, vtable) }).clone());
+    let clone = || (*unsafe { ours(data, vtable) }).clone();
+    // A waker that cannot be cloned wakes nobody.
+    let copy = ManuallyDrop::new(guard(clone, |_| Waker::noop().clone()));
     RawWaker {
         data: copy.data(),
         vtable: std::ptr::from_ref(copy.vtable()).cast(),
@@ -62,12 +65,12 @@ unsafe extern "C" fn clone_ours(data: *const (), vtable: *const ()) -> RawWaker 
 
 unsafe extern "C" fn wake_ours(data: *const (), vtable: *const ()) {
     // SAFETY: lent or owned, the words are alive for this call.
-    unsafe { ours(data, vtable) }.wake_by_ref();
+    guard(|| unsafe { ours(data, vtable) }.wake_by_ref(), |_| ());
 }
 
 unsafe extern "C" fn drop_ours(data: *const (), vtable: *const ()) {
     // SAFETY: the owner of a clone gives it back once.
-    drop(ManuallyDrop::into_inner(unsafe { ours(data, vtable) }));
+    guard_drop(ManuallyDrop::into_inner(unsafe { ours(data, vtable) }));
 }
 
 /// A clone that this side owns, of a waker of the other side.
@@ -115,8 +118,7 @@ impl WakerCell {
     ) -> Poll<R> {
         // SAFETY: by this function's contract.
         let lent = unsafe { *raw };
-        let words = (lent.data as usize, lent.vtable as usize);
-        if self.words == words
+        if self.words == words_of(&lent)
             && let Some(kept) = &self.kept
         {
             return poll(&mut Context::from_waker(kept));
@@ -127,11 +129,27 @@ impl WakerCell {
         let waker = ManuallyDrop::new(unsafe { Waker::from_raw(borrowed) });
         let result = poll(&mut Context::from_waker(&waker));
         if result.is_pending() {
-            self.kept = Some((*waker).clone());
-            self.words = words;
+            // SAFETY: the words are lent for this call.
+            let owned = unsafe { own(&lent) };
+            // The words to compare with are the clone's, not the lent ones: those may be an address on
+            // a stack that another caller's will have too, while the clone's are ours alone as long
+            // as it lives. A waker whose clones differ from it is cloned once more, and then known.
+            self.words = words_of(&owned.0);
+            self.kept = Some(Waker::from(Arc::new(owned)));
         }
         result
     }
+}
+
+fn words_of(waker: &RawWaker) -> (usize, usize) {
+    (waker.data as usize, waker.vtable as usize)
+}
+
+/// # Safety
+/// The words are alive for this call.
+unsafe fn own(lent: &RawWaker) -> Kept {
+    // SAFETY: by this function's contract.
+    Kept(unsafe { ((*lent.ops).clone)(lent.data, lent.vtable) })
 }
 
 static BORROWED: RawWakerVTable =
@@ -141,8 +159,7 @@ unsafe fn borrowed_clone(data: *const ()) -> StdRawWaker {
     // SAFETY: the data is the `RawWaker` on the stack of `WakerCell::poll`, which is still running.
     let lent = unsafe { *data.cast::<RawWaker>() };
     // SAFETY: the words are lent for that call.
-    let owned = unsafe { ((*lent.ops).clone)(lent.data, lent.vtable) };
-    let waker = ManuallyDrop::new(Waker::from(Arc::new(Kept(owned))));
+    let waker = ManuallyDrop::new(Waker::from(Arc::new(unsafe { own(&lent) })));
     StdRawWaker::new(waker.data(), waker.vtable())
 }
 

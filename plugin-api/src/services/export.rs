@@ -2,6 +2,7 @@
 
 use super::{
     FdReady, HostServices, HostServices_Ref, Level, RawPair, RunOnce, Services, Socket, Timer,
+    TimerIo,
 };
 use crate::error::Error;
 use crate::op::{Op, Transfer};
@@ -10,6 +11,7 @@ use abi_stable::prefix_type::PrefixTypeTrait;
 use bytes::Bytes;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 impl RawPair {
@@ -101,7 +103,18 @@ unsafe extern "C" fn spawn_blocking(context: Opaque, run: RunOnce, data: Opaque)
 unsafe extern "C" fn timer(context: Opaque, nanos: u64) -> RawPair {
     // SAFETY: the context is ours.
     let make = || Timer::new(unsafe { services(context) }.timer(Duration::from_nanos(nanos)));
-    guard(|| RawPair::of(make().into_raw()), |_| RawPair::of(RawObject::<()>::none()))
+    // A host that cannot make timers, because it stops, has no more time either.
+    let timer = guard(make, |_| Timer::new(Box::new(Never)));
+    RawPair::of(timer.into_raw())
+}
+
+struct Never;
+
+impl TimerIo for Never {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+    fn reset(&mut self, _: Duration) {}
 }
 
 unsafe extern "C" fn connect(context: Opaque, socket: Opaque) -> RawPair {
