@@ -30,6 +30,7 @@ pub enum BodyPart {
 /// A streaming body. The end of the stream is the end of the body; an error means it was cut short.
 pub struct Body {
     raw: RawObject<BodyTable>,
+    ended: bool,
 }
 
 /// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end.
@@ -77,7 +78,7 @@ impl Body {
             }
         };
         let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
-        Body { raw: RawObject { data: Box::into_raw(state).cast(), table } }
+        Body { raw: RawObject { data: Box::into_raw(state).cast(), table }, ended: false }
     }
 }
 
@@ -120,13 +121,17 @@ unsafe extern "C" fn poll_part<T: FuturesStream<Item = Result<BodyPart>> + Unpin
 impl FuturesStream for Body {
     type Item = Result<BodyPart>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
         let raw = self.raw;
         let (mut out, mut error) = (RawBuf::empty(), RawError::empty());
         let code = with_raw_waker(cx, |waker| {
             // SAFETY: the table belongs to the data; both slots are ours.
             unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
         });
+        self.ended = !matches!(code, PENDING | 1);
         match code {
             PENDING => Poll::Pending,
             FAILED => Poll::Ready(Some(Err(Error::from_raw(error)))),
@@ -140,10 +145,13 @@ impl FuturesStream for Body {
 impl Transfer for Body {
     type Raw = RawObject<BodyTable>;
     fn into_raw(self) -> Self::Raw {
+        if self.ended {
+            return Body::empty().into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Body { raw }
+        Body { raw, ended: false }
     }
 }
 

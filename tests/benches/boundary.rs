@@ -115,10 +115,15 @@ fn poll_nanos(stream: &mut Stream) -> f64 {
 }
 
 async fn start_up() {
-    println!("\n-- start-up: every driver of the target folder, found, hashed, checked and started");
+    println!(
+        "\n-- start-up: every driver of the target folder, found, hashed, checked and started"
+    );
     let cache = tempfile::tempdir().unwrap();
-    let options =
-        LoadOptions { beside: Some(measure::built()), cache: cache.path().into(), ..Default::default() };
+    let options = LoadOptions {
+        beside: Some(measure::built()),
+        cache: cache.path().into(),
+        ..Default::default()
+    };
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let started = Instant::now();

@@ -72,7 +72,7 @@ pub struct Timeouts {
     pub connect: Timespan,
     /// Until one layer has agreed with its peer, in either role. Default: `"10s"`.
     pub handshake: Timespan,
-    /// Until a plugin has started. Default: `"10s"`.
+    /// Until a plugin has started, or one of its drivers has taken its options. Default: `"10s"`.
     pub init: Timespan,
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
@@ -93,6 +93,8 @@ pub struct Limits {
     pub max_message: ByteSize,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
+    /// Panics in calls to one plugin after which it is no longer used; 0 never. Default: 10.
+    pub driver_panics: u32,
 }
 
 /// `[log]`: what the host writes about itself, to its standard error.
@@ -243,6 +245,11 @@ impl Default for Timeouts {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { relay_buffer: ByteSize(64 << 10), max_message: ByteSize(16 << 20), log_rate: 1000 }
+        Self {
+            relay_buffer: ByteSize(64 << 10),
+            max_message: ByteSize(16 << 20),
+            log_rate: 1000,
+            driver_panics: 10,
+        }
     }
 }

@@ -7,11 +7,15 @@ use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR, PluginManifest, section};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest file read as a plugin.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
+
+/// Copies into a cache that this process began.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// A file that may be loaded.
 #[derive(Debug)]
@@ -28,6 +32,12 @@ pub(super) struct Probe {
     pub(super) sha256: Option<String>,
     pub(super) manifest: Option<PluginManifest>,
     pub(super) result: Result<Candidate, Refusal>,
+}
+
+impl Probe {
+    pub(super) fn refused(path: PathBuf, refusal: Refusal) -> Self {
+        Probe { path, sha256: None, manifest: None, result: Err(refusal) }
+    }
 }
 
 /// The `.so` files of the folders, each once, in order of folder and name. Beside binaries of a cargo
@@ -57,12 +67,7 @@ pub(super) fn scan(options: &LoadOptions) -> Vec<PathBuf> {
 
 /// Takes a file through the steps before loading.
 pub(super) fn probe(path: &Path, options: &LoadOptions) -> Probe {
-    let mut probe = Probe {
-        path: path.to_owned(),
-        sha256: None,
-        manifest: None,
-        result: Err(Refusal::NotAPlugin),
-    };
+    let mut probe = Probe::refused(path.to_owned(), Refusal::NotAPlugin);
     probe.result = check(path, options, &mut probe.sha256, &mut probe.manifest);
     probe
 }
@@ -162,6 +167,7 @@ pub(super) fn refusal(error: LoadError) -> Refusal {
 impl Candidate {
     /// Puts the bytes that were checked where only we can change them, under a name of their own:
     /// replacing a file in place would give the old code back (dlopen knows files by path and inode).
+    /// A copy that is there already is used if it is the same to the byte.
     pub(super) fn generation(&self, cache: &Path) -> Result<PathBuf, Refusal> {
         let failed = |what: &Path, error: std::io::Error| {
             Refusal::Unreadable(format!("cache {}: {error}", what.display()))
@@ -172,26 +178,35 @@ impl Candidate {
             .create(cache)
             .map_err(|error| failed(cache, error))?;
         let metadata = fs::metadata(cache).map_err(|error| failed(cache, error))?;
-        if metadata.permissions().mode() & 0o022 != 0 {
+        check_owner(&metadata, cache)?;
+        if metadata.mode() & 0o020 != 0 {
             return Err(Refusal::Writable(cache.to_owned()));
         }
         let place = cache.join(format!("{}.so", self.sha256));
-        let there = fs::metadata(&place).is_ok_and(|m| m.len() == self.bytes.len() as u64);
-        if !there {
-            let draft = cache.join(format!("{}.{}.new", self.sha256, std::process::id()));
-            let write = || -> std::io::Result<()> {
-                let mut file = fs::OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o500)
-                    .open(&draft)?;
-                file.write_all(&self.bytes)?;
-                fs::rename(&draft, &place)
-            };
-            write().map_err(|error| failed(&draft, error))?;
+        if fs::read(&place).is_ok_and(|there| there == self.bytes) {
+            return Ok(place);
         }
+        // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let draft = cache.join(format!("{}.{}.{number}", self.sha256, std::process::id()));
+        let written = self.write(&draft).and_then(|()| fs::rename(&draft, &place));
+        if written.is_err() {
+            // It may not even have been made.
+            let _ = fs::remove_file(&draft);
+        }
+        written.map_err(|error| failed(&draft, error))?;
         Ok(place)
+    }
+
+    fn write(&self, draft: &Path) -> std::io::Result<()> {
+        // Left by a process of the same number that was killed.
+        match fs::remove_file(draft) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
+        file.write_all(&self.bytes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The load sequence over all files of the folders.
 
 use super::file::{Candidate, Probe, probe, refusal, scan};
+use super::health::Health;
 use super::refusal::Refusal;
 use super::registry::Registry;
 use super::{LoadOptions, PluginReport};
@@ -23,13 +24,14 @@ pub async fn load(options: &LoadOptions) -> Registry {
         .into_iter()
         .map(|path| {
             let options = Arc::clone(&shared);
-            tokio::task::spawn_blocking(move || probe(&path, &options))
+            let file = path.clone();
+            (path, tokio::task::spawn_blocking(move || probe(&file, &options)))
         })
         .collect();
     let mut probes = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        // A probe is our own code over bytes; should it panic, that file is missing from the report.
-        probes.extend(task.await.ok());
+    for (path, task) in tasks {
+        let panicked = |_| Probe::refused(path, Refusal::NotElf("reading it panicked".to_owned()));
+        probes.push(task.await.unwrap_or_else(panicked));
     }
     refuse_duplicates(&mut probes);
     let starting: Vec<_> = probes.into_iter().map(|probe| start(probe, &shared)).collect();
@@ -77,6 +79,7 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
         sha256: probe.sha256,
         manifest: probe.manifest,
         refusal: None,
+        health: Arc::new(Health::new(options.max_panics, options.init_timeout)),
     };
     let started = match probe.result {
         Ok(candidate) => run(candidate, options).await,
@@ -132,6 +135,11 @@ fn load_one(
         _ => Refusal::InitFailed(error.to_string()),
     };
     let manifest = module.describe().map_err(failed)?;
+    // What was checked for duplicates is what will be registered.
+    if names_of(&manifest) != names_of(&candidate.manifest) {
+        let text = "its code describes other drivers, handlers or schemes than its file";
+        return Err(Refusal::BadManifest(text.to_owned()));
+    }
     let plugin = module.init(services, settings).map_err(failed)?;
     Ok((plugin, manifest))
 }

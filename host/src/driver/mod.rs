@@ -3,13 +3,19 @@
 //! A file goes through one-way steps: found, hashed, manifest checked, loaded, initialised, running.
 //! Each refusal has one typed reason ([`Refusal`]) and the host lives on. Nothing of a plugin runs
 //! before the fourth step, and what runs then runs on a thread of its own with a deadline.
+//!
+//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine.
 
 mod file;
+mod health;
 mod load;
+mod prepared;
 mod refusal;
 mod registry;
 
+pub use health::Health;
 pub use load::load;
+pub use prepared::Prepared;
 pub use refusal::Refusal;
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 
@@ -30,8 +36,10 @@ pub struct LoadOptions {
     pub cache: PathBuf,
     /// When not empty, only files with these sha256 are loaded.
     pub allow: Vec<String>,
-    /// Time for a plugin to start.
+    /// Time for a plugin to start, and for one of its drivers to take its options.
     pub init_timeout: Duration,
+    /// Panics of a plugin's calls after which it is not used any more; 0: never.
+    pub max_panics: u32,
     /// Log lines per second for each plugin.
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
@@ -48,6 +56,7 @@ impl Default for LoadOptions {
             cache: default_cache(),
             allow: Vec::new(),
             init_timeout: Duration::from_secs(10),
+            max_panics: 10,
             log_rate: 100,
             runtime_threads: 1,
             opener: Arc::default(),
@@ -93,11 +102,17 @@ pub struct PluginReport {
     pub manifest: Option<PluginManifest>,
     /// Why it does not run.
     pub refusal: Option<Refusal>,
+    /// How its code has behaved since it runs.
+    pub health: Arc<Health>,
 }
 
 impl PluginReport {
-    /// `running`, or the refusal's code.
+    /// `running`, `quarantined`, or the refusal's code.
     pub fn state(&self) -> &'static str {
-        self.refusal.as_ref().map_or("running", Refusal::code)
+        match &self.refusal {
+            Some(refusal) => refusal.code(),
+            None if self.health.quarantine().is_some() => "quarantined",
+            None => "running",
+        }
     }
 }

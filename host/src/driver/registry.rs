@@ -1,9 +1,12 @@
 //! [`Registry`]: all drivers, handlers and schemes by name, and the report of every file.
 
 use super::PluginReport;
+use super::health::Health;
 use super::load::Running;
+use super::prepared::Prepared;
 use crate::nearest::did_you_mean;
-use jackfield_plugin_api::load::{Endpoint, Plugin};
+use crate::secret::Secret;
+use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{
     DriverManifest, Error, ErrorKind, HandlerManifest, Kind, PluginManifest, Result, Role,
     SchemeManifest,
@@ -22,6 +25,7 @@ pub struct DriverHandle {
     /// That plugin's version.
     pub plugin_version: String,
     plugin: Plugin,
+    health: Arc<Health>,
     index: u32,
 }
 
@@ -36,13 +40,16 @@ impl DriverHandle {
         self.manifest.kind == Kind::Transport
     }
 
-    /// Prepares it with options as JSON. May read files: call it where blocking is allowed.
+    /// Prepares it with options as JSON, within the time that plugins have to start.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], naming the option.
-    pub fn configure(&self, role: Role, options: &str) -> Result<Endpoint> {
-        self.plugin
-            .configure_driver(self.index, role, options)
+    /// [`ErrorKind::Config`], naming the option; [`ErrorKind::TimedOut`].
+    pub async fn configure(&self, role: Role, options: Secret) -> Result<Prepared> {
+        let (plugin, index) = (self.plugin.clone(), self.index);
+        let work = move || plugin.configure_driver(index, role, options.expose());
+        let endpoint = self.health.prepare(work).await;
+        endpoint
+            .map(|endpoint| Prepared::new(endpoint, Arc::clone(&self.health)))
             .map_err(|error| error.with("driver", self.name()))
     }
 }
@@ -55,17 +62,21 @@ pub struct HandlerHandle {
     /// The plugin it is of.
     pub plugin_name: String,
     plugin: Plugin,
+    health: Arc<Health>,
     index: u32,
 }
 
 impl HandlerHandle {
-    /// Prepares it with options as JSON. May read files: call it where blocking is allowed.
+    /// As [`DriverHandle::configure`].
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], naming the option.
-    pub fn configure(&self, options: &str) -> Result<Endpoint> {
-        self.plugin
-            .configure_handler(self.index, options)
+    /// As [`DriverHandle::configure`].
+    pub async fn configure(&self, options: Secret) -> Result<Prepared> {
+        let (plugin, index) = (self.plugin.clone(), self.index);
+        let work = move || plugin.configure_handler(index, options.expose());
+        let endpoint = self.health.prepare(work).await;
+        endpoint
+            .map(|endpoint| Prepared::new(endpoint, Arc::clone(&self.health)))
             .map_err(|error| error.with("handler", &self.manifest.name))
     }
 }
@@ -91,19 +102,24 @@ pub struct Registry {
 
 impl Registry {
     pub(super) fn add(&mut self, report: PluginReport, running: Option<Running>) {
-        self.reports.push(report);
         if let Some((plugin, manifest)) = running {
-            self.add_plugin(&plugin, manifest);
+            self.add_running(&plugin, manifest, &report.health);
         }
+        self.reports.push(report);
     }
 
     /// Adds a plugin that is linked into this binary, as a bench or an embedding program does.
     pub fn add_plugin(&mut self, plugin: &Plugin, manifest: PluginManifest) {
+        self.add_running(plugin, manifest, &Arc::default());
+    }
+
+    fn add_running(&mut self, plugin: &Plugin, manifest: PluginManifest, health: &Arc<Health>) {
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {
                 plugin_name: manifest.name.clone(),
                 plugin_version: manifest.version.clone(),
                 plugin: plugin.clone(),
+                health: Arc::clone(health),
                 index,
                 manifest: driver,
             });
@@ -117,6 +133,7 @@ impl Registry {
             let handle = HandlerHandle {
                 plugin_name: manifest.name.clone(),
                 plugin: plugin.clone(),
+                health: Arc::clone(health),
                 index,
                 manifest: handler,
             };

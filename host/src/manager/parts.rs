@@ -2,12 +2,11 @@
 
 use crate::config::{ConfigError, KeyPath, Loaded, Options, Via};
 use crate::connection::{SharedSession, Target};
-use crate::driver::{LoadOptions, Registry};
+use crate::driver::{LoadOptions, Prepared, Registry};
 use crate::secret::Resolver;
 use crate::services::Opener;
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, options};
-use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::{Error, Role};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +48,7 @@ impl Parts<'_> {
             allow: host.allow.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
+            max_panics: host.limits.driver_panics,
             opener,
             ..defaults
         }
@@ -109,7 +109,7 @@ impl Parts<'_> {
         key: &KeyPath,
         name: &str,
         options: &Options,
-    ) -> Option<Endpoint> {
+    ) -> Option<Prepared> {
         let handler = match self.registry.handler(name) {
             Ok(handler) => Arc::clone(handler),
             Err(error) => {
@@ -127,14 +127,12 @@ impl Parts<'_> {
                 return None;
             }
         };
-        let configure = move || handler.configure(text.expose());
-        match tokio::task::spawn_blocking(configure).await {
-            Ok(Ok(endpoint)) => Some(endpoint),
-            Ok(Err(error)) => {
+        match handler.configure(text).await {
+            Ok(prepared) => Some(prepared),
+            Err(error) => {
                 self.fault(&options_key, &error);
                 None
             }
-            Err(_) => None,
         }
     }
 

@@ -1,9 +1,9 @@
 //! Routes: what a listener's sessions are joined to.
 
 use crate::connection::{Entered, State, Target};
+use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions};
 use crate::upstream::Upstream;
-use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::{Error, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum Destination {
     /// A session of its own to one target.
     Target(Arc<Target>, Duration),
     /// Code of a plugin.
-    Handler(Endpoint),
+    Handler(Prepared),
 }
 
 /// A destination and how to join a session to it.

@@ -9,9 +9,8 @@ pub use carrier::carrier_of;
 pub use options::OptionProblem;
 pub use plan::Plan;
 
-use crate::driver::DriverHandle;
-use crate::secret::{Resolver, Secret};
-use jackfield_plugin_api::load::Endpoint;
+use crate::driver::{DriverHandle, Prepared};
+use crate::secret::Resolver;
 use jackfield_plugin_api::{
     Address, Error, ErrorKind, Listener, Origin, Request, Result, Role, Session,
 };
@@ -32,7 +31,7 @@ pub struct Stack {
 #[derive(Debug)]
 struct Layer {
     driver: Arc<DriverHandle>,
-    endpoint: Endpoint,
+    endpoint: Prepared,
 }
 
 /// Why a stack could not be made: its options, or anything else.
@@ -62,23 +61,9 @@ impl From<StackError> for Error {
     }
 }
 
-type Ready = (Arc<DriverHandle>, Vec<String>, Secret);
-
-fn configure(ready: Vec<Ready>, role: Role) -> Result<Vec<Layer>, StackError> {
-    ready
-        .into_iter()
-        .map(|(driver, path, options)| {
-            let endpoint = driver
-                .configure(role, options.expose())
-                .map_err(|error| option_error(error, &path))?;
-            Ok(Layer { driver, endpoint })
-        })
-        .collect()
-}
-
 impl Stack {
     /// Puts options in place: checked against the schemas, secrets had by `resolver`, files read by
-    /// the drivers. Runs drivers' code on a thread where blocking is allowed.
+    /// the drivers. Runs drivers' code on threads of its own, with a deadline.
     ///
     /// # Errors
     /// Every option at fault, or what a driver says of them.
@@ -102,9 +87,12 @@ impl Stack {
         if !problems.is_empty() {
             return Err(StackError::Options(problems));
         }
-        let layers = tokio::task::spawn_blocking(move || configure(ready, role))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))??;
+        let mut layers = Vec::with_capacity(ready.len());
+        for (driver, path, options) in ready {
+            let endpoint = driver.configure(role, options).await;
+            let endpoint = endpoint.map_err(|error| option_error(error, &path))?;
+            layers.push(Layer { driver, endpoint });
+        }
         Ok(Stack { layers, address: plan.address, display: plan.display })
     }
 
