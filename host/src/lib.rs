@@ -23,6 +23,7 @@
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`route`] | what a listener's sessions are joined to |
 //! | [`upstream`] | named sets of targets, and whose turn it is |
+//! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
 //! | [`connection`] | ids, states and statistics; targets; sessions that carry others (`via`) |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
 //! | [`stack`] | URIs and options to drivers on top of each other |
@@ -57,6 +58,8 @@ pub mod config;
 pub mod listener;
 pub mod route;
 pub mod upstream;
+
+pub mod pool;
 
 pub mod connection;
 pub mod relay;

@@ -1,0 +1,139 @@
+//! The tasks of a pool: one that watches the clock, and one for each member being opened. None
+//! keeps the pool alive; all end by themselves when it is gone or closed.
+
+use std::sync::{Arc, Weak};
+
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::connect::Connect;
+use super::effects::{Approval, Effects};
+use super::shared::{Shared, close, now};
+use super::stats::CloseCause;
+
+/// Watches the clock: callers' deadlines, members' ages, and `min_idle`.
+pub(super) async fn watch_clock<C: Connect>(pool: Weak<Shared<C>>, alarm: Arc<Notify>) {
+    let _closer = Closer(pool.clone());
+    while let Some(next) = tick(&pool) {
+        let due = async {
+            match next {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = alarm.notified() => {}
+        }
+    }
+}
+
+/// `None` when the pool is gone or closed; else when to look again.
+fn tick<C: Connect>(pool: &Weak<Shared<C>>) -> Option<Option<Instant>> {
+    let pool = pool.upgrade()?;
+    let mut fx = Effects::none();
+    let (next, closed) = {
+        let mut slots = pool.lock();
+        (slots.tick(now(), &mut fx), slots.is_closed())
+    };
+    pool.apply(fx);
+    (!closed).then(|| next.map(Instant::from_std))
+}
+
+/// Without its clock a pool would wait for ever; it is closed when the runtime ends before it.
+struct Closer<C: Connect>(Weak<Shared<C>>);
+
+impl<C: Connect> Drop for Closer<C> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            close_pool(&pool);
+        }
+    }
+}
+
+/// Refuses callers, closes what is unused, stops what is being opened.
+pub(super) fn close_pool<C: Connect>(pool: &Arc<Shared<C>>) {
+    let mut fx = Effects::none();
+    pool.lock().close(now(), &mut fx);
+    pool.closed.send_replace(true);
+    pool.alarm.notify_one();
+    pool.apply(fx);
+}
+
+/// Opens one member and puts it into the pool, or says why not. It goes on when the caller that it
+/// was begun for gives up, as the next can use the member.
+pub(super) fn open<C: Connect>(
+    pool: &Arc<Shared<C>>,
+    approval: Approval,
+) -> impl Future<Output = ()> + Send + use<C> {
+    let opening = Opening {
+        pool: Arc::downgrade(pool),
+        connect: Arc::clone(&pool.connect),
+        approval: Some(approval),
+    };
+    let mut closed = pool.closed.subscribe();
+    let span = pool.lock().limits().acquire_timeout;
+    async move {
+        let deadline = Instant::now() + span;
+        let connect = Arc::clone(&opening.connect);
+        let opened = tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => Err(cancelled()),
+            opened = timeout_at(deadline, connect.open(deadline)) => opened.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::TimedOut, format!("not connected within {span:?}")))
+            }),
+        };
+        opening.finish(opened);
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the pool was closed while a connection was being opened")
+}
+
+/// An opening under way. Its approval goes back whatever happens: success, failure, a panic, or a
+/// runtime that ends.
+struct Opening<C: Connect> {
+    pool: Weak<Shared<C>>,
+    connect: Arc<C>,
+    approval: Option<Approval>,
+}
+
+impl<C: Connect> Opening<C> {
+    fn finish(mut self, opened: Result<C::Member>) {
+        self.give_back(opened);
+    }
+
+    fn give_back(&mut self, opened: Result<C::Member>) {
+        let Some(approval) = self.approval.take() else { return };
+        let Some(pool) = self.pool.upgrade() else {
+            if let Ok(member) = opened {
+                close(&*self.connect, Arc::new(member), CloseCause::Drained);
+            }
+            return;
+        };
+        let mut fx = Effects::none();
+        match opened {
+            Ok(member) => {
+                let member = Arc::new(member);
+                pool.lock().opened(approval, member, fastrand::f64(), now(), &mut fx);
+            }
+            Err(error) => pool.lock().open_failed(approval, error, now(), &mut fx),
+        }
+        pool.apply(fx);
+    }
+}
+
+impl<C: Connect> Drop for Opening<C> {
+    fn drop(&mut self) {
+        if self.approval.is_some() {
+            let panicked = std::thread::panicking();
+            self.give_back(Err(if panicked {
+                Error::new(ErrorKind::Panicked, "opening a connection panicked")
+            } else {
+                Error::new(ErrorKind::Cancelled, "the runtime ended while a connection was opened")
+            }));
+        }
+    }
+}
