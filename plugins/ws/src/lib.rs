@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+mod close;
 mod driver;
 mod endpoint;
 mod failure;

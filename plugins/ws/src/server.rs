@@ -1,9 +1,9 @@
 //! The server's half of the opening handshake (RFC 6455 §4.2).
 
 use crate::client::with_text;
+use crate::close::dismiss;
 use crate::endpoint::WsEndpoint;
 use crate::failure::Failure;
-use crate::session::dismiss;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Info, Origin, Result, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};

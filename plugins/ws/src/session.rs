@@ -1,5 +1,6 @@
 //! The session: the message facet and the control, which share one [`Socket`].
 
+use crate::close::{NORMAL, sendable};
 use crate::endpoint::{Keepalive, WsEndpoint};
 use crate::socket::{Socket, Ticket};
 use crate::wakers::{Waiter, Wakers};
@@ -111,9 +112,6 @@ impl Sink<Message> for Facet {
     }
 }
 
-/// 1000: the purpose of the connection is fulfilled.
-const NORMAL: u16 = 1000;
-
 struct WsControl {
     shared: Arc<Shared>,
     info: Info,
@@ -151,18 +149,6 @@ impl Control for WsControl {
     }
 }
 
-/// A code that may stand in a close frame (RFC 6455 §7.4 and its registry); 0 stands for 1000.
-fn sendable(code: u64) -> Result<u16> {
-    match u16::try_from(code) {
-        Ok(0) => Ok(NORMAL),
-        Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
-        _ => Err(Error::new(
-            ErrorKind::Config,
-            format!("{code} is no close code; expected 1000-1003, 1007-1014 or 3000-4999"),
-        )),
-    }
-}
-
 /// Pings until the session is gone or a ping stays without answer, which ends the session.
 async fn keep_alive(shared: Weak<Shared>, every: Keepalive, host: Host) {
     let mut timer = host.timer(every.interval);
@@ -183,33 +169,5 @@ async fn keep_alive(shared: Weak<Shared>, every: Keepalive, host: Host) {
             Ok(_) => {}
         }
         timer.reset(every.interval);
-    }
-}
-
-/// Ends a carrier whose handshake failed: what we wrote must arrive, so what the peer still sends
-/// is thrown away until it ends too, for at most `limit`.
-pub(crate) async fn dismiss(mut carrier: Stream, host: Host, limit: Duration) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let ended = async {
-        carrier.shutdown().await?;
-        let mut room = [0; 4096];
-        while carrier.read(&mut room).await? > 0 {}
-        Ok(())
-    };
-    // The peer has had its answer; how it leaves does not matter.
-    let _ = host.timeout(limit, "the peer's end", ended).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sendable;
-
-    #[test]
-    fn only_codes_of_the_registry_are_sent() {
-        assert_eq!(sendable(0).ok(), Some(1000));
-        assert_eq!(sendable(4999).ok(), Some(4999));
-        for code in [1, 999, 1004, 1005, 1006, 1015, 2000, 5000, 1 << 20] {
-            assert!(sendable(code).is_err(), "{code}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Socket`]: one WebSocket as a state machine that whoever waits for it polls.
 
+use crate::close::{abnormal, poll_linger, short};
 use crate::endpoint::Limits;
 use crate::failure::{Failure, closed, is_hang_up};
 use futures_util::{Sink, Stream as _};
@@ -9,7 +10,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Socket {
     /// The peer's close frame; code 1005 if it had none in it.
     peer_close: Option<(u16, String)>,
     pings: Pings,
+    /// Whether the receiver was given a message since it last had to wait.
+    delivered: bool,
     /// Whether the receiver knows why it ended.
     told: bool,
     /// Something happened that others than the one who polls wait for.
@@ -46,9 +49,14 @@ enum Phase {
     /// The peer broke a rule: it is told, and what it still sends is thrown away, so that the
     /// carrier does not reset before our close frame has arrived. Until the timer ends.
     Failing(Error, Timer),
+    /// The peer broke a rule right behind a message, which its receiver may still answer before
+    /// the peer is told.
+    Broken(Failure),
     /// Over.
     Ended(Option<Error>),
 }
+
+const OVER: Phase = Phase::Ended(None);
 
 /// Our pings carry a number that counts up; an answer answers the earlier ones too (§5.5.3).
 #[derive(Default)]
@@ -72,6 +80,7 @@ impl Socket {
             ahead_bytes: 0,
             peer_close: None,
             pings: Pings::default(),
+            delivered: false,
             told: false,
             news: false,
         }
@@ -98,7 +107,9 @@ impl Socket {
             self.ahead_bytes -= message.payload.len() + OVERHEAD;
             return Poll::Ready(Some(Ok(message)));
         }
-        match ready!(self.poll_incoming(cx)) {
+        let incoming = self.poll_incoming(cx);
+        self.delivered = matches!(incoming, Poll::Ready(Some(_)));
+        match ready!(incoming) {
             Some(message) => Poll::Ready(Some(Ok(message))),
             None => Poll::Ready(self.untold().map(Err)),
         }
@@ -130,6 +141,10 @@ impl Socket {
                         if let Some(message) = self.arrived(item) {
                             return Poll::Ready(Some(message));
                         }
+                        if self.delivered && matches!(self.phase, Phase::Broken(_)) {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
                     }
                     Poll::Pending if self.check_timer(cx) => {}
                     Poll::Pending => return Poll::Pending,
@@ -149,6 +164,7 @@ impl Socket {
                     let error = error.clone();
                     self.end(Some(error));
                 }
+                Phase::Broken(_) => self.tell(),
                 Phase::Ended(_) => return Poll::Ready(None),
             }
         }
@@ -199,16 +215,8 @@ impl Socket {
         }
     }
 
-    /// The peer's code as an error, unless it says that all is well.
     fn abnormal(&self) -> Option<Error> {
-        let (code, reason) = self.peer_close.as_ref()?;
-        let fine = [CloseCode::Normal, CloseCode::Away, CloseCode::Status];
-        if fine.into_iter().any(|fine| u16::from(fine) == *code) {
-            return None;
-        }
-        let message = format!("the peer closed the WebSocket with code {code}");
-        let error = Error::new(ErrorKind::Closed, message).with("close_code", code);
-        Some(if reason.is_empty() { error } else { error.with("close_reason", reason) })
+        self.peer_close.as_ref().and_then(|(code, reason)| abnormal(*code, reason))
     }
 
     /// Gives up a session whose peer is silent. One that is ending anyway has its own timer.
@@ -224,12 +232,23 @@ impl Socket {
     }
 
     fn fail(&mut self, failure: Failure) {
-        let Some(code) = failure.tell else { return self.end(Some(failure.error)) };
-        let reason = Utf8Bytes::from(short(failure.error.message()));
-        let frame = WsMessage::Close(Some(CloseFrame { code, reason }));
+        match failure.tell {
+            Some(_) => self.phase = Phase::Broken(failure),
+            None => self.end(Some(failure.error)),
+        }
+    }
+
+    /// Tells the peer which rule it broke.
+    fn tell(&mut self) {
+        let Phase::Broken(Failure { error, tell }) = std::mem::replace(&mut self.phase, OVER)
+        else {
+            return;
+        };
+        let reason = Utf8Bytes::from(short(error.message()));
+        let frame = tell.map(|code| CloseFrame { code, reason });
         // What cannot be written any more cannot be told.
-        let _ = Pin::new(&mut self.ws).start_send(frame);
-        self.phase = Phase::Failing(failure.error, self.host.timer(self.limits.close_timeout));
+        let _ = Pin::new(&mut self.ws).start_send(WsMessage::Close(frame));
+        self.phase = Phase::Failing(error, self.host.timer(self.limits.close_timeout));
         self.news = true;
     }
 
@@ -248,14 +267,18 @@ impl Socket {
     /// Why nothing can be sent.
     fn refusal(&self) -> Error {
         match &self.phase {
-            Phase::Failing(error, _) | Phase::Ended(Some(error)) => error.clone(),
+            Phase::Failing(error, _)
+            | Phase::Broken(Failure { error, .. })
+            | Phase::Ended(Some(error)) => error.clone(),
             _ => self.abnormal().unwrap_or_else(closed),
         }
     }
 
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.phase {
-            Phase::Open => Pin::new(&mut self.ws).poll_ready(cx).map_err(|error| self.lost(error)),
+            Phase::Open | Phase::Broken(_) => {
+                Pin::new(&mut self.ws).poll_ready(cx).map_err(|error| self.lost(error))
+            }
             _ => Poll::Ready(Err(self.refusal())),
         }
     }
@@ -375,41 +398,5 @@ impl Socket {
             Phase::Open | Phase::Closing(_) => Poll::Pending,
             _ => Poll::Ready(Err(self.refusal())),
         }
-    }
-}
-
-/// Writes what is left, ends our direction, and throws away the peer's until it ends.
-fn poll_linger(ws: &mut WebSocketStream<Stream>, cx: &mut Context<'_>) -> Poll<()> {
-    let _ = ready!(Pin::new(&mut *ws).poll_flush(cx));
-    let stream = ws.get_mut();
-    let _ = ready!(Pin::new(&mut *stream).poll_shutdown(cx));
-    let mut room = [0; 4096];
-    loop {
-        let mut buffer = ReadBuf::new(&mut room);
-        match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
-            Ok(()) if !buffer.filled().is_empty() => {}
-            _ => return Poll::Ready(()),
-        }
-    }
-}
-
-/// As much of a reason as a close frame may have: 123 bytes (§5.5).
-fn short(reason: &str) -> &str {
-    let mut end = reason.len().min(123);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    &reason[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::short;
-
-    #[test]
-    fn reasons_are_cut_between_characters() {
-        assert_eq!(short("done"), "done");
-        assert_eq!(short(&"x".repeat(200)).len(), 123);
-        assert_eq!(short(&"ü".repeat(100)).len(), 122);
     }
 }

@@ -228,6 +228,22 @@ async fn a_peer_that_breaks_a_rule_is_told_why() {
 }
 
 #[tokio::test]
+async fn a_message_before_a_broken_rule_is_still_answered() {
+    let (server, mut peer) = raw_client(WsOptions::default()).await;
+    // A text, and a frame with a reserved bit right behind it.
+    peer.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i', 0xc1, 0x80, 0, 0, 0, 0]).await.unwrap();
+    let told = async {
+        let mut answer = Vec::new();
+        peer.read_to_end(&mut answer).await.unwrap();
+        drop(peer);
+        answer
+    };
+    let (answer, served) = tokio::join!(told, echo(server.take_messages().unwrap()));
+    assert_eq!(answer[..5], [0x81, 2, b'h', b'i', 0x88]);
+    assert_eq!(served.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
 async fn what_is_too_long_or_no_text_is_not_sent() {
     let limit = WsOptions { max_message: 10, ..WsOptions::default() };
     let (opened, accepted) = pair(limit, WsOptions::default()).await;
