@@ -29,7 +29,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`secret`], [`nearest`], [`shutdown`], [`units`] | leaves |
+//! | [`events`], [`secret`], [`nearest`], [`shutdown`], [`units`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -68,6 +68,7 @@ pub mod stack;
 pub mod driver;
 pub mod services;
 
+pub mod events;
 pub mod nearest;
 pub mod secret;
 pub mod shutdown;

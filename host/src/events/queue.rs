@@ -1,0 +1,93 @@
+//! A subscriber's queue: bounded, and honest about what it lost.
+
+use super::{Event, EventKind, Subscription};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    news: Notify,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    missed: u64,
+    ended: bool,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Queue { state: Mutex::default(), news: Notify::new(), capacity: capacity.max(1) }
+    }
+
+    pub(super) fn push(&self, event: Event, last: bool) {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.events.len() >= self.capacity {
+                state.events.pop_front();
+                state.missed += 1;
+            }
+            state.events.push_back(event);
+            state.ended |= last;
+        }
+        self.news.notify_one();
+    }
+
+    pub(super) fn end(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.news.notify_one();
+    }
+
+    /// `Ok(None)`: no more will come. `Err`: not yet.
+    fn take(&self) -> Result<Option<Event>, ()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.missed > 0
+            && let Some(next) = state.events.front()
+        {
+            let count = state.missed;
+            let event = Event {
+                number: next.number.saturating_sub(1),
+                at: next.at,
+                kind: EventKind::Missed { count },
+            };
+            state.missed = 0;
+            return Ok(Some(event));
+        }
+        match state.events.pop_front() {
+            Some(event) => Ok(Some(event)),
+            None if state.ended => Ok(None),
+            None => Err(()),
+        }
+    }
+}
+
+/// Events of one connection, read when convenient. Dropping it unsubscribes.
+pub struct EventStream {
+    queue: Arc<Queue>,
+    _subscription: Subscription,
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventStream")
+    }
+}
+
+impl EventStream {
+    pub(super) fn new(queue: Arc<Queue>, subscription: Subscription) -> Self {
+        EventStream { queue, _subscription: subscription }
+    }
+
+    /// The next event; `None` after `closed`. Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Ok(event) = self.queue.take() {
+                return event;
+            }
+            self.queue.news.notified().await;
+        }
+    }
+}
