@@ -1,11 +1,16 @@
 //! Connections: the host's managed view of sessions. Each has an id that is never used again, a
 //! state, statistics and its place in the table of what lives.
 
-mod shared;
+mod live;
+mod managed;
+mod policy;
 mod state;
+mod supervisor;
 mod target;
 
-pub use shared::SharedSession;
+pub use live::{Live, LiveSnapshot, Step};
+pub use managed::{Managed, ManagedSnapshot};
+pub use policy::{Policy, Reconnect};
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::Target;
 

@@ -1,6 +1,6 @@
 //! [`Target`]: one place to connect to, directly or via another connection.
 
-use super::shared::SharedSession;
+use super::managed::Managed;
 use crate::stack::Stack;
 use jackfield_plugin_api::{Result, Session};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Target {
     stack: Stack,
-    via: Option<Arc<SharedSession>>,
+    via: Option<Arc<Managed>>,
 }
 
 impl Target {
     /// A target reached by its own transport, or via another connection.
-    pub fn new(stack: Stack, via: Option<Arc<SharedSession>>) -> Self {
+    pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
         Target { stack, via }
     }
 

@@ -5,7 +5,8 @@ use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
 use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
-use crate::connection::{SharedSession, Target};
+use crate::connection::{Managed, Policy, Target};
+use crate::driver::load;
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
@@ -92,7 +93,7 @@ async fn connections(parts: &mut Parts<'_>, config: &Config) -> BTreeMap<String,
                 via: connection.via.as_ref(),
             };
             if let Some(target) = parts.target(&at).await.map(Arc::new) {
-                let shared = SharedSession::new(name, Arc::clone(&target));
+                let shared = Managed::new(name, Arc::clone(&target), Policy::default());
                 parts.shared.insert(name.clone(), Arc::new(shared));
                 made.insert(name.clone(), target);
             }

@@ -1,7 +1,7 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
 use crate::config::{ConfigError, KeyPath, Loaded, Options, Via};
-use crate::connection::{SharedSession, Target};
+use crate::connection::{Managed, Target};
 use crate::driver::{LoadOptions, Prepared, Registry};
 use crate::secret::Resolver;
 use crate::services::Opener;
@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Parts<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) registry: &'a Registry,
-    pub(super) shared: BTreeMap<String, Arc<SharedSession>>,
+    pub(super) shared: BTreeMap<String, Arc<Managed>>,
     pub(super) errors: Vec<ConfigError>,
 }
 
