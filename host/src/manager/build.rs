@@ -3,10 +3,9 @@
 use super::graph::Graph;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
-use crate::config::model::{Frames, RouteConfig};
+use crate::config::model::{ConnectionConfig, Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
-use crate::connection::{Managed, Policy, Target};
-use crate::driver::load;
+use crate::connection::{Managed, Policy, Reconnect};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
@@ -27,17 +26,17 @@ pub(super) async fn build(
 ) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
     let Plugins { registry, opener } = plugins;
     let mut parts =
-        Parts { loaded, registry: &registry, shared: BTreeMap::new(), errors: Vec::new() };
+        Parts { loaded, registry: &registry, connections: BTreeMap::new(), errors: Vec::new() };
     let config = &loaded.config;
-    let connections = connections(&mut parts, config).await;
+    connections(&mut parts, config).await;
     let upstreams = upstreams(&mut parts, config).await;
     let mut planned = Planned::new();
     for (index, route) in config.routes.iter().enumerate() {
-        let listener = listener(&mut parts, index, route, &connections, &upstreams).await;
+        let listener = listener(&mut parts, index, route, &upstreams).await;
         planned.extend(listener.map(|listener| (index, listener)));
     }
     unused_handlers(&mut parts, config).await;
-    let errors = parts.errors;
+    let Parts { errors, connections, .. } = parts;
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
@@ -70,8 +69,7 @@ fn open_for_plugin(
 }
 
 /// Named connections, those that carry others first. That there is no cycle was checked before.
-async fn connections(parts: &mut Parts<'_>, config: &Config) -> BTreeMap<String, Arc<Target>> {
-    let mut made = BTreeMap::new();
+async fn connections(parts: &mut Parts<'_>, config: &Config) {
     let mut waiting: Vec<&String> = config.connections.keys().collect();
     while !waiting.is_empty() {
         let (now, later): (Vec<&String>, Vec<&String>) = waiting.iter().partition(|name| {
@@ -93,14 +91,31 @@ async fn connections(parts: &mut Parts<'_>, config: &Config) -> BTreeMap<String,
                 via: connection.via.as_ref(),
             };
             if let Some(target) = parts.target(&at).await.map(Arc::new) {
-                let shared = Managed::new(name, Arc::clone(&target), Policy::default());
-                parts.shared.insert(name.clone(), Arc::new(shared));
-                made.insert(name.clone(), target);
+                let managed = Managed::new(name, target, policy(config, connection));
+                parts.connections.insert(name.clone(), Arc::new(managed));
             }
         }
         waiting = later;
     }
-    made
+}
+
+fn policy(config: &Config, connection: &ConnectionConfig) -> Policy {
+    let again = &connection.reconnect;
+    Policy {
+        connect_timeout: connect_limit(config),
+        keepalive: connection.keepalive.0,
+        keepalive_timeout: connection.keepalive_timeout.0,
+        keepalive_count: u32::from(connection.keepalive_count),
+        idle_timeout: connection.idle_timeout.0,
+        reconnect: Reconnect {
+            attempts: u32::try_from(again.attempts).ok(),
+            first_delay: again.first_delay.0,
+            max_delay: again.max_delay.0,
+            total: (!again.total.is_zero()).then_some(again.total.0),
+            ..Reconnect::default()
+        },
+        ..Policy::default()
+    }
 }
 
 async fn upstreams(parts: &mut Parts<'_>, config: &Config) -> BTreeMap<String, Arc<Upstream>> {
@@ -139,7 +154,6 @@ async fn listener(
     parts: &mut Parts<'_>,
     index: usize,
     route: &RouteConfig,
-    connections: &BTreeMap<String, Arc<Target>>,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
 ) -> Option<Listener> {
     let config = &parts.loaded.config;
@@ -160,8 +174,8 @@ async fn listener(
             upstreams.get(name).cloned().map(route::Destination::Upstream)
         }
         Destination::Connection(name) => {
-            let target = connections.get(name).cloned();
-            target.map(|target| route::Destination::Target(target, limit))
+            let managed = parts.connections.get(name);
+            managed.map(|managed| route::Destination::Target(Arc::clone(managed.target()), limit))
         }
         Destination::Handler(name) => handler(parts, name).await,
         Destination::Uri(uri) => {

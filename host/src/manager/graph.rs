@@ -2,7 +2,7 @@
 
 use super::plugins::Plugins;
 use crate::config::{ConfigErrors, Destination, Loaded};
-use crate::connection::Target;
+use crate::connection::{Managed, ManagedSnapshot, Target};
 use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct Graph {
     /// What was loaded.
     pub registry: Registry,
-    pub(super) connections: BTreeMap<String, Arc<Target>>,
+    pub(super) connections: BTreeMap<String, Arc<Managed>>,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) connect_limit: Duration,
 }
@@ -56,8 +56,8 @@ impl Graph {
         }
         match to {
             Destination::Connection(name) => {
-                let target = find("connection", &self.connections, name)?;
-                Ok(Reach::Target(Arc::clone(target), self.connect_limit))
+                let managed = find("connection", &self.connections, name)?;
+                Ok(Reach::Target(Arc::clone(managed.target()), self.connect_limit))
             }
             Destination::Upstream(name) => {
                 find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
@@ -71,6 +71,29 @@ impl Graph {
                 let target = Target::new(stack, None);
                 Ok(Reach::Target(Arc::new(target), self.connect_limit))
             }
+        }
+    }
+
+    /// A named connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn connection(&self, name: &str) -> Result<&Arc<Managed>> {
+        find("connection", &self.connections, name)
+    }
+
+    /// The named connections as others read them.
+    pub fn named(&self) -> Vec<ManagedSnapshot> {
+        self.connections.values().map(|managed| managed.snapshot()).collect()
+    }
+
+    /// Closes the sessions of all named connections, all at once, at most for `limit`.
+    pub async fn close_all(&self, limit: Duration) {
+        let lives = self.connections.values().filter_map(|managed| managed.last());
+        let closing = lives.map(|live| async move { live.close(0, "the host is stopping").await });
+        let all = futures_util::future::join_all(closing);
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!("named connections did not close in time");
         }
     }
 

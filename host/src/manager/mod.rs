@@ -34,6 +34,9 @@ pub struct Manager {
     shutdown_timeout: Duration,
 }
 
+/// Time for the named connections to be closed at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
 /// Why a host does not run.
 #[derive(Debug)]
 pub enum StartError {
@@ -137,6 +140,7 @@ impl Manager {
     pub fn snapshot(&self) -> HostSnapshot {
         HostSnapshot {
             listeners: self.listeners.clone(),
+            named: self.graph.named(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),
         }
@@ -145,9 +149,11 @@ impl Manager {
     /// Stops listening at once, lets what runs finish for the configured time, then ends it.
     /// Answers how many connections had to be ended.
     pub async fn shutdown(self) -> usize {
-        let Manager { connections, shutdown, mut tasks, shutdown_timeout, .. } = self;
+        let Manager { graph, connections, shutdown, mut tasks, shutdown_timeout, .. } = self;
         shutdown.begin();
         while tasks.join_next().await.is_some() {}
-        shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0)
+        let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
+        graph.close_all(CLOSE_LIMIT).await;
+        ended
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Parts<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) registry: &'a Registry,
-    pub(super) shared: BTreeMap<String, Arc<Managed>>,
+    pub(super) connections: BTreeMap<String, Arc<Managed>>,
     pub(super) errors: Vec<ConfigError>,
 }
 
@@ -97,7 +97,7 @@ impl Parts<'_> {
         let stack = self.stack(at).await?;
         let via = match at.via {
             // A carrying connection that is not there has its own mistake, which was reported.
-            Some(Via(name)) => Some(Arc::clone(self.shared.get(name)?)),
+            Some(Via(name)) => Some(Arc::clone(self.connections.get(name)?)),
             None => None,
         };
         Some(Target::new(stack, via))

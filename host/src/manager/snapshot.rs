@@ -1,6 +1,6 @@
 //! What runs, as others read it: the faces of the host only render this.
 
-use crate::connection::ConnectionSnapshot;
+use crate::connection::{ConnectionSnapshot, ManagedSnapshot};
 use serde::Serialize;
 
 /// Everything at one moment.
@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct HostSnapshot {
     /// What listens.
     pub listeners: Vec<ListenerSnapshot>,
+    /// The named connections and the session that each shares.
+    pub named: Vec<ManagedSnapshot>,
     /// What lives.
     pub connections: Vec<ConnectionSnapshot>,
     /// How many connections there have been.
