@@ -24,7 +24,7 @@ const RANKS: &[&[&str]] = &[
     &["stack"],
     &["driver"],
     &["services"],
-    &["error", "metrics", "nearest", "secret", "shutdown", "units"],
+    &["error", "events", "metrics", "nearest", "secret", "shutdown", "units"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

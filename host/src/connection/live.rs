@@ -188,6 +188,13 @@ impl Live {
         }
     }
 
+    /// Waits until the session numbered `generation` is no longer the one that is open. Cancel safe.
+    pub async fn left(&self, generation: u64) {
+        let gone = |state: &State| *state != State::Connected || self.generation() != generation;
+        // The sender is in here: it cannot be gone.
+        let _ = self.changed.subscribe().wait_for(gone).await;
+    }
+
     /// Starts the idle time over: also the veto of whoever hears the idle event.
     pub fn record_activity(&self) {
         self.last_activity_ms.store(self.age_ms(), Ordering::Relaxed);

@@ -101,10 +101,16 @@ impl Managed {
         let late = || Error::new(ErrorKind::TimedOut, "no answer to a dial");
         let result = dialled.unwrap_or_else(|_| Err(late()));
         live.record_activity();
-        result.map_err(|error| {
-            live.report(generation, &error);
-            (error, true)
-        })
+        let error = match result {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        live.report(generation, &error);
+        if error.kind() == ErrorKind::Closed {
+            // Its supervisor takes note first, so that the next call does not meet it again.
+            let _ = timeout_at(deadline, live.left(generation)).await;
+        }
+        Err((error, true))
     }
 
     /// As others read it.
