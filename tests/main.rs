@@ -12,6 +12,7 @@
 
 mod loading;
 mod peers_smoke;
+mod ssh;
 mod stacks;
 mod support;
 mod tcp;

@@ -12,12 +12,14 @@ use jackfield_plugin_api::{Error, ErrorKind, Origin, Result};
 use russh::ChannelWriteHalf;
 use russh::client::{Handle, Msg};
 use serde_json::json;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinHandle;
 
 /// The most bytes taken from a writer at once.
 const MAX_WRITE: usize = 32 * 1024;
@@ -163,9 +165,13 @@ pub(crate) struct ChannelIo {
     stderr: Stderr,
     news: Option<Arc<News>>,
     piece: Bytes,
-    sending: Option<BoxFuture<'static, Result<(), russh::Error>>>,
+    sending: Option<Sending>,
     ended: bool,
 }
+
+/// What a write has taken but could not hand over at once. It goes on in a task: in the queue of the
+/// connection it may hold the place that all others wait for, whether or not its writer comes back.
+type Sending = JoinHandle<Result<(), russh::Error>>;
 
 impl ChannelIo {
     pub(crate) fn new(channel: Arc<Channel>, stderr: Stderr, news: Option<Arc<News>>) -> Self {
@@ -192,39 +198,56 @@ impl ChannelIo {
 
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let sent = match sending.as_mut().poll(cx) {
-            Poll::Ready(sent) => sent,
+        let sent = match Pin::new(&mut *sending).poll(cx) {
+            Poll::Ready(sent) => sent.unwrap_or(Err(russh::Error::SendError)),
             // A channel that is over gives no more room to what waits for it.
             Poll::Pending => {
                 let end = ready!(self.channel.inbox.poll_end(cx));
+                sending.abort();
                 self.sending = None;
                 return Poll::Ready(Err(over(end)));
             }
         };
         self.sending = None;
-        let lost = |error| self.channel.connection.channels.lost().unwrap_or(of_ssh(error));
-        Poll::Ready(sent.map_err(|error| lost(error).into_io()))
+        Poll::Ready(sent.map_err(|error| self.explain(error)))
     }
 
-    fn send(&mut self, bytes: Option<Bytes>) {
+    fn explain(&self, error: russh::Error) -> io::Error {
+        self.channel.connection.channels.lost().unwrap_or_else(|| of_ssh(error)).into_io()
+    }
+
+    /// Hands bytes, or the end of our direction, to the connection: now or in a task.
+    fn send(&mut self, bytes: Option<Bytes>) -> io::Result<()> {
         let half = Arc::clone(&self.channel.half);
-        self.sending = Some(Box::pin(async move {
+        let mut work = Box::pin(async move {
             match bytes {
                 Some(bytes) => half.data_bytes(bytes).await,
                 None => half.eof().await,
             }
-        }));
+        });
+        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => sent.map_err(|error| self.explain(error)),
+            Poll::Pending => {
+                self.sending = Some(tokio::spawn(work));
+                Ok(())
+            }
+        }
     }
 }
 
 /// What a write has taken still leaves, as with a socket.
 impl Drop for ChannelIo {
     fn drop(&mut self) {
-        let Some(sending) = self.sending.take() else { return };
+        let Some(mut sending) = self.sending.take() else { return };
         let channel = Arc::clone(&self.channel);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = tokio::time::timeout(ABANDONED, sending).await;
+                let over = poll_fn(|cx| channel.inbox.poll_end(cx));
+                tokio::select! {
+                    _ = &mut sending => {}
+                    _ = over => sending.abort(),
+                    () = tokio::time::sleep(ABANDONED) => sending.abort(),
+                }
                 drop(channel);
             });
         }
@@ -279,12 +302,9 @@ impl AsyncWrite for ChannelIo {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let count = bytes.len().min(MAX_WRITE);
-        self.send(Some(Bytes::copy_from_slice(&bytes[..count])));
         // Taken; what cannot leave yet holds up the next write.
-        match self.poll_sent(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(count)),
-        }
+        self.send(Some(Bytes::copy_from_slice(&bytes[..count])))?;
+        Poll::Ready(Ok(count))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -295,7 +315,7 @@ impl AsyncWrite for ChannelIo {
         ready!(self.poll_sent(cx))?;
         if !self.ended && !self.channel.inbox.ended() {
             self.ended = true;
-            self.send(None);
+            self.send(None)?;
         }
         self.poll_sent(cx)
     }

@@ -71,6 +71,11 @@ impl Channels {
         self.state().open.len()
     }
 
+    /// Whether the connection waits for somebody to read.
+    pub(crate) fn stalled(&self) -> bool {
+        self.state().open.values().any(|inbox| inbox.stalls())
+    }
+
     /// The connection is lost; the first reason stays.
     pub(crate) fn lose(&self, error: Error) {
         let mut state = self.state();

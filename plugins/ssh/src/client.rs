@@ -228,7 +228,7 @@ fn explain(failure: Failure) -> Error {
         Failure::Ssh(error) => of_ssh(error),
     };
     match error.kind() {
-        ErrorKind::Closed | ErrorKind::Protocol | ErrorKind::Panicked => error,
+        ErrorKind::Closed => error,
         _ => Error::new(ErrorKind::Closed, format!("the connection was lost: {error}")),
     }
 }

@@ -110,6 +110,9 @@ impl Connection {
         for (name, value) in self.facts.negotiated.get().into_iter().flatten() {
             info = info.with(name, value.clone());
         }
+        if self.channels.stalled() {
+            info = info.with("stalled", true);
+        }
         info.with("channels", self.channels.count())
     }
 

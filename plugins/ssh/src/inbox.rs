@@ -147,6 +147,11 @@ impl Inbox {
         self.state().exit.clone()
     }
 
+    /// Whether it is full and the connection waits for its reader.
+    pub(crate) fn stalls(&self) -> bool {
+        self.state().filler.is_some()
+    }
+
     /// Whether the channel is over.
     pub(crate) fn ended(&self) -> bool {
         self.state().end.is_some()

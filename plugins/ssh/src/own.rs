@@ -5,14 +5,14 @@ use crate::channel::{Channel, ChannelIo};
 use crate::connection::Connection;
 use crate::inbox::{Exit, Inbox};
 use crate::setup::{Setup, resize};
-use futures_util::future::BoxFuture;
 use futures_util::task::{ArcWake, AtomicWaker, WakerRef, waker_ref};
-use jackfield_plugin_api::{Error, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinHandle;
 
 /// What the session and its stream share.
 pub(crate) struct Shared {
@@ -68,7 +68,8 @@ pub(crate) struct Own {
 
 enum State {
     Idle,
-    Starting(BoxFuture<'static, Result<Channel>>),
+    /// In a task: what waits in the connection's queue must go on, whether or not it is polled.
+    Starting(JoinHandle<Result<Channel>>),
     Open(ChannelIo),
     Failed(Error),
 }
@@ -95,16 +96,18 @@ impl Own {
     fn poll_open(&mut self, cx: &Context<'_>, write: bool) -> Poll<io::Result<&mut ChannelIo>> {
         if let State::Idle = self.state {
             let (connection, setup) = (Arc::clone(&self.connection), self.shared.setup().clone());
-            self.state = State::Starting(Box::pin(async move { setup.run(&connection).await }));
+            let work = async move { setup.run(&connection).await };
+            self.state = State::Starting(tokio::spawn(work));
         }
         if let State::Starting(work) = &mut self.state {
             let side = if write { &self.wakers.write } else { &self.wakers.read };
             side.register(cx.waker());
             let waker: WakerRef<'_> = waker_ref(&self.wakers);
-            let started = ready!(work.as_mut().poll(&mut Context::from_waker(&waker)));
+            let started = ready!(Pin::new(work).poll(&mut Context::from_waker(&waker)));
             self.state = match started {
-                Ok(channel) => self.open(channel),
-                Err(error) => State::Failed(error),
+                Ok(Ok(channel)) => self.open(channel),
+                Ok(Err(error)) => State::Failed(error),
+                Err(error) => State::Failed(Error::new(ErrorKind::Panicked, error.to_string())),
             };
             // The other direction may wait for this.
             Both::wake_by_ref(&self.wakers);
@@ -124,6 +127,14 @@ impl Own {
         let news = Some(Arc::clone(&self.connection.news));
         let stderr = self.connection.options.stderr;
         State::Open(ChannelIo::new(channel, stderr, news))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let State::Starting(work) = &self.state {
+            work.abort();
+        }
     }
 }
 
