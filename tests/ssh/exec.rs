@@ -13,7 +13,8 @@ async fn output_error_output_and_status_come_apart() {
     let lab = Lab::new().await;
     let session = lab.session(&json!({})).await;
     let command = "cat; echo wrong >&2; exit 7";
-    let done = exec(&session, json!({ "command": command, "stdin": "in" })).await.expect("a result");
+    let done =
+        exec(&session, json!({ "command": command, "stdin": "in" })).await.expect("a result");
     assert_eq!(done["stdout"], "in");
     assert_eq!(done["stderr"], "wrong\n");
     assert_eq!(done["exit_status"], 7);
@@ -58,9 +59,14 @@ async fn much_input_and_output_pass_at_the_same_time() {
     let session = lab.session(&json!({})).await;
     let much = "0123456789abcdef".repeat(512 * 1024);
     let done = exec(&session, json!({ "command": "cat", "stdin": much })).await.expect("a result");
-    assert!(done["stdout"] == much.as_str(), "{} bytes", done["stdout"].as_str().map_or(0, str::len));
+    assert!(
+        done["stdout"] == much.as_str(),
+        "{} bytes",
+        done["stdout"].as_str().map_or(0, str::len)
+    );
     // A command that does not read its input ends all the same.
-    let done = exec(&session, json!({ "command": "exit 3", "stdin": much })).await.expect("a result");
+    let done =
+        exec(&session, json!({ "command": "exit 3", "stdin": much })).await.expect("a result");
     assert_eq!(done["exit_status"], 3);
 }
 
@@ -96,7 +102,9 @@ async fn many_commands_run_at_the_same_time_over_one_connection() {
     let dir = lab.sshd.home();
     let command = |number: u32| {
         let dir = dir.display();
-        format!("touch {dir}/at{number}; until [ $(ls {dir} | grep -c at) = 40 ]; do sleep 0.05; done; echo {number}")
+        format!(
+            "touch {dir}/at{number}; until [ $(ls {dir} | grep -c at) = 40 ]; do sleep 0.05; done; echo {number}"
+        )
     };
     let calls = (0..40).map(|number| {
         let (session, command) = (&session, command(number));

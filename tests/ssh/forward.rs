@@ -97,7 +97,7 @@ async fn ssh_goes_via_ssh() {
     let host = TestHost::start(&format!(
         "[connections.bastion]\nuri = \"{}\"\noptions = {}\n\
          [connections.inner]\nuri = \"ssh://{USER}@127.0.0.1:{}\"\noptions = {}\n\
-         via = \"bastion\"\n",
+         via = \"connections.bastion\"\n",
         lab.uri(),
         options(outer),
         inner.port(),

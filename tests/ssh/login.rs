@@ -58,8 +58,7 @@ async fn a_locked_key_opens_with_its_passphrase() {
 async fn the_agent_signs() {
     let lab = Lab::new().await;
     let agent = Agent::with_key(&lab.sshd.key()).await;
-    let options =
-        json!({ "agent_socket": agent.socket(), "known_hosts": lab.sshd.known_hosts() });
+    let options = json!({ "agent_socket": agent.socket(), "known_hosts": lab.sshd.known_hosts() });
     is_in(&lab.open(&options).await.expect("a session"), "publickey").await;
 }
 
@@ -119,9 +118,7 @@ async fn a_wrong_host_key_is_refused_before_anything_is_sent() {
 async fn an_unknown_host_key_is_refused_unless_new_ones_are_accepted() {
     let lab = Lab::new().await;
     let hosts = lab.sshd.empty_known_hosts();
-    let with = |policy: &str| {
-        lab.options(&json!({ "known_hosts": hosts, "host_keys": policy }))
-    };
+    let with = |policy: &str| lab.options(&json!({ "known_hosts": hosts, "host_keys": policy }));
     let error = refused(&lab, &with("strict")).await;
     assert_eq!(error.kind(), ErrorKind::Untrusted, "{error}");
     let line = format!("[127.0.0.1]:{} ssh-ed25519 ", lab.sshd.port());

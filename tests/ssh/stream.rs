@@ -102,7 +102,8 @@ async fn a_reader_that_pauses_loses_nothing_and_the_server_waits() {
     stream.read_exact(&mut first).await.expect("a byte");
     // Another connection sees the counter stand still while nobody reads.
     let other = lab.session(&json!({})).await;
-    let stuck = "while :; do a=$(cat n); sleep 0.5; b=$(cat n); [ \"$a\" = \"$b\" ] && break; done; cat n";
+    let stuck =
+        "while :; do a=$(cat n); sleep 0.5; b=$(cat n); [ \"$a\" = \"$b\" ] && break; done; cat n";
     let count: u32 = super::output(&other, stuck).await.trim().parse().expect("a number");
     assert!(count < 200, "{count} of 300 pieces left the server while nobody read");
     let mut total = 1;
