@@ -74,10 +74,10 @@ async fn an_address_that_cannot_be_reached_is_named() {
     let refusing = Refusing::new();
     let session = lab.session(&json!({})).await;
     let address = Address::new("127.0.0.1", refusing.address().port());
-    let error = session.dial(&address).await.err().expect("a refusal");
+    let error = session.dial(&address).await.expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     assert!(error.to_string().contains(&refusing.address().to_string()), "{error}");
-    let error = session.dial(&Address::default()).await.err().expect("a refusal");
+    let error = session.dial(&Address::default()).await.expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
 }
 
@@ -85,7 +85,7 @@ async fn an_address_that_cannot_be_reached_is_named() {
 async fn a_server_that_forbids_forwarding_is_told_apart() {
     let lab = Lab::with("AllowTcpForwarding no").await;
     let session = lab.session(&json!({})).await;
-    let error = session.dial(&Address::new("127.0.0.1", 9)).await.err().expect("a refusal");
+    let error = session.dial(&Address::new("127.0.0.1", 9)).await.expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
 }
 

@@ -90,7 +90,7 @@ async fn a_peer_that_is_no_ssh_server_is_refused() {
     let host = TestHost::start(IMPATIENT).await;
     let uri = format!("ssh://lab@127.0.0.1:{}", peer.port());
     let options = json!({ "password": PASSWORD, "host_keys": "danger_any" });
-    let error = host.open(&uri, options).await.err().expect("a refusal");
+    let error = host.open(&uri, options).await.expect_err("a refusal");
     assert!(matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Closed), "{error:?}");
 }
 
@@ -101,7 +101,7 @@ async fn a_silent_peer_is_given_up_in_time_and_left() {
     let uri = format!("ssh://lab@127.0.0.1:{}", peer.port());
     let options = json!({ "password": PASSWORD, "host_keys": "danger_any" });
     let opening = host.open(&uri, options).await;
-    assert_eq!(opening.err().expect("a time-out").kind(), ErrorKind::TimedOut);
+    assert_eq!(opening.expect_err("a time-out").kind(), ErrorKind::TimedOut);
     // The peer sees the end of the connection: nothing is left half-open.
     peer.has_ended(1).await;
 }
@@ -121,7 +121,7 @@ async fn a_peer_that_stalls_in_the_key_exchange_is_left_too() {
     let uri = format!("ssh://lab@127.0.0.1:{port}");
     let options = json!({ "password": PASSWORD, "host_keys": "danger_any" });
     let opening = host.open(&uri, options).await;
-    assert_eq!(opening.err().expect("a time-out").kind(), ErrorKind::TimedOut);
+    assert_eq!(opening.expect_err("a time-out").kind(), ErrorKind::TimedOut);
     let greeting = peer.await.expect("the peer");
     assert!(greeting.starts_with(b"SSH-2.0-Jackfield"));
 }

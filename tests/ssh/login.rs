@@ -8,7 +8,7 @@ use crate::support::peers::sshd::{Agent, PASSPHRASE, PASSWORD, USER};
 
 /// Opens, which must fail.
 async fn refused(lab: &Lab, options: &Value) -> Error {
-    lab.open(options).await.err().expect("a refusal")
+    lab.open(options).await.expect_err("a refusal")
 }
 
 async fn is_in(session: &Session, method: &str) {

@@ -199,7 +199,7 @@ async fn more_streams_open_beside_and_tell_their_status() {
         tokio::task::yield_now().await;
     }
     assert_eq!(one.info().facts["exit_status"], 4);
-    let neither = session.open_stream(&json!({})).await.err().expect("a refusal");
+    let neither = session.open_stream(&json!({})).await.expect_err("a refusal");
     assert_eq!(neither.kind(), ErrorKind::Config);
 }
 
