@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::error::ConfigError;
-use super::model::{Config, RouteConfig};
+use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{Destination, Via, is_name};
 use super::target::Target;
@@ -202,15 +202,44 @@ impl Check<'_> {
             for (index, target) in upstream.targets.iter().enumerate() {
                 self.target(&at.key("targets").index(index), target);
             }
+            self.health(&at, upstream);
+        }
+    }
+
+    fn health(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
+        if let Some(health) = &upstream.health {
+            let at = at.key("health");
+            self.not_zero(at.key("interval"), Some(health.interval));
+            self.not_zero(at.key("timeout"), Some(health.timeout));
+            self.at_least_one(at.key("rise"), Some(health.rise));
+            self.at_least_one(at.key("fall"), Some(health.fall));
+        }
+        let outlier = at.key("outlier");
+        let failures = upstream.outlier.consecutive_failures;
+        self.at_least_one(outlier.key("consecutive_failures"), Some(failures));
+        self.not_zero(outlier.key("base_ejection"), Some(upstream.outlier.base_ejection));
+        let percent = outlier.key("max_ejected_percent");
+        self.at_most_100(percent, upstream.outlier.max_ejected_percent);
+        let retry = at.key("retry");
+        self.at_least_one(retry.key("attempts"), Some(upstream.retry.attempts));
+        self.at_most_100(retry.key("budget_percent"), upstream.retry.budget_percent);
+    }
+
+    fn at_most_100(&mut self, path: KeyPath, value: u32) {
+        if value > 100 {
+            self.fail(path, "expected a whole number from 0 to 100", None);
         }
     }
 
     fn target(&mut self, at: &KeyPath, target: &Target) {
         self.uri(&at.key("uri"), &target.uri);
         self.via(&at.key("via"), target.via.as_ref());
-        if !(1..=1000).contains(&target.weight) {
-            self.fail(at.key("weight"), "expected a whole number from 1 to 1000", None);
+        for (name, value) in [("weight", target.weight), ("priority", target.priority)] {
+            if value > 1000 {
+                self.fail(at.key(name), "expected a whole number from 0 to 1000", None);
+            }
         }
+        self.at_least_one(at.key("max_connections"), target.max_connections);
     }
 
     fn routes(&mut self) {

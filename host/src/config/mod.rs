@@ -23,6 +23,7 @@ mod reference;
 mod strict;
 mod target;
 mod tree;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 

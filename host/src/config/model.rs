@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reference::{Destination, Via};
-use super::target::Target;
 use super::tree::Options;
+pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 
@@ -175,29 +175,6 @@ pub struct ReconnectConfig {
     pub max_delay: Timespan,
     /// All attempts after one loss end after so long; `"0s"` never. Default: `"0s"`.
     pub total: Timespan,
-}
-
-/// `[upstreams.NAME]`: a named set of targets.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct UpstreamConfig {
-    /// Where sessions can be taken: URIs, or tables with `uri`, `weight`, `options`, `via` and
-    /// `labels`. At least one.
-    pub targets: Vec<Target>,
-    /// How the next target is picked. Default: `"round_robin"`.
-    pub balance: Balance,
-    /// Until a target is connected, over all layers together. Default: each step has its own
-    /// timeout from `[host.timeouts]`.
-    pub connect_timeout: Option<Timespan>,
-}
-
-/// How an upstream picks its next target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    /// In turn, each as often as its weight says.
-    #[default]
-    RoundRobin,
 }
 
 /// `[[routes]]`: joins what a listener accepts to something.

@@ -17,8 +17,14 @@ use crate::stack::uri::StackUri;
 pub struct Target {
     /// What to connect to. Required.
     pub uri: StackUri,
-    /// Share of the sessions, relative to the other targets; 1 to 1000. Default: 1.
+    /// Share of the sessions, relative to the other targets; 0 to 1000. 0 drains the target: it gets
+    /// no sessions. Default: 1.
     pub weight: u16,
+    /// 0 serves first; targets of a higher number only when none of a lower one is healthy or has
+    /// room. 0 to 1000. Default: 0.
+    pub priority: u16,
+    /// Sessions at this target at a time; when it is full, others serve. Default: no limit.
+    pub max_connections: Option<u32>,
     /// Options of the drivers in the stack. Default: none.
     pub options: Options,
     /// The connection that dials for this target: `"connections.NAME"`. Default: the host dials.
@@ -33,6 +39,8 @@ pub struct Target {
 struct TargetTable {
     uri: StackUri,
     weight: u16,
+    priority: u16,
+    max_connections: Option<u32>,
     options: Options,
     via: Option<Via>,
     labels: Labels,
@@ -40,14 +48,23 @@ struct TargetTable {
 
 impl Default for TargetTable {
     fn default() -> Self {
-        let Target { uri, weight, options, via, labels } = Target::from(StackUri::default());
-        Self { uri, weight, options, via, labels }
+        let Target { uri, weight, priority, max_connections, options, via, labels } =
+            Target::from(StackUri::default());
+        Self { uri, weight, priority, max_connections, options, via, labels }
     }
 }
 
 impl From<StackUri> for Target {
     fn from(uri: StackUri) -> Self {
-        Self { uri, weight: 1, options: Options::default(), via: None, labels: Labels::new() }
+        Self {
+            uri,
+            weight: 1,
+            priority: 0,
+            max_connections: None,
+            options: Options::default(),
+            via: None,
+            labels: Labels::new(),
+        }
     }
 }
 
@@ -66,8 +83,8 @@ impl<'de> de::Visitor<'de> for TargetVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
         let table = TargetTable::deserialize(MapAccessDeserializer::new(map))?;
-        let TargetTable { uri, weight, options, via, labels } = table;
-        Ok(Target { uri, weight, options, via, labels })
+        let TargetTable { uri, weight, priority, max_connections, options, via, labels } = table;
+        Ok(Target { uri, weight, priority, max_connections, options, via, labels })
     }
 }
 

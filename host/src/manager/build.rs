@@ -3,13 +3,14 @@
 use super::graph::Graph;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
+use super::upstreams::upstreams;
 use crate::config::model::{ConnectionConfig, Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
 use crate::connection::{Managed, Policy, Reconnect};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
-use crate::upstream::{Upstream, Weighted};
+use crate::upstream::Upstream;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Error, ErrorKind, MessageKind, Role};
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ pub(super) async fn build(
 }
 
 /// Time for a target to be connected, over all its layers.
-fn connect_limit(config: &Config) -> Duration {
+pub(super) fn connect_limit(config: &Config) -> Duration {
     let timeouts = &config.host.timeouts;
     timeouts.connect.0 + timeouts.handshake.0
 }
@@ -116,38 +117,6 @@ fn policy(config: &Config, connection: &ConnectionConfig) -> Policy {
         },
         ..Policy::default()
     }
-}
-
-async fn upstreams(parts: &mut Parts<'_>, config: &Config) -> BTreeMap<String, Arc<Upstream>> {
-    let mut made = BTreeMap::new();
-    for (name, upstream) in &config.upstreams {
-        let key = KeyPath::from_iter(["upstreams", name.as_str()]);
-        let mut targets = Vec::new();
-        for (index, target) in upstream.targets.iter().enumerate() {
-            let key = key.key("targets").index(index);
-            let at = StackAt {
-                uri_key: key.key("uri"),
-                key,
-                uri: &target.uri,
-                options: &target.options,
-                role: Role::Client,
-                via: target.via.as_ref(),
-            };
-            let weight = u32::from(target.weight);
-            targets.extend(parts.target(&at).await.map(|target| Weighted { target, weight }));
-        }
-        if targets.len() < upstream.targets.len() {
-            continue;
-        }
-        let limit = upstream.connect_timeout.map_or_else(|| connect_limit(config), |limit| limit.0);
-        match Upstream::new(name, targets, limit) {
-            Ok(upstream) => {
-                made.insert(name.clone(), Arc::new(upstream));
-            }
-            Err(error) => parts.fault(&key.key("targets"), &error),
-        }
-    }
-    made
 }
 
 async fn listener(

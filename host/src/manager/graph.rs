@@ -35,7 +35,8 @@ impl Graph {
     }
 
     /// Opens a session: `connections.NAME`, `upstreams.NAME` or a URI. Options are for a URI only;
-    /// in a named thing they are in the configuration.
+    /// in a named thing they are in the configuration. A session of an upstream counts as in flight
+    /// while it is opened; [`Graph::upstream`] gives one that counts for as long as it lives.
     ///
     /// # Errors
     /// What [`Graph::reach`] or opening says.
@@ -97,6 +98,19 @@ impl Graph {
         }
     }
 
+    /// The upstream of that name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn upstream(&self, name: &str) -> Result<&Arc<Upstream>> {
+        find("upstream", &self.upstreams, name)
+    }
+
+    /// All upstreams, by name.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
     /// A stack of this graph's drivers, for any number of connections.
     ///
     /// # Errors
@@ -128,7 +142,7 @@ impl Reach {
     pub fn driver(&self) -> Option<&Arc<DriverHandle>> {
         match self {
             Reach::Target(target, _) => target.stack().top(),
-            Reach::Upstream(upstream) => upstream.targets().first()?.target.stack().top(),
+            Reach::Upstream(upstream) => upstream.driver(),
         }
     }
 
@@ -139,7 +153,7 @@ impl Reach {
     pub async fn open(&self) -> Result<Session> {
         match self {
             Reach::Target(target, limit) => target.open(*limit).await,
-            Reach::Upstream(upstream) => upstream.open().await,
+            Reach::Upstream(upstream) => upstream.open(None).await.map(|opened| opened.session),
         }
     }
 }

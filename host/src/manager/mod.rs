@@ -9,6 +9,7 @@ mod graph;
 mod parts;
 mod plugins;
 mod snapshot;
+mod upstreams;
 
 pub use graph::{Graph, Reach};
 pub use plugins::Plugins;
@@ -31,6 +32,8 @@ pub struct Manager {
     listeners: Vec<ListenerSnapshot>,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
+    /// Active checks; dropping them ends them.
+    checks: JoinSet<()>,
     shutdown_timeout: Duration,
 }
 
@@ -95,8 +98,12 @@ impl Manager {
             listeners: Vec::new(),
             shutdown: Shutdown::default(),
             tasks: JoinSet::new(),
+            checks: JoinSet::new(),
             shutdown_timeout: host.shutdown_timeout.0,
         };
+        for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
+            manager.checks.spawn(checks);
+        }
         for listener in bound {
             manager.accept(listener);
         }
@@ -141,6 +148,7 @@ impl Manager {
         HostSnapshot {
             listeners: self.listeners.clone(),
             named: self.graph.named(),
+            upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),
         }
@@ -149,8 +157,10 @@ impl Manager {
     /// Stops listening at once, lets what runs finish for the configured time, then ends it.
     /// Answers how many connections had to be ended.
     pub async fn shutdown(self) -> usize {
-        let Manager { graph, connections, shutdown, mut tasks, shutdown_timeout, .. } = self;
+        let Manager { graph, connections, shutdown, mut tasks, checks, shutdown_timeout, .. } =
+            self;
         shutdown.begin();
+        drop(checks);
         while tasks.join_next().await.is_some() {}
         let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
         graph.close_all(CLOSE_LIMIT).await;

@@ -1,6 +1,7 @@
 //! What runs, as others read it: the faces of the host only render this.
 
 use crate::connection::{ConnectionSnapshot, ManagedSnapshot};
+use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
 /// Everything at one moment.
@@ -10,6 +11,8 @@ pub struct HostSnapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
     pub named: Vec<ManagedSnapshot>,
+    /// Sets of targets, by name.
+    pub upstreams: Vec<UpstreamSnapshot>,
     /// What lives.
     pub connections: Vec<ConnectionSnapshot>,
     /// How many connections there have been.

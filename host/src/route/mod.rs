@@ -2,11 +2,12 @@
 
 use crate::connection::{Entered, State, Target};
 use crate::driver::Prepared;
-use crate::relay::{self, End, RelayEnd, RelayOptions};
-use crate::upstream::Upstream;
+use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
+use crate::upstream::{Opened, Upstream};
 use jackfield_plugin_api::{Error, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where a route leads.
 #[derive(Debug)]
@@ -46,20 +47,30 @@ impl Route {
     /// What reaching the destination says, the handler's own, or
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
     pub async fn serve(&self, session: Session, connection: &Entered) -> Result<Served> {
-        let target = match &self.destination {
+        let (target, guard) = match &self.destination {
             Destination::Handler(handler) => {
                 step(connection, State::Connected);
                 handler.serve(session).await?;
                 return Ok(Served::Handled);
             }
             // Boxed, so that a relayed connection does not keep room for being opened.
-            Destination::Upstream(upstream) => Box::pin(upstream.open()).await?,
-            Destination::Target(target, limit) => Box::pin(target.open(*limit)).await?,
+            Destination::Upstream(upstream) => {
+                let key = upstream.key_of(connection.peer.as_deref());
+                let Opened { session, guard } = Box::pin(upstream.open(key)).await?;
+                (session, Some(guard))
+            }
+            Destination::Target(target, limit) => (Box::pin(target.open(*limit)).await?, None),
         };
         step(connection, State::Connected);
         let (a, b) = End::pair(&session, &target)?;
         let totals = Arc::clone(&connection.totals);
-        let end = relay::relay(a, b, self.relay.clone(), totals).await;
+        let end = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals)).await;
+        if let (Some(guard), RelayEnd::Failed { side: Side::B, error, .. }) = (&guard, &end)
+            && totals.bytes_to_a() == 0
+        {
+            // Nothing ever came from it: it accepts, but does not serve.
+            guard.failed(error, Instant::now());
+        }
         Ok(Served::Relayed(end))
     }
 }

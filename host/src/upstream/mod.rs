@@ -1,53 +1,109 @@
-//! Upstreams: named sets of targets. Which one serves is decided here, round robin by weight; one
-//! that cannot be reached is passed over for the next within the same deadline.
+//! Upstreams: named sets of targets. Which one serves, and what happens when it does not.
+//!
+//! ```text
+//! open ─▶ attempt ─▶ balancer ─▶ rotation ─▶ strategy
+//!            │           ▲
+//!            ▼           │ how it went
+//!          target ───────┘◀── checker
+//! ```
+//!
+//! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets. The strategies
+//! are in [`strategy::STRATEGIES`]. How targets fail and recover is told in [`health`].
+
+mod attempt;
+mod balancer;
+mod checker;
+pub mod health;
+mod load;
+mod retry;
+mod rotation;
+mod snapshot;
+pub mod strategy;
+mod target_set;
+
+pub use attempt::{Attempts, Opens};
+pub use balancer::{Balancer, InFlight, Ticket, Tried};
+pub use checker::{CheckOptions, Probe, check};
+pub use health::HealthOptions;
+pub use retry::{Budget, RetryOptions};
+pub use snapshot::{TargetSnapshot, UpstreamSnapshot};
+pub use strategy::{STRATEGIES, StrategyInfo};
+pub use target_set::Spec;
 
 use crate::connection::Target;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::driver::DriverHandle;
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A target and how often it is to serve.
-#[derive(Debug)]
-pub struct Weighted {
-    /// Where to.
-    pub target: Target,
-    /// Its share; at least 1.
-    pub weight: u32,
+/// How an upstream serves.
+#[derive(Clone, Debug)]
+pub struct UpstreamOptions {
+    /// Which target is next. Default: the first of [`STRATEGIES`].
+    pub strategy: &'static StrategyInfo,
+    /// From asking for a session to having one, over all attempts. Default: 20 s.
+    pub connect_timeout: Duration,
+    /// When targets are passed over. Default: see there.
+    pub health: HealthOptions,
+    /// Active checks; `None` is none. Default: none.
+    pub checks: Option<CheckOptions>,
+    /// How often further targets are tried. Default: see there.
+    pub retry: RetryOptions,
+}
+
+impl Default for UpstreamOptions {
+    fn default() -> Self {
+        UpstreamOptions {
+            strategy: &STRATEGIES[0],
+            connect_timeout: Duration::from_secs(20),
+            health: HealthOptions::default(),
+            checks: None,
+            retry: RetryOptions::default(),
+        }
+    }
 }
 
 /// A named set of targets.
 #[derive(Debug)]
 pub struct Upstream {
     name: String,
-    targets: Vec<Weighted>,
-    /// Target numbers in the order of serving, for one round.
-    round: Vec<u32>,
-    turn: AtomicUsize,
+    driver: Option<Arc<DriverHandle>>,
+    balancer: Arc<Balancer<Target>>,
+    attempts: Attempts,
     connect_timeout: Duration,
+    checks: Option<CheckOptions>,
 }
 
-/// The longest round; larger weights are scaled down to it.
-const MAX_ROUND: u64 = 4096;
+/// A session and its place at its target. The session counts as in flight there until the guard is
+/// dropped: keep both together.
+#[derive(Debug)]
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// Its place.
+    pub guard: InFlight<Target>,
+}
 
 impl Upstream {
-    /// An upstream over `targets`, of which there is at least one.
+    /// An upstream over `targets`, of which there is at least one. Does not connect yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] without a target.
-    pub fn new(name: &str, targets: Vec<Weighted>, connect_timeout: Duration) -> Result<Self> {
+    /// [`ErrorKind::Config`] without a target, or for a name that is there twice.
+    pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
-        let weights: Vec<u32> = targets.iter().map(|target| target.weight).collect();
-        let round = smooth_round(&weights);
         Ok(Upstream {
             name: name.to_owned(),
-            targets,
-            round,
-            turn: AtomicUsize::new(0),
-            connect_timeout,
+            driver: targets.first().and_then(|spec| spec.target.stack().top().cloned()),
+            balancer: Arc::new(Balancer::new(targets, options.strategy, options.health)?),
+            attempts: Attempts::new(options.retry),
+            connect_timeout: options.connect_timeout,
+            checks: options.checks,
         })
     }
 
@@ -56,86 +112,78 @@ impl Upstream {
         &self.name
     }
 
-    /// Its targets.
-    pub fn targets(&self) -> &[Weighted] {
-        &self.targets
+    /// The driver on top of the first target it was made with, whose operations its sessions have.
+    pub fn driver(&self) -> Option<&Arc<DriverHandle>> {
+        self.driver.as_ref()
     }
 
-    /// Opens a session to the target whose turn it is, or to the next ones as long as they cannot be
-    /// reached, each once, all within the connect timeout. Cancel safe.
+    /// Its targets, for changes while it runs.
+    pub fn balancer(&self) -> &Arc<Balancer<Target>> {
+        &self.balancer
+    }
+
+    /// Active checks, to be run by the caller; `None` if there are to be none. They end with the
+    /// upstream.
+    pub fn checks(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let options = self.checks.clone()?;
+        Some(check(Arc::downgrade(&self.balancer), options))
+    }
+
+    /// Opens a session to the target whose turn it is, or to the next ones as long as they fail,
+    /// each once, all within the connect timeout. Sessions with one key meet at one target where
+    /// the strategy looks at keys; see [`Upstream::key_of`]. Cancel safe.
     ///
     /// # Errors
-    /// The last target's, saying how many were tried.
-    pub async fn open(&self) -> Result<Session> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.round.len();
-        let mut tried: Vec<u32> = Vec::new();
-        for step in 0..self.round.len() {
-            let number = self.round[(first + step) % self.round.len()];
-            if tried.contains(&number) {
-                continue;
-            }
-            tried.push(number);
-            let left = deadline.saturating_duration_since(Instant::now());
-            let target = &self.targets[number as usize].target;
-            match target.open(left).await {
-                Ok(session) => return Ok(session),
-                Err(error) => {
-                    let last = tried.len() == self.targets.len();
-                    // Our own mistakes are the same everywhere; a target's are its own.
-                    let hopeless =
-                        matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported);
-                    if last || hopeless || deadline <= Instant::now() {
-                        let tried = tried.len();
-                        return Err(error.with("upstream", &self.name).with("tried", tried));
-                    }
-                    tracing::warn!(upstream = self.name, %error, "trying the next target");
-                }
-            }
+    /// The last target's with the reasons of those before; [`ErrorKind::Limit`] if none has room.
+    pub async fn open(&self, key: Option<u64>) -> Result<Opened> {
+        let opened = self.attempts.open(&self.balancer, key, self.connect_timeout).await;
+        let (session, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
+        Ok(Opened { session, guard })
+    }
+
+    /// The key of a peer, by its address without the port, so that all connections of one peer meet
+    /// at one target; `None` where the strategy does not look at keys.
+    pub fn key_of(&self, peer: Option<&str>) -> Option<u64> {
+        let peer = peer.filter(|_| self.balancer.strategy().uses_key)?;
+        let hash = match peer.parse::<SocketAddr>() {
+            Ok(address) => Sha256::digest(address.ip().to_string()),
+            Err(_) => Sha256::digest(peer),
+        };
+        Some(hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    }
+
+    /// As it is now.
+    pub fn snapshot(&self) -> UpstreamSnapshot {
+        UpstreamSnapshot {
+            name: self.name.clone(),
+            balance: self.balancer.strategy().name,
+            panic: self.balancer.is_panic(),
+            retries_refused: self.attempts.refused(),
+            targets: self.balancer.snapshot(Instant::now()),
         }
-        Err(Error::new(ErrorKind::Unreachable, "no target left").with("upstream", &self.name))
     }
 }
 
-/// One round of smooth weighted round robin: shares are exact and no target serves in bursts.
-fn smooth_round(weights: &[u32]) -> Vec<u32> {
-    let total: u64 = weights.iter().map(|weight| u64::from((*weight).max(1))).sum();
-    let scale = total.div_ceil(MAX_ROUND).max(1);
-    let weights: Vec<i64> = weights
-        .iter()
-        .map(|weight| i64::try_from((u64::from(*weight) / scale).max(1)).unwrap_or(1))
-        .collect();
-    let total: i64 = weights.iter().sum();
-    let mut credit = vec![0_i64; weights.len()];
-    (0..total)
-        .filter_map(|_| {
-            for (credit, weight) in credit.iter_mut().zip(&weights) {
-                *credit += weight;
-            }
-            // The first of equals, so that the order of the file is kept.
-            let best = (0..credit.len()).rev().max_by_key(|index| credit[*index])?;
-            credit[best] -= total;
-            u32::try_from(best).ok()
-        })
-        .collect()
+impl Opens for Target {
+    type Session = Session;
+
+    async fn open(&self, limit: Duration) -> Result<Session> {
+        Target::open(self, limit).await
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_round_gives_exact_shares_without_bursts() {
-        assert_eq!(smooth_round(&[1, 1, 1]), [0, 1, 2]);
-        assert_eq!(smooth_round(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(smooth_round(&[1, 2]), [1, 0, 1]);
-    }
-
-    #[test]
-    fn large_weights_keep_their_proportion_in_a_bounded_round() {
-        let round = smooth_round(&[3_000_000, 1_000_000]);
-        assert!(round.len() as u64 <= MAX_ROUND + 2);
-        let heavy = round.iter().filter(|index| **index == 0).count();
-        assert!((heavy * 100 / round.len()).abs_diff(75) <= 1, "{heavy} of {}", round.len());
+impl Probe for Target {
+    /// By its own stack: the layers agree with the peer, and if the top one can ping, it does.
+    async fn probe(&self, limit: Duration) -> Result<Duration> {
+        let begin = Instant::now();
+        let session = Target::open(self, limit).await?;
+        if session.facets().has(Facets::PING) {
+            session.ping().await?;
+        }
+        let took = begin.elapsed();
+        // The answer was had; a peer that does not take leave in time is not dead for that.
+        let leave = session.close(0, "check");
+        let _ = tokio::time::timeout(limit.saturating_sub(took) / 2, leave).await;
+        Ok(took)
     }
 }

@@ -1,0 +1,158 @@
+//! The keys of `[upstreams.NAME]`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use super::target::Target;
+use crate::nearest::did_you_mean;
+use crate::units::Timespan;
+use crate::upstream::{STRATEGIES, StrategyInfo, strategy};
+
+/// `[upstreams.NAME]`: a named set of targets.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Where sessions can be taken: URIs, or tables with `uri`, `weight`, `priority`,
+    /// `max_connections`, `options`, `via` and `labels`. At least one.
+    pub targets: Vec<Target>,
+    /// How the next target is picked. Default: `"round_robin"`.
+    pub balance: Balance,
+    /// Until a session is open, over all layers and all targets tried. Default: the sum of
+    /// `host.timeouts.connect` and `host.timeouts.handshake`.
+    pub connect_timeout: Option<Timespan>,
+    /// Active checks of the targets. Default: none; `{}` is with the defaults below.
+    pub health: Option<HealthConfig>,
+    /// When a target that fails is passed over.
+    pub outlier: OutlierConfig,
+    /// How often further targets are tried.
+    pub retry: RetryConfig,
+    /// How long a target that has recovered, or was added, takes to come to its whole share;
+    /// `"0s"` at once. Default: `"0s"`.
+    pub slow_start: Timespan,
+}
+
+/// `health`: active checks of an upstream's targets, by a session of their own and, where the
+/// driver has one, a ping on it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthConfig {
+    /// From one check of a target to the next. Default: `"30s"`.
+    pub interval: Timespan,
+    /// Time for one check. Default: `"5s"`.
+    pub timeout: Timespan,
+    /// Passed checks in a row until a target serves again. Default: 2.
+    pub rise: u32,
+    /// Failed checks in a row until it does not. Default: 3.
+    pub fall: u32,
+}
+
+/// `outlier`: when a target that fails is passed over.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutlierConfig {
+    /// Failures in a row until a target is ejected. Default: 5.
+    pub consecutive_failures: u32,
+    /// How long the first ejection lasts; each further one that long more, up to ten times.
+    /// Then one session at a time tries the target. Default: `"30s"`.
+    pub base_ejection: Timespan,
+    /// The most of the targets that are ejected at a time; of two or more, one may be in any case.
+    /// 0 ejects none. When no target is healthy, all serve. Default: 50.
+    pub max_ejected_percent: u32,
+}
+
+/// `retry`: how often further targets are tried for one session.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Targets tried, the first included. Default: 3.
+    pub attempts: u32,
+    /// Further targets tried, in percent of sessions; 10 a second are free. Default: 20.
+    pub budget_percent: u32,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self { interval: Timespan::seconds(30), timeout: Timespan::seconds(5), rise: 2, fall: 3 }
+    }
+}
+
+impl Default for OutlierConfig {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base_ejection: Timespan::seconds(30),
+            max_ejected_percent: 50,
+        }
+    }
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { attempts: 3, budget_percent: 20 }
+    }
+}
+
+/// How an upstream picks its next target: a name out of [`STRATEGIES`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Balance(pub &'static StrategyInfo);
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self(&STRATEGIES[0])
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> + Clone {
+    STRATEGIES.iter().map(|info| info.name)
+}
+
+struct BalanceVisitor;
+
+impl de::Visitor<'_> for BalanceVisitor {
+    type Value = Balance;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
+        write!(f, "one of {}", quoted.join(", "))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Balance, E> {
+        strategy::find(text).map(Balance).ok_or_else(|| {
+            let near = did_you_mean(text, names());
+            let hint = near.map(|near| format!(" (did you mean \"{near}\"?)"));
+            E::custom(format!("expected {}{}", ExpectingText, hint.unwrap_or_default()))
+        })
+    }
+}
+
+/// [`BalanceVisitor::expecting`] as text.
+struct ExpectingText;
+
+impl fmt::Display for ExpectingText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        de::Visitor::expecting(&BalanceVisitor, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Balance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BalanceVisitor)
+    }
+}
+
+impl JsonSchema for Balance {
+    fn schema_name() -> Cow<'static, str> {
+        "Balance".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let each: Vec<Schema> = STRATEGIES
+            .iter()
+            .map(|info| json_schema!({ "const": info.name, "description": info.summary }))
+            .collect();
+        json_schema!({ "oneOf": each })
+    }
+}

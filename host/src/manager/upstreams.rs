@@ -1,0 +1,103 @@
+//! Upstreams, each from its table of the configuration.
+
+use super::build::connect_limit;
+use super::parts::{Parts, StackAt};
+use crate::config::model::UpstreamConfig;
+use crate::config::{Config, KeyPath};
+use crate::connection::Target;
+use crate::upstream::{
+    CheckOptions, HealthOptions, RetryOptions, Spec, Upstream, UpstreamOptions,
+};
+use jackfield_plugin_api::Role;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// All of them; those with mistakes are left out, and the mistakes remembered.
+pub(super) async fn upstreams(
+    parts: &mut Parts<'_>,
+    config: &Config,
+) -> BTreeMap<String, Arc<Upstream>> {
+    let mut made = BTreeMap::new();
+    for (name, upstream) in &config.upstreams {
+        let key = KeyPath::from_iter(["upstreams", name.as_str()]);
+        let targets = targets(parts, &key, upstream).await;
+        if targets.len() < upstream.targets.len() {
+            continue;
+        }
+        match Upstream::new(name, targets, options(config, upstream)) {
+            Ok(upstream) => {
+                made.insert(name.clone(), Arc::new(upstream));
+            }
+            Err(error) => parts.fault(&key.key("targets"), &error),
+        }
+    }
+    made
+}
+
+async fn targets(
+    parts: &mut Parts<'_>,
+    key: &KeyPath,
+    upstream: &UpstreamConfig,
+) -> Vec<Spec<Target>> {
+    let mut made = Vec::new();
+    let mut names = HashSet::new();
+    for (index, config) in upstream.targets.iter().enumerate() {
+        let key = key.key("targets").index(index);
+        let at = StackAt {
+            uri_key: key.key("uri"),
+            key,
+            uri: &config.uri,
+            options: &config.options,
+            role: Role::Client,
+            via: config.via.as_ref(),
+        };
+        let Some(target) = parts.target(&at).await else { continue };
+        made.push(Spec {
+            name: unique(config, &mut names),
+            target,
+            weight: config.weight.into(),
+            priority: config.priority.into(),
+            max_connections: config.max_connections,
+            labels: config.labels.clone(),
+        });
+    }
+    made
+}
+
+/// A target's URI; where several have the same, as with different options, they are numbered.
+fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String {
+    let mut name = config.uri.to_string();
+    if let Some(via) = &config.via {
+        name = format!("{name} via {via}");
+    }
+    let numbered = (2..).map(|number| format!("{name} #{number}"));
+    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
+    let name = free.unwrap_or(name);
+    names.insert(name.clone());
+    name
+}
+
+fn options(config: &Config, upstream: &UpstreamConfig) -> UpstreamOptions {
+    let health = upstream.health.clone().unwrap_or_default();
+    let outlier = &upstream.outlier;
+    UpstreamOptions {
+        strategy: upstream.balance.0,
+        connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
+        health: HealthOptions {
+            rise: health.rise,
+            fall: health.fall,
+            consecutive_failures: outlier.consecutive_failures,
+            base_ejection: outlier.base_ejection.0,
+            max_ejected_percent: outlier.max_ejected_percent,
+            slow_start: upstream.slow_start.0,
+        },
+        checks: upstream
+            .health
+            .is_some()
+            .then_some(CheckOptions { interval: health.interval.0, timeout: health.timeout.0 }),
+        retry: RetryOptions {
+            attempts: upstream.retry.attempts,
+            budget_percent: upstream.retry.budget_percent,
+        },
+    }
+}

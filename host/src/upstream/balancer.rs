@@ -1,0 +1,312 @@
+//! [`Balancer`]: which target serves next. Uniqueness within one attempt, passing over targets that
+//! are not healthy or have no room, and the order of failover are here, once for all strategies.
+//!
+//! Picking takes no lock: it reads a [`Rotation`] that was prepared when something last changed.
+//! Targets of the lowest priority number serve as long as one of them is healthy; those of the next
+//! take what these cannot. When no target is healthy, all that are not drained serve, for a chance
+//! is better than none.
+
+use super::health::HealthOptions;
+use super::load::Load;
+use super::rotation::{Place, Rotation};
+use super::snapshot::TargetSnapshot;
+use super::strategy::{Ask, StrategyInfo, mix};
+use super::target_set::{Member, Spec, TargetSet};
+use arc_swap::ArcSwap;
+use jackfield_plugin_api::{Error, Result};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Targets of any kind, and whose turn it is.
+#[derive(Debug)]
+pub struct Balancer<T> {
+    strategy: &'static StrategyInfo,
+    epoch: Instant,
+    seed: u64,
+    turn: AtomicU64,
+    rotation: ArcSwap<Rotation<T>>,
+    set: Mutex<TargetSet<T>>,
+}
+
+/// A target whose turn it is, counted as in flight. Say how it went; dropped without a word, it was
+/// not tried.
+#[derive(Debug)]
+pub struct Ticket<'a, T> {
+    balancer: &'a Balancer<T>,
+    place: Place<T>,
+    from: Instant,
+}
+
+/// A session counts as in flight at its target as long as this lives.
+#[derive(Debug)]
+pub struct InFlight<T> {
+    balancer: Arc<Balancer<T>>,
+    place: Place<T>,
+    /// Failures in a row that this session's opening ended.
+    earlier: u32,
+}
+
+/// Targets that an attempt has been at.
+#[derive(Debug)]
+pub struct Tried<T>(Vec<Arc<Member<T>>>);
+
+impl<T> Default for Tried<T> {
+    fn default() -> Self {
+        Tried(Vec::new())
+    }
+}
+
+impl<T> Tried<T> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T> Balancer<T> {
+    /// A balancer over targets with names of their own. They are taken for healthy until shown
+    /// otherwise.
+    ///
+    /// # Errors
+    /// [`jackfield_plugin_api::ErrorKind::Config`] for a name that is there twice.
+    pub fn new(
+        specs: Vec<Spec<T>>,
+        strategy: &'static StrategyInfo,
+        options: HealthOptions,
+    ) -> Result<Self> {
+        let seed = std::hash::RandomState::new().build_hasher().finish();
+        Balancer::with_seed(specs, strategy, options, seed)
+    }
+
+    /// As [`Balancer::new`], with chance that repeats for the same seed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_seed(
+        specs: Vec<Spec<T>>,
+        strategy: &'static StrategyInfo,
+        options: HealthOptions,
+        seed: u64,
+    ) -> Result<Self> {
+        let now = Instant::now();
+        let set = TargetSet::new(specs, options)?;
+        let rotation = ArcSwap::from_pointee(Rotation::new(&set, strategy, now));
+        let turn = AtomicU64::new(0);
+        Ok(Balancer { strategy, epoch: now, seed, turn, rotation, set: Mutex::new(set) })
+    }
+
+    /// Its strategy.
+    pub fn strategy(&self) -> &'static StrategyInfo {
+        self.strategy
+    }
+
+    /// How many targets there are, drained ones included.
+    pub fn len(&self) -> usize {
+        self.set().entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the target whose turn it is and which is none of `tried`. `None` if none is left that
+    /// has a weight and room. Lock-free unless time has just changed a standing.
+    pub fn take(&self, key: Option<u64>, now: Instant, tried: &Tried<T>) -> Option<Ticket<'_, T>> {
+        let mut rotation = self.rotation.load();
+        if rotation.until.is_some_and(|until| until <= now) {
+            drop(rotation);
+            self.update(now, |set| set.tick(now));
+            rotation = self.rotation.load();
+        }
+        let ask = self.ask(key, now);
+        let place = rotation.groups.iter().find_map(|group| group.take(&ask, &tried.0))?;
+        Some(Ticket { balancer: self, place, from: now })
+    }
+
+    /// The name of the target whose turn it is, without taking it.
+    pub fn peek(&self, key: Option<u64>, now: Instant) -> Option<String> {
+        let ask = self.ask(key, now);
+        let rotation = self.rotation.load();
+        rotation.groups.first().map(|group| group.peek(&ask).name.clone())
+    }
+
+    fn ask(&self, key: Option<u64>, now: Instant) -> Ask {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let chance = mix(turn ^ self.seed);
+        Ask { turn, chance, key: key.unwrap_or(chance), millis: self.millis(now) }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "ages are taken modulo 2^32")]
+    fn millis(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.epoch).as_millis() as u32
+    }
+
+    fn set(&self) -> MutexGuard<'_, TargetSet<T>> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the set; if that answers yes, prepares picking anew.
+    fn update(&self, now: Instant, change: impl FnOnce(&mut TargetSet<T>) -> bool) {
+        let mut set = self.set();
+        if change(&mut set) {
+            self.rotation.store(Arc::new(Rotation::new(&set, self.strategy, now)));
+        }
+    }
+
+    fn try_update(
+        &self,
+        now: Instant,
+        change: impl FnOnce(&mut TargetSet<T>) -> Result<()>,
+    ) -> Result<()> {
+        let mut result = Ok(());
+        self.update(now, |set| {
+            result = change(set);
+            result.is_ok()
+        });
+        result
+    }
+
+    /// Makes these the targets. Those that were there by the same name keep their counters, health
+    /// and sessions; sessions of those that are gone run on.
+    ///
+    /// # Errors
+    /// [`jackfield_plugin_api::ErrorKind::Config`] for a name that is there twice; nothing changes.
+    pub fn replace(&self, specs: Vec<Spec<T>>, now: Instant) -> Result<()> {
+        self.try_update(now, |set| set.replace(specs, now))
+    }
+
+    /// Adds a target.
+    ///
+    /// # Errors
+    /// [`jackfield_plugin_api::ErrorKind::Config`] if there is one of that name.
+    pub fn add(&self, spec: Spec<T>, now: Instant) -> Result<()> {
+        self.try_update(now, |set| set.add(spec, now))
+    }
+
+    /// Removes a target; its sessions run on.
+    ///
+    /// # Errors
+    /// [`jackfield_plugin_api::ErrorKind::NotFound`] with the nearest name.
+    pub fn remove(&self, name: &str, now: Instant) -> Result<()> {
+        self.try_update(now, |set| set.remove(name))
+    }
+
+    /// Changes a weight. 0 drains: the target gets no new sessions, and those it has run on.
+    ///
+    /// # Errors
+    /// [`jackfield_plugin_api::ErrorKind::NotFound`] with the nearest name.
+    pub fn set_weight(&self, name: &str, weight: u32, now: Instant) -> Result<()> {
+        self.try_update(now, |set| set.set_weight(name, weight))
+    }
+
+    /// The targets and the loads by which [`Balancer::checked`] knows them.
+    pub(super) fn members(&self) -> Vec<Arc<Member<T>>> {
+        self.set().entries.iter().map(|entry| Arc::clone(&entry.member)).collect()
+    }
+
+    /// Takes the result of an active check.
+    pub(super) fn checked(&self, load: &Arc<Load>, error: Option<&Error>, now: Instant) {
+        self.update(now, |set| match error {
+            None => set.change(load, |health, options| health.check_passed(now, options)),
+            Some(error) => {
+                set.note(load, error);
+                set.change(load, |health, options| health.check_failed(options))
+            }
+        });
+    }
+
+    /// Whether no target is healthy, so that all that are not drained serve.
+    pub fn is_panic(&self) -> bool {
+        self.rotation.load().panic
+    }
+
+    /// Whether every target has weight 0.
+    pub fn is_drained(&self) -> bool {
+        self.rotation.load().groups.is_empty()
+    }
+
+    /// All targets as they are now.
+    pub fn snapshot(&self, now: Instant) -> Vec<TargetSnapshot> {
+        let millis = self.millis(now);
+        self.update(now, |set| set.tick(now));
+        let set = self.set();
+        let entries = set.entries.iter();
+        entries.map(|entry| TargetSnapshot::of(entry, set.standing(entry, now), now, millis)).collect()
+    }
+}
+
+impl<T> Ticket<'_, T> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.place.member.name
+    }
+
+    /// The target.
+    pub fn target(&self) -> &T {
+        &self.place.member.target
+    }
+
+    /// Notes it as tried.
+    pub fn note(&self, tried: &mut Tried<T>) {
+        tried.0.push(Arc::clone(&self.place.member));
+    }
+
+    /// A session is open.
+    pub fn succeeded(self, balancer: &Arc<Balancer<T>>, now: Instant) -> InFlight<T> {
+        let Ticket { balancer: own, place, from } = self;
+        let load = &place.member.load;
+        load.count(true);
+        let mut earlier = 0;
+        if load.is_troubled() {
+            own.update(now, |set| {
+                set.change(load, |health, options| {
+                    earlier = health.failures();
+                    health.succeeded(now, options)
+                })
+            });
+        }
+        load.measured(nanos(now.saturating_duration_since(from)), own.millis(now));
+        InFlight { balancer: Arc::clone(balancer), place, earlier }
+    }
+
+    /// No session; `allowed` is the time that there was for it.
+    pub fn failed(self, error: &Error, allowed: Duration, now: Instant) {
+        let load = &self.place.member.load;
+        load.count(false);
+        load.measured(nanos(allowed), self.balancer.millis(now));
+        self.balancer.update(now, |set| set.failed(load, 0, error, now));
+    }
+}
+
+impl<T> InFlight<T> {
+    /// The name of its target.
+    pub fn target(&self) -> &str {
+        &self.place.member.name
+    }
+
+    /// The session failed at the target's side before it had done anything: as bad as if it could
+    /// not have been opened.
+    pub fn failed(&self, error: &Error, now: Instant) {
+        let load = &self.place.member.load;
+        load.count(false);
+        self.balancer.update(now, |set| set.failed(load, self.earlier, error, now));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a latency needs no more than three digits")]
+fn nanos(time: Duration) -> f32 {
+    time.as_nanos() as f32
+}
+
+#[cfg(test)]
+#[path = "balancer_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! [`Rotation`]: the targets that may serve now, prepared for picking. Made anew whenever a target,
+//! a weight or a standing changes; never changed itself.
+
+use super::load::NO_LIMIT;
+use super::strategy::{Ask, Loads, Share, Strategy, StrategyInfo};
+use super::target_set::{Entry, Member, TargetSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Draws until targets are taken in order.
+const DRAWS: u64 = 3;
+
+#[derive(Debug)]
+pub(super) struct Rotation<T> {
+    /// By priority, the first to serve first.
+    pub(super) groups: Vec<Group<T>>,
+    /// Whether no target is healthy, so that all serve.
+    pub(super) panic: bool,
+    /// When it is to be made anew.
+    pub(super) until: Option<Instant>,
+}
+
+/// The targets of one priority.
+#[derive(Debug)]
+pub(super) struct Group<T> {
+    members: Vec<Arc<Member<T>>>,
+    strategy: Box<dyn Strategy>,
+}
+
+/// A target that was taken, counted as in flight until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place<T> {
+    pub(super) member: Arc<Member<T>>,
+    trial: bool,
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        self.member.load.leave(self.trial);
+    }
+}
+
+impl<T> Rotation<T> {
+    pub(super) fn new(set: &TargetSet<T>, info: &StrategyInfo, now: Instant) -> Self {
+        let percent = |entry: &Entry<T>| set.standing(entry, now).percent();
+        let healthy = set.entries.iter().any(|entry| entry.weight > 0 && percent(entry) > 0);
+        let mut groups: BTreeMap<u32, (Vec<Arc<Member<T>>>, Vec<Share>)> = BTreeMap::new();
+        for entry in &set.entries {
+            let percent = if healthy { percent(entry) } else { 100 };
+            // In hundredths, so that a slow start counts for light targets too.
+            let weight = entry.weight.saturating_mul(percent);
+            if weight > 0 {
+                let (members, shares) = groups.entry(entry.priority).or_default();
+                members.push(Arc::clone(&entry.member));
+                shares.push(Share { weight, identity: entry.member.identity });
+            }
+        }
+        let build = |(members, shares): (_, Vec<Share>)| Group {
+            members,
+            strategy: (info.build)(&shares),
+        };
+        Rotation {
+            groups: groups.into_values().map(build).collect(),
+            panic: !healthy,
+            until: set.due(now),
+        }
+    }
+}
+
+impl<T> Group<T> {
+    /// Takes a target that has room and is none of `tried`: the strategy's choice if it can, else
+    /// those drawn next, else those that follow.
+    pub(super) fn take(&self, ask: &Ask, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {
+        let view = View { group: self, tried };
+        let first = self.strategy.pick(ask, &view);
+        if let Some(place) = self.enter(first, tried) {
+            return Some(place);
+        }
+        let draws = (1..=DRAWS).map(|times| self.strategy.pick(&ask.again(times), &view));
+        let count = self.members.len();
+        let in_order = (1..count).map(|step| (first + step) % count);
+        draws.chain(in_order).find_map(|at| self.enter(at, tried))
+    }
+
+    /// The strategy's choice, taken or not.
+    pub(super) fn peek(&self, ask: &Ask) -> &Arc<Member<T>> {
+        let at = self.strategy.pick(ask, &View { group: self, tried: &[] });
+        &self.members[at]
+    }
+
+    fn enter(&self, at: usize, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {
+        let member = &self.members[at];
+        if is_tried(member, tried) {
+            return None;
+        }
+        let trial = member.load.enter()?;
+        Some(Place { member: Arc::clone(member), trial })
+    }
+}
+
+/// By load, which outlives a change of the set.
+fn is_tried<T>(member: &Member<T>, tried: &[Arc<Member<T>>]) -> bool {
+    tried.iter().any(|other| Arc::ptr_eq(&other.load, &member.load))
+}
+
+/// The loads of a group, without those that cannot be taken.
+struct View<'a, T> {
+    group: &'a Group<T>,
+    tried: &'a [Arc<Member<T>>],
+}
+
+impl<T> Loads for View<'_, T> {
+    fn in_flight(&self, at: usize) -> u32 {
+        let member = &self.group.members[at];
+        if is_tried(member, self.tried) { NO_LIMIT } else { member.load.room() }
+    }
+
+    fn latency(&self, at: usize, millis: u32) -> f32 {
+        self.group.members[at].load.latency(millis)
+    }
+}

@@ -1,0 +1,87 @@
+//! Upstreams as others read them.
+
+use super::health::Standing;
+use super::target_set::Entry;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// An upstream at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its strategy.
+    pub balance: &'static str,
+    /// Whether no target is healthy, so that all that are not drained serve.
+    pub panic: bool,
+    /// Attempts at a further target that the retry budget refused.
+    pub retries_refused: u64,
+    /// Its targets, in the order they were given.
+    pub targets: Vec<TargetSnapshot>,
+}
+
+/// A target at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetSnapshot {
+    /// Its name: the URI without a password.
+    pub name: String,
+    /// `up`, `starting`, `half_open`, `ejected`, `down`, or `draining` when its weight is 0.
+    pub state: &'static str,
+    /// Its part of the sessions.
+    pub weight: u32,
+    /// 0 serves first.
+    pub priority: u32,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// Sessions that live or are being opened.
+    pub in_flight: u32,
+    /// Sessions opened.
+    pub successes: u64,
+    /// Attempts and sessions that failed.
+    pub failures: u64,
+    /// Failures in a row.
+    pub failures_in_a_row: u32,
+    /// Moving latency of opening a session, in microseconds; `None` until measured.
+    pub latency_us: Option<u64>,
+    /// Milliseconds until its ejection ends.
+    pub ejected_for_ms: Option<u64>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+impl TargetSnapshot {
+    pub(super) fn of<T>(entry: &Entry<T>, standing: Standing, now: Instant, millis: u32) -> Self {
+        let member = &entry.member;
+        let (successes, failures) = member.load.counts();
+        let latency = member.load.latency(millis);
+        let ejected_for = match standing {
+            Standing::Ejected(until) => Some(until.saturating_duration_since(now)),
+            _ => None,
+        };
+        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        TargetSnapshot {
+            name: member.name.clone(),
+            state: if entry.weight == 0 { "draining" } else { standing.as_str() },
+            weight: entry.weight,
+            priority: entry.priority,
+            labels: member.labels.clone(),
+            in_flight: member.load.in_flight(),
+            successes,
+            failures,
+            failures_in_a_row: entry.health.failures(),
+            latency_us: (latency > 0.0).then(|| micros(latency)),
+            ejected_for_ms: ejected_for.map(millis),
+            last_error: entry.last_error.clone(),
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a latency is positive, and far below 2^64 microseconds"
+)]
+fn micros(nanos: f32) -> u64 {
+    (nanos / 1_000.0) as u64
+}

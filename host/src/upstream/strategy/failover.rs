@@ -1,0 +1,19 @@
+//! The first target that can serve, in the order they are written; the others are its substitutes.
+
+use super::{Ask, Loads, Strategy, StrategyInfo};
+
+pub(super) const INFO: StrategyInfo = StrategyInfo {
+    name: "failover",
+    summary: "the first that can serve, in the order written; weights only say drained or not",
+    uses_key: false,
+    build: |_| Box::new(Failover),
+};
+
+#[derive(Debug)]
+struct Failover;
+
+impl Strategy for Failover {
+    fn pick(&self, _: &Ask, _: &dyn Loads) -> usize {
+        0
+    }
+}

@@ -1,0 +1,222 @@
+//! [`TargetSet`]: the targets of an upstream with their health, changed one by one or as a whole.
+//! What stays the same target keeps its state, so that a change never disturbs what runs.
+
+use super::health::{Health, HealthOptions, Standing};
+use super::load::{Gate, Load};
+use crate::nearest::did_you_mean;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A target as it is asked for.
+#[derive(Clone, Debug)]
+pub struct Spec<T> {
+    /// Its name; unique in its upstream, and what it is recognised by in a later set.
+    pub name: String,
+    /// How it is reached.
+    pub target: T,
+    /// Its part of the sessions relative to the others; 0 drains it: it gets no new ones.
+    pub weight: u32,
+    /// 0 serves first; a higher number only when none of the lower can.
+    pub priority: u32,
+    /// The most sessions at a time; `None` is any number.
+    pub max_connections: Option<u32>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl<T> Spec<T> {
+    /// A target with weight 1, priority 0 and no limit.
+    pub fn new(name: impl Into<String>, target: T) -> Self {
+        Spec {
+            name: name.into(),
+            target,
+            weight: 1,
+            priority: 0,
+            max_connections: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// A target as those that use it know it.
+#[derive(Debug)]
+pub(super) struct Member<T> {
+    pub(super) name: String,
+    pub(super) target: T,
+    pub(super) labels: BTreeMap<String, String>,
+    /// Of its name, the same in every process.
+    pub(super) identity: u64,
+    pub(super) load: Arc<Load>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) member: Arc<Member<T>>,
+    pub(super) weight: u32,
+    pub(super) priority: u32,
+    pub(super) health: Health,
+    pub(super) last_error: Option<String>,
+}
+
+impl<T> Entry<T> {
+    fn new(spec: Spec<T>, load: Arc<Load>, health: Health, last_error: Option<String>) -> Self {
+        load.set_limit(spec.max_connections);
+        let hash = Sha256::digest(spec.name.as_bytes());
+        let identity = hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let Spec { name, target, weight, priority, labels, .. } = spec;
+        let member = Arc::new(Member { name, target, labels, identity, load });
+        Entry { member, weight, priority, health, last_error }
+    }
+
+    /// Lets those that pick without a lock see the health.
+    fn publish(&self) {
+        let gate = if self.health.is_half_open() { Gate::Trial } else { Gate::Open };
+        self.member.load.set_gate(gate);
+    }
+}
+
+/// All targets of an upstream.
+#[derive(Debug)]
+pub(super) struct TargetSet<T> {
+    pub(super) entries: Vec<Entry<T>>,
+    pub(super) options: HealthOptions,
+}
+
+impl<T> TargetSet<T> {
+    pub(super) fn new(specs: Vec<Spec<T>>, options: HealthOptions) -> Result<Self> {
+        unique(&specs)?;
+        let entry = |spec| Entry::new(spec, Arc::default(), Health::default(), None);
+        Ok(TargetSet { entries: specs.into_iter().map(entry).collect(), options })
+    }
+
+    /// Makes this the whole set. Those that were there keep their state.
+    pub(super) fn replace(&mut self, specs: Vec<Spec<T>>, now: Instant) -> Result<()> {
+        unique(&specs)?;
+        let mut old: HashMap<String, Entry<T>> =
+            self.entries.drain(..).map(|entry| (entry.member.name.clone(), entry)).collect();
+        for spec in specs {
+            self.entries.push(match old.remove(&spec.name) {
+                Some(entry) => {
+                    let load = Arc::clone(&entry.member.load);
+                    Entry::new(spec, load, entry.health, entry.last_error)
+                }
+                None => {
+                    Entry::new(spec, Arc::default(), Health::added(now, &self.options), None)
+                }
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, spec: Spec<T>, now: Instant) -> Result<()> {
+        if self.position(&spec.name).is_ok() {
+            return Err(twice(&spec.name));
+        }
+        let health = Health::added(now, &self.options);
+        self.entries.push(Entry::new(spec, Arc::default(), health, None));
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Result<()> {
+        let at = self.position(name)?;
+        self.entries.remove(at);
+        Ok(())
+    }
+
+    pub(super) fn set_weight(&mut self, name: &str, weight: u32) -> Result<()> {
+        let at = self.position(name)?;
+        self.entries[at].weight = weight;
+        Ok(())
+    }
+
+    fn position(&self, name: &str) -> Result<usize> {
+        let found = self.entries.iter().position(|entry| entry.member.name == name);
+        found.ok_or_else(|| {
+            let near = did_you_mean(name, self.entries.iter().map(|e| e.member.name.as_str()));
+            let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+            Error::new(ErrorKind::NotFound, format!("there is no target {name:?}{hint}"))
+        })
+    }
+
+    /// The entry that counts on that load, if it is still in the set.
+    fn entry(&mut self, load: &Arc<Load>) -> Option<&mut Entry<T>> {
+        self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.member.load, load))
+    }
+
+    /// Applies `change` to the health of a member; answers whether standings may have changed.
+    pub(super) fn change(
+        &mut self,
+        load: &Arc<Load>,
+        change: impl FnOnce(&mut Health, &HealthOptions) -> bool,
+    ) -> bool {
+        let options = self.options.clone();
+        let Some(entry) = self.entry(load) else { return false };
+        let was_troubled = entry.health.is_ejected();
+        let changed = change(&mut entry.health, &options);
+        load.set_troubled(entry.health.is_troubled());
+        if changed {
+            entry.publish();
+            if was_troubled && !entry.health.is_ejected() {
+                load.forget_latency();
+            }
+        }
+        changed
+    }
+
+    /// A failure at a member, after `earlier` ones in a row.
+    pub(super) fn failed(
+        &mut self,
+        load: &Arc<Load>,
+        earlier: u32,
+        error: &Error,
+        now: Instant,
+    ) -> bool {
+        let ejected = self.entries.iter().filter(|entry| entry.health.is_ejected()).count();
+        let may_eject = ejected < self.options.max_ejected(self.entries.len());
+        self.note(load, error);
+        self.change(load, |health, options| health.failed(earlier, may_eject, now, options))
+    }
+
+    /// Remembers what went wrong last.
+    pub(super) fn note(&mut self, load: &Arc<Load>, error: &Error) {
+        if let Some(entry) = self.entry(load) {
+            entry.last_error = Some(error.to_string());
+        }
+    }
+
+    /// Lets time pass; answers whether standings may have changed.
+    pub(super) fn tick(&mut self, now: Instant) -> bool {
+        let mut changed = false;
+        for entry in &mut self.entries {
+            if entry.health.tick(now, &self.options) {
+                entry.publish();
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    pub(super) fn standing(&self, entry: &Entry<T>, now: Instant) -> Standing {
+        entry.health.standing(now, &self.options)
+    }
+
+    /// When time next changes a standing by itself.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.entries.iter().filter_map(|entry| entry.health.due(now, &self.options)).min()
+    }
+}
+
+fn unique<T>(specs: &[Spec<T>]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match specs.iter().find(|spec| !seen.insert(spec.name.as_str())) {
+        Some(spec) => Err(twice(&spec.name)),
+        None => Ok(()),
+    }
+}
+
+fn twice(name: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("target {name:?} is there twice"))
+}
