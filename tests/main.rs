@@ -18,4 +18,5 @@ mod support;
 mod tcp;
 mod tidy;
 mod tls;
+mod upstream;
 mod ws;

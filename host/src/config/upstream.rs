@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::target::Target;
-use crate::nearest::did_you_mean;
 use crate::units::Timespan;
 use crate::upstream::{STRATEGIES, StrategyInfo, strategy};
 
@@ -105,9 +105,8 @@ impl Default for Balance {
     }
 }
 
-fn names() -> impl Iterator<Item = &'static str> + Clone {
-    STRATEGIES.iter().map(|info| info.name)
-}
+static NAMES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| STRATEGIES.iter().map(|info| info.name).collect());
 
 struct BalanceVisitor;
 
@@ -115,25 +114,12 @@ impl de::Visitor<'_> for BalanceVisitor {
     type Value = Balance;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
+        let quoted: Vec<String> = NAMES.iter().map(|name| format!("\"{name}\"")).collect();
         write!(f, "one of {}", quoted.join(", "))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Balance, E> {
-        strategy::find(text).map(Balance).ok_or_else(|| {
-            let near = did_you_mean(text, names());
-            let hint = near.map(|near| format!(" (did you mean \"{near}\"?)"));
-            E::custom(format!("expected {}{}", ExpectingText, hint.unwrap_or_default()))
-        })
-    }
-}
-
-/// [`BalanceVisitor::expecting`] as text.
-struct ExpectingText;
-
-impl fmt::Display for ExpectingText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        de::Visitor::expecting(&BalanceVisitor, f)
+        strategy::find(text).map(Balance).ok_or_else(|| E::unknown_variant(text, &NAMES))
     }
 }
 

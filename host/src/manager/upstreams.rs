@@ -5,9 +5,7 @@ use super::parts::{Parts, StackAt};
 use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
-use crate::upstream::{
-    CheckOptions, HealthOptions, RetryOptions, Spec, Upstream, UpstreamOptions,
-};
+use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, Upstream, UpstreamOptions};
 use jackfield_plugin_api::Role;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -240,7 +240,9 @@ impl<T> Balancer<T> {
         self.update(now, |set| set.tick(now));
         let set = self.set();
         let entries = set.entries.iter();
-        entries.map(|entry| TargetSnapshot::of(entry, set.standing(entry, now), now, millis)).collect()
+        entries
+            .map(|entry| TargetSnapshot::of(entry, set.standing(entry, now), now, millis))
+            .collect()
     }
 }
 

@@ -56,10 +56,8 @@ impl<T> Rotation<T> {
                 shares.push(Share { weight, identity: entry.member.identity });
             }
         }
-        let build = |(members, shares): (_, Vec<Share>)| Group {
-            members,
-            strategy: (info.build)(&shares),
-        };
+        let build =
+            |(members, shares): (_, Vec<Share>)| Group { members, strategy: (info.build)(&shares) };
         Rotation {
             groups: groups.into_values().map(build).collect(),
             panic: !healthy,

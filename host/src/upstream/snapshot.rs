@@ -59,7 +59,8 @@ impl TargetSnapshot {
             Standing::Ejected(until) => Some(until.saturating_duration_since(now)),
             _ => None,
         };
-        let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let millis =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         TargetSnapshot {
             name: member.name.clone(),
             state: if entry.weight == 0 { "draining" } else { standing.as_str() },

@@ -103,9 +103,7 @@ impl<T> TargetSet<T> {
                     let load = Arc::clone(&entry.member.load);
                     Entry::new(spec, load, entry.health, entry.last_error)
                 }
-                None => {
-                    Entry::new(spec, Arc::default(), Health::added(now, &self.options), None)
-                }
+                None => Entry::new(spec, Arc::default(), Health::added(now, &self.options), None),
             });
         }
         Ok(())

@@ -44,13 +44,7 @@ impl Counters {
 impl TcpPeer {
     /// Sends every byte back, and closes once its client has closed and everything is back.
     pub(crate) async fn echo() -> Self {
-        Self::serve(|mut stream, _| async move {
-            let (mut read, mut write) = stream.split();
-            // A client that goes away without closing is the client's affair.
-            let _ = copy(&mut read, &mut write).await;
-            let _ = write.shutdown().await;
-        })
-        .await
+        Self::serve(|stream, _| echo(stream)).await
     }
 
     /// Reads everything, counts it, and never sends a byte.
@@ -136,6 +130,14 @@ impl TcpPeer {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        Self::serve_on(listener, behaviour)
+    }
+
+    fn serve_on<B, F>(listener: TcpListener, behaviour: B) -> Self
+    where
+        B: Fn(TcpStream, Arc<Counters>) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().expect("its address");
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
@@ -233,6 +235,19 @@ impl Refusing {
     pub(crate) fn address(&self) -> SocketAddr {
         self.socket.local_addr().expect("its address")
     }
+
+    /// From now on it accepts, and sends every byte back.
+    pub(crate) fn listen(self) -> TcpPeer {
+        let listener = self.socket.listen(64).expect("a listener");
+        TcpPeer::serve_on(listener, |stream, _| echo(stream))
+    }
+}
+
+async fn echo(mut stream: TcpStream) {
+    let (mut read, mut write) = stream.split();
+    // A client that goes away without closing is the client's affair.
+    let _ = copy(&mut read, &mut write).await;
+    let _ = write.shutdown().await;
 }
 
 async fn drain(stream: &mut TcpStream, counters: &Counters) {

@@ -74,7 +74,9 @@ fn table(shares: &[Share]) -> Vec<u32> {
 /// The first prime from `number` on: with a prime size every order reaches every entry.
 fn next_prime(number: usize) -> usize {
     let is_prime = |number: &usize| {
-        (2..).take_while(|divisor| divisor * divisor <= *number).all(|divisor| number % divisor != 0)
+        (2..)
+            .take_while(|divisor| divisor * divisor <= *number)
+            .all(|divisor| number % divisor != 0)
     };
     (number..).find(is_prime).unwrap_or(number)
 }
