@@ -28,6 +28,9 @@ pub(super) struct Group<T> {
     strategy: Box<dyn Strategy>,
 }
 
+/// The targets of a group and what its strategy is built from, in one order.
+type Planned<T> = (Vec<Arc<Member<T>>>, Vec<Share>);
+
 /// A target that was taken, counted as in flight until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place<T> {
@@ -45,7 +48,7 @@ impl<T> Rotation<T> {
     pub(super) fn new(set: &TargetSet<T>, info: &StrategyInfo, now: Instant) -> Self {
         let percent = |entry: &Entry<T>| set.standing(entry, now).percent();
         let healthy = set.entries.iter().any(|entry| entry.weight > 0 && percent(entry) > 0);
-        let mut groups: BTreeMap<u32, (Vec<Arc<Member<T>>>, Vec<Share>)> = BTreeMap::new();
+        let mut groups: BTreeMap<u32, Planned<T>> = BTreeMap::new();
         for entry in &set.entries {
             let percent = if healthy { percent(entry) } else { 100 };
             // In hundredths, so that a slow start counts for light targets too.

@@ -76,7 +76,7 @@ fn next_prime(number: usize) -> usize {
     let is_prime = |number: &usize| {
         (2..)
             .take_while(|divisor| divisor * divisor <= *number)
-            .all(|divisor| number % divisor != 0)
+            .all(|divisor| !number.is_multiple_of(divisor))
     };
     (number..).find(is_prime).unwrap_or(number)
 }
