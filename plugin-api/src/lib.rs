@@ -98,6 +98,8 @@ mod session;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;

@@ -1,0 +1,185 @@
+//! Wakers across the boundary.
+
+use super::Task;
+use crate::raw::{WakerCell, with_raw_waker};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+
+/// One poll by the task of `waker`, as the other side sees it.
+fn poll<R>(
+    cell: &mut WakerCell,
+    waker: &Waker,
+    inner: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+) -> Poll<R> {
+    // SAFETY: the waker is lent for the call.
+    with_raw_waker(&Context::from_waker(waker), |raw| unsafe { cell.poll(raw, inner) })
+}
+
+fn pending(cell: &mut WakerCell, waker: &Waker) {
+    assert!(poll::<()>(cell, waker, |_| Poll::Pending).is_pending());
+}
+
+#[test]
+fn a_task_that_polls_again_is_not_cloned_again() {
+    let task = Task::new();
+    let waker = task.waker();
+    let mut cell = WakerCell::default();
+    for _ in 0..5 {
+        pending(&mut cell, &waker);
+    }
+    assert_eq!(task.clones.get(), 1);
+    drop(cell);
+    assert_eq!(task.drops.get(), 1);
+}
+
+#[test]
+fn a_poll_that_is_ready_clones_nothing() {
+    let task = Task::new();
+    let mut cell = WakerCell::default();
+    assert_eq!(poll(&mut cell, &task.waker(), |_| Poll::Ready(7)), Poll::Ready(7));
+    assert_eq!(task.clones.get(), 0);
+}
+
+#[test]
+fn another_task_takes_the_place_of_the_first() {
+    let (first, second) = (Task::new(), Task::new());
+    let mut cell = WakerCell::default();
+    let mut kept = None;
+    for task in [first, second] {
+        let _ = poll::<()>(&mut cell, &task.waker(), |cx| {
+            kept = Some(cx.waker().clone());
+            Poll::Pending
+        });
+    }
+    kept.take().unwrap().wake();
+    assert_eq!((first.wakes.get(), second.wakes.get()), (0, 1));
+    // What the first task left is given back: its own clone and the one that was kept inside.
+    assert_eq!(first.drops.get(), first.clones.get() + 1);
+    drop(cell);
+    assert_eq!(second.drops.get(), second.clones.get() + 1);
+}
+
+#[test]
+fn inside_the_other_side_the_same_task_is_recognised() {
+    let waker = Task::new().waker();
+    let mut cell = WakerCell::default();
+    pending(&mut cell, &waker);
+    let mut kept: Option<Waker> = None;
+    for _ in 0..3 {
+        let _ = poll::<()>(&mut cell, &waker, |cx| {
+            if let Some(kept) = &kept {
+                assert!(kept.will_wake(cx.waker()));
+            }
+            kept = Some(cx.waker().clone());
+            Poll::Pending
+        });
+    }
+}
+
+#[test]
+fn a_wake_after_everything_was_dropped_is_harmless() {
+    let task = Task::new();
+    let mut cell = WakerCell::default();
+    let mut kept = None;
+    let _ = poll::<()>(&mut cell, &task.waker(), |cx| {
+        kept = Some(cx.waker().clone());
+        Poll::Pending
+    });
+    drop(cell);
+    let kept = kept.unwrap();
+    kept.wake_by_ref();
+    kept.wake_by_ref();
+    kept.wake();
+    assert_eq!(task.wakes.get(), 3);
+    // `Task::waker` is dropped beside the two clones.
+    assert_eq!((task.clones.get(), task.drops.get()), (2, 3));
+}
+
+/// A session of the host under a layer of a plugin: the second crossing lends what was lent to it.
+fn crossed_twice(outer: &mut WakerCell, inner: &mut WakerCell, waker: &Waker) -> Option<Waker> {
+    let mut kept = None;
+    let _ = poll::<()>(outer, waker, |cx| {
+        // SAFETY: the waker is lent for the call.
+        with_raw_waker(cx, |raw| unsafe {
+            inner.poll(raw, |cx| {
+                kept = Some(cx.waker().clone());
+                Poll::Pending
+            })
+        })
+    });
+    kept
+}
+
+#[test]
+fn two_tasks_whose_lent_wakers_lie_at_one_address_are_told_apart() {
+    let (first, second) = (Task::new(), Task::new());
+    let (one, other) = (first.waker(), second.waker());
+    let (mut outer, mut inner) = (WakerCell::default(), WakerCell::default());
+    // Both crossings are made from the same place of the same stack.
+    for (round, waker) in [&one, &other, &one, &other].into_iter().enumerate() {
+        let (a, b) = (first.wakes.get(), second.wakes.get());
+        crossed_twice(&mut outer, &mut inner, waker).unwrap().wake();
+        let woken = (first.wakes.get() - a, second.wakes.get() - b);
+        assert_eq!(woken, if round % 2 == 0 { (1, 0) } else { (0, 1) }, "round {round}");
+    }
+}
+
+#[test]
+fn two_crossings_settle_to_no_clones() {
+    let task = Task::new();
+    let waker = task.waker();
+    let (mut outer, mut inner) = (WakerCell::default(), WakerCell::default());
+    for _ in 0..3 {
+        crossed_twice(&mut outer, &mut inner, &waker);
+    }
+    let settled = task.clones.get();
+    for _ in 0..10 {
+        crossed_twice(&mut outer, &mut inner, &waker);
+    }
+    assert_eq!(task.clones.get(), settled);
+}
+
+struct Unwakeable;
+
+impl Wake for Unwakeable {
+    fn wake(self: Arc<Self>) {
+        panic!("told to panic when woken");
+    }
+}
+
+impl Drop for Unwakeable {
+    fn drop(&mut self) {
+        panic!("told to panic when dropped");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_does_not_unwind_into_the_other_side() {
+    let waker = Waker::from(Arc::new(Unwakeable));
+    let mut cell = WakerCell::default();
+    let _ = poll::<()>(&mut cell, &waker, |cx| {
+        cx.waker().wake_by_ref();
+        let kept = cx.waker().clone();
+        kept.wake();
+        Poll::Pending
+    });
+    // The last of them is dropped by the other side.
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(waker))).is_ok());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(cell))).is_ok());
+}
+
+#[test]
+fn a_waker_that_cannot_be_cloned_wakes_nobody() {
+    static TABLE: RawWakerVTable =
+        RawWakerVTable::new(|_| panic!("told to panic when cloned"), |_| {}, |_| {}, |_| {});
+    // SAFETY: the table uses no data.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+    let mut cell = WakerCell::default();
+    let mut kept = None;
+    let _ = poll::<()>(&mut cell, &waker, |cx| {
+        kept = Some(cx.waker().clone());
+        Poll::Pending
+    });
+    kept.unwrap().wake();
+}
