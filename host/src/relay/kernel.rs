@@ -137,7 +137,9 @@ impl Way<Socket, Socket> for KernelWay {
             ready!(self.poll_empty(to, flow)).map_err(sending)?;
             if self.ended {
                 self.pipe = None;
-                return Poll::Ready(to.shutdown_write().map_err(sending));
+                // The close that follows says it too, and all that this end had sent was read.
+                let done = if flow.last { Ok(()) } else { to.shutdown_write() };
+                return Poll::Ready(done.map_err(sending));
             }
             if turn >= TURN {
                 flow.cx.waker().wake_by_ref();

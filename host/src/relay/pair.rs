@@ -37,6 +37,8 @@ pub(super) enum Fault {
 pub(super) struct Flow<'a, 'w> {
     pub(super) cx: &'a mut Context<'w>,
     pub(super) options: &'a RelayOptions,
+    /// Whether the other direction has ended, so that both ends are closed when this one ends.
+    pub(super) last: bool,
     totals: &'a Totals,
     to: Side,
     moved: bool,
@@ -75,13 +77,20 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
 
     /// Runs the ways that are open.
     fn poll_ways(&mut self, cx: &mut Context<'_>) -> (bool, Poll<RelayEnd>) {
-        let mut flow =
-            Flow { cx, options: &self.options, totals: &self.totals, to: Side::B, moved: false };
+        let mut flow = Flow {
+            cx,
+            options: &self.options,
+            totals: &self.totals,
+            last: false,
+            to: Side::B,
+            moved: false,
+        };
         for from in [Side::A, Side::B] {
             if self.ended == Some(from) {
                 continue;
             }
             flow.to = from.other();
+            flow.last = self.ended.is_some();
             let done = match from {
                 Side::A => self.to_b.poll_move(&mut self.a, &mut self.b, &mut flow),
                 Side::B => self.to_a.poll_move(&mut self.b, &mut self.a, &mut flow),
