@@ -111,6 +111,9 @@ pub struct RelayOptions {
     /// The longest payload in bytes that is accepted from messages or made of bytes; a longer one
     /// is an error of the side it comes from. Default: 16 MiB.
     pub max_message: usize,
+    /// The most bytes that wait unsent in the kernel for a TCP receiver once much flows to it
+    /// (`TCP_NOTSENT_LOWAT`); 0: the system's limit. Default: 256 KiB.
+    pub unsent: u32,
     /// Where the pipes for `splice` come from. Default: the pool of the process.
     pub pipes: Arc<Pipes>,
 }
@@ -125,6 +128,7 @@ impl Default for RelayOptions {
             buffer: 64 * 1024,
             frames: MessageKind::BINARY,
             max_message: 16 * 1024 * 1024,
+            unsent: 256 * 1024,
             pipes: Pipes::shared(),
         }
     }

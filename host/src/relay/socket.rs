@@ -5,6 +5,7 @@ use crate::services::kernel::KernelStream::{self, Other, Tcp, Unix};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
+use socket2::SockRef;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -48,6 +49,17 @@ impl Socket {
             Tcp(tcp) => tcp.try_io(interest, || call(tcp.as_fd())),
             Unix(unix) => unix.try_io(interest, || call(unix.as_fd())),
             Other(other) => other.try_io(interest, |fd| call(fd.as_fd())),
+        }
+    }
+
+    /// Lets no more than `bytes` wait that are not yet sent, where the protocol can tell; 0 changes
+    /// nothing.
+    pub(super) fn bound_unsent(&self, bytes: u32) {
+        if let Tcp(tcp) = &self.0
+            && bytes > 0
+        {
+            // Only speed and memory depend on it.
+            let _ = SockRef::from(tcp).set_tcp_notsent_lowat(bytes);
         }
     }
 
