@@ -8,7 +8,7 @@
 //! | stream, messages | what one read gives becomes one message; of a message, the payload is written |
 //!
 //! Every direction is one chain of back-pressure: nothing is read while the other end does not take
-//! what was read before, so at most [`RelayOptions::buffer`] bytes (or a pipe) wait in a direction,
+//! what was read before, so at most [`RelayOptions::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
 //! and of messages those that fit one batch of the boundary. In a direction where nothing flows no
 //! buffer is held at all.
 //!

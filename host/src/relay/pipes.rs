@@ -6,11 +6,13 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// The size asked for each pipe, in bytes. The kernel may refuse; then it stays at its default.
-const PIPE_SIZE: usize = 256 * 1024;
+/// The size asked for each pipe, in bytes: the most that an unprivileged process may ask for by
+/// default. The more moves at once, the fewer wake-ups: 64 KiB costs a third more CPU time. The
+/// kernel may refuse; then the pipe stays as it was made.
+const PIPE_SIZE: usize = 1024 * 1024;
 
 /// The pipes of [`Pipes::shared`].
-const SHARED_LIMIT: usize = 128;
+const SHARED_LIMIT: usize = 256;
 
 /// A pool of kernel pipes. A relay takes one per direction while bytes flow and gives it back when
 /// it is empty; a relay that finds none left copies instead.
@@ -34,7 +36,7 @@ impl Pipes {
         Pipes { idle: Mutex::default(), open: AtomicUsize::new(0), limit }
     }
 
-    /// The pool of the process: 128 pipes.
+    /// The pool of the process: 256 pipes of at most 1 MiB.
     pub fn shared() -> Arc<Self> {
         static SHARED: LazyLock<Arc<Pipes>> = LazyLock::new(|| Arc::new(Pipes::new(SHARED_LIMIT)));
         Arc::clone(&SHARED)
