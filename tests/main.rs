@@ -10,6 +10,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod cli;
 mod loading;
 mod peers_smoke;
 mod ssh;

@@ -6,7 +6,9 @@
 
 pub(crate) mod certs;
 pub(crate) mod host;
+pub(crate) mod jackfield;
 pub(crate) mod need;
 pub(crate) mod peers;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod terminal;

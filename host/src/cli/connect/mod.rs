@@ -13,7 +13,7 @@ use super::output::complain;
 use super::runtime::{Ended, Signals, block_on, start_client_log};
 use crate::config::{Destination, Loaded, Timespan};
 use escape::Escape;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use jackfield_plugin_api::{
     Error, ErrorKind, Event, Facets, Info, Messages, Result, Session, Stream,
 };
@@ -247,6 +247,10 @@ async fn exit_code(
     news: &watch::Sender<Option<Info>>,
     heard: &mut watch::Receiver<Option<Info>>,
 ) -> ExitCode {
+    // What was told beside the bytes before their end.
+    while let Some(Ok(Some(event))) = session.next_event().now_or_never() {
+        take(event, news);
+    }
     let told = || status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status));
     // What takes signals has an exit status.
     if told().is_none() && has_operation(client.reach.driver(), "signal") {

@@ -1,0 +1,125 @@
+//! Commands that only tell: check, plugins, drivers, completions.
+
+use std::{fs, process::Stdio};
+
+use serde_json::Value;
+
+use super::ECHO;
+use crate::support::jackfield::{Config, jackfield, ran};
+
+#[tokio::test]
+async fn check_accepts_a_good_configuration_and_listens_to_nothing() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = Config::new(&ECHO.replace("127.0.0.1:0", &address));
+    let checked = ran(&["check", "--config", &config.file()], "").await.ok();
+    assert_eq!(checked.text(), "ok: 1 routes, 0 connections, 0 upstreams, 1 handlers\n");
+    assert_eq!(checked.stderr, "");
+}
+
+#[tokio::test]
+async fn check_reports_every_mistake_with_its_place() {
+    let config = Config::new(
+        "[[routes]]\nlisten = \"tpc://127.0.0.1:0\"\nto = \"tcp://127.0.0.1:1\"\n\
+         [[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"tcp://127.0.0.1:1\"\n\
+         options = { nodely = true, keepalive = \"x\" }\n",
+    );
+    let file = config.file();
+    let checked = ran(&["check", "--config", &file], "").await;
+    assert_eq!(checked.code, Some(2));
+    let lines: Vec<&str> = checked.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with(&format!("{file}:2:10: routes.0.listen: ")), "{lines:?}");
+    assert!(lines[0].contains("did you mean \"tcp\"?"), "{lines:?}");
+    let nodely = format!("{file}:7:13: routes.1.options.nodely: unknown option");
+    let keepalive = format!("{file}:7:28: routes.1.options.keepalive: ");
+    assert!(lines.iter().any(|line| line.starts_with(&nodely)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with(&keepalive)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn check_warns_of_a_secret_in_plain_text_without_showing_it() {
+    let config = Config::new(
+        "[connections.lab]\nuri = \"ssh://lab@127.0.0.1\"\noptions = { password = \"hunter2\" }\n",
+    );
+    let checked = ran(&["check", "--config", &config.file()], "").await.ok();
+    let place = format!("{}:3:24: connections.lab.options.password: warning", config.file());
+    assert!(checked.stderr.starts_with(&place), "{}", checked.stderr);
+    assert!(!checked.stderr.contains("hunter2"), "{}", checked.stderr);
+}
+
+#[tokio::test]
+async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.so"), "only text").unwrap();
+    let dir = folder.path().display().to_string();
+    let listed = ran(&["plugins", "--plugins", &dir], "").await.ok().text();
+    let row = |name: &str| {
+        let found = listed.lines().find(|line| line.contains(name));
+        found.unwrap_or_else(|| panic!("no {name} in\n{listed}")).to_owned()
+    };
+    assert!(row("FILE").contains("SHA256"));
+    assert!(row("notes.so").contains("not_elf"), "{listed}");
+    assert!(row("notes.so").contains("is not a whole shared library"), "{listed}");
+    assert!(row("libjackfield_tcp.so").contains("running"), "{listed}");
+    assert!(row("libjackfield_tcp.so").ends_with("driver tcp"), "{listed}");
+
+    let json = ran(&["plugins", "--plugins", &dir, "--json"], "").await.ok().text();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let refused = &json["plugins"][0];
+    assert_eq!(refused["state"], "not_elf");
+    assert!(refused["reason"].is_string() && refused["sha256"].is_string(), "{refused}");
+}
+
+#[tokio::test]
+async fn drivers_lists_all_and_tells_all_about_one() {
+    let all = ran(&["drivers"], "").await.ok().text();
+    for name in ["tcp", "tls", "ws", "ssh", "echo"] {
+        assert!(all.lines().any(|line| line.starts_with(name)), "no {name} in\n{all}");
+    }
+    let about = ran(&["drivers", "ssh"], "").await.ok().text();
+    for part in [
+        "kind       layer",
+        "roles      client",
+        "dial",
+        "ssh://  ssh+tcp  port 22",
+        "key_file",
+        "secret",
+        "strict | accept_new | danger_any",
+        "exec: ",
+        "PARAMETER",
+        "exit_status",
+    ] {
+        assert!(about.contains(part), "no {part:?} in\n{about}");
+    }
+    let by_scheme = ran(&["drivers", "wss"], "").await.ok().text();
+    assert!(by_scheme.starts_with("ws: "), "{by_scheme}");
+    let handler = ran(&["drivers", "echo"], "").await.ok().text();
+    assert!(handler.contains("buffer"), "{handler}");
+    let json = ran(&["drivers", "tcp", "--json"], "").await.ok().text();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["options"]["properties"]["nodelay"]["default"], true);
+}
+
+#[tokio::test]
+async fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = ran(&["completions", shell], "").await.ok().text();
+        assert!(script.contains("relay") && script.contains("jackfield"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_failure() {
+    for arguments in
+        [&["drivers", "--json"][..], &["plugins"], &["completions", "bash"], &["--help"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = jackfield(arguments);
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && errors.is_empty(), "{arguments:?}: {errors}");
+    }
+}

@@ -1,0 +1,120 @@
+//! The real binary, as a user starts it: in an empty folder, with no settings from the environment.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, ExitStatus},
+};
+
+use rustix::process::Signal;
+
+use super::process::{Process, Ran, command, run, tempdir};
+
+/// The binary that was built beside this test.
+fn binary() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
+    let binary = folder.join("jackfield");
+    assert!(binary.is_file(), "{} is missing: cargo build --workspace", binary.display());
+    binary
+}
+
+/// `jackfield ARGUMENTS`, ready to be started.
+pub(crate) fn jackfield(arguments: &[&str]) -> Command {
+    let mut command = command(binary());
+    command.args(arguments).current_dir("/");
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("JACKFIELD") || text == "RUST_LOG" {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs `jackfield ARGUMENTS` to its end with `input` on standard input.
+pub(crate) async fn ran(arguments: &[&str], input: &str) -> Ran {
+    run(jackfield(arguments), input).await
+}
+
+/// A configuration in a folder that goes away on drop.
+pub(crate) struct Config {
+    folder: tempfile::TempDir,
+}
+
+impl Config {
+    pub(crate) fn new(toml: &str) -> Self {
+        let folder = tempdir();
+        fs::write(folder.path().join("jackfield.toml"), toml).expect("a configuration file");
+        Self { folder }
+    }
+
+    /// The file's name, for `--config`.
+    pub(crate) fn file(&self) -> String {
+        self.folder.path().join("jackfield.toml").display().to_string()
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+/// A running `jackfield run` or `jackfield relay`.
+pub(crate) struct Jackfield {
+    process: Process,
+    _config: Option<Config>,
+}
+
+impl Jackfield {
+    /// Runs `toml` until dropped.
+    pub(crate) async fn run(toml: &str) -> Self {
+        Self::run_with(toml, &[]).await
+    }
+
+    /// As `run`, with more arguments.
+    pub(crate) async fn run_with(toml: &str, more: &[&str]) -> Self {
+        let config = Config::new(toml);
+        let file = config.file();
+        let arguments = [&["run", "--config", &file], more].concat();
+        let mut process = Process::spawn("jackfield", jackfield(&arguments));
+        process.logged("ready").await.unwrap_or_else(|log| panic!("{log}"));
+        Self { process, _config: Some(config) }
+    }
+
+    /// Starts `jackfield relay ARGUMENTS`.
+    pub(crate) async fn relay(arguments: &[&str]) -> Self {
+        let arguments = [&["relay"], arguments].concat();
+        let mut process = Process::spawn("jackfield relay", jackfield(&arguments));
+        process.logged("listening on ").await.unwrap_or_else(|log| panic!("{log}"));
+        Self { process, _config: None }
+    }
+
+    /// Where the route number `index` listens, from the log.
+    pub(crate) fn address(&self, index: usize) -> SocketAddr {
+        let log = self.log();
+        let local = |line: &str| {
+            let rest = line.split_once("listening on ").or_else(|| line.split_once("local=\""))?.1;
+            rest.split([' ', '"']).next()?.parse().ok()
+        };
+        log.lines().filter_map(local).nth(index).unwrap_or_else(|| panic!("no address in:\n{log}"))
+    }
+
+    /// What it wrote to both outputs.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits for a line with `text` in its log, and answers what follows.
+    pub(crate) async fn logged(&mut self, text: &str) -> String {
+        self.process.logged(text).await.unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.process.ended().await
+    }
+}
