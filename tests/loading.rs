@@ -4,4 +4,6 @@
 mod faults;
 mod files;
 mod folder;
+
+pub(crate) use folder::faulty_mode;
 mod generations;

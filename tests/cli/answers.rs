@@ -5,6 +5,7 @@ use std::{fs, process::Stdio};
 use serde_json::Value;
 
 use super::ECHO;
+use crate::loading::faulty_mode;
 use crate::support::jackfield::{Config, jackfield, ran};
 
 #[tokio::test]
@@ -72,6 +73,17 @@ async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_hangs_is_reported_and_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hangs.so"), faulty_mode("hangs")).unwrap();
+    let dir = folder.path().display().to_string();
+    let set = ["--set", "host.timeouts.init=5s"];
+    let listed = ran(&[&["plugins", "--plugins", &dir][..], &set].concat(), "").await.ok().text();
+    let row = listed.lines().find(|line| line.contains("hangs.so")).unwrap();
+    assert!(row.contains("init_hung") && row.contains("did not start within 5s"), "{listed}");
+}
+
+#[tokio::test]
 async fn drivers_lists_all_and_tells_all_about_one() {
     let all = ran(&["drivers"], "").await.ok().text();
     for name in ["tcp", "tls", "ws", "ssh", "echo"] {
@@ -99,6 +111,7 @@ async fn drivers_lists_all_and_tells_all_about_one() {
     let json = ran(&["drivers", "tcp", "--json"], "").await.ok().text();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["options"]["properties"]["nodelay"]["default"], true);
+    assert_eq!(json["options"]["properties"]["family"]["default"], "any");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) fn faulty() -> Vec<u8> {
 }
 
 /// A copy of the faulty plugin that is told something in its own bytes.
-pub(super) fn faulty_mode(mode: &str) -> Vec<u8> {
+pub(crate) fn faulty_mode(mode: &str) -> Vec<u8> {
     let mark = b"faulty mode is: ";
     let mut bytes = faulty();
     let places = find(&bytes, mark);

@@ -2,7 +2,7 @@
 
 use jackfield_plugin_api::Secret;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Options of `ssh`.
@@ -60,7 +60,7 @@ pub struct SshOptions {
 }
 
 /// Which host keys to trust.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostKeys {
     /// Only those in the known-hosts file.
@@ -73,7 +73,7 @@ pub enum HostKeys {
 }
 
 /// What becomes of the error output of a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stderr {
     /// It is in the stream, in the order of arrival.

@@ -1,7 +1,7 @@
 //! [`TlsOptions`].
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Options of `tls`, for connecting and accepting.
@@ -31,7 +31,7 @@ pub struct TlsOptions {
 }
 
 /// Whether a listener's clients show a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// They are not asked for one.
@@ -44,7 +44,7 @@ pub enum ClientAuth {
 }
 
 /// A TLS version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MinVersion {
     /// TLS 1.2 (RFC 5246).
     #[default]

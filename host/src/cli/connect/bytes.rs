@@ -10,7 +10,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Sends standard input until its end, then ends our direction; the peer may go on.
 pub(super) async fn send(
-    mut stream: WriteHalf<Stream>,
+    stream: &mut WriteHalf<Stream>,
     mut escape: Option<Escape>,
 ) -> Result<Sent> {
     let mut input = stdin();
@@ -36,7 +36,7 @@ pub(super) async fn send(
 }
 
 /// Shows what the peer sends, until its end.
-pub(super) async fn show(mut stream: ReadHalf<Stream>, mut sink: Sink) -> Result<Shown> {
+pub(super) async fn show(stream: &mut ReadHalf<Stream>, mut sink: Sink) -> Result<Shown> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = stream.read(&mut buffer).await?;

@@ -23,6 +23,7 @@ use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 use terminal::RawMode;
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -63,6 +64,10 @@ Examples:
 /// How long the far side may take to tell its exit status, or to end politely.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The two directions of a stream. They are kept until the exit status has been told: what runs at
+/// the far end of a stream that is dropped has nobody to tell it to.
+type Halves = (ReadHalf<Stream>, WriteHalf<Stream>);
+
 /// How a connection came to its end.
 enum End {
     Shown(Shown),
@@ -91,8 +96,9 @@ async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Dura
         max: usize::try_from(loaded.config.host.limits.max_message.0).unwrap_or(usize::MAX),
     };
     let (news, mut heard) = watch::channel(None);
+    let mut halves = session.take_stream().map(tokio::io::split);
     let end = tokio::select! {
-        end = talk(args, &client, &session, form, linger) => end?,
+        end = talk(args, &client, &session, halves.as_mut(), form, linger) => end?,
         ended = signals.next() => End::Signal(ended),
         () = listen(&session, &news) => return Err(Failure::run("events never end")),
     };
@@ -101,6 +107,7 @@ async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Dura
         End::Quit | End::Shown(Shown::NoReader) => ExitCode::SUCCESS,
         End::Shown(Shown::All) => exit_code(&client, &session, &news, &mut heard).await,
     };
+    drop(halves);
     close(&session).await;
     Ok(code)
 }
@@ -131,13 +138,14 @@ async fn talk(
     args: &ConnectArgs,
     client: &Client,
     session: &Session,
+    halves: Option<&mut Halves>,
     form: Form,
     linger: Duration,
 ) -> Result<End> {
     if let Some(messages) = session.take_messages() {
         return talk_messages(messages, form, linger).await;
     }
-    let Some(stream) = session.take_stream() else {
+    let Some(halves) = halves else {
         let facets: Vec<&str> = session.facets().names().collect();
         let text = "this session has neither bytes nor messages to connect to";
         return Err(Error::new(ErrorKind::Unsupported, text).with("facets", facets.join(" ")));
@@ -145,7 +153,7 @@ async fn talk(
     let raw = if args.no_raw { None } else { raw_mode(client, session).await? };
     let escape = raw.is_some().then(Escape::new);
     tokio::select! {
-        end = talk_bytes(stream, escape) => end,
+        end = talk_bytes(halves, escape) => end,
         end = follow_size(session, raw.is_some()) => end,
     }
 }
@@ -174,8 +182,7 @@ async fn follow_size(session: &Session, raw: bool) -> Result<End> {
     }
 }
 
-async fn talk_bytes(stream: Stream, escape: Option<Escape>) -> Result<End> {
-    let (read, write) = tokio::io::split(stream);
+async fn talk_bytes((read, write): &mut Halves, escape: Option<Escape>) -> Result<End> {
     let send = async {
         match bytes::send(write, escape).await {
             Ok(Sent::Quit) => End::Quit,
