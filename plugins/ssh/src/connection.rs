@@ -13,7 +13,7 @@ use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Info, Result};
 use russh::Disconnect;
 use russh::client::{Handle, connect_stream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long what was written may take to leave after the last user is gone.
@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// An authenticated connection. It ends when nobody holds it: what was written still leaves.
 pub(crate) struct Connection {
     handle: Option<Handle<Client>>,
-    lifeline: Option<Lifeline>,
+    lifeline: Mutex<Option<Lifeline>>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) news: Arc<News>,
     pub(crate) options: Arc<SshOptions>,
@@ -41,9 +41,11 @@ pub(crate) async fn connect(
 ) -> Result<Arc<Connection>> {
     let user = endpoint.user(address)?;
     let (host, port) = (address.host.clone(), address.port.unwrap_or(22));
-    let trust = load_trust(endpoint, &host, port).await?;
-    let config = Arc::new(endpoint.config(trust.algorithms()));
     let options = Arc::clone(&endpoint.options);
+    let rules = Arc::clone(&options);
+    let trust = tokio::task::spawn_blocking(move || Trust::load(&rules, &host, port)).await;
+    let trust = trust.map_err(|error| Error::new(ErrorKind::Panicked, error.to_string()))??;
+    let config = Arc::new(endpoint.config(trust.algorithms()));
     let limit = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let channels = Arc::new(Channels::new(limit(options.channel_buffer)));
     let news = Arc::new(News::new(limit(options.events)));
@@ -65,7 +67,7 @@ pub(crate) async fn connect(
     let info = info.with("user", user).with("auth", method).over(below);
     Ok(Arc::new(Connection {
         handle: Some(handle),
-        lifeline: Some(lifeline),
+        lifeline: Mutex::new(Some(lifeline)),
         channels,
         news,
         options,
@@ -76,13 +78,11 @@ pub(crate) async fn connect(
     }))
 }
 
-async fn load_trust(endpoint: &Endpoint, host: &str, port: u16) -> Result<Trust> {
-    // A known-hosts file is small and on a local disk; a read is cheaper than a change of threads.
-    tokio::task::yield_now().await;
-    Trust::load(endpoint, host, port)
-}
-
 impl Connection {
+    fn lifeline(&self) -> Option<Lifeline> {
+        self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The protocol's handle.
     ///
     /// # Errors
@@ -142,6 +142,7 @@ impl Connection {
         };
         if tokio::time::timeout(LINGER, reached).await.is_err() {
             self.channels.lose(Error::new(ErrorKind::Closed, "the connection was closed"));
+            drop(self.lifeline());
         }
     }
 }
@@ -155,7 +156,7 @@ async fn goodbye(handle: &Handle<Client>, code: u64, reason: &str) {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let (Some(handle), Some(lifeline)) = (self.handle.take(), self.lifeline.take()) else {
+        let (Some(handle), Some(lifeline)) = (self.handle.take(), self.lifeline()) else {
             return;
         };
         if self.channels.lost().is_some() {

@@ -43,15 +43,6 @@ impl Endpoint {
         )
     }
 
-    /// The known-hosts file.
-    ///
-    /// # Errors
-    /// There is no home folder to find it in.
-    pub(crate) fn known_hosts(&self) -> Result<PathBuf> {
-        let name = self.options.known_hosts.as_deref().unwrap_or("~/.ssh/known_hosts");
-        expand(name, "known_hosts")
-    }
-
     /// The protocol crate's configuration, with host keys in the order of `algorithms`. Compression
     /// is not offered.
     pub(crate) fn config(&self, algorithms: Vec<Algorithm>) -> Config {

@@ -69,7 +69,9 @@ impl Inbox {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
-        let wakers = [state.reader.take(), state.watcher.take()];
+        let over = state.end.is_some();
+        let filler = state.filler.take_if(|_| over);
+        let wakers = [state.reader.take(), state.watcher.take(), filler];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
@@ -78,7 +80,8 @@ impl Inbox {
     pub(crate) async fn fill(&self, source: Source, bytes: &[u8]) {
         poll_fn(|cx| {
             let mut state = self.state();
-            if state.abandoned || (state.drops_errors && source == Source::ErrorOutput) {
+            let over = state.abandoned || state.end.is_some();
+            if over || (state.drops_errors && source == Source::ErrorOutput) {
                 return Poll::Ready(());
             }
             if state.held > 0 && state.held + bytes.len() + PIECE > self.limit {

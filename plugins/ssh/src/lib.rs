@@ -18,6 +18,8 @@ mod options;
 mod own;
 mod session;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use driver::SshDriver;

@@ -1,8 +1,8 @@
 //! [`Trust`]: whether a host's key is to be believed, decided before anything secret is sent.
 
-use crate::endpoint::{Endpoint, read_text};
+use crate::endpoint::{expand, read_text};
 use crate::known_hosts::{KnownHosts, Verdict, name_of};
-use crate::options::HostKeys;
+use crate::options::{HostKeys, SshOptions};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use russh::keys::known_hosts::learn_known_hosts_path;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
@@ -24,17 +24,17 @@ enum Rule {
 }
 
 impl Trust {
-    /// Reads what the endpoint's options say of `host` and `port`. May block on the file.
+    /// Reads what options say of `host` and `port`. May block on the file.
     ///
     /// # Errors
     /// The known-hosts file cannot be read, though it exists.
-    pub(crate) fn load(endpoint: &Endpoint, host: &str, port: u16) -> Result<Self> {
-        let options = &endpoint.options;
+    pub(crate) fn load(options: &SshOptions, host: &str, port: u16) -> Result<Self> {
         let rule = match (&options.fingerprint, options.host_keys) {
             (Some(pin), _) => Rule::Pinned(pin.clone()),
             (None, HostKeys::DangerAny) => Rule::Any,
             (None, policy) => {
-                let path = endpoint.known_hosts()?;
+                let name = options.known_hosts.as_deref().unwrap_or("~/.ssh/known_hosts");
+                let path = expand(name, "known_hosts")?;
                 let text = read_text(&path, "known_hosts")?.unwrap_or_default();
                 let known = KnownHosts::parse(&text, host, port);
                 Rule::File { path, known, learn: policy == HostKeys::AcceptNew }
