@@ -9,6 +9,7 @@ use super::{Lab, exec, output};
 use crate::support::{
     host::TestHost,
     peers::{echo::TcpPeer, sshd::PASSWORD},
+    process::descendants,
 };
 
 /// A host that waits a short time for a peer.
@@ -131,7 +132,7 @@ async fn keepalives_find_a_server_that_stands_still() {
     let lab = Lab::new().await;
     let session = lab.session(&json!({ "keepalive": 1, "keepalive_max": 1 })).await;
     session.ping().await.expect("an answer");
-    let stopped = crate::support::process::descendants(lab.sshd.pid());
+    let stopped = descendants(lab.sshd.pid());
     for pid in &stopped {
         rustix::process::kill_process(*pid, rustix::process::Signal::STOP).expect("a process");
     }
@@ -161,16 +162,17 @@ async fn closing_says_goodbye_and_draining_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_session_ends_the_connection_but_what_was_written_arrives() {
-    let mut lab = Lab::new().await;
+    let lab = Lab::new().await;
     let session = lab.session(&json!({ "exec": "cat > written" })).await;
     let mut stream = session.take_stream().expect("a stream");
     stream.write_all(&vec![7; 300_000]).await.expect("room");
     stream.shutdown().await.expect("half-close");
     drop((stream, session));
-    lab.sshd.logged("Received disconnect").await;
-    let written = lab.sshd.home().join("written");
-    let other = lab.session(&json!({})).await;
-    while std::fs::metadata(&written).map_or(0, |file| file.len()) < 300_000 {
-        output(&other, "sleep 0.05").await;
+    // Nothing is left of the connection at the server.
+    while !descendants(lab.sshd.pid()).is_empty() {
+        tokio::task::yield_now().await;
     }
+    let written = lab.sshd.home().join("written");
+    let written = std::fs::metadata(written).expect("the file");
+    assert_eq!(written.len(), 300_000);
 }

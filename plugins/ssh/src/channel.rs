@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 
 /// The most bytes taken from a writer at once.
 const MAX_WRITE: usize = 32 * 1024;
-/// How long a channel whose opening nobody waits for any longer may take, so that it can be closed.
-const ABANDONED: Duration = Duration::from_secs(10);
+/// How long a channel that nobody uses any longer may take to open, to send what was written and to
+/// close.
+const ABANDONED: Duration = Duration::from_secs(5);
 
 /// One open channel. It is closed when dropped.
 pub(crate) struct Channel {
@@ -140,21 +141,27 @@ fn crowded() -> Error {
         .with("hint", "OpenSSH allows 10 at a time unless MaxSessions says otherwise")
 }
 
+/// Closing is seen through: a connection that said goodbye before the server has taken what was
+/// written could lose it.
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.connection.channels.remove(self.half.id());
-        self.inbox.abandon();
-        if self.inbox.ended() {
+        let id = self.half.id();
+        let (connection, inbox) = (Arc::clone(&self.connection), Arc::clone(&self.inbox));
+        inbox.abandon();
+        let runtime = tokio::runtime::Handle::try_current();
+        let (false, Ok(runtime)) = (inbox.ended(), runtime) else {
+            connection.channels.remove(id);
             return;
-        }
+        };
         let half = Arc::clone(&self.half);
-        let connection = Arc::clone(&self.connection);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+        runtime.spawn(async move {
+            let closing = async {
                 let _ = half.close().await;
-                drop(connection);
-            });
-        }
+                poll_fn(|cx| inbox.poll_end(cx)).await
+            };
+            let _ = tokio::time::timeout(ABANDONED, closing).await;
+            connection.channels.remove(id);
+        });
     }
 }
 
