@@ -3,6 +3,7 @@
 mod answers;
 mod calling;
 mod connecting;
+mod documented;
 mod mistakes;
 mod running;
 
