@@ -17,7 +17,7 @@ use crate::support::{
 
 /// What a test sends through a stack; binary, and longer than any one buffer on the way.
 fn cargo() -> Vec<u8> {
-    (0..200_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
+    (0..200_000_u32).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect()
 }
 
 /// Sends the cargo through a session's stream and takes the same back.

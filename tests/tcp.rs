@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index.wrapping_mul(31) >> 3) as u8).collect()
+    (0..len).map(|index| (index.wrapping_mul(31) >> 3).to_le_bytes()[0]).collect()
 }
 
 fn route(to: &str) -> String {

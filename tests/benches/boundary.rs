@@ -2,7 +2,14 @@
 //! against the same code linked into this binary. Both sides run in this process, in turns.
 //!
 //! `cargo build --profile dist --workspace && cargo bench --profile dist -p jackfield-tests --bench boundary`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench prints its figures and ends on errors"
+)]
 
 mod measure;
 

@@ -1,7 +1,8 @@
 //! What the benches share: rounds that alternate, medians, ratios.
+#![allow(dead_code, reason = "each bench takes what it needs")]
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The middle of the values; 0 of none.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -38,9 +39,4 @@ pub(crate) fn version(program: &str, flag: &str) -> String {
     let output = std::process::Command::new(program).arg(flag).output();
     let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().next().unwrap_or("not installed").to_owned()
-}
-
-/// Seconds as a number.
-pub(crate) fn seconds(time: Duration) -> f64 {
-    time.as_secs_f64()
 }

@@ -9,7 +9,8 @@
     clippy::print_stdout,
     dead_code,
     unused_imports,
-    missing_docs
+    missing_docs,
+    reason = "a bench prints its figures, ends on errors, and uses some of the tests' peers"
 )]
 
 mod measure;

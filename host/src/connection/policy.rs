@@ -118,8 +118,12 @@ mod tests {
 
     #[test]
     fn the_total_bounds_all_attempts_of_one_loss() {
-        let policy =
-            Reconnect { attempts: None, total: Some(seconds(3)), jitter: 0.0, ..Default::default() };
+        let policy = Reconnect {
+            attempts: None,
+            total: Some(seconds(3)),
+            jitter: 0.0,
+            ..Default::default()
+        };
         assert!(policy.delay(2, seconds(1), 0.0).is_some());
         assert_eq!(policy.delay(2, seconds(2), 0.0), None);
     }

@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 /// Plays the part that the name of the command tells.
 struct Scripted {
     rounds: usize,
-    reports: mpsc::UnboundedSender<String>,
+    reports: mpsc::Sender<String>,
 }
 
 impl Scripted {
     fn report(&self, text: impl Into<String>) {
         // A test that has ended needs no report.
-        let _ = self.reports.send(text.into());
+        let _ = self.reports.try_send(text.into());
     }
 }
 
@@ -113,7 +113,7 @@ impl server::Handler for Scripted {
                         handle.channel_open_direct_tcpip("h", 1, "o", 2).await.is_ok(),
                         handle.channel_open_direct_streamlocal("p").await.is_ok(),
                     ];
-                    let _ = reports.send(format!("{tries:?}"));
+                    let _ = reports.try_send(format!("{tries:?}"));
                 });
                 session.channel_success(channel)?;
             }
@@ -137,12 +137,12 @@ impl server::Handler for Scripted {
 
 struct Lab {
     opened: Result<Session>,
-    reports: mpsc::UnboundedReceiver<String>,
+    reports: mpsc::Receiver<String>,
 }
 
 async fn lab(options: Value) -> Lab {
     let (near, far) = testing::carriers(64 * 1024);
-    let (sender, reports) = mpsc::unbounded_channel();
+    let (sender, reports) = mpsc::channel(64);
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519);
     let config = server::Config {
         keys: vec![key.expect("a key")],
@@ -166,7 +166,7 @@ async fn lab(options: Value) -> Lab {
 }
 
 /// In without credentials.
-async fn open() -> (Session, mpsc::UnboundedReceiver<String>) {
+async fn open() -> (Session, mpsc::Receiver<String>) {
     let lab = lab(json!({ "user": "open", "agent": false, "host_keys": "danger_any" })).await;
     (lab.opened.expect("a session"), lab.reports)
 }
