@@ -1,6 +1,7 @@
 //! Loading plugins: each kind of bad file has its own reason, code that fails costs its own call,
 //! and the host lives on with the good plugins.
 
+mod blocked;
 mod faults;
 mod files;
 mod folder;
