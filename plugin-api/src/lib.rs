@@ -54,6 +54,10 @@
 //! a read of 0 is the end; errors are [`Error`]s whole. Nothing unwinds across: every entry and drop
 //! is guarded, a panic becomes [`ErrorKind::Panicked`]. A plugin is never unloaded.
 //!
+//! What a guard cannot hold: a second panic while the first unwinds (in a `Drop`), an abort, an exit,
+//! a fault of memory. They end the process. A poll must not block: one that does keeps a thread of the
+//! host's for as long as it does, and no deadline can end it.
+//!
 //! # Evolution
 //!
 //! This crate is 1.0.0 from its first commit. A minor appends: a field after the last prefix field,
