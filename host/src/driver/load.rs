@@ -87,6 +87,10 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
     };
     match started {
         Ok((plugin, manifest)) => {
+            if manifest.panic == "abort" {
+                let file = report.path.display();
+                tracing::warn!(%file, "a panic of this plugin ends the host: it is built so");
+            }
             report.manifest = Some(manifest.clone());
             (report, Some((plugin, manifest)))
         }
