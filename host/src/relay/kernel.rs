@@ -4,9 +4,9 @@
 //! a read fills its buffer the direction is taken for a bulk transfer, whose bytes are moved by
 //! `splice` through a pipe and never come up to user space, until little arrives at a time again.
 //!
-//! A send queue may hold megabytes, and bytes that waited there long are no longer in the CPU's
-//! caches when the receiver copies them out: of all CPU time of a loopback transfer a quarter goes
-//! away when what is not even sent is bounded. What is in flight is not, so long paths stay full.
+//! A send queue may hold megabytes. Bounding what is not even sent took CPU time off both endpoints of
+//! a loopback transfer (about 0.45 to 0.33 s per GB), probably because bytes that waited less are
+//! still in the CPU's caches. What is in flight is not bounded, so long paths stay full.
 
 use super::pair::{Fault, Flow, Way};
 use super::pipes::Pipe;
