@@ -5,13 +5,18 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Lab;
+use crate::support::process::DEADLINE;
 
 /// Reads until `text` has come; gives all that was read.
 async fn until(stream: &mut Stream, text: &str) -> String {
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        let count = stream.read(&mut buffer).await.expect("bytes");
+        let reading = tokio::time::timeout(DEADLINE, stream.read(&mut buffer)).await;
+        let Ok(read) = reading else {
+            panic!("{text:?} never came after: {}", String::from_utf8_lossy(&seen));
+        };
+        let count = read.expect("bytes");
         assert_ne!(count, 0, "the end came before {text:?}: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&buffer[..count]);
         let all = String::from_utf8_lossy(&seen);
