@@ -22,7 +22,7 @@
 //! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`route`] | what a listener's sessions are joined to |
-//! | [`upstream`] | named sets of targets, and whose turn it is |
+//! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
 //! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
 //! | [`connection`] | ids, states and statistics; targets; sessions that carry others (`via`) |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |

@@ -54,7 +54,7 @@ impl Attempts {
     ) -> Result<(T::Session, InFlight<T>)> {
         let begin = Instant::now();
         let deadline = begin + limit;
-        let most = (self.options.attempts.max(1) as usize).min(balancer.len());
+        let most = (self.options.attempts.max(1) as usize).min(balancer.serving());
         self.budget().asked(begin);
         let mut tried = Tried::default();
         let mut failures: Vec<(String, Error)> = Vec::new();

@@ -8,7 +8,7 @@
 
 use super::health::HealthOptions;
 use super::load::Load;
-use super::rotation::{Place, Rotation};
+use super::rotation::{Group, Place, Rotation};
 use super::snapshot::TargetSnapshot;
 use super::strategy::{Ask, StrategyInfo, mix};
 use super::target_set::{Member, Spec, TargetSet};
@@ -18,6 +18,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Targets of any kind, and whose turn it is.
@@ -29,6 +30,8 @@ pub struct Balancer<T> {
     turn: AtomicU64,
     rotation: ArcSwap<Rotation<T>>,
     set: Mutex<TargetSet<T>>,
+    /// Told when targets come or go.
+    changes: watch::Sender<()>,
 }
 
 /// A target whose turn it is, counted as in flight. Say how it went; dropped without a word, it was
@@ -100,12 +103,19 @@ impl<T> Balancer<T> {
         let set = TargetSet::new(specs, options)?;
         let rotation = ArcSwap::from_pointee(Rotation::new(&set, strategy, now));
         let turn = AtomicU64::new(0);
-        Ok(Balancer { strategy, epoch: now, seed, turn, rotation, set: Mutex::new(set) })
+        let (set, changes) = (Mutex::new(set), watch::Sender::new(()));
+        Ok(Balancer { strategy, epoch: now, seed, turn, rotation, set, changes })
     }
 
     /// Its strategy.
     pub fn strategy(&self) -> &'static StrategyInfo {
         self.strategy
+    }
+
+    /// How many targets may be picked now: those that are healthy and not drained, or when none is
+    /// healthy, all that are not drained.
+    pub fn serving(&self) -> usize {
+        self.rotation.load().groups.iter().map(Group::len).sum()
     }
 
     /// How many targets there are, drained ones included.
@@ -122,21 +132,14 @@ impl<T> Balancer<T> {
     /// has a weight and room. Lock-free unless time has just changed a standing.
     pub fn take(&self, key: Option<u64>, now: Instant, tried: &Tried<T>) -> Option<Ticket<'_, T>> {
         let mut rotation = self.rotation.load();
-        if rotation.until.is_some_and(|until| until <= now) {
+        if rotation.is_due(now) {
             drop(rotation);
-            self.update(now, |set| set.tick(now));
+            self.refresh(now);
             rotation = self.rotation.load();
         }
         let ask = self.ask(key, now);
         let place = rotation.groups.iter().find_map(|group| group.take(&ask, &tried.0))?;
         Some(Ticket { balancer: self, place, from: now })
-    }
-
-    /// The name of the target whose turn it is, without taking it.
-    pub fn peek(&self, key: Option<u64>, now: Instant) -> Option<String> {
-        let ask = self.ask(key, now);
-        let rotation = self.rotation.load();
-        rotation.groups.first().map(|group| group.peek(&ask).name.clone())
     }
 
     fn ask(&self, key: Option<u64>, now: Instant) -> Ask {
@@ -162,6 +165,11 @@ impl<T> Balancer<T> {
         }
     }
 
+    /// Lets time pass, once for all that see at the same moment that it is due.
+    fn refresh(&self, now: Instant) {
+        self.update(now, |set| self.rotation.load().is_due(now) && set.tick(now));
+    }
+
     fn try_update(
         &self,
         now: Instant,
@@ -172,6 +180,9 @@ impl<T> Balancer<T> {
             result = change(set);
             result.is_ok()
         });
+        if result.is_ok() {
+            self.changes.send_replace(());
+        }
         result
     }
 
@@ -208,6 +219,11 @@ impl<T> Balancer<T> {
         self.try_update(now, |set| set.set_weight(name, weight))
     }
 
+    /// Hears of changes of the set; ends with the balancer.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// The targets and the loads by which [`Balancer::checked`] knows them.
     pub(super) fn members(&self) -> Vec<Arc<Member<T>>> {
         self.set().entries.iter().map(|entry| Arc::clone(&entry.member)).collect()
@@ -237,7 +253,7 @@ impl<T> Balancer<T> {
     /// All targets as they are now.
     pub fn snapshot(&self, now: Instant) -> Vec<TargetSnapshot> {
         let millis = self.millis(now);
-        self.update(now, |set| set.tick(now));
+        self.refresh(now);
         let set = self.set();
         let entries = set.entries.iter();
         entries
@@ -264,7 +280,8 @@ impl<T> Ticket<'_, T> {
 
     /// A session is open.
     pub fn succeeded(self, balancer: &Arc<Balancer<T>>, now: Instant) -> InFlight<T> {
-        let Ticket { balancer: own, place, from } = self;
+        let Ticket { balancer: own, mut place, from } = self;
+        place.decided();
         let load = &place.member.load;
         load.count(true);
         let mut earlier = 0;

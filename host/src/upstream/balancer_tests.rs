@@ -88,8 +88,15 @@ fn after_its_ejection_one_session_at_a_time_tries_a_target() {
     trial.failed(&refused(), Duration::from_secs(1), later);
     assert_eq!(state(&balancer, "a", later).ejected_for_ms, Some(60_000));
     let later = later + Duration::from_secs(60);
+    let recovered = open(&balancer, later);
     assert_eq!(served(&balancer, later, 3), ["a", "a", "a"]);
     assert_eq!(state(&balancer, "a", later).state, "up");
+    // The session that showed it has no part in a later trial.
+    fail(&balancer, "a", 5, later);
+    let later = later + Duration::from_secs(90);
+    let trial = balancer.take(None, later, &Tried::default()).unwrap();
+    drop(recovered);
+    assert_eq!((trial.name(), &*served(&balancer, later, 1)), ("a", &["b".to_owned()][..]));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use super::balancer::Balancer;
 use super::strategy::mix;
+use super::target_set::Member;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::collections::HashMap;
-use std::sync::Weak;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,38 +37,79 @@ pub trait Probe: Send + Sync {
 /// Checks the targets of a balancer, new ones at once, until nobody else holds it. Dropping it stops
 /// the checks.
 pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: CheckOptions) {
-    let mut due: HashMap<String, Instant> = HashMap::new();
+    let Some(mut changes) = balancer.upgrade().map(|balancer| balancer.changes()) else { return };
+    let mut plan = Plan { due: BTreeMap::new(), count: 0 };
     let mut running: JoinSet<()> = JoinSet::new();
-    let mut count: u64 = 0;
+    changes.mark_changed();
     loop {
-        let Some(strong) = balancer.upgrade() else { return };
-        let members = strong.members();
-        due.retain(|name, _| members.iter().any(|member| member.name == *name));
-        let now = Instant::now();
-        let mut next = now + options.interval;
-        for member in members {
-            let at = due.entry(member.name.clone()).or_insert(now);
-            if *at <= now && running.len() < AT_ONCE {
-                count += 1;
-                *at = now + jittered(options.interval, count);
-                let (balancer, limit) = (Weak::clone(&balancer), options.timeout);
-                running.spawn(async move {
-                    let answer = timeout(limit, member.target.probe(limit)).await;
-                    let answer = answer.unwrap_or_else(|_| Err(late(limit)));
-                    if let Some(balancer) = balancer.upgrade() {
-                        balancer.checked(&member.load, answer.err().as_ref(), Instant::now());
-                    }
-                });
-            }
-            next = next.min(*at);
+        if changes.has_changed().unwrap_or(false) {
+            changes.mark_unchanged();
+            let Some(balancer) = balancer.upgrade() else { return };
+            plan.keep(balancer.members(), Instant::now());
         }
-        drop(strong);
+        let now = Instant::now();
+        while running.len() < AT_ONCE
+            && let Some(member) = plan.next(now, options.interval)
+        {
+            running.spawn(one(Weak::clone(&balancer), member, options.timeout));
+        }
+        let next = plan.first().unwrap_or(now + options.interval);
         // With all places taken, the next thing to happen is the end of a check.
         let full = running.len() >= AT_ONCE;
         tokio::select! {
+            changed = changes.changed() => match changed {
+                Ok(()) => changes.mark_changed(),
+                Err(_) => return,
+            },
             Some(_) = running.join_next() => {}
             () = sleep_until(next), if !full => {}
         }
+    }
+}
+
+/// One check of one target.
+async fn one<T: Probe>(balancer: Weak<Balancer<T>>, member: Arc<Member<T>>, limit: Duration) {
+    let answer = timeout(limit, member.target.probe(limit)).await;
+    let answer = answer.unwrap_or_else(|_| Err(late(limit)));
+    if let Some(balancer) = balancer.upgrade() {
+        balancer.checked(&member.load, answer.err().as_ref(), Instant::now());
+    }
+}
+
+/// Which target is to be checked when. A number makes equal times different.
+struct Plan<T> {
+    due: BTreeMap<(Instant, u64), Arc<Member<T>>>,
+    count: u64,
+}
+
+impl<T> Plan<T> {
+    /// Plans these and no others: those that were planned at their time, new ones now.
+    fn keep(&mut self, members: Vec<Arc<Member<T>>>, now: Instant) {
+        let old = std::mem::take(&mut self.due).into_iter();
+        let old: HashMap<_, _> =
+            old.map(|((at, _), member)| (Arc::as_ptr(&member.load), at)).collect();
+        for member in members {
+            let at = old.get(&Arc::as_ptr(&member.load)).copied().unwrap_or(now);
+            self.plan(at, member);
+        }
+    }
+
+    fn plan(&mut self, at: Instant, member: Arc<Member<T>>) {
+        self.count += 1;
+        self.due.insert((at, self.count), member);
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// A target that is due, which is planned again an interval later.
+    fn next(&mut self, now: Instant, interval: Duration) -> Option<Arc<Member<T>>> {
+        let entry = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let member = entry.remove();
+        let at = now + jittered(interval, self.count);
+        self.plan(at, Arc::clone(&member));
+        Some(member)
     }
 }
 

@@ -144,12 +144,7 @@ impl Upstream {
     /// The key of a peer, by its address without the port, so that all connections of one peer meet
     /// at one target; `None` where the strategy does not look at keys.
     pub fn key_of(&self, peer: Option<&str>) -> Option<u64> {
-        let peer = peer.filter(|_| self.balancer.strategy().uses_key)?;
-        let hash = match peer.parse::<SocketAddr>() {
-            Ok(address) => Sha256::digest(address.ip().to_string()),
-            Err(_) => Sha256::digest(peer),
-        };
-        Some(hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        peer.filter(|_| self.balancer.strategy().uses_key).map(key_of_address)
     }
 
     /// As it is now.
@@ -162,6 +157,15 @@ impl Upstream {
             targets: self.balancer.snapshot(Instant::now()),
         }
     }
+}
+
+/// Of the address without its port, if it is one; else of the whole text.
+fn key_of_address(peer: &str) -> u64 {
+    let hash = match peer.parse::<SocketAddr>() {
+        Ok(address) => Sha256::digest(address.ip().to_string()),
+        Err(_) => Sha256::digest(peer),
+    };
+    hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 impl Opens for Target {
@@ -185,5 +189,20 @@ impl Probe for Target {
         let leave = session.close(0, "check");
         let _ = tokio::time::timeout(limit.saturating_sub(took) / 2, leave).await;
         Ok(took)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key_of_address;
+
+    #[test]
+    fn a_key_is_of_the_address_whatever_its_family_and_port() {
+        for (first, second) in [("10.0.0.1:5", "10.0.0.1:6"), ("[::1]:5", "[0::1]:6")] {
+            assert_eq!(key_of_address(first), key_of_address(second));
+        }
+        let others = ["10.0.0.1:5", "10.0.0.2:5", "[::1]:5", "[::2]:5", "/run/a.sock"];
+        let keys: std::collections::BTreeSet<u64> = others.map(key_of_address).into();
+        assert_eq!(keys.len(), others.len());
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Rotation<T> {
     /// Whether no target is healthy, so that all serve.
     pub(super) panic: bool,
     /// When it is to be made anew.
-    pub(super) until: Option<Instant>,
+    until: Option<Instant>,
 }
 
 /// The targets of one priority.
@@ -36,6 +36,13 @@ type Planned<T> = (Vec<Arc<Member<T>>>, Vec<Share>);
 pub(super) struct Place<T> {
     pub(super) member: Arc<Member<T>>,
     trial: bool,
+}
+
+impl<T> Place<T> {
+    /// What it was to show is shown: as it ends, nothing is given back to be tried.
+    pub(super) fn decided(&mut self) {
+        self.trial = false;
+    }
 }
 
 impl<T> Drop for Place<T> {
@@ -67,9 +74,19 @@ impl<T> Rotation<T> {
             until: set.due(now),
         }
     }
+
+    /// Whether time has changed a standing since it was made.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 impl<T> Group<T> {
+    /// How many targets it has.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Takes a target that has room and is none of `tried`: the strategy's choice if it can, else
     /// those drawn next, else those that follow.
     pub(super) fn take(&self, ask: &Ask, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {
@@ -82,12 +99,6 @@ impl<T> Group<T> {
         let count = self.members.len();
         let in_order = (1..count).map(|step| (first + step) % count);
         draws.chain(in_order).find_map(|at| self.enter(at, tried))
-    }
-
-    /// The strategy's choice, taken or not.
-    pub(super) fn peek(&self, ask: &Ask) -> &Arc<Member<T>> {
-        let at = self.strategy.pick(ask, &View { group: self, tried: &[] });
-        &self.members[at]
     }
 
     fn enter(&self, at: usize, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {

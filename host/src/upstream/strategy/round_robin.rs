@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_round_of_many_targets_is_bounded() {
-        let weights: Vec<u32> = (1..=10_000).map(|at| at % 1000 + 1).collect();
-        assert!(round(&shares(&weights)).len() <= 64 * 10_000 + 10_000);
+        let weights: Vec<u32> = (1..=2_000).map(|at| at % 1000 + 1).collect();
+        assert!(round(&shares(&weights)).len() <= 64 * 2_000 + 2_000);
     }
 }
