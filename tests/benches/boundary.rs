@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "a bench prints its figures and ends on errors"
 )]
@@ -15,6 +16,7 @@ mod measure;
 
 use futures_util::{SinkExt, StreamExt};
 use jackfield::driver::{LoadOptions, Registry, load};
+use jackfield::relay::{End, RelayOptions, relay};
 use jackfield::secret::Resolver;
 use jackfield::services::PluginServices;
 use jackfield::stack::{Plan, Stack, uri::StackUri};
@@ -22,14 +24,19 @@ use jackfield_plugin_api::load::Module;
 use jackfield_plugin_api::{Message, Role, Session, Stream};
 use measure::{line, median, nanos_each, ratio};
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const ROUNDS: usize = 9;
+/// Bytes of one bulk transfer, and of one write of it.
+const BULK: usize = 256 << 20;
+const CHUNK: usize = 128 << 10;
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -89,7 +96,7 @@ async fn stack(registry: &Registry, uri: &str, options: Value, role: Role) -> St
 
 async fn open(registry: &Registry, uri: &str, options: Value) -> Session {
     let stack = stack(registry, uri, options, Role::Client).await;
-    stack.open(None, Duration::from_secs(10)).await.unwrap()
+    stack.open(None, LIMIT).await.unwrap()
 }
 
 async fn calls(loaded: &Registry, linked: &Registry) {
@@ -145,12 +152,12 @@ async fn start_up() {
 /// An echo peer of messages on the raw driver side: a server stack of the same registry.
 async fn ws_server(registry: &'static Registry) -> u16 {
     let server = stack(registry, "ws://127.0.0.1:0/", json!({}), Role::Server).await;
-    let listener = server.listen(Duration::from_secs(10)).await.unwrap();
+    let listener = server.listen(LIMIT).await.unwrap();
     let address = listener.info().local.unwrap();
     tokio::spawn(async move {
         loop {
             let accepted = listener.accept().await.unwrap();
-            let session = server.accept(accepted, Duration::from_secs(10)).await.unwrap();
+            let session = server.accept(accepted, LIMIT).await.unwrap();
             tokio::spawn(async move {
                 let mut messages = session.take_messages().unwrap();
                 while let Some(Ok(message)) = messages.next().await {
@@ -167,7 +174,7 @@ async fn ws_server(registry: &'static Registry) -> u16 {
 async fn ws_echo(loaded: &Registry, linked: &Registry) {
     println!("\n-- ws echo over tcp on loopback, client and server of the same side");
     // The registries live as long as the process.
-    let sides: [&'static Registry; 2] = [leak(loaded).await, leak(linked).await];
+    let sides: [&'static Registry; 2] = [leak(loaded), leak(linked)];
     let mut sessions = Vec::new();
     for registry in sides {
         let port = ws_server(registry).await;
@@ -224,32 +231,70 @@ async fn pipelined(
 }
 
 /// A registry for tasks that outlive this call; benches end with the process.
-async fn leak(registry: &Registry) -> &'static Registry {
-    // SAFETY-free: a second registry over the same plugins.
+fn leak(registry: &Registry) -> &'static Registry {
     Box::leak(Box::new(registry.clone()))
 }
 
-async fn tcp_relay(loaded: &Registry, linked: &Registry) {
-    println!("\n-- tcp through the driver to an echo peer, 64 B ping-pong and bulk");
+/// A relay whose two ends the driver of `registry` has made: listens, connects to `target`.
+async fn relay_to(registry: &'static Registry, target: SocketAddr) -> SocketAddr {
+    let server = stack(registry, "tcp://127.0.0.1:0", json!({}), Role::Server).await;
+    let client = stack(registry, &format!("tcp://{target}"), json!({}), Role::Client).await;
+    let listener = server.listen(LIMIT).await.unwrap();
+    let address = listener.info().local.unwrap().parse().unwrap();
+    tokio::spawn(async move {
+        let client = Arc::new(client);
+        loop {
+            let accepted = listener.accept().await.unwrap();
+            let (accepted, client) =
+                (server.accept(accepted, LIMIT).await.unwrap(), Arc::clone(&client));
+            tokio::spawn(async move {
+                let onward = client.open(None, LIMIT).await.unwrap();
+                let (a, b) = End::pair(&accepted, &onward).unwrap();
+                relay(a, b, RelayOptions::default(), Arc::default()).await
+            });
+        }
+    });
+    address
+}
+
+/// Sends back what comes on a first byte of 0; counts it after any other, and says when `BULK` have come.
+async fn tcp_peer() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri = format!("tcp://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
             tokio::spawn(async move {
-                let (mut read, mut write) = stream.split();
-                let _ = tokio::io::copy(&mut read, &mut write).await;
+                if stream.read_u8().await? == 0 {
+                    let (mut read, mut write) = stream.split();
+                    return tokio::io::copy(&mut read, &mut write).await.map(drop);
+                }
+                let (mut left, mut chunk) = (BULK, vec![0; CHUNK]);
+                while left > 0 {
+                    left = left.saturating_sub(stream.read(&mut chunk).await?);
+                }
+                stream.write_u8(0).await
             });
         }
     });
-    let mut streams = Vec::new();
-    for registry in [loaded, linked] {
-        streams.push(open(registry, &uri, json!({})).await.take_stream().unwrap());
+    address
+}
+
+async fn tcp_relay(loaded: &Registry, linked: &Registry) {
+    println!("\n-- tcp relay, both ends by the driver: 64 B ping-pong and bulk");
+    let peer = tcp_peer().await;
+    let sides: [&'static Registry; 2] = [leak(loaded), leak(linked)];
+    let mut relays = Vec::new();
+    for registry in sides {
+        relays.push(relay_to(registry, peer).await);
     }
-    let mut latency = [Vec::new(), Vec::new()];
+    let (mut latency, mut bulk) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
-        for (side, stream) in streams.iter_mut().enumerate() {
+        for (side, relay) in relays.iter().enumerate() {
+            let mut stream = TcpStream::connect(relay).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.write_u8(0).await.unwrap();
             let mut buffer = [0; 64];
             let started = Instant::now();
             for _ in 0..4000 {
@@ -257,10 +302,23 @@ async fn tcp_relay(loaded: &Registry, linked: &Registry) {
                 stream.read_exact(&mut buffer).await.unwrap();
             }
             latency[side].push(started.elapsed().as_secs_f64() * 1e6 / 4000.0);
+
+            let mut stream = TcpStream::connect(relay).await.unwrap();
+            let chunk = vec![1; CHUNK];
+            let started = Instant::now();
+            for _ in 0..=BULK / CHUNK {
+                stream.write_all(&chunk).await.unwrap();
+            }
+            stream.read_u8().await.unwrap();
+            bulk[side].push(BULK as f64 / 1e6 / started.elapsed().as_secs_f64());
         }
     }
     let [a, b] = latency.map(median);
     line("64 B round trip, loaded", a, "us");
     line("64 B round trip, linked", b, "us");
     ratio("64 B round trip, loaded / linked", a / b, "<= 1.05");
+    let [a, b] = bulk.map(median);
+    line("bulk, loaded", a, "MB/s");
+    line("bulk, linked", b, "MB/s");
+    ratio("bulk, loaded / linked", a / b, ">= 0.98");
 }

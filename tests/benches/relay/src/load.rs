@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,15 +49,21 @@ fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// Reads what comes to its end and then sends one byte.
-pub(super) fn sink() -> u16 {
+/// Reads `total` bytes from each connection and then sends one byte. The end of what comes is not
+/// waited for: Traefik cuts the other direction off 100 ms after it.
+pub(super) fn sink(total: u64) -> u16 {
     let (listener, port) = listen();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
             thread::spawn(move || {
-                let mut chunk = vec![0; CHUNK];
-                while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
+                let (mut chunk, mut left) = (vec![0; CHUNK], total);
+                while left > 0 {
+                    match stream.read(&mut chunk) {
+                        Ok(count) if count > 0 => left = left.saturating_sub(count as u64),
+                        _ => return,
+                    }
+                }
                 let _ = stream.write_all(b"!");
             });
         }
@@ -72,7 +78,6 @@ pub(super) fn send(port: u16, total: u64) -> Duration {
     for _ in 0..total / CHUNK as u64 {
         stream.write_all(&chunk).expect("taken");
     }
-    stream.shutdown(Shutdown::Write).expect("ended");
     stream.read_exact(&mut [0; 1]).expect("the sink's word");
     begin.elapsed()
 }

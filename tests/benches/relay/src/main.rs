@@ -1,7 +1,9 @@
-//! The tcp relay of this crate beside a direct connection, HAProxy and socat, all in one run.
+//! `jackfield run` with one tcp route, beside a direct connection, HAProxy, Traefik and socat, all in
+//! one run.
 //!
-//! `cargo bench -p jackfield --bench relay [-- ROUNDS [WHAT]]`, where `WHAT` is one of `throughput`,
-//! `latency`, `connections`, `idle` (default: all) and `ROUNDS` is 5 by default. The relays run as
+//! `cargo build --release && cargo run --release -p bench-relay [-- ROUNDS [WHAT]]`, where `WHAT`
+//! is one of `throughput`, `latency`, `connections`, `idle` (default: all) and `ROUNDS` is 5 by
+//! default. The relays run as
 //! processes of their own, in turn within each round, so that what else the machine does meets all
 //! of them; the figures are medians of the rounds, the ratios medians of the ratios of each round.
 //! CPU time is that of the relay's process only, by the scheduler's count.
@@ -20,7 +22,6 @@
 mod load;
 mod process;
 mod table;
-mod under_test;
 
 use process::{Kind, Relayed};
 use table::Table;
@@ -39,11 +40,6 @@ const IDLE: usize = 10_000;
 fn main() {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if let [child, target] = arguments.as_slice()
-        && child == under_test::ARGUMENT
-    {
-        return under_test::run(target);
-    }
     let rounds = arguments.first().and_then(|word| word.parse().ok()).unwrap_or(5);
     let wanted = |what: &str| arguments.get(1).is_none_or(|word| word == what);
     process::print_versions();
@@ -63,8 +59,9 @@ fn main() {
 }
 
 fn throughput(rounds: usize) {
-    let sink = load::sink();
-    let kinds = [Kind::Direct, Kind::Ours, Kind::HaProxy, Kind::HaProxySplice, Kind::Socat];
+    let sink = load::sink(BULK);
+    let kinds =
+        [Kind::Direct, Kind::Ours, Kind::HaProxy, Kind::HaProxySplice, Kind::Traefik, Kind::Socat];
     let relays = kinds.map(|kind| Relayed::start(kind, sink, FEW));
     let mut table = Table::new("throughput, 1 connection, MB/s", "CPU s/GB");
     for round in 0..=rounds {
@@ -86,7 +83,7 @@ fn latency(rounds: usize) {
     // What is started from here on, relays and threads, stays on this CPU.
     let all = load::pin_to_one_cpu();
     let echo = load::echo(4);
-    let kinds = [Kind::Direct, Kind::Ours, Kind::HaProxy, Kind::Socat];
+    let kinds = [Kind::Direct, Kind::Ours, Kind::HaProxy, Kind::Traefik, Kind::Socat];
     let relays = kinds.map(|kind| Relayed::start(kind, echo, FEW));
     let mut table = Table::new("ping-pong of 64 bytes on one CPU, p50 us", "CPU us/trip");
     for round in 0..=rounds {
@@ -109,8 +106,8 @@ fn latency(rounds: usize) {
 
 fn connections(rounds: usize) {
     let echo = load::echo(16);
-    let relays =
-        [Kind::Direct, Kind::Ours, Kind::HaProxy].map(|kind| Relayed::start(kind, echo, FEW));
+    let kinds = [Kind::Direct, Kind::Ours, Kind::HaProxy, Kind::Traefik];
+    let relays = kinds.map(|kind| Relayed::start(kind, echo, FEW));
     let mut table = Table::new("new connections with one round trip, per s", "CPU us/connection");
     for round in 0..=rounds {
         for relay in &relays {
