@@ -10,6 +10,7 @@ use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What to connect to.
 #[derive(clap::Args)]
@@ -33,9 +34,19 @@ pub(super) type Extras = Vec<(&'static str, Value)>;
 /// A graph and what of it is to be opened.
 pub(super) struct Client {
     /// Lives as long as what is opened.
-    _graph: Arc<Graph>,
+    graph: Arc<Graph>,
     /// What to open.
     pub(super) reach: Reach,
+}
+
+/// How long sessions that were opened beside what was asked for may take to end.
+const CLOSE: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// Ends what was opened beside the session itself, politely.
+    pub(super) async fn close(&self) {
+        self.graph.close_all(CLOSE).await;
+    }
 }
 
 impl TargetArgs {
@@ -67,7 +78,7 @@ impl TargetArgs {
         let options = self.options(to, plugins.registry(), extras)?;
         let graph = Graph::build(plugins, loaded).await?;
         let reach = graph.reach(to, &options).await.map_err(Failure::config)?;
-        Ok(Client { _graph: graph, reach })
+        Ok(Client { graph, reach })
     }
 
     fn options(

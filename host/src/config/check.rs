@@ -10,8 +10,10 @@ use super::position::{KeyPath, SourceMap};
 use super::reference::{Destination, Via, is_name};
 use super::target::Target;
 use crate::nearest::did_you_mean;
+use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
+use crate::upstream::KeyFrom;
 
 const URI: &str = "expected a URI such as \"tcp://host:port\", found none";
 
@@ -202,6 +204,9 @@ impl Check<'_> {
             for (index, target) in upstream.targets.iter().enumerate() {
                 self.target(&at.key("targets").index(index), target);
             }
+            for (name, expected) in upstream.pool.iter().flat_map(PoolOptions::problems) {
+                self.fail(at.key("pool").key(name), expected, None);
+            }
             self.health(&at, upstream);
         }
     }
@@ -249,8 +254,25 @@ impl Check<'_> {
             self.uri(&at.key("listen"), &route.listen);
             self.destination(&at.key("to"), &route.to);
             self.at_least_one(at.key("max_connections"), route.max_connections);
+            self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
         }
+    }
+
+    /// A wish that no strategy looks at would be passed over in silence.
+    fn hash(&mut self, path: &KeyPath, route: &RouteConfig) {
+        if route.hash == KeyFrom::default() {
+            return;
+        }
+        let upstream = match &route.to {
+            Destination::Upstream(name) => self.config.upstreams.get(name),
+            _ => None,
+        };
+        if upstream.is_some_and(|upstream| upstream.balance.0.uses_key) {
+            return;
+        }
+        let message = "has no effect: it is for upstreams with balance = \"consistent_hash\"";
+        self.fail(path.clone(), message, None);
     }
 
     fn destination(&mut self, path: &KeyPath, to: &Destination) {

@@ -12,6 +12,7 @@ use super::reference::{Destination, Via};
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
+use crate::upstream::KeyFrom;
 use crate::units::{ByteSize, Timespan};
 
 /// Free names and values that travel with what they are written on: shown wherever it is listed,
@@ -188,6 +189,9 @@ pub struct RouteConfig {
     pub to: Destination,
     /// Options of the drivers in the stack listened on. Default: none.
     pub options: Options,
+    /// Where the route leads to an upstream balanced by `consistent_hash`: what of a session decides
+    /// which target it meets. Default: `"peer"`.
+    pub hash: KeyFrom,
     /// Sessions of this route open at a time; more are refused. Default: only
     /// `host.max_connections` counts.
     pub max_connections: Option<u32>,

@@ -169,6 +169,7 @@ async fn listener(
         route: Route {
             name: route.to.to_string().into(),
             destination: destination?,
+            hash: route.hash.clone(),
             relay: relay_options(config, route),
         },
         handshake_timeout: config.host.timeouts.handshake.0,

@@ -37,7 +37,7 @@ pub struct Manager {
     shutdown_timeout: Duration,
 }
 
-/// Time for the named connections to be closed at the end.
+/// Time for pooled sessions and named connections to be closed at the end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why a host does not run.
@@ -104,6 +104,7 @@ impl Manager {
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
         }
+        manager.graph.upstreams().for_each(|upstream| upstream.warm());
         for listener in bound {
             manager.accept(listener);
         }
