@@ -13,6 +13,7 @@
 mod cli;
 mod loading;
 mod peers_smoke;
+mod pools;
 mod ssh;
 mod stacks;
 mod support;

@@ -12,8 +12,8 @@ use super::reference::{Destination, Via};
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
-use crate::upstream::KeyFrom;
 use crate::units::{ByteSize, Timespan};
+use crate::upstream::KeyFrom;
 
 /// Free names and values that travel with what they are written on: shown wherever it is listed,
 /// never interpreted.

@@ -62,9 +62,7 @@ impl Route {
                     .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
                 Far::Opened(Box::pin(upstream.open(key.flatten())).await?)
             }
-            Destination::Target(target, limit) => {
-                Far::Own(Box::pin(target.open(*limit)).await?)
-            }
+            Destination::Target(target, limit) => Far::Own(Box::pin(target.open(*limit)).await?),
         };
         step(connection, State::Connected);
         let (a, b) = End::pair(&session, far.session())?;

@@ -34,8 +34,7 @@ impl Parts {
 const NOT_SHARED: [Facets; 5] =
     [Facets::EVENTS, Facets::CLOSE_CODE, Facets::DRAIN, Facets::ACCEPT_STREAM, Facets::TAKE_FD];
 
-const DATA: [Facets; 4] =
-    [Facets::STREAM, Facets::MESSAGES, Facets::DATAGRAMS, Facets::EXCHANGE];
+const DATA: [Facets; 4] = [Facets::STREAM, Facets::MESSAGES, Facets::DATAGRAMS, Facets::EXCHANGE];
 
 struct Kept<G> {
     inner: Arc<Session>,

@@ -193,11 +193,7 @@ impl Opens for Outlet {
 }
 
 /// What is needed of a member.
-async fn take(
-    pooled: Pooled<Dial>,
-    need: Need,
-    deadline: Instant,
-) -> Result<Taken, OpenError> {
+async fn take(pooled: Pooled<Dial>, need: Need, deadline: Instant) -> Result<Taken, OpenError> {
     let member: &Arc<Member> = pooled.member();
     if need.calls_only {
         let session = kept::calls_of(Arc::clone(member.session()));
