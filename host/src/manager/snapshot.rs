@@ -1,6 +1,7 @@
 //! What runs, as others read it: the faces of the host only render this.
 
 use crate::connection::{ConnectionSnapshot, ManagedSnapshot};
+use crate::device::DeviceSnapshot;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
@@ -11,6 +12,8 @@ pub struct HostSnapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
     pub named: Vec<ManagedSnapshot>,
+    /// Devices with their paths, who has the exclusive ones and who waits.
+    pub devices: Vec<DeviceSnapshot>,
     /// Sets of targets, by name.
     pub upstreams: Vec<UpstreamSnapshot>,
     /// What lives.
