@@ -11,9 +11,9 @@
 )]
 
 mod cli;
-mod devices;
 mod loading;
 mod peers_smoke;
+mod pools;
 mod ssh;
 mod stacks;
 mod support;

@@ -5,7 +5,8 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::upstream::strategy::find;
-use jackfield::upstream::{Attempts, Balancer, HealthOptions, Opens, RetryOptions, Spec};
+use jackfield::upstream::{Attempts, Balancer, HealthOptions, Need, OpenError, Opens};
+use jackfield::upstream::{RetryOptions, Spec};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ struct Greeter(Option<&'static str>);
 impl Opens for Greeter {
     type Session = &'static str;
 
-    async fn open(&self, _: Duration) -> Result<&'static str> {
-        self.0.ok_or_else(|| Error::new(ErrorKind::Unreachable, "nobody there"))
+    async fn open(&self, _: Need, _: Duration) -> Result<&'static str, OpenError> {
+        self.0.ok_or_else(|| Error::new(ErrorKind::Unreachable, "nobody there").into())
     }
 }
 
@@ -34,7 +35,8 @@ async fn main() -> Result<()> {
     let attempts = Attempts::new(RetryOptions::default());
     for _ in 0..30 {
         // It counts as in flight at its target until the guard is dropped.
-        let (greeting, guard) = attempts.open(&balancer, None, Duration::from_secs(1)).await?;
+        let (greeting, guard) =
+            attempts.open(&balancer, None, false, Duration::from_secs(1)).await?;
         println!("{:<8} {greeting}", guard.target());
     }
     // Drained: no new sessions, from now on.

@@ -25,7 +25,8 @@ pub trait Control: Send + Sync + 'static {
         let _ = params;
         async move { Err(Error::unsupported(&format!("operation {operation:?}"))) }
     }
-    /// Opens one more stream of a multiplexed session, as a session of its own.
+    /// Opens one more stream of a multiplexed session, as a session of its own. `params` of null ask
+    /// for the stream that the options describe; what else they may say is in the driver's README.
     fn open_stream(&self, params: Value) -> impl Future<Output = Result<Session>> + Send {
         let _ = params;
         async { Err(Error::unsupported("opening streams")) }

@@ -18,7 +18,6 @@ const RANKS: &[&[&str]] = &[
     &["listener"],
     &["route"],
     &["upstream"],
-    &["device"],
     &["pool"],
     &["connection"],
     &["relay"],

@@ -62,16 +62,12 @@ async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Valu
     let driver = client.reach.driver();
     let operation = operation(driver.map(AsRef::as_ref), &args.operation)?;
     let params = params(args, operation)?;
-    let work = async {
-        let session = client.reach.open().await?;
-        let result = session.call(&operation.name, &Value::Object(params)).await;
-        close(&session).await;
-        result
-    };
+    let params = Value::Object(params);
     let result: Result<Value> = tokio::select! {
-        result = work => result,
+        result = client.reach.call(&operation.name, &params) => result,
         ended = signals.next() => return Err(Failure::run(ended.name)),
     };
+    client.close().await;
     Ok(result?)
 }
 

@@ -3,19 +3,19 @@
 use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
-use crate::config::{Destination, Link, Loaded};
+use crate::config::{Destination, Loaded};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::{Graph, Plugins, Reach};
 use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What to connect to.
 #[derive(clap::Args)]
 pub(super) struct TargetArgs {
-    /// A URI such as ws+tls://host/path, or connections.NAME, devices.NAME.PATH or upstreams.NAME of
-    /// the configuration
+    /// A URI such as ws+tls://host/path, or connections.NAME or upstreams.NAME of the configuration
     to: String,
     /// Option of the stack, as in nodelay=false, or tcp.nodelay=false for a layer below the top;
     /// may be repeated
@@ -34,9 +34,19 @@ pub(super) type Extras = Vec<(&'static str, Value)>;
 /// A graph and what of it is to be opened.
 pub(super) struct Client {
     /// Lives as long as what is opened.
-    _graph: Arc<Graph>,
+    graph: Arc<Graph>,
     /// What to open.
     pub(super) reach: Reach,
+}
+
+/// How long sessions that were opened beside what was asked for may take to end.
+const CLOSE: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// Ends what was opened beside the session itself, politely.
+    pub(super) async fn close(&self) {
+        self.graph.close_all(CLOSE).await;
+    }
 }
 
 impl TargetArgs {
@@ -50,24 +60,8 @@ impl TargetArgs {
             Destination::Uri(_) => {
                 loaded.config.upstreams.clear();
                 loaded.config.connections.clear();
-                loaded.config.devices.clear();
             }
-            Destination::Connection(name) => {
-                loaded.config.upstreams.clear();
-                loaded.config.retain_chain(Link::Connection(name));
-            }
-            Destination::Device(path) => {
-                loaded.config.upstreams.clear();
-                let found = loaded.config.path(path);
-                let link = found.map_err(|problem| {
-                    let hint = problem.near.map(|near| format!(" (did you mean {near:?}?)"));
-                    Failure::config(format!("{}{}", problem.message, hint.unwrap_or_default()))
-                })?;
-                if let Link::Path(device, path) = link {
-                    let (device, path) = (device.to_owned(), path.to_owned());
-                    loaded.config.retain_chain(Link::Path(&device, &path));
-                }
-            }
+            Destination::Connection(_) => loaded.config.upstreams.clear(),
             _ => {}
         }
         Ok((to, loaded))
@@ -84,7 +78,7 @@ impl TargetArgs {
         let options = self.options(to, plugins.registry(), extras)?;
         let graph = Graph::build(plugins, loaded).await?;
         let reach = graph.reach(to, &options).await.map_err(Failure::config)?;
-        Ok(Client { _graph: graph, reach })
+        Ok(Client { graph, reach })
     }
 
     fn options(

@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::device::{
-    CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
-};
 use super::reference::{Destination, Via};
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
+use crate::upstream::KeyFrom;
 
 /// Free names and values that travel with what they are written on: shown wherever it is listed,
 /// never interpreted.
@@ -31,10 +29,6 @@ pub struct Config {
     pub log: LogConfig,
     /// `[connections.NAME]`: connections that routes and `via` refer to. Default: none.
     pub connections: BTreeMap<String, ConnectionConfig>,
-    /// `[credentials.NAME]`: what lets paths of devices in. Default: none.
-    pub credentials: BTreeMap<String, CredentialsConfig>,
-    /// `[devices.NAME]`: things with named paths, that routes and `via` refer to. Default: none.
-    pub devices: BTreeMap<String, DeviceConfig>,
     /// `[upstreams.NAME]`: sets of targets that routes refer to. Default: none.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// `[handlers.NAME]`: handlers that routes refer to. Default: none.
@@ -152,8 +146,7 @@ pub struct ConnectionConfig {
     pub uri: StackUri,
     /// Options of the drivers in the stack; see `jackfield drivers NAME`. Default: none.
     pub options: Options,
-    /// What dials for this one: `"connections.NAME"`, short `"NAME"`, or `"devices.NAME.PATH"`.
-    /// Default: the host dials.
+    /// The connection that dials for this one: `"connections.NAME"`. Default: the host dials.
     pub via: Option<Via>,
     /// Time between questions to the peer whether it is there, where the driver can ask; `"0s"`
     /// never. Default: `"30s"`.
@@ -192,13 +185,13 @@ pub struct RouteConfig {
     /// What to listen on. Required.
     pub listen: StackUri,
     /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
-    /// `"devices.NAME.PATH"`, `"handlers.NAME"`, or the URI of a stack. Required.
+    /// `"handlers.NAME"`, or the URI of a stack. Required.
     pub to: Destination,
-    /// Whether sessions only watch what passes on an exclusive path of a device; what they send is
-    /// discarded. Default: false.
-    pub observe: bool,
     /// Options of the drivers in the stack listened on. Default: none.
     pub options: Options,
+    /// Where the route leads to an upstream balanced by `consistent_hash`: what of a session decides
+    /// which target it meets. Default: `"peer"`.
+    pub hash: KeyFrom,
     /// Sessions of this route open at a time; more are refused. Default: only
     /// `host.max_connections` counts.
     pub max_connections: Option<u32>,

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::target::Target;
+use crate::pool::PoolOptions;
 use crate::units::Timespan;
 use crate::upstream::{STRATEGIES, StrategyInfo, strategy};
 
@@ -23,6 +24,9 @@ pub struct UpstreamConfig {
     /// Until a session is open, over all layers and all targets tried. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     pub connect_timeout: Option<Timespan>,
+    /// A pool of sessions for each target. Default: none, so that each session is opened when it is
+    /// asked for; `{}` is with the defaults below.
+    pub pool: Option<PoolOptions>,
     /// Active checks of the targets. Default: none; `{}` is with the defaults below.
     pub health: Option<HealthConfig>,
     /// When a target that fails is passed over.

@@ -12,7 +12,7 @@ pub use live::{Live, LiveSnapshot, Step};
 pub use managed::{Managed, ManagedSnapshot};
 pub use policy::{Policy, Reconnect};
 pub use state::{IllegalStep, STATES, State, StateCell};
-pub use target::{Caller, Entering, Gate, Leave, Target};
+pub use target::Target;
 
 use crate::relay::Totals;
 use jackfield_plugin_api::{Error, ErrorKind, Result};

@@ -1,12 +1,11 @@
 //! From a configuration to a graph and its listeners: whole, or not at all.
 
-use super::devices;
 use super::graph::Graph;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
 use super::upstreams::upstreams;
 use crate::config::model::{ConnectionConfig, Frames, RouteConfig};
-use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded};
+use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
 use crate::connection::{Managed, Policy, Reconnect};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
@@ -27,16 +26,10 @@ pub(super) async fn build(
     loaded: &Loaded,
 ) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
     let Plugins { registry, opener } = plugins;
-    let mut parts = Parts {
-        loaded,
-        registry: &registry,
-        connections: BTreeMap::new(),
-        paths: BTreeMap::new(),
-        errors: Vec::new(),
-    };
+    let mut parts =
+        Parts { loaded, registry: &registry, connections: BTreeMap::new(), errors: Vec::new() };
     let config = &loaded.config;
-    links(&mut parts, config).await;
-    devices::unknown_credentials(&mut parts, config);
+    connections(&mut parts, config).await;
     let upstreams = upstreams(&mut parts, config).await;
     let mut planned = Planned::new();
     for (index, route) in config.routes.iter().enumerate() {
@@ -44,14 +37,12 @@ pub(super) async fn build(
         planned.extend(listener.map(|listener| (index, listener)));
     }
     unused_handlers(&mut parts, config).await;
-    let built = std::mem::take(&mut parts.paths);
-    let devices = devices::devices(&mut parts, config, built);
     let Parts { errors, connections, .. } = parts;
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
     let connect_limit = connect_limit(config);
-    let graph = Arc::new(Graph { registry, connections, devices, upstreams, connect_limit });
+    let graph = Arc::new(Graph { registry, connections, upstreams, connect_limit });
     let weak = Arc::downgrade(&graph);
     // Set once: the lock was made for this graph.
     let _ = opener.set(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
@@ -78,44 +69,34 @@ fn open_for_plugin(
     })
 }
 
-/// Named connections and paths of devices, those that carry others first. That there is no cycle was
-/// checked before.
-async fn links(parts: &mut Parts<'_>, config: &Config) {
-    let mut waiting: Vec<Link<'_>> = config.links().collect();
+/// Named connections, those that carry others first. That there is no cycle was checked before.
+async fn connections(parts: &mut Parts<'_>, config: &Config) {
+    let mut waiting: Vec<&String> = config.connections.keys().collect();
     while !waiting.is_empty() {
-        let (now, later): (Vec<Link<'_>>, Vec<Link<'_>>) = waiting
-            .iter()
-            .partition(|link| config.carrier_of(**link).is_none_or(|via| !waiting.contains(&via)));
+        let (now, later): (Vec<&String>, Vec<&String>) = waiting.iter().partition(|name| {
+            let via = config.connections.get(**name).and_then(|connection| connection.via.as_ref());
+            via.is_none_or(|via| !waiting.contains(&&via.0))
+        });
         if now.is_empty() {
             break;
         }
-        for link in now {
-            match link {
-                Link::Connection(name) => connection(parts, config, name).await,
-                Link::Path(device, path) => {
-                    let path = devices::path(parts, config, device, path).await;
-                    parts.paths.entry(device.to_owned()).or_default().extend(path);
-                }
+        for name in now {
+            let Some(connection) = config.connections.get(name) else { continue };
+            let key = KeyPath::from_iter(["connections", name.as_str()]);
+            let at = StackAt {
+                uri_key: key.key("uri"),
+                key,
+                uri: &connection.uri,
+                options: &connection.options,
+                role: Role::Client,
+                via: connection.via.as_ref(),
+            };
+            if let Some(target) = parts.target(&at).await.map(Arc::new) {
+                let managed = Managed::new(name, target, policy(config, connection));
+                parts.connections.insert(name.clone(), Arc::new(managed));
             }
         }
         waiting = later;
-    }
-}
-
-async fn connection(parts: &mut Parts<'_>, config: &Config, name: &str) {
-    let Some(connection) = config.connections.get(name) else { return };
-    let key = KeyPath::from_iter(["connections", name]);
-    let at = StackAt {
-        uri_key: key.key("uri"),
-        key,
-        uri: &connection.uri,
-        options: &connection.options,
-        role: Role::Client,
-        via: connection.via.as_ref(),
-    };
-    if let Some(target) = parts.target(&at).await.map(Arc::new) {
-        let managed = Managed::new(name, target, policy(config, connection));
-        parts.connections.insert(name.to_owned(), Arc::new(managed));
     }
 }
 
@@ -165,7 +146,6 @@ async fn listener(
             let managed = parts.connections.get(name);
             managed.map(|managed| route::Destination::Target(Arc::clone(managed.target()), limit))
         }
-        Destination::Device(to) => device(parts, to, route.observe, limit),
         Destination::Handler(name) => handler(parts, name).await,
         Destination::Uri(uri) => {
             let options = crate::config::Options::default();
@@ -189,26 +169,12 @@ async fn listener(
         route: Route {
             name: route.to.to_string().into(),
             destination: destination?,
+            hash: route.hash.clone(),
             relay: relay_options(config, route),
         },
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
     })
-}
-
-/// A path of a device; one that has mistakes is missing here.
-fn device(
-    parts: &Parts<'_>,
-    to: &DevicePath,
-    observe: bool,
-    limit: Duration,
-) -> Option<route::Destination> {
-    let Ok(Link::Path(device, name)) = parts.loaded.config.path(to) else { return None };
-    let path = parts.paths.get(device)?.iter().find(|path| path.name() == name)?;
-    if observe {
-        return path.observers().cloned().map(route::Destination::Observe);
-    }
-    Some(route::Destination::Target(Arc::clone(path.managed().target()), limit))
 }
 
 async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination> {

@@ -2,27 +2,26 @@
 
 use super::plugins::Plugins;
 use crate::config::{ConfigErrors, Destination, Loaded};
-use crate::connection::{Caller, Managed, ManagedSnapshot, Target};
-use crate::device::{Device, Devices};
+use crate::connection::{Managed, ManagedSnapshot, Target};
 use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
 use crate::stack::uri::StackUri;
 use crate::stack::{Plan, Stack, StackError};
-use crate::upstream::Upstream;
+use crate::upstream::{Opened, Upstream};
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role, Session};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
-/// Drivers, named connections, devices and upstreams.
+/// Drivers, named connections and upstreams.
 #[derive(Debug)]
 pub struct Graph {
     /// What was loaded.
     pub registry: Registry,
     pub(super) connections: BTreeMap<String, Arc<Managed>>,
-    pub(super) devices: Devices,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) connect_limit: Duration,
 }
@@ -36,16 +35,29 @@ impl Graph {
         super::build::build(plugins, loaded).await.map(|(graph, _)| graph)
     }
 
-    /// Opens a session: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI. Options are for a URI only;
+    /// Opens a session: `connections.NAME`, `upstreams.NAME` or a URI. Options are for a URI only;
     /// in a named thing they are in the configuration. A session of an upstream counts as in flight
-    /// while it is opened; [`Graph::upstream`] gives one that counts for as long as it lives.
+    /// at its target, and in its pool as in use, for as long as it is kept.
     ///
     /// # Errors
     /// What [`Graph::reach`] or opening says.
     pub async fn open(&self, to: &str, options: &Map<String, Value>) -> Result<Session> {
-        let destination: Destination =
-            to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))?;
-        self.reach(&destination, options).await?.open().await
+        self.reach(&destination(to)?, options).await?.open().await
+    }
+
+    /// Runs an operation at `to`, as in [`Graph::open`]: of an upstream with a pool, on a session that
+    /// is given back after it. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Graph::open`], or what the operation says.
+    pub async fn call(
+        &self,
+        to: &str,
+        options: &Map<String, Value>,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        self.reach(&destination(to)?, options).await?.call(operation, params).await
     }
 
     /// What `to` means, ready to be opened. Options as in [`Graph::open`].
@@ -61,10 +73,6 @@ impl Graph {
             Destination::Connection(name) => {
                 let managed = find("connection", &self.connections, name)?;
                 Ok(Reach::Target(Arc::clone(managed.target()), self.connect_limit))
-            }
-            Destination::Device(to) => {
-                let path = self.devices.get(&to.device)?.path(to.path.as_deref())?;
-                Ok(Reach::Target(Arc::clone(path.managed().target()), self.connect_limit))
             }
             Destination::Upstream(name) => {
                 find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
@@ -89,33 +97,24 @@ impl Graph {
         find("connection", &self.connections, name)
     }
 
-    /// A device, by its name or an alias.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] with the nearest name.
-    pub fn device(&self, name: &str) -> Result<&Arc<Device>> {
-        self.devices.get(name)
-    }
-
-    /// All devices.
-    pub fn devices(&self) -> &Devices {
-        &self.devices
-    }
-
     /// The named connections as others read them.
     pub fn named(&self) -> Vec<ManagedSnapshot> {
         self.connections.values().map(|managed| managed.snapshot()).collect()
     }
 
-    /// Closes the sessions of all named connections and devices, all at once, at most for `limit`.
+    /// Closes the pools of all upstreams, then the sessions of all named connections, each all at
+    /// once, at most for `limit`. What is in use in a pool gets half of that.
     pub async fn close_all(&self, limit: Duration) {
-        const REASON: &str = "the host is stopping";
+        let half = Instant::now() + limit / 2;
+        let pools = self.upstreams.values().map(|upstream| upstream.drain_pools(half));
+        let cut: usize = futures_util::future::join_all(pools).await.into_iter().sum();
+        if cut > 0 {
+            tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
+        }
         let lives = self.connections.values().filter_map(|managed| managed.last());
-        let closing = lives.map(|live| async move { live.close(0, REASON).await });
-        let named = futures_util::future::join_all(closing);
-        let devices = self.devices.iter().map(|device| device.disconnect_all(REASON));
-        let all = async { tokio::join!(named, futures_util::future::join_all(devices)) };
-        if tokio::time::timeout(limit, all).await.is_err() {
+        let closing = lives.map(|live| async move { live.close(0, "the host is stopping").await });
+        let all = futures_util::future::join_all(closing);
+        if timeout(limit / 2, all).await.is_err() {
             tracing::warn!("named connections did not close in time");
         }
     }
@@ -174,12 +173,35 @@ impl Reach {
     /// The first layer's that fails, or the last target's.
     pub async fn open(&self) -> Result<Session> {
         match self {
-            Reach::Target(target, limit) => {
-                target.open_for(&Caller::new("this process", ""), *limit).await
-            }
-            Reach::Upstream(upstream) => upstream.open(None).await.map(|opened| opened.session),
+            Reach::Target(target, limit) => target.open(*limit).await,
+            Reach::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
         }
     }
+
+    /// Runs an operation on a session that is closed, or given back to its pool, after it. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// As [`Reach::open`], or what the operation says.
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        match self {
+            Reach::Target(target, limit) => {
+                let session = target.open(*limit).await?;
+                let result = session.call(operation, params).await;
+                // Ends politely, but not for ever: everything of worth has been had.
+                let _ = timeout(CLOSE, session.close(0, "")).await;
+                result
+            }
+            Reach::Upstream(upstream) => upstream.call(None, operation, params).await,
+        }
+    }
+}
+
+/// How long the polite end of a session may take after a call.
+const CLOSE: Duration = Duration::from_secs(2);
+
+fn destination(to: &str) -> Result<Destination> {
+    to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))
 }
 
 fn find<'a, T>(what: &str, all: &'a BTreeMap<String, T>, name: &str) -> Result<&'a T> {

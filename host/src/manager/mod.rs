@@ -5,7 +5,6 @@
 //! is not made at all, and a manager that cannot take one address takes none.
 
 mod build;
-mod devices;
 mod graph;
 mod parts;
 mod plugins;
@@ -38,7 +37,7 @@ pub struct Manager {
     shutdown_timeout: Duration,
 }
 
-/// Time for the named connections to be closed at the end.
+/// Time for pooled sessions and named connections to be closed at the end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why a host does not run.
@@ -105,6 +104,7 @@ impl Manager {
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
         }
+        manager.graph.upstreams().for_each(|upstream| upstream.warm());
         for listener in bound {
             manager.accept(listener);
         }
@@ -124,7 +124,7 @@ impl Manager {
         self.tasks.spawn(bound.run(Arc::clone(&self.connections), self.shutdown.worker()));
     }
 
-    /// Drivers, named connections, devices and upstreams, for opening things beside the routes.
+    /// Drivers, named connections and upstreams, for opening things beside the routes.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
     }
@@ -149,7 +149,6 @@ impl Manager {
         HostSnapshot {
             listeners: self.listeners.clone(),
             named: self.graph.named(),
-            devices: self.graph.devices().iter().map(|device| device.snapshot()).collect(),
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),

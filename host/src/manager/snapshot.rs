@@ -1,7 +1,6 @@
 //! What runs, as others read it: the faces of the host only render this.
 
 use crate::connection::{ConnectionSnapshot, ManagedSnapshot};
-use crate::device::DeviceSnapshot;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
@@ -12,8 +11,6 @@ pub struct HostSnapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
     pub named: Vec<ManagedSnapshot>,
-    /// Devices with their paths, who has the exclusive ones and who waits.
-    pub devices: Vec<DeviceSnapshot>,
     /// Sets of targets, by name.
     pub upstreams: Vec<UpstreamSnapshot>,
     /// What lives.

@@ -5,8 +5,9 @@ use super::parts::{Parts, StackAt};
 use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
-use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, Upstream, UpstreamOptions};
-use jackfield_plugin_api::Role;
+use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, outlet};
+use crate::upstream::{Upstream, UpstreamOptions};
+use jackfield_plugin_api::{Error, ErrorKind, Role};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(super) async fn upstreams(
     for (name, upstream) in &config.upstreams {
         let key = KeyPath::from_iter(["upstreams", name.as_str()]);
         let targets = targets(parts, &key, upstream).await;
-        if targets.len() < upstream.targets.len() {
+        if targets.len() < upstream.targets.len() || !share_fits(parts, &key, upstream, &targets) {
             continue;
         }
         match Upstream::new(name, targets, options(config, upstream)) {
@@ -30,6 +31,26 @@ pub(super) async fn upstreams(
         }
     }
     made
+}
+
+/// Only where sessions open streams can several callers share one.
+fn share_fits(
+    parts: &mut Parts<'_>,
+    key: &KeyPath,
+    upstream: &UpstreamConfig,
+    targets: &[Spec<Target>],
+) -> bool {
+    let Some(pool) = upstream.pool.as_ref().filter(|pool| pool.share > 1) else { return true };
+    let alone = targets.iter().find(|spec| !outlet::shares(&spec.target));
+    if let Some(spec) = alone {
+        let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
+        let text = format!(
+            "expected 1, not {}: sessions of {driver} ({}) carry one conversation each",
+            pool.share, spec.name
+        );
+        parts.fault(&key.key("pool").key("share"), &Error::new(ErrorKind::Config, text));
+    }
+    alone.is_none()
 }
 
 async fn targets(
@@ -81,6 +102,7 @@ fn options(config: &Config, upstream: &UpstreamConfig) -> UpstreamOptions {
     UpstreamOptions {
         strategy: upstream.balance.0,
         connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
+        pool: upstream.pool.clone(),
         health: HealthOptions {
             rise: health.rise,
             fall: health.fall,

@@ -62,30 +62,38 @@ impl PoolOptions {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](jackfield_plugin_api::ErrorKind::Config), naming the option and what
-    /// it may be.
+    /// [`ErrorKind::Config`](jackfield_plugin_api::ErrorKind::Config), naming the first option at
+    /// fault and what it may be.
     pub fn check(&self) -> Result<()> {
+        match self.problems().into_iter().next() {
+            Some((name, expected)) => Err(Error::option(name, expected)),
+            None => Ok(()),
+        }
+    }
+
+    /// Every option that is out of range, and what it may be.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
         let counts = [
             ("min_idle", self.min_idle, 0, self.max_size),
             ("max_size", self.max_size, 1, MOST),
             ("max_waiters", self.max_waiters, 0, MOST),
             ("share", self.share, 1, MOST),
         ];
+        let mut problems = Vec::new();
         for (name, value, least, most) in counts {
             if value < least || value > most {
                 let most = if name == "min_idle" { "max_size".into() } else { most.to_string() };
-                let expected = format!("expected {least} to {most}, not {value}");
-                return Err(Error::option(name, expected));
+                problems.push((name, format!("expected {least} to {most}, not {value}")));
             }
         }
         for (name, value) in
             [("acquire_timeout", self.acquire_timeout), ("test_timeout", self.test_timeout)]
         {
             if value.is_zero() {
-                return Err(Error::option(name, "expected more than \"0s\""));
+                problems.push((name, "expected more than \"0s\"".to_owned()));
             }
         }
-        Ok(())
+        problems
     }
 }
 

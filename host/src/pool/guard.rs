@@ -66,7 +66,8 @@ impl<C: Connect> Pooled<C> {
         (!valid).then_some(CloseCause::Invalid)
     }
 
-    pub(super) fn is_fresh(&self) -> bool {
+    /// Whether the member has been opened this moment, and nobody has used it before.
+    pub fn is_fresh(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.fresh)
     }
 

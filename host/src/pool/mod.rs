@@ -174,6 +174,18 @@ impl<C: Connect> Pool<C> {
         }
     }
 
+    /// Whether a caller that comes now need not wait for another: a member has room, or one may be
+    /// opened.
+    pub fn has_room(&self) -> bool {
+        self.shared.lock().has_room()
+    }
+
+    /// Closes the pool without waiting: callers are refused from now on, those who wait too; unused
+    /// members are closed, used ones when they come back.
+    pub fn close(&self) {
+        maintain::close_pool(&self.shared);
+    }
+
     /// The pool at this moment.
     pub fn stats(&self) -> Stats {
         self.shared.lock().stats()

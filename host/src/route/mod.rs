@@ -1,10 +1,9 @@
 //! Routes: what a listener's sessions are joined to.
 
-use crate::connection::{Caller, Entered, State, Target};
-use crate::device::Observers;
+use crate::connection::{Entered, State, Target};
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
-use crate::upstream::{Opened, Upstream};
+use crate::upstream::{KeyFrom, Opened, Upstream};
 use jackfield_plugin_api::{Error, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +16,6 @@ pub enum Destination {
     Upstream(Arc<Upstream>),
     /// A session of its own to one target.
     Target(Arc<Target>, Duration),
-    /// What others do on an exclusive path of a device, to watch.
-    Observe(Arc<Observers>),
     /// Code of a plugin.
     Handler(Prepared),
 }
@@ -30,6 +27,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
+    /// What of a session decides which target it meets, where the upstream looks at that.
+    pub hash: KeyFrom,
     /// How the two are joined.
     pub relay: RelayOptions,
 }
@@ -50,36 +49,48 @@ impl Route {
     /// What reaching the destination says, the handler's own, or
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
     pub async fn serve(&self, session: Session, connection: &Entered) -> Result<Served> {
-        let (target, guard) = match &self.destination {
+        // Boxed, so that a relayed connection does not keep room for being opened.
+        let far = match &self.destination {
             Destination::Handler(handler) => {
                 step(connection, State::Connected);
                 handler.serve(session).await?;
                 return Ok(Served::Handled);
             }
-            // Boxed, so that a relayed connection does not keep room for being opened.
             Destination::Upstream(upstream) => {
-                let key = upstream.key_of(connection.peer.as_deref());
-                let Opened { session, guard } = Box::pin(upstream.open(key)).await?;
-                (session, Some(guard))
+                let key = upstream
+                    .uses_key()
+                    .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
+                Far::Opened(Box::pin(upstream.open(key.flatten())).await?)
             }
-            Destination::Target(target, limit) => {
-                let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
-                let caller = Caller::new(peer, &*connection.listener);
-                (Box::pin(async move { target.open_for(&caller, *limit).await }).await?, None)
-            }
-            Destination::Observe(observers) => (observers.observe()?.into_session(), None),
+            Destination::Target(target, limit) => Far::Own(Box::pin(target.open(*limit)).await?),
         };
         step(connection, State::Connected);
-        let (a, b) = End::pair(&session, &target)?;
+        let (a, b) = End::pair(&session, far.session())?;
         let totals = Arc::clone(&connection.totals);
         let end = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals)).await;
-        if let (Some(guard), RelayEnd::Failed { side: Side::B, error, .. }) = (&guard, &end)
+        if let (Far::Opened(opened), RelayEnd::Failed { side: Side::B, error, .. }) = (&far, &end)
             && totals.bytes_to_a() == 0
         {
             // Nothing ever came from it: it accepts, but does not serve.
-            guard.failed(error, Instant::now());
+            opened.failed(error, Instant::now());
         }
         Ok(Served::Relayed(end))
+    }
+}
+
+/// The session at the other side.
+enum Far {
+    Own(Session),
+    /// Of an upstream, with its place there.
+    Opened(Opened),
+}
+
+impl Far {
+    fn session(&self) -> &Session {
+        match self {
+            Far::Own(session) => session,
+            Far::Opened(opened) => opened.session(),
+        }
     }
 }
 

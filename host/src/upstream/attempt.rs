@@ -12,7 +12,42 @@ pub trait Opens: Send + Sync {
     /// What it gives.
     type Session: Send;
     /// Opens a session within `limit`. Cancel safe.
-    fn open(&self, limit: Duration) -> impl Future<Output = Result<Self::Session>> + Send;
+    fn open(
+        &self,
+        need: Need,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Self::Session, OpenError>> + Send;
+}
+
+/// What a session is needed for, and how urgently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Only calls will be made: its data is not needed.
+    pub calls_only: bool,
+    /// Where all places are taken, to wait for one; otherwise to be told [`OpenError::Busy`].
+    pub waits: bool,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug)]
+pub enum OpenError {
+    /// The target failed, or there is a mistake on our side.
+    Failed(Error),
+    /// The target has no place free. That does not speak against it.
+    Busy(Error),
+}
+
+impl OpenError {
+    /// Whether what was tried had been closed.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, OpenError::Failed(error) if error.kind() == ErrorKind::Closed)
+    }
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        OpenError::Failed(error)
+    }
 }
 
 /// Tries targets of a balancer.
@@ -40,7 +75,9 @@ impl Attempts {
 
     /// Opens a session at the target whose turn it is, or at others as long as targets fail, each
     /// once. What time is left is divided among the attempts that are left, so that one silent
-    /// target does not use it all. Cancel safe: a target given up that way is neither good nor bad.
+    /// target does not use it all. A target without a free place is passed over at no cost; when all
+    /// others are out too, one of them is waited for. Cancel safe: a target given up that way is
+    /// neither good nor bad.
     ///
     /// # Errors
     /// When every attempt has failed: the last one's, with each target's reason.
@@ -50,26 +87,42 @@ impl Attempts {
         &self,
         balancer: &Arc<Balancer<T>>,
         key: Option<u64>,
+        calls_only: bool,
         limit: Duration,
     ) -> Result<(T::Session, InFlight<T>)> {
-        let begin = Instant::now();
-        let deadline = begin + limit;
+        let mut now = Instant::now();
+        let deadline = now + limit;
         let most = (self.options.attempts.max(1) as usize).min(balancer.serving());
-        self.budget().asked(begin);
-        let mut tried = Tried::default();
+        self.budget().asked(now);
+        let mut course = Course::new(Need { calls_only, waits: balancer.serving() <= 1 });
         let mut failures: Vec<(String, Error)> = Vec::new();
-        let mut now = begin;
-        while let Some(ticket) = balancer.take(key, now, &tried) {
-            ticket.note(&mut tried);
+        while let Some(ticket) = course.next(balancer, key, now) {
             let name = ticket.name().to_owned();
-            match self.try_one(ticket, balancer, deadline, most + 1 - tried.len()).await {
-                Ok(opened) => return Ok(opened),
+            let attempts_left = (most + 1).saturating_sub(course.tried.len());
+            let is_free = match self.try_one(ticket, course.need, deadline, attempts_left).await {
+                Ok((session, ticket)) => {
+                    return Ok((session, ticket.succeeded(balancer, Instant::now())));
+                }
+                Err(OpenError::Busy(_)) if !course.need.waits => {
+                    course.tried.forget_last();
+                    continue;
+                }
                 // Our own mistakes are the same everywhere; a target's are its own.
-                Err(error) if is_ours(&error) => return Err(error.with("target", name)),
-                Err(error) => failures.push((name, error)),
-            }
+                Err(OpenError::Failed(error)) if is_ours(&error) => {
+                    return Err(error.with("target", name));
+                }
+                Err(OpenError::Failed(error)) => {
+                    failures.push((name, error));
+                    false
+                }
+                Err(OpenError::Busy(error)) => {
+                    failures.push((name, error));
+                    true
+                }
+            };
             now = Instant::now();
-            if tried.len() >= most || deadline <= now || !self.budget().take(now) {
+            let is_over = course.tried.len() >= most || deadline <= now;
+            if is_over || !(is_free || self.budget().take(now)) {
                 break;
             }
             if let Some((target, error)) = failures.last() {
@@ -79,24 +132,62 @@ impl Attempts {
         Err(summary(balancer, failures))
     }
 
-    async fn try_one<T: Opens>(
+    async fn try_one<'a, T: Opens>(
         &self,
-        ticket: Ticket<'_, T>,
-        balancer: &Arc<Balancer<T>>,
+        ticket: Ticket<'a, T>,
+        need: Need,
         deadline: Instant,
         attempts_left: usize,
-    ) -> Result<(T::Session, InFlight<T>)> {
+    ) -> Result<(T::Session, Ticket<'a, T>), OpenError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let allowed = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
-        match ticket.target().open(allowed).await {
-            Ok(session) => Ok((session, ticket.succeeded(balancer, Instant::now()))),
+        match ticket.target().open(need, allowed).await {
+            Ok(session) => Ok((session, ticket)),
             Err(error) => {
-                if !is_ours(&error) {
-                    ticket.failed(&error, allowed, Instant::now());
+                if let OpenError::Failed(error) = &error
+                    && !is_ours(error)
+                {
+                    ticket.failed(error, allowed, Instant::now());
                 }
                 Err(error)
             }
         }
+    }
+}
+
+/// Which targets one question has been at.
+struct Course<T> {
+    need: Need,
+    /// In this round.
+    asked: Tried<T>,
+    /// Those of them that are out for good.
+    tried: Tried<T>,
+}
+
+impl<T> Course<T> {
+    fn new(need: Need) -> Self {
+        Course { need, asked: Tried::default(), tried: Tried::default() }
+    }
+
+    /// The next target, which is out unless it turns out to be busy. When all are out or busy, a
+    /// second round begins, in which a place is waited for.
+    fn next<'a>(
+        &mut self,
+        balancer: &'a Balancer<T>,
+        key: Option<u64>,
+        now: Instant,
+    ) -> Option<Ticket<'a, T>> {
+        let mut ticket = balancer.take(key, now, &self.asked);
+        if ticket.is_none() && !self.need.waits && self.asked.len() > self.tried.len() {
+            self.need.waits = true;
+            self.asked = self.tried.clone();
+            ticket = balancer.take(key, now, &self.asked);
+        }
+        if let Some(ticket) = &ticket {
+            ticket.note(&mut self.asked);
+            ticket.note(&mut self.tried);
+        }
+        ticket
     }
 }
 

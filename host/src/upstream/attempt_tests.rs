@@ -11,6 +11,8 @@ enum Does {
     Refuse,
     Hang,
     Misconfigured,
+    /// Every place is taken; one becomes free after so long.
+    Full(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -19,18 +21,26 @@ struct Scripted(Does, Arc<AtomicUsize>);
 impl Opens for Scripted {
     type Session = Duration;
 
-    async fn open(&self, limit: Duration) -> Result<Duration> {
+    async fn open(&self, need: Need, limit: Duration) -> Result<Duration, OpenError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         match self.0 {
             Does::Answer(after) if after <= limit => {
                 sleep(after).await;
                 Ok(limit)
             }
-            Does::Refuse => Err(Error::new(ErrorKind::Unreachable, "refused")),
-            Does::Misconfigured => Err(Error::new(ErrorKind::Config, "no such file")),
+            Does::Refuse => Err(Error::new(ErrorKind::Unreachable, "refused").into()),
+            Does::Misconfigured => Err(Error::new(ErrorKind::Config, "no such file").into()),
+            Does::Full(_) if !need.waits => {
+                Err(OpenError::Busy(Error::new(ErrorKind::Limit, "full")))
+            }
+            Does::Full(after) => {
+                sleep(after.min(limit)).await;
+                let busy = || OpenError::Busy(Error::new(ErrorKind::TimedOut, "full for long"));
+                if after <= limit { Ok(limit) } else { Err(busy()) }
+            }
             Does::Answer(_) | Does::Hang => {
                 sleep(limit).await;
-                Err(Error::new(ErrorKind::TimedOut, "no answer"))
+                Err(Error::new(ErrorKind::TimedOut, "no answer").into())
             }
         }
     }
@@ -57,7 +67,7 @@ impl Scene {
 
     async fn open(&self, seconds: u64) -> Result<String> {
         let limit = Duration::from_secs(seconds);
-        let opened = self.attempts.open(&self.balancer, None, limit).await;
+        let opened = self.attempts.open(&self.balancer, None, false, limit).await;
         opened.map(|(_, guard)| guard.target().to_owned())
     }
 
@@ -157,10 +167,42 @@ async fn full_and_drained_are_told_apart() {
     let full = Spec { max_connections: Some(1), ..Spec::new("0", target) };
     scene.balancer.replace(vec![full], now).unwrap();
     let limit = Duration::from_secs(1);
-    let held = scene.attempts.open(&scene.balancer, None, limit).await.unwrap();
+    let held = scene.attempts.open(&scene.balancer, None, false, limit).await.unwrap();
     assert_eq!(scene.open(1).await.unwrap_err().kind(), ErrorKind::Limit);
     drop(held);
     scene.open(1).await.unwrap();
     scene.balancer.set_weight("0", 0, now).unwrap();
     assert_eq!(scene.open(1).await.unwrap_err().message(), "every target is drained");
+}
+
+const FULL: Does = Does::Full(Duration::from_secs(2));
+const FULL_FOR_LONG: Does = Does::Full(Duration::from_secs(99));
+
+#[tokio::test(start_paused = true)]
+async fn a_target_without_a_free_place_is_passed_over_at_no_cost() {
+    let none_free = RetryOptions { attempts: 2, budget_percent: 0 };
+    let scene = Scene::new(&[FULL, FULL, FULL, QUICK], none_free);
+    let begin = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(scene.open(9).await.unwrap(), "3");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(1), "nothing was waited for");
+    let full = &scene.balancer.snapshot(Instant::now())[0];
+    assert_eq!((full.failures, full.state, full.in_flight), (0, "up", 0));
+    assert_eq!(scene.attempts.refused(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_are_full_a_place_is_waited_for_within_the_deadline() {
+    let scene = Scene::new(&[FULL_FOR_LONG, FULL], RetryOptions::default());
+    let begin = Instant::now();
+    assert_eq!(scene.open(9).await.unwrap(), "1");
+    assert!(begin.elapsed() < Duration::from_secs(9));
+    // The first of them had its part of the time; one that fails is not asked twice.
+    let scene = Scene::new(&[Does::Refuse, FULL_FOR_LONG], RetryOptions::default());
+    let begin = Instant::now();
+    let error = scene.open(9).await.unwrap_err();
+    assert_eq!(error.message(), "full for long");
+    assert_eq!((scene.calls(), begin.elapsed().as_secs()), (vec![1, 2], 9));
+    assert_eq!(scene.balancer.snapshot(Instant::now())[1].failures, 0, "full is not broken");
 }

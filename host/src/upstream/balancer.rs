@@ -62,7 +62,18 @@ impl<T> Default for Tried<T> {
     }
 }
 
+impl<T> Clone for Tried<T> {
+    fn clone(&self) -> Self {
+        Tried(self.0.clone())
+    }
+}
+
 impl<T> Tried<T> {
+    /// As if an attempt had not been at the last.
+    pub(super) fn forget_last(&mut self) {
+        self.0.pop();
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -87,6 +98,14 @@ impl<T> Balancer<T> {
     ) -> Result<Self> {
         let seed = std::hash::RandomState::new().build_hasher().finish();
         Balancer::with_seed(specs, strategy, options, seed)
+    }
+
+    /// Has `rest` called for each target that stops getting sessions, as it is drained, removed or
+    /// replaced.
+    #[must_use]
+    pub fn on_rest(self, rest: fn(&T)) -> Self {
+        self.set().rest = rest;
+        self
     }
 
     /// As [`Balancer::new`], with chance that repeats for the same seed.
@@ -217,6 +236,13 @@ impl<T> Balancer<T> {
     /// [`jackfield_plugin_api::ErrorKind::NotFound`] with the nearest name.
     pub fn set_weight(&self, name: &str, weight: u32, now: Instant) -> Result<()> {
         self.try_update(now, |set| set.set_weight(name, weight))
+    }
+
+    /// Calls `visit` for each target with its name, in the order they were given.
+    pub(super) fn each(&self, mut visit: impl FnMut(&str, &T)) {
+        for member in self.members() {
+            visit(&member.name, &member.target);
+        }
     }
 
     /// Hears of changes of the set; ends with the balancer.

@@ -7,45 +7,59 @@
 //!          target ───────┘◀── checker
 //! ```
 //!
-//! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets. The strategies
-//! are in [`strategy::STRATEGIES`]. How targets fail and recover is told in [`health`].
+//! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets, each with a
+//! pool of its own where the upstream has `pool`. The strategies are in [`strategy::STRATEGIES`]. How
+//! targets fail and recover is told in [`health`], how sessions are pooled in [`outlet`].
 
 mod attempt;
 mod balancer;
 mod checker;
 pub mod health;
+mod kept;
+mod key;
 mod load;
+mod member;
+pub mod outlet;
 mod retry;
 mod rotation;
 mod snapshot;
 pub mod strategy;
 mod target_set;
 
-pub use attempt::{Attempts, Opens};
+pub use attempt::{Attempts, Need, OpenError, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
 pub use checker::{CheckOptions, Probe, check};
 pub use health::HealthOptions;
+pub use key::KeyFrom;
+pub use member::{Dial, Member};
+pub use outlet::Outlet;
 pub use retry::{Budget, RetryOptions};
-pub use snapshot::{TargetSnapshot, UpstreamSnapshot};
+pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
 use crate::connection::Target;
 use crate::driver::DriverHandle;
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
-use sha2::{Digest, Sha256};
-use std::net::SocketAddr;
+use crate::pool::PoolOptions;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use kept::Parts;
+use outlet::{Seat, Taken};
+use serde_json::Value;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How an upstream serves.
 #[derive(Clone, Debug)]
 pub struct UpstreamOptions {
     /// Which target is next. Default: the first of [`STRATEGIES`].
     pub strategy: &'static StrategyInfo,
-    /// From asking for a session to having one, over all attempts. Default: 20 s.
+    /// From asking for a session to having one, over all attempts; with a pool, for each session
+    /// that is opened for it, and `acquire_timeout` is over all. Default: 20 s.
     pub connect_timeout: Duration,
+    /// The pool that each target gets; `None` is none. Default: none.
+    pub pool: Option<PoolOptions>,
     /// When targets are passed over. Default: see there.
     pub health: HealthOptions,
     /// Active checks; `None` is none. Default: none.
@@ -59,6 +73,7 @@ impl Default for UpstreamOptions {
         UpstreamOptions {
             strategy: &STRATEGIES[0],
             connect_timeout: Duration::from_secs(20),
+            pool: None,
             health: HealthOptions::default(),
             checks: None,
             retry: RetryOptions::default(),
@@ -71,38 +86,74 @@ impl Default for UpstreamOptions {
 pub struct Upstream {
     name: String,
     driver: Option<Arc<DriverHandle>>,
-    balancer: Arc<Balancer<Target>>,
+    balancer: Arc<Balancer<Outlet>>,
     attempts: Attempts,
     connect_timeout: Duration,
+    pool: Option<PoolOptions>,
     checks: Option<CheckOptions>,
 }
 
-/// A session and its place at its target. The session counts as in flight there until the guard is
-/// dropped: keep both together.
+/// A session and its place at its target. The session counts as in flight there, and in its pool as
+/// in use, until the whole is dropped.
 #[derive(Debug)]
 pub struct Opened {
-    /// The session.
-    pub session: Session,
-    /// Its place.
-    pub guard: InFlight<Target>,
+    // Dropped in this order.
+    session: Session,
+    seat: Option<Seat>,
+    guard: InFlight<Outlet>,
 }
+
+impl Opened {
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The name of its target.
+    pub fn target(&self) -> &str {
+        self.guard.target()
+    }
+
+    /// The session failed at the target's side before it had done anything: as bad as if it could
+    /// not have been opened.
+    pub fn failed(&self, error: &Error, now: Instant) {
+        self.guard.failed(error, now);
+    }
+
+    /// The session alone, which counts for as long as it is kept. What is taken from it does not
+    /// count by itself: keep both.
+    pub fn into_session(self) -> Session {
+        let Opened { session, seat, guard } = self;
+        let parts = Parts::of(&session);
+        kept::whole(Arc::new(session), parts, (seat, guard))
+    }
+}
+
+/// How long the polite end of a session without a pool may take after a call.
+const CLOSE: Duration = Duration::from_secs(2);
 
 impl Upstream {
     /// An upstream over `targets`, of which there is at least one. Does not connect yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] without a target, or for a name that is there twice.
+    /// [`ErrorKind::Config`] without a target, for a name that is there twice, or for options of the
+    /// pool that are out of range or that a target cannot bear.
     pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
+        let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
+        let limit = options.connect_timeout;
+        let specs = outlets(targets, options.pool.as_ref(), limit)?;
+        let balancer = Balancer::new(specs, options.strategy, options.health)?;
         Ok(Upstream {
             name: name.to_owned(),
-            driver: targets.first().and_then(|spec| spec.target.stack().top().cloned()),
-            balancer: Arc::new(Balancer::new(targets, options.strategy, options.health)?),
+            driver,
+            balancer: Arc::new(balancer.on_rest(Outlet::rest)),
             attempts: Attempts::new(options.retry),
-            connect_timeout: options.connect_timeout,
+            connect_timeout: limit,
+            pool: options.pool,
             checks: options.checks,
         })
     }
@@ -118,8 +169,30 @@ impl Upstream {
     }
 
     /// Its targets, for changes while it runs.
-    pub fn balancer(&self) -> &Arc<Balancer<Target>> {
+    pub fn balancer(&self) -> &Arc<Balancer<Outlet>> {
         &self.balancer
+    }
+
+    /// A target as its balancer takes it, with a pool if the upstream has them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
+    pub fn outlet(&self, target: Target) -> Result<Outlet> {
+        outlet(target, self.pool.as_ref(), self.connect_timeout)
+    }
+
+    /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
+    /// inside a runtime; otherwise a pool is made when it is first needed.
+    pub fn warm(&self) {
+        self.balancer.each(|_, outlet| outlet.warm());
+    }
+
+    /// Closes the pools, all at once, and waits until `deadline` for what is in use; then that is
+    /// closed too. Answers how many sessions those were.
+    pub async fn drain_pools(&self, deadline: Instant) -> usize {
+        let members = self.balancer.members();
+        let drains = members.iter().map(|member| member.target.drain(deadline));
+        futures_util::future::join_all(drains).await.into_iter().sum()
     }
 
     /// Active checks, to be run by the caller; `None` if there are to be none. They end with the
@@ -131,78 +204,88 @@ impl Upstream {
 
     /// Opens a session to the target whose turn it is, or to the next ones as long as they fail,
     /// each once, all within the connect timeout. Sessions with one key meet at one target where
-    /// the strategy looks at keys; see [`Upstream::key_of`]. Cancel safe.
+    /// the strategy [looks at keys](Upstream::uses_key). With a pool, the session is a stream of one
+    /// that is pooled, or one that was, within the acquire timeout; see [`outlet`]. Cancel safe.
     ///
     /// # Errors
     /// The last target's with the reasons of those before; [`ErrorKind::Limit`] if none has room.
     pub async fn open(&self, key: Option<u64>) -> Result<Opened> {
-        let opened = self.attempts.open(&self.balancer, key, self.connect_timeout).await;
-        let (session, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
-        Ok(Opened { session, guard })
+        self.have(key, false).await
     }
 
-    /// The key of a peer, by its address without the port, so that all connections of one peer meet
-    /// at one target; `None` where the strategy does not look at keys.
-    pub fn key_of(&self, peer: Option<&str>) -> Option<u64> {
-        peer.filter(|_| self.balancer.strategy().uses_key).map(key_of_address)
+    /// As [`Upstream::open`], for calls only: a pooled session is given back when the result is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn borrow(&self, key: Option<u64>) -> Result<Opened> {
+        self.have(key, true).await
+    }
+
+    /// Runs an operation on a session of one of the targets. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Upstream::open`], or what the operation says.
+    pub async fn call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
+        let mut opened = self.borrow(key).await?;
+        let result = opened.session.call(operation, params).await;
+        let closed = matches!(&result, Err(error) if error.kind() == ErrorKind::Closed);
+        match &mut opened.seat {
+            Some(seat) if closed => seat.spoil(),
+            Some(_) => {}
+            // Ends politely, but not for ever: everything of worth has been had.
+            None => drop(timeout(CLOSE, opened.session.close(0, "")).await),
+        }
+        result
+    }
+
+    async fn have(&self, key: Option<u64>, calls_only: bool) -> Result<Opened> {
+        let limit = self.pool.as_ref().map_or(self.connect_timeout, |pool| pool.acquire_timeout.0);
+        let opened = self.attempts.open(&self.balancer, key, calls_only, limit).await;
+        let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
+        let Taken { session, seat } = taken;
+        Ok(Opened { session, seat, guard })
+    }
+
+    /// Whether its strategy looks at keys.
+    pub fn uses_key(&self) -> bool {
+        self.balancer.strategy().uses_key
     }
 
     /// As it is now.
     pub fn snapshot(&self) -> UpstreamSnapshot {
+        let mut targets = self.balancer.snapshot(Instant::now());
+        let mut pools = HashMap::new();
+        self.balancer.each(|name, outlet| {
+            pools.extend(outlet.stats().map(|stats| (name.to_owned(), PoolSnapshot::of(&stats))));
+        });
+        targets.iter_mut().for_each(|target| target.pool = pools.remove(&target.name));
         UpstreamSnapshot {
             name: self.name.clone(),
             balance: self.balancer.strategy().name,
             panic: self.balancer.is_panic(),
             retries_refused: self.attempts.refused(),
-            targets: self.balancer.snapshot(Instant::now()),
+            targets,
         }
     }
 }
 
-/// Of the address without its port, if it is one; else of the whole text.
-fn key_of_address(peer: &str) -> u64 {
-    let hash = match peer.parse::<SocketAddr>() {
-        Ok(address) => Sha256::digest(address.ip().to_string()),
-        Err(_) => Sha256::digest(peer),
+fn outlet(target: Target, pool: Option<&PoolOptions>, limit: Duration) -> Result<Outlet> {
+    match pool {
+        Some(options) => Outlet::pooled(target, options.clone(), limit),
+        None => Ok(Outlet::from(target)),
+    }
+}
+
+fn outlets(
+    specs: Vec<Spec<Target>>,
+    pool: Option<&PoolOptions>,
+    limit: Duration,
+) -> Result<Vec<Spec<Outlet>>> {
+    let outlet = |spec: Spec<Target>| {
+        let Spec { name, target, weight, priority, max_connections, labels } = spec;
+        let target = outlet(target, pool, limit)?;
+        Ok(Spec { name, target, weight, priority, max_connections, labels })
     };
-    hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-}
-
-impl Opens for Target {
-    type Session = Session;
-
-    async fn open(&self, limit: Duration) -> Result<Session> {
-        Target::open(self, limit).await
-    }
-}
-
-impl Probe for Target {
-    /// By its own stack: the layers agree with the peer, and if the top one can ping, it does.
-    async fn probe(&self, limit: Duration) -> Result<Duration> {
-        let begin = Instant::now();
-        let session = Target::open(self, limit).await?;
-        if session.facets().has(Facets::PING) {
-            session.ping().await?;
-        }
-        let took = begin.elapsed();
-        // The answer was had; a peer that does not take leave in time is not dead for that.
-        let leave = session.close(0, "check");
-        let _ = tokio::time::timeout(limit.saturating_sub(took) / 2, leave).await;
-        Ok(took)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::key_of_address;
-
-    #[test]
-    fn a_key_is_of_the_address_whatever_its_family_and_port() {
-        for (first, second) in [("10.0.0.1:5", "10.0.0.1:6"), ("[::1]:5", "[0::1]:6")] {
-            assert_eq!(key_of_address(first), key_of_address(second));
-        }
-        let others = ["10.0.0.1:5", "10.0.0.2:5", "[::1]:5", "[::2]:5", "/run/a.sock"];
-        let keys: std::collections::BTreeSet<u64> = others.map(key_of_address).into();
-        assert_eq!(keys.len(), others.len());
-    }
+    specs.into_iter().map(outlet).collect()
 }

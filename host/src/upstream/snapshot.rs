@@ -2,6 +2,7 @@
 
 use super::health::Standing;
 use super::target_set::Entry;
+use crate::pool::{CloseCause, Stats};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -48,6 +49,64 @@ pub struct TargetSnapshot {
     pub ejected_for_ms: Option<u64>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Its pool; `None` without one, or while none was needed.
+    pub pool: Option<PoolSnapshot>,
+}
+
+/// The pool of a target at one moment. Counters run from its making.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolSnapshot {
+    /// Open sessions that nobody uses.
+    pub idle: usize,
+    /// Open sessions that somebody uses.
+    pub in_use: usize,
+    /// Those that use them; more than `in_use` where sessions are shared.
+    pub users: usize,
+    /// Sessions being opened.
+    pub opening: usize,
+    /// Callers that wait.
+    pub waiting: usize,
+    /// Sessions at most.
+    pub max_size: usize,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Openings that failed.
+    pub open_failed: u64,
+    /// Sessions that left the pool, by cause.
+    pub closed: BTreeMap<&'static str, u64>,
+    /// Callers served at once.
+    pub served_at_once: u64,
+    /// Callers served after they waited.
+    pub served_after_wait: u64,
+    /// Callers whose time was up.
+    pub timed_out: u64,
+    /// Callers refused because too many waited.
+    pub refused: u64,
+    /// The longest that a caller waited and was served, in microseconds.
+    pub longest_wait_us: u64,
+}
+
+impl PoolSnapshot {
+    pub(super) fn of(stats: &Stats) -> Self {
+        let totals = &stats.totals;
+        let closed = CloseCause::ALL.map(|cause| (cause.as_str(), totals.closed_by(cause)));
+        PoolSnapshot {
+            idle: stats.idle,
+            in_use: stats.in_use,
+            users: stats.users,
+            opening: stats.opening,
+            waiting: stats.waiting,
+            max_size: stats.max_size,
+            opened: totals.opened,
+            open_failed: totals.open_failed,
+            closed: closed.into_iter().filter(|(_, count)| *count > 0).collect(),
+            served_at_once: totals.direct,
+            served_after_wait: totals.handed_over,
+            timed_out: totals.timed_out,
+            refused: totals.refused,
+            longest_wait_us: u64::try_from(totals.waits.longest().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 impl TargetSnapshot {
@@ -74,6 +133,7 @@ impl TargetSnapshot {
             latency_us: (latency > 0.0).then(|| micros(latency)),
             ejected_for_ms: ejected_for.map(millis),
             last_error: entry.last_error.clone(),
+            pool: None,
         }
     }
 }

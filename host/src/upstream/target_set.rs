@@ -83,13 +83,16 @@ impl<T> Entry<T> {
 pub(super) struct TargetSet<T> {
     pub(super) entries: Vec<Entry<T>>,
     pub(super) options: HealthOptions,
+    /// Called for a target that gets no more sessions.
+    pub(super) rest: fn(&T),
 }
 
 impl<T> TargetSet<T> {
     pub(super) fn new(specs: Vec<Spec<T>>, options: HealthOptions) -> Result<Self> {
         unique(&specs)?;
         let entry = |spec| Entry::new(spec, Arc::default(), Health::default(), None);
-        Ok(TargetSet { entries: specs.into_iter().map(entry).collect(), options })
+        let entries = specs.into_iter().map(entry).collect();
+        Ok(TargetSet { entries, options, rest: |_| {} })
     }
 
     /// Makes this the whole set. Those that were there keep their state.
@@ -100,12 +103,14 @@ impl<T> TargetSet<T> {
         for spec in specs {
             self.entries.push(match old.remove(&spec.name) {
                 Some(entry) => {
+                    (self.rest)(&entry.member.target);
                     let load = Arc::clone(&entry.member.load);
                     Entry::new(spec, load, entry.health, entry.last_error)
                 }
                 None => Entry::new(spec, Arc::default(), Health::added(now, &self.options), None),
             });
         }
+        old.values().for_each(|entry| (self.rest)(&entry.member.target));
         Ok(())
     }
 
@@ -120,13 +125,17 @@ impl<T> TargetSet<T> {
 
     pub(super) fn remove(&mut self, name: &str) -> Result<()> {
         let at = self.position(name)?;
-        self.entries.remove(at);
+        let entry = self.entries.remove(at);
+        (self.rest)(&entry.member.target);
         Ok(())
     }
 
     pub(super) fn set_weight(&mut self, name: &str, weight: u32) -> Result<()> {
         let at = self.position(name)?;
         self.entries[at].weight = weight;
+        if weight == 0 {
+            (self.rest)(&self.entries[at].member.target);
+        }
         Ok(())
     }
 

@@ -130,7 +130,11 @@ impl Control for Main {
     }
 
     async fn open_stream(&self, params: Value) -> Result<Session> {
-        let (setup, stderr) = setup_of(parse(params)?, &self.connection)?;
+        let options = &self.connection.options;
+        let (setup, stderr) = match params {
+            Value::Null => (Setup::own(options), options.stderr),
+            params => setup_of(parse(params)?, &self.connection)?,
+        };
         let pty = setup.terminal.is_some();
         let channel = Arc::new(setup.run(&self.connection).await?);
         Ok(sub(channel, stderr, pty, self.connection.info()))

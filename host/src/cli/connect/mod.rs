@@ -109,6 +109,8 @@ async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Dura
     };
     drop(halves);
     close(&session).await;
+    drop(session);
+    client.close().await;
     Ok(code)
 }
 

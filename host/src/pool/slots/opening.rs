@@ -73,6 +73,13 @@ impl<M: Clone> Slots<M> {
         self.serve(now, fx);
     }
 
+    /// Whether a caller that comes now need not wait for another caller.
+    pub(in crate::pool) fn has_room(&self) -> bool {
+        let free = self.members.first_of_all().is_some() && self.queue.is_empty();
+        let room = self.limits.max_size.saturating_sub(self.members.count());
+        free || self.queue.len() < room.saturating_mul(self.limits.share)
+    }
+
     pub(super) fn lacks_idle(&self) -> bool {
         self.limits.min_idle > self.members.len(IDLE) && !self.closed
     }

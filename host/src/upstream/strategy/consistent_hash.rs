@@ -5,7 +5,7 @@ use super::{Ask, Loads, Share, Strategy, StrategyInfo, mix};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "consistent_hash",
-    summary: "the same peer address meets the same target; few move when targets change",
+    summary: "the same key meets the same target; few move when targets change",
     uses_key: true,
     build: |shares| Box::new(Maglev { table: table(shares) }),
 };

@@ -1,0 +1,201 @@
+//! [`Dial`] and [`Member`]: the sessions of one target as members of its pool.
+
+use super::kept::Parts;
+use crate::connection::Target;
+use crate::pool::{CloseCause, Connect};
+use jackfield_plugin_api::{Facets, Result, Session, Stream};
+use std::io::Cursor;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long the polite end of an unused session may take.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// The most bytes kept that a peer sends before anybody has asked it for something.
+const EARLY: usize = 4096;
+
+/// Opens, tests and ends the sessions of one target.
+#[derive(Debug)]
+pub struct Dial {
+    target: Arc<Target>,
+    /// For one session, over all its layers.
+    limit: Duration,
+    runtime: Handle,
+    closing: Mutex<JoinSet<()>>,
+}
+
+impl Dial {
+    pub(super) fn new(target: Arc<Target>, limit: Duration, runtime: Handle) -> Self {
+        Dial { target, limit, runtime, closing: Mutex::default() }
+    }
+
+    /// Waits until the sessions that are being closed have ended, or until `deadline`.
+    pub(super) async fn closed(&self, deadline: Instant) {
+        let mut closing = {
+            let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *closing)
+        };
+        let all = async { while closing.join_next().await.is_some() {} };
+        // What is left is dropped with the set.
+        let _ = timeout_at(deadline, all).await;
+    }
+}
+
+impl Connect for Dial {
+    type Member = Member;
+
+    async fn open(&self, deadline: Instant) -> Result<Member> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Ok(Member::new(self.target.open(left.min(self.limit)).await?, &self.runtime))
+    }
+
+    fn is_open(&self, member: &Member) -> bool {
+        member.is_open()
+    }
+
+    async fn validate(&self, member: &Member) -> bool {
+        !member.session.facets().has(Facets::PING) || member.session.ping().await.is_ok()
+    }
+
+    fn close(&self, member: Arc<Member>, cause: CloseCause) {
+        let unheard = matches!(cause, CloseCause::Dead | CloseCause::Discarded);
+        if unheard || !member.session.facets().has(Facets::CLOSE_CODE) {
+            return;
+        }
+        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        while closing.try_join_next().is_some() {}
+        let leave = async move {
+            let _ = timeout(CLOSE, member.session.close(0, cause.as_str())).await;
+        };
+        closing.spawn_on(leave, &self.runtime);
+    }
+}
+
+/// One session of a pool.
+#[derive(Debug)]
+pub struct Member {
+    session: Arc<Session>,
+    /// Whether it has said that it is over.
+    gone: Arc<AtomicBool>,
+    watch: Option<AbortHandle>,
+    unused: Mutex<Unused>,
+}
+
+/// The stream of a session whose stream is its only one, until somebody is given it.
+#[derive(Debug, Default)]
+struct Unused {
+    stream: Option<Stream>,
+    /// What the peer has sent unasked.
+    early: Vec<u8>,
+    ended: bool,
+}
+
+impl Member {
+    fn new(session: Session, runtime: &Handle) -> Self {
+        let session = Arc::new(session);
+        let facets = session.facets();
+        let gone = Arc::new(AtomicBool::new(false));
+        let watch = facets.has(Facets::EVENTS).then(|| {
+            let watch = watch(Arc::clone(&session), Arc::clone(&gone));
+            runtime.spawn(watch).abort_handle()
+        });
+        let alone = !facets.has(Facets::OPEN_STREAM);
+        let stream = if alone { session.take_stream() } else { None };
+        let unused = Mutex::new(Unused { stream, ..Unused::default() });
+        Member { session, gone, watch, unused }
+    }
+
+    /// The session itself.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Whether several can have a stream each on it.
+    pub(super) fn opens_streams(&self) -> bool {
+        self.session.facets().has(Facets::OPEN_STREAM)
+    }
+
+    /// As far as is known without asking the peer: an end that has arrived is seen.
+    fn is_open(&self) -> bool {
+        !self.gone.load(Ordering::Acquire) && !self.unused().has_ended()
+    }
+
+    fn unused(&self) -> std::sync::MutexGuard<'_, Unused> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything of its data for one user, who uses it up; its events are the user's from now on.
+    pub(super) fn give_all(&self) -> Parts {
+        self.stop_watching();
+        let mut parts = Parts::of(&self.session);
+        let mut unused = self.unused();
+        if let Some(stream) = unused.stream.take() {
+            parts.stream = Some(with_early(stream, std::mem::take(&mut unused.early)));
+        }
+        parts
+    }
+
+    fn stop_watching(&self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.stop_watching();
+    }
+}
+
+/// Takes note of the end; what else a session tells while it is pooled is for nobody.
+async fn watch(session: Arc<Session>, gone: Arc<AtomicBool>) {
+    while let Ok(Some(event)) = session.next_event().await {
+        if event.name == "closed" {
+            break;
+        }
+    }
+    gone.store(true, Ordering::Release);
+}
+
+impl Unused {
+    /// Looks at what has arrived. What is no end is kept for the user; after that nothing more is
+    /// read, so that no peer can fill our memory.
+    fn has_ended(&mut self) -> bool {
+        if let Some(stream) = &mut self.stream
+            && self.early.is_empty()
+            && !self.ended
+        {
+            let mut buffer = [0; EARLY];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let mut context = Context::from_waker(Waker::noop());
+            match Pin::new(stream).poll_read(&mut context, &mut buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.early = buffer.filled().to_vec();
+                }
+                Poll::Ready(_) => self.ended = true,
+            }
+        }
+        self.ended
+    }
+}
+
+fn with_early(stream: Stream, early: Vec<u8>) -> Stream {
+    if early.is_empty() {
+        return stream;
+    }
+    let (read, write) = tokio::io::split(stream);
+    Stream::new(tokio::io::join(Cursor::new(early).chain(read), write))
+}
+
+#[cfg(test)]
+#[path = "member_tests.rs"]
+mod tests;
