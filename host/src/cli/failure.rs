@@ -62,7 +62,9 @@ impl From<ConfigErrors> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Config(errors) => Failure::lines(CONFIG, &errors),
+            StartError::Config(errors) | StartError::State(errors) => {
+                Failure::lines(CONFIG, &errors)
+            }
             StartError::Listen(errors) => Failure::lines(RUN, &errors),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::connection::NO_URI;
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
@@ -14,8 +15,6 @@ use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
-
-const URI: &str = "expected a URI such as \"tcp://host:port\", found none";
 
 /// Everything wrong with `config`, but for keys that `known` already tells about.
 pub(super) fn check(
@@ -132,14 +131,17 @@ impl Check<'_> {
     fn connections(&mut self) {
         for (name, connection) in &self.config.connections {
             let at = KeyPath::from_iter(["connections", name]);
-            self.uri(&at.key("uri"), &connection.uri);
+            for (key, expected) in connection.problems() {
+                let path = key.split('.').fold(at.clone(), |path, key| path.key(key));
+                self.fail(path, expected, None);
+            }
             self.via(&at.key("via"), connection.via.as_ref());
         }
     }
 
     fn uri(&mut self, path: &KeyPath, uri: &StackUri) {
         if uri.is_empty() {
-            self.fail(path.clone(), URI, None);
+            self.fail(path.clone(), NO_URI, None);
         }
     }
 

@@ -12,6 +12,7 @@
 //! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
 mod check;
+mod connection;
 mod document;
 mod error;
 mod locate_toml;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::reference::{Destination, Via};
+pub use super::connection::{ConnectionConfig, ReconnectConfig};
+use super::reference::Destination;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
@@ -52,12 +53,17 @@ pub struct HostConfig {
     /// SHA-256 sums, in hexadecimal, of the only plugin files that may be loaded. Default: `[]`,
     /// which allows any.
     pub allow: Vec<String>,
+    /// Folder that keeps what is defined at run time, so that it is there again after the host was
+    /// stopped or killed; only this host may use it. `~/` is the home folder. Default: `""`, which
+    /// keeps nothing.
+    pub state_dir: String,
     /// Threads that move data. Default: 0, which is one for each processor.
     pub worker_threads: u16,
     /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
     /// once. Default: `"30s"`.
     pub shutdown_timeout: Timespan,
-    /// Accepted sessions open at a time; more are refused. Default: 10000.
+    /// Accepted sessions open at a time, and likewise named connections; more are refused. Default:
+    /// 10000.
     pub max_connections: u32,
     /// `[host.timeouts]`: how long things may take.
     pub timeouts: Timeouts,
@@ -136,48 +142,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[connections.NAME]`: one named connection. A route that leads to it opens a session of its own
-/// for each of its own; connections that go via it share one session, which is opened when first
-/// needed and watched as the keys after `via` say.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConnectionConfig {
-    /// What to connect to. Required.
-    pub uri: StackUri,
-    /// Options of the drivers in the stack; see `jackfield drivers NAME`. Default: none.
-    pub options: Options,
-    /// The connection that dials for this one: `"connections.NAME"`. Default: the host dials.
-    pub via: Option<Via>,
-    /// Time between questions to the peer whether it is there, where the driver can ask; `"0s"`
-    /// never. Default: `"30s"`.
-    pub keepalive: Timespan,
-    /// Time for the answer. Default: `"5s"`.
-    pub keepalive_timeout: Timespan,
-    /// Unanswered questions in a row before the session counts as lost; at least 1. Default: 3.
-    pub keepalive_count: u16,
-    /// Time without use before the shared session is closed; `"0s"` never. Default: `"0s"`.
-    pub idle_timeout: Timespan,
-    /// When a lost session is opened again by itself; when next needed, it is opened in any case.
-    pub reconnect: ReconnectConfig,
-    /// Free labels. Default: none.
-    pub labels: Labels,
-}
-
-/// `reconnect` of a connection: when a lost session is opened again.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReconnectConfig {
-    /// Attempts in a row before giving up; 0 never, -1 for ever. Default: 0.
-    pub attempts: i32,
-    /// Wait before the first attempt; each further one is twice as long, and chance takes away up
-    /// to a third. Default: `"1s"`.
-    pub first_delay: Timespan,
-    /// The longest wait. Default: `"1m"`.
-    pub max_delay: Timespan,
-    /// All attempts after one loss end after so long; `"0s"` never. Default: `"0s"`.
-    pub total: Timespan,
-}
-
 /// `[[routes]]`: joins what a listener accepts to something.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -231,38 +195,12 @@ impl Default for HostConfig {
             plugins: vec!["plugins".to_owned()],
             cache: String::new(),
             allow: Vec::new(),
+            state_dir: String::new(),
             worker_threads: 0,
             shutdown_timeout: Timespan::seconds(30),
             max_connections: 10_000,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-        }
-    }
-}
-
-impl Default for ConnectionConfig {
-    fn default() -> Self {
-        Self {
-            uri: StackUri::default(),
-            options: Options::default(),
-            via: None,
-            keepalive: Timespan::seconds(30),
-            keepalive_timeout: Timespan::seconds(5),
-            keepalive_count: 3,
-            idle_timeout: Timespan::default(),
-            reconnect: ReconnectConfig::default(),
-            labels: Labels::new(),
-        }
-    }
-}
-
-impl Default for ReconnectConfig {
-    fn default() -> Self {
-        Self {
-            attempts: 0,
-            first_delay: Timespan::seconds(1),
-            max_delay: Timespan::seconds(60),
-            total: Timespan::default(),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Options as written, checked against the driver's own schema later. Secrets in them are still
 /// references. `Debug` shows the names only, since a value may be a secret in plain text.
-#[derive(Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Options(pub Map<String, Value>);
 

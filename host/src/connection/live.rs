@@ -1,20 +1,24 @@
 //! [`Live`]: one life of a named connection, from its first attempt to its one `closed`.
 
-use super::policy::Policy;
+use super::calls::Calls;
+use super::data::Data;
+use super::handler::{SessionHandler, Slot};
+use super::info::millis;
+use super::outbox::{Outbox, Payload, Receipt};
+use super::record::{Decider, Record, Step};
+use super::spec::Spec;
 use super::state::{State, StateCell};
 use super::supervisor;
-use super::target::Target;
-use crate::events::{Bus, EventKind};
+use super::traffic::Traffic;
+use crate::events::{Bus, EventKind, Subscription};
 use arc_swap::ArcSwapOption;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
-use serde::Serialize;
-use serde_json::Value;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// What its supervisor is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,94 +43,83 @@ pub struct Live {
     pub name: Arc<str>,
     /// What happens to it.
     pub events: Bus,
-    pub(super) target: Arc<Target>,
-    pub(super) policy: Policy,
+    pub(super) spec: Arc<Spec>,
     pub(super) state: StateCell,
     pub(super) session: ArcSwapOption<Session>,
     pub(super) wish: watch::Sender<Wish>,
     pub(super) changed: watch::Sender<State>,
+    pub(super) handler: watch::Receiver<Slot>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) calls: Calls,
     pub(super) reconnects: AtomicU32,
     pub(super) errors: AtomicU64,
     /// Counts sessions, so that a late complaint about an old one does no harm.
     pub(super) generation: AtomicU64,
     pub(super) round_trip_nanos: AtomicU64,
-    calls: AtomicU64,
-    started: Instant,
-    last_activity_ms: AtomicU64,
-    steps: Mutex<VecDeque<Step>>,
-    cause: Mutex<Option<Error>>,
+    pub(super) healthy: AtomicBool,
+    pub(super) created_at: u64,
+    data: Data,
+    record: Mutex<Record>,
+    to_handler: OnceLock<Subscription>,
 }
-
-/// A change of state, kept for finding out why.
-#[derive(Clone, Debug, Serialize)]
-pub struct Step {
-    /// Milliseconds since the life began.
-    pub at_ms: u64,
-    /// The state stepped to.
-    pub to: &'static str,
-    /// Which rule, timer or call decided.
-    pub because: String,
-}
-
-/// A life as others read it.
-#[derive(Clone, Debug, Serialize)]
-pub struct LiveSnapshot {
-    /// Its id.
-    pub id: u64,
-    /// `connecting`, `connected`, …
-    pub state: &'static str,
-    /// Facts of the session, while there is one.
-    pub info: Option<Info>,
-    /// Milliseconds of life.
-    pub age_ms: u64,
-    /// Milliseconds since the last activity.
-    pub idle_ms: u64,
-    /// Calls made.
-    pub calls: u64,
-    /// Calls and attempts that failed.
-    pub errors: u64,
-    /// Times that it was opened again.
-    pub reconnects: u32,
-    /// Milliseconds of the last round trip, if there was one.
-    pub round_trip_ms: Option<f64>,
-    /// The last error.
-    pub last_error: Option<String>,
-    /// The last changes of state, oldest first.
-    pub steps: Vec<Step>,
-}
-
-/// Steps kept.
-const STEPS: usize = 16;
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Live {
     /// Begins a life: its supervisor opens the first session at once, and ends when the life does or
     /// when nobody holds it any more.
-    pub(super) fn begin(name: Arc<str>, target: Arc<Target>, policy: Policy) -> Arc<Self> {
+    pub(super) fn begin(spec: Arc<Spec>) -> Arc<Self> {
         let (wish, wishes) = watch::channel(Wish::GoOn);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let policy = &spec.policy;
         let live = Arc::new(Live {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            name,
+            id: super::next_id(),
+            name: Arc::clone(&spec.name),
             events: Bus::default(),
-            target,
-            policy,
             state: StateCell::new(State::Disconnected),
             session: ArcSwapOption::empty(),
             wish,
             changed: watch::channel(State::Disconnected).0,
+            handler: spec.handler.subscribe(),
+            outbox: Arc::new(Outbox::new(policy.post_queue, policy.post_bytes)),
+            traffic: Arc::new(Traffic::new()),
+            calls: Calls::default(),
             reconnects: AtomicU32::new(0),
             errors: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             round_trip_nanos: AtomicU64::new(0),
-            calls: AtomicU64::new(0),
-            started: Instant::now(),
-            last_activity_ms: AtomicU64::new(0),
-            steps: Mutex::default(),
-            cause: Mutex::default(),
+            healthy: AtomicBool::new(true),
+            created_at: millis(now),
+            data: Data::default(),
+            record: Mutex::default(),
+            to_handler: OnceLock::new(),
+            spec,
         });
-        tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes));
+        live.tell_handler();
+        let entered = live.spec.lives.as_ref().map_or(Ok(()), |lives| lives.enter(&live));
+        match entered {
+            Ok(()) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes))),
+            Err(error) => {
+                live.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
+                live.note_error(&error);
+                live.end(State::Error, Decider::Limit, &error.to_string());
+            }
+        }
         live
+    }
+
+    /// Gives each event to the handler that is set at that moment.
+    fn tell_handler(self: &Arc<Self>) {
+        let (weak, slot): (Weak<Live>, _) = (Arc::downgrade(self), self.handler.clone());
+        let told = self.events.on_event(move |event| {
+            let handler = slot.borrow().0.clone();
+            let (Some(handler), Some(live)) = (handler, weak.upgrade()) else { return };
+            // A panic ends neither its subscription nor the connection.
+            if catch_unwind(AssertUnwindSafe(|| handler.event(&live, event))).is_err() {
+                live.note_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));
+            }
+        });
+        // Set once: the life has just begun.
+        let _ = self.to_handler.set(told);
     }
 
     /// Where it is.
@@ -134,16 +127,27 @@ impl Live {
         self.state.get()
     }
 
+    /// A program's own data, as long as this life.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
     /// Waits until it is connected, at most for `limit`. Cancel safe.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], or the cause of its end.
+    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] while it is draining; or the cause of its end.
     pub async fn wait_ready(&self, limit: Duration) -> Result<Arc<Session>> {
         let mut changes = self.changed.subscribe();
-        let settled = changes.wait_for(|state| *state == State::Connected || state.is_final());
-        if timeout(limit, settled).await.is_err() {
+        let settled =
+            |state: &State| matches!(state, State::Connected | State::Draining) || state.is_final();
+        let settled = timeout(limit, changes.wait_for(settled)).await.map(|_| ());
+        if settled.is_err() {
             let text = format!("{} is {} after {limit:?}", self.name, self.state());
             return Err(Error::new(ErrorKind::TimedOut, text));
+        }
+        if self.state() == State::Draining {
+            let text = format!("{} is draining and takes nothing new", self.name);
+            return Err(Error::new(ErrorKind::Closed, text));
         }
         self.session.load_full().ok_or_else(|| self.end_cause())
     }
@@ -154,25 +158,6 @@ impl Live {
         let _ = self.changed.subscribe().wait_for(|state| state.is_final()).await;
     }
 
-    /// Runs an operation on its session, waiting for one if it is just being opened again.
-    ///
-    /// # Errors
-    /// What the operation says; [`ErrorKind::TimedOut`] after the policy's call timeout.
-    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let limit = self.policy.call_timeout;
-        let session = self.wait_ready(limit).await?;
-        let generation = self.generation();
-        let called = timeout(limit, session.call(operation, params)).await;
-        let late = || Error::new(ErrorKind::TimedOut, format!("{operation} took over {limit:?}"));
-        let result = called.unwrap_or_else(|_| Err(late()));
-        self.record_activity();
-        if let Err(error) = &result {
-            self.report(generation, error);
-        }
-        result
-    }
-
     /// Which session is open now; given back with [`Live::report`].
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
@@ -181,8 +166,7 @@ impl Live {
     /// Tells that something done with a session failed; if the error says that the session is gone,
     /// it is opened again by the policy.
     pub fn report(&self, generation: u64, error: &Error) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        self.set_cause(error.clone());
+        self.note_error(error);
         if error.kind() == ErrorKind::Closed {
             self.ask(Wish::Lost(generation, error.to_string()));
         }
@@ -197,16 +181,40 @@ impl Live {
 
     /// Starts the idle time over: also the veto of whoever hears the idle event.
     pub fn record_activity(&self) {
-        self.last_activity_ms.store(self.age_ms(), Ordering::Relaxed);
+        self.traffic.touch();
     }
 
-    /// Ends it politely and waits for the end.
+    /// Time since the last activity.
+    pub fn idle(&self) -> Duration {
+        self.traffic.idle()
+    }
+
+    /// Queues a payload for the session and answers at once; the receipt tells when it was sent.
+    /// While the session is being opened, posts wait for it; what was not begun when a session is
+    /// lost goes over the next one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the queue is full: nothing was taken. [`ErrorKind::Closed`] when it
+    /// drains or has ended. [`ErrorKind::Unsupported`] when its sessions take no payload.
+    pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
+        self.outbox.post(payload.into())
+    }
+
+    /// Puts `handler` in the place of the one that was set, for this life and later ones. What is
+    /// being delivered at this moment stays with the old one; all that follows goes to the new one,
+    /// each thing exactly once. Until a handler is set, nothing is read.
+    pub fn set_handler(&self, handler: Arc<dyn SessionHandler>) -> Option<Arc<dyn SessionHandler>> {
+        self.spec.set_handler(handler)
+    }
+
+    /// Ends it politely and waits for the end. Safe to repeat.
     pub async fn close(&self, code: u64, reason: &str) {
         self.ask(Wish::Close { code, reason: reason.to_owned() });
         self.wait_closed().await;
     }
 
-    /// Lets what runs finish, at most for `limit`, and ends it.
+    /// Takes nothing new, lets what runs finish, at most for `limit`, and ends it: calls, posts, and
+    /// what its driver has under way.
     pub async fn drain(&self, limit: Duration) {
         self.ask(Wish::Drain(limit));
         self.wait_closed().await;
@@ -233,61 +241,66 @@ impl Live {
         });
     }
 
-    pub(super) fn age_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Time since the last activity.
-    pub fn idle(&self) -> Duration {
-        let last = self.last_activity_ms.load(Ordering::Relaxed);
-        Duration::from_millis(self.age_ms().saturating_sub(last))
+    pub(super) fn note_error(&self, error: &Error) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.record().cause = Some(error.clone());
     }
 
-    pub(super) fn set_cause(&self, error: Error) {
-        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    pub(super) fn cause(&self) -> Option<Error> {
+        self.record().cause.clone()
+    }
+
+    pub(super) fn steps(&self) -> Vec<Step> {
+        self.record().steps.iter().cloned().collect()
+    }
+
+    pub(super) fn last_session_info(&self) -> Option<Info> {
+        self.record().info.clone()
     }
 
     fn end_cause(&self) -> Error {
-        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        cause.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection was closed"))
+        let closed = || Error::new(ErrorKind::Closed, "the connection was closed");
+        // An error of long ago is not why it was closed.
+        if self.state() == State::Closed {
+            return closed();
+        }
+        self.cause().unwrap_or_else(closed)
     }
 
     /// Takes a legal step and tells of it; an illegal one is a bug and changes nothing.
-    pub(super) fn step(&self, to: State, because: &str, event: EventKind) {
-        if let Err(illegal) = self.state.step(to) {
+    pub(super) fn step(&self, to: State, by: Decider, because: &str, event: EventKind) {
+        let stepped = {
+            let mut record = self.record();
+            self.state.step(to).map(|_| record.step(self.traffic.age_ms(), to, by, because))
+        };
+        if let Err(illegal) = stepped {
             tracing::error!(connection = &*self.name, %illegal, "state");
             return;
-        }
-        {
-            let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-            let because = because.to_owned();
-            steps.push_back(Step { at_ms: self.age_ms(), to: to.as_str(), because });
-            if steps.len() > STEPS {
-                steps.pop_front();
-            }
         }
         tracing::info!(connection = &*self.name, id = self.id, state = %to, because, "connection");
         self.events.emit(event);
         self.changed.send_replace(to);
     }
 
-    /// As others read it; its last steps say which timer, rule or call decided.
-    pub fn snapshot(&self) -> LiveSnapshot {
-        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let nanos = self.round_trip_nanos.load(Ordering::Relaxed);
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        LiveSnapshot {
-            id: self.id,
-            state: self.state().as_str(),
-            info: self.session.load().as_ref().map(|session| session.info()),
-            age_ms: self.age_ms(),
-            idle_ms: u64::try_from(self.idle().as_millis()).unwrap_or(u64::MAX),
-            calls: self.calls.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-            reconnects: self.reconnects.load(Ordering::Relaxed),
-            round_trip_ms: (nanos > 0).then(|| Duration::from_nanos(nanos).as_secs_f64() * 1e3),
-            last_error: cause.as_ref().map(ToString::to_string),
-            steps: steps.iter().cloned().collect(),
+    /// The last step: by then it is in no count any more, and every post has its answer.
+    pub(super) fn end(&self, state: State, by: Decider, cause: &str) {
+        self.session.store(None);
+        self.outbox.refuse(&Error::new(ErrorKind::Closed, format!("{}: {cause}", self.name)));
+        if let Some(lives) = &self.spec.lives {
+            lives.leave(self.id);
+        }
+        self.step(state, by, cause, EventKind::Closed { cause: cause.to_owned() });
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if !self.state().is_final() {
+            self.end(State::Closed, Decider::Owner, "nobody holds it any more");
         }
     }
 }

@@ -1,13 +1,22 @@
 //! [`Managed`]: a named connection: what it is, and the life it has now, if any. It carries other
 //! connections (`via`), one session for all.
 
-use super::live::{Live, LiveSnapshot};
+use super::handler::SessionHandler;
+use super::info::LiveSnapshot;
+use super::live::Live;
+use super::lives::Lives;
+use super::outbox::{Payload, Receipt};
 use super::policy::Policy;
+use super::spec::Spec;
+use super::state::State;
 use super::target::Target;
+use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Result, Session};
 use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,8 +24,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug)]
 pub struct Managed {
     name: Arc<str>,
-    target: Arc<Target>,
-    policy: Policy,
+    spec: ArcSwap<Spec>,
     live: Mutex<Option<Arc<Live>>>,
 }
 
@@ -27,6 +35,8 @@ pub struct ManagedSnapshot {
     pub name: String,
     /// Where it goes, without a password.
     pub uri: String,
+    /// Free labels of its definition.
+    pub labels: BTreeMap<String, String>,
     /// Its present or last life; `None` if it never had one.
     pub life: Option<LiveSnapshot>,
 }
@@ -34,30 +44,131 @@ pub struct ManagedSnapshot {
 impl Managed {
     /// Defines a connection; it does not connect yet.
     pub fn new(name: &str, target: Arc<Target>, policy: Policy) -> Self {
-        Managed { name: name.into(), target, policy, live: Mutex::default() }
+        Managed::of(Spec::new(name, target, policy))
+    }
+
+    /// As [`Managed::new`], with labels, and counted in `lives` and held to its limit.
+    pub fn counted(
+        name: &str,
+        target: Arc<Target>,
+        policy: Policy,
+        labels: BTreeMap<String, String>,
+        lives: Arc<Lives>,
+    ) -> Self {
+        let spec = Spec::new(name, target, policy);
+        Managed::of(Spec { labels, lives: Some(lives), ..spec })
+    }
+
+    fn of(spec: Spec) -> Self {
+        let name = Arc::clone(&spec.name);
+        Managed { name, spec: ArcSwap::from_pointee(spec), live: Mutex::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its target, for sessions of one's own.
-    pub fn target(&self) -> &Arc<Target> {
-        &self.target
+    pub fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.spec.load().target)
+    }
+
+    /// Free labels of its definition.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.spec.load().labels.clone()
+    }
+
+    /// What it does by itself.
+    pub fn policy(&self) -> Policy {
+        self.spec.load().policy.clone()
+    }
+
+    /// Becomes what `other` is: target, policy and labels. Its handler and its hook stay. Answers the
+    /// life of what it was, which is for the caller to end.
+    pub fn take_over(&self, other: &Managed) -> Option<Arc<Live>> {
+        let mut slot = self.slot();
+        let spec = self.spec.load().become_as(&other.spec.load());
+        self.spec.store(Arc::new(spec));
+        slot.take()
+    }
+
+    /// Where its present or last life is; `disconnected` if it never had one.
+    pub fn state(&self) -> State {
+        self.slot().as_ref().map_or(State::Disconnected, |live| live.state())
+    }
+
+    /// Whether it is connected now.
+    pub fn is_connected(&self) -> bool {
+        self.state() == State::Connected
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its present life, or a new one if there is none or it has ended. Callers at the same time get
     /// the same.
     pub fn live(&self) -> Arc<Live> {
-        let mut slot = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot();
         if let Some(live) = slot.as_ref().filter(|live| !live.state().is_final()) {
             return Arc::clone(live);
         }
-        let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
-        let live = Live::begin(name, target, self.policy.clone());
+        let live = Live::begin(self.spec.load_full());
         *slot = Some(Arc::clone(&live));
         live
     }
 
     /// Its present or last life; begins none.
     pub fn last(&self) -> Option<Arc<Live>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.slot().clone()
+    }
+
+    /// Its present life, or a new one, once it is connected; at most for `limit`. Connected already,
+    /// it answers at once. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`], or why it cannot be opened.
+    pub async fn connect(&self, limit: Duration) -> Result<Arc<Live>> {
+        let live = self.live();
+        live.wait_ready(limit).await?;
+        Ok(live)
+    }
+
+    /// Runs an operation on its session, which is opened if there is none. See [`Live::call`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        self.live().call(operation, params).await
+    }
+
+    /// Queues a payload for its session; begins no life. See [`Live::post`].
+    ///
+    /// # Errors
+    /// As there; [`ErrorKind::Closed`] if it has no life.
+    pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
+        let Some(live) = self.last() else {
+            let text = format!("{} is not connected", self.name());
+            return Err(Error::new(ErrorKind::Closed, text));
+        };
+        live.post(payload)
+    }
+
+    /// Puts `handler` in the place of the one that was set. See [`Live::set_handler`].
+    pub fn set_handler(&self, handler: Arc<dyn SessionHandler>) -> Option<Arc<dyn SessionHandler>> {
+        self.spec.load().set_handler(handler)
+    }
+
+    /// Sets what restores a session that was lost and opened again, in the place of what was set. It
+    /// runs before anybody else gets the session, within the policy's connect timeout; if it fails,
+    /// so does the attempt.
+    pub fn on_reconnected<F, Fut>(&self, hook: F)
+    where
+        F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.spec.load().set_restore(hook);
     }
 
     /// Connects onward from its far end within `limit`, over the session it has or a new one. A
@@ -80,7 +191,7 @@ impl Managed {
                 }
                 other => other,
             };
-            result.map_err(|(error, _)| error.with("via", &self.name))
+            result.map_err(|(error, _)| error.with("via", self.name()))
         })
     }
 
@@ -116,8 +227,9 @@ impl Managed {
     /// As others read it.
     pub fn snapshot(&self) -> ManagedSnapshot {
         ManagedSnapshot {
-            name: self.name.to_string(),
-            uri: self.target.stack().display().to_owned(),
+            name: self.name().to_owned(),
+            uri: self.target().stack().display().to_owned(),
+            labels: self.labels(),
             life: self.last().map(|live| live.snapshot()),
         }
     }

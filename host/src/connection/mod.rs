@@ -1,16 +1,40 @@
 //! Connections: the host's managed view of sessions. Each has an id that is never used again, a
 //! state, statistics and its place in the table of what lives.
 
+mod calls;
+mod counted;
+mod courier;
+mod data;
+mod diagnose;
+mod handler;
+mod health;
+mod info;
 mod live;
+mod lives;
 mod managed;
+mod outbox;
 mod policy;
+mod record;
+mod spec;
 mod state;
 mod supervisor;
 mod target;
+mod traffic;
+mod watch;
 
-pub use live::{Live, LiveSnapshot, Step};
+pub use counted::{CountedMessages, CountedStream};
+pub use data::{Data, MAX_TEXT, MAX_TEXTS};
+pub use diagnose::{Diagnosis, Finding, RULES, Rule, Timer};
+pub use handler::{Delivery, SessionHandler};
+pub use health::{Health, HealthMonitor};
+pub use info::{ConnectionInfo, Flags, LiveSnapshot};
+pub use live::Live;
+pub use lives::{Lives, LivesCount};
 pub use managed::{Managed, ManagedSnapshot};
+pub use outbox::{Payload, Receipt};
 pub use policy::{Policy, Reconnect};
+pub use record::{Decider, Step};
+pub use spec::Restoring;
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::Target;
 
@@ -23,6 +47,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// Ids of accepted and of named connections alike.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
 
 /// One connection that lives: a peer that a listener accepted, joined to where its route leads.
 #[derive(Debug)]
@@ -92,7 +123,6 @@ impl Connection {
 /// All connections that live, at most so many.
 #[derive(Debug)]
 pub struct Connections {
-    next: AtomicU64,
     total: AtomicU64,
     max: usize,
     live: Mutex<HashMap<u64, Arc<Connection>>>,
@@ -103,7 +133,6 @@ impl Connections {
     /// A table for at most `max` connections at once.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Connections {
-            next: AtomicU64::new(1),
             total: AtomicU64::new(0),
             max,
             live: Mutex::default(),
@@ -127,7 +156,7 @@ impl Connections {
             return Err(Error::new(ErrorKind::Limit, text).with("key", "host.max_connections"));
         }
         let connection = Arc::new(Connection {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             listener: Arc::clone(listener),
             to: Arc::clone(to),
             peer,
@@ -205,7 +234,10 @@ impl Drop for Entered {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod table_tests {
     use super::*;
 
     #[test]

@@ -58,7 +58,8 @@ impl Reconnect {
 pub struct Policy {
     /// Time for opening all layers. Default: 20 s.
     pub connect_timeout: Duration,
-    /// The most that one call may take; also what is waited for a polite close. Default: 60 s.
+    /// The most that one call may take, waiting for the session included; also what is waited for a
+    /// polite close. Default: 60 s.
     pub call_timeout: Duration,
     /// Time between questions to the peer whether it is there; zero: never. Default: 30 s.
     pub keepalive: Duration,
@@ -69,6 +70,10 @@ pub struct Policy {
     /// Time without activity before the idle event, and again before the close that follows it if
     /// nobody objected; zero: never. Default: never.
     pub idle_timeout: Duration,
+    /// Posts that may wait to be sent; more are refused. Default: 256.
+    pub post_queue: usize,
+    /// Bytes that those posts may have together. Default: 1 MiB.
+    pub post_bytes: usize,
     /// When a lost session is opened again.
     pub reconnect: Reconnect,
 }
@@ -82,6 +87,8 @@ impl Default for Policy {
             keepalive_timeout: Duration::from_secs(5),
             keepalive_count: 3,
             idle_timeout: Duration::ZERO,
+            post_queue: 256,
+            post_bytes: 1 << 20,
             reconnect: Reconnect::default(),
         }
     }

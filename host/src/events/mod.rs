@@ -2,7 +2,8 @@
 //!
 //! One [`Bus`] belongs to one connection. Its events have numbers without gaps, every subscriber gets
 //! them in that order, and after `closed`, which comes exactly once, there is none. A subscriber is
-//! a function, called at once, or a queue, read when convenient. A function that panics is
+//! a function, called at once; an asynchronous function, run on a task of its own; or a queue, read
+//! when convenient. A function that panics is
 //! unsubscribed and the others go on; a queue that is full loses its oldest events and its reader
 //! is told how many.
 
@@ -10,6 +11,7 @@ mod queue;
 
 pub use queue::EventStream;
 
+use futures_util::FutureExt;
 use queue::Queue;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -85,6 +87,17 @@ pub enum EventKind {
     },
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A connection that is gone without a `closed`: nobody waits for its events for ever.
+        for (_, listener) in &self.listeners {
+            if let Listener::Queue(queue) = listener {
+                queue.end();
+            }
+        }
+    }
+}
+
 type Function = Arc<Mutex<dyn FnMut(&Event) + Send>>;
 
 #[derive(Clone)]
@@ -134,6 +147,26 @@ pub struct Subscription {
     id: u64,
 }
 
+/// Unsubscribes when dropped, and cancels the call that runs.
+#[must_use = "dropping it unsubscribes"]
+#[derive(Debug)]
+pub struct AsyncSubscription(tokio::task::JoinHandle<()>);
+
+impl AsyncSubscription {
+    /// Waits until everything up to `closed` has been handled. Cancel safe, but dropping it
+    /// unsubscribes.
+    pub async fn finished(mut self) {
+        // It is aborted by nothing but the drop of this.
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for AsyncSubscription {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.upgrade() {
@@ -162,6 +195,26 @@ impl Bus {
         }
         let subscription = self.add(Listener::Queue(Arc::clone(&queue)));
         EventStream::new(queue, subscription)
+    }
+
+    /// Runs `function` on every event from now on, one after the other, on a task of its own. It may
+    /// take its time: at most `capacity` events wait for it, and [`EventKind::Missed`] tells of more.
+    /// If it panics it is unsubscribed. Needs a runtime.
+    pub fn on_event_async<F, Fut>(&self, capacity: usize, mut function: F) -> AsyncSubscription
+    where
+        F: FnMut(Event) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let mut events = self.subscribe(capacity);
+        AsyncSubscription(tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                let call = AssertUnwindSafe(async { function(event).await });
+                if call.catch_unwind().await.is_err() {
+                    tracing::error!("an asynchronous subscriber panicked and was removed");
+                    return;
+                }
+            }
+        }))
     }
 
     fn add(&self, listener: Listener) -> Subscription {

@@ -3,6 +3,7 @@
 use super::{Event, EventKind, Subscription};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 pub(super) struct Queue {
@@ -79,6 +80,24 @@ impl std::fmt::Debug for EventStream {
 impl EventStream {
     pub(super) fn new(queue: Arc<Queue>, subscription: Subscription) -> Self {
         EventStream { queue, _subscription: subscription }
+    }
+
+    /// The next event that `wanted` is for, within `limit`; those before it are passed over. `None`
+    /// if it did not come in time, or not before `closed`. Cancel safe.
+    pub async fn wait_for(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&Event) -> bool,
+    ) -> Option<Event> {
+        let waiting = async {
+            loop {
+                let event = self.next().await?;
+                if wanted(&event) {
+                    return Some(event);
+                }
+            }
+        };
+        tokio::time::timeout(limit, waiting).await.ok().flatten()
     }
 
     /// The next event; `None` after `closed`. Cancel safe.

@@ -84,3 +84,105 @@ fn what_a_subscriber_emits_comes_after_the_event_it_answers() {
     bus.emit(EventKind::Connecting);
     assert_eq!(*seen.lock().unwrap(), [EventKind::Connecting, EventKind::Draining]);
 }
+
+#[tokio::test]
+async fn threads_that_emit_at_once_give_one_order_and_one_closed() {
+    let bus = Bus::default();
+    let (mut one, mut two) = (bus.subscribe(5000), bus.subscribe(5000));
+    let told: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for healthy in [true, false].repeat(100) {
+                        bus.emit(health(healthy));
+                    }
+                    bus.emit(EventKind::Closed { cause: "mine".to_owned() })
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(told.iter().filter(|told| **told).count(), 1, "one closed is the first");
+    let mut last = 0;
+    while let Some(event) = one.next().await {
+        assert_eq!(event.number, last + 1);
+        assert_eq!(two.next().await, Some(event.clone()), "all see one order");
+        last = event.number;
+        let closed = matches!(event.kind, EventKind::Closed { .. });
+        assert!(!closed || one.next().await.is_none());
+        if closed {
+            break;
+        }
+    }
+    assert!(last >= 201);
+}
+
+#[tokio::test]
+async fn a_slow_reader_still_gets_closed() {
+    let bus = Bus::default();
+    let mut stream = bus.subscribe(1);
+    bus.emit(EventKind::Connecting);
+    bus.emit(EventKind::Closed { cause: "done".to_owned() });
+    assert_eq!(stream.next().await.unwrap().kind, EventKind::Missed { count: 1 });
+    assert!(matches!(stream.next().await.unwrap().kind, EventKind::Closed { .. }));
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn an_asynchronous_subscriber_takes_its_time_and_misses_nothing_silently() {
+    let bus = Bus::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&seen);
+    let subscription = bus.on_event_async(2, move |event| {
+        let into = Arc::clone(&into);
+        async move {
+            tokio::task::yield_now().await;
+            into.lock().unwrap().push(event.kind);
+        }
+    });
+    for _ in 0..5 {
+        bus.emit(EventKind::Connecting);
+    }
+    let closed = EventKind::Closed { cause: "done".to_owned() };
+    bus.emit(closed.clone());
+    subscription.finished().await;
+    let expected = [EventKind::Missed { count: 4 }, EventKind::Connecting, closed];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn an_asynchronous_subscriber_ends_by_drop_or_by_its_own_panic() {
+    let bus = Bus::default();
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    let bad = bus.on_event_async(8, |_| async { panic!("a subscriber's own mistake") });
+    let good = bus.on_event_async(8, move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(())
+    });
+    bus.emit(EventKind::Connecting);
+    bad.finished().await;
+    while count.load(Ordering::Relaxed) < 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(good);
+    while !bus.lock().listeners.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    bus.emit(EventKind::Connecting);
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_an_event_passes_over_others_and_ends() {
+    let bus = Bus::default();
+    let mut stream = bus.subscribe(8);
+    bus.emit(EventKind::Connecting);
+    bus.emit(EventKind::Draining);
+    let limit = Duration::from_secs(1);
+    let found = stream.wait_for(limit, |event| event.kind == EventKind::Draining).await;
+    assert_eq!(found.map(|event| event.number), Some(2));
+    assert_eq!(stream.wait_for(limit, |_| true).await, None, "not in time");
+    drop(bus);
+    assert_eq!(stream.next().await, None, "nobody can emit any more");
+}

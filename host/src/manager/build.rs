@@ -1,12 +1,14 @@
 //! From a configuration to a graph and its listeners: whole, or not at all.
 
+use super::define::policy;
 use super::graph::Graph;
+use super::named::Named;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
 use super::upstreams::upstreams;
-use crate::config::model::{ConnectionConfig, Frames, RouteConfig};
+use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
-use crate::connection::{Managed, Policy, Reconnect};
+use crate::connection::{Lives, Managed};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
@@ -29,7 +31,8 @@ pub(super) async fn build(
     let mut parts =
         Parts { loaded, registry: &registry, connections: BTreeMap::new(), errors: Vec::new() };
     let config = &loaded.config;
-    connections(&mut parts, config).await;
+    let lives = Lives::new(config.host.max_connections as usize);
+    connections(&mut parts, config, &lives).await;
     let upstreams = upstreams(&mut parts, config).await;
     let mut planned = Planned::new();
     for (index, route) in config.routes.iter().enumerate() {
@@ -42,7 +45,13 @@ pub(super) async fn build(
         return Err(ConfigErrors::new(errors));
     }
     let connect_limit = connect_limit(config);
-    let graph = Arc::new(Graph { registry, connections, upstreams, connect_limit });
+    let named = Named::new(lives);
+    for (name, managed) in connections {
+        if let Some(connection) = config.connections.get(&name) {
+            named.enter(managed, connection);
+        }
+    }
+    let graph = Arc::new(Graph { registry, named, upstreams, connect_limit });
     let weak = Arc::downgrade(&graph);
     // Set once: the lock was made for this graph.
     let _ = opener.set(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
@@ -70,7 +79,7 @@ fn open_for_plugin(
 }
 
 /// Named connections, those that carry others first. That there is no cycle was checked before.
-async fn connections(parts: &mut Parts<'_>, config: &Config) {
+async fn connections(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
     let mut waiting: Vec<&String> = config.connections.keys().collect();
     while !waiting.is_empty() {
         let (now, later): (Vec<&String>, Vec<&String>) = waiting.iter().partition(|name| {
@@ -92,30 +101,13 @@ async fn connections(parts: &mut Parts<'_>, config: &Config) {
                 via: connection.via.as_ref(),
             };
             if let Some(target) = parts.target(&at).await.map(Arc::new) {
-                let managed = Managed::new(name, target, policy(config, connection));
+                let policy = policy(connect_limit(config), connection);
+                let (labels, lives) = (connection.labels.clone(), Arc::clone(lives));
+                let managed = Managed::counted(name, target, policy, labels, lives);
                 parts.connections.insert(name.clone(), Arc::new(managed));
             }
         }
         waiting = later;
-    }
-}
-
-fn policy(config: &Config, connection: &ConnectionConfig) -> Policy {
-    let again = &connection.reconnect;
-    Policy {
-        connect_timeout: connect_limit(config),
-        keepalive: connection.keepalive.0,
-        keepalive_timeout: connection.keepalive_timeout.0,
-        keepalive_count: u32::from(connection.keepalive_count),
-        idle_timeout: connection.idle_timeout.0,
-        reconnect: Reconnect {
-            attempts: u32::try_from(again.attempts).ok(),
-            first_delay: again.first_delay.0,
-            max_delay: again.max_delay.0,
-            total: (!again.total.is_zero()).then_some(again.total.0),
-            ..Reconnect::default()
-        },
-        ..Policy::default()
     }
 }
 
@@ -144,7 +136,10 @@ async fn listener(
         }
         Destination::Connection(name) => {
             let managed = parts.connections.get(name);
-            managed.map(|managed| route::Destination::Target(Arc::clone(managed.target()), limit))
+            managed.map(|managed| {
+                let limit = managed.policy().connect_timeout;
+                route::Destination::Target(managed.target(), limit)
+            })
         }
         Destination::Handler(name) => handler(parts, name).await,
         Destination::Uri(uri) => {

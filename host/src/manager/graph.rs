@@ -1,8 +1,9 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
+use super::named::Named;
 use super::plugins::Plugins;
 use crate::config::{ConfigErrors, Destination, Loaded};
-use crate::connection::{Managed, ManagedSnapshot, Target};
+use crate::connection::{Lives, Target};
 use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, timeout};
 pub struct Graph {
     /// What was loaded.
     pub registry: Registry,
-    pub(super) connections: BTreeMap<String, Arc<Managed>>,
+    pub(super) named: Named,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) connect_limit: Duration,
 }
@@ -33,6 +34,14 @@ impl Graph {
     /// Every mistake found, with its place.
     pub async fn build(plugins: Plugins, loaded: &Loaded) -> Result<Arc<Self>, ConfigErrors> {
         super::build::build(plugins, loaded).await.map(|(graph, _)| graph)
+    }
+
+    /// A graph of drivers that nothing is configured in, for programs that define at run time. At
+    /// most `max` named connections live at a time; one is opened within `connect_limit` unless it
+    /// says otherwise.
+    pub fn empty(registry: Registry, max: usize, connect_limit: Duration) -> Arc<Self> {
+        let named = Named::new(Lives::new(max));
+        Arc::new(Graph { registry, named, upstreams: BTreeMap::new(), connect_limit })
     }
 
     /// Opens a session: `connections.NAME`, `upstreams.NAME` or a URI. Options are for a URI only;
@@ -71,8 +80,8 @@ impl Graph {
         }
         match to {
             Destination::Connection(name) => {
-                let managed = find("connection", &self.connections, name)?;
-                Ok(Reach::Target(Arc::clone(managed.target()), self.connect_limit))
+                let managed = self.connection(name).await?;
+                Ok(Reach::Target(managed.target(), managed.policy().connect_timeout))
             }
             Destination::Upstream(name) => {
                 find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
@@ -86,36 +95,6 @@ impl Graph {
                 let target = Target::new(stack, None);
                 Ok(Reach::Target(Arc::new(target), self.connect_limit))
             }
-        }
-    }
-
-    /// A named connection.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] with the nearest name.
-    pub fn connection(&self, name: &str) -> Result<&Arc<Managed>> {
-        find("connection", &self.connections, name)
-    }
-
-    /// The named connections as others read them.
-    pub fn named(&self) -> Vec<ManagedSnapshot> {
-        self.connections.values().map(|managed| managed.snapshot()).collect()
-    }
-
-    /// Closes the pools of all upstreams, then the sessions of all named connections, each all at
-    /// once, at most for `limit`. What is in use in a pool gets half of that.
-    pub async fn close_all(&self, limit: Duration) {
-        let half = Instant::now() + limit / 2;
-        let pools = self.upstreams.values().map(|upstream| upstream.drain_pools(half));
-        let cut: usize = futures_util::future::join_all(pools).await.into_iter().sum();
-        if cut > 0 {
-            tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
-        }
-        let lives = self.connections.values().filter_map(|managed| managed.last());
-        let closing = lives.map(|live| async move { live.close(0, "the host is stopping").await });
-        let all = futures_util::future::join_all(closing);
-        if timeout(limit / 2, all).await.is_err() {
-            tracing::warn!("named connections did not close in time");
         }
     }
 

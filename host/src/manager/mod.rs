@@ -3,17 +3,30 @@
 //! [`Graph`] is a configuration made whole and not yet listening: `check` ends there, and so do the
 //! commands that only connect. [`Manager`] is a graph that listens. A graph with a mistake anywhere
 //! is not made at all, and a manager that cannot take one address takes none.
+//!
+//! Named connections come from the configuration, or are defined at run time by the verbs of
+//! [`Graph`]: `define`, `register`, `adopt`, `connection`, `get_or_connect`, `find`, `connect_all`,
+//! `disconnect_all`, `unregister`, `destroy`, `post`. With `host.state_dir`, what was defined at run
+//! time is there again after a restart, whatever ended the host.
 
+mod all;
 mod build;
+mod define;
+mod entries;
 mod graph;
+mod named;
 mod parts;
 mod plugins;
 mod snapshot;
+mod state;
 mod upstreams;
 
+pub use all::{AllOptions, Outcomes};
+pub use entries::DefinedBy;
 pub use graph::{Graph, Reach};
+pub use named::{End, Existing, Filter, Own};
 pub use plugins::Plugins;
-pub use snapshot::{HostSnapshot, ListenerSnapshot};
+pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::Connections;
@@ -45,6 +58,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 pub enum StartError {
     /// The configuration, checked against the drivers.
     Config(ConfigErrors),
+    /// The state directory.
+    State(ConfigErrors),
     /// Addresses that could not be taken, each with its place in the configuration.
     Listen(ConfigErrors),
 }
@@ -52,12 +67,34 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(errors) | StartError::Listen(errors) => errors.fmt(f),
+            StartError::Config(errors) | StartError::State(errors) | StartError::Listen(errors) => {
+                errors.fmt(f)
+            }
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+/// Restores what was defined at run time, if the configuration says where it is kept.
+fn keep_state(graph: &Graph, loaded: &Loaded) -> Result<(), ConfigErrors> {
+    let folder = &loaded.config.host.state_dir;
+    if folder.is_empty() {
+        return Ok(());
+    }
+    let key = KeyPath::from_iter(["host", "state_dir"]);
+    let folder = loaded.file_name(&key, folder);
+    match graph.keep_state(&folder) {
+        Ok(count) => {
+            tracing::info!(folder = %folder.display(), count, "definitions restored");
+            Ok(())
+        }
+        Err(error) => {
+            let position = loaded.sources.locate(&key);
+            Err(ConfigErrors::new(vec![ConfigError::new(position, key, error.to_string())]))
+        }
+    }
+}
 
 impl Manager {
     /// Loads plugins, builds the graph and starts to listen. Nothing listens if anything is wrong.
@@ -75,6 +112,7 @@ impl Manager {
     pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
         plugins.warn();
         let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
+        keep_state(&graph, loaded).map_err(StartError::State)?;
         let mut bound: Vec<Bound> = Vec::new();
         let mut errors = Vec::new();
         for (index, listener) in planned {
@@ -149,6 +187,7 @@ impl Manager {
         HostSnapshot {
             listeners: self.listeners.clone(),
             named: self.graph.named(),
+            named_lives: self.graph.lives(),
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),
@@ -168,3 +207,6 @@ impl Manager {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What runs, as others read it: the faces of the host only render this.
 
-use crate::connection::{ConnectionSnapshot, ManagedSnapshot};
+use super::entries::DefinedBy;
+use crate::connection::{ConnectionSnapshot, LivesCount, ManagedSnapshot};
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
@@ -10,7 +11,9 @@ pub struct HostSnapshot {
     /// What listens.
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
-    pub named: Vec<ManagedSnapshot>,
+    pub named: Vec<NamedSnapshot>,
+    /// How many of them have a life now, and had.
+    pub named_lives: LivesCount,
     /// Sets of targets, by name.
     pub upstreams: Vec<UpstreamSnapshot>,
     /// What lives.
@@ -28,4 +31,14 @@ pub struct ListenerSnapshot {
     pub local: Option<String>,
     /// Where its route leads.
     pub to: String,
+}
+
+/// One named connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct NamedSnapshot {
+    /// What it is and does.
+    #[serde(flatten)]
+    pub connection: ManagedSnapshot,
+    /// Where its definition comes from.
+    pub defined_by: DefinedBy,
 }

@@ -3,11 +3,13 @@
 mod carrier;
 pub mod options;
 mod plan;
+mod source;
 pub mod uri;
 
 pub use carrier::carrier_of;
 pub use options::OptionProblem;
 pub use plan::Plan;
+pub use source::{Opening, Source};
 
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 pub struct Stack {
     /// Top first.
     layers: Vec<Layer>,
+    source: Option<source::OwnSource>,
     address: Address,
     display: String,
 }
@@ -93,7 +96,15 @@ impl Stack {
             let endpoint = endpoint.map_err(|error| option_error(error, &path))?;
             layers.push(Layer { driver, endpoint });
         }
-        Ok(Stack { layers, address: plan.address, display: plan.display })
+        Ok(Stack { layers, source: None, address: plan.address, display: plan.display })
+    }
+
+    /// A stack without drivers: its sessions are opened by this program itself. `display` is what
+    /// people read; it must hold no secret.
+    pub fn of_source(display: &str, source: impl Source) -> Self {
+        let source = Some(source::OwnSource(Box::new(source)));
+        let display = display.to_owned();
+        Stack { layers: Vec::new(), source, address: Address::default(), display }
     }
 
     /// Where it goes, as a person may read it.
@@ -124,7 +135,14 @@ impl Stack {
     /// The first layer's that fails, with its name; [`ErrorKind::TimedOut`] when time is up.
     pub async fn open(&self, carrier: Option<Session>, limit: Duration) -> Result<Session> {
         let deadline = Instant::now() + limit;
-        let mut below = carrier;
+        let mut below = match (&self.source, carrier) {
+            (Some(source), None) => {
+                let opened = tokio::time::timeout_at(deadline, source.0.open(limit)).await;
+                let opened = opened.unwrap_or_else(|_| Err(timed_out(limit)));
+                Some(opened.map_err(|error| error.with("uri", &self.display))?)
+            }
+            (_, carrier) => carrier,
+        };
         for layer in self.layers.iter().rev() {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut request = Request::new(self.address.clone(), left);

@@ -1,0 +1,144 @@
+//! Operations through a connection: one deadline over waiting, running and being opened again.
+
+use super::counted::{CountedMessages, CountedStream};
+use super::live::Live;
+use super::state::State;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// Counts calls, all and running.
+#[derive(Debug)]
+pub(super) struct Calls {
+    total: AtomicU64,
+    running: watch::Sender<usize>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Calls { total: AtomicU64::new(0), running: watch::channel(0).0 }
+    }
+}
+
+/// A call that runs, until dropped.
+struct Running<'a>(&'a Calls);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl Calls {
+    fn begin(&self) -> Running<'_> {
+        self.running.send_modify(|count| *count += 1);
+        Running(self)
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn running(&self) -> usize {
+        *self.running.borrow()
+    }
+
+    /// Completes when none runs. Cancel safe.
+    pub(super) async fn idle(&self) {
+        let _ = self.running.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Live {
+    /// Runs an operation on its session, waiting for one if it is just being opened; all of it
+    /// within the policy's call timeout. Cancel safe as far as the operation is.
+    ///
+    /// # Errors
+    /// What the operation says; [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] if the session is lost
+    /// meanwhile, and the operation may have been done or not.
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        self.call_within(self.spec.policy.call_timeout, operation, params).await
+    }
+
+    /// As [`Live::call`], within `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call_within(
+        &self,
+        limit: Duration,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        self.calls.total.fetch_add(1, Ordering::Relaxed);
+        let deadline = Instant::now() + limit;
+        let session = self.wait_ready(limit).await?;
+        let generation = self.generation();
+        let _running = self.calls.begin();
+        let result = self.run_call(&session, generation, deadline, limit, operation, params).await;
+        self.record_activity();
+        if let Err(error) = &result {
+            self.report(generation, error);
+        }
+        result
+    }
+
+    async fn run_call(
+        &self,
+        session: &Arc<Session>,
+        generation: u64,
+        deadline: Instant,
+        limit: Duration,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        let calling = timeout_at(deadline, session.call(operation, params));
+        tokio::select! {
+            called = calling => called.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::TimedOut, format!("{operation} took over {limit:?}")))
+            }),
+            () = self.lost(generation) => {
+                let text = format!("the session was lost while {operation} ran");
+                Err(Error::new(ErrorKind::Closed, text))
+            }
+        }
+    }
+
+    /// Waits until the session numbered `generation` is of no use any more.
+    async fn lost(&self, generation: u64) {
+        let lost = |state: &State| {
+            !matches!(state, State::Connected | State::Draining) || self.generation() != generation
+        };
+        // The sender is in here: it cannot be gone.
+        let _ = self.changed.subscribe().wait_for(lost).await;
+    }
+}
+
+impl Live {
+    /// Takes the byte stream of its session, counted in its info; waits for a session at most for
+    /// `limit`. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Live::wait_ready`]; [`ErrorKind::Unsupported`] if there is none, or it was taken: by
+    /// somebody else, or for a handler or a post.
+    pub async fn take_stream(&self, limit: Duration) -> Result<CountedStream> {
+        let session = self.wait_ready(limit).await?;
+        let stream = session.take_stream().ok_or_else(|| Error::unsupported("a stream to take"))?;
+        Ok(CountedStream::new(stream, Arc::clone(&self.traffic)))
+    }
+
+    /// Takes the messages of its session, as [`Live::take_stream`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn take_messages(&self, limit: Duration) -> Result<CountedMessages> {
+        let session = self.wait_ready(limit).await?;
+        let messages = session.take_messages();
+        let messages = messages.ok_or_else(|| Error::unsupported("messages to take"))?;
+        Ok(CountedMessages::new(messages, Arc::clone(&self.traffic)))
+    }
+}

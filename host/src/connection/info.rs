@@ -1,0 +1,203 @@
+//! [`ConnectionInfo`]: everything about a connection's life at one moment.
+
+use super::live::Live;
+use super::record::Step;
+use super::state::State;
+use jackfield_plugin_api::Info;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What a connection is and does, each true or not. Serialised by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Flags {
+    /// It accepts sessions; never so for a connection, always for a listener.
+    pub is_listening: bool,
+    /// We opened it, rather than the peer.
+    pub is_client: bool,
+    /// Its bytes are encrypted, by its own layer or one below.
+    pub is_tls: bool,
+    /// It is being opened, for the first time or again.
+    pub is_connecting: bool,
+    /// The peer has shown that it is there.
+    pub is_connected: bool,
+    /// It was lost and is being opened again.
+    pub is_reconnecting: bool,
+    /// It finishes what runs; nothing new.
+    pub is_draining: bool,
+    /// It has ended.
+    pub is_closed: bool,
+    /// No more posts fit into its queue.
+    pub is_full: bool,
+    /// Its last check was passed, or there was none yet.
+    pub is_healthy: bool,
+    /// A handler is given what it receives.
+    pub has_handler: bool,
+}
+
+/// Everything about one life, as others read it. Times are milliseconds; those named `_at` since
+/// 1970.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionInfo {
+    /// Never used again in this process.
+    pub id: u64,
+    /// The name of the connection.
+    pub name: String,
+    /// The drivers of its stack, top first, joined by `+`; empty for a program's own target.
+    pub driver: String,
+    /// Where it goes, without a password.
+    pub uri: String,
+    /// `connecting`, `connected`, …
+    pub state: &'static str,
+    /// What it is and does.
+    pub flags: Flags,
+    /// Our end.
+    pub local: Option<String>,
+    /// The peer's end.
+    pub peer: Option<String>,
+    /// Who the peer has proven to be.
+    pub identity: Option<String>,
+    /// What else its drivers tell of the session.
+    pub facts: Map<String, Value>,
+    /// Free labels of its definition.
+    pub labels: BTreeMap<String, String>,
+    /// Texts that a program keeps with it.
+    pub data: BTreeMap<String, String>,
+    /// When its life began.
+    pub created_at: u64,
+    /// When its session, the present or last one, was established.
+    pub established_at: Option<u64>,
+    /// When it ended.
+    pub closed_at: Option<u64>,
+    /// When it was last active.
+    pub last_activity_at: u64,
+    /// Time since its session was established; 0 without one.
+    pub uptime_ms: u64,
+    /// Time since its life began.
+    pub age_ms: u64,
+    /// Time since it was last active.
+    pub idle_ms: u64,
+    /// Bytes received, over all its sessions.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Calls made.
+    pub calls: u64,
+    /// Calls that run now.
+    pub calls_running: usize,
+    /// Calls, attempts and checks that failed.
+    pub errors: u64,
+    /// Times that it was opened again.
+    pub reconnects: u32,
+    /// The last round trip, if there was one.
+    pub round_trip_ms: Option<f64>,
+    /// Posts that wait to be sent.
+    pub buffered_posts: usize,
+    /// Their bytes.
+    pub buffered_bytes: usize,
+    /// The last error.
+    pub last_error: Option<String>,
+}
+
+/// A life as others read it: its info and its last changes of state.
+#[derive(Clone, Debug, Serialize)]
+pub struct LiveSnapshot {
+    /// Everything about it.
+    #[serde(flatten)]
+    pub info: ConnectionInfo,
+    /// The last changes of state, oldest first.
+    pub steps: Vec<Step>,
+}
+
+impl Live {
+    /// What it is and does now.
+    pub fn flags(&self) -> Flags {
+        let session = self.session.load();
+        self.flags_of(session.as_ref().map(|session| session.info()).as_ref())
+    }
+
+    fn flags_of(&self, info: Option<&Info>) -> Flags {
+        let state = self.state();
+        Flags {
+            is_listening: false,
+            is_client: true,
+            is_tls: info.is_some_and(|info| info.encrypted),
+            is_connecting: matches!(state, State::Connecting | State::Reconnecting),
+            is_connected: state == State::Connected,
+            is_reconnecting: state == State::Reconnecting,
+            is_draining: state == State::Draining,
+            is_closed: state.is_final(),
+            is_full: self.outbox.level().2,
+            is_healthy: self.healthy.load(Ordering::Relaxed),
+            has_handler: self.handler.borrow().0.is_some(),
+        }
+    }
+
+    /// Everything about it at this moment.
+    pub fn info(&self) -> ConnectionInfo {
+        let session = self.session.load().as_ref().map(|session| session.info());
+        let flags = self.flags_of(session.as_ref());
+        let session = session.or_else(|| self.last_session_info()).unwrap_or_default();
+        let counts = self.traffic.counts();
+        let (buffered_posts, buffered_bytes, _) = self.outbox.level();
+        let age_ms = self.traffic.age_ms();
+        let idle_ms = millis(self.idle());
+        let at = |age: u64| self.created_at.saturating_add(age);
+        let (established, closed) = {
+            let record = self.record();
+            (record.established, record.closed)
+        };
+        let nanos = self.round_trip_nanos.load(Ordering::Relaxed);
+        let stack = self.spec.target.stack();
+        let uptime = established.filter(|_| flags.is_connected || flags.is_draining);
+        ConnectionInfo {
+            id: self.id,
+            name: self.name.to_string(),
+            driver: stack.name(),
+            uri: stack.display().to_owned(),
+            state: self.state().as_str(),
+            flags,
+            local: session.local,
+            peer: session.peer,
+            identity: session.identity,
+            facts: session.facts,
+            labels: self.spec.labels.clone(),
+            data: self.data().texts(),
+            created_at: self.created_at,
+            established_at: established.map(at),
+            closed_at: closed.map(at),
+            last_activity_at: at(age_ms.saturating_sub(idle_ms)),
+            uptime_ms: uptime.map_or(0, |since| age_ms.saturating_sub(since)),
+            age_ms,
+            idle_ms,
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            messages_in: counts.messages_in,
+            messages_out: counts.messages_out,
+            calls: self.calls.total(),
+            calls_running: self.calls.running(),
+            errors: self.errors.load(Ordering::Relaxed),
+            reconnects: self.reconnects.load(Ordering::Relaxed),
+            round_trip_ms: (nanos > 0).then(|| Duration::from_nanos(nanos).as_secs_f64() * 1e3),
+            buffered_posts,
+            buffered_bytes,
+            last_error: self.cause().map(|error| error.to_string()),
+        }
+    }
+
+    /// As others read it; its last steps say which timer, rule or call decided.
+    pub fn snapshot(&self) -> LiveSnapshot {
+        LiveSnapshot { info: self.info(), steps: self.steps() }
+    }
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,294 @@
+//! Watching an open session: wishes, events, keepalive, the idle time, and its courier, all at once.
+
+use super::courier::Courier;
+use super::info::millis;
+use super::live::{Live, Wish};
+use super::record::Decider;
+use super::state::State;
+use crate::events::EventKind;
+use jackfield_plugin_api::{Error, ErrorKind, Event, Facets, Result, Session};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How a session's watch ended.
+pub(super) enum Watched {
+    Lost(Decider, String),
+    Ended,
+}
+
+type Carrying = Pin<Box<dyn Future<Output = String> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = Result<Duration>> + Send>>;
+
+/// Everything that runs beside an open session. Dropping it lets go of the session.
+struct Watch {
+    session: Arc<Session>,
+    carrying: Carrying,
+    asking: Option<Asking>,
+    ask_at: Option<Instant>,
+    missed: u32,
+    idle: Option<Instant>,
+    /// The activity that the idle event was about.
+    warned: Option<u64>,
+    events: bool,
+}
+
+/// Watches an open session until it is lost or the life has ended.
+pub(super) async fn watch_session(
+    weak: &Weak<Live>,
+    session: Arc<Session>,
+    wishes: &mut watch::Receiver<Wish>,
+) -> Watched {
+    let Some(mut watch) = weak.upgrade().map(|live| Watch::new(&live, session)) else {
+        return Watched::Ended;
+    };
+    loop {
+        tokio::select! {
+            biased;
+            changed = wishes.changed() => {
+                let wish = if changed.is_err() { Wish::Abort("nobody holds it".to_owned()) }
+                    else { wishes.borrow_and_update().clone() };
+                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                match wish {
+                    Wish::Lost(generation, cause) if generation == live.generation() => {
+                        return Watched::Lost(Decider::Session, cause);
+                    }
+                    Wish::GoOn | Wish::Lost(..) => {}
+                    wish => {
+                        watch.finish(&live, wishes, wish, Decider::Call).await;
+                        return Watched::Ended;
+                    }
+                }
+            }
+            cause = &mut watch.carrying => return Watched::Lost(Decider::Session, cause),
+            event = watch.session.next_event(), if watch.events => {
+                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                watch.events = tell(&live, event);
+            }
+            () = moment(watch.ask_at), if watch.asking.is_none() && watch.ask_at.is_some() => {
+                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                watch.asking = Some(ask(Arc::clone(&watch.session), live.spec.policy.keepalive_timeout));
+            }
+            answer = answer(&mut watch.asking), if watch.asking.is_some() => {
+                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                if let Some(lost) = watch.note_answer(&live, &answer) {
+                    return lost;
+                }
+            }
+            () = moment(watch.idle), if watch.idle.is_some() => {
+                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                if let Some(reason) = watch.note_idle(&live) {
+                    let wish = Wish::Close { code: 0, reason };
+                    watch.finish(&live, wishes, wish, Decider::IdleTimeout).await;
+                    return Watched::Ended;
+                }
+            }
+        }
+    }
+}
+
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ask(session: Arc<Session>, limit: Duration) -> Asking {
+    Box::pin(async move {
+        let late = || Error::new(ErrorKind::TimedOut, format!("no answer to a ping in {limit:?}"));
+        timeout(limit, session.ping()).await.unwrap_or_else(|_| Err(late()))
+    })
+}
+
+async fn answer(asking: &mut Option<Asking>) -> Result<Duration> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether more may come.
+fn tell(live: &Live, event: Result<Option<Event>>) -> bool {
+    match event {
+        Ok(Some(event)) => {
+            live.record_activity();
+            live.events.emit(EventKind::Driver { name: event.name, data: event.data });
+            true
+        }
+        Ok(None) => false,
+        Err(error) => {
+            live.report(live.generation(), &error);
+            false
+        }
+    }
+}
+
+impl Watch {
+    fn new(live: &Arc<Live>, session: Arc<Session>) -> Self {
+        let policy = &live.spec.policy;
+        let courier = Courier {
+            live: Arc::downgrade(live),
+            outbox: Arc::clone(&live.outbox),
+            handler: live.handler.clone(),
+            traffic: Arc::clone(&live.traffic),
+        };
+        let facets = session.facets();
+        let asks = !policy.keepalive.is_zero() && facets.has(Facets::PING);
+        let mut watch = Watch {
+            carrying: Box::pin(courier.run(Arc::clone(&session))),
+            asking: None,
+            ask_at: None,
+            missed: 0,
+            idle: None,
+            warned: None,
+            events: facets.has(Facets::EVENTS),
+            session,
+        };
+        if asks {
+            watch.ask_again(live);
+        }
+        watch.idle_again(live, policy.idle_timeout.saturating_sub(live.idle()));
+        watch
+    }
+
+    fn ask_again(&mut self, live: &Live) {
+        self.ask_at = Some(Instant::now() + live.spec.policy.keepalive);
+        live.record().timer("keepalive", self.ask_at);
+    }
+
+    fn idle_again(&mut self, live: &Live, after: Duration) {
+        let limited = !live.spec.policy.idle_timeout.is_zero();
+        self.idle = limited.then(|| Instant::now() + after);
+        live.record().timer("idle_timeout", self.idle);
+    }
+
+    /// Counts answers that are missing in a row.
+    fn note_answer(&mut self, live: &Live, answer: &Result<Duration>) -> Option<Watched> {
+        self.asking = None;
+        live.note_round_trip(answer);
+        match answer {
+            Ok(_) => self.missed = 0,
+            // A session that says it is gone need not be asked again.
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                return Some(Watched::Lost(Decider::Keepalive, error.to_string()));
+            }
+            Err(_) => self.missed += 1,
+        }
+        if self.missed >= live.spec.policy.keepalive_count.max(1) {
+            let text = format!("{} keepalives without an answer", self.missed);
+            return Some(Watched::Lost(Decider::Keepalive, text));
+        }
+        self.ask_again(live);
+        None
+    }
+
+    /// First the event, then, if nobody was active for as long again, the reason to close.
+    fn note_idle(&mut self, live: &Live) -> Option<String> {
+        let (limit, idle) = (live.spec.policy.idle_timeout, live.idle());
+        let beats = live.traffic.beats();
+        if self.warned == Some(beats) {
+            return Some(format!("idle for {idle:?}"));
+        }
+        if idle < limit {
+            self.warned = None;
+            self.idle_again(live, limit.saturating_sub(idle));
+            return None;
+        }
+        self.warned = Some(beats);
+        self.idle_again(live, limit);
+        live.events.emit(EventKind::Idle { for_ms: millis(idle) });
+        None
+    }
+
+    /// Ends the session as wished; a stronger wish cuts it short.
+    async fn finish(
+        mut self,
+        live: &Live,
+        wishes: &mut watch::Receiver<Wish>,
+        wish: Wish,
+        by: Decider,
+    ) {
+        let (wish, by) = match wish {
+            Wish::Drain(limit) => self.drain(live, wishes, limit).await,
+            wish => (wish, by),
+        };
+        let Watch { session, carrying, .. } = self;
+        // The streams go first, so that nothing is open when the life counts as ended.
+        drop(carrying);
+        let cause = match wish {
+            Wish::Close { code, reason } => {
+                let closing = timeout(live.spec.policy.call_timeout, session.close(code, &reason));
+                tokio::select! {
+                    closed = closing => if let Ok(Err(error)) = closed {
+                        tracing::debug!(connection = &*live.name, %error, "closing");
+                    },
+                    _ = stronger(wishes) => {}
+                }
+                reason
+            }
+            Wish::Abort(reason) => reason,
+            Wish::Drain(_) | Wish::GoOn | Wish::Lost(..) => "drained".to_owned(),
+        };
+        live.session.store(None);
+        drop(session);
+        live.end(State::Closed, by, &cause);
+    }
+
+    /// Lets what runs finish; what has not in time is cut off.
+    async fn drain(
+        &mut self,
+        live: &Live,
+        wishes: &mut watch::Receiver<Wish>,
+        limit: Duration,
+    ) -> (Wish, Decider) {
+        let text = format!("{} is draining and takes nothing new", live.name);
+        live.outbox.stop(Error::new(ErrorKind::Closed, text));
+        live.step(State::Draining, Decider::Call, "drain", EventKind::Draining);
+        let close = |reason: &str| Wish::Close { code: 0, reason: reason.to_owned() };
+        let session = Arc::clone(&self.session);
+        let work = async {
+            tokio::join!(live.outbox.flushed(), live.calls.idle());
+            // What it says about its end is of no use any more.
+            let _ = session.drain().await;
+        };
+        tokio::select! {
+            done = timeout(limit, work) => match done {
+                Ok(()) => (close("drained"), Decider::Call),
+                Err(_) => (close("cut off at the drain's deadline"), Decider::DrainDeadline),
+            },
+            cause = &mut self.carrying => (close(&cause), Decider::Session),
+            wish = stronger(wishes) => (wish, Decider::Call),
+        }
+    }
+}
+
+/// The next wish that is stronger than the one seen last.
+async fn stronger(wishes: &mut watch::Receiver<Wish>) -> Wish {
+    match wishes.changed().await {
+        Ok(()) => wishes.borrow_and_update().clone(),
+        Err(_) => Wish::Abort("nobody holds it".to_owned()),
+    }
+}
+
+impl Live {
+    /// Remembers a check's result; a change of mind is an event.
+    pub(super) fn note_round_trip(&self, answer: &Result<Duration>) {
+        let healthy = answer.is_ok();
+        let mut round_trip_ms = None;
+        match answer {
+            Ok(round_trip) => {
+                let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
+                self.round_trip_nanos.store(nanos.max(1), Ordering::Relaxed);
+                round_trip_ms = Some(round_trip.as_secs_f64() * 1e3);
+            }
+            Err(error) => self.note_error(error),
+        }
+        if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
+            self.events.emit(EventKind::Health { healthy, round_trip_ms });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Verbs on many connections at once: in parallel, with a limit, one deadline, and a result each.
+
+use super::graph::Graph;
+use super::named::Filter;
+use crate::connection::Live;
+use futures_util::StreamExt;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How many at a time, and how long in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllOptions {
+    /// Connections worked on at a time; at least 1. Default: 100.
+    pub limit: usize,
+    /// Time for all of them together. Default: 60 s.
+    pub within: Duration,
+}
+
+impl Default for AllOptions {
+    fn default() -> Self {
+        AllOptions { limit: 100, within: Duration::from_secs(60) }
+    }
+}
+
+/// What became of each, by name.
+pub type Outcomes<T> = BTreeMap<String, Result<T>>;
+
+impl Graph {
+    /// Connects all that `filter` is for. One that fails leaves the others alone; what is not
+    /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it had begun.
+    pub async fn connect_all(&self, filter: &Filter, options: AllOptions) -> Outcomes<Arc<Live>> {
+        let deadline = Instant::now() + options.within;
+        let connecting = self.matching(filter).into_iter().map(|entry| async move {
+            let connecting = async {
+                let managed = self.built(&entry).await?;
+                managed.connect(deadline.saturating_duration_since(Instant::now())).await
+            };
+            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            (entry.name.to_string(), result)
+        });
+        let connecting = futures_util::stream::iter(connecting);
+        connecting.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Closes the sessions of all that `filter` is for; the definitions stay. What is not closed at
+    /// the deadline is aborted, and has [`ErrorKind::TimedOut`]. One without a session is closed.
+    pub async fn disconnect_all(
+        &self,
+        filter: &Filter,
+        code: u64,
+        reason: &str,
+        options: AllOptions,
+    ) -> Outcomes<()> {
+        let deadline = Instant::now() + options.within;
+        let closing = self.matching(filter).into_iter().map(|entry| async move {
+            let live = entry.managed.get().and_then(|managed| managed.last());
+            let Some(live) = live else { return (entry.name.to_string(), Ok(())) };
+            let closed = timeout_at(deadline, live.close(code, reason)).await;
+            let result = closed.or_else(|_| {
+                live.abort(reason);
+                late(options)
+            });
+            (entry.name.to_string(), result)
+        });
+        let closing = futures_util::stream::iter(closing);
+        closing.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Closes the session of one connection and waits for the end; the definition stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn disconnect(&self, name: &str, code: u64, reason: &str) -> Result<()> {
+        let entry = self.named.get(name)?;
+        if let Some(live) = entry.managed.get().and_then(|managed| managed.last()) {
+            live.close(code, reason).await;
+        }
+        Ok(())
+    }
+
+    /// Closes the pools of all upstreams, then the sessions of all named connections, each all at
+    /// once, at most for `limit`; what is in use in a pool gets half of that. Brings what is kept of
+    /// definitions to the disk.
+    pub async fn close_all(&self, limit: Duration) {
+        let half = Instant::now() + limit / 2;
+        let pools = self.upstreams.values().map(|upstream| upstream.drain_pools(half));
+        let cut: usize = futures_util::future::join_all(pools).await.into_iter().sum();
+        if cut > 0 {
+            tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
+        }
+        let options = AllOptions { limit: usize::MAX, within: limit / 2 };
+        let closed =
+            self.disconnect_all(&Filter::default(), 0, "the host is stopping", options).await;
+        let late = closed.values().filter(|result| result.is_err()).count();
+        if late > 0 {
+            tracing::warn!(count = late, "named connections did not close in time");
+        }
+        if let Err(error) = self.named.sync() {
+            tracing::warn!(%error, "the state directory may not be on the disk");
+        }
+    }
+}
+
+fn late<T>(options: AllOptions) -> Result<T> {
+    let text = format!("not done within {:?} for all", options.within);
+    Err(Error::new(ErrorKind::TimedOut, text))
+}

@@ -1,0 +1,99 @@
+//! [`Entries`]: the one table of named connections, in shards, so that those who look up do not wait
+//! for each other.
+
+use crate::config::model::ConnectionConfig;
+use crate::connection::Managed;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::OnceCell;
+
+/// Shards: more than threads that look up at a time.
+const SHARDS: usize = 64;
+
+/// Where a definition comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefinedBy {
+    /// The configuration.
+    Config,
+    /// A call at run time; kept in the state directory if there is one.
+    Call,
+    /// A program with a target of its own, which ends with the program.
+    Program,
+}
+
+/// One named connection.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Arc<str>,
+    pub(super) by: DefinedBy,
+    /// What defines it; a program's own target has none.
+    pub(super) config: Option<Arc<ConnectionConfig>>,
+    /// Its connection, once it was needed.
+    pub(super) managed: OnceCell<Arc<Managed>>,
+    /// How many are dialled through it; shared by what replaces it.
+    pub(super) carries: Arc<AtomicUsize>,
+}
+
+impl Entry {
+    pub(super) fn via(&self) -> Option<&str> {
+        self.config.as_ref()?.via.as_ref().map(|via| via.0.as_str())
+    }
+}
+
+type Shard = RwLock<HashMap<Arc<str>, Arc<Entry>>>;
+
+/// All named connections by name.
+#[derive(Debug)]
+pub(super) struct Entries {
+    hasher: RandomState,
+    shards: Box<[Shard]>,
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Entries { hasher: RandomState::new(), shards }
+    }
+}
+
+impl Entries {
+    fn shard(&self, name: &str) -> &Shard {
+        // The hash of a shard's own map is another one: its hasher has other keys.
+        let hash = self.hasher.hash_one(name);
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        &self.shards[index]
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Entry>> {
+        self.shard(name).read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Answers the entry that had the name.
+    pub(super) fn insert(&self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let mut shard = self.shard(&entry.name).write().unwrap_or_else(PoisonError::into_inner);
+        shard.insert(Arc::clone(&entry.name), entry)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Option<Arc<Entry>> {
+        self.shard(name).write().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let len = |shard: &Shard| shard.read().unwrap_or_else(PoisonError::into_inner).len();
+        self.shards.iter().map(len).sum()
+    }
+
+    /// All of them, by name.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}

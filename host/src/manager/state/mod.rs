@@ -1,0 +1,192 @@
+//! The state directory: definitions made at run time, kept in an append-only journal.
+//!
+//! Each change is one line that is written before it is acknowledged, so that it survives the end of
+//! the process, `kill -9` included. The kernel brings it to the disk in its own time; rewriting the
+//! journal, which happens whenever most of it is of no use any more, and a shutdown wait for the
+//! disk. The new journal takes the old one's place by one rename. One process at a time uses a
+//! directory.
+
+mod journal;
+
+use crate::config::model::ConnectionConfig;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use journal::{MAX_LINE, Record};
+use rustix::fs::{FlockOperation, flock};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Lines of no use that are always put up with.
+const SLACK: usize = 1024;
+
+const NAME: &str = "connections.journal";
+
+/// An open state directory.
+#[derive(Debug)]
+pub(super) struct State {
+    folder: PathBuf,
+    file: File,
+    /// Held as long as the directory is used.
+    _lock: File,
+    length: u64,
+    lines: usize,
+    live: usize,
+}
+
+/// What was defined, in the order of the first definitions.
+pub(super) type Restored = Vec<(String, ConnectionConfig)>;
+
+impl State {
+    /// Opens `folder`, which is made if it is not there, and reads what it holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] by another process; damage, with its byte offset; what the files say.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Restored)> {
+        let at = |error: io::Error| Error::from(error).with("file", folder.display());
+        fs::create_dir_all(folder).map_err(at)?;
+        private(folder).map_err(at)?;
+        let lock = lock(folder)?;
+        let path = folder.join(NAME);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(at(error)),
+        };
+        let read = journal::read(&bytes).map_err(|damage| {
+            let text = format!("{}: byte {}: {}", path.display(), damage.offset, damage.what);
+            Error::new(ErrorKind::Config, text)
+        })?;
+        if read.torn {
+            let (file, offset) = (path.display(), read.whole);
+            tracing::warn!(%file, offset, "the last record was cut off and is left out");
+        }
+        let lines = read.records.len();
+        let restored = replay(read.records);
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).open(&path).map_err(at)?;
+        let mut length = read.whole as u64;
+        file.set_len(length).map_err(at)?;
+        if length == 0 {
+            file.write_all(journal::HEADER.as_bytes()).map_err(at)?;
+            length = journal::HEADER.len() as u64;
+        }
+        let folder = folder.to_owned();
+        let live = restored.len();
+        Ok((State { folder, file, _lock: lock, length, lines, live }, restored))
+    }
+
+    /// Writes a definition; it is kept when this returns.
+    pub(super) fn define(
+        &mut self,
+        name: &str,
+        config: &ConnectionConfig,
+        is_new: bool,
+    ) -> Result<()> {
+        let connection = Box::new(config.clone());
+        self.append(&Record::Define { define: name.to_owned(), connection })?;
+        self.live += usize::from(is_new);
+        Ok(())
+    }
+
+    /// Writes that a name is no longer defined.
+    pub(super) fn remove(&mut self, name: &str) -> Result<()> {
+        self.append(&Record::Remove { remove: name.to_owned() })?;
+        self.live = self.live.saturating_sub(1);
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Record) -> Result<()> {
+        let line = line(record)?;
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            // A part of it must not stand before the next record.
+            let _ = self.file.set_len(self.length);
+            return Err(Error::from(error).with("file", self.folder.join(NAME).display()));
+        }
+        self.length += line.len() as u64;
+        self.lines += 1;
+        Ok(())
+    }
+
+    /// Whether most of the journal is of no use any more.
+    pub(super) fn wants_rewriting(&self) -> bool {
+        self.lines > 2 * self.live + SLACK
+    }
+
+    /// Writes a new journal of `all` in the place of the old one.
+    pub(super) fn rewrite<'a>(
+        &mut self,
+        all: impl Iterator<Item = (&'a str, &'a ConnectionConfig)>,
+    ) -> Result<()> {
+        let mut text = journal::HEADER.to_owned();
+        let mut lines = 0;
+        for (name, config) in all {
+            let connection = Box::new(config.clone());
+            text.push_str(&line(&Record::Define { define: name.to_owned(), connection })?);
+            lines += 1;
+        }
+        let (path, next) = (self.folder.join(NAME), self.folder.join("connections.next"));
+        let write = || -> io::Result<File> {
+            let mut file = File::create(&next)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&next, &path)?;
+            File::open(&self.folder)?.sync_all()?;
+            OpenOptions::new().append(true).open(&path)
+        };
+        self.file = write().map_err(|error| Error::from(error).with("file", path.display()))?;
+        (self.length, self.lines, self.live) = (text.len() as u64, lines, lines);
+        Ok(())
+    }
+
+    /// Waits until the disk has it all.
+    pub(super) fn sync(&self) -> Result<()> {
+        Ok(self.file.sync_all()?)
+    }
+}
+
+fn line(record: &Record) -> Result<String> {
+    let line = journal::line(record)
+        .map_err(|error| Error::new(ErrorKind::Config, format!("not to be written: {error}")))?;
+    if line.len() > MAX_LINE {
+        let text = format!("a definition of {} bytes; at most {MAX_LINE} are kept", line.len());
+        return Err(Error::new(ErrorKind::Limit, text));
+    }
+    Ok(line)
+}
+
+/// Options may hold references to secrets: nobody else has to see them.
+fn private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let at = |error: io::Error| Error::from(error).with("file", path.display());
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(&path).map_err(at)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        let text = format!("{} is used by another process", folder.display());
+        Error::new(ErrorKind::InUse, text).with("key", "host.state_dir")
+    })?;
+    Ok(file)
+}
+
+fn replay(records: Vec<Record>) -> Restored {
+    let mut all: BTreeMap<String, (usize, ConnectionConfig)> = BTreeMap::new();
+    for (number, record) in records.into_iter().enumerate() {
+        match record {
+            Record::Define { define, connection } => {
+                all.insert(define, (number, *connection));
+            }
+            Record::Remove { remove } => drop(all.remove(&remove)),
+        }
+    }
+    let mut list: Vec<_> = all.into_iter().collect();
+    list.sort_by_key(|(_, (number, _))| *number);
+    list.into_iter().map(|(name, (_, config))| (name, config)).collect()
+}
+
+#[cfg(test)]
+mod tests;
