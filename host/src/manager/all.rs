@@ -1,7 +1,7 @@
 //! Verbs on many connections at once: in parallel, with a limit, one deadline, and a result each.
 
+use super::filter::Filter;
 use super::graph::Graph;
-use super::named::Filter;
 use crate::connection::Live;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};

@@ -2,9 +2,9 @@
 
 use super::define::policy;
 use super::graph::Graph;
-use super::named::Named;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
+use super::table::Named;
 use super::upstreams::upstreams;
 use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};

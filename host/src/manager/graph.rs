@@ -1,7 +1,7 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
-use super::named::Named;
 use super::plugins::Plugins;
+use super::table::Named;
 use crate::config::{ConfigErrors, Destination, Loaded};
 use crate::connection::{Lives, Target};
 use crate::driver::{DriverHandle, Registry};

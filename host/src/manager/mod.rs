@@ -13,18 +13,21 @@ mod all;
 mod build;
 mod define;
 mod entries;
+mod filter;
 mod graph;
 mod named;
 mod parts;
 mod plugins;
 mod snapshot;
 mod state;
+mod table;
 mod upstreams;
 
 pub use all::{AllOptions, Outcomes};
 pub use entries::DefinedBy;
+pub use filter::Filter;
 pub use graph::{Graph, Reach};
-pub use named::{End, Existing, Filter, Own};
+pub use named::{End, Existing, Own};
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 

@@ -1,25 +1,20 @@
 //! The verbs on named connections: define, register, get, find, unregister, destroy, post.
-//!
-//! Reading never waits for writing: look-ups take one shard of the table for a moment. Changes are
-//! made one after the other: checked, written to the journal, entered, all without an await, so that
-//! a caller who goes away leaves a change done or not begun.
 
-use super::entries::{DefinedBy, Entries, Entry};
+use super::entries::{DefinedBy, Entry};
+use super::filter::Filter;
 use super::graph::Graph;
 use super::snapshot::NamedSnapshot;
-use super::state::{Restored, State};
+use super::state::State;
 use crate::config::model::ConnectionConfig;
 use crate::connection::{
-    Live, Lives, LivesCount, Managed, ManagedSnapshot, Payload, Policy, Receipt, State as At,
-    Target,
+    Live, LivesCount, Managed, ManagedSnapshot, Payload, Policy, Receipt, Target,
 };
-use crate::nearest::did_you_mean;
 use crate::stack::Stack;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -58,179 +53,7 @@ pub struct Own {
     pub existing: Existing,
 }
 
-/// Which connections a verb is for; everything that is set must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// A driver anywhere in the stack.
-    pub driver: Option<String>,
-    /// A label and, unless any will do, its value.
-    pub label: Option<(String, Option<String>)>,
-    /// Where its present or last life is.
-    pub state: Option<At>,
-    /// One of these names.
-    pub names: Option<Vec<String>>,
-}
-
-/// The table of named connections.
-#[derive(Debug)]
-pub(super) struct Named {
-    pub(super) entries: Entries,
-    pub(super) lives: Arc<Lives>,
-    /// Held while a change is made.
-    changes: Mutex<Option<State>>,
-}
-
-impl Named {
-    pub(super) fn new(lives: Arc<Lives>) -> Self {
-        Named { entries: Entries::default(), lives, changes: Mutex::default() }
-    }
-
-    fn changes(&self) -> MutexGuard<'_, Option<State>> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Enters what the configuration defines.
-    pub(super) fn enter(&self, managed: Arc<Managed>, config: &ConnectionConfig) {
-        let _changes = self.changes();
-        let config = Some(Arc::new(config.clone()));
-        let name = managed.name().to_owned();
-        let entry = entry(&name, DefinedBy::Config, config, Some(managed));
-        self.count(entry.via(), true);
-        self.entries.insert(Arc::new(entry));
-    }
-
-    /// Enters what was read from a state directory, and keeps it there from now on.
-    pub(super) fn restore(&self, state: State, restored: Restored) {
-        let mut changes = self.changes();
-        for (name, config) in restored {
-            if self.entries.get(&name).is_some() {
-                tracing::warn!(
-                    connection = name,
-                    "the configuration's definition takes precedence"
-                );
-                continue;
-            }
-            let entry = entry(&name, DefinedBy::Call, Some(Arc::new(config)), None);
-            self.entries.insert(Arc::new(entry));
-        }
-        for entry in self.entries.all().iter().filter(|entry| entry.by == DefinedBy::Call) {
-            self.count(entry.via(), true);
-        }
-        *changes = Some(state);
-    }
-
-    pub(super) fn keeps(&self) -> bool {
-        self.changes().is_some()
-    }
-
-    pub(super) fn sync(&self) -> Result<()> {
-        self.changes().as_ref().map_or(Ok(()), State::sync)
-    }
-
-    fn count(&self, via: Option<&str>, more: bool) {
-        let Some(carrier) = via.and_then(|via| self.entries.get(via)) else { return };
-        if more {
-            carrier.carries.fetch_add(1, Ordering::Relaxed);
-        } else {
-            carrier.carries.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn get(&self, name: &str) -> Result<Arc<Entry>> {
-        self.entries.get(name).ok_or_else(|| {
-            let all = self.entries.all();
-            let near = did_you_mean(name, all.iter().map(|entry| &*entry.name));
-            let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-            Error::new(ErrorKind::NotFound, format!("there is no connection {name:?}{hint}"))
-        })
-    }
-
-    fn refuse(&self, name: &str, existing: Existing) -> Result<()> {
-        if existing == Existing::Refuse && self.entries.get(name).is_some() {
-            let text = format!("there is a connection {name:?} already");
-            return Err(Error::new(ErrorKind::InUse, text));
-        }
-        Ok(())
-    }
-
-    /// A connection must not be dialled through itself.
-    fn refuse_cycle(&self, name: &str, via: Option<&str>) -> Result<()> {
-        let mut here = via.map(str::to_owned);
-        for _ in 0..=self.entries.len() {
-            let Some(via) = here else { return Ok(()) };
-            if via == name {
-                let text = format!("the via of {name:?} leads back to itself");
-                return Err(Error::new(ErrorKind::Config, text));
-            }
-            here = self.get(&via)?.via().map(str::to_owned);
-        }
-        Ok(())
-    }
-
-    /// Makes one change: checks, writes, enters. Answers the connection and the life that its name
-    /// had before.
-    fn put(&self, mut new: Entry, existing: Existing) -> Result<(Arc<Managed>, Option<Arc<Live>>)> {
-        let mut changes = self.changes();
-        self.refuse(&new.name, existing)?;
-        self.refuse_cycle(&new.name, new.via())?;
-        let old = self.entries.get(&new.name);
-        if let Some(state) = changes.as_mut() {
-            let kept = |entry: &Entry| entry.by == DefinedBy::Call;
-            match (&new.config, old.as_deref().is_some_and(kept)) {
-                (Some(config), was) if kept(&new) => state.define(&new.name, config, !was)?,
-                (_, true) => state.remove(&new.name)?,
-                _ => {}
-            }
-        }
-        let mut ended = None;
-        if let Some(old) = &old {
-            new.carries = Arc::clone(&old.carries);
-            self.count(old.via(), false);
-            // What goes via it holds the old object: that becomes the new connection.
-            if let (Some(was), Some(is)) = (old.managed.get(), new.managed.get()) {
-                ended = was.take_over(is);
-                new.managed = OnceCell::new_with(Some(Arc::clone(was)));
-            }
-        }
-        self.count(new.via(), true);
-        let managed = new.managed.get().cloned();
-        self.entries.insert(Arc::new(new));
-        self.tidy(&mut changes);
-        let gone = || Error::new(ErrorKind::Other, "a definition without a connection");
-        Ok((managed.ok_or_else(gone)?, ended))
-    }
-
-    fn take(&self, name: &str) -> Result<Arc<Entry>> {
-        let mut changes = self.changes();
-        let entry = self.get(name)?;
-        let carries = entry.carries.load(Ordering::Relaxed);
-        if carries > 0 {
-            let text = format!("{carries} connections go via {name:?}; they go first");
-            return Err(Error::new(ErrorKind::InUse, text));
-        }
-        if let Some(state) = changes.as_mut().filter(|_| entry.by == DefinedBy::Call) {
-            state.remove(name)?;
-        }
-        self.count(entry.via(), false);
-        self.entries.remove(name);
-        self.tidy(&mut changes);
-        Ok(entry)
-    }
-
-    /// Rewrites the journal when most of it is of no use. What failed is tried again later: the old
-    /// journal is whole.
-    fn tidy(&self, changes: &mut MutexGuard<'_, Option<State>>) {
-        let Some(state) = changes.as_mut().filter(|state| state.wants_rewriting()) else { return };
-        let all = self.entries.all();
-        let kept = all.iter().filter(|entry| entry.by == DefinedBy::Call);
-        let kept = kept.filter_map(|entry| Some((&*entry.name, &**entry.config.as_ref()?)));
-        if let Err(error) = state.rewrite(kept) {
-            tracing::warn!(%error, "the journal of definitions was not rewritten");
-        }
-    }
-}
-
-fn entry(
+pub(super) fn entry(
     name: &str,
     by: DefinedBy,
     config: Option<Arc<ConnectionConfig>>,
@@ -332,8 +155,15 @@ impl Graph {
     /// [`ErrorKind::NotFound`] with the nearest name; for one that was restored, why it cannot be
     /// built.
     pub async fn connection(&self, name: &str) -> Result<Arc<Managed>> {
-        let entry = self.named.get(name)?;
-        self.built(&entry).await
+        loop {
+            let entry = self.named.get(name)?;
+            let managed = self.built(&entry).await?;
+            // It may have been replaced while it was built.
+            let now = self.named.entries.get(name);
+            if now.is_none_or(|now| Arc::ptr_eq(&now, &entry)) {
+                return Ok(managed);
+            }
+        }
     }
 
     /// The life of that connection, once it is connected: its present one or a new one.
@@ -423,22 +253,6 @@ impl Graph {
         };
         all.retain(|entry| filter.takes(entry, self));
         all
-    }
-}
-
-impl Filter {
-    fn takes(&self, entry: &Entry, graph: &Graph) -> bool {
-        let managed = entry.managed.get();
-        let state = managed.map_or(At::Disconnected, |managed| managed.state());
-        self.state.is_none_or(|wanted| wanted == state)
-            && self.label.as_ref().is_none_or(|(name, wanted)| {
-                let own = managed.map(|managed| managed.labels());
-                let labels =
-                    own.or_else(|| entry.config.as_ref().map(|config| config.labels.clone()));
-                let value = labels.as_ref().and_then(|labels| labels.get(name));
-                value.is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
-            })
-            && self.driver.as_ref().is_none_or(|driver| graph.has_driver(entry, driver))
     }
 }
 

@@ -8,13 +8,13 @@ use tokio::sync::mpsc;
 /// Keeps what it is given.
 struct Keeper {
     name: &'static str,
-    got: mpsc::UnboundedSender<String>,
+    got: mpsc::Sender<String>,
     panics: AtomicBool,
 }
 
 impl Keeper {
-    fn new(name: &'static str) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
-        let (got, receiver) = mpsc::unbounded_channel();
+    fn new(name: &'static str) -> (Arc<Self>, mpsc::Receiver<String>) {
+        let (got, receiver) = mpsc::channel(1000);
         (Arc::new(Keeper { name, got, panics: AtomicBool::new(false) }), receiver)
     }
 }
@@ -24,12 +24,12 @@ impl SessionHandler for Keeper {
         Box::pin(async move {
             assert!(!self.panics.swap(false, Ordering::SeqCst), "a handler's own mistake");
             let text = String::from_utf8_lossy(payload.bytes()).into_owned();
-            self.got.send(format!("{}:{text}", self.name)).expect("the test listens");
+            self.got.try_send(format!("{}:{text}", self.name)).expect("the test listens");
         })
     }
     fn event(&self, _: &Arc<Live>, event: &Event) {
         if matches!(event.kind, EventKind::Closed { .. }) {
-            self.got.send(format!("{}!closed", self.name)).expect("the test listens");
+            self.got.try_send(format!("{}!closed", self.name)).expect("the test listens");
         }
     }
 }

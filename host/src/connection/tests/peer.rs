@@ -27,7 +27,7 @@ pub(super) struct Peer {
     /// Lets calls finish, and messages be taken.
     pub(super) gate: watch::Sender<bool>,
     /// Sends to the session opened last; dropping it ends that session.
-    pub(super) sender: Mutex<Option<mpsc::UnboundedSender<Message>>>,
+    pub(super) sender: Mutex<Option<mpsc::Sender<Message>>>,
 }
 
 struct Token(Arc<AtomicUsize>);
@@ -57,7 +57,7 @@ impl Peer {
         if !self.up.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Unreachable, "nobody there"));
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(1000);
         *self.sender.lock().unwrap() = Some(sender);
         let io = Io { peer: Arc::clone(&self), receiver, _token: self.token() };
         let control = PeerControl { token: self.token(), peer: self };
@@ -71,7 +71,7 @@ impl Peer {
 
     pub(super) fn send(&self, text: &str) {
         let sender = self.sender.lock().unwrap();
-        sender.as_ref().expect("a session").send(Message::text(text)).expect("it is open");
+        sender.as_ref().expect("a session").try_send(Message::text(text)).expect("it is open");
     }
 
     /// Ends the session opened last.
@@ -121,7 +121,7 @@ impl Control for PeerControl {
 
 struct Io {
     peer: Arc<Peer>,
-    receiver: mpsc::UnboundedReceiver<Message>,
+    receiver: mpsc::Receiver<Message>,
     _token: Token,
 }
 

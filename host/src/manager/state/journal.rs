@@ -127,11 +127,12 @@ mod tests {
     }
 
     fn names(read: &Read) -> Vec<&str> {
-        let name = |record| match record {
-            &Record::Define { ref define, .. } => define.as_str(),
-            &Record::Remove { ref remove } => remove.as_str(),
-        };
-        read.records.iter().map(name).collect()
+        let mut names = Vec::new();
+        for record in &read.records {
+            let (Record::Define { define: name, .. } | Record::Remove { remove: name }) = record;
+            names.push(name.as_str());
+        }
+        names
     }
 
     #[test]
