@@ -16,7 +16,8 @@ fn target(delay: Option<u64>) -> Stack {
     Stack::of_source("peer:", move |_| async move {
         let nobody = || Error::new(ErrorKind::Unreachable, "nobody there");
         tokio::time::sleep(Duration::from_millis(delay.ok_or_else(nobody)?)).await;
-        let (near, _far) = tokio::io::duplex(64);
+        let (near, mut far) = tokio::io::duplex(64);
+        tokio::spawn(async move { tokio::io::copy(&mut far, &mut tokio::io::sink()).await });
         Ok(Session::of_stream(Info::default(), Stream::new(near)))
     })
 }

@@ -18,13 +18,13 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`cli`] | the commands of the binary |
-//! | [`manager`] | owns everything: builds a configuration whole, listens, shuts down |
+//! | [`manager`] | owns everything: builds a configuration whole, defines and finds named connections at run time, listens, shuts down |
 //! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`route`] | what a listener's sessions are joined to |
 //! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
 //! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
-//! | [`connection`] | ids, states and statistics; targets; sessions that carry others (`via`) |
+//! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets; sessions that carry others (`via`) |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
@@ -49,6 +49,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Without a configuration, [`manager::Graph::empty`] is a table of named connections that are
+//! defined at run time. `host/examples/` has a program for each noun: `connection`, `events`,
+//! `manager`, `balancer`.
 
 pub mod cli;
 pub mod manager;
