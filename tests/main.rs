@@ -12,6 +12,7 @@
 
 mod cli;
 mod loading;
+mod named;
 mod peers_smoke;
 mod pools;
 mod ssh;

@@ -144,6 +144,8 @@ async fn receive_bytes(
 async fn deliver(live: &Weak<Live>, slot: &watch::Receiver<Slot>, payload: Payload) {
     let handler = slot.borrow().0.clone();
     let (Some(handler), Some(live)) = (handler, live.upgrade()) else { return };
+    // A peer that never stops must not keep the supervisor from its other work.
+    tokio::task::coop::consume_budget().await;
     let delivery = AssertUnwindSafe(async { handler.received(&live, payload).await });
     if delivery.catch_unwind().await.is_err() {
         live.note_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));

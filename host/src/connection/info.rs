@@ -19,7 +19,7 @@ pub struct Flags {
     /// We opened it, rather than the peer.
     pub is_client: bool,
     /// Its bytes are encrypted, by its own layer or one below.
-    pub is_tls: bool,
+    pub is_encrypted: bool,
     /// It is being opened, for the first time or again.
     pub is_connecting: bool,
     /// The peer has shown that it is there.
@@ -128,7 +128,7 @@ impl Live {
         Flags {
             is_listening: false,
             is_client: true,
-            is_tls: info.is_some_and(|info| info.encrypted),
+            is_encrypted: info.is_some_and(|info| info.encrypted),
             is_connecting: matches!(state, State::Connecting | State::Reconnecting),
             is_connected: state == State::Connected,
             is_reconnecting: state == State::Reconnecting,

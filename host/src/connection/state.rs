@@ -1,21 +1,21 @@
 //! The states of a connection and the steps between them.
-//!
-//! ```text
-//! disconnected ─▶ connecting ─▶ connected ─▶ draining ─▶ closed
-//!                     │            │  ▲          │
-//!                     │            ▼  │          │
-//!                     │        reconnecting      │
-//!                     ▼            │             │
-//!                   error ◀────────┴─────────────┘
-//! ```
-//!
-//! `connected` is reached only on evidence from the peer: an accepted connection or a finished
-//! handshake. `closed` and `error` are final. Every state but the final ones may become `closed`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Where a connection is in its life.
+///
+/// ```text
+/// disconnected ─▶ connecting ─▶ connected ─▶ draining ─▶ closed
+///                     │            │  ▲          │
+///                     │            ▼  │          │
+///                     │        reconnecting      │
+///                     ▼            │             │
+///                   error ◀────────┴─────────────┘
+/// ```
+///
+/// `connected` is reached only on evidence from the peer: an accepted connection or a finished
+/// handshake. `closed` and `error` are final. Every state but the final ones may become `closed`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum State {

@@ -15,6 +15,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
+/// The most names that the nearest one is looked for among.
+const MAX_HINTS: usize = 1000;
+
 /// The table of named connections.
 #[derive(Debug)]
 pub(super) struct Named {
@@ -82,7 +85,9 @@ impl Named {
 
     pub(super) fn get(&self, name: &str) -> Result<Arc<Entry>> {
         self.entries.get(name).ok_or_else(|| {
-            let all = self.entries.all();
+            // Among very many, looking for the nearest would take longer than it is worth.
+            let few = self.entries.len() <= MAX_HINTS;
+            let all = if few { self.entries.all() } else { Vec::new() };
             let near = did_you_mean(name, all.iter().map(|entry| &*entry.name));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             Error::new(ErrorKind::NotFound, format!("there is no connection {name:?}{hint}"))

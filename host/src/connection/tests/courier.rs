@@ -1,8 +1,10 @@
 use super::*;
 use crate::connection::{Delivery, Payload, SessionHandler};
-use jackfield_plugin_api::ErrorKind;
+use jackfield_plugin_api::{ErrorKind, Info, Message, Messages, Result, Session};
+use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// Keeps what it is given.
@@ -176,4 +178,55 @@ async fn a_handler_may_close_and_answer_its_own_connection() {
     peer.send("bye");
     live.wait_closed().await;
     assert_eq!((peer.texts(), echo.0.lock().unwrap().len()), (vec!["hello".to_owned()], 1));
+}
+
+/// Always has one more message.
+struct Flood;
+
+impl futures_util::Stream for Flood {
+    type Item = Result<Message>;
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(Some(Ok(Message::text("more"))))
+    }
+}
+
+impl futures_util::Sink<Message> for Flood {
+    type Error = jackfield_plugin_api::Error;
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn start_send(self: Pin<&mut Self>, _: Message) -> Result<()> {
+        Ok(())
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_stops_does_not_keep_its_connection_from_closing() {
+    struct Counts(AtomicUsize);
+    impl SessionHandler for Counts {
+        fn received<'a>(&'a self, _: &'a Arc<Live>, _: Payload) -> Delivery<'a> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::ready(()))
+        }
+    }
+    let source = |_| {
+        let session = Session::builder(Info::default()).messages(Messages::new(Flood)).build();
+        std::future::ready(Ok(session))
+    };
+    let target = Arc::new(Target::new(Stack::of_source("flood:", source), None));
+    let managed = Managed::new("flood", target, Policy::default());
+    let live = connected(&managed).await;
+    let counts = Arc::new(Counts(AtomicUsize::new(0)));
+    live.set_handler(Arc::clone(&counts) as Arc<dyn SessionHandler>);
+    while counts.0.load(Ordering::SeqCst) < 1000 {
+        tokio::task::yield_now().await;
+    }
+    live.close(0, "enough").await;
+    assert_eq!(live.state(), State::Closed);
 }

@@ -22,7 +22,7 @@ async fn info_has_everything_and_serialises_by_name() {
     assert_eq!((info.uptime_ms, info.idle_ms), (31_000, 31_000));
     let json = serde_json::to_value(&info).unwrap();
     assert_eq!(json["flags"]["is_client"], true);
-    assert_eq!(json["flags"]["is_tls"], true);
+    assert_eq!(json["flags"]["is_encrypted"], true);
     assert_eq!(json["flags"]["is_listening"], false);
     assert_eq!((&json["local"], &json["peer"]), (&json!("here"), &json!("there")));
     assert_eq!((&json["data"]["room"], &json["facts"]["version"]), (&json!("12"), &json!(2)));
