@@ -1,5 +1,8 @@
 //! What one target carries at this moment, in atomics: read by every pick, written without a lock.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// No limit of sessions at once.
@@ -170,7 +173,7 @@ fn age(at: u32, now: u32) -> f32 {
     if age > u32::MAX / 2 { 0.0 } else { age as f32 }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
