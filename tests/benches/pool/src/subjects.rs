@@ -1,4 +1,4 @@
-//! The three pools, each with a member of memory only, and full from the start.
+//! The three pools, each with a member of memory only.
 
 use jackfield::pool::{Connect, PoolOptions, Pooled};
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ impl Connect for Memory {
 
 impl Ours {
     pub(crate) fn new(size: u32) -> Self {
-        let options = PoolOptions { max_size: size, min_idle: size, ..PoolOptions::default() };
+        let options = PoolOptions { max_size: size, ..PoolOptions::default() };
         Ours(jackfield::pool::Pool::new(Memory, &options).expect("a pool"))
     }
 }
@@ -106,7 +106,7 @@ impl bb8::ManageConnection for Manager {
 
 impl Bb8 {
     pub(crate) async fn new(size: u32) -> Self {
-        let pool = bb8::Pool::builder().max_size(size).min_idle(size).test_on_check_out(false);
+        let pool = bb8::Pool::builder().max_size(size).test_on_check_out(false);
         Bb8(pool.build(Manager).await.expect("a pool"))
     }
 }
