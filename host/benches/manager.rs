@@ -1,6 +1,17 @@
 //! What the manager's verbs cost: connecting many at once, and a table of many definitions.
 //!
 //! `cargo bench -p jackfield --bench manager`
+//!
+//! Measured on two shared virtual processors that were busy with other work at the time (load 6 to 9):
+//!
+//! | what | figure | goal |
+//! |---|---|---|
+//! | connect 1,000 targets of 100 ms each, 100 at a time | 1.06 s | 1.5 s |
+//! | define a target of one's own, at 1,000 and at 100,000 | 1.6 µs, 2.2 µs: 1.4 × | flat |
+//! | get by name, at 1,000 and at 100,000 | 180 ns, 182 ns: 1.0 × | flat |
+//! | define by URI, options checked, journal written, at 1,000 and at 100,000 | 52 µs, 47 µs: 0.9 × | flat |
+//! | restore 100,000 after a restart, 12 MiB | 0.56 s | 2 s |
+//! | first use of a restored one, built and connected | 0.7 ms | |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) up: AtomicBool,
     /// Whether pings are answered.
     pub(super) answers: AtomicBool,
+    /// Whether a polite close is never answered.
+    pub(super) stalls: AtomicBool,
     pub(super) opened: AtomicUsize,
     /// Sessions that live: control or facets.
     pub(super) living: Arc<AtomicUsize>,
@@ -43,6 +45,7 @@ impl Peer {
         Arc::new(Peer {
             up: AtomicBool::new(true),
             answers: AtomicBool::new(true),
+            stalls: AtomicBool::new(false),
             opened: AtomicUsize::new(0),
             living: Arc::default(),
             closes: Mutex::default(),
@@ -115,6 +118,9 @@ impl Control for PeerControl {
     }
     async fn close(&self, code: u64, reason: String) -> Result<()> {
         self.peer.closes.lock().unwrap().push((code, reason));
+        if self.peer.stalls.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 }

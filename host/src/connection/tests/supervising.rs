@@ -234,3 +234,27 @@ async fn one_that_nobody_holds_tells_of_its_end_too() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_stalls_is_bounded_and_cut_by_an_abort() {
+    for aborts in [true, false] {
+        let peer = Peer::new();
+        peer.stalls.store(true, Ordering::SeqCst);
+        let managed = managed(&peer, Policy { call_timeout: seconds(9), ..Policy::default() });
+        let live = connected(&managed).await;
+        let begun = Instant::now();
+        let closing = tokio::spawn({
+            let live = Arc::clone(&live);
+            async move { live.close(0, "done").await }
+        });
+        while peer.closes.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        if aborts {
+            live.abort("at once");
+        }
+        closing.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), if aborts { 0 } else { 9 });
+        assert_eq!(live.state(), State::Closed);
+    }
+}
