@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod devices;
 mod loading;
 mod named;
 mod peers_smoke;

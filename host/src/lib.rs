@@ -23,6 +23,7 @@
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`route`] | what a listener's sessions are joined to |
 //! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
+//! | [`device`] | named things with several paths; consoles that one uses at a time and others watch |
 //! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
 //! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets; sessions that carry others (`via`) |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
@@ -63,6 +64,7 @@ pub mod listener;
 pub mod route;
 pub mod upstream;
 
+pub mod device;
 pub mod pool;
 
 pub mod connection;

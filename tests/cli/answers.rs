@@ -14,7 +14,7 @@ async fn check_accepts_a_good_configuration_and_listens_to_nothing() {
     let address = taken.local_addr().unwrap().to_string();
     let config = Config::new(&ECHO.replace("127.0.0.1:0", &address));
     let checked = ran(&["check", "--config", &config.file()], "").await.ok();
-    assert_eq!(checked.text(), "ok: 1 routes, 0 connections, 0 upstreams, 1 handlers\n");
+    assert_eq!(checked.text(), "ok: 1 routes, 0 connections, 0 devices, 0 upstreams, 1 handlers\n");
     assert_eq!(checked.stderr, "");
 }
 

@@ -39,8 +39,8 @@ async fn the_demo_answers_a_websocket_through_its_upstream() {
 #[tokio::test]
 async fn the_configuration_in_the_readme_passes_the_check() {
     let readme = documented("README.md");
-    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
-    let (toml, _) = rest.split_once("```").expect("its end");
+    let examples = readme.split("```toml\n").skip(1);
+    let toml: String = examples.filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
     let certs = Certs::new();
     let sshd = Sshd::start().await;
     let home = certs.dir();
@@ -49,8 +49,12 @@ async fn the_configuration_in_the_readme_passes_the_check() {
     let file = home.join("jackfield.toml");
     fs::write(&file, toml).unwrap();
     let mut check = jackfield(&["check", "--config", &file.display().to_string()]);
-    check.current_dir(home).env("HOME", home).env("LAB_PASSPHRASE", PASSPHRASE);
+    check
+        .current_dir(home)
+        .env("HOME", home)
+        .env("LAB_PASSPHRASE", PASSPHRASE)
+        .env("LAB_PASSWORD", "x");
     let checked = run(check, "").await.ok();
-    assert_eq!(checked.text(), "ok: 1 routes, 2 connections, 0 upstreams, 0 handlers\n");
+    assert_eq!(checked.text(), "ok: 3 routes, 2 connections, 1 devices, 0 upstreams, 0 handlers\n");
     assert_eq!(checked.stderr, "");
 }

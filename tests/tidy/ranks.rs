@@ -18,6 +18,7 @@ const RANKS: &[&[&str]] = &[
     &["listener"],
     &["route"],
     &["upstream"],
+    &["device"],
     &["pool"],
     &["connection"],
     &["relay"],

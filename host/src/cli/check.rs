@@ -34,11 +34,12 @@ pub(super) fn check(args: &CheckArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     let loaded = args.config.load()?;
     block_on(&loaded.config, build(&loaded))?;
-    let Config { routes, connections, upstreams, handlers, .. } = &loaded.config;
+    let Config { routes, connections, devices, upstreams, handlers, .. } = &loaded.config;
     print(&format!(
-        "ok: {} routes, {} connections, {} upstreams, {} handlers\n",
+        "ok: {} routes, {} connections, {} devices, {} upstreams, {} handlers\n",
         routes.len(),
         connections.len(),
+        devices.len(),
         upstreams.len(),
         handlers.len()
     ))
@@ -66,7 +67,11 @@ fn plain_secrets(loaded: &Loaded, registry: &Registry) -> Vec<String> {
             if finding.problem.is_warning() {
                 let key = key.pointer(&finding.pointer);
                 let place = loaded.sources.locate(&key);
-                lines.push(format!("{place}: {key}: warning: {}", finding.problem));
+                let line = format!("{place}: {key}: warning: {}", finding.problem);
+                // Credentials are held against each driver.
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
             }
         }
     };
@@ -77,6 +82,12 @@ fn plain_secrets(loaded: &Loaded, registry: &Registry) -> Vec<String> {
         for layer in options::share_out(&plan, options) {
             let key = layer.path.iter().fold(key.key("options"), |key, name| key.key(name));
             warn(&key, &layer.driver.manifest.options, &layer.options);
+        }
+    }
+    for (name, credentials) in &config.credentials {
+        let key = KeyPath::from_iter(["credentials", name.as_str()]);
+        for driver in registry.drivers() {
+            warn(&key, &driver.manifest.options, &credentials.options);
         }
     }
     for (name, handler) in &config.handlers {
@@ -101,9 +112,15 @@ fn stacks(config: &Config) -> Vec<StackAt<'_>> {
         let targets = upstream.targets.iter().enumerate();
         targets.map(move |(at, target)| (key.index(at), &target.uri, &target.options, Role::Client))
     });
+    let paths = config.devices.iter().flat_map(|(device, with)| {
+        with.paths.iter().map(move |(name, path)| {
+            let key = KeyPath::from_iter(["devices", device.as_str(), "paths", name.as_str()]);
+            (key, &path.uri, &path.options, Role::Client)
+        })
+    });
     let routes = config.routes.iter().enumerate().map(|(at, route)| {
         let key = KeyPath::from_iter(["routes"]).index(at);
         (key, &route.listen, &route.options, Role::Server)
     });
-    connections.chain(targets).chain(routes).collect()
+    connections.chain(paths).chain(targets).chain(routes).collect()
 }

@@ -3,7 +3,7 @@
 use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
-use crate::config::{Destination, Loaded};
+use crate::config::{Destination, Link, Loaded};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::{Graph, Plugins, Reach};
 use crate::stack::Plan;
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// What to connect to.
 #[derive(clap::Args)]
 pub(super) struct TargetArgs {
-    /// A URI such as ws+tls://host/path, or connections.NAME or upstreams.NAME of the configuration
+    /// A URI such as ws+tls://host/path, or connections.NAME, devices.NAME.PATH or upstreams.NAME of
+    /// the configuration
     to: String,
     /// Option of the stack, as in nodelay=false, or tcp.nodelay=false for a layer below the top;
     /// may be repeated
@@ -60,8 +61,24 @@ impl TargetArgs {
             Destination::Uri(_) => {
                 loaded.config.upstreams.clear();
                 loaded.config.connections.clear();
+                loaded.config.devices.clear();
             }
-            Destination::Connection(_) => loaded.config.upstreams.clear(),
+            Destination::Connection(name) => {
+                loaded.config.upstreams.clear();
+                loaded.config.retain_chain(Link::Connection(name));
+            }
+            Destination::Device(path) => {
+                loaded.config.upstreams.clear();
+                let found = loaded.config.path(path);
+                let link = found.map_err(|problem| {
+                    let hint = problem.near.map(|near| format!(" (did you mean {near:?}?)"));
+                    Failure::config(format!("{}{}", problem.message, hint.unwrap_or_default()))
+                })?;
+                if let Link::Path(device, path) = link {
+                    let (device, path) = (device.to_owned(), path.to_owned());
+                    loaded.config.retain_chain(Link::Path(&device, &path));
+                }
+            }
             _ => {}
         }
         Ok((to, loaded))

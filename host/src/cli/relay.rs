@@ -21,8 +21,8 @@ use std::process::ExitCode;
 pub(super) struct RelayArgs {
     /// What to listen on, a URI; port 0 is any free one
     from: String,
-    /// What each session is joined to: a URI, handlers.NAME, or connections.NAME or upstreams.NAME
-    /// of the configuration
+    /// What each session is joined to: a URI, handlers.NAME, or connections.NAME, devices.NAME.PATH or
+    /// upstreams.NAME of the configuration
     to: String,
     /// Option of the stack listened on; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]

@@ -8,7 +8,7 @@ use super::connection::NO_URI;
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
-use super::reference::{Destination, Via, is_name};
+use super::reference::{DESTINATION, Destination, DevicePath, Via, is_name};
 use super::target::Target;
 use crate::nearest::did_you_mean;
 use crate::pool::PoolOptions;
@@ -26,21 +26,23 @@ pub(super) fn check(
     check.host();
     check.names();
     check.connections();
+    check.credentials();
+    check.devices();
     check.cycles();
     check.upstreams();
     check.routes();
     check.errors
 }
 
-struct Check<'a> {
-    config: &'a Config,
-    sources: &'a SourceMap,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
+    pub(super) sources: &'a SourceMap,
     known: &'a [ConfigError],
     errors: Vec<ConfigError>,
 }
 
 impl Check<'_> {
-    fn is_known(&self, path: &KeyPath) -> bool {
+    pub(super) fn is_known(&self, path: &KeyPath) -> bool {
         let meant = |error: &ConfigError| {
             error.suggestion.as_ref() == path.segments().last()
                 && error.key.parent() == path.parent()
@@ -49,7 +51,7 @@ impl Check<'_> {
     }
 
     /// Notes a mistake in the value at `path`.
-    fn fail(&mut self, path: KeyPath, message: impl Into<String>, near: Option<String>) {
+    pub(super) fn fail(&mut self, path: KeyPath, message: impl Into<String>, near: Option<String>) {
         if !self.is_known(&path) {
             let position = self.sources.locate(&path);
             self.errors.push(ConfigError::new(position, path, message).suggest(near));
@@ -93,7 +95,7 @@ impl Check<'_> {
         self.not_zero(at.key("init"), Some(times.init));
     }
 
-    fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {
+    pub(super) fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {
         if value == Some(0) {
             self.fail(path, "expected a whole number of at least 1", None);
         }
@@ -109,15 +111,14 @@ impl Check<'_> {
         let Config { connections, upstreams, handlers, .. } = self.config;
         let all = connections.keys().map(|name| ("connections", name));
         let all = all.chain(upstreams.keys().map(|name| ("upstreams", name)));
+        let all = all.chain(self.config.credentials.keys().map(|name| ("credentials", name)));
         for (table, name) in all.chain(handlers.keys().map(|name| ("handlers", name))) {
             let path = KeyPath::from_iter([table, name]);
-            if !is_name(name) && !self.is_known(&path) {
+            if !is_name(name) {
                 let message = "expected a name of a-z, 0-9, _ . and -, which begins with a letter \
                                or digit and has at most 64 characters";
                 let lower = name.to_lowercase();
-                let near = is_name(&lower).then_some(lower);
-                let position = self.sources.locate_key(&path);
-                self.errors.push(ConfigError::new(position, path, message).suggest(near));
+                self.fail_name(path, message, is_name(&lower).then_some(lower));
             }
         }
         for (name, handler) in handlers {
@@ -125,6 +126,14 @@ impl Check<'_> {
                 let path = KeyPath::from_iter(["handlers", name, "handler"]);
                 self.fail(path, "expected the name of a handler", None);
             }
+        }
+    }
+
+    /// Notes a mistake in the name of a table itself.
+    pub(super) fn fail_name(&mut self, path: KeyPath, message: &str, near: Option<String>) {
+        if !self.is_known(&path) {
+            let position = self.sources.locate_key(&path);
+            self.errors.push(ConfigError::new(position, path, message).suggest(near));
         }
     }
 
@@ -139,15 +148,33 @@ impl Check<'_> {
         }
     }
 
-    fn uri(&mut self, path: &KeyPath, uri: &StackUri) {
+    pub(super) fn uri(&mut self, path: &KeyPath, uri: &StackUri) {
         if uri.is_empty() {
             self.fail(path.clone(), NO_URI, None);
         }
     }
 
-    fn via(&mut self, path: &KeyPath, via: Option<&Via>) {
-        if let Some(Via(name)) = via {
-            self.exists(path, "connections", name, self.config.connections.keys());
+    pub(super) fn via(&mut self, path: &KeyPath, via: Option<&Via>) {
+        match via {
+            Some(Via::Connection(name)) => {
+                self.exists(path, "connections", name, self.config.connections.keys());
+            }
+            Some(Via::Device(to)) => self.device_path(path, to),
+            None => {}
+        }
+    }
+
+    fn device_path(&mut self, path: &KeyPath, to: &DevicePath) {
+        // A device that was refused is missing for a reason that is already told, and so is the path
+        // that its default names.
+        let device = self.config.device(&to.device).map(|(_, device)| device);
+        let default = device.and_then(|device| device.default.as_ref());
+        let told = to.path.is_none() && default.is_some();
+        if let Err(problem) = self.config.path(to)
+            && !self.is_known(&KeyPath::from_iter(["devices", &to.device]))
+            && !told
+        {
+            self.fail(path.clone(), problem.message, problem.near);
         }
     }
 
@@ -166,34 +193,6 @@ impl Check<'_> {
             let table = KeyPath::from_iter([table, name]);
             self.fail(path.clone(), format!("there is no [{table}]"), near);
         }
-    }
-
-    /// A connection must not be dialled through itself. Each cycle is reported once, at the first
-    /// of its names.
-    fn cycles(&mut self) {
-        for start in self.config.connections.keys() {
-            let Some(trail) = self.cycle_from(start) else { continue };
-            if trail.iter().min() == Some(&start.as_str()) {
-                let message = format!("leads back to itself: {} -> {start}", trail.join(" -> "));
-                let path = KeyPath::from_iter(["connections", start, "via"]);
-                self.fail(path, message, None);
-            }
-        }
-    }
-
-    /// The names on the way from `start` back to itself, if `via` leads there.
-    fn cycle_from<'n>(&'n self, start: &'n str) -> Option<Vec<&'n str>> {
-        let connections = &self.config.connections;
-        let (mut trail, mut here) = (Vec::new(), start);
-        // A way that meets no name twice has at most as many steps as there are names.
-        for _ in 0..connections.len() {
-            trail.push(here);
-            here = &connections.get(here)?.via.as_ref()?.0;
-            if here == start {
-                return Some(trail);
-            }
-        }
-        None
     }
 
     fn upstreams(&mut self) {
@@ -255,6 +254,7 @@ impl Check<'_> {
             let at = KeyPath::from_iter(["routes"]).index(index);
             self.uri(&at.key("listen"), &route.listen);
             self.destination(&at.key("to"), &route.to);
+            self.observed(&at, route);
             self.at_least_one(at.key("max_connections"), route.max_connections);
             self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
@@ -284,11 +284,10 @@ impl Check<'_> {
             Destination::Connection(name) => {
                 self.exists(path, "connections", name, connections.keys());
             }
+            Destination::Device(to) => self.device_path(path, to),
             Destination::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
             Destination::Uri(uri) if uri.is_empty() => {
-                let message = "expected \"upstreams.NAME\", \"connections.NAME\", \
-                               \"handlers.NAME\" or a URI, found none";
-                self.fail(path.clone(), message, None);
+                self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
             }
             Destination::Uri(_) => {}
         }

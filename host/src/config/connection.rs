@@ -22,7 +22,8 @@ pub struct ConnectionConfig {
     /// Options of the drivers in the stack; see `jackfield drivers NAME`. Default: none.
     #[serde(skip_serializing_if = "is_default")]
     pub options: Options,
-    /// The connection that dials for this one: `"connections.NAME"`. Default: the host dials.
+    /// What dials for this one: `"connections.NAME"`, short `"NAME"`, or `"devices.NAME.PATH"`.
+    /// Default: the host dials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
     /// Until a session is open, over all layers. Default: the sum of `host.timeouts.connect` and

@@ -12,7 +12,9 @@
 //! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
 mod check;
+mod check_devices;
 mod connection;
+mod device;
 mod document;
 mod error;
 mod locate_toml;
@@ -29,11 +31,12 @@ mod upstream;
 use std::path::{Path, PathBuf};
 
 pub use crate::units::{ByteSize, Timespan, UnitError};
+pub use device::{Link, PathProblem};
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
-pub use reference::{Destination, ReferenceError, Via, is_name};
+pub use reference::{Destination, DevicePath, ReferenceError, Via, is_name};
 pub use target::Target;
 pub use tree::Options;
 

@@ -9,6 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use super::connection::{ConnectionConfig, ReconnectConfig};
+pub use super::device::{
+    CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
+};
 use super::reference::Destination;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
@@ -30,6 +33,10 @@ pub struct Config {
     pub log: LogConfig,
     /// `[connections.NAME]`: connections that routes and `via` refer to. Default: none.
     pub connections: BTreeMap<String, ConnectionConfig>,
+    /// `[credentials.NAME]`: what lets paths of devices in. Default: none.
+    pub credentials: BTreeMap<String, CredentialsConfig>,
+    /// `[devices.NAME]`: things with named paths, that routes and `via` refer to. Default: none.
+    pub devices: BTreeMap<String, DeviceConfig>,
     /// `[upstreams.NAME]`: sets of targets that routes refer to. Default: none.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// `[handlers.NAME]`: handlers that routes refer to. Default: none.
@@ -149,8 +156,11 @@ pub struct RouteConfig {
     /// What to listen on. Required.
     pub listen: StackUri,
     /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
-    /// `"handlers.NAME"`, or the URI of a stack. Required.
+    /// `"devices.NAME.PATH"`, `"handlers.NAME"`, or the URI of a stack. Required.
     pub to: Destination,
+    /// Whether sessions only watch what passes on an exclusive path of a device; what they send is
+    /// discarded. Default: false.
+    pub observe: bool,
     /// Options of the drivers in the stack listened on. Default: none.
     pub options: Options,
     /// Where the route leads to an upstream balanced by `consistent_hash`: what of a session decides

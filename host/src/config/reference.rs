@@ -17,15 +17,32 @@ pub enum Destination {
     Upstream(String),
     /// `connections.NAME`
     Connection(String),
+    /// `devices.NAME` or `devices.NAME.PATH`
+    Device(DevicePath),
     /// `handlers.NAME`
     Handler(String),
     /// A stack by its URI. Empty stands for "not given" and does not pass the checks.
     Uri(StackUri),
 }
 
-/// The connection that dials for another one, by name: `connections.NAME`.
+/// A path of a device: `devices.NAME.PATH`, or its default path: `devices.NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Via(pub String);
+pub struct DevicePath {
+    /// The device's name or one of its aliases.
+    pub device: String,
+    /// The path; `None`: the default one.
+    pub path: Option<String>,
+}
+
+/// What dials for something else: `connections.NAME`, which `NAME` alone is short for, or
+/// `devices.NAME.PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A connection.
+    Connection(String),
+    /// A path of a device.
+    Device(DevicePath),
+}
 
 /// Why a text refers to nothing. Never quotes a URI, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +55,14 @@ type Build = fn(String) -> Destination;
 const TABLES: &[(&str, Build)] = &[
     ("upstreams", Destination::Upstream),
     ("connections", Destination::Connection),
+    ("devices", |name| Destination::Device(DevicePath::from_name(&name))),
     ("handlers", Destination::Handler),
 ];
 
-const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"handlers.NAME\" or a URI";
+pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"devices.NAME.PATH\", \
+                                      \"handlers.NAME\" or a URI";
 const URI: &str = "a URI such as \"tcp://host:port\"";
-const VIA: &str = "\"connections.NAME\"";
+const VIA: &str = "\"connections.NAME\" or \"devices.NAME.PATH\"";
 
 impl Default for Destination {
     fn default() -> Self {
@@ -74,15 +93,38 @@ impl FromStr for Destination {
     }
 }
 
+impl DevicePath {
+    /// `NAME` or `NAME.PATH`: neither can have a dot in it.
+    fn from_name(text: &str) -> Self {
+        let (device, path) = match text.split_once('.') {
+            Some((device, path)) => (device, Some(path.to_owned())),
+            None => (text, None),
+        };
+        Self { device: device.to_owned(), path }
+    }
+}
+
+impl fmt::Display for DevicePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "devices.{}.{path}", self.device),
+            None => write!(f, "devices.{}", self.device),
+        }
+    }
+}
+
 impl FromStr for Via {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let is_table = |name: &str| TABLES.iter().any(|(table, _)| *table == name);
         match text.split_once('.') {
-            Some(("connections", name)) => Ok(Self(name.to_owned())),
-            _ if !text.is_empty() && text.bytes().all(is_name_byte) && !text.contains('.') => Err(
-                ReferenceError(format!("expected {VIA} (did you mean \"connections.{text}\"?)")),
-            ),
+            Some(("connections", name)) => Ok(Self::Connection(name.to_owned())),
+            Some(("devices", name)) => Ok(Self::Device(DevicePath::from_name(name))),
+            Some((table, _)) if is_table(table) => {
+                Err(ReferenceError(format!("expected {VIA}: [{table}] cannot dial")))
+            }
+            _ if is_name(text) => Ok(Self::Connection(text.to_owned())),
             _ => Err(ReferenceError(format!("expected {VIA}"))),
         }
     }
@@ -93,6 +135,7 @@ impl fmt::Display for Destination {
         match self {
             Self::Upstream(name) => write!(f, "upstreams.{name}"),
             Self::Connection(name) => write!(f, "connections.{name}"),
+            Self::Device(path) => path.fmt(f),
             Self::Handler(name) => write!(f, "handlers.{name}"),
             Self::Uri(uri) => write!(f, "{uri}"),
         }
@@ -101,11 +144,15 @@ impl fmt::Display for Destination {
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connections.{}", self.0)
+        match self {
+            Self::Connection(name) => write!(f, "connections.{name}"),
+            Self::Device(path) => path.fmt(f),
+        }
     }
 }
 
-/// Whether `name` may name a connection, an upstream or a handler: a lower-case letter or digit,
+/// Whether `name` may name a connection, an upstream, credentials or a handler, and without a dot a
+/// device or one of its paths: a lower-case letter or digit,
 /// then those, `_`, `.` and `-`; at most 64 bytes.
 pub fn is_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());

@@ -36,7 +36,7 @@ pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
 pub use spec::Restoring;
 pub use state::{IllegalStep, STATES, State, StateCell};
-pub use target::Target;
+pub use target::{Caller, Entering, Gate, Leave, Target};
 
 use crate::relay::Totals;
 use jackfield_plugin_api::{Error, ErrorKind, Result};

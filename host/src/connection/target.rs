@@ -2,22 +2,86 @@
 
 use super::managed::Managed;
 use crate::stack::Stack;
-use jackfield_plugin_api::{Result, Session};
+use jackfield_plugin_api::{ErrorKind, Result, Session};
+use serde::Serialize;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Who opens a session and what for, as others are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    /// A peer's address, or what a program calls itself.
+    pub owner: String,
+    /// Such as the listener it came in by; empty when nothing is known.
+    pub purpose: String,
+}
+
+impl Caller {
+    /// A caller of that name and purpose.
+    pub fn new(owner: impl Into<String>, purpose: impl Into<String>) -> Self {
+        Caller { owner: owner.into(), purpose: purpose.into() }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.purpose.as_str() {
+            "" => f.write_str(&self.owner),
+            purpose => write!(f, "{} ({purpose})", self.owner),
+        }
+    }
+}
+
+/// What [`Gate::enter`] gives: a future of leave to open.
+pub type Entering<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Leave>>> + Send + 'a>>;
+
+/// Lets sessions of a target be opened one after the other, or however it sees fit.
+pub trait Gate: fmt::Debug + Send + Sync {
+    /// Waits for leave to open a session. Cancel safe.
+    ///
+    /// # Errors
+    /// Why not, and who is inside.
+    fn enter<'a>(&'a self, caller: &'a Caller) -> Entering<'a>;
+}
+
+/// Leave to open one session; dropped, it is given back.
+pub trait Leave: Send {
+    /// Binds the leave to the session: it lasts as long as that.
+    fn bind(self: Box<Self>, session: Session) -> Session;
+}
 
 /// A stack and what carries it.
 #[derive(Debug)]
 pub struct Target {
     stack: Stack,
+    /// The same with other credentials, for when the ones before were refused.
+    others: Vec<Stack>,
     via: Option<Arc<Managed>>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl Target {
     /// A target reached by its own transport, or via another connection.
     pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
-        Target { stack, via }
+        Target { stack, others: Vec::new(), via, gate: None }
+    }
+
+    /// Also tries `others`, in this order, each only when the peer has refused the credentials of the
+    /// one before, and for no other reason.
+    #[must_use]
+    pub fn or_else(mut self, others: Vec<Stack>) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// Opens sessions only as `gate` gives leave.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<dyn Gate>) -> Self {
+        self.gate = Some(gate);
+        self
     }
 
     /// Its stack.
@@ -25,18 +89,53 @@ impl Target {
         &self.stack
     }
 
-    /// Opens a session of its own within `limit`, dialling included. Cancel safe: what was open is
-    /// dropped.
+    /// As [`Target::open_for`], for the host itself.
     ///
     /// # Errors
-    /// The first layer's that fails, or the carrying connection's.
+    /// As there.
     pub async fn open(&self, limit: Duration) -> Result<Session> {
-        let Some(via) = &self.via else {
-            return self.stack.open(None, limit).await;
-        };
+        self.open_for(&Caller::new("the host", ""), limit).await
+    }
+
+    /// Opens a session of its own within `limit`, dialling and all credentials included, once there is
+    /// leave to: waiting for that has limits of its own. Cancel safe: what was open is dropped.
+    ///
+    /// # Errors
+    /// The first layer's that fails, the carrying connection's, or why there is no leave.
+    pub async fn open_for(&self, caller: &Caller, limit: Duration) -> Result<Session> {
+        match &self.gate {
+            None => self.connect(limit).await,
+            Some(gate) => {
+                let leave = gate.enter(caller).await?;
+                let session = self.connect(limit).await?;
+                Ok(leave.bind(session))
+            }
+        }
+    }
+
+    async fn connect(&self, limit: Duration) -> Result<Session> {
         let deadline = Instant::now() + limit;
-        let carrier = via.dial(self.stack.address(), limit).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.stack.open(Some(carrier), left).await
+        let mut stack = &self.stack;
+        let mut others = self.others.iter();
+        loop {
+            let left = || deadline.saturating_duration_since(Instant::now());
+            let carrier = match &self.via {
+                Some(via) => Some(via.dial(stack.address(), left()).await?),
+                None => None,
+            };
+            let error = match stack.open(carrier, left()).await {
+                Err(error) if error.kind() == ErrorKind::Denied => error,
+                other => return other,
+            };
+            match others.next() {
+                Some(next) => {
+                    let uri = stack.display();
+                    tracing::info!(uri, %error, "credentials refused, trying the next");
+                    stack = next;
+                }
+                None if self.others.is_empty() => return Err(error),
+                None => return Err(error.with("credentials tried", self.others.len() + 1)),
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How many at a time, and how long in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Closes the pools of all upstreams, then the sessions of all named connections, each all at
-    /// once, at most for `limit`; what is in use in a pool gets half of that. Brings what is kept of
+    /// Closes the pools of all upstreams, then the sessions of all named connections and devices, each
+    /// all at once, at most for `limit`; what is in use in a pool gets half of that. Brings what is kept of
     /// definitions to the disk.
     pub async fn close_all(&self, limit: Duration) {
         let half = Instant::now() + limit / 2;
@@ -91,9 +91,16 @@ impl Graph {
         if cut > 0 {
             tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
         }
-        let options = AllOptions { limit: usize::MAX, within: limit / 2 };
-        let closed =
-            self.disconnect_all(&Filter::default(), 0, "the host is stopping", options).await;
+        let (options, reason) =
+            (AllOptions { limit: usize::MAX, within: limit / 2 }, "the host is stopping");
+        let devices = self.devices.iter().map(|device| device.disconnect_all(reason));
+        let devices = timeout(options.within, futures_util::future::join_all(devices));
+        let all = Filter::default();
+        let named = self.disconnect_all(&all, 0, reason, options);
+        let (closed, devices) = tokio::join!(named, devices);
+        if devices.is_err() {
+            tracing::warn!("devices did not disconnect in time");
+        }
         let late = closed.values().filter(|result| result.is_err()).count();
         if late > 0 {
             tracing::warn!(count = late, "named connections did not close in time");

@@ -1,13 +1,14 @@
 //! From a configuration to a graph and its listeners: whole, or not at all.
 
 use super::define::policy;
+use super::devices;
 use super::graph::Graph;
 use super::parts::{Parts, StackAt};
 use super::plugins::Plugins;
 use super::table::Named;
 use super::upstreams::upstreams;
 use crate::config::model::{Frames, RouteConfig};
-use crate::config::{Config, ConfigErrors, Destination, KeyPath, Loaded};
+use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded};
 use crate::connection::{Lives, Managed};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
@@ -28,11 +29,17 @@ pub(super) async fn build(
     loaded: &Loaded,
 ) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
     let Plugins { registry, opener } = plugins;
-    let mut parts =
-        Parts { loaded, registry: &registry, connections: BTreeMap::new(), errors: Vec::new() };
+    let mut parts = Parts {
+        loaded,
+        registry: &registry,
+        connections: BTreeMap::new(),
+        paths: BTreeMap::new(),
+        errors: Vec::new(),
+    };
     let config = &loaded.config;
     let lives = Lives::new(config.host.max_connections as usize);
-    connections(&mut parts, config, &lives).await;
+    links(&mut parts, config, &lives).await;
+    devices::unknown_credentials(&mut parts, config);
     let upstreams = upstreams(&mut parts, config).await;
     let mut planned = Planned::new();
     for (index, route) in config.routes.iter().enumerate() {
@@ -40,6 +47,8 @@ pub(super) async fn build(
         planned.extend(listener.map(|listener| (index, listener)));
     }
     unused_handlers(&mut parts, config).await;
+    let built = std::mem::take(&mut parts.paths);
+    let devices = devices::devices(&mut parts, config, built);
     let Parts { errors, connections, .. } = parts;
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
@@ -51,7 +60,12 @@ pub(super) async fn build(
             named.enter(managed, connection);
         }
     }
-    let graph = Arc::new(Graph { registry, named, upstreams, connect_limit });
+    for link in config.links().filter(|link| matches!(link, Link::Path(..))) {
+        if let Some(Link::Connection(name)) = config.carrier_of(link) {
+            named.carries_path(name);
+        }
+    }
+    let graph = Arc::new(Graph { registry, named, devices, upstreams, connect_limit });
     let weak = Arc::downgrade(&graph);
     // Set once: the lock was made for this graph.
     let _ = opener.set(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
@@ -78,36 +92,46 @@ fn open_for_plugin(
     })
 }
 
-/// Named connections, those that carry others first. That there is no cycle was checked before.
-async fn connections(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
-    let mut waiting: Vec<&String> = config.connections.keys().collect();
+/// Named connections and paths of devices, those that carry others first. That there is no cycle was
+/// checked before.
+async fn links(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
+    let mut waiting: Vec<Link<'_>> = config.links().collect();
     while !waiting.is_empty() {
-        let (now, later): (Vec<&String>, Vec<&String>) = waiting.iter().partition(|name| {
-            let via = config.connections.get(**name).and_then(|connection| connection.via.as_ref());
-            via.is_none_or(|via| !waiting.contains(&&via.0))
-        });
+        let (now, later): (Vec<Link<'_>>, Vec<Link<'_>>) = waiting
+            .iter()
+            .partition(|link| config.carrier_of(**link).is_none_or(|via| !waiting.contains(&via)));
         if now.is_empty() {
             break;
         }
-        for name in now {
-            let Some(connection) = config.connections.get(name) else { continue };
-            let key = KeyPath::from_iter(["connections", name.as_str()]);
-            let at = StackAt {
-                uri_key: key.key("uri"),
-                key,
-                uri: &connection.uri,
-                options: &connection.options,
-                role: Role::Client,
-                via: connection.via.as_ref(),
-            };
-            if let Some(target) = parts.target(&at).await.map(Arc::new) {
-                let policy = policy(connect_limit(config), connection);
-                let (labels, lives) = (connection.labels.clone(), Arc::clone(lives));
-                let managed = Managed::counted(name, target, policy, labels, lives);
-                parts.connections.insert(name.clone(), Arc::new(managed));
+        for link in now {
+            match link {
+                Link::Connection(name) => connection(parts, config, name, lives).await,
+                Link::Path(device, path) => {
+                    let path = devices::path(parts, config, (device, path), lives).await;
+                    parts.paths.entry(device.to_owned()).or_default().extend(path);
+                }
             }
         }
         waiting = later;
+    }
+}
+
+async fn connection(parts: &mut Parts<'_>, config: &Config, name: &str, lives: &Arc<Lives>) {
+    let Some(connection) = config.connections.get(name) else { return };
+    let key = KeyPath::from_iter(["connections", name]);
+    let at = StackAt {
+        uri_key: key.key("uri"),
+        key,
+        uri: &connection.uri,
+        options: &connection.options,
+        role: Role::Client,
+        via: connection.via.as_ref(),
+    };
+    if let Some(target) = parts.target(&at).await.map(Arc::new) {
+        let policy = policy(connect_limit(config), connection);
+        let (labels, lives) = (connection.labels.clone(), Arc::clone(lives));
+        let managed = Managed::counted(name, target, policy, labels, lives);
+        parts.connections.insert(name.to_owned(), Arc::new(managed));
     }
 }
 
@@ -141,6 +165,7 @@ async fn listener(
                 route::Destination::Target(managed.target(), limit)
             })
         }
+        Destination::Device(to) => device(parts, to, route.observe, limit),
         Destination::Handler(name) => handler(parts, name).await,
         Destination::Uri(uri) => {
             let options = crate::config::Options::default();
@@ -170,6 +195,21 @@ async fn listener(
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
     })
+}
+
+/// A path of a device; one that has mistakes is missing here.
+fn device(
+    parts: &Parts<'_>,
+    to: &DevicePath,
+    observe: bool,
+    limit: Duration,
+) -> Option<route::Destination> {
+    let Ok(Link::Path(device, name)) = parts.loaded.config.path(to) else { return None };
+    let path = parts.paths.get(device)?.iter().find(|path| path.name() == name)?;
+    if observe {
+        return path.observers().cloned().map(route::Destination::Observe);
+    }
+    Some(route::Destination::Target(path.managed().target(), limit))
 }
 
 async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination> {

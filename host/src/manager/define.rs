@@ -82,11 +82,15 @@ impl Graph {
             refuse_secrets(&plan, config)?;
         }
         let via = match &config.via {
-            Some(Via(via)) => {
-                Some(self.connection(via).await.map_err(|error| error.with("key", "via"))?)
+            Some(Via::Connection(via)) => Some(self.connection(via).await),
+            Some(Via::Device(to)) => {
+                let device = self.devices.get(&to.device);
+                let path = device.and_then(|device| device.path(to.path.as_deref()));
+                Some(path.map(|path| Arc::clone(path.managed())))
             }
             None => None,
         };
+        let via = via.transpose().map_err(|error| error.with("key", "via"))?;
         let made = Stack::new(plan, &config.options, Role::Client, &Resolver::default()).await;
         let stack = made.map_err(|error| Error::from(error).with("connection", name))?;
         let target = Arc::new(Target::new(stack, via));

@@ -1,6 +1,7 @@
 //! [`Entries`]: the one table of named connections, in shards, so that those who look up do not wait
 //! for each other.
 
+use crate::config::Via;
 use crate::config::model::ConnectionConfig;
 use crate::connection::Managed;
 use serde::Serialize;
@@ -40,7 +41,16 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn via(&self) -> Option<&str> {
-        self.config.as_ref()?.via.as_ref().map(|via| via.0.as_str())
+        match self.config.as_ref()?.via.as_ref()? {
+            Via::Connection(name) => Some(name),
+            // Devices are not defined at run time, so that none goes while it is used.
+            Via::Device(_) => None,
+        }
+    }
+
+    pub(super) fn is_via_device(&self) -> bool {
+        let via = self.config.as_ref().and_then(|config| config.via.as_ref());
+        matches!(via, Some(Via::Device(_)))
     }
 }
 

@@ -3,7 +3,8 @@
 use super::plugins::Plugins;
 use super::table::Named;
 use crate::config::{ConfigErrors, Destination, Loaded};
-use crate::connection::{Lives, Target};
+use crate::connection::{Caller, Lives, Target};
+use crate::device::{Device, Devices};
 use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Drivers, named connections and upstreams.
+/// Drivers, named connections, devices and upstreams.
 #[derive(Debug)]
 pub struct Graph {
     /// What was loaded.
     pub registry: Registry,
     pub(super) named: Named,
+    pub(super) devices: Devices,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) connect_limit: Duration,
 }
@@ -40,13 +42,13 @@ impl Graph {
     /// most `max` named connections live at a time; one is opened within `connect_limit` unless it
     /// says otherwise.
     pub fn empty(registry: Registry, max: usize, connect_limit: Duration) -> Arc<Self> {
-        let named = Named::new(Lives::new(max));
-        Arc::new(Graph { registry, named, upstreams: BTreeMap::new(), connect_limit })
+        let (named, devices) = (Named::new(Lives::new(max)), Devices::default());
+        Arc::new(Graph { registry, named, devices, upstreams: BTreeMap::new(), connect_limit })
     }
 
-    /// Opens a session: `connections.NAME`, `upstreams.NAME` or a URI. Options are for a URI only;
-    /// in a named thing they are in the configuration. A session of an upstream counts as in flight
-    /// at its target, and in its pool as in use, for as long as it is kept.
+    /// Opens a session: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI. Options
+    /// are for a URI only; in a named thing they are in the configuration. A session of an upstream
+    /// counts as in flight at its target, and in its pool as in use, for as long as it is kept.
     ///
     /// # Errors
     /// What [`Graph::reach`] or opening says.
@@ -83,6 +85,10 @@ impl Graph {
                 let managed = self.connection(name).await?;
                 Ok(Reach::Target(managed.target(), managed.policy().connect_timeout))
             }
+            Destination::Device(to) => {
+                let path = self.devices.get(&to.device)?.path(to.path.as_deref())?;
+                Ok(Reach::Target(path.managed().target(), self.connect_limit))
+            }
             Destination::Upstream(name) => {
                 find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
             }
@@ -96,6 +102,19 @@ impl Graph {
                 Ok(Reach::Target(Arc::new(target), self.connect_limit))
             }
         }
+    }
+
+    /// A device, by its name or an alias.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn device(&self, name: &str) -> Result<&Arc<Device>> {
+        self.devices.get(name)
+    }
+
+    /// All devices.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// The upstream of that name.
@@ -152,7 +171,7 @@ impl Reach {
     /// The first layer's that fails, or the last target's.
     pub async fn open(&self) -> Result<Session> {
         match self {
-            Reach::Target(target, limit) => target.open(*limit).await,
+            Reach::Target(target, limit) => target.open_for(&here(), *limit).await,
             Reach::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
         }
     }
@@ -165,7 +184,7 @@ impl Reach {
     pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
         match self {
             Reach::Target(target, limit) => {
-                let session = target.open(*limit).await?;
+                let session = target.open_for(&here(), *limit).await?;
                 let result = session.call(operation, params).await;
                 // Ends politely, but not for ever: everything of worth has been had.
                 let _ = timeout(CLOSE, session.close(0, "")).await;
@@ -181,6 +200,11 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 fn destination(to: &str) -> Result<Destination> {
     to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))
+}
+
+/// Who opens what this process itself opens.
+fn here() -> Caller {
+    Caller::new("this process", "")
 }
 
 fn find<'a, T>(what: &str, all: &'a BTreeMap<String, T>, name: &str) -> Result<&'a T> {

@@ -12,6 +12,7 @@
 mod all;
 mod build;
 mod define;
+mod devices;
 mod entries;
 mod filter;
 mod graph;
@@ -165,7 +166,7 @@ impl Manager {
         self.tasks.spawn(bound.run(Arc::clone(&self.connections), self.shutdown.worker()));
     }
 
-    /// Drivers, named connections and upstreams, for opening things beside the routes.
+    /// Drivers, named connections, devices and upstreams, for opening things beside the routes.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
     }
@@ -191,6 +192,7 @@ impl Manager {
             listeners: self.listeners.clone(),
             named: self.graph.named(),
             named_lives: self.graph.lives(),
+            devices: self.graph.devices().iter().map(|device| device.snapshot()).collect(),
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),

@@ -1,7 +1,8 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
-use crate::config::{ConfigError, KeyPath, Loaded, Options, Via};
+use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
+use crate::device::Path;
 use crate::driver::{LoadOptions, Prepared, Registry};
 use crate::secret::Resolver;
 use crate::services::Opener;
@@ -17,6 +18,8 @@ pub(super) struct Parts<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) registry: &'a Registry,
     pub(super) connections: BTreeMap<String, Arc<Managed>>,
+    /// Paths of devices, by the name of the device.
+    pub(super) paths: BTreeMap<String, Vec<Path>>,
     pub(super) errors: Vec<ConfigError>,
 }
 
@@ -96,11 +99,23 @@ impl Parts<'_> {
     pub(super) async fn target(&mut self, at: &StackAt<'_>) -> Option<Target> {
         let stack = self.stack(at).await?;
         let via = match at.via {
-            // A carrying connection that is not there has its own mistake, which was reported.
-            Some(Via(name)) => Some(Arc::clone(self.connections.get(name)?)),
+            // What carries it and is not there has its own mistake, which was reported.
+            Some(via) => Some(self.carrier(via)?),
             None => None,
         };
         Some(Target::new(stack, via))
+    }
+
+    /// What `via` means, if it has been built.
+    pub(super) fn carrier(&self, via: &Via) -> Option<Arc<Managed>> {
+        match self.loaded.config.carrier(via)? {
+            Link::Connection(name) => self.connections.get(name).cloned(),
+            Link::Path(device, path) => {
+                let built = self.paths.get(device)?;
+                let path = built.iter().find(|built| built.name() == path)?;
+                Some(Arc::clone(path.managed()))
+            }
+        }
     }
 
     /// A handler with its options.

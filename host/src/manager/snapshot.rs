@@ -2,6 +2,7 @@
 
 use super::entries::DefinedBy;
 use crate::connection::{ConnectionSnapshot, LivesCount, ManagedSnapshot};
+use crate::device::DeviceSnapshot;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
@@ -12,8 +13,10 @@ pub struct HostSnapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
     pub named: Vec<NamedSnapshot>,
-    /// How many of them have a life now, and had.
+    /// How many of them, and of devices' paths, have a life now, and had.
     pub named_lives: LivesCount,
+    /// Devices with their paths, who has the exclusive ones and who waits.
+    pub devices: Vec<DeviceSnapshot>,
     /// Sets of targets, by name.
     pub upstreams: Vec<UpstreamSnapshot>,
     /// What lives.

@@ -46,6 +46,12 @@ impl Named {
         self.entries.insert(Arc::new(entry));
     }
 
+    /// Notes that a path of a device goes via `name`, as long as there are devices.
+    pub(super) fn carries_path(&self, name: &str) {
+        let _changes = self.changes();
+        self.count(Some(name), true);
+    }
+
     /// Enters what was read from a state directory, and keeps it there from now on.
     pub(super) fn restore(&self, state: State, restored: Restored) {
         let mut changes = self.changes();
@@ -127,6 +133,14 @@ impl Named {
         self.refuse(&new.name, existing)?;
         self.refuse_cycle(&new.name, new.via())?;
         let old = self.entries.get(&new.name);
+        // Whether it would lead back is not looked into: it can only where something is dialled
+        // through it.
+        let carries = old.as_ref().map_or(0, |old| old.carries.load(Ordering::Relaxed));
+        if new.is_via_device() && carries > 0 {
+            let text =
+                format!("{carries} go via {:?}, so that it cannot go via a device", new.name);
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         if let Some(state) = changes.as_mut() {
             let kept = |entry: &Entry| entry.by == DefinedBy::Call;
             match (&new.config, old.as_deref().is_some_and(kept)) {

@@ -1,6 +1,7 @@
 //! Routes: what a listener's sessions are joined to.
 
-use crate::connection::{Entered, State, Target};
+use crate::connection::{Caller, Entered, State, Target};
+use crate::device::Observers;
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::upstream::{KeyFrom, Opened, Upstream};
@@ -16,6 +17,8 @@ pub enum Destination {
     Upstream(Arc<Upstream>),
     /// A session of its own to one target.
     Target(Arc<Target>, Duration),
+    /// What others do on an exclusive path of a device, to watch.
+    Observe(Arc<Observers>),
     /// Code of a plugin.
     Handler(Prepared),
 }
@@ -62,7 +65,12 @@ impl Route {
                     .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
                 Far::Opened(Box::pin(upstream.open(key.flatten())).await?)
             }
-            Destination::Target(target, limit) => Far::Own(Box::pin(target.open(*limit)).await?),
+            Destination::Target(target, limit) => {
+                let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
+                let caller = Caller::new(peer, &*connection.listener);
+                Far::Own(Box::pin(async move { target.open_for(&caller, *limit).await }).await?)
+            }
+            Destination::Observe(observers) => Far::Own(observers.observe()?.into_session()),
         };
         step(connection, State::Connected);
         let (a, b) = End::pair(&session, far.session())?;

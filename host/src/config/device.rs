@@ -1,0 +1,288 @@
+//! `[devices]` and `[credentials]`: what they hold, and what a reference to a path means.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use super::model::{Config, Labels};
+use super::reference::{DevicePath, Via};
+use super::tree::Options;
+use crate::nearest::did_you_mean;
+use crate::stack::uri::StackUri;
+use crate::units::{ByteSize, Timespan};
+
+/// `[devices.NAME]`: a named thing with several named paths to it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeviceConfig {
+    /// The path that is meant where none is named. Default: the only one, if there is only one.
+    pub default: Option<String>,
+    /// The credentials of paths that name none themselves. Default: `[credentials.default]`, if
+    /// there is one.
+    pub credentials: Option<String>,
+    /// Further names of the device; no two devices share one. Default: `[]`.
+    pub aliases: Vec<String>,
+    /// Free labels. Default: none.
+    pub labels: Labels,
+    /// `[devices.NAME.paths]`: the ways to it, by name. At least one.
+    pub paths: BTreeMap<String, PathConfig>,
+}
+
+/// One way to a device.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PathConfig {
+    /// What to connect to. Required.
+    pub uri: StackUri,
+    /// Options of the drivers in the stack; they win over credentials. Default: none.
+    pub options: Options,
+    /// What dials for this path: `"connections.NAME"` or `"devices.NAME.PATH"`. Default: the host
+    /// dials.
+    pub via: Option<Via>,
+    /// The credentials of this path. Default: those of the device.
+    pub credentials: Option<String>,
+    /// Whether there is at most one session of this path at a time. Default: false.
+    pub exclusive: bool,
+    /// How an exclusive path goes from one to the next. Default: that of `{}`.
+    pub lease: Option<LeaseConfig>,
+    /// How an exclusive path is watched. Default: that of `{}`.
+    pub observers: Option<ObserversConfig>,
+}
+
+/// `lease` of an exclusive path: how it goes from one to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseConfig {
+    /// How long the next waits for its turn; `"0s"` is refused at once. Default: `"30s"`.
+    pub timeout: Timespan,
+    /// The most that wait; more are refused. Default: 16.
+    pub max_waiters: u32,
+    /// When a session ends whose holder sends nothing for so long; `"0s"` never. Default: `"0s"`.
+    pub expiry: Timespan,
+}
+
+/// `observers` of an exclusive path: who watches what the device says.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObserversConfig {
+    /// The most at a time; 0 none. Default: 16.
+    pub max: u32,
+    /// What is kept for those that are slow, for all of them together; 4KiB to 16MiB. Default:
+    /// `"256KiB"`.
+    pub buffer: ByteSize,
+}
+
+/// `[credentials.NAME]`: options that let one in, by the names that drivers give them, and which
+/// credentials are tried next. `Debug` shows the names only.
+#[derive(Clone, Default, PartialEq)]
+pub struct CredentialsConfig {
+    /// Credentials tried in this order when these were refused. Default: `[]`.
+    pub fallback: Vec<String>,
+    /// Options for whichever driver of a stack has them. `username` and `user` are the same.
+    pub options: Options,
+}
+
+impl Default for LeaseConfig {
+    fn default() -> Self {
+        Self { timeout: Timespan::seconds(30), max_waiters: 16, expiry: Timespan::default() }
+    }
+}
+
+impl Default for ObserversConfig {
+    fn default() -> Self {
+        Self { max: 16, buffer: ByteSize(256 << 10) }
+    }
+}
+
+impl fmt::Debug for CredentialsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fallback, options } = self;
+        f.debug_struct("CredentialsConfig")
+            .field("fallback", fallback)
+            .field("options", options)
+            .finish()
+    }
+}
+
+struct CredentialsVisitor;
+
+impl<'de> de::Visitor<'de> for CredentialsVisitor {
+    type Value = CredentialsConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut fallback, mut options) = (Vec::new(), Map::new());
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "fallback" {
+                fallback = map.next_value()?;
+            } else {
+                let value: Value = map.next_value()?;
+                options.insert(key, value);
+            }
+        }
+        Ok(CredentialsConfig { fallback, options: Options(options) })
+    }
+}
+
+impl<'de> Deserialize<'de> for CredentialsConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CredentialsVisitor)
+    }
+}
+
+impl JsonSchema for CredentialsConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "CredentialsConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let fallback = generator.subschema_for::<Vec<String>>();
+        json_schema!({
+            "type": "object",
+            "properties": { "fallback": fallback },
+            "additionalProperties": true,
+        })
+    }
+}
+
+/// What can carry others and be carried: a connection, or a path of a device, by its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link<'a> {
+    /// `connections.NAME`
+    Connection(&'a str),
+    /// `devices.NAME.PATH`
+    Path(&'a str, &'a str),
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Link::Connection(name) => f.write_str(name),
+            Link::Path(device, path) => write!(f, "devices.{device}.{path}"),
+        }
+    }
+}
+
+/// Why a text names no path, and what it may have meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathProblem {
+    /// What is missing.
+    pub message: String,
+    /// The nearest that there is.
+    pub near: Option<String>,
+}
+
+impl Config {
+    /// The device of that name or alias, with its name.
+    pub fn device(&self, name: &str) -> Option<(&str, &DeviceConfig)> {
+        let named = self.devices.get_key_value(name);
+        let aliased = || {
+            let is = |device: &DeviceConfig| device.aliases.iter().any(|alias| alias == name);
+            self.devices.iter().find(|(_, device)| is(device))
+        };
+        named.or_else(aliased).map(|(name, device)| (name.as_str(), device))
+    }
+
+    /// The path that `to` means, the default one included.
+    ///
+    /// # Errors
+    /// An unknown device or path, or no path named where there are several and no default.
+    pub fn path(&self, to: &DevicePath) -> Result<Link<'_>, PathProblem> {
+        let Some((name, device)) = self.device(&to.device) else {
+            let names = self.devices.keys();
+            let aliases = self.devices.values().flat_map(|device| &device.aliases);
+            let near = did_you_mean(&to.device, names.chain(aliases));
+            let near = near.map(|near| match &to.path {
+                Some(path) => format!("devices.{near}.{path}"),
+                None => format!("devices.{near}"),
+            });
+            return Err(PathProblem {
+                message: format!("there is no [devices.{}]", to.device),
+                near,
+            });
+        };
+        let known: Vec<&str> = device.paths.keys().map(String::as_str).collect();
+        let only = || if device.paths.len() == 1 { known.first().copied() } else { None };
+        let path = match to.path.as_deref().or(device.default.as_deref()).or_else(only) {
+            Some(path) => path,
+            None => {
+                let message = format!("{to} has no default path; paths: {}", known.join(" "));
+                return Err(PathProblem { message, near: None });
+            }
+        };
+        match device.paths.get_key_value(path) {
+            Some((path, _)) => Ok(Link::Path(name, path)),
+            None => {
+                let near = did_you_mean(path, known.iter().copied());
+                let near = near.map(|near| format!("devices.{}.{near}", to.device));
+                let message =
+                    format!("[devices.{name}] has no path {path:?}; paths: {}", known.join(" "));
+                Err(PathProblem { message, near })
+            }
+        }
+    }
+
+    /// Everything that can be carried.
+    pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
+        let paths = self.devices.iter().flat_map(|(device, config)| {
+            config.paths.keys().map(move |path| Link::Path(device, path))
+        });
+        self.connections.keys().map(|name| Link::Connection(name)).chain(paths)
+    }
+
+    /// What `via` means; `None` when it means nothing.
+    pub fn carrier<'a>(&'a self, via: &'a Via) -> Option<Link<'a>> {
+        match via {
+            Via::Connection(name) => {
+                self.connections.get_key_value(name).map(|(name, _)| Link::Connection(name))
+            }
+            Via::Device(path) => self.path(path).ok(),
+        }
+    }
+
+    /// What carries `link`, if something does.
+    pub fn carrier_of(&self, link: Link<'_>) -> Option<Link<'_>> {
+        let via = match link {
+            Link::Connection(name) => self.connections.get(name)?.via.as_ref()?,
+            Link::Path(device, path) => self.devices.get(device)?.paths.get(path)?.via.as_ref()?,
+        };
+        self.carrier(via)
+    }
+
+    /// The names of the credentials for a path, in the order they are tried.
+    pub fn credentials_for(&self, device: &str, path: &str) -> Vec<&str> {
+        let Some(device) = self.devices.get(device) else { return Vec::new() };
+        let own = device.paths.get(path).and_then(|path| path.credentials.as_deref());
+        let first = own.or(device.credentials.as_deref()).unwrap_or("default");
+        let Some((first, found)) = self.credentials.get_key_value(first) else { return Vec::new() };
+        let mut names = vec![first.as_str()];
+        names.extend(found.fallback.iter().map(String::as_str));
+        names
+    }
+
+    /// Leaves out what cannot be needed to reach `start`: other connections and paths.
+    pub fn retain_chain(&mut self, start: Link<'_>) {
+        let mut kept: Vec<String> = Vec::new();
+        let mut here = Some(start);
+        while let Some(link) = here {
+            let name = format!("{link}");
+            if kept.contains(&name) {
+                break;
+            }
+            kept.push(name);
+            here = self.carrier_of(link);
+        }
+        self.connections.retain(|name, _| kept.contains(name));
+        self.devices.retain(|device, config| {
+            config.paths.retain(|path, _| kept.contains(&format!("devices.{device}.{path}")));
+            !config.paths.is_empty()
+        });
+    }
+}

@@ -1,0 +1,264 @@
+//! [`Exclusive`]: leases for tasks, and [`Lease`], the guard that has one.
+
+use super::lease::{Asked, Ended, Id, LeaseSnapshot, Leases, News, Rules};
+use crate::connection::Caller;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// Something that one may have at a time.
+#[derive(Debug)]
+pub struct Exclusive {
+    name: Arc<str>,
+    shared: Mutex<Shared>,
+    /// When time alone next changes something.
+    moment: watch::Sender<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    leases: Leases,
+    told: HashMap<Id, watch::Sender<Status>>,
+}
+
+/// Where a request is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Status {
+    Waits,
+    Held,
+    TimedOut,
+    Ended(Ended),
+    Left,
+}
+
+impl Exclusive {
+    /// Free; `name` is how others are told of it.
+    pub fn new(name: &str, rules: Rules) -> Arc<Self> {
+        let shared = Shared { leases: Leases::new(rules), told: HashMap::new() };
+        let moment = watch::channel(None).0;
+        Arc::new(Exclusive { name: name.into(), shared: Mutex::new(shared), moment })
+    }
+
+    /// Waits for the lease, in order, at most as long as the rules say. Cancel safe: dropped, it
+    /// leaves no waiter behind, and a lease just given goes to the next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] when it may not wait, [`ErrorKind::TimedOut`] when it has waited too long;
+    /// both say who has the lease and for how long.
+    pub async fn acquire(self: &Arc<Self>, caller: Caller) -> Result<Lease> {
+        let (asked, status) = self.step(|leases, now| leases.ask(caller, now));
+        let (id, status) = match (asked, status) {
+            (Asked::Granted(id) | Asked::Waits(id), Some(status)) => (id, status),
+            (Asked::Full, _) => return Err(self.refusal(ErrorKind::InUse, ", and too many wait")),
+            _ => return Err(self.refusal(ErrorKind::InUse, "")),
+        };
+        // From here on the guard gives everything back, whatever happens.
+        let lease = Lease { exclusive: Arc::clone(self), id, status };
+        let settled = |status: &Status| *status != Status::Waits;
+        match self.wait(lease.status.clone(), settled).await {
+            Status::Held => Ok(lease),
+            _ => {
+                let waited = self.lock().leases.rules().timeout;
+                Err(self.refusal(ErrorKind::TimedOut, &format!("; waited {waited:?}")))
+            }
+        }
+    }
+
+    /// Makes the holder let go: its session is closed, and it is told why. Answers who it is; `None`
+    /// if nobody holds the lease, or its holder is letting go already.
+    pub fn break_off(&self, reason: &str) -> Option<Caller> {
+        let (caller, _) = self.step(|leases, now| leases.break_off(reason, now));
+        if let Some(caller) = &caller {
+            tracing::warn!(lease = &*self.name, holder = %caller, reason, "lease broken");
+        }
+        caller
+    }
+
+    /// As others read it.
+    pub fn snapshot(&self) -> LeaseSnapshot {
+        self.lock().leases.snapshot(Instant::now().into_std())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a step of the leases and tells everybody of it, in one go. For a request that stays, also
+    /// gives the place where it is told.
+    fn step<R: Step>(
+        &self,
+        step: impl FnOnce(&mut Leases, std::time::Instant) -> (R, Vec<News>),
+    ) -> (R, Option<watch::Receiver<Status>>) {
+        let mut shared = self.lock();
+        let (result, news) = step(&mut shared.leases, Instant::now().into_std());
+        for news in news {
+            let (id, status) = match news {
+                News::Granted(id) => (id, Status::Held),
+                News::Ended(id, ended) => (id, Status::Ended(ended)),
+                News::TimedOut(id) => (id, Status::TimedOut),
+            };
+            if let Some(told) = shared.told.get(&id) {
+                told.send_replace(status);
+            }
+        }
+        let entered = result.entered().map(|(id, held)| {
+            let (sender, status) = watch::channel(if held { Status::Held } else { Status::Waits });
+            shared.told.insert(id, sender);
+            status
+        });
+        let moment = shared.leases.next_moment().map(Instant::from_std);
+        self.moment.send_if_modified(|now| std::mem::replace(now, moment) != moment);
+        (result, entered)
+    }
+
+    fn leave(&self, id: Id) {
+        // Told first: who has let go must not believe it has it when the next one does.
+        if let Some(told) = self.lock().told.remove(&id) {
+            told.send_if_modified(|status| {
+                let goes = matches!(status, Status::Waits | Status::Held);
+                if goes {
+                    *status = Status::Left;
+                }
+                goes
+            });
+        }
+        self.step(|leases, now| ((), leases.leave(id, now)));
+    }
+
+    /// Waits for a status, and sees to what time brings about meanwhile. Cancel safe.
+    async fn wait(
+        &self,
+        mut status: watch::Receiver<Status>,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Status {
+        let mut moments = self.moment.subscribe();
+        loop {
+            let at = *moments.borrow_and_update();
+            let found = {
+                let moment = async {
+                    match at {
+                        Some(at) => sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    found = status.wait_for(&wanted) => {
+                        Some(found.map_or(Status::Left, |found| found.clone()))
+                    }
+                    // The sender is in here: it cannot be gone.
+                    _ = moments.changed() => None,
+                    () = moment => {
+                        self.step(|leases, now| ((), leases.tick(now)));
+                        None
+                    }
+                }
+            };
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    fn refusal(&self, kind: ErrorKind, more: &str) -> Error {
+        let text = match self.snapshot().holder {
+            Some(held) => {
+                let time = Duration::from_secs(held.held_ms / 1000);
+                format!("{} is held by {} since {time:?}{more}", self.name, held.caller)
+            }
+            None => format!("{} was held{more}", self.name),
+        };
+        Error::new(kind, text)
+    }
+}
+
+/// A result that may say that somebody came.
+trait Step {
+    /// Who, and whether it holds the lease at once.
+    fn entered(&self) -> Option<(Id, bool)> {
+        None
+    }
+}
+
+impl Step for () {}
+impl Step for bool {}
+impl Step for Option<Caller> {}
+impl Step for Asked {
+    fn entered(&self) -> Option<(Id, bool)> {
+        match self {
+            Asked::Granted(id) => Some((*id, true)),
+            Asked::Waits(id) => Some((*id, false)),
+            Asked::Busy | Asked::Full => None,
+        }
+    }
+}
+
+/// The lease; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "dropping a lease lets go of it"]
+pub struct Lease {
+    exclusive: Arc<Exclusive>,
+    id: Id,
+    status: watch::Receiver<Status>,
+}
+
+impl Lease {
+    /// Starts its time over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] when it has ended, with the reason.
+    pub fn renew(&self) -> Result<()> {
+        match self.exclusive.step(|leases, now| leases.renew(self.id, now)).0 {
+            true => Ok(()),
+            false => self.check().and_then(|()| Err(Error::new(ErrorKind::Closed, "let go"))),
+        }
+    }
+
+    /// Whether it still is one's own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] when it has ended, with the reason.
+    pub fn check(&self) -> Result<()> {
+        match &*self.status.borrow() {
+            Status::Held => Ok(()),
+            Status::Ended(ended) => Err(closed(&self.exclusive.name, ended)),
+            _ => Err(Error::new(ErrorKind::Closed, "the lease was given back")),
+        }
+    }
+
+    /// Completes when it has ended before it was given back, with the reason as
+    /// [`ErrorKind::Closed`]; also when [`Lease::release`] gave it back. Outlives the lease. Cancel
+    /// safe.
+    pub fn ended(&self) -> impl Future<Output = Error> + Send + use<> {
+        let (exclusive, status) = (Arc::clone(&self.exclusive), self.status.clone());
+        async move {
+            match exclusive.wait(status, |status| *status != Status::Held).await {
+                Status::Ended(ended) => closed(&exclusive.name, &ended),
+                _ => Error::new(ErrorKind::Closed, "the lease was given back"),
+            }
+        }
+    }
+
+    /// Lets go at once, while the guard still lives; again changes nothing.
+    pub fn release(&self) {
+        self.exclusive.leave(self.id);
+    }
+
+    /// How long it lasts unless renewed.
+    pub fn expiry(&self) -> Option<Duration> {
+        self.exclusive.lock().leases.rules().expiry
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn closed(name: &str, ended: &Ended) -> Error {
+    Error::new(ErrorKind::Closed, format!("{name}: {ended}"))
+}
