@@ -1,0 +1,195 @@
+//! Content on its way: from the boundary to hyper, and from hyper to the boundary.
+
+use crate::failure::failure;
+use crate::head::{fields, of_fields};
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
+use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
+use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Result};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Content to send.
+pub(crate) struct Outgoing {
+    /// Taken already, to learn how long it is.
+    first: VecDeque<Result<BodyPart>>,
+    /// `None`: it has ended.
+    rest: Option<Body>,
+    done: Option<Done>,
+}
+
+/// Tells whoever gave the content that it has been sent, or cut short.
+struct Done {
+    tell: oneshot::Sender<Result<()>>,
+    /// Nobody asks for the content of an answer to HEAD.
+    unread: bool,
+}
+
+impl Outgoing {
+    /// Looks at what is there without waiting, so that short content gets its length and no content
+    /// gets none.
+    pub(crate) fn new(mut body: Body) -> Self {
+        let mut first = VecDeque::new();
+        for _ in 0..2 {
+            match body.next().now_or_never() {
+                None => break,
+                Some(Some(part)) => first.push_back(part),
+                Some(None) => return Outgoing { first, rest: None, done: None },
+            }
+        }
+        Outgoing { first, rest: Some(body), done: None }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Outgoing { first: VecDeque::new(), rest: None, done: None }
+    }
+
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        let first = VecDeque::from([Ok(BodyPart::Data(bytes.into()))]);
+        Outgoing { first, rest: None, done: None }
+    }
+
+    /// With what completes when it has been sent.
+    pub(crate) fn told(mut self, unread: bool) -> (Self, oneshot::Receiver<Result<()>>) {
+        let (tell, told) = oneshot::channel();
+        self.done = Some(Done { tell, unread });
+        (self, told)
+    }
+
+    fn tell(&mut self, result: Result<()>) {
+        if let Some(done) = self.done.take() {
+            let _ = done.tell.send(result);
+        }
+    }
+}
+
+impl HyperBody for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        let part = match (self.first.pop_front(), &mut self.rest) {
+            (Some(part), _) => Some(part),
+            (None, Some(rest)) => std::task::ready!(rest.poll_next_unpin(cx)),
+            (None, None) => None,
+        };
+        let part = part.map(|part| {
+            part.and_then(|part| match part {
+                BodyPart::Data(bytes) => Ok(Frame::data(bytes)),
+                BodyPart::Trailers(block) => fields(&block).map(Frame::trailers),
+            })
+        });
+        match &part {
+            None => {
+                self.rest = None;
+                self.tell(Ok(()));
+            }
+            Some(Err(error)) => {
+                let error = error.clone();
+                self.rest = None;
+                self.tell(Err(error));
+            }
+            Some(Ok(_)) if self.is_end_stream() => self.tell(Ok(())),
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(part)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && self.first.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.rest.is_some() {
+            return SizeHint::default();
+        }
+        let length = |part: &Result<BodyPart>| match part {
+            Ok(BodyPart::Data(bytes)) => Some(bytes.len() as u64),
+            _ => None,
+        };
+        self.first
+            .iter()
+            .map(length)
+            .sum::<Option<u64>>()
+            .map_or_else(SizeHint::default, |sum| SizeHint::with_exact(sum))
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let unread = self.done.as_ref().is_some_and(|done| done.unread);
+        let result = if unread || self.is_end_stream() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Closed, "the peer left before all content was sent"))
+        };
+        self.tell(result);
+    }
+}
+
+/// Content that comes, bounded in time and length.
+pub(crate) struct Received {
+    body: Incoming,
+    pause: Option<(Timer, Duration)>,
+    left: u64,
+    /// Lives until the content has come: its connection, its place among the requests.
+    _alive: Arc<dyn Any + Send + Sync>,
+}
+
+/// Bounds of content that is received.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) host: Host,
+    pub(crate) pause: Option<Duration>,
+    pub(crate) most: u64,
+}
+
+/// As the boundary wants it.
+pub(crate) fn received(body: Incoming, bounds: Bounds, alive: Arc<dyn Any + Send + Sync>) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let pause = bounds.pause.map(|limit| (bounds.host.timer(limit), limit));
+    Body::new(Received { body, pause, left: bounds.most, _alive: alive })
+}
+
+impl FuturesStream for Received {
+    type Item = Result<BodyPart>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let Some((timer, limit)) = &mut self.pause else { return Poll::Pending };
+            return Pin::new(timer).poll(cx).map(|()| {
+                let text = format!("no content has come for {limit:?}");
+                Some(Err(Error::new(ErrorKind::TimedOut, text)))
+            });
+        };
+        if let Some((timer, limit)) = &mut self.pause {
+            timer.reset(*limit);
+        }
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|error| failure(&error))?;
+            let frame = match frame.into_data() {
+                Ok(bytes) => {
+                    let left = self.left.checked_sub(bytes.len() as u64);
+                    self.left = left.ok_or_else(|| {
+                        Error::new(ErrorKind::Limit, "the content is longer than allowed")
+                    })?;
+                    return Ok(BodyPart::Data(bytes));
+                }
+                Err(frame) => frame,
+            };
+            let trailers = frame.into_trailers().unwrap_or_default();
+            of_fields(&trailers).map(BodyPart::Trailers)
+        }))
+    }
+}

@@ -1,0 +1,295 @@
+//! [`Client`]: one connection to a server, and requests over it.
+
+use crate::body::{Bounds, Outgoing, received};
+use crate::carrier::Carrier;
+use crate::endpoint::{HttpEndpoint, hidden};
+use crate::failure::{closed, failure};
+use crate::head::{self, Origin};
+use crate::options::Version;
+use crate::rt::{Clock, Task, tasks};
+use crate::upgrade::upgraded;
+use bytes::Bytes;
+use data_encoding::BASE64;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::{
+    Address, Envelope, Error, ErrorKind, Exchanger, Host, Info, Result, Stream,
+};
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// One connection to a server.
+pub(crate) struct Client {
+    sender: Sender,
+    pub(crate) endpoint: Arc<HttpEndpoint>,
+    pub(crate) origin: Origin,
+    pub(crate) info: Info,
+    pub(crate) host: Host,
+    /// The user of the address; `HeaderValue` hides it.
+    login: Option<HeaderValue>,
+    /// One permit for each request until its response has come whole.
+    places: Arc<Semaphore>,
+    draining: AtomicBool,
+    /// The connection runs while this is held.
+    task: Mutex<Option<Op<()>>>,
+}
+
+enum Sender {
+    /// One request after the other.
+    One(tokio::sync::Mutex<http1::SendRequest<Outgoing>>),
+    /// Many at once.
+    Many(http2::SendRequest<Outgoing>),
+}
+
+/// Greets the server at the other end of `carrier`.
+pub(crate) async fn connect(
+    endpoint: Arc<HttpEndpoint>,
+    address: &Address,
+    carrier: Stream,
+    below: &Info,
+    host: Host,
+) -> Result<Arc<Client>> {
+    let login = login(address, &endpoint)?;
+    let http2 = is_http2(endpoint.version, below)?;
+    let carrier = Carrier::new(carrier, Bytes::new(), host, endpoint.limits.write);
+    let (sender, task) = handshake(&endpoint, TokioIo::new(carrier), http2, host).await?;
+    let origin = Origin {
+        scheme: if below.encrypted { "https" } else { "http" },
+        authority: authority(address, below.encrypted),
+    };
+    let info = Info::default()
+        .with("role", "client")
+        .with("http_version", if http2 { "2" } else { "1.1" })
+        .with("authority", origin.authority.clone())
+        .over(below);
+    Ok(Arc::new(Client {
+        sender,
+        places: Arc::new(Semaphore::new(places(&endpoint))),
+        endpoint,
+        origin,
+        info,
+        host,
+        login,
+        draining: AtomicBool::new(false),
+        task: Mutex::new(Some(task)),
+    }))
+}
+
+fn places(endpoint: &HttpEndpoint) -> usize {
+    usize::try_from(endpoint.limits.requests)
+        .map_or(Semaphore::MAX_PERMITS, |most| most.min(Semaphore::MAX_PERMITS))
+}
+
+fn is_http2(version: Version, below: &Info) -> Result<bool> {
+    let agreed = below.facts.get("alpn").and_then(serde_json::Value::as_str);
+    match (version, agreed) {
+        (Version::Auto, agreed) => Ok(agreed == Some("h2")),
+        (Version::Http2, Some(other)) if other != "h2" => Err(Error::option(
+            "version",
+            format!("is \"2\", and the server has agreed to {other:?} (ALPN)"),
+        )),
+        (Version::Http1, Some("h2")) => Err(Error::option(
+            "version",
+            "is \"1.1\", and TLS has agreed to \"h2\" (ALPN); leave it out of `tls.alpn`",
+        )),
+        (version, _) => Ok(version == Version::Http2),
+    }
+}
+
+async fn handshake(
+    endpoint: &HttpEndpoint,
+    io: TokioIo<Carrier>,
+    http2: bool,
+    host: Host,
+) -> Result<(Sender, Op<()>)> {
+    let limits = &endpoint.limits;
+    let failed = |error: hyper::Error| failure(&error);
+    let (spawner, tasks) = tasks();
+    let (sender, connection): (_, Task) = if http2 {
+        let mut builder = http2::Builder::new(spawner);
+        builder
+            .timer(Clock(host))
+            .max_header_list_size(limits.header_bytes)
+            .keep_alive_interval(limits.ping)
+            .keep_alive_timeout(limits.pong)
+            .keep_alive_while_idle(true);
+        let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
+        // What ends it is told to each of its requests.
+        (Sender::Many(sender), Box::pin(async move { drop(connection.await) }))
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .max_headers(limits.headers)
+            .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
+        let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
+        let connection = connection.with_upgrades();
+        (Sender::One(sender.into()), Box::pin(async move { drop(connection.await) }))
+    };
+    Ok((sender, host.spawn(tasks.run(connection))))
+}
+
+/// The user and password of the address as basic authorization (RFC 7617).
+fn login(address: &Address, endpoint: &HttpEndpoint) -> Result<Option<HeaderValue>> {
+    let Some(user) = &address.user else { return Ok(None) };
+    if endpoint.headers.iter().any(|(name, _)| name == header::AUTHORIZATION) {
+        let message = "and a user in the address exclude each other";
+        return Err(Error::option("bearer_token", message).with("user", user));
+    }
+    if user.contains(':') {
+        return Err(Error::new(ErrorKind::Config, "a user name for HTTP must not have a colon"));
+    }
+    let password = address.password.as_ref().map_or("", |password| password.expose());
+    let value = format!("Basic {}", BASE64.encode(format!("{user}:{password}").as_bytes()));
+    hidden("user", &value).map(Some)
+}
+
+/// The host and the port, without the port that the scheme has anyway (RFC 9110 §7.2).
+fn authority(address: &Address, encrypted: bool) -> String {
+    let default = if encrypted { 443 } else { 80 };
+    match (address.host.as_str(), address.port) {
+        ("", _) => "localhost".to_owned(),
+        (_, Some(port)) if port == default => Address { port: None, ..address.clone() }.authority(),
+        _ => address.authority(),
+    }
+}
+
+impl Client {
+    /// Sends a request and waits for the head of its response.
+    pub(crate) async fn exchange(self: &Arc<Self>, asked: Envelope) -> Result<Envelope> {
+        let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
+        let connects = request.method() == Method::CONNECT;
+        self.complete(request.headers_mut(), connects);
+        let body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
+        let place = self.place()?;
+        let work = self.send(request.map(|()| body));
+        let response = match self.endpoint.limits.response {
+            Some(limit) => self.host.timeout(limit, "the head of the response", work).await?,
+            None => work.await?,
+        };
+        self.answered(response, connects, place)
+    }
+
+    /// Adds what the options say of every request. A CONNECT is for the proxy alone.
+    fn complete(&self, headers: &mut HeaderMap, connects: bool) {
+        let (common, name) = if connects {
+            (&[][..], header::PROXY_AUTHORIZATION)
+        } else {
+            (&self.endpoint.headers[..], header::AUTHORIZATION)
+        };
+        let login = self.login.as_ref().map(|login| (&name, login));
+        let common = common.iter().map(|(name, value)| (name, value));
+        for (name, value) in common.chain(login) {
+            if !headers.contains_key(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+
+    fn answered(
+        self: &Arc<Self>,
+        mut response: Response<Incoming>,
+        connects: bool,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Envelope> {
+        let status = response.status();
+        let turns = status == StatusCode::SWITCHING_PROTOCOLS || connects && status.is_success();
+        let alive: Arc<dyn Any + Send + Sync> = Arc::new((Arc::clone(self), place));
+        let upgrade = turns
+            .then(|| upgraded(hyper::upgrade::on(&mut response), self.info.clone(), alive.clone()));
+        let head = head::of_response(status, response.headers())?;
+        let bounds = Bounds { host: self.host, pause: self.endpoint.limits.body, most: u64::MAX };
+        let body = if turns {
+            jackfield_plugin_api::Body::empty()
+        } else {
+            received(response.into_body(), bounds, alive)
+        };
+        Ok(Envelope { head, body, upgrade })
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let text = format!("{} requests are under way", self.endpoint.limits.requests);
+            Error::new(ErrorKind::Limit, text).with("option", "max_requests")
+        })
+    }
+
+    async fn send(&self, request: Request<Outgoing>) -> Result<Response<Incoming>> {
+        let answer = match &self.sender {
+            Sender::One(sender) => {
+                let mut sender = sender.lock().await;
+                sender.ready().await.map_err(|error| failure(&error))?;
+                let answer = sender.send_request(request);
+                drop(sender);
+                answer.await
+            }
+            Sender::Many(sender) => {
+                let mut sender = sender.clone();
+                sender.ready().await.map_err(|error| failure(&error))?;
+                sender.send_request(request).await
+            }
+        };
+        answer.map_err(|error| failure(&error))
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Many(_))
+    }
+
+    /// Takes no new requests and waits for those under way.
+    pub(crate) async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        let most = u32::try_from(places(&self.endpoint)).unwrap_or(u32::MAX);
+        // It is never closed, so all that can come back is all the permits.
+        drop(self.places.acquire_many(most).await);
+    }
+
+    /// Ends the connection now.
+    pub(crate) fn end(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// The exchange facet.
+pub(crate) struct ClientExchange(pub(crate) Arc<Client>);
+
+impl Exchanger for ClientExchange {
+    async fn send(&self, request: Envelope) -> Result<Envelope> {
+        self.0.exchange(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{authority, is_http2};
+    use crate::options::Version;
+    use jackfield_plugin_api::{Address, Info};
+
+    #[test]
+    fn the_default_port_is_not_in_the_authority() {
+        assert_eq!(authority(&Address::new("a.test", 80), false), "a.test");
+        assert_eq!(authority(&Address::new("a.test", 80), true), "a.test:80");
+        assert_eq!(authority(&Address::new("::1", 443), true), "[::1]");
+        assert_eq!(authority(&Address::default(), false), "localhost");
+    }
+
+    #[test]
+    fn alpn_decides_and_must_fit() {
+        let with = |alpn: &str| Info::default().with("alpn", alpn);
+        assert!(!is_http2(Version::Auto, &Info::default()).unwrap());
+        assert!(is_http2(Version::Auto, &with("h2")).unwrap());
+        assert!(!is_http2(Version::Auto, &with("http/1.1")).unwrap());
+        assert!(is_http2(Version::Http2, &Info::default()).unwrap());
+        assert!(is_http2(Version::Http2, &with("http/1.1")).is_err());
+        assert!(is_http2(Version::Http1, &with("h2")).is_err());
+    }
+}

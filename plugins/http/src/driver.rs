@@ -1,0 +1,63 @@
+//! [`HttpDriver`]: connections over a carrier.
+
+use crate::endpoint::HttpEndpoint;
+use crate::options::HttpOptions;
+use crate::session::{CALLED, session};
+use crate::{call, client, server};
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Facets, Host, Kind, Operation, Query, Request, Result, Role, RuntimeMode,
+    Scheme, Session,
+};
+use std::sync::Arc;
+
+/// The `http` driver.
+#[derive(Debug)]
+pub struct HttpDriver {
+    host: Host,
+}
+
+impl Driver for HttpDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "http",
+        summary: "HTTP/1.1 and HTTP/2 (RFC 9110, 9112, 9113) over any byte stream",
+        kind: Kind::Layer,
+        schemes: &[
+            Scheme { name: "http", stack: "http+tcp", port: Some(80) },
+            Scheme { name: "https", stack: "http+tls+tcp", port: Some(443) },
+        ],
+        client: true,
+        server: true,
+        facets: Facets::EXCHANGE.and(CALLED),
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = HttpOptions;
+    type Endpoint = Arc<HttpEndpoint>;
+
+    fn new(host: Host) -> Result<Self> {
+        Ok(HttpDriver { host })
+    }
+
+    fn configure(&self, options: HttpOptions, role: Role) -> Result<Arc<HttpEndpoint>> {
+        HttpEndpoint::new(&options, role).map(Arc::new)
+    }
+
+    fn operations() -> Vec<Operation> {
+        call::operations()
+    }
+
+    async fn open(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {
+        let (carrier, below) = request.take_carrier()?;
+        let address = &request.address;
+        let endpoint = Arc::clone(endpoint);
+        let client = client::connect(endpoint, address, carrier, &below, self.host).await?;
+        // Without a host the path is the carrier's: a socket's in the file system.
+        let target = if address.host.is_empty() { "/".to_owned() } else { address.target() };
+        Ok(session(client, target))
+    }
+
+    async fn accept(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {
+        let (carrier, below) = request.take_carrier()?;
+        server::accept(Arc::clone(endpoint), carrier, &below, self.host).await
+    }
+}

@@ -1,0 +1,161 @@
+//! [`HttpEndpoint`]: options, once checked.
+
+use crate::options::{HttpOptions, Version};
+use hyper::Method;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use jackfield_plugin_api::{Error, Result, Role, Secret};
+use std::time::Duration;
+
+/// The least that hyper takes as the bound of a head.
+const LEAST_HEAD: u32 = 8 << 10;
+
+/// What many connections share.
+#[derive(Debug)]
+pub struct HttpEndpoint {
+    pub(crate) version: Version,
+    /// Of every request; `HeaderValue` hides the sensitive ones.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) ping: (Method, String),
+    pub(crate) calls: Calls,
+    pub(crate) limits: Limits,
+}
+
+/// What bounds a `call`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls {
+    pub(crate) redirects: u32,
+    pub(crate) decompress: bool,
+    pub(crate) max_body: usize,
+    pub(crate) timeout: Duration,
+}
+
+/// What bounds a connection. A time of `None` is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) response: Option<Duration>,
+    pub(crate) header: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) body: Option<Duration>,
+    pub(crate) write: Option<Duration>,
+    pub(crate) request_body: u64,
+    pub(crate) headers: usize,
+    pub(crate) header_bytes: u32,
+    pub(crate) requests: u32,
+    pub(crate) ping: Option<Duration>,
+    pub(crate) pong: Duration,
+}
+
+impl HttpEndpoint {
+    pub(crate) fn new(options: &HttpOptions, role: Role) -> Result<Self> {
+        fits(options, role)?;
+        let method = Method::from_bytes(options.ping_method.as_bytes())
+            .ok()
+            .filter(|method| method != Method::CONNECT)
+            .ok_or_else(|| Error::option("ping_method", "is not a method to ping with"))?;
+        if options.ping_path != "*" && !options.ping_path.starts_with('/')
+            || PathAndQuery::try_from(options.ping_path.as_str()).is_err()
+        {
+            return Err(Error::option("ping_path", "is not a path that starts with a slash"));
+        }
+        Ok(HttpEndpoint {
+            version: options.version,
+            headers: headers(options)?,
+            ping: (method, options.ping_path.clone()),
+            calls: Calls {
+                redirects: options.redirects,
+                decompress: options.decompress,
+                max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX / 2),
+                timeout: seconds(at_least("call_timeout", options.call_timeout, 1)?),
+            },
+            limits: limits(options)?,
+        })
+    }
+}
+
+fn limits(options: &HttpOptions) -> Result<Limits> {
+    let headers = at_least("max_headers", options.max_headers, 1)?;
+    Ok(Limits {
+        response: unless_zero(options.response_timeout),
+        header: seconds(at_least("header_timeout", options.header_timeout, 1)?),
+        idle: seconds(at_least("idle_timeout", options.idle_timeout, 1)?),
+        body: unless_zero(options.body_timeout),
+        write: unless_zero(options.write_timeout),
+        request_body: options.max_request_body,
+        headers: usize::try_from(headers).unwrap_or(usize::MAX),
+        header_bytes: at_least("max_header_bytes", options.max_header_bytes, LEAST_HEAD)?,
+        requests: at_least("max_requests", options.max_requests, 1)?,
+        ping: unless_zero(options.ping_interval),
+        pong: seconds(at_least("pong_timeout", options.pong_timeout, 1)?),
+    })
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
+}
+
+fn unless_zero(count: u32) -> Option<Duration> {
+    (count > 0).then(|| seconds(count))
+}
+
+fn at_least(option: &str, value: u32, least: u32) -> Result<u32> {
+    if value >= least {
+        return Ok(value);
+    }
+    Err(Error::option(option, format!("is {value}; expected at least {least}")))
+}
+
+/// Options of the other side are mistakes, not decoration.
+fn fits(options: &HttpOptions, role: Role) -> Result<()> {
+    let strangers = [
+        ("headers", !options.headers.is_empty()),
+        ("bearer_token", options.bearer_token.is_some()),
+    ];
+    match strangers.into_iter().find(|(_, given)| *given && role == Role::Server) {
+        Some((name, _)) => Err(Error::option(name, "is for connecting, and this is a listener")),
+        None => Ok(()),
+    }
+}
+
+fn headers(options: &HttpOptions) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    let mut found = Vec::new();
+    for (name, value) in &options.headers {
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::option("headers", format!("{name:?} is not the name of a header"))
+        })?;
+        if is_ours(&header) {
+            return Err(Error::option("headers", format!("{name:?} is set by the driver itself")));
+        }
+        found.push((header, hidden("headers", value.expose())?));
+    }
+    if let Some(token) = &options.bearer_token {
+        if found.iter().any(|(name, _)| name == header::AUTHORIZATION) {
+            let message = "and `headers` with `authorization` exclude each other";
+            return Err(Error::option("bearer_token", message));
+        }
+        let text = Secret::new(format!("Bearer {}", token.expose()));
+        found.push((header::AUTHORIZATION, hidden("bearer_token", text.expose())?));
+    }
+    Ok(found)
+}
+
+/// A header value that does not show in `Debug`; the error does not show it either.
+pub(crate) fn hidden(option: &str, text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::option(option, "has a value with characters that no header may have")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Fields that say where a message ends and how long its connection lives.
+fn is_ours(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+}

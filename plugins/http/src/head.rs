@@ -1,0 +1,151 @@
+//! Between the flat block of a head and hyper's requests and responses.
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request;
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use jackfield_plugin_api::{Error, ErrorKind, HeaderBlock, Result};
+
+/// Where a client's requests go unless they say otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) scheme: &'static str,
+    /// Without the scheme's own port.
+    pub(crate) authority: String,
+}
+
+/// A request to send: in the form that HTTP/1.1 or HTTP/2 wants.
+pub(crate) fn request(head: &HeaderBlock, origin: &Origin, http2: bool) -> Result<Request<()>> {
+    let text = |name: &str| head.get(name).map(std::str::from_utf8).transpose();
+    let text = |name: &str| text(name).map_err(|_| wrong(name));
+    let method =
+        Method::from_bytes(head.get(":method").unwrap_or(b"GET")).map_err(|_| wrong(":method"))?;
+    let mut headers = fields(head)?;
+    let own_host = headers.remove(header::HOST);
+    let own_host = own_host.as_ref().and_then(|value| value.to_str().ok());
+    let authority = text(":authority")?.or(own_host).unwrap_or(&origin.authority);
+    let authority = Authority::try_from(authority).map_err(|_| wrong(":authority"))?;
+    let path = text(":path")?.unwrap_or("/");
+    let path = PathAndQuery::try_from(path).map_err(|_| wrong(":path"))?;
+    // Where content ends is hyper's to say.
+    headers.remove(header::TRANSFER_ENCODING);
+    let uri = if method == Method::CONNECT {
+        Uri::builder().authority(authority)
+    } else if http2 {
+        let scheme = text(":scheme")?.unwrap_or(origin.scheme);
+        let scheme = Scheme::try_from(scheme).map_err(|_| wrong(":scheme"))?;
+        Uri::builder().scheme(scheme).authority(authority).path_and_query(path)
+    } else {
+        insert_host(&mut headers, authority.as_str())?;
+        Uri::builder().path_and_query(path)
+    };
+    if http2 {
+        without_connection(&mut headers);
+    } else if method == Method::CONNECT {
+        let authority = text(":authority")?.unwrap_or(&origin.authority);
+        insert_host(&mut headers, authority)?;
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.build().map_err(|_| wrong(":path"))?;
+    *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+fn insert_host(headers: &mut HeaderMap, host: &str) -> Result<()> {
+    let value = HeaderValue::from_str(host).map_err(|_| wrong("host"))?;
+    headers.insert(header::HOST, value);
+    Ok(())
+}
+
+/// Fields of a connection that HTTP/2 does not know (RFC 9113 §8.2.2).
+fn without_connection(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::UPGRADE] {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    headers.remove("proxy-connection");
+    if headers.get(header::TE).is_some_and(|value| value != "trailers") {
+        headers.remove(header::TE);
+    }
+}
+
+/// A response to send.
+pub(crate) fn response(head: &HeaderBlock, http2: bool) -> Result<Response<()>> {
+    let status = head.get(":status").and_then(|text| StatusCode::from_bytes(text).ok());
+    let status = status.ok_or_else(|| wrong(":status"))?;
+    let mut headers = fields(head)?;
+    headers.remove(header::TRANSFER_ENCODING);
+    if http2 {
+        without_connection(&mut headers);
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The fields of a block without those that start with a colon.
+pub(crate) fn fields(head: &HeaderBlock) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
+        let shown = || String::from_utf8_lossy(name).into_owned();
+        let name = HeaderName::from_bytes(name).map_err(|_| wrong(&shown()))?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| wrong(&shown()))?;
+        headers
+            .try_append(name, value)
+            .map_err(|_| Error::new(ErrorKind::Limit, "a head has too many fields"))?;
+    }
+    Ok(headers)
+}
+
+fn wrong(name: &str) -> Error {
+    Error::new(ErrorKind::Config, "a field of the head is missing or not well formed")
+        .with("field", name)
+}
+
+/// A received request as a block. The `Host` field becomes `:authority`.
+///
+/// # Errors
+/// Which rule of HTTP/1.1 it breaks; the answer is 400.
+pub(crate) fn of_request(
+    parts: &request::Parts,
+    scheme: &str,
+) -> Result<HeaderBlock, &'static str> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err("the request has more than one Host field"),
+        (None, None) if parts.version == Version::HTTP_11 => {
+            return Err("the request has no Host field");
+        }
+        (host, None) => host.map(HeaderValue::as_bytes),
+    };
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes()).or(host);
+    let authority = authority.unwrap_or_default();
+    if !authority.is_empty() && Authority::try_from(authority).is_err() {
+        return Err("the Host field is no host");
+    }
+    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let pseudo: [(&[u8], &[u8]); 4] = [
+        (b":method", parts.method.as_str().as_bytes()),
+        (b":scheme", scheme.as_bytes()),
+        (b":authority", authority),
+        (b":path", path.as_bytes()),
+    ];
+    let fields = parts.headers.iter().filter(|(name, _)| *name != header::HOST);
+    let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    HeaderBlock::new(pseudo.into_iter().chain(fields)).map_err(|_| "the head is too long")
+}
+
+/// A received response as a block.
+pub(crate) fn of_response(status: StatusCode, headers: &HeaderMap) -> Result<HeaderBlock> {
+    let pseudo: [(&[u8], &[u8]); 1] = [(b":status", status.as_str().as_bytes())];
+    let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    HeaderBlock::new(pseudo.into_iter().chain(fields))
+}
+
+/// Fields alone, as trailers are.
+pub(crate) fn of_fields(headers: &HeaderMap) -> Result<HeaderBlock> {
+    HeaderBlock::new(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+}

@@ -1,0 +1,96 @@
+//! [`HttpOptions`].
+
+use jackfield_plugin_api::Secret;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Options of `http`, for connecting and accepting.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpOptions {
+    /// Which HTTP is spoken.
+    pub version: Version,
+    /// Client: fields that every request gets unless it has its own, by name.
+    pub headers: BTreeMap<String, Secret>,
+    /// Client: sent as `Authorization: Bearer …` (RFC 6750).
+    pub bearer_token: Option<Secret>,
+    /// Client: the method of `ping`; any answer below 500 counts.
+    pub ping_method: String,
+    /// Client: the request target of `ping`.
+    pub ping_path: String,
+    /// Client: redirects of a `call` that are followed unless it says otherwise. Only those to the
+    /// same origin can be.
+    pub redirects: u32,
+    /// Client: ask for compressed content in a `call`, and decompress it.
+    pub decompress: bool,
+    /// Client: the longest content that a `call` collects, in bytes, after decompression.
+    pub max_body: u64,
+    /// Client: seconds that a `call` may take as a whole unless it says otherwise.
+    pub call_timeout: u32,
+    /// Client: seconds until the head of a response; 0: no limit.
+    pub response_timeout: u32,
+    /// Listener: seconds that a request's head may take, from when it could be sent.
+    pub header_timeout: u32,
+    /// Listener: seconds without any request after which the connection is ended.
+    pub idle_timeout: u32,
+    /// Listener: the longest content of a request, in bytes; it is never held, only counted.
+    pub max_request_body: u64,
+    /// Seconds between two parts of content that is received; 0: no limit.
+    pub body_timeout: u32,
+    /// Seconds that the peer may take nothing of what is written; 0: no limit.
+    pub write_timeout: u32,
+    /// The most fields of a head that is received (HTTP/1.1).
+    pub max_headers: u32,
+    /// The longest head that is received, in bytes.
+    pub max_header_bytes: u32,
+    /// The most requests at once: a client refuses more, a listener lets them wait.
+    pub max_requests: u32,
+    /// Seconds between HTTP/2 pings of ours; 0: none.
+    pub ping_interval: u32,
+    /// Seconds that the answer to one of them may take before the connection is lost.
+    pub pong_timeout: u32,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions {
+            version: Version::Auto,
+            headers: BTreeMap::new(),
+            bearer_token: None,
+            ping_method: "HEAD".to_owned(),
+            ping_path: "/".to_owned(),
+            redirects: 0,
+            decompress: true,
+            max_body: 16 << 20,
+            call_timeout: 30,
+            response_timeout: 60,
+            header_timeout: 30,
+            idle_timeout: 75,
+            max_request_body: 1 << 30,
+            body_timeout: 60,
+            write_timeout: 60,
+            max_headers: 100,
+            max_header_bytes: 64 << 10,
+            max_requests: 256,
+            ping_interval: 0,
+            pong_timeout: 20,
+        }
+    }
+}
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Version {
+    /// HTTP/2 where the TLS below has agreed on it (ALPN `h2`), else HTTP/1.1; a listener without
+    /// ALPN sees it from the first bytes.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1 (RFC 9112).
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2 (RFC 9113), without being told that the peer knows it.
+    #[serde(rename = "2")]
+    Http2,
+}

@@ -1,0 +1,97 @@
+//! What hyper needs of a runtime, from the host: tasks and timers.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyper::rt::{Executor, Sleep, Timer};
+use jackfield_plugin_api::{Host, services};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// The host's timers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(pub(crate) Host);
+
+impl Timer for Clock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Nap(self.0.timer(duration)))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        self.sleep(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        let after = deadline.saturating_duration_since(Instant::now());
+        match sleep.as_mut().downcast_mut_pin::<Nap>() {
+            Some(nap) => nap.get_mut().0.reset(after),
+            None => *sleep = self.sleep(after),
+        }
+    }
+}
+
+struct Nap(services::Timer);
+
+impl Future for Nap {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Sleep for Nap {}
+
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where the tasks of one connection go. Their number is bounded by its streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Spawner(mpsc::UnboundedSender<Task>);
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let task = Box::pin(async move {
+            future.await;
+        });
+        // Without a receiver the connection is over, and so is this.
+        let _ = self.0.send(task);
+    }
+}
+
+/// The tasks of one connection; all end when it ends.
+pub(crate) fn tasks() -> (Spawner, Tasks) {
+    let (sender, more) = mpsc::unbounded_channel();
+    (Spawner(sender), Tasks { more, running: FuturesUnordered::new() })
+}
+
+pub(crate) struct Tasks {
+    more: mpsc::UnboundedReceiver<Task>,
+    running: FuturesUnordered<Task>,
+}
+
+impl Tasks {
+    /// Runs `connection` and what it spawns, until nothing is left.
+    pub(crate) async fn run(mut self, connection: Task) {
+        self.running.push(connection);
+        poll_fn(|cx| {
+            loop {
+                while let Poll::Ready(Some(task)) = self.more.poll_recv(cx) {
+                    self.running.push(task);
+                }
+                match self.running.poll_next_unpin(cx) {
+                    Poll::Ready(Some(())) => {}
+                    // A task may have spawned another in its last poll.
+                    Poll::Ready(None) if self.more.is_empty() => return Poll::Ready(()),
+                    Poll::Ready(None) => {}
+                    Poll::Pending if self.more.is_empty() => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,250 @@
+//! Accepting: a connection whose requests wait to be taken and answered.
+
+use crate::body::{Bounds, Outgoing, received};
+use crate::carrier::Carrier;
+use crate::endpoint::HttpEndpoint;
+use crate::failure::failure;
+use crate::head;
+use crate::options::Version;
+use crate::rt::{Clock, Spawner, Task, tasks};
+use crate::serving::{Graceful, Life, ServerControl};
+use crate::upgrade::upgraded;
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming as Content};
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use jackfield_plugin_api::{
+    Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Host, Incoming, Info, Origin,
+    Result, Session, Stream,
+};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Requests that wait to be taken.
+const QUEUE: usize = 16;
+
+/// Hears which HTTP the client at the other end of `carrier` speaks, and serves it.
+pub(crate) async fn accept(
+    endpoint: Arc<HttpEndpoint>,
+    mut carrier: Stream,
+    below: &Info,
+    host: Host,
+) -> Result<Session> {
+    let agreed = below.facts.get("alpn").and_then(serde_json::Value::as_str);
+    let (http2, first) = match (endpoint.version, agreed) {
+        (Version::Http2, _) | (Version::Auto, Some("h2")) => (true, Bytes::new()),
+        (Version::Http1, _) | (Version::Auto, Some(_)) => (false, Bytes::new()),
+        (Version::Auto, None) => {
+            let limit = endpoint.limits.header;
+            let listened = host.timeout(limit, "the first request", listen(&mut carrier)).await;
+            listened.map_err(|error| error.origin_is(Origin::Downstream))?
+        }
+    };
+    let info = Info::default()
+        .with("role", "server")
+        .with("http_version", if http2 { "2" } else { "1.1" })
+        .over(below);
+    let carrier = Carrier::new(carrier, first, host, endpoint.limits.write);
+    let (queue, taken) = mpsc::channel(QUEUE);
+    let life = Arc::new(Life::default());
+    let serving = Arc::new(Serving {
+        http2,
+        scheme: if below.encrypted { "https" } else { "http" },
+        endpoint: Arc::clone(&endpoint),
+        queue,
+        life: Arc::clone(&life),
+        info: info.clone(),
+        host,
+    });
+    let (spawner, tasks) = tasks();
+    let connection = connection(serving, TokioIo::new(carrier), spawner);
+    let task = host.spawn(tasks.run(connection));
+    let exchange =
+        Exchange::new(ServerExchange { taken: Mutex::new(taken), life: Arc::clone(&life) });
+    Ok(Session::builder(ServerControl { info, life, _task: task }).exchange(exchange).build())
+}
+
+/// Whether the first bytes are those of HTTP/2, and which they are.
+async fn listen(carrier: &mut Stream) -> Result<(bool, Bytes)> {
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+        let mut rest = [0; PREFACE.len()];
+        let room = PREFACE.len() - first.len();
+        let count = carrier.read(&mut rest[..room]).await?;
+        if count == 0 {
+            let text = "the client left before its first request";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
+        first.extend_from_slice(&rest[..count]);
+    }
+    Ok((first == PREFACE, first.freeze()))
+}
+
+fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner) -> Task {
+    let limits = serving.endpoint.limits;
+    let host = serving.host;
+    let life = Arc::clone(&serving.life);
+    let http2 = serving.http2;
+    let service = service_fn(move |request| {
+        let serving = Arc::clone(&serving);
+        async move { Ok::<_, Infallible>(serving.answer(request).await) }
+    });
+    if http2 {
+        let mut builder = http2::Builder::new(spawner);
+        builder
+            .timer(Clock(host))
+            .max_concurrent_streams(limits.requests)
+            .max_header_list_size(limits.header_bytes)
+            .keep_alive_interval(limits.ping)
+            .keep_alive_timeout(limits.pong);
+        let connection = builder.serve_connection(io, service);
+        Box::pin(life.run(connection, host, limits.idle))
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(Clock(host))
+            .header_read_timeout(limits.header)
+            .max_headers(limits.headers)
+            .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        Box::pin(life.run(connection, host, limits.idle))
+    }
+}
+
+impl<S> Graceful for http1::UpgradeableConnection<TokioIo<Carrier>, S>
+where
+    S: hyper::service::HttpService<Content, ResBody = Outgoing>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn stop(self: std::pin::Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S> Graceful for http2::Connection<TokioIo<Carrier>, S, Spawner>
+where
+    S: hyper::service::HttpService<Content, ResBody = Outgoing>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+{
+    fn stop(self: std::pin::Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// What the requests of one connection share.
+struct Serving {
+    http2: bool,
+    scheme: &'static str,
+    endpoint: Arc<HttpEndpoint>,
+    queue: mpsc::Sender<Incoming>,
+    life: Arc<Life>,
+    info: Info,
+    host: Host,
+}
+
+impl Serving {
+    /// Passes a request to whoever takes them, and waits for the answer.
+    async fn answer(self: Arc<Self>, mut request: Request<Content>) -> Response<Outgoing> {
+        let busy = self.life.enter();
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (parts, content) = request.into_parts();
+        let head = match head::of_request(&parts, self.scheme) {
+            Ok(head) => head,
+            Err(rule) => return refusal(StatusCode::BAD_REQUEST, rule),
+        };
+        let limits = self.endpoint.limits;
+        if content.size_hint().lower() > limits.request_body {
+            return refusal(StatusCode::PAYLOAD_TOO_LARGE, "the content is longer than allowed");
+        }
+        let connects = parts.method == Method::CONNECT;
+        let turns = connects || !self.http2 && parts.headers.contains_key(header::UPGRADE);
+        let busy: Arc<crate::serving::Busy> = Arc::new(busy);
+        let upgrade = turns.then(|| upgraded(upgrade, self.info.clone(), Arc::clone(&busy) as _));
+        let bounds = Bounds { host: self.host, pause: limits.body, most: limits.request_body };
+        let body = if connects { Body::empty() } else { received(content, bounds, busy.clone()) };
+        let (tell, told) = oneshot::channel();
+        let (http2, unread) = (self.http2, parts.method == Method::HEAD);
+        let answer = Answer::new(move |envelope| give(envelope, http2, unread, tell));
+        let request = Envelope { head, body, upgrade };
+        if self.queue.send(Incoming { request, answer }).await.is_err() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "nobody answers any more");
+        }
+        told.await.unwrap_or_else(|_| {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered")
+        })
+    }
+}
+
+/// Gives an answer to its request and waits until it has been sent.
+async fn give(
+    envelope: Envelope,
+    http2: bool,
+    unread: bool,
+    tell: oneshot::Sender<Response<Outgoing>>,
+) -> Result<()> {
+    let response = match head::response(&envelope.head, http2) {
+        Ok(response) => response,
+        Err(error) => {
+            let text = "the answer is not well formed";
+            let _ = tell.send(refusal(StatusCode::INTERNAL_SERVER_ERROR, text));
+            return Err(error);
+        }
+    };
+    let status = response.status();
+    let unread = unread
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body =
+        if status.is_informational() { Outgoing::empty() } else { Outgoing::new(envelope.body) };
+    let (body, told) = body.told(unread);
+    let gone =
+        || Error::new(ErrorKind::Closed, "the client has left").origin_is(Origin::Downstream);
+    tell.send(response.map(|()| body)).map_err(|_| gone())?;
+    told.await.unwrap_or_else(|_| Err(gone()))
+}
+
+fn refusal(status: StatusCode, text: &str) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::full(format!("{text}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::BAD_REQUEST || status == StatusCode::PAYLOAD_TOO_LARGE {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The exchange facet.
+struct ServerExchange {
+    taken: Mutex<mpsc::Receiver<Incoming>>,
+    life: Arc<Life>,
+}
+
+impl Exchanger for ServerExchange {
+    async fn accept(&self) -> Result<Option<Incoming>> {
+        match self.taken.lock().await.recv().await {
+            Some(incoming) => Ok(Some(incoming)),
+            None => match self.life.failure() {
+                Some(error) => Err(error.origin_is(Origin::Downstream)),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// How a connection ended that hyper gave up, if anybody should know.
+pub(crate) fn notable(result: hyper::Result<()>, served: bool) -> Option<Error> {
+    let error = failure(&result.err()?);
+    // A client that was served may leave, or stay and say nothing, as it likes.
+    let quiet = served && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Closed);
+    (!quiet).then_some(error)
+}

@@ -1,0 +1,143 @@
+//! [`Life`]: a connection from its first request to its end, and the control of its session.
+
+use crate::server::notable;
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::{Control, Error, Facets, Host, Info, Result};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A connection that can end after what it has begun.
+pub(crate) trait Graceful: Future<Output = hyper::Result<()>> {
+    /// Begins nothing new.
+    fn stop(self: Pin<&mut Self>);
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+pub(crate) struct Life {
+    busy: AtomicUsize,
+    served: AtomicUsize,
+    stopping: watch::Sender<bool>,
+    over: watch::Sender<bool>,
+    failure: OnceLock<Error>,
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Life {
+            busy: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
+            stopping: watch::Sender::new(false),
+            over: watch::Sender::new(false),
+            failure: OnceLock::new(),
+        }
+    }
+}
+
+/// Held while a request is under way.
+pub(crate) struct Busy(Arc<Life>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Life {
+    /// A request begins.
+    pub(crate) fn enter(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        self.served.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(self))
+    }
+
+    /// Why the connection ended, where it did not end well.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.get().cloned()
+    }
+
+    /// Runs `connection` to its end: its peer's, or after nothing has been asked for `idle`, or when
+    /// it is told to stop.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        connection: impl Graceful,
+        host: Host,
+        idle: Duration,
+    ) {
+        let mut connection = pin!(connection);
+        let mut stopping = self.stopping.subscribe();
+        let mut told = pin!(async move { stopping.wait_for(|stop| *stop).await.map(drop) });
+        let mut timer = host.timer(idle);
+        let mut before = 0;
+        let mut stopped = false;
+        let result = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(result);
+                }
+                if stopped {
+                    return Poll::Pending;
+                }
+                let quiet = Pin::new(&mut timer).poll(cx).is_ready();
+                if quiet {
+                    timer.reset(idle);
+                    let served = self.served.load(Ordering::Acquire);
+                    stopped = served == before && self.busy.load(Ordering::Acquire) == 0;
+                    before = served;
+                }
+                stopped = stopped || told.as_mut().poll(cx).is_ready();
+                if stopped {
+                    connection.as_mut().stop();
+                } else if !quiet {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        if let Some(error) = notable(result, self.served.load(Ordering::Acquire) > 0) {
+            let _ = self.failure.set(error);
+        }
+        self.over.send_replace(true);
+    }
+
+    /// Begins nothing new and waits for the end.
+    async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let mut over = self.over.subscribe();
+        // The sender is ours, so all that can come is the end.
+        let _ = over.wait_for(|over| *over).await;
+    }
+}
+
+/// The control of an accepted session.
+pub(crate) struct ServerControl {
+    pub(crate) info: Info,
+    pub(crate) life: Arc<Life>,
+    /// The connection runs while this is held.
+    pub(crate) _task: Op<()>,
+}
+
+impl Control for ServerControl {
+    fn facets(&self) -> Facets {
+        Facets::DRAIN
+    }
+
+    fn info(&self) -> Info {
+        self.info.clone()
+    }
+
+    async fn close(&self, _code: u64, _reason: String) -> Result<()> {
+        self.life.stop().await;
+        Ok(())
+    }
+
+    async fn drain(&self) -> Result<()> {
+        self.life.stop().await;
+        Ok(())
+    }
+}
