@@ -126,7 +126,8 @@ async fn handshake(
         let mut builder = http1::Builder::new();
         builder
             .max_headers(limits.headers)
-            .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
+            .max_header_size(limits.header_bytes_size())
+            .max_buf_size(limits.header_bytes_size());
         let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
         let connection = connection.with_upgrades();
         (Sender::One(sender.into()), Box::pin(async move { drop(connection.await) }))

@@ -46,6 +46,13 @@ pub(crate) struct Limits {
     pub(crate) pong: Duration,
 }
 
+impl Limits {
+    /// The longest head, as HTTP/1.1 counts it.
+    pub(crate) fn header_bytes_size(&self) -> usize {
+        usize::try_from(self.header_bytes).unwrap_or(usize::MAX)
+    }
+}
+
 impl HttpEndpoint {
     pub(crate) fn new(options: &HttpOptions, role: Role) -> Result<Self> {
         fits(options, role)?;

@@ -43,6 +43,10 @@ fn of_io(error: &io::Error) -> Error {
     if let Some(ours) = inner.and_then(|inner| inner.downcast_ref::<Error>()) {
         return ours.clone();
     }
+    // A chunk's size that makes no sense is told so.
+    if error.kind() == io::ErrorKind::InvalidInput {
+        return Error::new(ErrorKind::Protocol, error.to_string());
+    }
     io::Error::new(error.kind(), error.to_string()).into()
 }
 

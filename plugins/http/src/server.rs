@@ -7,7 +7,7 @@ use crate::failure::failure;
 use crate::head;
 use crate::options::Version;
 use crate::rt::{Clock, Spawner, Task, tasks};
-use crate::serving::{Graceful, Life, ServerControl};
+use crate::serving::{Graceful, Held, Life, ServerControl};
 use crate::upgrade::upgraded;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming as Content};
@@ -20,8 +20,9 @@ use jackfield_plugin_api::{
     Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Host, Incoming, Info, Origin,
     Result, Session, Stream,
 };
+use std::any::Any;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -55,7 +56,9 @@ pub(crate) async fn accept(
     let carrier = Carrier::new(carrier, first, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
     let life = Arc::new(Life::default());
+    let held = Arc::new(Held::default());
     let serving = Arc::new(Serving {
+        held: Arc::downgrade(&held),
         http2,
         scheme: if below.encrypted { "https" } else { "http" },
         endpoint: Arc::clone(&endpoint),
@@ -66,10 +69,13 @@ pub(crate) async fn accept(
     });
     let (spawner, tasks) = tasks();
     let connection = connection(serving, TokioIo::new(carrier), spawner);
-    let task = host.spawn(tasks.run(connection));
-    let exchange =
-        Exchange::new(ServerExchange { taken: Mutex::new(taken), life: Arc::clone(&life) });
-    Ok(Session::builder(ServerControl { info, life, _task: task }).exchange(exchange).build())
+    held.hold(host.spawn(tasks.run(connection)));
+    let exchange = Exchange::new(ServerExchange {
+        taken: Mutex::new(taken),
+        life: Arc::clone(&life),
+        _held: Arc::clone(&held),
+    });
+    Ok(Session::builder(ServerControl { info, life, _held: held }).exchange(exchange).build())
 }
 
 /// Whether the first bytes are those of HTTP/2, and which they are.
@@ -113,7 +119,8 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner) -> 
             .timer(Clock(host))
             .header_read_timeout(limits.header)
             .max_headers(limits.headers)
-            .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
+            .max_header_size(limits.header_bytes_size())
+            .max_buf_size(limits.header_bytes_size());
         let connection = builder.serve_connection(io, service).with_upgrades();
         Box::pin(life.run(connection, host, limits.idle))
     }
@@ -147,6 +154,7 @@ struct Serving {
     endpoint: Arc<HttpEndpoint>,
     queue: mpsc::Sender<Incoming>,
     life: Arc<Life>,
+    held: Weak<Held>,
     info: Info,
     host: Host,
 }
@@ -167,8 +175,8 @@ impl Serving {
         }
         let connects = parts.method == Method::CONNECT;
         let turns = connects || !self.http2 && parts.headers.contains_key(header::UPGRADE);
-        let busy: Arc<crate::serving::Busy> = Arc::new(busy);
-        let upgrade = turns.then(|| upgraded(upgrade, self.info.clone(), Arc::clone(&busy) as _));
+        let busy: Arc<dyn Any + Send + Sync> = Arc::new((busy, self.held.upgrade()));
+        let upgrade = turns.then(|| upgraded(upgrade, self.info.clone(), busy.clone()));
         let bounds = Bounds { host: self.host, pause: limits.body, most: limits.request_body };
         let body = if connects { Body::empty() } else { received(content, bounds, busy.clone()) };
         let (tell, told) = oneshot::channel();
@@ -227,6 +235,7 @@ fn refusal(status: StatusCode, text: &str) -> Response<Outgoing> {
 struct ServerExchange {
     taken: Mutex<mpsc::Receiver<Incoming>>,
     life: Arc<Life>,
+    _held: Arc<Held>,
 }
 
 impl Exchanger for ServerExchange {

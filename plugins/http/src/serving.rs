@@ -39,6 +39,16 @@ impl Default for Life {
     }
 }
 
+/// The connection runs while this is held.
+#[derive(Debug, Default)]
+pub(crate) struct Held(OnceLock<Op<()>>);
+
+impl Held {
+    pub(crate) fn hold(&self, task: Op<()>) {
+        let _ = self.0.set(task);
+    }
+}
+
 /// Held while a request is under way.
 pub(crate) struct Busy(Arc<Life>);
 
@@ -118,8 +128,7 @@ impl Life {
 pub(crate) struct ServerControl {
     pub(crate) info: Info,
     pub(crate) life: Arc<Life>,
-    /// The connection runs while this is held.
-    pub(crate) _task: Op<()>,
+    pub(crate) _held: Arc<Held>,
 }
 
 impl Control for ServerControl {
