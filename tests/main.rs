@@ -12,6 +12,7 @@
 
 mod cli;
 mod devices;
+mod http;
 mod loading;
 mod named;
 mod peers_smoke;

@@ -5,6 +5,7 @@ use crate::head::{fields, of_fields};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
 use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderMap};
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Result};
 use std::any::Any;
@@ -60,6 +61,13 @@ impl Outgoing {
         let (tell, told) = oneshot::channel();
         self.done = Some(Done { tell, unread });
         (self, told)
+    }
+
+    /// Takes a length out of a head where the content knows better.
+    pub(crate) fn fit(&self, headers: &mut HeaderMap) {
+        if !self.is_end_stream() && self.size_hint().exact().is_some() {
+            headers.remove(header::CONTENT_LENGTH);
+        }
     }
 
     fn tell(&mut self, result: Result<()>) {

@@ -167,6 +167,7 @@ impl Client {
         let connects = request.method() == Method::CONNECT;
         self.complete(request.headers_mut(), connects);
         let body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
+        body.fit(request.headers_mut());
         let place = self.place()?;
         let work = self.send(request.map(|()| body));
         let response = match self.endpoint.limits.response {

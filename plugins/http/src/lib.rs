@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answering;
 mod body;
 mod call;
 mod carrier;
@@ -8,9 +9,13 @@ mod decode;
 mod driver;
 mod endpoint;
 mod failure;
+mod files;
+mod folder;
 mod head;
 mod options;
+mod partial;
 mod redirect;
+mod reply;
 mod rt;
 mod server;
 mod serving;
@@ -22,6 +27,8 @@ mod tests;
 
 pub use driver::HttpDriver;
 pub use endpoint::HttpEndpoint;
+pub use files::{Files, FilesOptions};
 pub use options::{HttpOptions, Version};
+pub use reply::{Reply, ReplyOptions};
 
-jackfield_plugin_api::export_plugin! { drivers: [HttpDriver], handlers: [] }
+jackfield_plugin_api::export_plugin! { drivers: [HttpDriver], handlers: [Reply, Files] }

@@ -199,7 +199,7 @@ async fn give(
     unread: bool,
     tell: oneshot::Sender<Response<Outgoing>>,
 ) -> Result<()> {
-    let response = match head::response(&envelope.head, http2) {
+    let mut response = match head::response(&envelope.head, http2) {
         Ok(response) => response,
         Err(error) => {
             let text = "the answer is not well formed";
@@ -213,6 +213,7 @@ async fn give(
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body =
         if status.is_informational() { Outgoing::empty() } else { Outgoing::new(envelope.body) };
+    body.fit(response.headers_mut());
     let (body, told) = body.told(unread);
     let gone =
         || Error::new(ErrorKind::Closed, "the client has left").origin_is(Origin::Downstream);

@@ -1,0 +1,96 @@
+//! Answering the requests of a session, for handlers.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyper::StatusCode;
+use jackfield_plugin_api::{Body, Envelope, Error, HeaderBlock, Incoming, Result, Secret, Session};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+/// Answers of one session that are under way at once; more requests wait.
+const MOST: usize = 128;
+
+enum Step {
+    Asked(Result<Option<Incoming>>),
+    Answered,
+    Over,
+}
+
+/// Answers each request with what `answer` makes of it, until the peer sends no more.
+pub(crate) async fn answer_all<F>(session: Session, answer: impl Fn(Envelope) -> F) -> Result<()>
+where
+    F: Future<Output = Result<Envelope>> + Send,
+{
+    let exchange = session
+        .take_exchange()
+        .ok_or_else(|| Error::unsupported("answering a session without requests"))?;
+    let one = async |incoming: Incoming| {
+        let answered = answer(incoming.request).await;
+        let envelope = answered.or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "failed"));
+        if let Ok(envelope) = envelope {
+            // A client that has left needs no answer.
+            let _ = incoming.answer.send(envelope).await;
+        }
+    };
+    let mut running = FuturesUnordered::new();
+    let mut next = Some(exchange.accept());
+    loop {
+        let step = poll_fn(|cx| {
+            if let Some(accept) = next.as_mut().filter(|_| running.len() < MOST)
+                && let Poll::Ready(incoming) = Pin::new(accept).poll(cx)
+            {
+                next = None;
+                return Poll::Ready(Step::Asked(incoming));
+            }
+            match running.poll_next_unpin(cx) {
+                Poll::Ready(Some(())) => Poll::Ready(Step::Answered),
+                Poll::Ready(None) if next.is_none() => Poll::Ready(Step::Over),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        match step {
+            Step::Asked(Ok(Some(incoming))) => {
+                running.push(one(incoming));
+                next = Some(exchange.accept());
+            }
+            Step::Asked(Ok(None)) | Step::Answered => {}
+            Step::Asked(Err(error)) => return Err(error),
+            Step::Over => return Ok(()),
+        }
+    }
+}
+
+/// A head of a status and fields, with content.
+pub(crate) fn answer<N: AsRef<str>, V: AsRef<str>>(
+    status: StatusCode,
+    fields: impl IntoIterator<Item = (N, V)>,
+    body: Body,
+) -> Result<Envelope> {
+    let mut all = vec![(":status".to_owned(), status.as_str().to_owned())];
+    let fields = fields.into_iter();
+    all.extend(fields.map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())));
+    Ok(Envelope::new(HeaderBlock::new(all)?, body))
+}
+
+/// A line of text.
+pub(crate) fn text(status: StatusCode, line: &str) -> Result<Envelope> {
+    let fields = [("content-type", "text/plain; charset=utf-8")];
+    answer(status, fields, Body::full(format!("{line}\n")))
+}
+
+/// Fields of an option, checked as those of a request are.
+pub(crate) fn checked(headers: &BTreeMap<String, Secret>) -> Result<Vec<(String, String)>> {
+    let block = HeaderBlock::new(headers.iter().map(|(name, value)| (name, value.expose())))?;
+    crate::head::fields(&block).map_err(|error| {
+        let field = error.context().find(|(key, _)| *key == "field");
+        let name = field.map_or("a field", |(_, name)| name);
+        Error::option("headers", format!("{name:?} is not well formed"))
+    })?;
+    if let Some(name) = headers.keys().find(|name| name.starts_with(':')) {
+        return Err(Error::option("headers", format!("{name:?} is not the name of a header")));
+    }
+    Ok(headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect())
+}
