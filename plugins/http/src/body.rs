@@ -128,7 +128,7 @@ impl HyperBody for Outgoing {
             .iter()
             .map(length)
             .sum::<Option<u64>>()
-            .map_or_else(SizeHint::default, |sum| SizeHint::with_exact(sum))
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

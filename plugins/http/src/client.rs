@@ -110,7 +110,7 @@ async fn handshake(
 ) -> Result<(Sender, Op<()>)> {
     let limits = &endpoint.limits;
     let failed = |error: hyper::Error| failure(&error);
-    let (spawner, tasks) = tasks();
+    let (spawner, tasks) = tasks(limits.requests);
     let (sender, connection): (_, Task) = if http2 {
         let mut builder = http2::Builder::new(spawner);
         builder

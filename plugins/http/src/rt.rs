@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// The host's timers.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,12 @@ impl Sleep for Nap {}
 
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where the tasks of one connection go. Their number is bounded by its streams.
+/// Tasks of a connection that may wait to be begun beside those of its requests.
+const SPARE: usize = 16;
+
+/// Where the tasks of one connection go.
 #[derive(Clone, Debug)]
-pub(crate) struct Spawner(mpsc::UnboundedSender<Task>);
+pub(crate) struct Spawner(mpsc::Sender<Task>);
 
 impl<F> Executor<F> for Spawner
 where
@@ -57,19 +60,23 @@ where
         let task = Box::pin(async move {
             future.await;
         });
-        // Without a receiver the connection is over, and so is this.
-        let _ = self.0.send(task);
+        // Without a receiver the connection is over. Without room a peer has begun and ended more
+        // streams than it may have: dropping this resets one.
+        let _ = self.0.try_send(task);
     }
 }
 
-/// The tasks of one connection; all end when it ends.
-pub(crate) fn tasks() -> (Spawner, Tasks) {
-    let (sender, more) = mpsc::unbounded_channel();
+/// The tasks of one connection with so many requests at once; all end when it ends.
+pub(crate) fn tasks(requests: u32) -> (Spawner, Tasks) {
+    let each = usize::try_from(requests).unwrap_or(usize::MAX);
+    // A client has two for each: the request, and its content.
+    let room = each.saturating_mul(2).saturating_add(SPARE).min(Semaphore::MAX_PERMITS);
+    let (sender, more) = mpsc::channel(room);
     (Spawner(sender), Tasks { more, running: FuturesUnordered::new() })
 }
 
 pub(crate) struct Tasks {
-    more: mpsc::UnboundedReceiver<Task>,
+    more: mpsc::Receiver<Task>,
     running: FuturesUnordered<Task>,
 }
 

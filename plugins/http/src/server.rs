@@ -67,7 +67,7 @@ pub(crate) async fn accept(
         info: info.clone(),
         host,
     });
-    let (spawner, tasks) = tasks();
+    let (spawner, tasks) = tasks(endpoint.limits.requests);
     let connection = connection(serving, TokioIo::new(carrier), spawner);
     held.hold(host.spawn(tasks.run(connection)));
     let exchange = Exchange::new(ServerExchange {
