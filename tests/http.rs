@@ -3,6 +3,7 @@
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Session};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
     certs::Certs,
@@ -183,4 +184,119 @@ async fn our_client_meets_our_server() {
         assert_eq!((&told["path"], &told["body"]), (&json!("/x"), &json!("content")));
         session.ping().await.unwrap();
     }
+}
+
+/// A host that passes requests on to `target`, with `options` for that.
+async fn forwarding(target: &str, options: &str) -> TestHost {
+    TestHost::start(&format!(
+        "[[upstreams.far.targets]]\nuri = \"{target}\"\noptions = {{ {options} }}\n\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"upstreams.far\"\n"
+    ))
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_forwarded_to_servers_of_others() {
+    let certs = Certs::new();
+    let nginx = Nginx::start(&certs.server).await;
+    let tls = format!("tls = {{ ca_file = {:?}, alpn = [\"h2\"] }}", certs.ca);
+    for (target, options, version) in [
+        (format!("http://127.0.0.1:{}", nginx.port), "", "HTTP/1.1"),
+        (format!("https://localhost:{}", nginx.tls), tls.as_str(), "HTTP/2.0"),
+    ] {
+        let host = forwarding(&target, options).await;
+        let at = host.address(0);
+        for flag in ["--http1.1", "--http2-prior-knowledge"] {
+            let url = format!("http://{at}/asked");
+            let ran = curl(None, &[flag, "-H", "X-Probe: yes", &url]).await.ok();
+            let text = ran.text();
+            assert!(text.starts_with(&format!("{version} GET {at}")), "{text}");
+            assert!(text.ends_with(" yes"), "{text}");
+            let ran = curl(None, &[flag, "--compressed", &format!("http://{at}/text")]).await.ok();
+            assert_eq!(ran.text(), "line of text\n".repeat(1000));
+        }
+        let url = format!("http://{at}/asked");
+        for flags in [&["-n500", "-c5", "-m10"][..], &["-n500", "-c5", "--h1"][..]] {
+            let text = h2load(flags, &url).await.ok().text();
+            assert!(text.contains("status codes: 500 2xx"), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_requests_say_who_asked() {
+    let far = answering("http", ECHO, "").await;
+    let host = forwarding(&format!("http://{}", far.address(0)), "").await;
+    let url = format!("http://{}/a?b", host.address(0));
+    let arguments = ["-H", "X-Forwarded-For: 10.1.1.1", "-H", "Connection: X-Gone, close"];
+    let rest = ["-H", "X-Gone: 1", "-H", "Transfer-Encoding: chunked", "-d", "content", &url];
+    let ran = curl(None, &[&arguments[..], &rest[..]].concat()).await.ok();
+    let told: Value = serde_json::from_str(&ran.text()).unwrap();
+    assert_eq!((&told["path"], &told["body"]), (&json!("/a?b"), &json!("content")));
+    let headers = told["headers"].as_array().unwrap();
+    let has = |name: &str, value: &str| headers.contains(&json!([name, value]));
+    assert!(has("x-forwarded-for", "10.1.1.1, 127.0.0.1"), "{told}");
+    assert!(has("x-forwarded-host", &host.address(0).to_string()), "{told}");
+    assert!(has("x-forwarded-proto", "http"), "{told}");
+    assert!(!headers.iter().any(|pair| pair[0] == "x-gone"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_not_there_is_a_bad_gateway() {
+    let host = forwarding(&format!("http://127.0.0.1:{}", crate::support::ports::free()), "").await;
+    let url = format!("http://{}/", host.address(0));
+    let ran = curl(None, &["-o", "/dev/null", "-w", "%{http_code}", &url]).await.ok();
+    assert_eq!(ran.text(), "502");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("http://{}", silent.local_addr().unwrap());
+    let host = forwarding(&target, "response_timeout = 1").await;
+    let url = format!("http://{}/", host.address(0));
+    let ran = curl(None, &["-o", "/dev/null", "-w", "%{http_code}", &url]).await.ok();
+    assert_eq!(ran.text(), "504");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_the_destination_is_used_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("http://{}", listener.local_addr().unwrap());
+    // Answers on its first connection only.
+    let far = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..5 {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+        }
+        // Gone in the middle of the sixth request.
+        stream.read_u8().await.unwrap();
+        drop((stream, listener));
+    });
+    let host = forwarding(&target, "").await;
+    let session = host.open(&format!("http://{}/", host.address(0)), json!({})).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(call(&session, "get", json!({})).await["body"], "hi");
+    }
+    assert_eq!(call(&session, "post", json!({ "body": "x" })).await["status"], 502);
+    far.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_passes_through() {
+    let far = TestHost::start(
+        "[handlers.echo]\n[[routes]]\nlisten = \"ws://127.0.0.1:0/echo\"\nto = \"handlers.echo\"\n",
+    )
+    .await;
+    let host = forwarding(&format!("http://{}", far.address(0)), "").await;
+    let uri = format!("ws://{}/echo", host.address(0));
+    let session = host.open(&uri, json!({})).await.unwrap();
+    let mut messages = session.take_messages().unwrap();
+    for text in ["hello", "again"] {
+        let message = jackfield_plugin_api::Message::text(text);
+        futures_util::SinkExt::send(&mut messages, message.clone()).await.unwrap();
+        assert_eq!(messages.next().await.unwrap().unwrap(), message);
+    }
+    session.close(1000, "done").await.unwrap();
+    assert!(messages.next().await.is_none());
 }

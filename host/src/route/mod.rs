@@ -1,10 +1,13 @@
 //! Routes: what a listener's sessions are joined to.
 
+mod forward;
+
 use crate::connection::{Caller, Entered, State, Target};
 use crate::device::Observers;
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::upstream::{KeyFrom, Opened, Upstream};
+use forward::Forward;
 use jackfield_plugin_api::{Error, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,8 @@ pub enum Served {
     Relayed(RelayEnd),
     /// The handler has finished.
     Handled,
+    /// The peer sends no more requests.
+    Forwarded,
 }
 
 impl Route {
@@ -52,13 +57,35 @@ impl Route {
     /// What reaching the destination says, the handler's own, or
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
     pub async fn serve(&self, session: Session, connection: &Entered) -> Result<Served> {
+        if let Destination::Handler(handler) = &self.destination {
+            step(connection, State::Connected);
+            handler.serve(session).await?;
+            return Ok(Served::Handled);
+        }
+        if forward::asks(&session) {
+            step(connection, State::Connected);
+            Box::pin(Forward::new(self, &session, connection).run()).await?;
+            return Ok(Served::Forwarded);
+        }
+        let far = self.reach(&session, connection).await?;
+        step(connection, State::Connected);
+        let (a, b) = End::pair(&session, far.session())?;
+        let totals = Arc::clone(&connection.totals);
+        let end = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals)).await;
+        if let (Far::Opened(opened), RelayEnd::Failed { side: Side::B, error, .. }) = (&far, &end)
+            && totals.bytes_to_a() == 0
+        {
+            // Nothing ever came from it: it accepts, but does not serve.
+            opened.failed(error, Instant::now());
+        }
+        Ok(Served::Relayed(end))
+    }
+
+    /// A session of the destination.
+    async fn reach(&self, session: &Session, connection: &Entered) -> Result<Far> {
         // Boxed, so that a relayed connection does not keep room for being opened.
-        let far = match &self.destination {
-            Destination::Handler(handler) => {
-                step(connection, State::Connected);
-                handler.serve(session).await?;
-                return Ok(Served::Handled);
-            }
+        Ok(match &self.destination {
+            Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
@@ -71,18 +98,7 @@ impl Route {
                 Far::Own(Box::pin(async move { target.open_for(&caller, *limit).await }).await?)
             }
             Destination::Observe(observers) => Far::Own(observers.observe()?.into_session()),
-        };
-        step(connection, State::Connected);
-        let (a, b) = End::pair(&session, far.session())?;
-        let totals = Arc::clone(&connection.totals);
-        let end = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals)).await;
-        if let (Far::Opened(opened), RelayEnd::Failed { side: Side::B, error, .. }) = (&far, &end)
-            && totals.bytes_to_a() == 0
-        {
-            // Nothing ever came from it: it accepts, but does not serve.
-            opened.failed(error, Instant::now());
-        }
-        Ok(Served::Relayed(end))
+        })
     }
 }
 
@@ -124,6 +140,7 @@ impl std::fmt::Display for Served {
         match self {
             Served::Relayed(end) => end.fmt(f),
             Served::Handled => f.write_str("the handler has finished"),
+            Served::Forwarded => f.write_str("the peer sends no more requests"),
         }
     }
 }
