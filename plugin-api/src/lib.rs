@@ -92,6 +92,7 @@ mod messages;
 mod module;
 mod object;
 pub mod op;
+pub mod peers;
 pub mod raw;
 mod request;
 mod runtime;

@@ -6,6 +6,7 @@
 //! | stream, stream | copied through the thread's buffer |
 //! | messages, messages | message by message, whole: kind, id, payload, metadata |
 //! | stream, messages | what one read gives becomes one message; of a message, the payload is written |
+//! | datagrams, anything | each datagram is one binary message; what is too long for a datagram is refused, never cut |
 //!
 //! Every direction is one chain of back-pressure: nothing is read while the other end does not take
 //! what was read before, so at most [`RelayOptions::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
@@ -18,6 +19,7 @@
 
 mod bridge;
 mod clock;
+mod datagram;
 mod kernel;
 mod message;
 mod pair;
@@ -29,13 +31,14 @@ mod stream;
 mod tests;
 mod totals;
 
+pub use datagram::messages_of;
 pub use pipes::Pipes;
 pub use totals::Totals;
 
 use crate::services::kernel::come_home;
 use bridge::{Framing, Unframing};
 use bytes::Bytes;
-use jackfield_plugin_api::{Error, Facets, MessageKind, Messages, Session, Stream};
+use jackfield_plugin_api::{Datagrams, Error, Facets, MessageKind, Messages, Session, Stream};
 use kernel::KernelWay;
 use message::MessageWay;
 use pair::{Ending, Pair, Way};
@@ -54,39 +57,53 @@ pub enum End {
     Stream(Stream),
     /// Messages.
     Messages(Messages),
+    /// Datagrams.
+    Datagrams(Datagrams),
 }
 
 impl End {
     /// Takes from each of two sessions the facet to relay. If both have streams, those: bytes pass
-    /// unchanged and perhaps inside the kernel. Else if both have messages, those. Else what each
-    /// has.
+    /// unchanged and perhaps inside the kernel. Else if both have messages, those; else if both have
+    /// datagrams, those. Else what each has.
     ///
     /// # Errors
-    /// [`jackfield_plugin_api::ErrorKind::Unsupported`] if one has neither facet, or it was taken;
+    /// [`jackfield_plugin_api::ErrorKind::Unsupported`] if one has no such facet, or it was taken;
     /// the context names the side.
     pub fn pair(a: &Session, b: &Session) -> Result<(End, End), Error> {
         let has = |facet| a.facets().has(facet) && b.facets().has(facet);
-        let messages = !has(Facets::STREAM) && has(Facets::MESSAGES);
         let take = |session: &Session, side: Side| {
-            let found = if messages {
+            let found = if has(Facets::STREAM) {
+                session.take_stream().map(End::Stream)
+            } else if has(Facets::MESSAGES) {
                 session.take_messages().map(End::Messages)
+            } else if has(Facets::DATAGRAMS) {
+                session.take_datagrams().map(End::Datagrams)
             } else {
                 End::of(session)
             };
             found.ok_or_else(|| {
-                Error::unsupported("relaying a session without a stream or messages to give")
-                    .with("side", side)
+                let text = "relaying a session without a stream, messages or datagrams to give";
+                Error::unsupported(text).with("side", side)
             })
         };
         Ok((take(a, Side::A)?, take(b, Side::B)?))
     }
 
-    /// Takes a session's stream, or its messages if it has no stream to give.
+    /// Takes a session's stream, or its messages if it has no stream to give, or its datagrams if it
+    /// has neither.
     pub fn of(session: &Session) -> Option<End> {
         session
             .take_stream()
             .map(End::Stream)
             .or_else(|| session.take_messages().map(End::Messages))
+            .or_else(|| session.take_datagrams().map(End::Datagrams))
+    }
+
+    /// Datagrams as messages, and the limit that they put on what is made of bytes.
+    fn prepared(self, options: &mut RelayOptions) -> Self {
+        let End::Datagrams(mut datagrams) = self else { return self };
+        options.buffer = options.buffer.min(datagrams.max_size()).max(1);
+        End::Messages(messages_of(datagrams))
     }
 }
 
@@ -101,7 +118,7 @@ pub struct RelayOptions {
     /// Ends the relay after so long in any case. Default: never.
     pub total_timeout: Option<Duration>,
     /// As `half_close_timeout`, and applied beside it, where an end knows no half-close: messages,
-    /// a serial line. Default: 10 s.
+    /// datagrams, a terminal, a stream that answers a shutdown with "unsupported". Default: 10 s.
     pub close_timeout: Duration,
     /// The most bytes that one read takes and one direction holds. Default: 64 KiB; least: 512.
     pub buffer: usize,
@@ -212,6 +229,7 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
     let mut options = options;
     options.buffer = options.buffer.max(512);
     options.max_message = options.max_message.max(1);
+    let (a, b) = (a.prepared(&mut options), b.prepared(&mut options));
     let run = match (a, b) {
         (End::Stream(a), End::Stream(b)) => streams(a, b, options, totals),
         (End::Stream(a), End::Messages(b)) => {
@@ -225,6 +243,9 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
         (End::Messages(a), End::Messages(b)) => {
             pair((a, MessageWay::default()), (b, MessageWay::default()), options, totals)
         }
+        // `prepared` leaves none.
+        (End::Datagrams(_), _) => Run::Failed(Side::A, Error::unsupported("datagrams")),
+        (_, End::Datagrams(_)) => Run::Failed(Side::B, Error::unsupported("datagrams")),
     };
     Relay { run }
 }

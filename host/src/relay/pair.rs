@@ -42,6 +42,7 @@ pub(super) struct Flow<'a, 'w> {
     totals: &'a Totals,
     to: Side,
     moved: bool,
+    whole: bool,
 }
 
 impl Flow<'_, '_> {
@@ -50,6 +51,18 @@ impl Flow<'_, '_> {
         self.moved = true;
         self.totals.add(self.to, bytes, messages);
     }
+
+    /// The answer of the receiving end to the end of a direction. One that can only end as a whole
+    /// has been told nothing, and may never end by itself.
+    pub(super) fn shut(&mut self, done: std::io::Result<()>) -> Result<(), Fault> {
+        match done.map_err(Error::from) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                self.whole = true;
+                Ok(())
+            }
+            done => done.map_err(Fault::Sending),
+        }
+    }
 }
 
 pub(super) struct Pair<A, B, X, Y> {
@@ -57,6 +70,8 @@ pub(super) struct Pair<A, B, X, Y> {
     b: B,
     to_b: X,
     to_a: Y,
+    /// Whether an end has shown that it knows no half-close.
+    whole: bool,
     /// The side whose direction ended first; the other one is still open.
     ended: Option<Side>,
     clock: Option<Box<Clock>>,
@@ -72,7 +87,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         totals: Arc<Totals>,
     ) -> Self {
         let clock = Clock::of(&options);
-        Pair { a, b, to_b, to_a, ended: None, clock, options, totals }
+        Pair { a, b, to_b, to_a, whole: false, ended: None, clock, options, totals }
     }
 
     /// Runs the ways that are open.
@@ -84,6 +99,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
             last: false,
             to: Side::B,
             moved: false,
+            whole: false,
         };
         for from in [Side::A, Side::B] {
             if self.ended == Some(from) {
@@ -97,7 +113,10 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
             };
             match (done, self.ended) {
                 (Poll::Pending, _) => {}
-                (Poll::Ready(Ok(())), None) => self.ended = Some(from),
+                (Poll::Ready(Ok(())), None) => {
+                    self.ended = Some(from);
+                    self.whole |= flow.whole;
+                }
                 (Poll::Ready(Ok(())), Some(first)) => {
                     return (flow.moved, Poll::Ready(RelayEnd::Closed { first }));
                 }
@@ -129,7 +148,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     }
 
     fn half_closes(&self) -> bool {
-        self.a.half_closes() && self.b.half_closes()
+        !self.whole && self.a.half_closes() && self.b.half_closes()
     }
 }
 

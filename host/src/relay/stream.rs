@@ -129,7 +129,8 @@ impl Way<Stream, Stream> for CopyWay {
         loop {
             ready!(self.out.poll_write(to, flow)).map_err(sending)?;
             if self.ended {
-                return Pin::new(to).poll_shutdown(flow.cx).map_err(sending);
+                let done = ready!(Pin::new(to).poll_shutdown(flow.cx));
+                return Poll::Ready(flow.shut(done));
             }
             if turn >= TURN {
                 flow.cx.waker().wake_by_ref();

@@ -7,6 +7,7 @@ mod blocking;
 pub mod kernel;
 mod log;
 mod sockets;
+mod unix;
 mod watch;
 
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
 use super::kernel::{tcp_session, unix_session};
+use super::unix;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
@@ -31,8 +32,8 @@ pub(super) async fn listen(socket: Socket) -> Result<Listener> {
     match socket.kind {
         SocketKind::Tcp => Ok(Listener::new(HostListener::Tcp(listen_tcp(&socket).await?, socket))),
         SocketKind::Unix => {
-            let listener = at(UnixListener::bind(&socket.path), "listen", &socket.path)?;
-            Ok(Listener::new(HostListener::Unix(listener, socket.path)))
+            let (listener, file) = at(unix::bind(&socket), "listen", &socket.path)?;
+            Ok(Listener::new(HostListener::Unix(listener, file)))
         }
         other => Err(Error::unsupported(&format!("listening on a socket of kind {other:?}"))),
     }
@@ -207,15 +208,15 @@ fn bind_tcp(socket: &Socket, address: SocketAddr, dual: bool) -> std::io::Result
 pub(super) enum HostListener {
     /// TCP, with the options for accepted sockets.
     Tcp(TcpListener, Socket),
-    /// A Unix socket and its path, which is removed with it.
-    Unix(UnixListener, String),
+    /// A Unix socket and its file, which is removed after it.
+    Unix(UnixListener, unix::SocketFile),
 }
 
 impl Accept for HostListener {
     fn info(&self) -> Info {
         let local = match self {
             HostListener::Tcp(listener, _) => listener.local_addr().ok().map(|a| a.to_string()),
-            HostListener::Unix(_, path) => Some(path.clone()),
+            HostListener::Unix(_, file) => Some(file.path().to_owned()),
         };
         Info { local, ..Info::default() }
     }
@@ -230,19 +231,10 @@ impl Accept for HostListener {
                 }
                 Ok(tcp_session(stream, Some(peer)))
             }
-            HostListener::Unix(listener, path) => {
+            HostListener::Unix(listener, file) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(unix_session(stream, path))
+                Ok(unix_session(stream, file.path()))
             }
-        }
-    }
-}
-
-impl Drop for HostListener {
-    fn drop(&mut self) {
-        if let HostListener::Unix(_, path) = self {
-            // Nobody can connect to it any more; if it is gone already, all the better.
-            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use jackfield_plugin_api::services::{FdIo, Interest};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
@@ -17,6 +18,16 @@ pub(super) fn watch(fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
     let fd = AsyncFd::new(copy)
         .map_err(|error| Error::new(ErrorKind::Io, error.to_string()).with("call", "watch"))?;
     Ok(Box::new(Watched { fd }))
+}
+
+fn ready_now(fd: &OwnedFd, interest: Interest) -> bool {
+    let wanted = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    let at_once = Timespec::default();
+    let mut fds = [PollFd::new(fd, wanted)];
+    matches!(poll(&mut fds, Some(&at_once)), Ok(1..))
 }
 
 impl FdIo for Watched {
@@ -36,7 +47,13 @@ impl FdIo for Watched {
             Interest::Write => self.fd.poll_write_ready(&mut context),
         };
         if let Poll::Ready(Ok(mut guard)) = ready {
-            guard.clear_ready();
+            // What became ready after the plugin's call must not be forgotten: it would not be told
+            // again. What does so after this look has a readiness of its own.
+            if ready_now(guard.get_inner(), interest) {
+                guard.retain_ready();
+            } else {
+                guard.clear_ready();
+            }
         }
     }
 }

@@ -5,11 +5,13 @@
 //! an older host says "unsupported".
 
 mod export;
+mod fd_stream;
 mod host;
 mod poll;
 mod socket;
 
 pub use export::export_services;
+pub use fd_stream::FdStream;
 pub use host::Host;
 pub use poll::{FdReady, FdTable, Interest, Timer, TimerTable};
 pub use socket::{RawSocket, Socket, SocketKind};

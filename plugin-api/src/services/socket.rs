@@ -55,6 +55,8 @@ pub struct Socket {
     pub user_timeout: Duration,
     /// Only IPv4 (4), only IPv6 (6), or both (0).
     pub family: u32,
+    /// Permission bits of the file of a Unix socket to listen on; 0: what the umask leaves.
+    pub mode: u32,
 }
 
 impl Socket {
@@ -78,6 +80,7 @@ impl Socket {
             recv_buffer: 0,
             user_timeout: Duration::ZERO,
             family: 0,
+            mode: 0,
         }
     }
 
@@ -105,7 +108,7 @@ impl Socket {
             send_buffer: self.send_buffer,
             recv_buffer: self.recv_buffer,
             family: self.family,
-            reserved: 0,
+            mode: self.mode,
         };
         call(&raw const raw)
     }
@@ -140,6 +143,7 @@ impl Socket {
                 recv_buffer: raw.recv_buffer,
                 user_timeout: Duration::from_millis(raw.user_timeout_ms),
                 family: raw.family,
+                mode: raw.mode,
             }
         }
     }
@@ -165,5 +169,6 @@ pub struct RawSocket {
     send_buffer: u32,
     recv_buffer: u32,
     family: u32,
-    reserved: u32,
+    /// Was a reserved word, always 0, which means the same as before.
+    mode: u32,
 }

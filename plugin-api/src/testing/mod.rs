@@ -31,7 +31,7 @@ use std::time::Duration;
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A host on the tokio runtime that the test runs in: tasks, timers (a paused clock holds them),
-/// blocking work, TCP and names. Everything else is unsupported, and logs go nowhere.
+/// blocking work, TCP and Unix streams, watched descriptors, names. Everything else is unsupported, and logs go nowhere.
 pub fn host() -> Host {
     let (table, context) = export_services(Arc::new(TokioServices::default()));
     // SAFETY: both come from the call above.

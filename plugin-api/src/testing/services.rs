@@ -5,15 +5,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::info::Info;
 use crate::listener::{Accept, Listener};
 use crate::op::Op;
-use crate::services::{FdIo, Level, Services, Socket, SocketKind, TimerIo};
+use crate::services::{FdIo, Interest, Level, Services, Socket, SocketKind, TimerIo};
 use crate::session::Session;
 use crate::stream::Stream;
 use bytes::Bytes;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
@@ -49,6 +50,10 @@ impl Services for TokioServices {
 
     fn connect(&self, socket: Socket) -> Op<Session> {
         Op::new(async move {
+            if socket.kind == SocketKind::Unix {
+                let stream = UnixStream::connect(&socket.path).await?;
+                return Ok(unix_session(stream, &socket.path));
+            }
             tcp_only(&socket)?;
             session(TcpStream::connect((socket.host.as_str(), socket.port)).await?)
         })
@@ -56,6 +61,10 @@ impl Services for TokioServices {
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
         Op::new(async move {
+            if socket.kind == SocketKind::Unix {
+                let listener = UnixListener::bind(&socket.path)?;
+                return Ok(Listener::new(UnixAccept { listener, path: socket.path }));
+            }
             tcp_only(&socket)?;
             let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
             let local = Some(listener.local_addr()?.to_string());
@@ -68,8 +77,10 @@ impl Services for TokioServices {
         Op::ready(Err(absent("datagrams")))
     }
 
-    fn watch(&self, _fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
-        Err(absent("watching descriptors"))
+    fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+        #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
+        let fd = AsyncFd::new(fd.try_clone_to_owned()?)?;
+        Ok(Box::new(Watched(fd)))
     }
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
@@ -127,6 +138,49 @@ impl Accept for TcpAccept {
     }
     async fn accept(&self) -> Result<Session> {
         session(self.listener.accept().await?.0)
+    }
+}
+
+fn unix_session(stream: UnixStream, path: &str) -> Session {
+    let info = Info { peer: Some(path.to_owned()), ..Info::default() };
+    Session::of_stream(info, Stream::new(stream))
+}
+
+struct UnixAccept {
+    listener: UnixListener,
+    path: String,
+}
+
+impl Accept for UnixAccept {
+    fn info(&self) -> Info {
+        Info { local: Some(self.path.clone()), ..Info::default() }
+    }
+    async fn accept(&self) -> Result<Session> {
+        Ok(unix_session(self.listener.accept().await?.0, &self.path))
+    }
+}
+
+/// A second descriptor of the same open file.
+struct Watched(AsyncFd<OwnedFd>);
+
+impl FdIo for Watched {
+    fn poll_ready(&mut self, interest: Interest, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let ready = match interest {
+            Interest::Read => self.0.poll_read_ready(cx),
+            Interest::Write => self.0.poll_write_ready(cx),
+        };
+        ready.map(|guard| guard.map(|mut guard| guard.retain_ready()).map_err(Error::from))
+    }
+
+    fn clear_ready(&mut self, interest: Interest) {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let ready = match interest {
+            Interest::Read => self.0.poll_read_ready(&mut context),
+            Interest::Write => self.0.poll_write_ready(&mut context),
+        };
+        if let Poll::Ready(Ok(mut guard)) = ready {
+            guard.clear_ready();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::failure::{Failure, Outcome, one_line};
 use super::output::complain;
 use super::runtime::{Ended, Signals, block_on, start_client_log};
 use crate::config::{Destination, Loaded, Timespan};
+use crate::relay::messages_of;
 use escape::Escape;
 use futures_util::{FutureExt, StreamExt};
 use jackfield_plugin_api::{
@@ -144,12 +145,13 @@ async fn talk(
     form: Form,
     linger: Duration,
 ) -> Result<End> {
-    if let Some(messages) = session.take_messages() {
+    let datagrams = || session.take_datagrams().map(messages_of);
+    if let Some(messages) = session.take_messages().or_else(datagrams) {
         return talk_messages(messages, form, linger).await;
     }
     let Some(halves) = halves else {
         let facets: Vec<&str> = session.facets().names().collect();
-        let text = "this session has neither bytes nor messages to connect to";
+        let text = "this session has no bytes, messages or datagrams to connect to";
         return Err(Error::new(ErrorKind::Unsupported, text).with("facets", facets.join(" ")));
     };
     let raw = if args.no_raw { None } else { raw_mode(client, session).await? };

@@ -1,0 +1,298 @@
+//! [`Mailboxes`]: who the peers of a listener are, and what came from each. No I/O; time is an
+//! argument.
+
+use super::Limits;
+use crate::error::{Error, Result};
+use bytes::Bytes;
+use socket2::SockAddr;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// One session's place: a peer that comes back after its session has ended gets another.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) peer: SockAddr,
+    number: u64,
+}
+
+pub(super) struct Mailboxes {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    peers: HashMap<SockAddr, Mailbox>,
+    /// Peers that have no session yet.
+    fresh: VecDeque<Place>,
+    accepting: Vec<Waker>,
+    closed: bool,
+    bytes: usize,
+    dropped: u64,
+    next: u64,
+    failed: Option<Error>,
+}
+
+struct Mailbox {
+    number: u64,
+    queue: VecDeque<Bytes>,
+    waker: Option<Waker>,
+    active: Duration,
+}
+
+impl State {
+    fn of(&mut self, place: &Place) -> Option<&mut Mailbox> {
+        self.peers.get_mut(&place.peer).filter(|mailbox| mailbox.number == place.number)
+    }
+
+    fn remove(&mut self, peer: &SockAddr) -> Option<Waker> {
+        let mailbox = self.peers.remove(peer)?;
+        self.bytes -= mailbox.queue.iter().map(Bytes::len).sum::<usize>();
+        mailbox.waker
+    }
+}
+
+impl Mailboxes {
+    pub(super) fn new(limits: Limits) -> Self {
+        Mailboxes { limits, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a datagram in, or drops it where there is no room.
+    pub(super) fn put(&self, peer: SockAddr, bytes: &[u8], now: Duration) {
+        let mut state = self.state();
+        let state = &mut *state;
+        if state.bytes + bytes.len() > self.limits.bytes {
+            state.dropped += 1;
+            return;
+        }
+        if !state.peers.contains_key(&peer) {
+            if state.closed || state.peers.len() >= self.limits.sessions {
+                state.dropped += 1;
+                return;
+            }
+            state.next += 1;
+            let number = state.next;
+            let mailbox = Mailbox { number, queue: VecDeque::new(), waker: None, active: now };
+            state.peers.insert(peer.clone(), mailbox);
+            state.fresh.push_back(Place { peer: peer.clone(), number });
+            state.accepting.drain(..).for_each(Waker::wake);
+        }
+        let Some(mailbox) = state.peers.get_mut(&peer) else { return };
+        mailbox.active = now;
+        if mailbox.queue.len() >= self.limits.queue {
+            state.dropped += 1;
+            return;
+        }
+        mailbox.queue.push_back(Bytes::copy_from_slice(bytes));
+        state.bytes += bytes.len();
+        if let Some(waker) = mailbox.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The next peer without a session.
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Place>> {
+        let mut state = self.state();
+        if let Some(error) = &state.failed {
+            return Poll::Ready(Err(error.clone()));
+        }
+        while let Some(place) = state.fresh.pop_front() {
+            // It may have been idle for too long meanwhile.
+            if state.of(&place).is_some() {
+                return Poll::Ready(Ok(place));
+            }
+        }
+        if !state.accepting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.accepting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The next datagram of a peer; `None` after its session has expired.
+    pub(super) fn poll_take(
+        &self,
+        place: &Place,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>>> {
+        let mut state = self.state();
+        let failed = state.failed.clone();
+        let Some(mailbox) = state.of(place) else { return Poll::Ready(Ok(None)) };
+        match (mailbox.queue.pop_front(), failed) {
+            (Some(bytes), _) => {
+                state.bytes -= bytes.len();
+                Poll::Ready(Ok(Some(bytes)))
+            }
+            (None, Some(error)) => Poll::Ready(Err(error)),
+            (None, None) => {
+                mailbox.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Something was sent to a peer.
+    pub(super) fn touch(&self, place: &Place, now: Duration) {
+        if let Some(mailbox) = self.state().of(place) {
+            mailbox.active = now;
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn leave(&self, place: &Place) {
+        let mut state = self.state();
+        if state.of(place).is_some() {
+            state.remove(&place.peer);
+        }
+    }
+
+    /// Ends the sessions of peers that have been idle for too long.
+    pub(super) fn expire(&self, now: Duration) {
+        let mut state = self.state();
+        let idle = self.limits.idle;
+        let old = |mailbox: &Mailbox| now.saturating_sub(mailbox.active) >= idle;
+        let expired: Vec<SockAddr> = state
+            .peers
+            .iter()
+            .filter(|(_, mailbox)| old(mailbox))
+            .map(|(peer, _)| peer.clone())
+            .collect();
+        for peer in expired {
+            if let Some(waker) = state.remove(&peer) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Something was dropped elsewhere.
+    pub(super) fn drop_one(&self) {
+        self.state().dropped += 1;
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    /// New peers are no longer wanted; those that wait for a session are forgotten.
+    pub(super) fn accept_no_more(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        for place in std::mem::take(&mut state.fresh) {
+            if state.of(&place).is_some() {
+                state.remove(&place.peer);
+            }
+        }
+    }
+
+    /// Nothing can be received any more.
+    pub(super) fn fail(&self, error: &Error) {
+        let mut state = self.state();
+        state.failed = Some(error.clone());
+        state.accepting.drain(..).for_each(Waker::wake);
+        state.peers.values_mut().filter_map(|mailbox| mailbox.waker.take()).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        sessions: 2,
+        queue: 2,
+        bytes: 10,
+        idle: Duration::from_secs(30),
+        max_size: 100,
+    };
+
+    fn peer(port: u16) -> SockAddr {
+        SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn accept(mail: &Mailboxes) -> Option<Place> {
+        match mail.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(place) => Some(place.expect("a place")),
+            Poll::Pending => None,
+        }
+    }
+
+    fn take(mail: &Mailboxes, place: &Place) -> Poll<Option<Bytes>> {
+        mail.poll_take(place, &mut Context::from_waker(Waker::noop())).map(|taken| {
+            taken.expect("no failure")
+        })
+    }
+
+    #[test]
+    fn each_peer_is_accepted_once_and_gets_its_own() {
+        let mail = Mailboxes::new(LIMITS);
+        for (port, text) in [(1, "a"), (2, "b"), (1, "c")] {
+            mail.put(peer(port), text.as_bytes(), secs(0));
+        }
+        let (one, two) = (accept(&mail).expect("one"), accept(&mail).expect("two"));
+        assert!(accept(&mail).is_none());
+        assert_eq!(take(&mail, &two), Poll::Ready(Some("b".into())));
+        assert_eq!(take(&mail, &two), Poll::Pending);
+        assert_eq!(take(&mail, &one), Poll::Ready(Some("a".into())));
+        assert_eq!(take(&mail, &one), Poll::Ready(Some("c".into())));
+    }
+
+    #[test]
+    fn peers_datagrams_and_bytes_are_bounded_and_what_is_dropped_is_counted() {
+        let mail = Mailboxes::new(LIMITS);
+        for port in 1..=3 {
+            mail.put(peer(port), b"x", secs(0));
+        }
+        assert_eq!(mail.dropped(), 1, "a third peer");
+        mail.put(peer(1), b"x", secs(0));
+        mail.put(peer(1), b"x", secs(0));
+        assert_eq!(mail.dropped(), 2, "a third datagram");
+        mail.put(peer(2), b"12345678", secs(0));
+        assert_eq!(mail.dropped(), 3, "an eleventh byte");
+        let one = accept(&mail).expect("one");
+        mail.leave(&one);
+        mail.put(peer(2), b"12345678", secs(0));
+        mail.put(peer(3), b"x", secs(0));
+        assert_eq!(mail.dropped(), 3, "there is room again");
+    }
+
+    #[test]
+    fn an_idle_session_ends_and_its_peer_gets_a_new_one() {
+        let mail = Mailboxes::new(LIMITS);
+        mail.put(peer(1), b"x", secs(0));
+        let old = accept(&mail).expect("one");
+        mail.expire(secs(29));
+        mail.touch(&old, secs(29));
+        mail.expire(secs(58));
+        assert_eq!(take(&mail, &old), Poll::Ready(Some("x".into())));
+        mail.expire(secs(59));
+        assert_eq!(take(&mail, &old), Poll::Ready(None));
+        mail.put(peer(1), b"y", secs(60));
+        let new = accept(&mail).expect("again");
+        mail.leave(&old);
+        assert_eq!(take(&mail, &old), Poll::Ready(None));
+        assert_eq!(take(&mail, &new), Poll::Ready(Some("y".into())));
+    }
+
+    #[test]
+    fn a_closed_listener_takes_nobody_and_keeps_the_sessions() {
+        let mail = Mailboxes::new(LIMITS);
+        mail.put(peer(1), b"x", secs(0));
+        let one = accept(&mail).expect("one");
+        mail.put(peer(2), b"waits", secs(0));
+        mail.accept_no_more();
+        mail.put(peer(2), b"x", secs(0));
+        mail.put(peer(1), b"y", secs(0));
+        assert_eq!(mail.dropped(), 1);
+        assert_eq!(take(&mail, &one), Poll::Ready(Some("x".into())));
+        assert_eq!(take(&mail, &one), Poll::Ready(Some("y".into())));
+    }
+}

@@ -1,0 +1,98 @@
+//! [`UnixDriver`] and [`UnixgramDriver`].
+
+use crate::datagram::{self, Endpoint};
+use crate::options::{UnixOptions, UnixgramOptions};
+use crate::place::{Found, mode, path};
+use jackfield_plugin_api::services::{Socket, SocketKind};
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Kind, Listener, Query, Request, Result,
+    Role, RuntimeMode, Scheme, Session,
+};
+
+/// The `unix` driver: options to sockets of the host, which does the rest.
+#[derive(Debug)]
+pub struct UnixDriver {
+    host: Host,
+}
+
+impl Driver for UnixDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "unix",
+        summary: "Unix stream sockets, by path",
+        kind: Kind::Transport,
+        schemes: &[Scheme { name: "unix", stack: "unix", port: None }],
+        client: true,
+        server: true,
+        facets: Facets::STREAM.and(Facets::TAKE_FD),
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = UnixOptions;
+    type Endpoint = Socket;
+
+    fn new(host: Host) -> Result<Self> {
+        Ok(UnixDriver { host })
+    }
+
+    fn configure(&self, options: UnixOptions, _role: Role) -> Result<Socket> {
+        let mode = mode(options.mode.as_deref())?;
+        Ok(Socket { mode, backlog: options.backlog, ..Socket::at_path(SocketKind::Unix, "") })
+    }
+
+    async fn open(&self, socket: &Socket, request: Request) -> Result<Session> {
+        let path = path(&request.address)?;
+        self.host.connect(&Socket { path, ..socket.clone() }).await
+    }
+
+    async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {
+        let socket = Socket { path: path(&request.address)?, ..socket.clone() };
+        if let Some(found) = Found::at(&socket.path)? {
+            match self.host.connect(&socket).await {
+                Ok(_) => return Err(found.in_use()),
+                // A socket that refuses has no owner; whatever else is wrong is not ours to judge.
+                Err(error) if error.kind() == ErrorKind::Unreachable => found.remove()?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::new(ErrorKind::InUse, error.to_string())),
+            }
+        }
+        self.host.listen(&socket).await
+    }
+}
+
+/// The `unixgram` driver.
+#[derive(Debug)]
+pub struct UnixgramDriver {
+    host: Host,
+}
+
+impl Driver for UnixgramDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "unixgram",
+        summary: "Unix datagram sockets, by path",
+        kind: Kind::Transport,
+        schemes: &[Scheme { name: "unixgram", stack: "unixgram", port: None }],
+        client: true,
+        server: true,
+        facets: Facets::DATAGRAMS,
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = UnixgramOptions;
+    type Endpoint = Endpoint;
+
+    fn new(host: Host) -> Result<Self> {
+        Ok(UnixgramDriver { host })
+    }
+
+    fn configure(&self, options: UnixgramOptions, _role: Role) -> Result<Endpoint> {
+        Endpoint::new(&options)
+    }
+
+    async fn open(&self, endpoint: &Endpoint, request: Request) -> Result<Session> {
+        datagram::open(&self.host, endpoint, &path(&request.address)?)
+    }
+
+    async fn listen(&self, endpoint: &Endpoint, request: Request) -> Result<Listener> {
+        datagram::listen(&self.host, endpoint, &path(&request.address)?)
+    }
+}
