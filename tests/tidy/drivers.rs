@@ -11,8 +11,9 @@ use super::{
 /// Lines the root of a plugin may have: documentation, modules, the export.
 const LONGEST_ROOT: usize = 60;
 
-/// Kinds of sockets are a host service whether or not a driver has the same name.
-const SOCKETS: &[&str] = &["tcp", "udp", "unix"];
+/// Kinds of sockets are a host service, and a process is what the host itself is, whether or not a
+/// driver has the same name.
+const ORDINARY: &[&str] = &["tcp", "udp", "unix", "process"];
 
 /// Fields of the kernel's window size, whose prefix is no driver.
 const WINDOW: &[&str] = &["ws_col", "ws_row"];
@@ -152,7 +153,7 @@ fn plugin_readmes_list_capabilities_and_options() {
 fn the_host_names_no_driver() {
     let drivers: Vec<String> = plugins()
         .iter()
-        .filter(|plugin| !plugin.is_handler() && !SOCKETS.contains(&plugin.name.as_str()))
+        .filter(|plugin| !plugin.is_handler() && !ORDINARY.contains(&plugin.name.as_str()))
         .map(|plugin| plugin.name.clone())
         .collect();
     let violations: Vec<_> = tree::rust_files("host/src")

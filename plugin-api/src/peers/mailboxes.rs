@@ -202,13 +202,8 @@ impl Mailboxes {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        sessions: 2,
-        queue: 2,
-        bytes: 10,
-        idle: Duration::from_secs(30),
-        max_size: 100,
-    };
+    const LIMITS: Limits =
+        Limits { sessions: 2, queue: 2, bytes: 10, idle: Duration::from_secs(30), max_size: 100 };
 
     fn peer(port: u16) -> SockAddr {
         SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))
@@ -226,9 +221,8 @@ mod tests {
     }
 
     fn take(mail: &Mailboxes, place: &Place) -> Poll<Option<Bytes>> {
-        mail.poll_take(place, &mut Context::from_waker(Waker::noop())).map(|taken| {
-            taken.expect("no failure")
-        })
+        mail.poll_take(place, &mut Context::from_waker(Waker::noop()))
+            .map(|taken| taken.expect("no failure"))
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub(crate) fn bind(options: &UdpOptions, addresses: &[SocketAddr]) -> Result<Own
         let made = || -> io::Result<OwnedFd> {
             let socket = socket(options, address)?;
             if address.is_ipv6() {
-                socket.set_only_v6(options.family == Family::Ipv6 || !address.ip().is_unspecified())?;
+                socket.set_only_v6(
+                    options.family == Family::Ipv6 || !address.ip().is_unspecified(),
+                )?;
             }
             socket.bind(&(*address).into())?;
             Ok(socket.into())

@@ -29,8 +29,7 @@ async fn received(datagrams: &mut Datagrams) -> Option<Vec<u8>> {
     Some(buffer[..meta.len].to_vec())
 }
 
-const META: DatagramMeta =
-    DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
+const META: DatagramMeta = DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
 
 #[tokio::test]
 async fn each_peer_has_a_session_and_gets_its_own_answers() {
@@ -87,8 +86,7 @@ async fn a_connected_session_hears_its_peer_alone_and_learns_that_nobody_listens
 
 #[tokio::test]
 async fn a_flood_is_bounded_and_counted_and_the_session_lives() {
-    let options =
-        UdpOptions { queue: 4, recv_buffer: 1 << 20, ..UdpOptions::default() };
+    let options = UdpOptions { queue: 4, recv_buffer: 1 << 20, ..UdpOptions::default() };
     let (listener, port) = listen(options).await;
     let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     for number in 0..20_u8 {

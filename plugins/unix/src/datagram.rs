@@ -4,6 +4,7 @@ use crate::options::UnixgramOptions;
 use crate::place::{Found, mode};
 use jackfield_plugin_api::peers::{self, Limits};
 use jackfield_plugin_api::{Accept, Error, ErrorKind, Host, Info, Listener, Result, Session};
+use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io;
@@ -114,6 +115,10 @@ impl jackfield_plugin_api::Control for Kept {
 
 pub(crate) fn listen(host: &Host, endpoint: &Endpoint, path: &str) -> Result<Listener> {
     let socket = socket()?;
+    if endpoint.mode != 0 {
+        // Linux gives the file the permissions that the socket has, less the umask.
+        fchmod(&socket, Mode::from_raw_mode(endpoint.mode)).map_err(io::Error::from)?;
+    }
     let own = bind(&socket, path)?;
     if endpoint.mode != 0 {
         at(fs::set_permissions(path, Permissions::from_mode(endpoint.mode)), "mode", path)?;

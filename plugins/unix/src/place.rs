@@ -117,7 +117,7 @@ mod tests {
         }
         assert!(of(&format!("/{}", "x".repeat(106))).is_ok());
         let host = Address { host: "run".into(), path: "/x".into(), ..Address::default() };
-        assert!(self::path(&host).is_err());
+        assert!(path(&host).is_err());
     }
 
     #[test]

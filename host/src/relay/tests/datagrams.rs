@@ -40,9 +40,11 @@ impl DatagramIo for Script {
         if buffer.len() > 10 {
             return Poll::Ready(Err(Error::new(ErrorKind::Limit, "more than ten bytes")));
         }
-        Poll::Ready(self.outgoing.send(buffer.to_vec()).map_err(|_| {
-            Error::new(ErrorKind::Closed, "the test has ended")
-        }))
+        Poll::Ready(
+            self.outgoing
+                .send(buffer.to_vec())
+                .map_err(|_| Error::new(ErrorKind::Closed, "the test has ended")),
+        )
     }
     fn max_size(&self) -> usize {
         10

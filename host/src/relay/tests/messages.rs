@@ -202,6 +202,7 @@ async fn a_pair_takes_the_facets_that_fit() {
     let name = |end: &End| match end {
         End::Stream(_) => "s",
         End::Messages(_) => "m",
+        End::Datagrams(_) => "datagrams",
     };
     let cases = [
         ((true, true), (true, true), "ss"),
