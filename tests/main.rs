@@ -13,6 +13,7 @@
 mod cli;
 mod devices;
 mod http;
+mod io;
 mod loading;
 mod named;
 mod peers_smoke;

@@ -3,6 +3,7 @@
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod http;
+pub(crate) mod socat;
 pub(crate) mod ssh_client;
 pub(crate) mod sshd;
 pub(crate) mod tls_openssl;

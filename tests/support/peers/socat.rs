@@ -1,0 +1,99 @@
+//! socat: echoes over sockets, and pairs of pseudo terminals. ser2net: a line behind a port.
+
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::support::{
+    need::need,
+    ports,
+    process::{Process, command, tempdir},
+};
+
+/// A running socat; it ends with this value.
+pub(crate) struct Socat {
+    process: Process,
+}
+
+impl Socat {
+    /// Starts it between two addresses and waits for `ready` in its log.
+    pub(crate) async fn start(from: &str, to: &str, ready: &str) -> Self {
+        Self::try_start(from, to, ready).await.unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    async fn try_start(from: &str, to: &str, ready: &str) -> Result<Self, String> {
+        let mut socat = command(need("socat", "socat"));
+        socat.args(["-d", "-d", from, to]);
+        let mut process = Process::spawn("socat", socat);
+        process.logged(ready).await?;
+        Ok(Self { process })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Answers every datagram with itself.
+    pub(crate) async fn udp_echo() -> (Self, u16) {
+        ports::with_free_port(async |port| {
+            let from = format!("UDP4-RECVFROM:{port},bind=127.0.0.1,fork");
+            Self::try_start(&from, "PIPE", "receiving on").await.map(|socat| (socat, port))
+        })
+        .await
+    }
+}
+
+/// Two pseudo terminals, each the far end of the other. It is unplugged when dropped.
+pub(crate) struct Line {
+    _socat: Socat,
+    folder: TempDir,
+}
+
+impl Line {
+    pub(crate) async fn new() -> Self {
+        let folder = tempdir();
+        let end = |name: &str| format!("PTY,link={}/{name},raw,echo=0", folder.path().display());
+        let socat = Socat::start(&end("a"), &end("b"), "starting data transfer loop").await;
+        Self { _socat: socat, folder }
+    }
+
+    /// The path of one end, `a` or `b`.
+    pub(crate) fn end(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// ser2net with one end of a line behind a port of its own.
+pub(crate) struct Ser2net {
+    _process: Process,
+}
+
+impl Ser2net {
+    /// Starts it, and connects to it as soon as that is possible.
+    pub(crate) async fn connect(device: &std::path::Path) -> (Self, TcpStream) {
+        ports::with_free_port(async |port| {
+            let dir = tempdir();
+            let file = dir.path().join("ser2net.yaml");
+            let text = format!(
+                "connection: &line\n  accepter: tcp,127.0.0.1,{port}\n  \
+                 connector: serialdev,{},115200n81,local\n",
+                device.display()
+            );
+            std::fs::write(&file, text).expect("a configuration");
+            let mut ser2net = command(need("ser2net", "ser2net"));
+            ser2net.args(["-n", "-d", "-c"]).arg(&file);
+            let mut process = Process::spawn_in("ser2net", dir, ser2net);
+            let mut stream = None;
+            process
+                .ready(async |_| {
+                    stream = TcpStream::connect(("127.0.0.1", port)).await.ok();
+                    stream.is_some()
+                })
+                .await?;
+            Ok((Self { _process: process }, stream.expect("a connection")))
+        })
+        .await
+    }
+}
