@@ -65,7 +65,7 @@ async fn a_unix_upstream_gets_all_and_tells_who_it_is() {
     let folder = tempdir();
     let path = folder.path().join("s");
     let listen = format!("UNIX-LISTEN:{},fork", path.display());
-    let socat = Socat::start(&listen, "PIPE", "listening on").await;
+    let socat = Socat::start(&listen, "EXEC:cat", "listening on").await;
     let uri = format!("unix://{}", path.display());
     let host = TestHost::start(&route(TCP, &uri)).await;
     let sent = pattern(5_000_000);

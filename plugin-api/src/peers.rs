@@ -252,7 +252,7 @@ impl Reading {
                     Err(error) => return Poll::Ready(error),
                 };
             match buffer.get(..len) {
-                Some(bytes) => self.shared.mail.put(peer, bytes, self.host.now()),
+                Some(bytes) => self.shared.mail.put(&peer, bytes, self.host.now()),
                 None => self.shared.mail.drop_one(),
             }
         }

@@ -64,14 +64,14 @@ impl Mailboxes {
     }
 
     /// Takes a datagram in, or drops it where there is no room.
-    pub(super) fn put(&self, peer: SockAddr, bytes: &[u8], now: Duration) {
+    pub(super) fn put(&self, peer: &SockAddr, bytes: &[u8], now: Duration) {
         let mut state = self.state();
         let state = &mut *state;
         if state.bytes + bytes.len() > self.limits.bytes {
             state.dropped += 1;
             return;
         }
-        if !state.peers.contains_key(&peer) {
+        if !state.peers.contains_key(peer) {
             if state.closed || state.peers.len() >= self.limits.sessions {
                 state.dropped += 1;
                 return;
@@ -83,7 +83,7 @@ impl Mailboxes {
             state.fresh.push_back(Place { peer: peer.clone(), number });
             state.accepting.drain(..).for_each(Waker::wake);
         }
-        let Some(mailbox) = state.peers.get_mut(&peer) else { return };
+        let Some(mailbox) = state.peers.get_mut(peer) else { return };
         mailbox.active = now;
         if mailbox.queue.len() >= self.limits.queue {
             state.dropped += 1;
@@ -229,7 +229,7 @@ mod tests {
     fn each_peer_is_accepted_once_and_gets_its_own() {
         let mail = Mailboxes::new(LIMITS);
         for (port, text) in [(1, "a"), (2, "b"), (1, "c")] {
-            mail.put(peer(port), text.as_bytes(), secs(0));
+            mail.put(&peer(port), text.as_bytes(), secs(0));
         }
         let (one, two) = (accept(&mail).expect("one"), accept(&mail).expect("two"));
         assert!(accept(&mail).is_none());
@@ -243,25 +243,25 @@ mod tests {
     fn peers_datagrams_and_bytes_are_bounded_and_what_is_dropped_is_counted() {
         let mail = Mailboxes::new(LIMITS);
         for port in 1..=3 {
-            mail.put(peer(port), b"x", secs(0));
+            mail.put(&peer(port), b"x", secs(0));
         }
         assert_eq!(mail.dropped(), 1, "a third peer");
-        mail.put(peer(1), b"x", secs(0));
-        mail.put(peer(1), b"x", secs(0));
+        mail.put(&peer(1), b"x", secs(0));
+        mail.put(&peer(1), b"x", secs(0));
         assert_eq!(mail.dropped(), 2, "a third datagram");
-        mail.put(peer(2), b"12345678", secs(0));
+        mail.put(&peer(2), b"12345678", secs(0));
         assert_eq!(mail.dropped(), 3, "an eleventh byte");
         let one = accept(&mail).expect("one");
         mail.leave(&one);
-        mail.put(peer(2), b"12345678", secs(0));
-        mail.put(peer(3), b"x", secs(0));
+        mail.put(&peer(2), b"12345678", secs(0));
+        mail.put(&peer(3), b"x", secs(0));
         assert_eq!(mail.dropped(), 3, "there is room again");
     }
 
     #[test]
     fn an_idle_session_ends_and_its_peer_gets_a_new_one() {
         let mail = Mailboxes::new(LIMITS);
-        mail.put(peer(1), b"x", secs(0));
+        mail.put(&peer(1), b"x", secs(0));
         let old = accept(&mail).expect("one");
         mail.expire(secs(29));
         mail.touch(&old, secs(29));
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(take(&mail, &old), Poll::Ready(Some("x".into())));
         mail.expire(secs(59));
         assert_eq!(take(&mail, &old), Poll::Ready(None));
-        mail.put(peer(1), b"y", secs(60));
+        mail.put(&peer(1), b"y", secs(60));
         let new = accept(&mail).expect("again");
         mail.leave(&old);
         assert_eq!(take(&mail, &old), Poll::Ready(None));
@@ -279,12 +279,12 @@ mod tests {
     #[test]
     fn a_closed_listener_takes_nobody_and_keeps_the_sessions() {
         let mail = Mailboxes::new(LIMITS);
-        mail.put(peer(1), b"x", secs(0));
+        mail.put(&peer(1), b"x", secs(0));
         let one = accept(&mail).expect("one");
-        mail.put(peer(2), b"waits", secs(0));
+        mail.put(&peer(2), b"waits", secs(0));
         mail.accept_no_more();
-        mail.put(peer(2), b"x", secs(0));
-        mail.put(peer(1), b"y", secs(0));
+        mail.put(&peer(2), b"x", secs(0));
+        mail.put(&peer(1), b"y", secs(0));
         assert_eq!(mail.dropped(), 1);
         assert_eq!(take(&mail, &one), Poll::Ready(Some("x".into())));
         assert_eq!(take(&mail, &one), Poll::Ready(Some("y".into())));

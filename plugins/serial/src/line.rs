@@ -98,18 +98,20 @@ impl Line {
         if let Some(dtr) = options.dtr {
             builder = builder.dtr_on_open(dtr);
         }
-        let opened = builder.open();
-        // Another descriptor that is open keeps the line from being reset on the way.
-        let port = opened.map_err(|error| {
-            // Whoever could not take the line has not changed it.
-            explain(error, path)
+        let port = builder.open().map_err(|error| {
+            let error = explain(&error, path);
+            if error.kind() != ErrorKind::InUse {
+                // It may have been set in part. A line that is gone has nothing to restore.
+                let _ = tcsetattr(&own, OptionalActions::Now, &before);
+            }
+            error
         })?;
         let line = Line { port: Mutex::new(port), own, before, path: path.to_owned() };
         if let Some(rts) = options.rts {
             line.set_lines(None, Some(rts))?;
         }
         // What came before it was ours is of no use, and may be in another speed.
-        line.port().clear(ClearBuffer::Input).map_err(|error| explain(error, path))?;
+        line.port().clear(ClearBuffer::Input).map_err(|error| explain(&error, path))?;
         Ok(line)
     }
 
@@ -118,7 +120,7 @@ impl Line {
     }
 
     fn ok<T>(&self, result: tokio_serial::Result<T>) -> Result<T> {
-        result.map_err(|error| explain(error, &self.path))
+        result.map_err(|error| explain(&error, &self.path))
     }
 
     /// A descriptor for the bytes.
@@ -219,7 +221,7 @@ impl Drop for Line {
     }
 }
 
-fn explain(error: tokio_serial::Error, path: &str) -> Error {
+fn explain(error: &tokio_serial::Error, path: &str) -> Error {
     use tokio_serial::ErrorKind as Serial;
     let text = error.to_string();
     let kind = match error.kind() {

@@ -25,7 +25,8 @@ impl Socat {
 
     async fn try_start(from: &str, to: &str, ready: &str) -> Result<Self, String> {
         let mut socat = command(need("socat", "socat"));
-        socat.args(["-d", "-d", from, to]);
+        // After one direction has ended it waits for the other, however slow that is.
+        socat.args(["-d", "-d", "-t", "60", from, to]);
         let mut process = Process::spawn("socat", socat);
         process.logged(ready).await?;
         Ok(Self { process })

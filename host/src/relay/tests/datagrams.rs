@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 /// Datagrams of at most ten bytes; what came is given out `segment` bytes at a time.
 struct Script {
     incoming: mpsc::Receiver<Vec<u8>>,
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    outgoing: mpsc::Sender<Vec<u8>>,
     segment: u32,
 }
 
@@ -42,7 +42,7 @@ impl DatagramIo for Script {
         }
         Poll::Ready(
             self.outgoing
-                .send(buffer.to_vec())
+                .try_send(buffer.to_vec())
                 .map_err(|_| Error::new(ErrorKind::Closed, "the test has ended")),
         )
     }
@@ -51,11 +51,11 @@ impl DatagramIo for Script {
     }
 }
 
-type Peer = (mpsc::Sender<Vec<u8>>, mpsc::UnboundedReceiver<Vec<u8>>);
+type Peer = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>);
 
 fn datagrams(segment: u32) -> (End, Peer) {
     let (tx, incoming) = mpsc::channel(4);
-    let (outgoing, rx) = mpsc::unbounded_channel();
+    let (outgoing, rx) = mpsc::channel(1000);
     (End::Datagrams(Datagrams::new(Script { incoming, outgoing, segment })), (tx, rx))
 }
 
