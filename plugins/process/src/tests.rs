@@ -3,7 +3,6 @@
 use crate::{ProcessDriver, ProcessOptions, Stderr};
 use jackfield_plugin_api::{Address, Driver, ErrorKind, Request, Result, Role, Session, testing};
 use serde_json::{Value, json};
-use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn open(options: ProcessOptions) -> Result<Session> {
@@ -33,9 +32,14 @@ async fn wait(session: &Session) -> Value {
     session.call("wait", &json!({})).await.expect("an end")
 }
 
-/// The whole state of a process, from `/proc`.
+/// Whether a process is there for us: the system may take its time to remove one that has ended and
+/// is no child of ours.
 fn is_there(pid: u64) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name, in brackets, may have spaces; the state and the parent follow it.
+    let mut rest = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ended = rest.next() == Some("Z");
+    !ended || rest.next() == Some(&std::process::id().to_string())
 }
 
 async fn gone(pid: u64) {
