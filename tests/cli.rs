@@ -5,6 +5,7 @@ mod calling;
 mod connecting;
 mod documented;
 mod mistakes;
+mod probing;
 mod running;
 
 use crate::support::peers::sshd::{Sshd, USER};

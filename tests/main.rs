@@ -16,6 +16,7 @@ mod http;
 mod io;
 mod loading;
 mod named;
+mod outage;
 mod peers_smoke;
 mod pools;
 mod ssh;

@@ -67,6 +67,8 @@ pub mod upstream;
 pub mod device;
 pub mod pool;
 
+pub mod probe;
+
 pub mod connection;
 pub mod relay;
 pub mod stack;

@@ -8,9 +8,9 @@ use crate::manifest::{
 };
 use crate::module::{CLIENT, HANDLER, PluginModule, PluginModule_Ref, SERVER};
 use crate::op::{Op, Transfer};
-use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop};
+use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, tell_of_panics};
 use crate::request::Request;
-use crate::services::{Host, HostServices_Ref, RawPair};
+use crate::services::{Host, HostServices_Ref, RawPair, is_own_table};
 use crate::session::Session;
 use abi_stable::prefix_type::PrefixTypeTrait;
 use bytes::Bytes;
@@ -191,6 +191,9 @@ unsafe extern "C" fn init<P: Exports>(
 ) -> Opaque {
     // SAFETY: both are the host's own pair; the text is alive for this call.
     let (host, settings) = unsafe { (Host::new(services, context), settings.get()) };
+    if !is_own_table(services) {
+        tell_of_panics(host);
+    }
     let body = || -> Result<Opaque> {
         let settings: Value = serde_json::from_str(settings).unwrap_or(Value::Null);
         if P::INFO.drivers.iter().any(|driver| driver.runtime == RuntimeMode::Private) {

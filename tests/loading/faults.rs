@@ -292,6 +292,20 @@ async fn repeated_panics_end_the_use_of_their_file_with_the_reason_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn panics_of_sessions_that_run_and_of_drops_count_too() {
+    let (_folder, registry) = registry(3).await;
+    let session = open(&registry, fault("read", "panic")).await.expect("a session");
+    let mut stream = session.take_stream().expect("a stream");
+    let error = stream.read(&mut [0; 8]).await.expect_err("a panic");
+    assert!(error.to_string().contains("told to panic at Read"), "{error}");
+    assert_eq!(report(&registry, BAD).health.panics(), 1);
+    for _ in 0..2 {
+        drop(open(&registry, fault("drop_session", "panic")).await.expect("a session"));
+    }
+    assert_eq!(report(&registry, BAD).state(), "quarantined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn options_that_are_never_taken_are_given_up_in_time_and_not_tried_again() {
     let mut folder = Folder::new();
     folder.put(BAD, &faulty());

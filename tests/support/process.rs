@@ -110,6 +110,22 @@ impl Process {
         digits.parse().unwrap_or_else(|_| panic!("no port after {before:?} in {rest:?}"))
     }
 
+    /// Kills the process alone: what it has started goes on.
+    pub(crate) fn kill_alone(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("the end of a child");
+    }
+
+    /// Starts `command` in place of a process that has ended, in the same folder with a new log.
+    pub(crate) fn start_again(&mut self, mut command: Command) {
+        use std::os::unix::process::CommandExt;
+
+        let log = File::create(self.dir.path().join("log")).expect("a log file");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
+        let started = command.process_group(0).spawn();
+        self.child = started.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
     /// Sends a signal to the process alone.
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.pid(), signal).expect("a process to signal");

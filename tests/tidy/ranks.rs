@@ -20,6 +20,7 @@ const RANKS: &[&[&str]] = &[
     &["upstream"],
     &["device"],
     &["pool"],
+    &["probe"],
     &["connection"],
     &["relay"],
     &["stack"],

@@ -15,6 +15,7 @@ mod drivers;
 mod failure;
 mod output;
 mod plugins;
+mod probe;
 mod relay;
 mod run;
 mod runtime;
@@ -42,6 +43,7 @@ Examples:
   jackfield check --config config/demo.toml         say what is wrong with a configuration
   jackfield connect ws://127.0.0.1:8080/echo        talk to something
   jackfield call ssh://lab@10.0.0.7 exec command=uptime
+  jackfield probe ssh://lab@10.0.0.7 upstreams.lab  say whether each answers
   jackfield relay tcp://127.0.0.1:2323 ssh://lab@10.0.0.7
   jackfield drivers ssh                             everything about one driver
 
@@ -62,6 +64,8 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Connect, run one operation, and print its result
     Call(call::CallArgs),
+    /// Say of each target whether its whole stack answers
+    Probe(probe::ProbeArgs),
     /// Listen on one thing and join each session to another
     Relay(relay::RelayArgs),
     /// Print a completion script for a shell
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Drivers(args) => drivers::drivers(&args, verbose),
         Command::Connect(args) => connect::connect(&args, verbose),
         Command::Call(args) => call::call(&args, verbose),
+        Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };

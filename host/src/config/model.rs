@@ -107,7 +107,8 @@ pub struct Limits {
     pub max_message: ByteSize,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
-    /// Panics in calls to one plugin after which it is no longer used; 0 never. Default: 10.
+    /// Panics of the code of one plugin, in calls, sessions and drops, after which it is no longer
+    /// used; 0 never. Default: 10.
     pub driver_panics: u32,
 }
 

@@ -1,6 +1,7 @@
 //! Connections: the host's managed view of sessions. Each has an id that is never used again, a
 //! state, statistics and its place in the table of what lives.
 
+mod attempts;
 mod calls;
 mod counted;
 mod courier;
@@ -22,6 +23,7 @@ mod target;
 mod traffic;
 mod watch;
 
+pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connection};
 pub use counted::{CountedMessages, CountedStream};
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
 pub use diagnose::{Diagnosis, Finding, RULES, Rule, Timer};

@@ -28,7 +28,7 @@ impl Health {
         Health { max_panics, patience, panics: AtomicU32::new(0), quarantine: OnceLock::new() }
     }
 
-    /// Panics of its calls so far; those of sessions that run are their connections' business.
+    /// Panics of its code so far, in calls, sessions and drops alike.
     pub fn panics(&self) -> u32 {
         self.panics.load(Ordering::Relaxed)
     }
@@ -44,15 +44,12 @@ impl Health {
         self.quarantine.get().map_or(Ok(()), |reason| Err(reason.clone()))
     }
 
-    /// Counts an error that was a panic.
-    pub(super) fn note(&self, error: &Error) {
-        if error.kind() != ErrorKind::Panicked {
-            return;
-        }
+    /// Counts a panic that said `message`.
+    pub(super) fn panicked(&self, message: &str) {
         let panics = self.panics.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if self.max_panics > 0 && panics >= self.max_panics {
             let text = format!("not used any more after {panics} panics");
-            self.give_up(&Error::new(ErrorKind::Panicked, text).with("last", error.message()));
+            self.give_up(&Error::new(ErrorKind::Panicked, text).with("last", message));
         }
     }
 
@@ -79,7 +76,7 @@ impl Health {
             let _ = send.send(work());
         };
         std::thread::Builder::new().name("plugin-options".to_owned()).spawn(run)?;
-        let result = match tokio::time::timeout(self.patience, receive).await {
+        match tokio::time::timeout(self.patience, receive).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "preparing options panicked")),
             Err(_) => {
@@ -89,8 +86,7 @@ impl Health {
                 self.give_up(&hung);
                 Err(hung)
             }
-        };
-        result.inspect_err(|error| self.note(error))
+        }
     }
 }
 
@@ -98,24 +94,19 @@ impl Health {
 mod tests {
     use super::*;
 
-    fn panic() -> Error {
-        Error::new(ErrorKind::Panicked, "index out of bounds")
-    }
-
     #[test]
     fn the_last_allowed_panic_puts_it_in_quarantine_and_the_reason_stays() {
         let health = Health::new(3, Duration::from_secs(1));
         for _ in 0..2 {
-            health.note(&panic());
-            health.note(&Error::new(ErrorKind::Closed, "no panic"));
+            health.panicked("index out of bounds");
             assert_eq!(health.check(), Ok(()));
         }
-        health.note(&panic());
+        health.panicked("index out of bounds");
         let reason = health.check().expect_err("three panics");
         assert!(reason.to_string().contains("3 panics"), "{reason}");
         assert!(reason.to_string().contains("index out of bounds"), "{reason}");
         assert_eq!(reason.retry(), Retry::Never);
-        health.note(&panic());
+        health.panicked("index out of bounds");
         assert_eq!(health.check(), Err(reason));
         assert_eq!(health.panics(), 4);
     }
@@ -124,7 +115,7 @@ mod tests {
     fn zero_never_gives_up() {
         let health = Health::new(0, Duration::from_secs(1));
         for _ in 0..1000 {
-            health.note(&panic());
+            health.panicked("index out of bounds");
         }
         assert_eq!(health.check(), Ok(()));
         assert_eq!(health.panics(), 1000);

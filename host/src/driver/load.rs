@@ -82,7 +82,7 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
         health: Arc::new(Health::new(options.max_panics, options.init_timeout)),
     };
     let started = match probe.result {
-        Ok(candidate) => run(candidate, options).await,
+        Ok(candidate) => run(candidate, options, &report.health).await,
         Err(refusal) => Err(refusal),
     };
     match started {
@@ -102,11 +102,17 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
 }
 
 /// Loads and initialises on a thread of its own: a plugin that hangs keeps that thread, not the host.
-async fn run(candidate: Candidate, options: &LoadOptions) -> Result<Running, Refusal> {
+async fn run(
+    candidate: Candidate,
+    options: &LoadOptions,
+    health: &Arc<Health>,
+) -> Result<Running, Refusal> {
+    let health = Arc::clone(health);
     let services = Arc::new(PluginServices::new(
         &candidate.manifest.name,
         options.log_rate,
         Arc::clone(&options.opener),
+        Box::new(move |message| health.panicked(message)),
     ));
     let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();
     let cache = options.cache.clone();

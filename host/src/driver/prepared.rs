@@ -53,6 +53,6 @@ impl Prepared {
 
     async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<T> {
         self.health.check()?;
-        start(&self.endpoint).await.inspect_err(|error| self.health.note(error))
+        start(&self.endpoint).await
     }
 }

@@ -108,7 +108,9 @@ impl Registry {
         self.reports.push(report);
     }
 
-    /// Adds a plugin that is linked into this binary, as a bench or an embedding program does.
+    /// Adds a plugin that is linked into this binary, as a bench or an embedding program does. Its
+    /// panics end their calls as others do, but are not counted: its code cannot be told from the
+    /// host's.
     pub fn add_plugin(&mut self, plugin: &Plugin, manifest: PluginManifest) {
         self.add_running(plugin, manifest, &Arc::default());
     }

@@ -165,6 +165,14 @@ impl Reach {
         }
     }
 
+    /// The targets behind it: one by `name`, or each of an upstream by its own.
+    pub fn targets(&self, name: &str) -> Vec<(String, Arc<Target>)> {
+        match self {
+            Reach::Target(target, _) => vec![(name.to_owned(), Arc::clone(target))],
+            Reach::Upstream(upstream) => upstream.targets(),
+        }
+    }
+
     /// Opens a session. Cancel safe: what was open is dropped.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ use tokio::time::{Instant, Sleep};
 /// Opens a stack on behalf of a plugin; the layer above sets it once it can.
 pub type Opener = Arc<dyn Fn(String, String) -> Op<Session> + Send + Sync>;
 
+/// Hears what each panic of a plugin said.
+pub type OnPanic = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The services of one host, for one plugin.
 pub struct PluginServices {
     plugin: String,
@@ -33,6 +36,7 @@ pub struct PluginServices {
     log: log::PluginLog,
     blocking: blocking::Blocking,
     opener: Arc<OnceLock<Opener>>,
+    on_panic: OnPanic,
 }
 
 impl PluginServices {
@@ -40,7 +44,12 @@ impl PluginServices {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn new(plugin: &str, log_rate: u32, opener: Arc<OnceLock<Opener>>) -> Self {
+    pub fn new(
+        plugin: &str,
+        log_rate: u32,
+        opener: Arc<OnceLock<Opener>>,
+        on_panic: OnPanic,
+    ) -> Self {
         PluginServices {
             plugin: plugin.to_owned(),
             runtime: Handle::current(),
@@ -48,6 +57,7 @@ impl PluginServices {
             log: log::PluginLog::new(plugin, log_rate),
             blocking: blocking::Blocking::default(),
             opener,
+            on_panic,
         }
     }
 }
@@ -150,5 +160,9 @@ impl Services for PluginServices {
             Some(opener) => opener(uri.to_owned(), options.to_owned()),
             None => Op::ready(Err(Error::unsupported("opening stacks while the host starts"))),
         }
+    }
+
+    fn panicked(&self, message: &str) {
+        (self.on_panic)(message);
     }
 }

@@ -173,6 +173,15 @@ impl Upstream {
         &self.balancer
     }
 
+    /// Its targets by name.
+    pub fn targets(&self) -> Vec<(String, Arc<Target>)> {
+        let members = self.balancer.members();
+        let named = |member: &Arc<target_set::Member<Outlet>>| {
+            (member.name.clone(), Arc::clone(member.target.target()))
+        };
+        members.iter().map(named).collect()
+    }
+
     /// A target as its balancer takes it, with a pool if the upstream has them.
     ///
     /// # Errors

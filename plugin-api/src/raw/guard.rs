@@ -1,15 +1,31 @@
 //! No panic crosses the boundary: one that did would abort the process, whatever the convention.
 
 use crate::error::{Error, ErrorKind};
+use crate::services::Host;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+/// Who hears of the panics of this binary's plugin; nobody in a host, whose own they would be.
+static LISTENER: OnceLock<Host> = OnceLock::new();
+
+/// Tells `host` of every panic from now on. The first one stays: a binary exports one plugin.
+pub(crate) fn tell_of_panics(host: Host) {
+    let _ = LISTENER.set(host);
+}
 
 /// Runs `body` inside the plugin's runtime, if it has one, and turns a panic into an error.
 pub(crate) fn guard<R>(body: impl FnOnce() -> R, on_panic: impl FnOnce(Error) -> R) -> R {
     let _entered = crate::runtime::enter();
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => value,
-        Err(payload) => on_panic(panicked(payload)),
+        Err(payload) => {
+            let error = panicked(payload);
+            if let Some(host) = LISTENER.get() {
+                host.panicked(error.message());
+            }
+            on_panic(error)
+        }
     }
 }
 

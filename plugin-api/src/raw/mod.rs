@@ -11,7 +11,7 @@ mod home;
 mod waker;
 
 pub use buffer::{RawBuf, RawStr};
-pub(crate) use guard::{guard, guard_drop};
+pub(crate) use guard::{guard, guard_drop, tell_of_panics};
 pub use home::Home;
 pub(crate) use home::{home, home_of, is_home};
 pub use waker::{RawWaker, WakerTable};

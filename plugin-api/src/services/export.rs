@@ -23,9 +23,15 @@ impl RawPair {
     }
 }
 
+static TABLE: OnceLock<HostServices_Ref> = OnceLock::new();
+
+/// Whether a table is of this very binary: then the plugin is linked into its host.
+pub(crate) fn is_own_table(table: HostServices_Ref) -> bool {
+    TABLE.get().is_some_and(|own| std::ptr::eq(own.0.to_raw_ptr(), table.0.to_raw_ptr()))
+}
+
 /// The table and the context to give to one plugin. Both live as long as the process, as plugins do.
 pub fn export_services(services: Arc<dyn Services>) -> (HostServices_Ref, Opaque) {
-    static TABLE: OnceLock<HostServices_Ref> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
         HostServices {
             log,
@@ -43,6 +49,7 @@ pub fn export_services(services: Arc<dyn Services>) -> (HostServices_Ref, Opaque
             event,
             open,
             about,
+            panicked,
         }
         .leak_into_prefix()
     });
@@ -188,4 +195,9 @@ unsafe extern "C" fn about(_context: Opaque) -> RawBuf {
     RawBuf::new(Bytes::from_static(
         concat!(r#"{"abi":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes(),
     ))
+}
+
+unsafe extern "C" fn panicked(context: Opaque, message: RawStr) {
+    // SAFETY: as in `resolve`.
+    guard(|| unsafe { services(context).panicked(message.get()) }, |_| ());
 }

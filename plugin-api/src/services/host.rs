@@ -213,6 +213,14 @@ impl Host {
         unsafe { (self.table.event())(self.context, RawStr::new(&json)) };
     }
 
+    /// Tells of a panic of this plugin's; an older host has no ear for it.
+    pub(crate) fn panicked(&self, message: &str) {
+        if let Some(panicked) = self.table.panicked() {
+            // SAFETY: the context belongs to the table; the text is alive for the call.
+            unsafe { panicked(self.context, RawStr::new(message)) };
+        }
+    }
+
     /// Opens a stack by URI through the host.
     pub fn open(&self, uri: &str, options: &serde_json::Value) -> Op<Session> {
         let options = options.to_string();

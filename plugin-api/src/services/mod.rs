@@ -11,6 +11,7 @@ mod poll;
 mod socket;
 
 pub use export::export_services;
+pub(crate) use export::is_own_table;
 pub use fd_stream::FdStream;
 pub use host::Host;
 pub use poll::{FdReady, FdTable, Interest, Timer, TimerTable};
@@ -92,6 +93,9 @@ pub trait Services: Send + Sync + 'static {
     fn event(&self, event: &str);
     /// Opens a stack by URI through the host, with options as JSON.
     fn open(&self, uri: &str, options: &str) -> Op<Session>;
+    /// Hears of a panic of the plugin's code that a guard has caught, wherever it was: in a call, in
+    /// data that flows, in a drop. Default: nothing.
+    fn panicked(&self, _message: &str) {}
 }
 
 /// An `Op`, `Session`… by value in a control function, where the layout check sees two words.
@@ -149,4 +153,6 @@ pub struct HostServices {
     /// What the host says of itself: name and version, as JSON.
     #[sabi(last_prefix_field)]
     pub about: unsafe extern "C" fn(Opaque) -> RawBuf,
+    /// What a panic said.
+    pub panicked: unsafe extern "C" fn(Opaque, RawStr),
 }

@@ -124,6 +124,27 @@ impl Sshd {
         sessions.len()
     }
 
+    /// Kills what listens; open connections go on.
+    pub(crate) fn kill_listener(&mut self) {
+        self.process.kill_alone();
+    }
+
+    /// Listens again on the same port after [`Sshd::kill_listener`].
+    pub(crate) async fn listen_again(&mut self) {
+        self.process.start_again(server(self.process.dir()));
+        self.logged("Server listening on 127.0.0.1").await;
+    }
+
+    /// Stops what listens: the kernel goes on to accept, and nobody answers.
+    pub(crate) fn pause(&self) {
+        self.process.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Ends a [`Sshd::pause`].
+    pub(crate) fn resume(&self) {
+        self.process.signal(rustix::process::Signal::CONT);
+    }
+
     /// Kills the server with everything it serves.
     pub(crate) fn kill(&mut self) {
         self.process.kill_tree();

@@ -1,0 +1,107 @@
+//! `jackfield probe`.
+
+use super::args::ConfigArgs;
+use super::failure::{Failure, Outcome};
+use super::output::{print, print_json, table, width};
+use super::runtime::{Signals, block_on, start_client_log};
+use crate::config::{Destination, Loaded};
+use crate::connection::Target;
+use crate::manager::{Graph, Plugins};
+use crate::probe::{Probed, probe_many};
+use crate::units::Timespan;
+use serde_json::{Map, json};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ProbeArgs {
+    /// URIs such as ws+tls://host/path, or connections.NAME or upstreams.NAME of the configuration;
+    /// of an upstream each target is probed
+    #[arg(required = true)]
+    to: Vec<String>,
+    /// Time for each, all layers and the ping included
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Timespan,
+    /// Probes at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
+    /// Print what was found as JSON, with all facts of the sessions
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+const EXAMPLES: &str = "\
+A probe opens a session by the whole stack, each layer with its handshake, pings the peer where the
+driver on top can, and closes. Exit code 0 if all succeeded, 1 if one failed.
+
+Examples:
+  jackfield probe tcp://10.0.0.7:22 ssh://lab@10.0.0.7 wss://host/path
+  jackfield probe upstreams.lab connections.bastion --config lab.toml --timeout 2s --json";
+
+pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
+    start_client_log(verbose)?;
+    if args.timeout.is_zero() {
+        return Err(Failure::config("--timeout: expected more than \"0s\""));
+    }
+    let to: Result<Vec<Destination>, _> = args.to.iter().map(|to| to.parse()).collect();
+    let to = to.map_err(Failure::config)?;
+    let loaded = load(args, &to)?;
+    let found = block_on(&loaded.config, run(args, &to, &loaded))?;
+    if args.json {
+        print_json(&json!(found))?;
+    } else {
+        print(&table(&rows(&found), 0, width()))?;
+    }
+    Ok(if found.iter().all(|probed| probed.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The configuration, without what is not to be probed: a mistake elsewhere is no matter here.
+fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
+    let mut loaded = args.config.load_any(|_| ())?;
+    loaded.config.routes.clear();
+    loaded.config.handlers.clear();
+    if !to.iter().any(|to| matches!(to, Destination::Upstream(_))) {
+        loaded.config.upstreams.clear();
+    }
+    if to.iter().all(|to| matches!(to, Destination::Uri(_))) {
+        loaded.config.connections.clear();
+    }
+    Ok(loaded)
+}
+
+async fn run(args: &ProbeArgs, to: &[Destination], loaded: &Loaded) -> Outcome<Vec<Probed>> {
+    let mut signals = Signals::new()?;
+    let plugins = Plugins::load(loaded).await;
+    let graph = Graph::build(plugins, loaded).await?;
+    let mut targets: Vec<(String, Arc<Target>)> = Vec::new();
+    for to in to {
+        let reach = graph.reach(to, &Map::new()).await.map_err(Failure::config)?;
+        targets.extend(reach.targets(&to.to_string()));
+    }
+    let probing = probe_many(targets, usize::from(args.parallel), args.timeout.0);
+    tokio::select! {
+        found = probing => Ok(found),
+        ended = signals.next() => Err(Failure::run(ended.name)),
+    }
+}
+
+fn rows(found: &[Probed]) -> Vec<Vec<String>> {
+    let head = ["TARGET", "STATE", "OPEN", "PING", "PEER"].map(str::to_owned).to_vec();
+    let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}ms"));
+    let row = |probed: &Probed| {
+        let state = probed.error.as_ref().map_or("ok", |error| error.kind);
+        let peer = probed.info.as_ref().and_then(|info| info.peer.clone());
+        let said = probed.error.as_ref().map(|error| error.text.clone()).or(peer);
+        vec![
+            probed.name.clone(),
+            state.to_owned(),
+            time(probed.open_ms),
+            time(probed.ping_ms),
+            super::failure::one_line(&said.unwrap_or_else(|| "-".to_owned())),
+        ]
+    };
+    std::iter::once(head).chain(found.iter().map(row)).collect()
+}

@@ -1,0 +1,184 @@
+//! Opening with patience, and many at once: for programs that connect by themselves rather than by a
+//! policy of a named connection.
+
+use super::managed::Managed;
+use super::policy::Reconnect;
+use super::target::Target;
+use futures_util::stream::{self, StreamExt};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Retry, Session};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Opens a session, trying again as `policy` says while trying again can help: the first attempt is
+/// made at once, `policy.attempts` more may follow, and all end within `policy.total`. Each attempt
+/// may take `limit`. Cancel safe: what was open is dropped.
+///
+/// # Errors
+/// The last attempt's, with `attempts`; at once for one that would fail the same way again, such as
+/// refused credentials or a host key that is not known.
+pub async fn connect_with_retry(
+    target: &Target,
+    limit: Duration,
+    policy: &Reconnect,
+) -> Result<Session> {
+    retried(policy, limit, |limit| target.open(limit)).await
+}
+
+/// [`connect_with_retry`] for whatever opens.
+async fn retried<T, F: Future<Output = Result<T>>>(
+    policy: &Reconnect,
+    limit: Duration,
+    mut open: impl FnMut(Duration) -> F,
+) -> Result<T> {
+    let begun = Instant::now();
+    for attempt in 1_u32.. {
+        let left = policy.total.map_or(limit, |total| total.saturating_sub(begun.elapsed()));
+        let error = match open(limit.min(left)).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let delay = helps(&error)
+            .then(|| policy.delay(attempt, begun.elapsed(), f64::from(fastrand::f32())))
+            .flatten();
+        match delay {
+            Some(delay) => sleep(delay).await,
+            None => return Err(error.with("attempts", attempt)),
+        }
+    }
+    Err(Error::new(ErrorKind::TimedOut, "no attempt was left"))
+}
+
+/// Whether another attempt may succeed where this one failed. A connection that the peer closed while
+/// it was being opened is one of those: a server that restarts does that.
+fn helps(error: &Error) -> bool {
+    error.retry() != Retry::Never
+}
+
+/// How one of several went.
+#[derive(Debug)]
+pub struct Connected {
+    /// As it was given.
+    pub name: String,
+    /// The session, or why there is none.
+    pub result: Result<Session>,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// Opens a session to each target, at most `parallel` at a time (at least 1), each within `limit` and
+/// all within `deadline`. One that fails stops no other. The answers are in the order of the targets.
+/// Cancel safe: what was open is dropped.
+///
+/// # Errors
+/// None of its own; one that had no time left has [`ErrorKind::TimedOut`].
+pub async fn connect_many(
+    targets: Vec<(String, Arc<Target>)>,
+    parallel: usize,
+    limit: Duration,
+    deadline: Instant,
+) -> Vec<Connected> {
+    let opening = targets.into_iter().enumerate().map(|(at, (name, target))| async move {
+        let begun = Instant::now();
+        let left = limit.min(deadline.saturating_duration_since(begun));
+        let result = if left.is_zero() {
+            Err(Error::new(ErrorKind::TimedOut, "no time was left to try it"))
+        } else {
+            target.open(left).await
+        };
+        (at, Connected { name, result, took: begun.elapsed() })
+    });
+    let mut done: Vec<_> = stream::iter(opening).buffer_unordered(parallel.max(1)).collect().await;
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, connected)| connected).collect()
+}
+
+/// The session of a named connection, alive: the one that is open, after a round trip if its driver
+/// can make one, or a new one in its place. All within `limit`. Cancel safe.
+///
+/// # Errors
+/// What opening says; [`ErrorKind::TimedOut`] after `limit`.
+pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc<Session>> {
+    let deadline = Instant::now() + limit;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    loop {
+        let live = managed.live();
+        let session = live.wait_ready(left()).await?;
+        let generation = live.generation();
+        if !session.facets().has(Facets::PING) {
+            return Ok(session);
+        }
+        // Half of what is left, so that a silent peer leaves time for a new session.
+        let error = match timeout(left() / 2, session.ping()).await {
+            Ok(Ok(_)) => {
+                live.record_activity();
+                return Ok(session);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(ErrorKind::TimedOut, "no answer to a ping"),
+        };
+        if left().is_zero() {
+            return Err(error);
+        }
+        live.report(generation, &Error::new(ErrorKind::Closed, error.to_string()));
+        let _ = timeout(left(), live.left(generation)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn policy(attempts: u32) -> Reconnect {
+        Reconnect { attempts: Some(attempts), jitter: 0.0, ..Reconnect::default() }
+    }
+
+    fn refused() -> Error {
+        Error::new(ErrorKind::Unreachable, "nobody listens")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_follow_each_other_by_the_policy_until_one_succeeds() {
+        let (tries, begun, policy) = (Cell::new(0), Instant::now(), policy(5));
+        let opened = retried(&policy, Duration::from_secs(1), |_| {
+            tries.set(tries.get() + 1);
+            let result = if tries.get() < 4 { Err(refused()) } else { Ok(tries.get()) };
+            async { result }
+        });
+        assert_eq!(opened.await.ok(), Some(4));
+        assert_eq!(begun.elapsed(), Duration::from_secs(1 + 2 + 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_error_tells_how_often_it_was_tried() {
+        let policy = policy(2);
+        let failed =
+            retried::<(), _>(&policy, Duration::from_secs(1), |_| async { Err(refused()) });
+        let error = failed.await.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("nobody listens [attempts=3]"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_the_same_way_again_is_not_tried_again() {
+        let (tries, policy) = (Cell::new(0), policy(5));
+        let failed = retried::<(), _>(&policy, Duration::from_secs(1), |_| {
+            tries.set(tries.get() + 1);
+            async { Err(Error::new(ErrorKind::Denied, "wrong password")) }
+        });
+        assert_eq!(failed.await.err().map(|error| error.kind()), Some(ErrorKind::Denied));
+        assert_eq!(tries.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_total_cuts_the_last_attempt_short() {
+        let policy = Reconnect { total: Some(Duration::from_secs(5)), ..policy(100) };
+        let begun = Instant::now();
+        let failed = retried::<(), _>(&policy, Duration::from_secs(3), |limit| async move {
+            sleep(limit).await;
+            Err(refused())
+        });
+        assert!(failed.await.is_err());
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+}
