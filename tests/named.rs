@@ -8,7 +8,7 @@ use std::{
 
 use jackfield::{
     config::model::ConnectionConfig,
-    connection::{Delivery, Live, Payload, SessionHandler, State},
+    connection::{Delivery, Live, Payload, SessionHandler, State, ensure_connection},
     manager::Existing,
 };
 use serde_json::json;
@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::support::{
     host::TestHost,
+    peers::sshd::{Sshd, USER},
     process::{DEADLINE, tempdir},
 };
 
@@ -102,4 +103,25 @@ async fn a_peer_that_goes_is_dialled_again_and_posts_reach_the_new_session() {
     let wait = Duration::from_secs(1);
     assert!(live.check(wait).await.healthy);
     host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_no_longer_answers_is_replaced_before_it_is_used() {
+    let sshd = Sshd::start().await;
+    let host = TestHost::start(&format!(
+        "[connections.lab]\nuri = \"ssh://{USER}@127.0.0.1:{}\"\n\
+         options = {{ key_file = {:?}, known_hosts = {:?} }}\n",
+        sshd.port(),
+        sshd.key(),
+        sshd.known_hosts()
+    ))
+    .await;
+    let lab = host.manager().graph().connection("lab").await.unwrap();
+    let first = ensure_connection(&lab, DEADLINE).await.unwrap();
+    let same = ensure_connection(&lab, DEADLINE).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &same), "one that answers is kept");
+    assert!(sshd.kill_sessions() > 0);
+    let second = ensure_connection(&lab, DEADLINE).await.unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    second.ping().await.unwrap();
 }

@@ -150,11 +150,11 @@ impl Load {
 async fn command(upstream: &Arc<Upstream>) -> Result<(), String> {
     let opened = upstream.open(None).await.map_err(|error| error.to_string())?;
     let params = json!({ "command": "echo over" });
-    let result = opened.session.call("exec", &params).await.map_err(|error| error.to_string())?;
+    let result = opened.session().call("exec", &params).await.map_err(|error| error.to_string())?;
     if result["stdout"] != "over\n" {
         return Err(result.to_string());
     }
-    let _ = opened.session.close(0, "").await;
+    let _ = opened.session().close(0, "").await;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Connects with patience, and to several at once.
 //!
 //! `cargo build && cargo run -p jackfield --example connect tcp://127.0.0.1:22 tcp://127.0.0.1:23`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::config::{self, Overrides};
 use jackfield::connection::{Reconnect, connect_many, connect_with_retry};

@@ -1,6 +1,7 @@
 //! Asks whether targets answer, each by its whole stack, several at a time.
 //!
 //! `cargo build && cargo run -p jackfield --example probe tcp://127.0.0.1:22 wss://example.org/`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::config::{self, Overrides};
 use jackfield::manager::{Graph, Plugins};
