@@ -14,7 +14,6 @@ use super::strategy::{Ask, StrategyInfo, mix};
 use super::target_set::{Member, Spec, TargetSet};
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, Result};
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +25,8 @@ use tokio::time::Instant;
 pub struct Balancer<T> {
     strategy: &'static StrategyInfo,
     epoch: Instant,
-    seed: u64,
+    /// Makes chance repeat.
+    seed: Option<u64>,
     turn: AtomicU64,
     rotation: ArcSwap<Rotation<T>>,
     set: Mutex<TargetSet<T>>,
@@ -96,8 +96,7 @@ impl<T> Balancer<T> {
         strategy: &'static StrategyInfo,
         options: HealthOptions,
     ) -> Result<Self> {
-        let seed = std::hash::RandomState::new().build_hasher().finish();
-        Balancer::with_seed(specs, strategy, options, seed)
+        Balancer::seeded(specs, strategy, options, None)
     }
 
     /// Has `rest` called for each target that stops getting sessions, as it is drained, removed or
@@ -117,6 +116,15 @@ impl<T> Balancer<T> {
         strategy: &'static StrategyInfo,
         options: HealthOptions,
         seed: u64,
+    ) -> Result<Self> {
+        Balancer::seeded(specs, strategy, options, Some(seed))
+    }
+
+    fn seeded(
+        specs: Vec<Spec<T>>,
+        strategy: &'static StrategyInfo,
+        options: HealthOptions,
+        seed: Option<u64>,
     ) -> Result<Self> {
         let now = Instant::now();
         let set = TargetSet::new(specs, options)?;
@@ -162,14 +170,21 @@ impl<T> Balancer<T> {
     }
 
     fn ask(&self, key: Option<u64>, now: Instant) -> Ask {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let chance = mix(turn ^ self.seed);
+        let counts = self.strategy.uses_turn || self.seed.is_some();
+        let (turn, chance) = if counts {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            (turn, mix(turn ^ self.seed.unwrap_or_default()))
+        } else {
+            (0, fastrand::u64(..))
+        };
         Ask { turn, chance, key: key.unwrap_or(chance), millis: self.millis(now) }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "ages are taken modulo 2^32")]
     fn millis(&self, now: Instant) -> u32 {
-        now.saturating_duration_since(self.epoch).as_millis() as u32
+        // Not `as_millis`, whose 128 bits take as long as a pick's atomics.
+        let since = now.saturating_duration_since(self.epoch);
+        (since.as_secs() as u32).wrapping_mul(1_000).wrapping_add(since.subsec_millis())
     }
 
     fn set(&self) -> MutexGuard<'_, TargetSet<T>> {

@@ -79,6 +79,10 @@ impl Load {
             }
         };
         let limit = self.limit.load(Ordering::Relaxed);
+        if limit == NO_LIMIT {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+            return Some(trial);
+        }
         let one_more = |count: u32| (count < limit).then(|| count + 1);
         if self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_err() {
             if trial {

@@ -7,6 +7,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "consistent_hash",
     summary: "the same key meets the same target; few move when targets change",
     uses_key: true,
+    uses_turn: false,
     build: |shares| Box::new(Maglev { table: table(shares) }),
 };
 

@@ -6,6 +6,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "failover",
     summary: "the first that can serve, in the order written; weights only say drained or not",
     uses_key: false,
+    uses_turn: false,
     build: |_| Box::new(Failover),
 };
 

@@ -7,6 +7,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "least_connections",
     summary: "the fewest sessions in flight for its weight; looks at every target",
     uses_key: false,
+    uses_turn: true,
     build: |shares| {
         Box::new(LeastConnections { weights: shares.iter().map(|share| share.weight).collect() })
     },

@@ -25,7 +25,7 @@ pub struct Share {
 /// One question: who is next?
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// The number of the question.
+    /// The number of the question; 0 where [`StrategyInfo::uses_turn`] is not set.
     pub turn: u64,
     /// Random bits.
     pub chance: u64,
@@ -71,6 +71,9 @@ pub struct StrategyInfo {
     pub summary: &'static str,
     /// Whether the answer depends on the key of the question.
     pub uses_key: bool,
+    /// Whether it looks at the number of the question. Where none does, none is counted, which keeps
+    /// the threads that pick out of each other's way.
+    pub uses_turn: bool,
     /// Builds it for targets, of which there is at least one.
     pub build: fn(&[Share]) -> Box<dyn Strategy>,
 }

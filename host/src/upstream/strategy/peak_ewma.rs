@@ -11,6 +11,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "peak_ewma",
     summary: "of two drawn by chance, the one that opens sooner, by moving peak latency and load",
     uses_key: false,
+    uses_turn: false,
     build: |shares| Box::new(PeakEwma::new(shares)),
 };
 

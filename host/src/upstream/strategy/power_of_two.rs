@@ -7,6 +7,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "power_of_two",
     summary: "of two drawn by chance, the one with fewer sessions in flight",
     uses_key: false,
+    uses_turn: false,
     build: |shares| Box::new(PowerOfTwo { two: Two::new(shares), weights: weights(shares) }),
 };
 

@@ -7,6 +7,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "random",
     summary: "by chance, in proportion to the weights",
     uses_key: false,
+    uses_turn: false,
     build: |shares| Box::new(Random { draws: Draws::new(shares) }),
 };
 
