@@ -6,18 +6,19 @@ use super::output::{print, print_json, table, width};
 use super::runtime::{Signals, block_on, start_client_log};
 use crate::config::{Destination, Loaded};
 use crate::connection::Target;
-use crate::manager::{Graph, Plugins};
+use crate::manager::{Graph, Plugins, Reach};
 use crate::probe::{Probed, probe_many};
 use crate::units::Timespan;
 use serde_json::{Map, json};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ProbeArgs {
-    /// URIs such as ws+tls://host/path, or connections.NAME or upstreams.NAME of the configuration;
-    /// of an upstream each target is probed
+    /// URIs such as ws+tls://host/path, or connections.NAME, devices.NAME.PATH or upstreams.NAME of
+    /// the configuration; of an upstream each target is probed
     #[arg(required = true)]
     to: Vec<String>,
     /// Time for each, all layers and the ping included
@@ -40,6 +41,9 @@ driver on top can, and closes. Exit code 0 if all succeeded, 1 if one failed.
 Examples:
   jackfield probe tcp://10.0.0.7:22 ssh://lab@10.0.0.7 wss://host/path
   jackfield probe upstreams.lab connections.bastion --config lab.toml --timeout 2s --json";
+
+/// How long sessions that carried others may take to end.
+const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
@@ -68,6 +72,7 @@ fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
     }
     if to.iter().all(|to| matches!(to, Destination::Uri(_))) {
         loaded.config.connections.clear();
+        loaded.config.devices.clear();
     }
     Ok(loaded)
 }
@@ -79,13 +84,21 @@ async fn run(args: &ProbeArgs, to: &[Destination], loaded: &Loaded) -> Outcome<V
     let mut targets: Vec<(String, Arc<Target>)> = Vec::new();
     for to in to {
         let reach = graph.reach(to, &Map::new()).await.map_err(Failure::config)?;
-        targets.extend(reach.targets(&to.to_string()));
+        // A URI is shown as its stack shows it: without a password.
+        let name = match (&reach, to) {
+            (Reach::Target(target, _), Destination::Uri(_)) => target.stack().display().to_owned(),
+            _ => to.to_string(),
+        };
+        targets.extend(reach.targets(&name));
     }
     let probing = probe_many(targets, usize::from(args.parallel), args.timeout.0);
-    tokio::select! {
-        found = probing => Ok(found),
-        ended = signals.next() => Err(Failure::run(ended.name)),
-    }
+    let found = tokio::select! {
+        found = probing => found,
+        ended = signals.next() => return Err(Failure::run(ended.name)),
+    };
+    // What carried others (`via`) ends politely too.
+    graph.close_all(CLOSE).await;
+    Ok(found)
 }
 
 fn rows(found: &[Probed]) -> Vec<Vec<String>> {
