@@ -1,9 +1,10 @@
 //! Devices: named things with several named paths to each, such as a console and a management
 //! address.
 //!
-//! A path is a [`Managed`] connection under a name of its own: connecting it twice gives the same
-//! [`Live`], and disconnecting it leaves the other paths alone. Asking for a path that is not there, or
-//! for none where it is not clear which is meant, is an error that names those there are.
+//! A path is a [managed connection](crate::connection::Managed) under a name of its own: connecting it
+//! twice gives the same [`Live`], and disconnecting it leaves the other paths alone. Asking for a path
+//! that is not there, or for none where it is not clear which is meant, is an error that names those
+//! there are.
 //!
 //! An **exclusive** path has one session at a time, whoever opens it and how ([`Exclusive`]): the next
 //! ones wait in order. Everything its device says can be watched meanwhile ([`Observers`]).
