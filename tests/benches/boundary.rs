@@ -290,8 +290,10 @@ async fn tcp_relay(loaded: &Registry, linked: &Registry) {
         relays.push(relay_to(registry, peer).await);
     }
     let (mut latency, mut bulk) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    for _ in 0..ROUNDS {
-        for (side, relay) in relays.iter().enumerate() {
+    for round in 0..2 * ROUNDS {
+        // Each goes first as often as the other.
+        for side in [round % 2, 1 - round % 2] {
+            let relay = &relays[side];
             let mut stream = TcpStream::connect(relay).await.unwrap();
             stream.set_nodelay(true).unwrap();
             stream.write_u8(0).await.unwrap();
@@ -305,20 +307,25 @@ async fn tcp_relay(loaded: &Registry, linked: &Registry) {
 
             let mut stream = TcpStream::connect(relay).await.unwrap();
             let chunk = vec![1; CHUNK];
+            stream.write_u8(1).await.unwrap();
             let started = Instant::now();
-            for _ in 0..=BULK / CHUNK {
+            for _ in 0..BULK / CHUNK {
                 stream.write_all(&chunk).await.unwrap();
             }
             stream.read_u8().await.unwrap();
             bulk[side].push(BULK as f64 / 1e6 / started.elapsed().as_secs_f64());
         }
     }
+    let pairs = |values: &[Vec<f64>; 2]| {
+        median(values[0].iter().zip(&values[1]).map(|(a, b)| a / b).collect())
+    };
+    let (slower, faster) = (pairs(&latency), pairs(&bulk));
     let [a, b] = latency.map(median);
     line("64 B round trip, loaded", a, "us");
     line("64 B round trip, linked", b, "us");
-    ratio("64 B round trip, loaded / linked", a / b, "<= 1.05");
+    ratio("64 B round trip, loaded / linked, of each round", slower, "<= 1.05");
     let [a, b] = bulk.map(median);
     line("bulk, loaded", a, "MB/s");
     line("bulk, linked", b, "MB/s");
-    ratio("bulk, loaded / linked", a / b, ">= 0.98");
+    ratio("bulk, loaded / linked, of each round", faster, ">= 0.98");
 }
