@@ -6,6 +6,8 @@ use jackfield::{config::model::ConnectionConfig, manager::Existing};
 use jackfield_plugin_api::ErrorKind;
 use serde_json::json;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::{
     host::{TestHost, exchange, load},
     peers::{
@@ -133,7 +135,12 @@ async fn a_path_goes_via_the_path_of_another_device_which_goes_via_a_connection(
     assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
     let onward = ConnectionConfig { uri: peer.uri().parse().unwrap(), ..back };
     graph.define("onward", onward, Existing::Refuse).await.unwrap();
-    host.open("connections.onward", json!({})).await.unwrap();
+    // Once something has come back, the peer has counted it.
+    let session = host.open("connections.onward", json!({})).await.unwrap();
+    let (mut stream, mut back) = (session.take_stream().unwrap(), [0; 3]);
+    stream.write_all(b"far").await.unwrap();
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"far");
     assert_eq!(life("devices.jump.cli"), Some("connected"), "one session for all three");
     assert_eq!(peer.accepted(), 4);
 }
