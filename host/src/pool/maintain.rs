@@ -5,10 +5,11 @@ use std::sync::{Arc, Weak};
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::connect::Connect;
 use super::effects::{Approval, Effects};
+use super::recent::GRAIN;
 use super::shared::{Shared, close, now};
 use super::stats::CloseCause;
 
@@ -16,26 +17,44 @@ use super::stats::CloseCause;
 pub(super) async fn watch_clock<C: Connect>(pool: Weak<Shared<C>>, alarm: Arc<Notify>) {
     let _closer = Closer(pool.clone());
     while let Some(next) = tick(&pool) {
-        let due = async {
-            match next {
-                Some(due) => sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = due => {}
+            () = sleep_till(next) => {}
+            () = renew_time(&pool) => {}
             () = alarm.notified() => {}
         }
     }
+}
+
+async fn sleep_till(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the time that the pool goes by from growing old while the pool is in use. Ends when the pool
+/// is gone.
+async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
+    let mut awake = pool.upgrade().is_some_and(|pool| pool.recent.is_awake());
+    while awake {
+        sleep(GRAIN).await;
+        let Some(pool) = pool.upgrade() else { return };
+        awake = pool.recent.renew(now());
+    }
+    // Whoever uses the pool again sets the alarm.
+    std::future::pending().await
 }
 
 /// `None` when the pool is gone or closed; else when to look again.
 fn tick<C: Connect>(pool: &Weak<Shared<C>>) -> Option<Option<Instant>> {
     let pool = pool.upgrade()?;
     let mut fx = Effects::none();
+    let now = now();
+    // Alarms may come so often that the reading never gets old enough to be renewed on its own.
+    pool.recent.refresh(now);
     let (next, closed) = {
         let mut slots = pool.lock();
-        (slots.tick(now(), &mut fx), slots.is_closed())
+        (slots.tick(now, &mut fx), slots.is_closed())
     };
     pool.apply(fx);
     (!closed).then(|| next.map(Instant::from_std))

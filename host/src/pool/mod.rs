@@ -68,6 +68,7 @@ mod guard;
 mod key;
 mod maintain;
 mod queue;
+mod recent;
 mod shared;
 mod slots;
 mod stats;
@@ -142,12 +143,8 @@ impl<C: Connect> Pool<C> {
     /// opened for the caller.
     pub fn try_get(&self) -> Option<Pooled<C>> {
         loop {
-            let mut fx = Effects::none();
-            let served = self.shared.lock().request_now(now(), &mut fx);
-            let pooled =
-                served.map(|(lease, member)| Pooled::new(Arc::clone(&self.shared), lease, member));
-            self.shared.apply(fx);
-            let pooled = pooled?;
+            let (lease, member) = self.shared.request_now()?;
+            let pooled = Pooled::new(Arc::clone(&self.shared), lease, member);
             if self.shared.connect.is_open(&pooled) {
                 return Some(pooled);
             }

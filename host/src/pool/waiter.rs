@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use tokio::task::coop;
@@ -45,6 +45,17 @@ impl<'a, C: Connect> Acquire<'a, C> {
         }
     }
 
+    /// Asks for a member, which most get at once; who has to wait does so by the clock itself.
+    fn ask(&self, waker: &Waker, fx: &mut Effects<Arc<C::Member>>) -> Request<Arc<C::Member>> {
+        if !self.pool.is_crowded()
+            && let Some(served) = self.pool.request_now()
+        {
+            return Request::Done(Ok(served));
+        }
+        let now = now();
+        self.pool.lock().request(now, self.deadline, waker, fx)
+    }
+
     fn done(&self, outcome: Outcome<Arc<C::Member>>) -> Result<Pooled<C>, AcquireError> {
         let (lease, member) = outcome?;
         Ok(Pooled::new(Arc::clone(self.pool), lease, member))
@@ -60,11 +71,7 @@ impl<C: Connect> Future for Acquire<'_, C> {
         let waker = cx.waker();
         let (request, _old_waker) = match std::mem::replace(&mut self.state, State::Served) {
             State::Served => return Poll::Ready(Err(AcquireError::Closed)),
-            State::Start => {
-                let now = now();
-                let deadline = self.deadline;
-                (self.pool.lock().request(now, deadline, waker, &mut fx), None)
-            }
+            State::Start => (self.ask(waker, &mut fx), None),
             State::Unfit(lease, cause) => {
                 let now = now();
                 let mut slots = self.pool.lock();
@@ -82,6 +89,7 @@ impl<C: Connect> Future for Acquire<'_, C> {
                 Poll::Ready(self.done(outcome))
             }
             Request::Waits(ticket) => {
+                self.pool.note_waiting();
                 self.state = State::Waits(ticket);
                 Poll::Pending
             }

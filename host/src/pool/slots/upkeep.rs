@@ -126,6 +126,11 @@ impl<M: Clone> Slots<M> {
         self.closed && self.users == 0 && self.opening == 0
     }
 
+    /// Whether a caller waits.
+    pub(in crate::pool) fn is_waited_for(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(in crate::pool) fn is_closed(&self) -> bool {
         self.closed
     }

@@ -10,10 +10,10 @@ async fn a_member_unused_for_long_is_tested_and_replaced_if_it_fails() {
     tokio::time::advance(seconds(9)).await;
     drop(pool.get().await.unwrap());
     assert_eq!(target.validated.load(SeqCst), 0, "not unused for long");
-    tokio::time::advance(seconds(11)).await;
+    tokio::time::sleep(seconds(11)).await;
     assert_eq!(pool.get().await.unwrap().id, 0);
     assert_eq!(target.validated.load(SeqCst), 1);
-    tokio::time::advance(seconds(11)).await;
+    tokio::time::sleep(seconds(11)).await;
     target.invalid.store(true, SeqCst);
     assert_eq!(pool.get().await.unwrap().id, 1, "a new one needs no test");
     assert_eq!(target.closes(), [(0, CloseCause::Invalid)]);
@@ -24,7 +24,7 @@ async fn a_test_that_hangs_counts_as_failed() {
     let target = Target::new();
     let pool = target.pool(size(1));
     drop(pool.get().await.unwrap());
-    tokio::time::advance(seconds(11)).await;
+    tokio::time::sleep(seconds(11)).await;
     target.validation_hangs.store(true, SeqCst);
     let start = Instant::now();
     assert_eq!(pool.get().await.unwrap().id, 1);
@@ -36,7 +36,7 @@ async fn a_member_whose_test_was_cancelled_is_not_used_again() {
     let target = Target::new();
     let pool = target.pool(size(1));
     drop(pool.get().await.unwrap());
-    tokio::time::advance(seconds(11)).await;
+    tokio::time::sleep(seconds(11)).await;
     target.validation_hangs.store(true, SeqCst);
     let cancelled = tokio::time::timeout(seconds(1), pool.get()).await;
     assert!(cancelled.is_err());
