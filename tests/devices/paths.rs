@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use jackfield::{config::model::ConnectionConfig, manager::Existing};
+use jackfield::{
+    config::model::ConnectionConfig,
+    connection::{Delivery, Live, Payload, SessionHandler},
+    manager::Existing,
+};
 use jackfield_plugin_api::ErrorKind;
 use serde_json::json;
 
@@ -164,4 +168,35 @@ async fn drivers_are_asked_about_credentials_and_each_mistake_is_where_it_was_wr
          (did you mean \"password\"?)"
     );
     assert!(lines[1].starts_with(":4:13: credentials.lab.keepalive: "), "{error}");
+}
+
+struct Reads;
+
+impl SessionHandler for Reads {
+    fn received<'a>(&'a self, _: &'a Arc<Live>, _: Payload) -> Delivery<'a> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = TestHost::start(&format!(
+        "[devices.core1.paths.cli]\nuri = \"tcp://{}\"\ncall_timeout = \"7s\"\n\
+         reconnect = {{ attempts = -1, first_delay = \"1ms\", max_delay = \"1ms\" }}\n",
+        listener.local_addr().unwrap()
+    ))
+    .await;
+    let device = Arc::clone(host.manager().graph().device("core1").unwrap());
+    let path = device.path(None).unwrap();
+    assert_eq!(path.managed().policy().call_timeout.as_secs(), 7);
+    let live = device.connect(None, DEADLINE).await.unwrap();
+    // Who reads is told of the end at once.
+    live.set_handler(Arc::new(Reads));
+    drop(listener.accept().await.unwrap());
+    let again = tokio::time::timeout(DEADLINE, listener.accept()).await;
+    again.expect("dialled again").unwrap();
+    live.wait_ready(DEADLINE).await.unwrap();
+    assert_eq!(live.info().reconnects, 1, "it is the same connection");
+    host.shutdown().await;
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::connection::NO_URI;
+use super::connection::{ConnectionConfig, NO_URI};
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
@@ -140,11 +140,16 @@ impl Check<'_> {
     fn connections(&mut self) {
         for (name, connection) in &self.config.connections {
             let at = KeyPath::from_iter(["connections", name]);
-            for (key, expected) in connection.problems() {
-                let path = key.split('.').fold(at.clone(), |path, key| path.key(key));
-                self.fail(path, expected, None);
-            }
+            self.connection(&at, connection);
             self.via(&at.key("via"), connection.via.as_ref());
+        }
+    }
+
+    /// Values out of range in a connection, or in a path as one.
+    pub(super) fn connection(&mut self, at: &KeyPath, connection: &ConnectionConfig) {
+        for (key, expected) in connection.problems() {
+            let path = key.split('.').fold(at.clone(), |path, key| path.key(key));
+            self.fail(path, expected, None);
         }
     }
 

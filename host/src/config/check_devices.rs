@@ -104,7 +104,7 @@ impl Check<'_> {
     }
 
     fn path(&mut self, at: &KeyPath, path: &PathConfig) {
-        self.uri(&at.key("uri"), &path.uri);
+        self.connection(at, &path.connection());
         self.via(&at.key("via"), path.via.as_ref());
         if let Some(name) = &path.credentials {
             self.credentials_exist(at.key("credentials"), name);

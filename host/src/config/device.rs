@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
+use super::connection::{ConnectionConfig, ReconnectConfig};
 use super::model::{Config, Labels};
 use super::reference::{DevicePath, Via};
 use super::tree::Options;
@@ -32,8 +33,8 @@ pub struct DeviceConfig {
     pub paths: BTreeMap<String, PathConfig>,
 }
 
-/// One way to a device.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+/// One way to a device. Keys that connections have too mean what they mean there.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathConfig {
     /// What to connect to. Required.
@@ -51,6 +52,84 @@ pub struct PathConfig {
     pub lease: Option<LeaseConfig>,
     /// How an exclusive path is watched. Default: that of `{}`.
     pub observers: Option<ObserversConfig>,
+    /// Until a session is open, over all layers and credentials. Default: the sum of
+    /// `host.timeouts.connect` and `host.timeouts.handshake`.
+    pub connect_timeout: Option<Timespan>,
+    /// The most that one operation on the session may take. Default: `"1m"`.
+    pub call_timeout: Timespan,
+    /// Time between questions to the peer whether it is there; `"0s"` never. Default: `"30s"`.
+    pub keepalive: Timespan,
+    /// Time for the answer. Default: `"5s"`.
+    pub keepalive_timeout: Timespan,
+    /// Unanswered questions in a row before the session counts as lost. Default: 3.
+    pub keepalive_count: u16,
+    /// Time without use before the shared session is closed; `"0s"` never. Default: `"0s"`.
+    pub idle_timeout: Timespan,
+    /// Posts that may wait to be sent. Default: 256.
+    pub post_queue: u32,
+    /// Bytes that those posts may have together. Default: `"1MiB"`.
+    pub post_bytes: ByteSize,
+    /// When a lost session is opened again by itself.
+    pub reconnect: ReconnectConfig,
+}
+
+impl PathConfig {
+    /// The path as a connection: what it goes to, and what it does by itself.
+    pub fn connection(&self) -> ConnectionConfig {
+        ConnectionConfig {
+            uri: self.uri.clone(),
+            options: self.options.clone(),
+            via: self.via.clone(),
+            connect_timeout: self.connect_timeout,
+            call_timeout: self.call_timeout,
+            keepalive: self.keepalive,
+            keepalive_timeout: self.keepalive_timeout,
+            keepalive_count: self.keepalive_count,
+            idle_timeout: self.idle_timeout,
+            post_queue: self.post_queue,
+            post_bytes: self.post_bytes,
+            reconnect: self.reconnect.clone(),
+            labels: Labels::new(),
+        }
+    }
+}
+
+impl Default for PathConfig {
+    fn default() -> Self {
+        let ConnectionConfig {
+            uri,
+            options,
+            via,
+            connect_timeout,
+            call_timeout,
+            keepalive,
+            keepalive_timeout,
+            keepalive_count,
+            idle_timeout,
+            post_queue,
+            post_bytes,
+            reconnect,
+            labels: _,
+        } = ConnectionConfig::default();
+        Self {
+            uri,
+            options,
+            via,
+            credentials: None,
+            exclusive: false,
+            lease: None,
+            observers: None,
+            connect_timeout,
+            call_timeout,
+            keepalive,
+            keepalive_timeout,
+            keepalive_count,
+            idle_timeout,
+            post_queue,
+            post_bytes,
+            reconnect,
+        }
+    }
 }
 
 /// `lease` of an exclusive path: how it goes from one to the next.

@@ -1,10 +1,11 @@
 //! Devices and their paths, each from its table of the configuration.
 
 use super::build::connect_limit;
+use super::define::policy;
 use super::parts::{Parts, StackAt};
 use crate::config::model::{LeaseConfig, ObserversConfig, PathConfig};
 use crate::config::{Config, ConfigError, KeyPath, Options};
-use crate::connection::{Lives, Policy, Target};
+use crate::connection::{Lives, Target};
 use crate::device::lease::Rules;
 use crate::device::{Device, Devices, Exclusive, Observers, Path};
 use crate::driver::Registry;
@@ -32,7 +33,7 @@ pub(super) async fn path(
     let key = KeyPath::from_iter(["devices", device, "paths", name]);
     let mut stacks = stacks(parts, config, (device, name), path, &key).await?.into_iter();
     let target = Target::new(stacks.next()?, via).or_else(stacks.collect());
-    let policy = Policy { connect_timeout: connect_limit(config), ..Policy::default() };
+    let policy = policy(connect_limit(config), &path.connection());
     if !path.exclusive {
         return Some(Path::shared(device, name, target, policy).counted(lives));
     }
