@@ -21,6 +21,7 @@ const TOP: &[&str] = &[
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "certificates",
     "config",
     "host",
     "plugin-api",

@@ -1,9 +1,9 @@
 //! [`TlsDriver`]: handshakes over a carrier.
 
-use crate::endpoint::{Side, TlsEndpoint, server_name};
+use crate::endpoint::{Side, TlsEndpoint};
 use crate::options::TlsOptions;
-use crate::refusal::explain;
 use crate::session::{Before, session};
+use jackfield_certificates::{explain, server_name};
 use jackfield_plugin_api::{
     Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Kind, Query, Request, Result, Role,
     RuntimeMode, Scheme, Session,

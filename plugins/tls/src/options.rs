@@ -1,5 +1,6 @@
 //! [`TlsOptions`].
 
+use jackfield_certificates::ClientAuth;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,19 +29,6 @@ pub struct TlsOptions {
     /// Client: trust whatever certificate the server shows. The connection is encrypted, but
     /// anybody on the way can read and change it.
     pub danger_skip_verification: bool,
-}
-
-/// Whether a listener's clients show a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// They are not asked for one.
-    #[default]
-    None,
-    /// They are asked; one that is shown must be valid.
-    Optional,
-    /// They must show a valid one.
-    Required,
 }
 
 /// A TLS version.

@@ -1,7 +1,6 @@
 //! The session: the bytes inside TLS, and what the handshake has shown.
 
-use crate::certificate::{Described, with_facts};
-use crate::refusal::explain;
+use jackfield_certificates::{Described, explain, with_facts};
 use jackfield_plugin_api::{Info, Role, Session, Stream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;

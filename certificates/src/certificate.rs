@@ -9,23 +9,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 /// What matters of a certificate. Text of the peer's choosing: never trusted further than shown.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Described {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
     /// Its subject, as `CN=example.org, O=Example`; may be empty.
-    pub(crate) subject: String,
+    pub subject: String,
     /// Who signed it.
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// The names it is for: DNS names, IP addresses, e-mail addresses and URIs.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
     /// When it ends, RFC 3339.
-    pub(crate) not_after: String,
+    pub not_after: String,
     /// Whether it was signed with its own key, as far as its names say.
-    pub(crate) self_signed: bool,
+    pub self_signed: bool,
 }
 
 impl Described {
     /// `None` for what is no X.509 certificate.
-    pub(crate) fn new(der: &[u8]) -> Option<Self> {
+    pub fn new(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let names = certificate.subject_alternative_name().ok().flatten();
         let names = names.map_or(Vec::new(), |extension| {
@@ -41,14 +41,14 @@ impl Described {
     }
 
     /// Who it is about: the subject, or without one the first name.
-    pub(crate) fn identity(&self) -> Option<String> {
+    pub fn identity(&self) -> Option<String> {
         let subject = Some(&self.subject).filter(|subject| !subject.is_empty());
         subject.or(self.names.first()).cloned()
     }
 }
 
 /// Adds the facts of a peer's certificate.
-pub(crate) fn with_facts(info: Info, der: &[u8]) -> Info {
+pub fn with_facts(info: Info, der: &[u8]) -> Info {
     let info = info.with("peer_sha256", fingerprint(der));
     match Described::new(der) {
         Some(described) => info
@@ -61,7 +61,7 @@ pub(crate) fn with_facts(info: Info, der: &[u8]) -> Info {
 }
 
 /// The SHA-256 of the whole certificate, in hexadecimal.
-pub(crate) fn fingerprint(der: &[u8]) -> String {
+pub fn fingerprint(der: &[u8]) -> String {
     Sha256::digest(der).iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

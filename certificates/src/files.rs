@@ -5,7 +5,7 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::Read;
 use std::path::Path;
-use tokio_rustls::rustls::RootCertStore;
+use rustls::RootCertStore;
 
 /// The longest file that is read, in bytes: the system's whole store of authorities has 0.2 MiB.
 const LONGEST: u64 = 4 << 20;

@@ -4,13 +4,13 @@ use crate::certificate::Described;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
 use std::sync::Arc;
-use tokio_rustls::rustls::client::danger::{
+use rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::crypto::{
+use rustls::crypto::{
     CryptoProvider, verify_tls12_signature, verify_tls13_signature,
 };
-use tokio_rustls::rustls::{
+use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
 };
 
@@ -28,6 +28,21 @@ pub(crate) enum Unvouched {
         /// That authority.
         issuer: String,
     },
+    /// Only certificates with certain hashes are trusted, and it has another.
+    NotPinned {
+        /// Its SHA-256, in hexadecimal.
+        found: String,
+    },
+}
+
+impl Unvouched {
+    /// Which option may help.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Unvouched::NotPinned { .. } => "`certificate_hashes` names those that are trusted",
+            _ => "`ca_file` can name whom to trust",
+        }
+    }
 }
 
 impl fmt::Display for Unvouched {
@@ -38,6 +53,9 @@ impl fmt::Display for Unvouched {
             }
             Unvouched::UnknownIssuer { issuer } => {
                 write!(f, "the certificate was issued by an unknown authority ({issuer})")
+            }
+            Unvouched::NotPinned { found } => {
+                write!(f, "the certificate's SHA-256 is {found}, which is not a trusted one")
             }
         }
     }

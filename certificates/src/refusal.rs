@@ -4,20 +4,34 @@ use crate::certificate::moment_of;
 use crate::verifier::Unvouched;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Role};
 use std::io;
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 /// An error of the handshake or of the stream after it.
-pub(crate) fn explain(error: io::Error, role: Role) -> Error {
+pub fn explain(error: io::Error, role: Role) -> Error {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let explained = match cause {
+    match cause {
         Some(cause) => reason(cause, role),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => cut_short(&error),
-        None => return error.into(),
-    };
-    match role {
-        Role::Client => explained,
-        Role::Server => explained.origin_is(Origin::Downstream),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => of(role, cut_short(&error)),
+        None => error.into(),
     }
+}
+
+/// The peer of a server is the one that connected to us.
+fn of(role: Role, error: Error) -> Error {
+    match role {
+        Role::Client => error,
+        Role::Server => error.origin_is(Origin::Downstream),
+    }
+}
+
+/// What rustls says, where it has failed on our side.
+pub fn reason(cause: &rustls::Error, role: Role) -> Error {
+    of(role, told(cause, role))
+}
+
+/// What the peer says, where it has failed on its side.
+pub fn alert(alert: u8, role: Role) -> Error {
+    of(role, alert_received(AlertDescription::from(alert), role))
 }
 
 /// The carrier ended where TLS does not allow it.
@@ -33,7 +47,7 @@ fn cut_short(error: &io::Error) -> Error {
     )
 }
 
-fn reason(cause: &rustls::Error, role: Role) -> Error {
+fn told(cause: &rustls::Error, role: Role) -> Error {
     match cause {
         rustls::Error::InvalidCertificate(wrong) => {
             Error::new(ErrorKind::Untrusted, certificate(wrong, role))
@@ -111,7 +125,7 @@ fn certificate(wrong: &CertificateError, role: Role) -> String {
             "the certificate is not meant for this use".into()
         }
         CertificateError::Other(other) => match other.0.downcast_ref::<Unvouched>() {
-            Some(reason) => format!("{reason}; `ca_file` can name whom to trust"),
+            Some(reason) => format!("{reason}; {}", reason.advice()),
             None => format!("the certificate is not acceptable: {other}"),
         },
         other => format!("the certificate is not acceptable: {other}"),
@@ -149,7 +163,7 @@ mod tests {
     use super::{explain, list, words};
     use jackfield_plugin_api::{ErrorKind, Origin, Role};
     use std::io;
-    use tokio_rustls::rustls::{self, AlertDescription};
+    use rustls::{AlertDescription};
 
     fn of(cause: rustls::Error) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, cause)

@@ -1,0 +1,139 @@
+//! [`QuicOptions`].
+
+use jackfield_certificates::ClientAuth;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Options of `quic`, for connecting and listening.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuicOptions {
+    /// Application protocols, the preferred one first (ALPN, RFC 7301); at least one, and one that
+    /// both sides have (RFC 9001 §8.1).
+    #[schemars(length(min = 1))]
+    pub alpn: Vec<String>,
+    /// Client: certificates of the authorities to trust, PEM; only these. Without it: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; without it the
+    /// host of the address.
+    pub server_name: Option<String>,
+    /// Client: SHA-256 of the only certificates to trust, in hexadecimal or base64; names and
+    /// authorities do not matter then, the certificate's dates do.
+    pub certificate_hashes: Vec<String>,
+    /// Our certificate, PEM, followed by those of its intermediate authorities. A listener needs one.
+    pub certificate_file: Option<PathBuf>,
+    /// The private key of `certificate_file`, PEM, not encrypted.
+    pub key_file: Option<PathBuf>,
+    /// Listener: certificates of the authorities whose clients are trusted, PEM.
+    pub client_ca_file: Option<PathBuf>,
+    /// Listener: whether clients show a certificate.
+    pub client_auth: ClientAuth,
+    /// Client: trust whatever certificate the server shows. The connection is encrypted, but
+    /// anybody on the way can read and change it.
+    pub danger_skip_verification: bool,
+    /// Client: local address to send from, `IP` or `IP:PORT`.
+    pub bind: Option<String>,
+    /// Seconds without a packet from the peer after which the connection is lost; the lower value of
+    /// both sides counts (RFC 9000 §10.1); 0: never.
+    pub idle_timeout: u32,
+    /// Seconds of silence after which the peer is asked for a sign of life; 0: never. Without it: 10
+    /// for a client, 0 for a listener.
+    pub keepalive: Option<u32>,
+    /// Bidirectional streams that the peer may have open at once.
+    pub max_bidi_streams: u32,
+    /// Unidirectional streams that the peer may have open at once.
+    pub max_uni_streams: u32,
+    /// Bytes of one stream that the peer may send before they are read; at least 1.
+    #[schemars(range(min = 1))]
+    pub stream_window: u32,
+    /// Bytes of all streams of a connection that the peer may send before they are read; at least 1.
+    #[schemars(range(min = 1))]
+    pub window: u32,
+    /// Bytes of all streams of a connection that are kept until the peer has acknowledged them; at
+    /// least 1.
+    #[schemars(range(min = 1))]
+    pub send_window: u32,
+    /// Bytes of datagrams of a connection that wait to be received; the oldest are dropped; 0: the
+    /// peer may send none.
+    pub datagram_queue: u32,
+    /// Bytes of datagrams of a connection that wait to be sent; at least 1.
+    #[schemars(range(min = 1))]
+    pub datagram_send_queue: u32,
+    /// Client: send at once to a server that is known, before it has answered; listener: accept such
+    /// data. Anybody who has recorded early data can send it again (RFC 8446 §8), so only what may
+    /// happen twice belongs into it.
+    pub early_data: bool,
+    /// Listener: let peers change their address without losing the connection.
+    pub migration: bool,
+    /// How fast to send.
+    pub congestion: Congestion,
+    /// Listener: handshakes at once; more are refused; at least 1. From half of it on, peers first
+    /// have to show that their address is theirs.
+    #[schemars(range(min = 1))]
+    pub handshakes: u32,
+    /// Listener: seconds that a handshake may take; at least 1.
+    #[schemars(range(min = 1))]
+    pub handshake_timeout: u32,
+    /// Listener: connections that wait to be accepted; more are refused; at least 1.
+    #[schemars(range(min = 1))]
+    pub backlog: u32,
+    /// Listener: let every peer show that its address is its own (Retry, RFC 9000 §8.1.2), which
+    /// costs a round trip.
+    pub validate_address: bool,
+    /// Listener: let several listeners share the port (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// Send buffer of the socket in bytes; 0: the system's.
+    pub send_buffer: u32,
+    /// Receive buffer of the socket in bytes; 0: the system's.
+    pub recv_buffer: u32,
+}
+
+/// A congestion controller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Congestion {
+    /// CUBIC (RFC 9438).
+    #[default]
+    Cubic,
+    /// NewReno (RFC 9002 §7).
+    NewReno,
+    /// BBR; experimental in the library that does it.
+    Bbr,
+}
+
+impl Default for QuicOptions {
+    fn default() -> Self {
+        QuicOptions {
+            alpn: vec!["jackfield".to_owned()],
+            ca_file: None,
+            server_name: None,
+            certificate_hashes: Vec::new(),
+            certificate_file: None,
+            key_file: None,
+            client_ca_file: None,
+            client_auth: ClientAuth::None,
+            danger_skip_verification: false,
+            bind: None,
+            idle_timeout: 30,
+            keepalive: None,
+            max_bidi_streams: 100,
+            max_uni_streams: 100,
+            stream_window: 1 << 20,
+            window: 8 << 20,
+            send_window: 4 << 20,
+            datagram_queue: 1 << 20,
+            datagram_send_queue: 1 << 20,
+            early_data: false,
+            migration: true,
+            congestion: Congestion::Cubic,
+            handshakes: 1024,
+            handshake_timeout: 10,
+            backlog: 1024,
+            validate_address: false,
+            reuse_port: false,
+            send_buffer: 0,
+            recv_buffer: 0,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The UDP sockets, made as the options say. Making one does not block.
+
+use crate::options::QuicOptions;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// Sizes of the socket's buffers in bytes; 0: the system's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffers {
+    send: usize,
+    recv: usize,
+}
+
+impl Buffers {
+    pub(crate) fn of(options: &QuicOptions) -> Self {
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Buffers { send: size(options.send_buffer), recv: size(options.recv_buffer) }
+    }
+}
+
+/// The local address that an option names; port 0 lets the system choose.
+///
+/// # Errors
+/// Naming the option.
+pub(crate) fn local(bind: Option<&str>) -> Result<Option<SocketAddr>> {
+    let Some(text) = bind else { return Ok(None) };
+    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0)));
+    let wrong = |_| Error::option("bind", format!("{text:?} is neither IP nor IP:PORT"));
+    address.map(Some).map_err(wrong)
+}
+
+/// Any address of a family, with a port that the system chooses.
+pub(crate) fn anywhere(ipv4: bool) -> SocketAddr {
+    let ip = if ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(ip, 0)
+}
+
+/// Every address, with IPv4 peers on an IPv6 socket where the machine has IPv6.
+pub(crate) fn everywhere(port: u16) -> Vec<SocketAddr> {
+    vec![
+        SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+    ]
+}
+
+/// A bound socket.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn bind(
+    address: SocketAddr,
+    buffers: Buffers,
+    reuse_port: bool,
+    dual: bool,
+) -> io::Result<UdpSocket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual)?;
+    }
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if buffers.send > 0 {
+        socket.set_send_buffer_size(buffers.send)?;
+    }
+    if buffers.recv > 0 {
+        socket.set_recv_buffer_size(buffers.recv)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// The first of `addresses` that can be taken.
+///
+/// # Errors
+/// What the system says of the last one.
+pub(crate) fn first(
+    addresses: &[SocketAddr],
+    buffers: Buffers,
+    reuse_port: bool,
+) -> Result<UdpSocket> {
+    let mut last = Error::new(ErrorKind::NotFound, "no address to listen on");
+    for address in addresses {
+        match bind(*address, buffers, reuse_port, address.ip().is_unspecified()) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Error::from(error).with("listen", address),
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,52 @@
+//! QUIC's transport parameters from options.
+
+use crate::options::{Congestion, QuicOptions};
+use jackfield_plugin_api::Role;
+use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Seconds between signs of life of a client that says nothing else.
+const KEEPALIVE: u32 = 10;
+
+pub(crate) fn transport(options: &QuicOptions, role: Role) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    let bytes = |number: u32| VarInt::from_u32(number.max(1));
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(options.max_bidi_streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(options.max_uni_streams))
+        .stream_receive_window(bytes(options.stream_window))
+        .receive_window(bytes(options.window))
+        .send_window(u64::from(options.send_window.max(1)))
+        .max_idle_timeout(idle(options.idle_timeout))
+        .keep_alive_interval(keepalive(options, role))
+        .datagram_receive_buffer_size(
+            (options.datagram_queue > 0).then(|| size(options.datagram_queue)),
+        )
+        .datagram_send_buffer_size(size(options.datagram_send_queue.max(1)));
+    match options.congestion {
+        Congestion::Cubic => config.congestion_controller_factory(Arc::<CubicConfig>::default()),
+        Congestion::NewReno => {
+            config.congestion_controller_factory(Arc::<NewRenoConfig>::default())
+        }
+        Congestion::Bbr => config.congestion_controller_factory(Arc::<BbrConfig>::default()),
+    };
+    config
+}
+
+fn idle(seconds: u32) -> Option<IdleTimeout> {
+    // In milliseconds it fits by far.
+    let timeout = || IdleTimeout::try_from(Duration::from_secs(u64::from(seconds))).ok();
+    (seconds > 0).then(timeout).flatten()
+}
+
+fn keepalive(options: &QuicOptions, role: Role) -> Option<Duration> {
+    let standard = match role {
+        Role::Client => KEEPALIVE,
+        Role::Server => 0,
+    };
+    let seconds = options.keepalive.unwrap_or(standard);
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+}
