@@ -1,8 +1,10 @@
 //! [`Credentials`]: a driver's options about certificates, lent to be checked and read.
 
 use crate::files::Named;
+use crate::refusals::{Refusals, Telling};
 use crate::trust;
 use jackfield_plugin_api::{Error, Result, Role};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -105,11 +107,29 @@ impl Credentials<'_> {
     /// Naming the option, and the file if there is one.
     pub fn client(&self) -> Result<ClientConfig> {
         let provider = provider();
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        self.client_with(&provider, trust::of_servers(self, &provider)?)
+    }
+
+    /// As [`Credentials::client`], with what is refused kept for [`Refusals::explain`].
+    ///
+    /// # Errors
+    /// As [`Credentials::client`].
+    pub fn client_telling(&self, refusals: &Arc<Refusals>) -> Result<ClientConfig> {
+        let provider = provider();
+        let inner = trust::of_servers(self, &provider)?;
+        self.client_with(&provider, Arc::new(Telling { inner, refusals: Arc::clone(refusals) }))
+    }
+
+    fn client_with(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(self.versions)
             .map_err(|error| unusable(&error))?
             .dangerous()
-            .with_custom_certificate_verifier(trust::of_servers(self, &provider)?);
+            .with_custom_certificate_verifier(verifier);
         let mut config = match self.own_certificate()? {
             Some((chain, key)) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| self.key_error(&error))?

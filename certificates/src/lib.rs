@@ -10,9 +10,11 @@ mod credentials;
 mod files;
 mod pinned;
 mod refusal;
+mod refusals;
 mod trust;
 mod verifier;
 
 pub use certificate::{Described, fingerprint, with_facts};
 pub use credentials::{ClientAuth, Credentials, server_name};
 pub use refusal::{alert, explain, reason};
+pub use refusals::Refusals;

@@ -1,0 +1,122 @@
+//! [`LinkDatagrams`]: datagrams of a connection (RFC 9221), whole or not at all.
+
+use crate::link::Link;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jackfield_plugin_api::{DatagramIo, DatagramMeta, Error, ErrorKind, Result};
+use quinn::{ConnectionError, SendDatagramError, VarInt};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+pub(crate) struct LinkDatagrams {
+    link: Arc<Link>,
+    receiving: Option<BoxFuture<'static, Result<Bytes, ConnectionError>>>,
+    /// What waits for room, and its sending.
+    sending: Option<(Bytes, BoxFuture<'static, Result<(), SendDatagramError>>)>,
+}
+
+impl LinkDatagrams {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        LinkDatagrams { link, receiving: None, sending: None }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ConnectionError>> {
+        let link = &self.link;
+        let receiving = self.receiving.get_or_insert_with(|| {
+            let connection = link.connection.clone();
+            Box::pin(async move { connection.read_datagram().await })
+        });
+        let next = ready!(receiving.as_mut().poll(cx));
+        self.receiving = None;
+        Poll::Ready(next)
+    }
+
+    fn check(&self, bytes: usize) -> Result<()> {
+        let most = self.link.connection.max_datagram_size();
+        let most = most.ok_or_else(|| Error::unsupported("sending datagrams to this peer"))?;
+        if bytes <= most { Ok(()) } else { Err(too_long(bytes, most)) }
+    }
+
+    fn unsent(&self, error: &SendDatagramError, bytes: usize) -> Error {
+        match error {
+            SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => {
+                Error::unsupported("sending datagrams to this peer")
+            }
+            SendDatagramError::TooLarge => too_long(bytes, self.max_size()),
+            SendDatagramError::ConnectionLost(lost) => self.link.loss(lost),
+        }
+    }
+}
+
+fn too_long(bytes: usize, most: usize) -> Error {
+    Error::new(ErrorKind::Limit, "a datagram is longer than may be")
+        .with("bytes", bytes)
+        .with("most", most)
+}
+
+impl DatagramIo for LinkDatagrams {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<DatagramMeta>>> {
+        let bytes = match ready!(self.poll_next(cx)) {
+            Ok(bytes) => bytes,
+            Err(ConnectionError::LocallyClosed) => return Poll::Ready(Ok(None)),
+            Err(ConnectionError::ApplicationClosed(close))
+                if close.error_code == VarInt::from_u32(0) =>
+            {
+                return Poll::Ready(Ok(None));
+            }
+            Err(error) => return Poll::Ready(Err(self.link.loss(&error))),
+        };
+        let len = bytes.len();
+        let Some(room) = buffer.get_mut(..len) else {
+            return Poll::Ready(Err(too_long(len, buffer.len())));
+        };
+        room.copy_from_slice(&bytes);
+        let peer = Some(self.link.connection.remote_address());
+        Poll::Ready(Ok(Some(DatagramMeta { len, peer, ..DatagramMeta::default() })))
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+        meta: &DatagramMeta,
+    ) -> Poll<Result<()>> {
+        let bytes = &buffer[..meta.len];
+        if let Some((waiting, work)) = &mut self.sending {
+            let sent = ready!(work.as_mut().poll(cx));
+            let (same, len) = (waiting == bytes, waiting.len());
+            self.sending = None;
+            // Another one that waited here was given up by its sender, and has left all the same.
+            if same {
+                return Poll::Ready(sent.map_err(|error| self.unsent(&error, len)));
+            }
+        }
+        self.check(bytes.len())?;
+        let (connection, bytes) = (self.link.connection.clone(), Bytes::copy_from_slice(bytes));
+        if connection.datagram_send_buffer_space() >= bytes.len() {
+            let len = bytes.len();
+            let sent = connection.send_datagram(bytes);
+            return Poll::Ready(sent.map_err(|error| self.unsent(&error, len)));
+        }
+        let copy = bytes.clone();
+        let mut work: BoxFuture<'static, _> =
+            Box::pin(async move { connection.send_datagram_wait(copy).await });
+        match work.as_mut().poll(cx) {
+            Poll::Ready(sent) => {
+                Poll::Ready(sent.map_err(|error| self.unsent(&error, bytes.len())))
+            }
+            Poll::Pending => {
+                self.sending = Some((bytes, work));
+                Poll::Pending
+            }
+        }
+    }
+
+    fn max_size(&self) -> usize {
+        self.link.connection.max_datagram_size().unwrap_or(0)
+    }
+}

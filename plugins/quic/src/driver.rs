@@ -1,0 +1,59 @@
+//! [`QuicDriver`].
+
+use crate::endpoint::{QuicEndpoint, Side};
+use crate::options::QuicOptions;
+use crate::session;
+use jackfield_plugin_api::{
+    Driver, DriverInfo, Error, Host, Kind, Listener, Operation, Query, Request, Result, Role,
+    RuntimeMode, Scheme, Session,
+};
+
+/// The `quic` driver.
+#[derive(Debug)]
+pub struct QuicDriver {
+    host: Host,
+}
+
+impl Driver for QuicDriver {
+    const INFO: DriverInfo = DriverInfo {
+        name: "quic",
+        summary: "QUIC: encrypted connections of many streams and datagrams over UDP",
+        kind: Kind::Transport,
+        schemes: &[Scheme { name: "quic", stack: "quic", port: None }],
+        client: true,
+        server: true,
+        facets: session::FACETS,
+        runtime: RuntimeMode::Host,
+        query: Query::Address,
+    };
+    type Options = QuicOptions;
+    type Endpoint = QuicEndpoint;
+
+    fn new(host: Host) -> Result<Self> {
+        Ok(QuicDriver { host })
+    }
+
+    fn configure(&self, options: QuicOptions, role: Role) -> Result<QuicEndpoint> {
+        QuicEndpoint::new(self.host, &options, role)
+    }
+
+    fn operations() -> Vec<Operation> {
+        session::operations()
+    }
+
+    async fn open(&self, endpoint: &QuicEndpoint, request: Request) -> Result<Session> {
+        match &endpoint.0 {
+            Side::Client(client) => {
+                Ok(session::of(client.connect(&request.address).await?, client.window()))
+            }
+            Side::Server(_) => Err(Error::unsupported("connecting with a listener's options")),
+        }
+    }
+
+    async fn listen(&self, endpoint: &QuicEndpoint, request: Request) -> Result<Listener> {
+        match &endpoint.0 {
+            Side::Server(server) => server.listen(&request.address).await,
+            Side::Client(_) => Err(Error::unsupported("listening with a client's options")),
+        }
+    }
+}

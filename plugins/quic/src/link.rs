@@ -1,0 +1,227 @@
+//! [`Link`]: one connection, what is known of it, and how many of its streams are in use.
+
+use crate::failure::{Explain, shown};
+use crate::runtime::HostSocket;
+use crate::sockets::{self, Buffers};
+use jackfield_certificates::{Described, with_facts};
+use jackfield_plugin_api::{Error, ErrorKind, Event, Host, Info, Result, Role};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use rustls_pki_types::CertificateDer;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The socket of one or many connections.
+pub(crate) struct Socket {
+    endpoint: Endpoint,
+    host: Host,
+    buffers: Buffers,
+}
+
+impl Socket {
+    pub(crate) fn new(endpoint: Endpoint, host: Host, buffers: Buffers) -> Self {
+        Socket { endpoint, host, buffers }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Goes on with another socket, on which peers see another address.
+    fn rebind(&self, bind: Option<&str>) -> Result<SocketAddr> {
+        let now = self.endpoint.local_addr()?;
+        let local = sockets::local(bind)?.unwrap_or_else(|| SocketAddr::new(now.ip(), 0));
+        if local.is_ipv4() != now.is_ipv4() {
+            return Err(Error::option("bind", "is of the other address family"));
+        }
+        let bound = sockets::bind(local, self.buffers, false, false)
+            .map_err(|error| Error::from(error).with("bind", local))?;
+        self.endpoint.rebind_abstract(Arc::new(HostSocket::new(self.host, bound)?))?;
+        Ok(self.endpoint.local_addr()?)
+    }
+}
+
+/// A connection.
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    pub(crate) explain: Explain,
+    socket: Arc<Socket>,
+    verifies: bool,
+    /// Streams in use.
+    streams: watch::Sender<usize>,
+    draining: AtomicBool,
+}
+
+/// A stream's place among those in use.
+pub(crate) struct InUse(Arc<Link>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.streams.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        connection: Connection,
+        socket: Arc<Socket>,
+        explain: Explain,
+        verifies: bool,
+    ) -> Arc<Self> {
+        Arc::new(Link {
+            connection,
+            explain,
+            socket,
+            verifies,
+            streams: watch::Sender::new(0),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        self.socket.host
+    }
+
+    pub(crate) fn is_client(&self) -> bool {
+        self.explain.role == Role::Client
+    }
+
+    /// Counts one more stream.
+    pub(crate) fn enter(self: &Arc<Self>) -> InUse {
+        self.streams.send_modify(|count| *count += 1);
+        InUse(Arc::clone(self))
+    }
+
+    /// Whether new streams may begin.
+    ///
+    /// # Errors
+    /// While it drains.
+    pub(crate) fn open(&self) -> Result<()> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Refused, "the connection takes no new streams"));
+        }
+        Ok(())
+    }
+
+    /// No new streams; done when none is in use or the connection is lost.
+    pub(crate) async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        let mut count = self.streams.subscribe();
+        let idle = std::pin::pin!(count.wait_for(|count| *count == 0));
+        let lost = std::pin::pin!(self.connection.closed());
+        futures_util::future::select(idle, lost).await;
+    }
+
+    pub(crate) fn loss(&self, error: &ConnectionError) -> Error {
+        self.explain.loss(error)
+    }
+
+    /// Moves this connection, and those that share its socket, to another local address.
+    pub(crate) fn migrate(&self, bind: Option<&str>) -> Result<SocketAddr> {
+        if !self.is_client() {
+            return Err(Error::unsupported("migrating a listener's connection"));
+        }
+        self.socket.rebind(bind)
+    }
+
+    /// A frame that every peer must acknowledge and no application sees: one byte less and one byte
+    /// more of window. Done when an acknowledgement has come.
+    pub(crate) async fn ping(&self, window: u32) -> Result<Duration> {
+        let connection = &self.connection;
+        if let Some(lost) = connection.close_reason() {
+            return Err(self.loss(&lost));
+        }
+        let before = connection.stats().frame_rx.acks;
+        connection.set_receive_window(VarInt::from_u32(window.saturating_sub(1)));
+        connection.set_receive_window(VarInt::from_u32(window));
+        let mut pause = (connection.rtt() / 2).clamp(LEAST_PAUSE, MOST_PAUSE);
+        let mut timer = self.host().timer(pause);
+        loop {
+            (&mut timer).await;
+            if let Some(lost) = connection.close_reason() {
+                return Err(self.loss(&lost));
+            }
+            if connection.stats().frame_rx.acks > before {
+                return Ok(connection.rtt());
+            }
+            pause = (pause * 2).min(MOST_PAUSE);
+            timer.reset(pause);
+        }
+    }
+
+    /// What is known now.
+    pub(crate) fn info(&self) -> Info {
+        let connection = &self.connection;
+        let stats = connection.stats();
+        let local = self.socket.endpoint.local_addr().ok().map(|bound| {
+            SocketAddr::new(connection.local_ip().unwrap_or(bound.ip()), bound.port()).to_string()
+        });
+        let peer = Some(connection.remote_address().to_string());
+        let mut info = Info { local, peer, encrypted: true, ..Info::default() }
+            .with("tls_version", "1.3")
+            .with("rtt_ms", millis(stats.path.rtt))
+            .with("min_rtt_ms", millis(stats.path.min_rtt))
+            .with("cwnd", stats.path.cwnd)
+            .with("mtu", stats.path.current_mtu)
+            .with("sent_packets", stats.path.sent_packets)
+            .with("lost_packets", stats.path.lost_packets)
+            .with("lost_bytes", stats.path.lost_bytes)
+            .with("congestion_events", stats.path.congestion_events)
+            .with("sent_bytes", stats.udp_tx.bytes)
+            .with("received_bytes", stats.udp_rx.bytes)
+            .with("max_datagram", connection.max_datagram_size().unwrap_or(0))
+            .with("streams", *self.streams.borrow());
+        if let Some(handshake) = handshake(connection) {
+            if let Some(protocol) = handshake.protocol {
+                info = info.with("alpn", String::from_utf8_lossy(&protocol));
+            }
+            if let Some(name) = handshake.server_name {
+                info = info.with("server_name", name);
+            }
+        }
+        self.with_peer(info)
+    }
+
+    fn with_peer(&self, info: Info) -> Info {
+        let certificates = self.connection.peer_identity();
+        let chain = certificates.and_then(|any| any.downcast::<Vec<CertificateDer<'_>>>().ok());
+        let Some(first) = chain.as_deref().and_then(|chain| chain.first()) else { return info };
+        let mut info = with_facts(info, first).with("peer_verified", self.verifies);
+        // An unchecked certificate proves nothing.
+        if self.verifies {
+            info.identity = Described::new(first).and_then(|peer| peer.identity());
+        }
+        info
+    }
+
+    /// The connection's end.
+    pub(crate) async fn end(&self) -> Event {
+        let lost = self.connection.closed().await;
+        let data = match &lost {
+            ConnectionError::ApplicationClosed(close) => json!({
+                "by": "peer",
+                "code": u64::from(close.error_code),
+                "reason": shown(&String::from_utf8_lossy(&close.reason)),
+            }),
+            ConnectionError::LocallyClosed => json!({ "by": "us" }),
+            other => json!({ "by": "transport", "reason": self.loss(other).to_string() }),
+        };
+        Event { name: "closed".to_owned(), data }
+    }
+}
+
+/// How often an acknowledgement is looked for.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+const MOST_PAUSE: Duration = Duration::from_millis(50);
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn handshake(connection: &Connection) -> Option<HandshakeData> {
+    connection.handshake_data()?.downcast::<HandshakeData>().ok().map(|data| *data)
+}

@@ -1,0 +1,234 @@
+//! [`Server`]: listening. One task of the listener's does handshakes, a bounded number at once, and
+//! keeps what is established, a bounded number too, until it is accepted.
+
+use crate::failure::Explain;
+use crate::link::{Link, Socket};
+use crate::options::QuicOptions;
+use crate::runtime::{HostRuntime, HostSocket};
+use crate::session;
+use crate::sockets::{self, Buffers};
+use crate::transport::transport;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use jackfield_certificates::{Credentials, Refusals};
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::services::Level;
+use jackfield_plugin_api::{
+    Accept, Address, Error, ErrorKind, Host, Info, Listener, Result, Role, Session,
+};
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connecting, Endpoint, EndpointConfig, Incoming};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Mutex, mpsc::OwnedPermit};
+
+/// Bytes that are kept of a peer whose handshake has not begun.
+const EARLY: u64 = 64 * 1024;
+
+/// What listening needs.
+pub(crate) struct Server {
+    host: Host,
+    config: quinn::ServerConfig,
+    explain: Explain,
+    buffers: Buffers,
+    reuse_port: bool,
+    window: u32,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    handshakes: usize,
+    handshake_timeout: Duration,
+    backlog: usize,
+    validate_address: bool,
+}
+
+impl Server {
+    pub(crate) fn new(
+        host: Host,
+        options: &QuicOptions,
+        credentials: &Credentials<'_>,
+    ) -> Result<Self> {
+        let count = |number: u32| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
+        let limits = Limits {
+            handshakes: count(options.handshakes),
+            handshake_timeout: Duration::from_secs(u64::from(options.handshake_timeout.max(1))),
+            backlog: count(options.backlog),
+            validate_address: options.validate_address,
+        };
+        let mut tls = credentials.server()?;
+        tls.max_early_data_size = if options.early_data { u32::MAX } else { 0 };
+        let unfit = |error| Error::option("key_file", format!("cannot be used for QUIC: {error}"));
+        let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config
+            .transport_config(Arc::new(transport(options, Role::Server)))
+            .migration(options.migration)
+            .max_incoming(limits.handshakes)
+            .incoming_buffer_size(EARLY)
+            .incoming_buffer_size_total(EARLY * u64::from(options.handshakes.clamp(1, 64)));
+        Ok(Server {
+            host,
+            config,
+            explain: Explain { role: Role::Server, refusals: Arc::new(Refusals::default()) },
+            buffers: Buffers::of(options),
+            reuse_port: options.reuse_port,
+            window: options.window,
+            limits,
+        })
+    }
+
+    /// Takes the address and begins to do handshakes.
+    pub(crate) async fn listen(&self, address: &Address) -> Result<Listener> {
+        let (host, port) = (&address.host, address.port.unwrap_or(0));
+        let addresses: Vec<SocketAddr> = if host.is_empty() || host == "*" {
+            sockets::everywhere(port)
+        } else {
+            self.host.resolve(host, port).await?
+        };
+        let bound = sockets::first(&addresses, self.buffers, self.reuse_port)?;
+        let endpoint = Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            Some(self.config.clone()),
+            Arc::new(HostSocket::new(self.host, bound)?),
+            Arc::new(HostRuntime::new(self.host)),
+        )?;
+        let local = Some(endpoint.local_addr()?.to_string());
+        let socket = Arc::new(Socket::new(endpoint, self.host, self.buffers));
+        let (ready, accepted) = channel(self.limits.backlog);
+        let door = Door {
+            socket: Arc::clone(&socket),
+            host: self.host,
+            explain: self.explain.clone(),
+            limits: self.limits,
+            ready,
+        };
+        let work = self.host.spawn(door.run());
+        Ok(Listener::new(Listening {
+            info: Info { local, ..Info::default() },
+            socket,
+            accepted: Mutex::new(accepted),
+            window: self.window,
+            _work: work,
+        }))
+    }
+}
+
+struct Listening {
+    info: Info,
+    socket: Arc<Socket>,
+    accepted: Mutex<Receiver<Arc<Link>>>,
+    window: u32,
+    _work: Op<()>,
+}
+
+impl Accept for Listening {
+    fn info(&self) -> Info {
+        self.info.clone()
+    }
+
+    async fn accept(&self) -> Result<Session> {
+        let link = self.accepted.lock().await.recv().await;
+        let over = || Error::new(ErrorKind::Closed, "the listener's socket has failed");
+        Ok(session::of(link.ok_or_else(over)?, self.window))
+    }
+}
+
+/// The sessions that are there go on; they keep the socket.
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.socket.endpoint().set_server_config(None);
+    }
+}
+
+/// Where peers come in.
+struct Door {
+    socket: Arc<Socket>,
+    host: Host,
+    explain: Explain,
+    limits: Limits,
+    ready: Sender<Arc<Link>>,
+}
+
+enum Step {
+    Knocked(Option<Incoming>),
+    Done,
+}
+
+impl Door {
+    async fn run(self) {
+        let mut running = FuturesUnordered::new();
+        loop {
+            let step = {
+                let mut knock = std::pin::pin!(self.socket.endpoint().accept());
+                poll_fn(|cx| {
+                    if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
+                        return Poll::Ready(Step::Done);
+                    }
+                    knock.as_mut().poll(cx).map(Step::Knocked)
+                })
+                .await
+            };
+            match step {
+                Step::Knocked(Some(incoming)) => {
+                    if let Some((connecting, place)) = self.admit(incoming, running.len()) {
+                        running.push(self.shake(connecting, place));
+                    }
+                }
+                Step::Knocked(None) => return,
+                Step::Done => {}
+            }
+        }
+    }
+
+    /// Whether there is room for one more.
+    fn admit(
+        &self,
+        incoming: Incoming,
+        running: usize,
+    ) -> Option<(Connecting, OwnedPermit<Arc<Link>>)> {
+        let Ok(place) = self.ready.clone().try_reserve_owned() else {
+            incoming.refuse();
+            return None;
+        };
+        if running >= self.limits.handshakes {
+            incoming.refuse();
+            return None;
+        }
+        let crowded = running * 2 >= self.limits.handshakes;
+        if (self.limits.validate_address || crowded) && incoming.may_retry() {
+            // It may, as was just asked.
+            let _ = incoming.retry();
+            return None;
+        }
+        match incoming.accept() {
+            Ok(connecting) => Some((connecting, place)),
+            Err(error) => {
+                self.tell("?", &self.explain.handshake(&error));
+                None
+            }
+        }
+    }
+
+    async fn shake(&self, connecting: Connecting, place: OwnedPermit<Arc<Link>>) {
+        let peer = connecting.remote_address();
+        let work = async {
+            connecting.await.map_err(|error| self.explain.handshake(&error))
+        };
+        match self.host.timeout(self.limits.handshake_timeout, "the handshake", work).await {
+            Ok(connection) => {
+                let socket = Arc::clone(&self.socket);
+                place.send(Link::new(connection, socket, self.explain.clone(), true));
+            }
+            Err(error) => self.tell(&peer.to_string(), &error),
+        }
+    }
+
+    fn tell(&self, peer: &str, error: &Error) {
+        self.host.log(Level::Info, "quic", &format!("peer {peer} not accepted: {error}"));
+    }
+}

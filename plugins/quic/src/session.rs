@@ -1,0 +1,237 @@
+//! The sessions: [`Main`], a whole connection, and [`Sub`], one more stream of it.
+
+use crate::datagrams::LinkDatagrams;
+use crate::failure::code_of;
+use crate::link::Link;
+use crate::own::Own;
+use crate::stream::{Shared, StreamIo};
+use futures_util::future::{Either, select};
+use jackfield_plugin_api::{
+    Address, Control, Datagrams, Error, ErrorKind, Event, Facets, Info, Operation, Result, Session,
+    Stream,
+};
+use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What sessions of this driver may have.
+pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM).and(Facets::DATAGRAMS);
+
+const CALLS: Facets = Facets::CALL
+    .and(Facets::OPEN_STREAM)
+    .and(Facets::ACCEPT_STREAM)
+    .and(Facets::DIAL)
+    .and(Facets::PING)
+    .and(Facets::EVENTS)
+    .and(Facets::CLOSE_CODE)
+    .and(Facets::DRAIN);
+
+/// Parameters of `migrate`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Migrate {
+    /// Where to, `IP` or `IP:PORT`; without it: another port of the same address.
+    bind: Option<String>,
+}
+
+/// What `migrate` gives.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "describes an answer")]
+struct Migrated {
+    /// The new local address.
+    local: String,
+}
+
+/// Nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Nothing {}
+
+/// Parameters of opening one more stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Open {
+    /// Only we write on it.
+    uni: bool,
+    /// Streams of a higher number are sent first; 0 for all that do not say.
+    priority: i32,
+}
+
+/// The operations of these sessions.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new::<Migrate, Migrated>(
+            "migrate",
+            "Moves a client's connection, and those that share its socket, to another local address",
+        ),
+        Operation::new::<Nothing, Nothing>("update_keys", "Begins to encrypt with new keys"),
+    ]
+}
+
+fn parse<T: DeserializeOwned + Default>(params: Value) -> Result<T> {
+    match params {
+        Value::Null => Ok(T::default()),
+        params => serde_json::from_value(params)
+            .map_err(|error| Error::new(ErrorKind::Config, error.to_string())),
+    }
+}
+
+/// A whole connection.
+struct Main {
+    link: Arc<Link>,
+    /// Bytes of all streams that the peer may send before they are read.
+    window: u32,
+    /// The end was told.
+    told: AtomicBool,
+}
+
+/// The session of a connection.
+pub(crate) fn of(link: Arc<Link>, window: u32) -> Session {
+    let stream = Stream::new(Own::new(Arc::clone(&link)));
+    let datagrams = Datagrams::new(LinkDatagrams::new(Arc::clone(&link)));
+    Session::builder(Main { link, window, told: AtomicBool::new(false) })
+        .stream(stream)
+        .datagrams(datagrams)
+        .build()
+}
+
+impl Main {
+    fn loss(&self, error: &ConnectionError) -> Error {
+        self.link.loss(error)
+    }
+
+    async fn open(&self, open: &Open) -> Result<Session> {
+        self.link.open()?;
+        let connection = &self.link.connection;
+        let (send, recv) = if open.uni {
+            (connection.open_uni().await.map_err(|error| self.loss(&error))?, None)
+        } else {
+            let (send, recv) = connection.open_bi().await.map_err(|error| self.loss(&error))?;
+            (send, Some(recv))
+        };
+        // It was opened just now.
+        let _ = send.set_priority(open.priority);
+        sub(&self.link, Some(send), recv, true)
+    }
+}
+
+impl Control for Main {
+    fn facets(&self) -> Facets {
+        CALLS
+    }
+
+    fn info(&self) -> Info {
+        self.link.info()
+    }
+
+    async fn call(&self, operation: String, params: Value) -> Result<Value> {
+        match operation.as_str() {
+            "migrate" => {
+                let Migrate { bind } = parse(params)?;
+                let local = self.link.migrate(bind.as_deref())?;
+                Ok(json!({ "local": local.to_string() }))
+            }
+            "update_keys" => {
+                self.link.connection.force_key_update();
+                Ok(json!({}))
+            }
+            _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
+        }
+    }
+
+    async fn open_stream(&self, params: Value) -> Result<Session> {
+        self.open(&parse(params)?).await
+    }
+
+    async fn accept_stream(&self) -> Result<Option<Session>> {
+        self.link.open()?;
+        let connection = &self.link.connection;
+        let (both, one) = (pin!(connection.accept_bi()), pin!(connection.accept_uni()));
+        let accepted = match select(both, one).await {
+            Either::Left((accepted, _)) => accepted.map(|(send, recv)| (Some(send), recv)),
+            Either::Right((accepted, _)) => accepted.map(|recv| (None, recv)),
+        };
+        match accepted {
+            Ok((send, recv)) => sub(&self.link, send, Some(recv), false).map(Some),
+            Err(ConnectionError::LocallyClosed) => Ok(None),
+            Err(ConnectionError::ApplicationClosed(close))
+                if close.error_code == VarInt::from_u32(0) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.loss(&error)),
+        }
+    }
+
+    /// Where the stream leads is the server's business: QUIC has no address for it.
+    async fn dial(&self, _address: Address) -> Result<Session> {
+        self.open(&Open::default()).await
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        self.link.ping(self.window).await
+    }
+
+    async fn next_event(&self) -> Result<Option<Event>> {
+        if self.told.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let event = self.link.end().await;
+        Ok((!self.told.swap(true, Ordering::AcqRel)).then_some(event))
+    }
+
+    async fn close(&self, code: u64, reason: String) -> Result<()> {
+        self.link.connection.close(code_of(code)?, reason.as_bytes());
+        Ok(())
+    }
+
+    async fn drain(&self) -> Result<()> {
+        self.link.drain().await;
+        Ok(())
+    }
+}
+
+/// One more stream.
+struct Sub(Arc<Shared>);
+
+fn sub(
+    link: &Arc<Link>,
+    send: Option<SendStream>,
+    recv: Option<RecvStream>,
+    ours: bool,
+) -> Result<Session> {
+    let shared = Shared::new(link, send, recv);
+    let mut stream = StreamIo::new(Arc::clone(&shared));
+    if ours {
+        stream.announce()?;
+    }
+    Ok(Session::builder(Sub(shared)).stream(Stream::new(stream)).build())
+}
+
+impl Control for Sub {
+    fn facets(&self) -> Facets {
+        Facets::CLOSE_CODE
+    }
+
+    fn info(&self) -> Info {
+        let (id, ours, kind) = self.0.facts();
+        self.0
+            .link()
+            .info()
+            .with("stream_id", id)
+            .with("stream_kind", kind)
+            .with("opened_by", if ours { "us" } else { "peer" })
+    }
+
+    /// Gives the stream up: the peer sees the code where it reads and where it writes. A stream has
+    /// no room for a reason.
+    async fn close(&self, code: u64, _reason: String) -> Result<()> {
+        self.0.cut(code_of(code)?);
+        Ok(())
+    }
+}
