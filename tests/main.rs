@@ -19,6 +19,7 @@ mod named;
 mod outage;
 mod peers_smoke;
 mod pools;
+mod quic;
 mod ssh;
 mod stacks;
 mod support;

@@ -1,11 +1,11 @@
 //! Certificates and keys from PEM files, and what is wrong with them.
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::Read;
 use std::path::Path;
-use rustls::RootCertStore;
 
 /// The longest file that is read, in bytes: the system's whole store of authorities has 0.2 MiB.
 const LONGEST: u64 = 4 << 20;

@@ -3,8 +3,8 @@
 use crate::certificate::moment_of;
 use crate::verifier::Unvouched;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Role};
-use std::io;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use std::io;
 
 /// An error of the handshake or of the stream after it.
 pub fn explain(error: io::Error, role: Role) -> Error {
@@ -162,8 +162,8 @@ fn words(name: &str) -> String {
 mod tests {
     use super::{explain, list, words};
     use jackfield_plugin_api::{ErrorKind, Origin, Role};
+    use rustls::AlertDescription;
     use std::io;
-    use rustls::{AlertDescription};
 
     fn of(cause: rustls::Error) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, cause)

@@ -110,6 +110,14 @@ impl Jackfield {
         self.process.logged(text).await.unwrap_or_else(|log| panic!("{log}"))
     }
 
+    /// Its memory in KiB.
+    pub(crate) fn memory(&self) -> usize {
+        let status = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let status = fs::read_to_string(status).expect("the state of a process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a field");
+        line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }

@@ -146,8 +146,7 @@ impl Client {
         } else {
             connecting
         };
-        let connection =
-            connecting.await.map_err(|error| at(self.explain.handshake(&error)))?;
+        let connection = connecting.await.map_err(|error| at(self.explain.handshake(&error)))?;
         Ok(Link::new(connection, socket, self.explain.clone(), self.verifies))
     }
 

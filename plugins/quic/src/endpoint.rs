@@ -62,10 +62,7 @@ fn credentials(options: &QuicOptions) -> Credentials<'_> {
 fn fit(options: &QuicOptions, role: Role) -> Result<()> {
     let (strangers, message) = match role {
         Role::Client => (
-            &[
-                ("validate_address", options.validate_address),
-                ("reuse_port", options.reuse_port),
-            ][..],
+            &[("validate_address", options.validate_address), ("reuse_port", options.reuse_port)][..],
             "is for listeners, and this is for connecting",
         ),
         Role::Server => (

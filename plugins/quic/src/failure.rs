@@ -49,10 +49,9 @@ impl Explain {
                     ),
                 }
             }
-            ConnectionError::ConnectionClosed(close) => self.closed(
-                u64::from(close.error_code),
-                &String::from_utf8_lossy(&close.reason),
-            ),
+            ConnectionError::ConnectionClosed(close) => {
+                self.closed(u64::from(close.error_code), &String::from_utf8_lossy(&close.reason))
+            }
             ConnectionError::ApplicationClosed(close) => {
                 by_peer(close.error_code, &String::from_utf8_lossy(&close.reason))
             }
@@ -118,6 +117,7 @@ pub(crate) fn shown(text: &str) -> String {
 /// # Errors
 /// More than 62 bits.
 pub(crate) fn code_of(code: u64) -> Result<VarInt, Error> {
-    VarInt::from_u64(code)
-        .map_err(|_| Error::new(ErrorKind::Config, format!("the code {code} has more than 62 bits")))
+    VarInt::from_u64(code).map_err(|_| {
+        Error::new(ErrorKind::Config, format!("the code {code} has more than 62 bits"))
+    })
 }

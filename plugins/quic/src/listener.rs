@@ -154,33 +154,29 @@ struct Door {
     ready: Sender<Arc<Link>>,
 }
 
-enum Step {
-    Knocked(Option<Incoming>),
-    Done,
-}
-
 impl Door {
     async fn run(self) {
         let mut running = FuturesUnordered::new();
         loop {
-            let step = {
+            // A peer, or the end of a handshake.
+            let knocked = {
                 let mut knock = std::pin::pin!(self.socket.endpoint().accept());
                 poll_fn(|cx| {
                     if let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {
-                        return Poll::Ready(Step::Done);
+                        return Poll::Ready(None);
                     }
-                    knock.as_mut().poll(cx).map(Step::Knocked)
+                    knock.as_mut().poll(cx).map(Some)
                 })
                 .await
             };
-            match step {
-                Step::Knocked(Some(incoming)) => {
+            match knocked {
+                Some(Some(incoming)) => {
                     if let Some((connecting, place)) = self.admit(incoming, running.len()) {
                         running.push(self.shake(connecting, place));
                     }
                 }
-                Step::Knocked(None) => return,
-                Step::Done => {}
+                Some(None) => return,
+                None => {}
             }
         }
     }
@@ -216,9 +212,7 @@ impl Door {
 
     async fn shake(&self, connecting: Connecting, place: OwnedPermit<Arc<Link>>) {
         let peer = connecting.remote_address();
-        let work = async {
-            connecting.await.map_err(|error| self.explain.handshake(&error))
-        };
+        let work = async { connecting.await.map_err(|error| self.explain.handshake(&error)) };
         match self.host.timeout(self.limits.handshake_timeout, "the handshake", work).await {
             Ok(connection) => {
                 let socket = Arc::clone(&self.socket);

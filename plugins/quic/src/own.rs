@@ -68,11 +68,8 @@ impl Own {
 
 async fn start(link: Arc<Link>) -> Result<StreamIo> {
     let connection = &link.connection;
-    let opened = if link.is_client() {
-        connection.open_bi().await
-    } else {
-        connection.accept_bi().await
-    };
+    let opened =
+        if link.is_client() { connection.open_bi().await } else { connection.accept_bi().await };
     let (send, recv) = opened.map_err(|error| link.loss(&error))?;
     let mut stream = StreamIo::new(Shared::new(&link, Some(send), Some(recv)));
     if link.is_client() {

@@ -3,6 +3,8 @@
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod http;
+pub(crate) mod python;
+pub(crate) mod quic;
 pub(crate) mod socat;
 pub(crate) mod ssh_client;
 pub(crate) mod sshd;

@@ -1,0 +1,38 @@
+//! Peers in Python that Debian does not package: a virtual environment beside the build, made by
+//! `tests/run`.
+
+use std::{env, path::PathBuf, process::Command};
+
+use crate::support::process::{command, script};
+
+/// What is in the environment, as `pip` takes it.
+const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1";
+
+/// `name`, a script of the tests, run by the environment's Python.
+pub(crate) fn python(name: &str) -> Command {
+    let program = folder().join("bin/python");
+    assert!(
+        program.is_file() && has_packages(),
+        "{} with its packages is not installed, and this test needs it: python3 -m venv {} && \
+         {}/bin/pip install {PACKAGES} (tests/run does it)",
+        program.display(),
+        folder().display(),
+        folder().display(),
+    );
+    let mut python = command(program);
+    // Isolated: the caller's variables must not change the peer.
+    python.args(["-I", "-u"]).arg(script(name));
+    python
+}
+
+fn folder() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    test.ancestors().nth(3).expect("a target folder").join("peers/python")
+}
+
+fn has_packages() -> bool {
+    let versions = std::fs::read_dir(folder().join("lib")).into_iter().flatten().flatten();
+    let mut libraries = versions.map(|version| version.path().join("site-packages"));
+    libraries
+        .any(|library| ["aioquic", "pywebtransport"].iter().all(|name| library.join(name).is_dir()))
+}
