@@ -55,6 +55,46 @@ async fn a_locked_key_opens_with_its_passphrase() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_of_every_usual_type_let_us_in() {
+    let lab = Lab::new().await;
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        let key = lab.sshd.make_key(kind).await;
+        lab.sshd.authorize(&key);
+        is_in(&lab.session(&json!({ "key_file": key })).await, "publickey").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_keys_of_every_usual_type_are_checked() {
+    let mut lab = Lab::new().await;
+    for (kind, name) in [("rsa", "rsa-sha2-512"), ("ecdsa", "ecdsa-sha2-nistp256")] {
+        let before = lab.sshd.known_hosts();
+        let before = std::fs::copy(before, lab.sshd.home().join("before")).map(|_| lab.sshd.home());
+        lab.sshd.change_host_key(kind).await;
+        let session = lab.session(&json!({})).await;
+        assert_eq!(session.info().facts["host_key"], name);
+        let stale = json!({ "known_hosts": before.expect("a copy").join("before") });
+        let error = refused(&lab, &lab.options(&stale)).await;
+        assert_eq!(error.kind(), ErrorKind::Untrusted, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_a_trusted_authority_lets_its_key_in() {
+    let mut lab = Lab::new().await;
+    for kind in ["rsa", "ed25519"] {
+        let key = lab.sshd.make_key(kind).await;
+        let error = refused(&lab, &lab.options(&json!({ "key_file": key }))).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        let certificate = lab.sshd.certify(&key).await;
+        let options = lab.options(&json!({ "key_file": key, "certificate": certificate }));
+        let session =
+            lab.open(&options).await.unwrap_or_else(|e| panic!("{e}\n{}", lab.sshd.log()));
+        is_in(&session, "publickey").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_agent_signs() {
     let lab = Lab::new().await;
     let agent = Agent::with_key(&lab.sshd.key()).await;

@@ -6,12 +6,13 @@ use crate::channels::Channels;
 use crate::client::Client;
 use crate::credentials::{Credentials, Key};
 use crate::failure::of_ssh;
+use crate::signer::KeySigner;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
-use russh::MethodKind;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Asked};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
+use russh::{AgentAuthError, MethodKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -192,12 +193,19 @@ impl Login<'_> {
 
     async fn key(&mut self, key: &Key) -> Result<Answer> {
         let private = Arc::clone(&key.private);
+        let hash = self.hash_for(&private.algorithm()).await?;
         let answer = match &key.certificate {
             Some(certificate) => {
-                self.handle.authenticate_openssh_cert(self.user, private, certificate.clone()).await
+                let (certificate, mut signer) = (certificate.clone(), KeySigner(private));
+                self.handle
+                    .authenticate_certificate_with(self.user, certificate, hash, &mut signer)
+                    .await
+                    .map_err(|error| match error {
+                        AgentAuthError::Key(error) => error.into(),
+                        AgentAuthError::Send(_) => russh::Error::SendError,
+                    })
             }
             None => {
-                let hash = self.hash_for(&key.private.algorithm()).await?;
                 let key = PrivateKeyWithHashAlg::new(private, hash);
                 self.handle.authenticate_publickey(self.user, key).await
             }

@@ -18,6 +18,7 @@ mod options;
 mod own;
 mod session;
 mod setup;
+mod signer;
 #[cfg(test)]
 mod tests;
 mod trust;

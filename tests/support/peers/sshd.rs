@@ -124,6 +124,53 @@ impl Sshd {
         sessions.len()
     }
 
+    /// A new private key of that type (`ssh-keygen -t`), which the server does not know.
+    pub(crate) async fn make_key(&self, kind: &str) -> PathBuf {
+        let path = self.file(&format!("id_{kind}"));
+        make_key(&path, kind, "").await;
+        path
+    }
+
+    /// Lets the owner of `key` in.
+    pub(crate) fn authorize(&self, key: &Path) {
+        let public = fs::read_to_string(key.with_extension("pub")).expect("a public key");
+        let path = self.file("authorized_keys");
+        let known = fs::read_to_string(&path).expect("the keys that are known");
+        fs::write(path, known + &public).expect("the keys that are known");
+    }
+
+    /// A certificate for `key`, by an authority of its own, which the server trusts from then on.
+    pub(crate) async fn certify(&mut self, key: &Path) -> PathBuf {
+        let authority = self.file("authority");
+        if !authority.exists() {
+            make_key(&authority, "ecdsa", "").await;
+        }
+        let mut keygen = command(need("ssh-keygen", "openssh-client"));
+        keygen.arg("-q").arg("-s").arg(&authority).args(["-I", "lab", "-n", USER]);
+        keygen.arg(key.with_extension("pub"));
+        run(keygen, "").await.ok();
+        let trusted = format!("TrustedUserCAKeys {}\n", authority.with_extension("pub").display());
+        self.reconfigure(&trusted).await;
+        PathBuf::from(format!("{}-cert.pub", key.display()))
+    }
+
+    /// Gives the server another host key, of that type.
+    pub(crate) async fn change_host_key(&mut self, kind: &str) {
+        let key = self.make_key(kind).await;
+        fs::rename(key.with_extension("pub"), self.file("hostkey.pub")).expect("its public half");
+        fs::rename(key, self.file("hostkey")).expect("a host key");
+        self.reconfigure("").await;
+    }
+
+    /// Starts the server again on the same port, with further lines of configuration.
+    async fn reconfigure(&mut self, lines: &str) {
+        let path = self.file("sshd_config");
+        let before = fs::read_to_string(&path).expect("its configuration");
+        fs::write(path, before + lines).expect("its configuration");
+        self.kill_listener();
+        self.listen_again().await;
+    }
+
     /// Kills what listens; open connections go on.
     pub(crate) fn kill_listener(&mut self) {
         self.process.kill_alone();
@@ -198,22 +245,18 @@ async fn prepare(dir: &Path, port: u16, extra: &str) {
     for (name, passphrase) in
         [("hostkey", ""), ("id", ""), ("id_stranger", ""), ("id_encrypted", PASSPHRASE)]
     {
-        let mut keygen = command(need("ssh-keygen", "openssh-client"));
-        keygen.args(["-q", "-t", "ed25519", "-C", name, "-N", passphrase, "-f"]);
-        run(
-            {
-                keygen.arg(dir.join(name));
-                keygen
-            },
-            "",
-        )
-        .await
-        .ok();
+        make_key(&dir.join(name), "ed25519", passphrase).await;
     }
     let public = |name: &str| fs::read_to_string(dir.join(name)).expect("a public key");
     write(dir, "authorized_keys", &(public("id.pub") + &public("id_encrypted.pub")));
     accounts(dir).await;
     write(dir, "sshd_config", &configuration(dir, port, extra));
+}
+
+async fn make_key(path: &Path, kind: &str, passphrase: &str) {
+    let mut keygen = command(need("ssh-keygen", "openssh-client"));
+    keygen.args(["-q", "-t", kind, "-C", "test", "-N", passphrase, "-f"]).arg(path);
+    run(keygen, "").await.ok();
 }
 
 /// The files `nss_wrapper` shows to the server.
