@@ -21,7 +21,6 @@ const TOP: &[&str] = &[
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
-    "certificates",
     "config",
     "host",
     "plugin-api",

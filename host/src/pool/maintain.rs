@@ -42,7 +42,7 @@ async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
         awake = pool.recent.renew(now());
     }
     // Whoever uses the pool again sets the alarm.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// `None` when the pool is gone or closed; else when to look again.
