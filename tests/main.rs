@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod conformance;
 mod devices;
 mod http;
 mod io;

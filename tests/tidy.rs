@@ -8,6 +8,8 @@ mod ranks;
 mod tokens;
 mod tree;
 
+pub(crate) use tree::top;
+
 use std::fmt;
 
 /// A broken rule and where.

@@ -38,7 +38,7 @@ pub(super) struct File {
 }
 
 /// The top of the repository.
-pub(super) fn top() -> PathBuf {
+pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above").to_owned()
 }
 

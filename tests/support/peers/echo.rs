@@ -26,8 +26,9 @@ pub(crate) struct TcpPeer {
     counters: Arc<Counters>,
 }
 
+/// What the connections of a peer have done, for its behaviours to tell.
 #[derive(Default)]
-struct Counters {
+pub(crate) struct Counters {
     accepted: AtomicUsize,
     ended: AtomicUsize,
     received: AtomicU64,
@@ -35,7 +36,7 @@ struct Counters {
 }
 
 impl Counters {
-    fn add_received(&self, count: usize) {
+    pub(crate) fn add_received(&self, count: usize) {
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         self.changed.notify_waiters();
     }
@@ -133,7 +134,8 @@ impl TcpPeer {
         Self::serve_on(listener, behaviour)
     }
 
-    fn serve_on<B, F>(listener: TcpListener, behaviour: B) -> Self
+    /// As `serve`, on a listener of the caller's.
+    pub(crate) fn serve_on<B, F>(listener: TcpListener, behaviour: B) -> Self
     where
         B: Fn(TcpStream, Arc<Counters>) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -197,6 +199,12 @@ impl TcpPeer {
     pub(crate) async fn has_ended(&self, count: usize) {
         let ended = || self.counters.ended.load(Ordering::Relaxed) >= count;
         self.until("ends of connections", ended).await;
+    }
+
+    /// Waits until every connection that was accepted has ended.
+    pub(crate) async fn has_none_left(&self) {
+        let left = || self.accepted() - self.counters.ended.load(Ordering::Relaxed);
+        self.until("ends of connections", || left() == 0).await;
     }
 
     async fn until(&self, what: &str, condition: impl Fn() -> bool) {

@@ -1,0 +1,106 @@
+//! The cases. Each is a function that panics where a driver does not conform.
+
+mod ends;
+mod events;
+mod hostile;
+mod load;
+mod opening;
+mod words;
+
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use jackfield_plugin_api::{DriverManifest, Facets};
+
+use super::subject::Subject;
+
+/// One column of the table.
+pub(super) struct Case {
+    /// As it stands in the table.
+    pub(super) name: &'static str,
+    /// What is shown, for the list below the table.
+    pub(super) shows: &'static str,
+    /// Whether it makes sense for a driver, by its manifest.
+    pub(super) offered: fn(&Subject, &DriverManifest) -> bool,
+    pub(super) run: fn(Subject) -> LocalBoxFuture<'static, ()>,
+}
+
+fn always(_: &Subject, _: &DriverManifest) -> bool {
+    true
+}
+
+fn any_of(manifest: &DriverManifest, facets: &[Facets]) -> bool {
+    facets.iter().any(|facet| manifest.facets.has(*facet))
+}
+
+/// Bytes with an end of their own for each direction.
+fn halves(_: &Subject, manifest: &DriverManifest) -> bool {
+    any_of(manifest, &[Facets::STREAM, Facets::EXCHANGE])
+}
+
+/// What may not be lost, so that a sender has to wait.
+fn reliable(_: &Subject, manifest: &DriverManifest) -> bool {
+    any_of(manifest, &[Facets::STREAM, Facets::MESSAGES, Facets::EXCHANGE])
+}
+
+fn has_form(subject: &Subject, _: &DriverManifest) -> bool {
+    subject.at.is_some()
+}
+
+fn can_be_nowhere(subject: &Subject, _: &DriverManifest) -> bool {
+    subject.nowhere.is_some()
+}
+
+macro_rules! cases {
+    ($($name:literal, $offered:expr, $run:path, $shows:literal;)*) => {
+        /// All cases, in the order of the table.
+        pub(super) const CASES: &[Case] = &[$(Case {
+            name: $name,
+            shows: $shows,
+            offered: $offered,
+            run: |subject| $run(subject).boxed_local(),
+        }),*];
+    };
+}
+
+cases! {
+    "round trip", always, load::round_trip,
+        "what is sent comes back, byte for byte, in small and odd pieces";
+    "16 MiB", always, load::complete,
+        "16 MiB there and back at once, complete and in order";
+    "our end first", halves, ends::ours_first,
+        "we end our direction; the peer, who waited for that, still answers";
+    "peer's end first", halves, ends::peers_first,
+        "the peer ends its direction; ours goes on";
+    "slow reader", reliable, load::slow_reader,
+        "a peer that reads nothing makes the sender wait with less than 32 MiB under way, kernel \
+         buffers of two hosts included; once it reads, nothing is missing";
+    "dead reader", reliable, load::dead_reader,
+        "a peer that never reads: closing completes all the same, and the host goes on";
+    "peer killed", reliable, ends::peer_killed,
+        "a peer that resets in the middle of a transfer: an end, or an error that names the far side";
+    "cancelled open", always, opening::cancelled,
+        "opening is dropped at many moments; nothing of it is left at the peer or in the host";
+    "silent peer", has_form, opening::silent_peer,
+        "a peer that accepts and says nothing: an error in time; dropped earlier, it hears the end";
+    "ping", |_, manifest| manifest.facets.has(Facets::PING), words::ping,
+        "a round trip of the protocol's own; an error after the end";
+    "drain", always, events::drained,
+        "`draining`, then `closed`, and nothing after it";
+    "closed once", always, events::closed_once,
+        "closing from two sides at once: `connecting`, `connected`, one `closed`, last";
+    "loss is told", reliable, events::lost,
+        "the peer ends: `lost` with its cause, then `closed`";
+    "refusal is told", can_be_nowhere, events::refused,
+        "nobody is there: `connecting`, then `closed` with a cause; the state is `error`";
+    "cut short", has_form, hostile::cut,
+        "either side's bytes end after 1 to 2000 bytes: a clear error, and the host lives";
+    "oversized", has_form, hostile::oversized,
+        "a peer that announces or sends more than may be: a clear error, and the host lives";
+    "random", has_form, hostile::random,
+        "random bytes to both roles: a clear error, and the host lives";
+    "operations", |_, manifest| manifest.facets.has(Facets::CALL), words::operations,
+        "an unknown operation and unknown parameters are refused and say so";
+    "options", always, words::options,
+        "an unknown option is refused, with the nearest one";
+    "facets", always, words::facets,
+        "a session has no facet that the manifest does not declare";
+}

@@ -1,0 +1,284 @@
+//! How the suite reaches each driver. One function for each; nothing else names them.
+
+use futures_util::FutureExt;
+use serde_json::json;
+
+use super::{
+    far::Wrapping,
+    mangler::{Hostile, Victim},
+    subject::{Subject, World, no_form},
+};
+use crate::support::{
+    certs::Certs,
+    need::need,
+    peers::{
+        echo::Refusing,
+        socat::Socat,
+        sshd::{Sshd, USER},
+    },
+    process::tempdir,
+};
+
+/// More than any head may have, and no end of it.
+const ENDLESS: usize = 4 << 20;
+
+fn endless(victim: Victim, start: &str) -> Hostile {
+    let bytes = [start.as_bytes(), &vec![b'a'; ENDLESS]].concat();
+    Hostile { victim, after_head: false, bytes }
+}
+
+/// What refuses TCP connections, for a stack of `scheme`. The port stays taken until the test ends.
+fn refused(scheme: &str) -> String {
+    let refusing = Box::leak(Box::new(Refusing::new()));
+    format!("{scheme}://{}", refusing.address())
+}
+
+pub(super) fn tcp() -> Subject {
+    Subject {
+        name: "tcp",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "tcp://127.0.0.1:0", "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("tcp://{local}"))
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| (refused("tcp"), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn tls() -> Subject {
+    /// A record that says it is longer than one may be (RFC 8446 §5.1).
+    fn oversized() -> Vec<Hostile> {
+        let bytes = [&[22, 3, 3, 0xff, 0xff][..], &[0; 0xffff]].concat();
+        [Victim::Client, Victim::Server]
+            .map(|victim| Hostile { victim, after_head: false, bytes: bytes.clone() })
+            .into()
+    }
+    Subject {
+        name: "tls",
+        world: |behaviour| {
+            async move {
+                let certs = Certs::new();
+                let options = format!(
+                    "certificate_file = {:?}, key_file = {:?}",
+                    certs.server.certificate, certs.server.key
+                );
+                World::of_both_roles(behaviour, "tls+tcp://127.0.0.1:0", &options, Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("tls+tcp://{local}"))
+                    .with_options(json!({ "ca_file": certs.ca }))
+                    .keeping(certs)
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("tls+tcp://{address}")),
+        nowhere: Some(|| (refused("tls+tcp"), json!({}))),
+        oversized,
+        except: &[],
+    }
+}
+
+pub(super) fn ws() -> Subject {
+    /// A frame that says it has 2^63 − 1 bytes; and heads without an end.
+    fn oversized() -> Vec<Hostile> {
+        let frame = |mask: u8| [&[0x82, mask | 127, 0x7f][..], &[0xff; 7], &[0; 64]].concat();
+        vec![
+            Hostile { victim: Victim::Client, after_head: true, bytes: frame(0) },
+            Hostile { victim: Victim::Server, after_head: true, bytes: frame(0x80) },
+            endless(Victim::Client, "HTTP/1.1 101 Switching Protocols\r\nX-Long: "),
+            endless(Victim::Server, "GET / HTTP/1.1\r\nX-Long: "),
+        ]
+    }
+    Subject {
+        name: "ws",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "ws://127.0.0.1:0", "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("ws://{local}"))
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("ws://{address}")),
+        nowhere: Some(|| (refused("ws"), json!({}))),
+        oversized,
+        except: &[],
+    }
+}
+
+pub(super) fn ssh() -> Subject {
+    /// A greeting without an end, and a packet that says it has 4 GiB (RFC 4253 §6.1).
+    fn oversized() -> Vec<Hostile> {
+        let packet = [b"SSH-2.0-peer\r\n".as_slice(), &[0xff; 512]].concat();
+        vec![
+            endless(Victim::Client, "SSH-2.0-"),
+            Hostile { victim: Victim::Client, after_head: false, bytes: packet },
+        ]
+    }
+    Subject {
+        name: "ssh",
+        world: |behaviour| {
+            async move {
+                let sshd = Sshd::start().await;
+                let world = World::of_client(behaviour).await;
+                let socat = need("socat", "socat");
+                let exec = format!("{} {}", socat.display(), world.joining().join(" "));
+                let options = json!({
+                    "key_file": sshd.key(), "known_hosts": sshd.known_hosts(), "exec": exec,
+                    "host_keys": "accept_new",
+                });
+                world
+                    .with_uri(|_| format!("ssh://{USER}@127.0.0.1:{}", sshd.port()))
+                    .with_options(options)
+                    .with_server(([127, 0, 0, 1], sshd.port()).into())
+                    .keeping(sshd)
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("ssh://{USER}@{address}")),
+        nowhere: Some(|| (refused("ssh"), json!({}))),
+        oversized,
+        except: &[],
+    }
+}
+
+pub(super) fn unix() -> Subject {
+    Subject {
+        name: "unix",
+        world: |behaviour| {
+            async move {
+                let folder = tempdir();
+                let listen = format!("unix://{}/s", folder.path().display());
+                World::of_both_roles(behaviour, &listen, "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|_| listen)
+                    .keeping(folder)
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| ("unix:///nowhere/at/all".to_owned(), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn unixgram() -> Subject {
+    Subject {
+        name: "unixgram",
+        world: |behaviour| {
+            async move {
+                let folder = tempdir();
+                let listen = format!("unixgram://{}/s", folder.path().display());
+                World::of_both_roles(behaviour, &listen, "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|_| listen)
+                    .without_ends()
+                    .keeping(folder)
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| ("unixgram:///nowhere/at/all".to_owned(), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn udp() -> Subject {
+    Subject {
+        name: "udp",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "udp://127.0.0.1:0", "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("udp://{local}"))
+                    .without_ends()
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: None,
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn process() -> Subject {
+    Subject {
+        name: "process",
+        world: |behaviour| {
+            async move {
+                let world = World::of_client(behaviour).await;
+                let mut command = vec![need("socat", "socat").display().to_string()];
+                command.extend(world.joining());
+                world
+                    .with_uri(|_| "process:".to_owned())
+                    .with_options(json!({ "command": command }))
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| ("process:".to_owned(), json!({ "command": ["/nowhere/at/all"] }))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn serial() -> Subject {
+    Subject {
+        name: "serial",
+        world: |behaviour| {
+            async move {
+                let folder = tempdir();
+                let device = folder.path().join("line");
+                let world = World::of_client(behaviour).await;
+                let from = format!("PTY,link={},raw,echo=0", device.display());
+                let to = format!("TCP:{}", world.far.address());
+                let socat = Socat::start(&from, &to, "starting data transfer loop").await;
+                world
+                    .with_uri(|_| format!("serial://{}", device.display()))
+                    .without_ends()
+                    .keeping(socat)
+                    .keeping(folder)
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| ("serial:///nowhere/at/all".to_owned(), json!({}))),
+        oversized: no_form,
+        except: &[("our end first", "a line knows no end"), ("peer's end first", "a line knows no end")],
+    }
+}
+
+pub(super) fn http() -> Subject {
+    fn oversized() -> Vec<Hostile> {
+        vec![
+            endless(Victim::Client, "HTTP/1.1 200 OK\r\nX-Long: "),
+            endless(Victim::Server, "GET / HTTP/1.1\r\nX-Long: "),
+        ]
+    }
+    Subject {
+        name: "http",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "http://127.0.0.1:0", "", Wrapping::Chunks)
+                    .await
+                    .with_uri(|local| format!("http://{local}"))
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("http://{address}")),
+        nowhere: Some(|| (refused("http"), json!({}))),
+        oversized,
+        except: &[
+            ("silent peer", "opening asks nothing: `response_timeout` bounds each request"),
+            ("loss is told", "a kept connection that ends is no loss: the next request tells"),
+        ],
+    }
+}
