@@ -20,7 +20,8 @@ pub trait Control: Send + Sync + 'static {
     fn info(&self) -> Info {
         Info::default()
     }
-    /// Runs a named operation; `params` has been checked against its schema.
+    /// Runs a named operation; [`crate::params`] reads `params` as a type and refuses what the type
+    /// does not know.
     fn call(&self, operation: String, params: Value) -> impl Future<Output = Result<Value>> + Send {
         let _ = params;
         async move { Err(Error::unsupported(&format!("operation {operation:?}"))) }

@@ -84,6 +84,7 @@ mod export;
 mod facets;
 mod headers;
 mod info;
+mod keeping;
 mod listener;
 #[cfg(feature = "host")]
 pub mod load;
@@ -92,6 +93,7 @@ mod messages;
 mod module;
 mod object;
 pub mod op;
+mod params;
 pub mod peers;
 pub mod raw;
 mod request;
@@ -116,6 +118,7 @@ pub use exchange::{Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incomi
 pub use facets::Facets;
 pub use headers::HeaderBlock;
 pub use info::{Event, Info};
+pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
     ABI_MAJOR, ABI_MINOR, Abi, DriverInfo, DriverManifest, HandlerInfo, HandlerManifest, Kind,
@@ -123,6 +126,7 @@ pub use manifest::{
 };
 pub use messages::{Message, MessageKind, Messages};
 pub use module::{PluginModule, PluginModule_Ref};
+pub use params::{NoParams, params};
 pub use request::{Address, Request};
 pub use secret::Secret;
 pub use services::Host;

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::support::{
     certs::Certs,
-    need::need,
     peers::{
         echo::Refusing,
         socat::Socat,
@@ -126,8 +125,7 @@ pub(super) fn ssh() -> Subject {
             async move {
                 let sshd = Sshd::start().await;
                 let world = World::of_client(behaviour).await;
-                let socat = need("socat", "socat");
-                let exec = format!("{} {}", socat.display(), world.joining().join(" "));
+                let exec = world.joining().join(" ");
                 let options = json!({
                     "key_file": sshd.key(), "known_hosts": sshd.known_hosts(), "exec": exec,
                     "host_keys": "accept_new",
@@ -215,8 +213,7 @@ pub(super) fn process() -> Subject {
         world: |behaviour| {
             async move {
                 let world = World::of_client(behaviour).await;
-                let mut command = vec![need("socat", "socat").display().to_string()];
-                command.extend(world.joining());
+                let command = world.joining();
                 world
                     .with_uri(|_| "process:".to_owned())
                     .with_options(json!({ "command": command }))

@@ -67,7 +67,7 @@ async fn behave(
     mut gate: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     if wrapping == Wrapping::Chunks {
-        answer_head(&mut stream).await?;
+        while !answer_head(&mut stream).await? {}
     }
     let answer = wrapped(wrapping, ANSWER);
     match behaviour {
@@ -103,13 +103,17 @@ async fn behave(
     }
 }
 
-/// Reads the head of a request and sends the head of its answer.
-async fn answer_head(stream: &mut TcpStream) -> std::io::Result<()> {
+/// Reads the head of a request and sends the head of its answer; answers whether content follows.
+async fn answer_head(stream: &mut TcpStream) -> std::io::Result<bool> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let content = head.contains("transfer-encoding: chunked");
+    let length = if content { "Transfer-Encoding: chunked" } else { "Content-Length: 0" };
+    stream.write_all(format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n").as_bytes()).await?;
+    Ok(content)
 }
 
 fn wrapped(wrapping: Wrapping, bytes: &[u8]) -> Vec<u8> {

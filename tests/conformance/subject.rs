@@ -13,7 +13,12 @@ use super::{
     mangler::Hostile,
     pipe::Pipe,
 };
-use crate::support::{host::TestHost, peers::echo::TcpPeer};
+use crate::support::{
+    host::TestHost,
+    need::need_file,
+    peers::echo::TcpPeer,
+    process::script,
+};
 
 /// One driver under test.
 #[derive(Clone, Copy)]
@@ -73,8 +78,9 @@ pub(super) struct World {
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
 
-/// Handshakes end so soon that a case can wait for a peer that says nothing.
-const LIMITS: &str = "[host.timeouts]\nhandshake = \"5s\"\n";
+/// Handshakes and shutdowns end so soon that a case can wait for a peer that says nothing.
+const LIMITS: &str =
+    "[host]\nshutdown_timeout = \"2s\"\n[host.timeouts]\nhandshake = \"5s\"\n";
 
 impl World {
     /// A host that listens with the driver and leads on to the far end: both its roles at once.
@@ -113,10 +119,11 @@ impl World {
         Self { host, uri, options, far, gate, server: None, hears_ends: true, wrapping, kept }
     }
 
-    /// The arguments of a socat that joins its own input and output to the far end.
-    pub(super) fn joining(&self) -> [String; 4] {
-        let to = format!("TCP:{}", self.far.address());
-        ["-t".to_owned(), "60".to_owned(), "STDIO".to_owned(), to]
+    /// A program that joins its own input and output to the far end.
+    pub(super) fn joining(&self) -> Vec<String> {
+        let python = need_file("/usr/bin/python3", "python3").display().to_string();
+        let script = script("join.py").display().to_string();
+        vec![python, "-I".to_owned(), script, self.far.port().to_string()]
     }
 
     pub(super) fn with_uri(mut self, uri: impl FnOnce(&str) -> String) -> Self {

@@ -6,15 +6,17 @@ use std::{
     panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
+use tokio::time::{Instant, timeout};
 
 use super::{
     cases::{CASES, Case},
     subject::Subject,
 };
-use crate::tidy::top;
+use crate::{support::process::DEADLINE, tidy::top};
 
 /// Lets the tests write what they have shown.
 const WRITE: &str = "JACKFIELD_WRITE_TABLE";
@@ -24,6 +26,9 @@ const END: &str = "<!-- conformance ends -->";
 
 const SHOWN: &str = "✓";
 const NOT_OFFERED: &str = "–";
+
+/// One case; it only bounds one that has failed already.
+const LIMIT: Duration = DEADLINE.saturating_mul(2);
 
 /// Rows are written by tests that run at the same time.
 static FILE: Mutex<()> = Mutex::new(());
@@ -41,10 +46,14 @@ pub(super) async fn row(subject: Subject) {
             cells.push(NOT_OFFERED);
             continue;
         }
-        match AssertUnwindSafe((case.run)(subject)).catch_unwind().await {
-            Ok(()) => cells.push(SHOWN),
-            Err(panic) => failed.push(format!("{}: {}", case.name, why(panic))),
+        let began = Instant::now();
+        let run = AssertUnwindSafe((case.run)(subject)).catch_unwind();
+        match timeout(LIMIT, run).await {
+            Err(_) => failed.push(format!("{}: it takes longer than {LIMIT:?}", case.name)),
+            Ok(Ok(())) => cells.push(SHOWN),
+            Ok(Err(panic)) => failed.push(format!("{}: {}", case.name, why(panic))),
         }
+        eprintln!("{}: {}: {:?}", subject.name, case.name, began.elapsed());
     }
     let name = subject.name;
     assert!(failed.is_empty(), "{name} does not conform:\n  {}", failed.join("\n  "));

@@ -95,6 +95,9 @@ pub(crate) struct Asked {
 /// What parameters ask for.
 pub(crate) fn asked(operation: &str, params: Params, target: &str) -> Result<Asked> {
     let bad = |text: &str| Error::new(ErrorKind::Config, text);
+    if operation != "request" && !METHODS.iter().any(|(name, _)| *name == operation) {
+        return Err(Error::unsupported(&format!("operation {operation:?}")));
+    }
     let method = match (operation, params.method) {
         ("request", Some(method)) => method.to_uppercase(),
         ("request", None) => return Err(bad("the operation request needs a method")),

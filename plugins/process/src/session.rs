@@ -5,19 +5,15 @@ use crate::kid::Exit;
 use crate::signals;
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Event, Facets, Info, Operation, Result, Session, Stream,
+    Control, Error, ErrorKind, Event, Facets, Info, Keeping, NoParams, Operation, Result, Session, Stream,
 };
 use rustix::termios::{Winsize, tcsetwinsize};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What sessions of this driver may have.
 pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM);
@@ -57,10 +53,6 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
-fn parse<T: DeserializeOwned>(params: Value) -> Result<T> {
-    serde_json::from_value(params).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
-}
-
 fn value(exit: &Exit) -> Result<Value> {
     serde_json::to_value(exit).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
 }
@@ -68,7 +60,7 @@ fn value(exit: &Exit) -> Result<Value> {
 /// A child as a session.
 pub(crate) fn of(running: Running, program: String, io: FdStream) -> Session {
     let running = Arc::new(running);
-    let stream = Stream::new(ChildIo { io, _running: Arc::clone(&running) });
+    let stream = Stream::new(Keeping::new(io, Arc::clone(&running)));
     let control = Process { running, program, told: AtomicBool::new(false) };
     Session::builder(control).stream(stream).build()
 }
@@ -97,7 +89,7 @@ impl Control for Process {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "resize" => {
-                let Resize { columns, rows } = parse(params)?;
+                let Resize { columns, rows } = jackfield_plugin_api::params(params)?;
                 let none = || Error::unsupported("resizing without pty");
                 let terminal = self.running.terminal.as_ref().ok_or_else(none)?;
                 let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
@@ -105,13 +97,16 @@ impl Control for Process {
                 Ok(json!({}))
             }
             "signal" => {
-                let Signal { name } = parse(params)?;
+                let Signal { name } = jackfield_plugin_api::params(params)?;
                 let signal = signals::of_name(&name)?;
                 let gone = |_| Error::new(ErrorKind::NotFound, "the process has ended");
                 self.running.kid.signal(signal).map_err(gone)?;
                 Ok(json!({}))
             }
-            "wait" => value(&self.running.kid.exited(&self.running.host).await?),
+            "wait" => {
+                let NoParams {} = jackfield_plugin_api::params(params)?;
+                value(&self.running.kid.exited(&self.running.host).await?)
+            }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
         }
     }
@@ -133,37 +128,5 @@ impl Control for Process {
 
     async fn drain(&self) -> Result<()> {
         self.running.kid.exited(&self.running.host).await.map(drop)
-    }
-}
-
-/// What the child reads and writes. It lives while somebody has this.
-struct ChildIo {
-    io: FdStream,
-    _running: Arc<Running>,
-}
-
-impl AsyncRead for ChildIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for ChildIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

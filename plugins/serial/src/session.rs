@@ -3,10 +3,10 @@
 use crate::line::{Line, Modem, Settings};
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Event, Facets, Host, Info, Operation, Result, Session, Stream,
+    Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session, Stream,
 };
+use rustix::io::Errno;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io;
@@ -46,23 +46,14 @@ impl Default for Break {
     }
 }
 
-/// Nothing.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Nothing {}
-
 /// The operations of these sessions.
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new::<Settings, Settings>("set", "Changes settings and tells all of them"),
-        Operation::new::<Lines, Nothing>("set_lines", "Sets the modem lines DTR and RTS"),
-        Operation::new::<Nothing, Modem>("lines", "Tells the modem lines CTS, DSR, CD and RI"),
-        Operation::new::<Break, Nothing>("break", "Sends a break"),
+        Operation::new::<Lines, NoParams>("set_lines", "Sets the modem lines DTR and RTS"),
+        Operation::new::<NoParams, Modem>("lines", "Tells the modem lines CTS, DSR, CD and RI"),
+        Operation::new::<Break, NoParams>("break", "Sends a break"),
     ]
-}
-
-fn parse<T: DeserializeOwned>(params: Value) -> Result<T> {
-    let params = if params.is_null() { json!({}) } else { params };
-    serde_json::from_value(params).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
 }
 
 fn value(result: &impl Serialize) -> Result<Value> {
@@ -131,17 +122,20 @@ impl Control for Serial {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "set" => {
-                self.line.set(&parse(params)?)?;
+                self.line.set(&jackfield_plugin_api::params(params)?)?;
                 value(&self.line.settings())
             }
             "set_lines" => {
-                let Lines { dtr, rts } = parse(params)?;
+                let Lines { dtr, rts } = jackfield_plugin_api::params(params)?;
                 self.line.set_lines(dtr, rts)?;
                 Ok(json!({}))
             }
-            "lines" => value(&self.line.modem()?),
+            "lines" => {
+                let NoParams {} = jackfield_plugin_api::params(params)?;
+                value(&self.line.modem()?)
+            }
             "break" => {
-                let Break { milliseconds } = parse(params)?;
+                let Break { milliseconds } = jackfield_plugin_api::params(params)?;
                 self.send_break(Duration::from_millis(u64::from(milliseconds))).await?;
                 Ok(json!({}))
             }
@@ -167,6 +161,15 @@ impl Control for Serial {
     }
 }
 
+/// What the kernel says of a line that is not there any more, as its end.
+fn unplugged(error: io::Error) -> io::Error {
+    let gone = [Errno::IO, Errno::NXIO, Errno::NODEV].map(Errno::raw_os_error);
+    if error.raw_os_error().is_some_and(|code| gone.contains(&code)) {
+        return Error::new(ErrorKind::Closed, "the line is gone").into_io();
+    }
+    error
+}
+
 /// The bytes of a line, which is restored when they and the session are gone.
 struct LineIo {
     io: FdStream,
@@ -189,7 +192,7 @@ impl AsyncWrite for LineIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        Pin::new(&mut self.io).poll_write(cx, bytes).map_err(unplugged)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)

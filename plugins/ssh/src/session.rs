@@ -13,7 +13,6 @@ use jackfield_plugin_api::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,10 +81,6 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
-fn parse<T: DeserializeOwned>(params: Value) -> Result<T> {
-    serde_json::from_value(params).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
-}
-
 /// A whole connection.
 pub(crate) struct Main {
     connection: Arc<Connection>,
@@ -112,18 +107,19 @@ impl Control for Main {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "exec" => {
-                let done = exec::run(&self.connection, parse(params)?).await?;
+                let done = exec::run(&self.connection, jackfield_plugin_api::params(params)?).await?;
                 serde_json::to_value(done)
                     .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
             }
             "resize" => {
-                let Resize { columns, rows } = parse(params)?;
+                let Resize { columns, rows } = jackfield_plugin_api::params(params)?;
                 self.own.resize(columns, rows).await.map(|()| json!({}))
             }
             "signal" => {
+                let params = jackfield_plugin_api::params(params)?;
                 let idle = || Error::new(ErrorKind::NotFound, "nothing runs on the stream");
                 let channel = self.own.channel().ok_or_else(idle)?;
-                signal(&channel, parse(params)?).await
+                signal(&channel, params).await
             }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
         }
@@ -133,7 +129,7 @@ impl Control for Main {
         let options = &self.connection.options;
         let (setup, stderr) = match params {
             Value::Null => (Setup::own(options), options.stderr),
-            params => setup_of(parse(params)?, &self.connection)?,
+            params => setup_of(jackfield_plugin_api::params(params)?, &self.connection)?,
         };
         let pty = setup.terminal.is_some();
         let channel = Arc::new(setup.run(&self.connection).await?);
@@ -235,11 +231,11 @@ impl Control for Sub {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "resize" if self.pty => {
-                let Resize { columns, rows } = parse(params)?;
+                let Resize { columns, rows } = jackfield_plugin_api::params(params)?;
                 resize(&self.channel, columns, rows).await.map(|()| json!({}))
             }
             "resize" => Err(Error::unsupported("resizing without pty")),
-            "signal" => signal(&self.channel, parse(params)?).await,
+            "signal" => signal(&self.channel, jackfield_plugin_api::params(params)?).await,
             _ => Err(Error::unsupported(&format!("operation {operation:?} of a stream"))),
         }
     }

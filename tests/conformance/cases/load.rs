@@ -46,7 +46,7 @@ pub(super) async fn complete(subject: Subject) {
     let world = subject.echo().await;
     let (_session, mut pipe) = world.pipe().await;
     let sent = pattern(16 << 20);
-    let came = timeout(4 * DEADLINE, pipe.there_and_back(&sent)).await.expect("in time").unwrap();
+    let came = pipe.there_and_back(&sent).await.unwrap();
     assert!(came == sent, "the bytes came changed");
 }
 

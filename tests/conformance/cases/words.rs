@@ -32,6 +32,7 @@ pub(super) async fn operations(subject: Subject) {
         assert_eq!(error.kind(), ErrorKind::Config, "{}: {error:?}", operation.name);
         assert!(error.to_string().contains("no_such_parameter"), "{}: {error}", operation.name);
     }
+    drop(session);
     world.still_works().await;
 }
 
