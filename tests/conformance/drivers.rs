@@ -141,7 +141,10 @@ pub(super) fn ssh() -> Subject {
         at: Some(|_, address| format!("ssh://{USER}@{address}")),
         nowhere: Some(|| (refused("ssh"), json!({}))),
         oversized,
-        except: &[],
+        except: &[(
+            "peer's end first",
+            "OpenSSH's server tells that a program has closed its output only when the program ends",
+        )],
     }
 }
 
@@ -249,7 +252,10 @@ pub(super) fn serial() -> Subject {
         at: None,
         nowhere: Some(|| ("serial:///nowhere/at/all".to_owned(), json!({}))),
         oversized: no_form,
-        except: &[("our end first", "a line knows no end"), ("peer's end first", "a line knows no end")],
+        except: &[
+            ("our end first", "a line knows no end"),
+            ("peer's end first", "a line knows no end"),
+        ],
     }
 }
 

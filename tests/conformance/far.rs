@@ -49,13 +49,14 @@ pub(super) fn start(behaviour: Behaviour, wrapping: Wrapping) -> (TcpPeer, watch
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a socket option");
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-    let peer = TcpPeer::serve_on(socket.listen(64).expect("a listener"), move |stream, counters| {
-        let opened = opened.clone();
-        async move {
-            // A session under test that goes away early is the affair of its case.
-            let _ = behave(behaviour, wrapping, stream, &counters, opened).await;
-        }
-    });
+    let peer =
+        TcpPeer::serve_on(socket.listen(64).expect("a listener"), move |stream, counters| {
+            let opened = opened.clone();
+            async move {
+                // A session under test that goes away early is the affair of its case.
+                let _ = behave(behaviour, wrapping, stream, &counters, opened).await;
+            }
+        });
     (peer, gate)
 }
 

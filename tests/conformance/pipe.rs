@@ -174,7 +174,9 @@ impl Back {
     async fn more(&mut self) -> Result<bool> {
         let bytes = match &mut self.from {
             From::Stream(read) => return Ok(read.read_buf(&mut self.rest).await? > 0),
-            From::Messages(stream) => stream.next().await.transpose()?.map(|message| message.payload),
+            From::Messages(stream) => {
+                stream.next().await.transpose()?.map(|message| message.payload)
+            }
             From::Datagrams(both) => {
                 let mut buffer = vec![0; 65_536];
                 let mut meta = [DatagramMeta::default()];

@@ -13,12 +13,7 @@ use super::{
     mangler::Hostile,
     pipe::Pipe,
 };
-use crate::support::{
-    host::TestHost,
-    need::need_file,
-    peers::echo::TcpPeer,
-    process::script,
-};
+use crate::support::{host::TestHost, need::need_file, peers::echo::TcpPeer, process::script};
 
 /// One driver under test.
 #[derive(Clone, Copy)]
@@ -79,8 +74,7 @@ pub(super) struct World {
 }
 
 /// Handshakes and shutdowns end so soon that a case can wait for a peer that says nothing.
-const LIMITS: &str =
-    "[host]\nshutdown_timeout = \"2s\"\n[host.timeouts]\nhandshake = \"5s\"\n";
+const LIMITS: &str = "[host]\nshutdown_timeout = \"2s\"\n[host.timeouts]\nhandshake = \"5s\"\n";
 
 impl World {
     /// A host that listens with the driver and leads on to the far end: both its roles at once.

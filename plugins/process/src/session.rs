@@ -5,7 +5,8 @@ use crate::kid::Exit;
 use crate::signals;
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Event, Facets, Info, Keeping, NoParams, Operation, Result, Session, Stream,
+    Control, Error, ErrorKind, Event, Facets, Info, Keeping, NoParams, Operation, Result, Session,
+    Stream,
 };
 use rustix::termios::{Winsize, tcsetwinsize};
 use schemars::JsonSchema;

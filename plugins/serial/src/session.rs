@@ -3,7 +3,8 @@
 use crate::line::{Line, Modem, Settings};
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session, Stream,
+    Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session,
+    Stream,
 };
 use rustix::io::Errno;
 use schemars::JsonSchema;

@@ -107,7 +107,8 @@ impl Control for Main {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "exec" => {
-                let done = exec::run(&self.connection, jackfield_plugin_api::params(params)?).await?;
+                let done =
+                    exec::run(&self.connection, jackfield_plugin_api::params(params)?).await?;
                 serde_json::to_value(done)
                     .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
             }

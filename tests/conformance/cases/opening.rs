@@ -49,7 +49,7 @@ pub(super) async fn silent_peer(subject: Subject) {
     let at = subject.at.expect("a form of its own");
     let world = subject.echo().await;
     // Reads and says nothing: it echoes only once its gate is open.
-    let (silent, _gate) = far::start(Behaviour::Waits, Wrapping::Bytes);
+    let (silent, gate) = far::start(Behaviour::Waits, Wrapping::Bytes);
     let uri = at(&world, silent.address());
     let dropped = timeout(DEADLINE, async {
         tokio::select! {
@@ -60,6 +60,6 @@ pub(super) async fn silent_peer(subject: Subject) {
     dropped.await.expect("in time");
     let error = timeout(DEADLINE, world.open_at(&uri)).await.expect("in time").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
-    _gate.send(true).unwrap();
+    gate.send(true).unwrap();
     silent.has_none_left().await;
 }

@@ -56,8 +56,11 @@ pub(super) async fn facets(subject: Subject) {
     let manifest = subject.manifest().await;
     let world = subject.echo().await;
     let session = world.open().await.unwrap();
-    let surplus: Vec<_> =
-        session.facets().names().filter(|name| !manifest.facets.names().any(|declared| declared == *name)).collect();
+    let surplus: Vec<_> = session
+        .facets()
+        .names()
+        .filter(|name| !manifest.facets.names().any(|declared| declared == *name))
+        .collect();
     assert!(surplus.is_empty(), "facets that the manifest does not declare: {surplus:?}");
     assert!(session.info().peer.is_some(), "a session knows its peer");
 }
