@@ -285,3 +285,28 @@ pub(super) fn http() -> Subject {
         ],
     }
 }
+
+pub(super) fn quic() -> Subject {
+    Subject {
+        name: "quic",
+        world: |behaviour| {
+            async move {
+                let certs = Certs::new();
+                let options = format!(
+                    "certificate_file = {:?}, key_file = {:?}",
+                    certs.server.certificate, certs.server.key
+                );
+                World::of_both_roles(behaviour, "quic://127.0.0.1:0", &options, Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("quic://{local}"))
+                    .with_options(json!({ "ca_file": certs.ca }))
+                    .keeping(certs)
+            }
+            .boxed_local()
+        },
+        at: None,
+        nowhere: Some(|| ("quic://127.0.0.1:1".to_owned(), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}

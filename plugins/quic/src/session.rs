@@ -7,8 +7,8 @@ use crate::own::Own;
 use crate::stream::{Shared, StreamIo};
 use futures_util::future::{Either, select};
 use jackfield_plugin_api::{
-    Address, Control, Datagrams, Error, ErrorKind, Event, Facets, Info, Operation, Result, Session,
-    Stream,
+    Address, Control, Datagrams, Error, ErrorKind, Event, Facets, Info, NoParams, Operation,
+    Result, Session, Stream,
 };
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use schemars::JsonSchema;
@@ -137,6 +137,7 @@ impl Control for Main {
                 Ok(json!({ "local": local.to_string() }))
             }
             "update_keys" => {
+                let NoParams {} = jackfield_plugin_api::params(params)?;
                 self.link.connection.force_key_update();
                 Ok(json!({}))
             }
