@@ -86,7 +86,7 @@ async fn a_plugin_that_hangs_is_reported_and_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn drivers_lists_all_and_tells_all_about_one() {
     let all = ran(&["drivers"], "").await.ok().text();
-    for name in ["tcp", "tls", "ws", "ssh", "echo"] {
+    for name in ["tcp", "tls", "ws", "ssh", "telnet", "echo"] {
         assert!(all.lines().any(|line| line.starts_with(name)), "no {name} in\n{all}");
     }
     let about = ran(&["drivers", "ssh"], "").await.ok().text();

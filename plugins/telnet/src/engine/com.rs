@@ -1,0 +1,83 @@
+//! COM-PORT-OPTION (RFC 2217), as client and as server.
+
+use super::{Engine, MAX_ASKS};
+use crate::com_port::{self, Said, Setting};
+use crate::line::{self, Modem};
+use crate::negotiation::{COM_PORT, End};
+use bytes::BytesMut;
+use jackfield_plugin_api::Role;
+use serde_json::{Value, json};
+
+impl Engine {
+    /// Says something about the line: asks as a client, tells as a server.
+    pub(crate) fn say(&mut self, said: &Said, out: &mut BytesMut) {
+        let bytes = com_port::bytes(said, self.role == Role::Server);
+        self.subnegotiation(COM_PORT, &bytes, out);
+    }
+
+    pub(super) fn said(&mut self, said: Said, by_server: bool, out: &mut BytesMut) {
+        match said {
+            Said::Setting(setting) if by_server => {
+                self.com.settings.take(setting);
+                *self.com.answers.entry(setting.topic).or_default() += 1;
+            }
+            Said::Setting(setting) => self.asked(setting, out),
+            Said::ModemState(bits) if by_server => {
+                let modem = Modem::of_bits(bits);
+                self.com.modem = Some(modem);
+                self.tell("modem", serde_json::to_value(modem).unwrap_or_default());
+            }
+            Said::Signature(text) if !text.is_empty() => self.com.signature = Some(text),
+            Said::Signature(_) => self.say(&Said::Signature("Jackfield".to_owned()), out),
+            Said::ModemMask(mask) if !by_server => {
+                self.com.mask = Some(mask);
+                self.say(&Said::ModemMask(mask), out);
+            }
+            // No errors of the line are told.
+            Said::LineMask(_) if !by_server => self.say(&Said::LineMask(0), out),
+            Said::Suspend => self.com.suspended = true,
+            Said::Resume => self.com.suspended = false,
+            Said::ModemState(_) | Said::ModemMask(_) | Said::LineMask(_) => {}
+        }
+    }
+
+    fn asked(&mut self, setting: Setting, out: &mut BytesMut) {
+        let open = self.com.asks.len() < MAX_ASKS;
+        match line::operation(setting).filter(|_| open) {
+            Some((operation, params)) => {
+                let id = self.ask(operation, &params);
+                self.com.asks.insert(id, setting);
+            }
+            None => {
+                let answer = line::answer(setting, None);
+                self.say(&Said::Setting(answer), out);
+            }
+        }
+    }
+
+    /// Asks whoever joins this session to another for an operation of that one.
+    pub(super) fn ask(&mut self, operation: &str, params: &Value) -> u64 {
+        self.com.next += 1;
+        let id = self.com.next;
+        self.tell("call", json!({ "id": id, "operation": operation, "params": params }));
+        id
+    }
+
+    /// The result of what was asked for; `None`: it failed.
+    pub(crate) fn answered(&mut self, id: u64, result: Option<&Value>, out: &mut BytesMut) {
+        if let Some(setting) = self.com.asks.remove(&id) {
+            let answer = line::answer(setting, result);
+            self.say(&Said::Setting(answer), out);
+        }
+    }
+
+    /// The line's modem lines are so now; tells a client that wants to know.
+    pub(crate) fn modem_is(&mut self, modem: Modem, out: &mut BytesMut) {
+        let before = self.com.modem.replace(modem).unwrap_or_default();
+        let bits = modem.bits(before);
+        let wanted = self.com.mask.unwrap_or(0xff) & bits & 0xf0 != 0 || bits & 0x0f != 0;
+        if wanted && self.negotiation.is_on(End::Remote, COM_PORT) {
+            self.say(&Said::ModemState(bits), out);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod com_port;
+mod driver;
+mod engine;
+mod information;
+mod line;
+mod negotiation;
+mod news;
+mod options;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wakers;
+mod wire;
+
+pub use driver::TelnetDriver;
+pub use options::{Flow, Parity, TelnetOptions};
+
+jackfield_plugin_api::export_plugin! { drivers: [TelnetDriver], handlers: [] }

@@ -1,0 +1,96 @@
+//! [`News`]: events kept until somebody fetches them, a bounded number of them.
+
+use jackfield_plugin_api::Event;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// A bounded queue of events. When it is full the oldest is dropped, and the next one fetched tells
+/// how many were.
+#[derive(Debug)]
+pub(crate) struct News {
+    state: Mutex<State>,
+    changed: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Event>,
+    dropped: u64,
+    over: bool,
+}
+
+impl News {
+    pub(crate) fn new(limit: usize) -> Self {
+        News { state: Mutex::default(), changed: Notify::new(), limit }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event.
+    pub(crate) fn tell(&self, name: &str, data: Value) {
+        let mut state = self.state();
+        if state.events.len() >= self.limit {
+            state.events.pop_front();
+            state.dropped += 1;
+        }
+        state.events.push_back(Event { name: name.to_owned(), data });
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// There will be no more.
+    pub(crate) fn end(&self) {
+        self.state().over = true;
+        self.changed.notify_waiters();
+    }
+
+    /// The next event; `None` when there will be no more. Cancel safe.
+    pub(crate) async fn next(&self) -> Option<Event> {
+        loop {
+            // Made before the look, so that nothing told in between is missed.
+            let changed = self.changed.notified();
+            if let Some(answer) = self.look() {
+                return answer;
+            }
+            changed.await;
+        }
+    }
+
+    fn look(&self) -> Option<Option<Event>> {
+        let mut state = self.state();
+        if state.dropped > 0 {
+            let data = serde_json::json!({ "count": std::mem::take(&mut state.dropped) });
+            return Some(Some(Event { name: "events_dropped".to_owned(), data }));
+        }
+        match state.events.pop_front() {
+            Some(event) => Some(Some(event)),
+            None => state.over.then_some(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_are_dropped_and_counted() {
+        let news = News::new(2);
+        for number in 0..4 {
+            news.tell("n", Value::from(number));
+        }
+        news.end();
+        let mut seen = Vec::new();
+        while let Some(event) = news.next().await {
+            seen.push((event.name, event.data));
+        }
+        let count = serde_json::json!({ "count": 2 });
+        let n = |number: u32| ("n".to_owned(), Value::from(number));
+        assert_eq!(seen, [("events_dropped".to_owned(), count), n(2), n(3)]);
+    }
+}
