@@ -25,6 +25,7 @@ mod ssh;
 mod stacks;
 mod support;
 mod tcp;
+mod telnet;
 mod tidy;
 mod tls;
 mod upstream;

@@ -278,6 +278,8 @@ impl Engine {
             }
             (End::Remote, BINARY, _) => self.decoder.binary = on,
             (End::Local, WINDOW_SIZE, true) => self.tell_window(out),
+            // Both together are "a character at a time" (RFC 858); some servers wait to be asked.
+            (End::Remote, ECHO, true) => self.want(End::Remote, SUPPRESS_GO_AHEAD, true, out),
             (End::Remote, TERMINAL_TYPE | NEW_ENVIRON, true) => {
                 self.subnegotiation(option, &[SEND], out);
             }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use rustix::process::Pid;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{
     need::need,
@@ -74,11 +77,25 @@ pub(crate) struct Ser2net {
 impl Ser2net {
     /// Starts it, and connects to it as soon as that is possible.
     pub(crate) async fn connect(device: &std::path::Path) -> (Self, TcpStream) {
+        let (ser2net, _, stream) = Self::start(device, "tcp").await;
+        (ser2net, stream)
+    }
+
+    /// Starts it with a line that clients may set (RFC 2217); it serves one at a time.
+    pub(crate) async fn rfc2217(device: &std::path::Path) -> (Self, u16) {
+        let (ser2net, port, mut stream) = Self::start(device, "telnet(rfc2217),tcp").await;
+        // The line is free once it has let go of this one.
+        let _ = stream.shutdown().await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        (ser2net, port)
+    }
+
+    async fn start(device: &std::path::Path, accepter: &str) -> (Self, u16, TcpStream) {
         ports::with_free_port(async |port| {
             let dir = tempdir();
             let file = dir.path().join("ser2net.yaml");
             let text = format!(
-                "connection: &line\n  accepter: tcp,127.0.0.1,{port}\n  \
+                "connection: &line\n  accepter: {accepter},127.0.0.1,{port}\n  \
                  connector: serialdev,{},115200n81,local\n",
                 device.display()
             );
@@ -93,7 +110,7 @@ impl Ser2net {
                     stream.is_some()
                 })
                 .await?;
-            Ok((Self { _process: process }, stream.expect("a connection")))
+            Ok((Self { _process: process }, port, stream.expect("a connection")))
         })
         .await
     }
