@@ -6,11 +6,13 @@ use crate::link::{Link, Socket};
 use crate::options::QuicOptions;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::sockets::{self, Buffers};
+use crate::session;
 use crate::transport::transport;
+use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
 use jackfield_plugin_api::services::Timer;
-use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role, Session};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ConnectError, Endpoint, EndpointConfig};
 use std::future::poll_fn;
@@ -33,6 +35,7 @@ pub(crate) struct Client {
     verifies: bool,
     early_data: bool,
     window: u32,
+    ask: webtransport::Ask,
     from: Option<SocketAddr>,
     buffers: Buffers,
     /// IPv4 and IPv6.
@@ -61,19 +64,30 @@ impl Client {
             verifies: !options.danger_skip_verification,
             early_data: options.early_data,
             window: options.window,
+            ask: webtransport::Ask {
+                origin: options.origin.clone(),
+                protocols: options.protocols.clone(),
+            },
             from: sockets::local(options.bind.as_deref())?,
             buffers: Buffers::of(options),
             sockets: Mutex::default(),
         })
     }
 
-    /// Bytes of all streams of a connection that a server may send before they are read.
-    pub(crate) fn window(&self) -> u32 {
-        self.window
+    /// A connection as a session.
+    pub(crate) async fn open(&self, address: &Address) -> Result<Session> {
+        let link = self.connect(address).await?;
+        Ok(session::of(Arc::new(link), self.window))
+    }
+
+    /// A connection, and a WebTransport session on it.
+    pub(crate) async fn open_session(&self, address: &Address) -> Result<Session> {
+        let link = self.connect(address).await?;
+        Ok(session::of(webtransport::connect(link, address, &self.ask).await?, self.window))
     }
 
     /// A connection to the first address that answers.
-    pub(crate) async fn connect(&self, address: &Address) -> Result<Arc<Link>> {
+    async fn connect(&self, address: &Address) -> Result<Arc<Link>> {
         let port = address.port.ok_or_else(|| {
             let message = "a quic address needs a port";
             Error::new(ErrorKind::Config, message).with("address", address.authority())

@@ -1,38 +1,53 @@
 //! [`LinkDatagrams`]: datagrams of a connection (RFC 9221), whole or not at all.
 
-use crate::link::Link;
+use crate::mux::Mux;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jackfield_plugin_api::{DatagramIo, DatagramMeta, Error, ErrorKind, Result};
-use quinn::{ConnectionError, SendDatagramError, VarInt};
+use quinn::{ConnectionError, SendDatagramError};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 pub(crate) struct LinkDatagrams {
-    link: Arc<Link>,
+    mux: Arc<dyn Mux>,
     receiving: Option<BoxFuture<'static, Result<Bytes, ConnectionError>>>,
     /// What waits for room, and its sending.
     sending: Option<(Bytes, BoxFuture<'static, Result<(), SendDatagramError>>)>,
 }
 
 impl LinkDatagrams {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        LinkDatagrams { link, receiving: None, sending: None }
+    pub(crate) fn new(mux: Arc<dyn Mux>) -> Self {
+        LinkDatagrams { mux, receiving: None, sending: None }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ConnectionError>> {
-        let link = &self.link;
-        let receiving = self.receiving.get_or_insert_with(|| {
-            let connection = link.connection.clone();
-            Box::pin(async move { connection.read_datagram().await })
-        });
-        let next = ready!(receiving.as_mut().poll(cx));
-        self.receiving = None;
-        Poll::Ready(next)
+        let mux = &self.mux;
+        loop {
+            let receiving = self.receiving.get_or_insert_with(|| {
+                let connection = mux.link().connection.clone();
+                Box::pin(async move { connection.read_datagram().await })
+            });
+            let next = ready!(receiving.as_mut().poll(cx));
+            self.receiving = None;
+            let prefix = mux.datagram_prefix().len();
+            match next {
+                Ok(mut bytes) if bytes.starts_with(mux.datagram_prefix()) => {
+                    return Poll::Ready(Ok(bytes.split_off(prefix)));
+                }
+                // Of another session than this.
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn most(&self) -> Option<usize> {
+        let whole = self.mux.link().connection.max_datagram_size()?;
+        whole.checked_sub(self.mux.datagram_prefix().len())
     }
 
     fn check(&self, bytes: usize) -> Result<()> {
-        let most = self.link.connection.max_datagram_size();
+        let most = self.most();
         let most = most.ok_or_else(|| Error::unsupported("sending datagrams to this peer"))?;
         if bytes <= most { Ok(()) } else { Err(too_long(bytes, most)) }
     }
@@ -43,7 +58,7 @@ impl LinkDatagrams {
                 Error::unsupported("sending datagrams to this peer")
             }
             SendDatagramError::TooLarge => too_long(bytes, self.max_size()),
-            SendDatagramError::ConnectionLost(lost) => self.link.loss(lost),
+            SendDatagramError::ConnectionLost(lost) => self.mux.loss(lost),
         }
     }
 }
@@ -62,20 +77,15 @@ impl DatagramIo for LinkDatagrams {
     ) -> Poll<Result<Option<DatagramMeta>>> {
         let bytes = match ready!(self.poll_next(cx)) {
             Ok(bytes) => bytes,
-            Err(ConnectionError::LocallyClosed) => return Poll::Ready(Ok(None)),
-            Err(ConnectionError::ApplicationClosed(close))
-                if close.error_code == VarInt::from_u32(0) =>
-            {
-                return Poll::Ready(Ok(None));
-            }
-            Err(error) => return Poll::Ready(Err(self.link.loss(&error))),
+            Err(error) if self.mux.is_normal(&error) => return Poll::Ready(Ok(None)),
+            Err(error) => return Poll::Ready(Err(self.mux.loss(&error))),
         };
         let len = bytes.len();
         let Some(room) = buffer.get_mut(..len) else {
             return Poll::Ready(Err(too_long(len, buffer.len())));
         };
         room.copy_from_slice(&bytes);
-        let peer = Some(self.link.connection.remote_address());
+        let peer = Some(self.mux.link().connection.remote_address());
         Poll::Ready(Ok(Some(DatagramMeta { len, peer, ..DatagramMeta::default() })))
     }
 
@@ -96,18 +106,19 @@ impl DatagramIo for LinkDatagrams {
             }
         }
         self.check(bytes.len())?;
-        let (connection, bytes) = (self.link.connection.clone(), Bytes::copy_from_slice(bytes));
-        if connection.datagram_send_buffer_space() >= bytes.len() {
-            let len = bytes.len();
-            let sent = connection.send_datagram(bytes);
+        let connection = self.mux.link().connection.clone();
+        let (len, prefix) = (bytes.len(), self.mux.datagram_prefix());
+        let bytes = Bytes::copy_from_slice(bytes);
+        let whole = if prefix.is_empty() { bytes.clone() } else { [prefix, &bytes].concat().into() };
+        if connection.datagram_send_buffer_space() >= whole.len() {
+            let sent = connection.send_datagram(whole);
             return Poll::Ready(sent.map_err(|error| self.unsent(&error, len)));
         }
-        let copy = bytes.clone();
         let mut work: BoxFuture<'static, _> =
-            Box::pin(async move { connection.send_datagram_wait(copy).await });
+            Box::pin(async move { connection.send_datagram_wait(whole).await });
         match work.as_mut().poll(cx) {
             Poll::Ready(sent) => {
-                Poll::Ready(sent.map_err(|error| self.unsent(&error, bytes.len())))
+                Poll::Ready(sent.map_err(|error| self.unsent(&error, len)))
             }
             Poll::Pending => {
                 self.sending = Some((bytes, work));
@@ -117,6 +128,6 @@ impl DatagramIo for LinkDatagrams {
     }
 
     fn max_size(&self) -> usize {
-        self.link.connection.max_datagram_size().unwrap_or(0)
+        self.most().unwrap_or(0)
     }
 }

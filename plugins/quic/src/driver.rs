@@ -1,6 +1,6 @@
 //! [`QuicDriver`].
 
-use crate::endpoint::{QuicEndpoint, Side};
+use crate::endpoint::{Protocol, QuicEndpoint, Side};
 use crate::options::QuicOptions;
 use crate::session;
 use jackfield_plugin_api::{
@@ -34,7 +34,7 @@ impl Driver for QuicDriver {
     }
 
     fn configure(&self, options: QuicOptions, role: Role) -> Result<QuicEndpoint> {
-        QuicEndpoint::new(self.host, &options, role)
+        QuicEndpoint::new(self.host, options, role, Protocol::Quic)
     }
 
     fn operations() -> Vec<Operation> {
@@ -43,9 +43,7 @@ impl Driver for QuicDriver {
 
     async fn open(&self, endpoint: &QuicEndpoint, request: Request) -> Result<Session> {
         match &endpoint.0 {
-            Side::Client(client) => {
-                Ok(session::of(client.connect(&request.address).await?, client.window()))
-            }
+            Side::Client(client) => client.open(&request.address).await,
             Side::Server(_) => Err(Error::unsupported("connecting with a listener's options")),
         }
     }

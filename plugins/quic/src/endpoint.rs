@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::listener::Server;
 use crate::options::QuicOptions;
+use crate::webtransport;
 use jackfield_certificates::Credentials;
 use jackfield_plugin_api::{Error, Host, Result, Role};
 use rustls::SupportedProtocolVersion;
@@ -14,6 +15,46 @@ pub struct QuicEndpoint(pub(crate) Side);
 pub(crate) enum Side {
     Client(Client),
     Server(Server),
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    /// What the application likes.
+    Quic,
+    /// HTTP/3, as far as WebTransport needs it.
+    WebTransport,
+}
+
+impl Protocol {
+    fn alpn(self) -> &'static str {
+        match self {
+            Protocol::Quic => "jackfield",
+            Protocol::WebTransport => webtransport::ALPN,
+        }
+    }
+
+    /// Options of the other protocol are mistakes, not decoration.
+    fn fit(self, options: &QuicOptions) -> Result<()> {
+        let (strangers, message) = match self {
+            Protocol::Quic => (
+                &[
+                    ("origin", options.origin.is_some()),
+                    ("origins", !options.origins.is_empty()),
+                    ("protocols", !options.protocols.is_empty()),
+                ][..],
+                "is for webtransport, and this is quic",
+            ),
+            Protocol::WebTransport => (
+                &[("alpn", !options.alpn.is_empty()), ("early_data", options.early_data)][..],
+                "is for quic; webtransport is always `h3`, without early data",
+            ),
+        };
+        match strangers.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Error::option(name, message)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Without keys.
@@ -28,16 +69,23 @@ impl std::fmt::Debug for QuicEndpoint {
 
 impl QuicEndpoint {
     /// Checks options and reads their files. Blocks.
-    pub(crate) fn new(host: Host, options: &QuicOptions, role: Role) -> Result<Self> {
+    pub(crate) fn new(
+        host: Host,
+        mut options: QuicOptions,
+        role: Role,
+        protocol: Protocol,
+    ) -> Result<Self> {
+        protocol.fit(&options)?;
         if options.alpn.is_empty() {
-            return Err(Error::option("alpn", "is empty; QUIC needs an application protocol"));
+            options.alpn.push(protocol.alpn().to_owned());
         }
+        let options = &options;
         let credentials = credentials(options);
         credentials.fit(role)?;
         fit(options, role)?;
         Ok(QuicEndpoint(match role {
             Role::Client => Side::Client(Client::new(host, options, &credentials)?),
-            Role::Server => Side::Server(Server::new(host, options, &credentials)?),
+            Role::Server => Side::Server(Server::new(host, options, &credentials, protocol)?),
         }))
     }
 }
@@ -66,8 +114,8 @@ fn fit(options: &QuicOptions, role: Role) -> Result<()> {
             "is for listeners, and this is for connecting",
         ),
         Role::Server => (
-            &[("bind", options.bind.is_some())][..],
-            "is for connecting; a listener's address says where it listens",
+            &[("bind", options.bind.is_some()), ("origin", options.origin.is_some())][..],
+            "is for connecting, and this is a listener",
         ),
     };
     match strangers.iter().find(|(_, given)| *given) {

@@ -5,8 +5,10 @@ mod datagrams;
 mod driver;
 mod endpoint;
 mod failure;
+mod flow;
 mod link;
 mod listener;
+mod mux;
 mod options;
 mod own;
 mod runtime;
@@ -14,6 +16,7 @@ mod session;
 mod sockets;
 mod stream;
 mod transport;
+mod webtransport;
 
 #[cfg(test)]
 mod tests;
@@ -22,5 +25,6 @@ pub use driver::QuicDriver;
 pub use endpoint::QuicEndpoint;
 pub use jackfield_certificates::ClientAuth;
 pub use options::{Congestion, QuicOptions};
+pub use webtransport::WebTransportDriver;
 
-jackfield_plugin_api::export_plugin! { drivers: [QuicDriver], handlers: [] }
+jackfield_plugin_api::export_plugin! { drivers: [QuicDriver, WebTransportDriver], handlers: [] }

@@ -1,8 +1,11 @@
 //! [`Link`]: one connection, what is known of it, and how many of its streams are in use.
 
-use crate::failure::{Explain, shown};
+use crate::failure::{Explain, code_of, shown};
+use crate::flow::Flow;
+use crate::mux::{Halves, Mux, Wanted};
 use crate::runtime::HostSocket;
 use crate::sockets::{self, Buffers};
+use futures_util::future::BoxFuture;
 use jackfield_certificates::{Described, with_facts};
 use jackfield_plugin_api::{Error, ErrorKind, Event, Host, Info, Result, Role};
 use quinn::crypto::rustls::HandshakeData;
@@ -100,7 +103,7 @@ impl Link {
     ///
     /// # Errors
     /// While it drains.
-    pub(crate) fn open(&self) -> Result<()> {
+    pub(crate) fn may_open(&self) -> Result<()> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Refused, "the connection takes no new streams"));
         }
@@ -116,10 +119,6 @@ impl Link {
         futures_util::future::select(idle, lost).await;
     }
 
-    pub(crate) fn loss(&self, error: &ConnectionError) -> Error {
-        self.explain.loss(error)
-    }
-
     /// Moves this connection, and those that share its socket, to another local address.
     pub(crate) fn migrate(&self, bind: Option<&str>) -> Result<SocketAddr> {
         if !self.is_client() {
@@ -133,7 +132,7 @@ impl Link {
     pub(crate) async fn ping(&self, window: u32) -> Result<Duration> {
         let connection = &self.connection;
         if let Some(lost) = connection.close_reason() {
-            return Err(self.loss(&lost));
+            return Err(self.explain.loss(&lost));
         }
         let before = connection.stats().frame_rx.acks;
         connection.set_receive_window(VarInt::from_u32(window.saturating_sub(1)));
@@ -143,7 +142,7 @@ impl Link {
         loop {
             (&mut timer).await;
             if let Some(lost) = connection.close_reason() {
-                return Err(self.loss(&lost));
+                return Err(self.explain.loss(&lost));
             }
             if connection.stats().frame_rx.acks > before {
                 return Ok(connection.rtt());
@@ -153,8 +152,16 @@ impl Link {
         }
     }
 
+    async fn bidi(&self) -> Result<Halves, ConnectionError> {
+        self.connection.accept_bi().await.map(|(send, recv)| (Some(send), Some(recv)))
+    }
+
+    async fn uni(&self) -> Result<Halves, ConnectionError> {
+        self.connection.accept_uni().await.map(|recv| (None, Some(recv)))
+    }
+
     /// What is known now.
-    pub(crate) fn info(&self) -> Info {
+    pub(crate) fn facts(&self) -> Info {
         let connection = &self.connection;
         let stats = connection.stats();
         let local = self.socket.endpoint.local_addr().ok().map(|bound| {
@@ -198,17 +205,16 @@ impl Link {
         info
     }
 
-    /// The connection's end.
-    pub(crate) async fn end(&self) -> Event {
-        let lost = self.connection.closed().await;
-        let data = match &lost {
+    /// The end of a connection that has ended so.
+    fn event(&self, lost: &ConnectionError) -> Event {
+        let data = match lost {
             ConnectionError::ApplicationClosed(close) => json!({
                 "by": "peer",
                 "code": u64::from(close.error_code),
                 "reason": shown(&String::from_utf8_lossy(&close.reason)),
             }),
             ConnectionError::LocallyClosed => json!({ "by": "us" }),
-            other => json!({ "by": "transport", "reason": self.loss(other).to_string() }),
+            other => json!({ "by": "transport", "reason": self.explain.loss(other).to_string() }),
         };
         Event { name: "closed".to_owned(), data }
     }
@@ -224,4 +230,82 @@ fn millis(time: Duration) -> f64 {
 
 fn handshake(connection: &Connection) -> Option<HandshakeData> {
     connection.handshake_data()?.downcast::<HandshakeData>().ok().map(|data| *data)
+}
+
+impl Mux for Arc<Link> {
+    fn link(&self) -> &Arc<Link> {
+        self
+    }
+
+    fn open(&self, uni: bool) -> BoxFuture<'_, Result<Halves>> {
+        Box::pin(async move {
+            let opened = if uni {
+                self.connection.open_uni().await.map(|send| (Some(send), None))
+            } else {
+                self.connection.open_bi().await.map(|(send, recv)| (Some(send), Some(recv)))
+            };
+            opened.map_err(|error| self.explain.loss(&error))
+        })
+    }
+
+    fn accept(&self, wanted: Wanted) -> BoxFuture<'_, Result<Option<Halves>>> {
+        Box::pin(async move {
+            let accepted = match wanted {
+                Wanted::Bidi => self.bidi().await,
+                Wanted::Any => {
+                    let both = std::pin::pin!(self.bidi());
+                    let one = std::pin::pin!(self.uni());
+                    futures_util::future::select(both, one).await.factor_first().0
+                }
+            };
+            match accepted {
+                Ok(halves) => Ok(Some(halves)),
+                Err(error) if self.is_normal(&error) => Ok(None),
+                Err(error) => Err(self.explain.loss(&error)),
+            }
+        })
+    }
+
+    fn close(&self, code: u64, reason: String) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.connection.close(code_of(code)?, reason.as_bytes());
+            Ok(())
+        })
+    }
+
+    fn loss(&self, error: &ConnectionError) -> Error {
+        self.explain.loss(error)
+    }
+
+    fn is_normal(&self, error: &ConnectionError) -> bool {
+        match error {
+            ConnectionError::LocallyClosed => true,
+            ConnectionError::ApplicationClosed(close) => close.error_code == VarInt::from_u32(0),
+            _ => false,
+        }
+    }
+
+    fn end(&self) -> BoxFuture<'_, Event> {
+        Box::pin(async move { self.event(&self.connection.closed().await) })
+    }
+
+    fn info(&self) -> Info {
+        self.facts()
+    }
+
+    fn to_wire(&self, code: u64) -> Result<VarInt> {
+        code_of(code)
+    }
+
+    fn from_wire(&self, code: VarInt) -> String {
+        code.to_string()
+    }
+
+    fn datagram_prefix(&self) -> &[u8] {
+        &[]
+    }
+
+    fn flow(&self) -> Option<&Arc<Flow>> {
+        None
+    }
 }

@@ -3,11 +3,14 @@
 
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
+use crate::endpoint::Protocol;
+use crate::mux::Mux;
 use crate::options::QuicOptions;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
 use crate::transport::transport;
+use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
 use jackfield_plugin_api::op::Op;
@@ -36,6 +39,8 @@ pub(crate) struct Server {
     buffers: Buffers,
     reuse_port: bool,
     window: u32,
+    /// For WebTransport sessions.
+    rules: Option<Rules>,
     limits: Limits,
 }
 
@@ -52,6 +57,7 @@ impl Server {
         host: Host,
         options: &QuicOptions,
         credentials: &Credentials<'_>,
+        protocol: Protocol,
     ) -> Result<Self> {
         let count = |number: u32| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
         let limits = Limits {
@@ -78,6 +84,11 @@ impl Server {
             buffers: Buffers::of(options),
             reuse_port: options.reuse_port,
             window: options.window,
+            rules: (protocol == Protocol::WebTransport).then(|| Rules {
+                path: String::new(),
+                origins: options.origins.clone(),
+                protocols: options.protocols.clone(),
+            }),
             limits,
         })
     }
@@ -105,6 +116,8 @@ impl Server {
             host: self.host,
             explain: self.explain.clone(),
             limits: self.limits,
+            window: self.window,
+            rules: self.rules.clone().map(|rules| Rules { path: address.path.clone(), ..rules }),
             ready,
         };
         let work = self.host.spawn(door.run());
@@ -112,7 +125,6 @@ impl Server {
             info: Info { local, ..Info::default() },
             socket,
             accepted: Mutex::new(accepted),
-            window: self.window,
             _work: work,
         }))
     }
@@ -121,8 +133,7 @@ impl Server {
 struct Listening {
     info: Info,
     socket: Arc<Socket>,
-    accepted: Mutex<Receiver<Arc<Link>>>,
-    window: u32,
+    accepted: Mutex<Receiver<Session>>,
     _work: Op<()>,
 }
 
@@ -132,9 +143,9 @@ impl Accept for Listening {
     }
 
     async fn accept(&self) -> Result<Session> {
-        let link = self.accepted.lock().await.recv().await;
+        let session = self.accepted.lock().await.recv().await;
         let over = || Error::new(ErrorKind::Closed, "the listener's socket has failed");
-        Ok(session::of(link.ok_or_else(over)?, self.window))
+        session.ok_or_else(over)
     }
 }
 
@@ -151,7 +162,9 @@ struct Door {
     host: Host,
     explain: Explain,
     limits: Limits,
-    ready: Sender<Arc<Link>>,
+    window: u32,
+    rules: Option<Rules>,
+    ready: Sender<Session>,
 }
 
 impl Door {
@@ -186,7 +199,7 @@ impl Door {
         &self,
         incoming: Incoming,
         running: usize,
-    ) -> Option<(Connecting, OwnedPermit<Arc<Link>>)> {
+    ) -> Option<(Connecting, OwnedPermit<Session>)> {
         let Ok(place) = self.ready.clone().try_reserve_owned() else {
             incoming.refuse();
             return None;
@@ -210,13 +223,21 @@ impl Door {
         }
     }
 
-    async fn shake(&self, connecting: Connecting, place: OwnedPermit<Arc<Link>>) {
+    async fn shake(&self, connecting: Connecting, place: OwnedPermit<Session>) {
         let peer = connecting.remote_address();
-        let work = async { connecting.await.map_err(|error| self.explain.handshake(&error)) };
+        let work = async {
+            let connection = connecting.await.map_err(|error| self.explain.handshake(&error))?;
+            let socket = Arc::clone(&self.socket);
+            let link = Link::new(connection, socket, self.explain.clone(), true);
+            let mux: Arc<dyn Mux> = match &self.rules {
+                Some(rules) => webtransport::accept(link, rules).await?,
+                None => Arc::new(link),
+            };
+            Ok(session::of(mux, self.window))
+        };
         match self.host.timeout(self.limits.handshake_timeout, "the handshake", work).await {
-            Ok(connection) => {
-                let socket = Arc::clone(&self.socket);
-                place.send(Link::new(connection, socket, self.explain.clone(), true));
+            Ok(session) => {
+                place.send(session);
             }
             Err(error) => self.tell(&peer.to_string(), &error),
         }

@@ -5,13 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Options of `quic`, for connecting and listening.
+/// Options of `quic` and `webtransport`, for connecting and listening.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuicOptions {
-    /// Application protocols, the preferred one first (ALPN, RFC 7301); at least one, and one that
-    /// both sides have (RFC 9001 §8.1).
-    #[schemars(length(min = 1))]
+    /// Application protocols, the preferred one first (ALPN, RFC 7301); both sides must have one in
+    /// common (RFC 9001 §8.1). Empty: `jackfield`; `h3` for webtransport, which knows no other.
     pub alpn: Vec<String>,
     /// Client: certificates of the authorities to trust, PEM; only these. Without it: the system's.
     pub ca_file: Option<PathBuf>,
@@ -81,6 +80,14 @@ pub struct QuicOptions {
     /// Listener: let every peer show that its address is its own (Retry, RFC 9000 §8.1.2), which
     /// costs a round trip.
     pub validate_address: bool,
+    /// Webtransport, client: where the request comes from, as a browser says it: `https://host`.
+    pub origin: Option<String>,
+    /// Webtransport, listener: origins whose pages may connect; empty: all. A request without an
+    /// origin is no browser's and may.
+    pub origins: Vec<String>,
+    /// Webtransport: names of what is spoken in the session, the preferred one first; the client
+    /// offers them, the listener chooses the first of its own that was offered.
+    pub protocols: Vec<String>,
     /// Listener: let several listeners share the port (`SO_REUSEPORT`).
     pub reuse_port: bool,
     /// Send buffer of the socket in bytes; 0: the system's.
@@ -105,7 +112,7 @@ pub enum Congestion {
 impl Default for QuicOptions {
     fn default() -> Self {
         QuicOptions {
-            alpn: vec!["jackfield".to_owned()],
+            alpn: Vec::new(),
             ca_file: None,
             server_name: None,
             certificate_hashes: Vec::new(),
@@ -131,6 +138,9 @@ impl Default for QuicOptions {
             handshake_timeout: 10,
             backlog: 1024,
             validate_address: false,
+            origin: None,
+            origins: Vec::new(),
+            protocols: Vec::new(),
             reuse_port: false,
             send_buffer: 0,
             recv_buffer: 0,

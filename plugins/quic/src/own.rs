@@ -1,10 +1,10 @@
 //! [`Own`]: the session's own stream. A client opens it and a listener takes the first that the peer
 //! opens, both when it is first used: a session that is used otherwise has none.
 
-use crate::link::Link;
+use crate::mux::{Mux, Wanted};
 use crate::stream::{Shared, StreamIo};
 use futures_util::task::AtomicWaker;
-use jackfield_plugin_api::{Error, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Own {
 }
 
 enum State {
-    Idle(Arc<Link>),
+    Idle(Arc<dyn Mux>),
     Starting(Pin<Box<dyn Future<Output = Result<StreamIo>> + Send>>),
     Open(StreamIo),
     Failed(Error),
@@ -38,13 +38,13 @@ impl Wake for Waiting {
 }
 
 impl Own {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Own { state: State::Idle(link), waiting: Arc::default() }
+    pub(crate) fn new(mux: Arc<dyn Mux>) -> Self {
+        Own { state: State::Idle(mux), waiting: Arc::default() }
     }
 
     fn poll_open(&mut self, cx: &Context<'_>, reads: bool) -> Poll<io::Result<&mut StreamIo>> {
-        if let State::Idle(link) = &self.state {
-            self.state = State::Starting(Box::pin(start(Arc::clone(link))));
+        if let State::Idle(mux) = &self.state {
+            self.state = State::Starting(Box::pin(start(Arc::clone(mux))));
         }
         if let State::Starting(work) = &mut self.state {
             let mine = if reads { &self.waiting.reader } else { &self.waiting.writer };
@@ -66,16 +66,15 @@ impl Own {
     }
 }
 
-async fn start(link: Arc<Link>) -> Result<StreamIo> {
-    let connection = &link.connection;
-    let opened =
-        if link.is_client() { connection.open_bi().await } else { connection.accept_bi().await };
-    let (send, recv) = opened.map_err(|error| link.loss(&error))?;
-    let mut stream = StreamIo::new(Shared::new(&link, Some(send), Some(recv)));
-    if link.is_client() {
+async fn start(mux: Arc<dyn Mux>) -> Result<StreamIo> {
+    if mux.link().is_client() {
+        let mut stream = StreamIo::new(Shared::new(&mux, mux.open(false).await?));
         stream.announce()?;
+        return Ok(stream);
     }
-    Ok(stream)
+    let over = || Error::new(ErrorKind::Closed, "the peer has closed and opened no stream");
+    let halves = mux.accept(Wanted::Bidi).await?.ok_or_else(over)?;
+    Ok(StreamIo::new(Shared::new(&mux, halves)))
 }
 
 impl AsyncRead for Own {

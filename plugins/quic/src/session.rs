@@ -1,21 +1,17 @@
 //! The sessions: [`Main`], a whole connection, and [`Sub`], one more stream of it.
 
 use crate::datagrams::LinkDatagrams;
-use crate::failure::code_of;
-use crate::link::Link;
+use crate::mux::{Halves, Mux, Wanted};
 use crate::own::Own;
 use crate::stream::{Shared, StreamIo};
-use futures_util::future::{Either, select};
 use jackfield_plugin_api::{
     Address, Control, Datagrams, Error, ErrorKind, Event, Facets, Info, NoParams, Operation,
     Result, Session, Stream,
 };
-use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -83,40 +79,32 @@ fn parse<T: DeserializeOwned + Default>(params: Value) -> Result<T> {
 
 /// A whole connection.
 struct Main {
-    link: Arc<Link>,
+    mux: Arc<dyn Mux>,
     /// Bytes of all streams that the peer may send before they are read.
     window: u32,
     /// The end was told.
     told: AtomicBool,
 }
 
-/// The session of a connection.
-pub(crate) fn of(link: Arc<Link>, window: u32) -> Session {
-    let stream = Stream::new(Own::new(Arc::clone(&link)));
-    let datagrams = Datagrams::new(LinkDatagrams::new(Arc::clone(&link)));
-    Session::builder(Main { link, window, told: AtomicBool::new(false) })
+/// The session of a connection, or of a session on one.
+pub(crate) fn of(mux: Arc<dyn Mux>, window: u32) -> Session {
+    let stream = Stream::new(Own::new(Arc::clone(&mux)));
+    let datagrams = Datagrams::new(LinkDatagrams::new(Arc::clone(&mux)));
+    Session::builder(Main { mux, window, told: AtomicBool::new(false) })
         .stream(stream)
         .datagrams(datagrams)
         .build()
 }
 
 impl Main {
-    fn loss(&self, error: &ConnectionError) -> Error {
-        self.link.loss(error)
-    }
-
     async fn open(&self, open: &Open) -> Result<Session> {
-        self.link.open()?;
-        let connection = &self.link.connection;
-        let (send, recv) = if open.uni {
-            (connection.open_uni().await.map_err(|error| self.loss(&error))?, None)
-        } else {
-            let (send, recv) = connection.open_bi().await.map_err(|error| self.loss(&error))?;
-            (send, Some(recv))
-        };
-        // It was opened just now.
-        let _ = send.set_priority(open.priority);
-        sub(&self.link, Some(send), recv, true)
+        self.mux.link().may_open()?;
+        let halves = self.mux.open(open.uni).await?;
+        if let Some(send) = &halves.0 {
+            // It was opened just now.
+            let _ = send.set_priority(open.priority);
+        }
+        sub(&self.mux, halves, true)
     }
 }
 
@@ -126,19 +114,19 @@ impl Control for Main {
     }
 
     fn info(&self) -> Info {
-        self.link.info()
+        self.mux.info()
     }
 
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "migrate" => {
                 let Migrate { bind } = parse(params)?;
-                let local = self.link.migrate(bind.as_deref())?;
+                let local = self.mux.link().migrate(bind.as_deref())?;
                 Ok(json!({ "local": local.to_string() }))
             }
             "update_keys" => {
                 let NoParams {} = jackfield_plugin_api::params(params)?;
-                self.link.connection.force_key_update();
+                self.mux.link().connection.force_key_update();
                 Ok(json!({}))
             }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
@@ -150,22 +138,10 @@ impl Control for Main {
     }
 
     async fn accept_stream(&self) -> Result<Option<Session>> {
-        self.link.open()?;
-        let connection = &self.link.connection;
-        let (both, one) = (pin!(connection.accept_bi()), pin!(connection.accept_uni()));
-        let accepted = match select(both, one).await {
-            Either::Left((accepted, _)) => accepted.map(|(send, recv)| (Some(send), recv)),
-            Either::Right((accepted, _)) => accepted.map(|recv| (None, recv)),
-        };
-        match accepted {
-            Ok((send, recv)) => sub(&self.link, send, Some(recv), false).map(Some),
-            Err(ConnectionError::LocallyClosed) => Ok(None),
-            Err(ConnectionError::ApplicationClosed(close))
-                if close.error_code == VarInt::from_u32(0) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(self.loss(&error)),
+        self.mux.link().may_open()?;
+        match self.mux.accept(Wanted::Any).await? {
+            Some(halves) => sub(&self.mux, halves, false).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -175,24 +151,23 @@ impl Control for Main {
     }
 
     async fn ping(&self) -> Result<Duration> {
-        self.link.ping(self.window).await
+        self.mux.link().ping(self.window).await
     }
 
     async fn next_event(&self) -> Result<Option<Event>> {
         if self.told.load(Ordering::Acquire) {
             return Ok(None);
         }
-        let event = self.link.end().await;
+        let event = self.mux.end().await;
         Ok((!self.told.swap(true, Ordering::AcqRel)).then_some(event))
     }
 
     async fn close(&self, code: u64, reason: String) -> Result<()> {
-        self.link.connection.close(code_of(code)?, reason.as_bytes());
-        Ok(())
+        self.mux.close(code, reason).await
     }
 
     async fn drain(&self) -> Result<()> {
-        self.link.drain().await;
+        self.mux.link().drain().await;
         Ok(())
     }
 }
@@ -200,13 +175,8 @@ impl Control for Main {
 /// One more stream.
 struct Sub(Arc<Shared>);
 
-fn sub(
-    link: &Arc<Link>,
-    send: Option<SendStream>,
-    recv: Option<RecvStream>,
-    ours: bool,
-) -> Result<Session> {
-    let shared = Shared::new(link, send, recv);
+fn sub(mux: &Arc<dyn Mux>, halves: Halves, ours: bool) -> Result<Session> {
+    let shared = Shared::new(mux, halves);
     let mut stream = StreamIo::new(Arc::clone(&shared));
     if ours {
         stream.announce()?;
@@ -222,7 +192,7 @@ impl Control for Sub {
     fn info(&self) -> Info {
         let (id, ours, kind) = self.0.facts();
         self.0
-            .link()
+            .mux()
             .info()
             .with("stream_id", id)
             .with("stream_kind", kind)
@@ -232,7 +202,6 @@ impl Control for Sub {
     /// Gives the stream up: the peer sees the code where it reads and where it writes. A stream has
     /// no room for a reason.
     async fn close(&self, code: u64, _reason: String) -> Result<()> {
-        self.0.cut(code_of(code)?);
-        Ok(())
+        self.0.close(code)
     }
 }

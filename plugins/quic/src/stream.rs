@@ -1,6 +1,8 @@
 //! [`StreamIo`]: one stream of a connection as bytes; either direction may be missing.
 
-use crate::link::{InUse, Link};
+use crate::flow::Of;
+use crate::link::InUse;
+use crate::mux::{Halves as Pair, Mux};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use quinn::{ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use std::io;
@@ -9,15 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The code of a stream that was dropped before its end.
-const ABANDONED: VarInt = VarInt::from_u32(0);
-
 type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>> + Send + Sync>>;
 
 /// What the stream and its session share.
 pub(crate) struct Shared {
     halves: Mutex<Halves>,
-    link: Arc<Link>,
+    mux: Arc<dyn Mux>,
 }
 
 struct Halves {
@@ -28,21 +27,17 @@ struct Halves {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        link: &Arc<Link>,
-        send: Option<SendStream>,
-        recv: Option<RecvStream>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(mux: &Arc<dyn Mux>, (send, recv): Pair) -> Arc<Self> {
         let halves = Mutex::new(Halves { send, recv, ended: false });
-        Arc::new(Shared { halves, link: Arc::clone(link) })
+        Arc::new(Shared { halves, mux: Arc::clone(mux) })
     }
 
     fn halves(&self) -> MutexGuard<'_, Halves> {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
+    pub(crate) fn mux(&self) -> &dyn Mux {
+        &*self.mux
     }
 
     /// Its number, who opened it, and whether both directions are there.
@@ -54,12 +49,20 @@ impl Shared {
             (Some(_), Some(_)) => "bidi",
             _ => "uni",
         };
-        let ours = id.is_some_and(|id| id.initiator() == self.link().connection.side());
+        let ours = id.is_some_and(|id| id.initiator() == self.mux.link().connection.side());
         (id.map_or(0, |id| u64::from(VarInt::from(id))), ours, kind)
     }
 
     /// Ends both directions at once with a code that the peer sees.
-    pub(crate) fn cut(&self, code: VarInt) {
+    ///
+    /// # Errors
+    /// A code that does not fit.
+    pub(crate) fn close(&self, code: u64) -> Result<()> {
+        self.cut(self.mux.to_wire(code)?);
+        Ok(())
+    }
+
+    fn cut(&self, code: VarInt) {
         let mut halves = self.halves();
         if !halves.ended
             && let Some(send) = &mut halves.send
@@ -74,7 +77,7 @@ impl Shared {
     }
 
     fn lost(&self, error: &ConnectionError) -> Error {
-        self.link().loss(error)
+        self.mux.loss(error)
     }
 }
 
@@ -88,13 +91,14 @@ pub(crate) struct StreamIo {
 /// A stream that is dropped before its end was not whole, and the peer must see that.
 impl Drop for StreamIo {
     fn drop(&mut self) {
-        self.shared.cut(ABANDONED);
+        // The code 0 fits everywhere.
+        let _ = self.shared.close(0);
     }
 }
 
 impl StreamIo {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        StreamIo { stopped: None, _in_use: shared.link.enter(), shared }
+        StreamIo { stopped: None, _in_use: shared.mux.link().enter(), shared }
     }
 
     /// Lets the peer know of a stream on which we do not write first.
@@ -115,13 +119,21 @@ impl StreamIo {
         if ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let sent = ready!(Pin::new(send).poll_write(cx, bytes));
+        let flow = self.shared.mux.flow();
+        let room = match flow {
+            Some(flow) => ready!(flow.poll_room(Of::Data, bytes.len(), cx)),
+            None => bytes.len(),
+        };
+        let sent = ready!(Pin::new(send).poll_write(cx, &bytes[..room]));
+        if let (Some(flow), Ok(count)) = (flow, &sent) {
+            flow.take(Of::Data, *count);
+        }
         Poll::Ready(sent.map_err(|error| self.unsent(error)))
     }
 
     fn unsent(&self, error: WriteError) -> io::Error {
         match error {
-            WriteError::Stopped(code) => stopped(code),
+            WriteError::Stopped(code) => self.stopped_by(code),
             WriteError::ConnectionLost(lost) => self.shared.lost(&lost).into_io(),
             WriteError::ClosedStream => io::ErrorKind::BrokenPipe.into(),
             WriteError::ZeroRttRejected => early_refused().into_io(),
@@ -131,6 +143,7 @@ impl StreamIo {
     fn unread(&self, error: ReadError) -> io::Error {
         let error = match error {
             ReadError::Reset(code) => {
+                let code = self.shared.mux.from_wire(code);
                 let message = format!("the peer gave the stream up with code {code}");
                 Error::new(ErrorKind::Closed, message).with("code", code)
             }
@@ -140,6 +153,13 @@ impl StreamIo {
             ReadError::ZeroRttRejected => early_refused(),
         };
         error.into_io()
+    }
+
+    fn stopped_by(&self, code: VarInt) -> io::Error {
+        let code = self.shared.mux.from_wire(code);
+        let message = format!("the peer stopped reading with code {code}");
+        let error = Error::new(ErrorKind::Closed, message).with("code", code);
+        io::Error::new(io::ErrorKind::BrokenPipe, error)
     }
 
     /// Ends our direction, once.
@@ -155,11 +175,6 @@ impl StreamIo {
         self.stopped = Some(Box::pin(stopped));
         true
     }
-}
-
-fn stopped(code: VarInt) -> io::Error {
-    let error = Error::new(ErrorKind::Closed, format!("the peer stopped reading with code {code}"));
-    io::Error::new(io::ErrorKind::BrokenPipe, error.with("code", code))
 }
 
 fn early_refused() -> Error {
@@ -206,10 +221,10 @@ impl AsyncWrite for StreamIo {
         self.stopped = None;
         Poll::Ready(match done {
             Ok(None) => Ok(()),
-            Ok(Some(code)) => Err(stopped(code)),
+            Ok(Some(code)) => Err(self.stopped_by(code)),
             // A peer that has seen the end may close before its acknowledgement arrives.
-            Err(StoppedError::ConnectionLost(ConnectionError::ApplicationClosed(close)))
-                if close.error_code == VarInt::from_u32(0) =>
+            Err(StoppedError::ConnectionLost(error @ ConnectionError::ApplicationClosed(_)))
+                if self.shared.mux.is_normal(&error) =>
             {
                 Ok(())
             }

@@ -3,6 +3,7 @@
 mod ends;
 mod handshakes;
 mod streams;
+mod webtransport;
 
 use crate::{QuicDriver, QuicEndpoint, QuicOptions};
 use jackfield_plugin_api::{

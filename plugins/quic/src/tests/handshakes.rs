@@ -168,7 +168,8 @@ async fn early_data_reaches_a_server_that_is_known() {
 fn mistakes_in_options_name_the_option() {
     let certificate = Certificate::new();
     let cases = [
-        (QuicOptions { alpn: Vec::new(), ..certificate.client() }, Role::Client, "alpn"),
+        (QuicOptions { alpn: vec![String::new()], ..certificate.client() }, Role::Client, "alpn"),
+        (QuicOptions { origin: Some("x".into()), ..certificate.client() }, Role::Client, "origin"),
         (QuicOptions::default(), Role::Server, "certificate_file"),
         (QuicOptions { bind: Some("here".into()), ..certificate.client() }, Role::Client, "bind"),
         (QuicOptions { bind: Some("::1".into()), ..certificate.server() }, Role::Server, "bind"),

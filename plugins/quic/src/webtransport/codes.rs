@@ -1,0 +1,69 @@
+//! Codes of HTTP/3 and of WebTransport's capsules and settings.
+
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use quinn::VarInt;
+use web_transport_proto::{error_from_http3, error_to_http3};
+
+/// All is well (RFC 9114 §8.1).
+pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+/// Whether a connection that is closed with this code is so normally; some peers say 0.
+pub(super) fn is_normal(code: VarInt) -> bool {
+    code == NO_ERROR || code.into_inner() == 0
+}
+
+/// A stream that does not belong here.
+pub(super) const STREAM_CREATION: VarInt = VarInt::from_u32(0x103);
+/// The control stream has ended.
+pub(super) const CLOSED_CRITICAL_STREAM: VarInt = VarInt::from_u32(0x104);
+/// A frame where it may not be.
+pub(super) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
+/// Settings that cannot be read.
+pub(super) const SETTINGS_ERROR: VarInt = VarInt::from_u32(0x109);
+/// A request that nobody looked at.
+pub(super) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
+/// A message that cannot be read.
+pub(super) const MESSAGE_ERROR: VarInt = VarInt::from_u32(0x10e);
+
+/// Capsules that raise limits (draft-14 §9.6): bytes, bidirectional and unidirectional streams.
+pub(super) const MAX_DATA: u64 = 0x190b_4d3d;
+pub(super) const MAX_STREAMS_BIDI: u64 = 0x190b_4d3f;
+pub(super) const MAX_STREAMS_UNI: u64 = 0x190b_4d40;
+
+/// A code of the application in a stream's reset or stop.
+///
+/// # Errors
+/// More than 32 bits.
+pub(super) fn to_wire(code: u64) -> Result<VarInt> {
+    let mapped = error_to_http3(session_code(code)?);
+    VarInt::from_u64(mapped).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
+}
+
+/// A session's code.
+///
+/// # Errors
+/// More than 32 bits.
+pub(super) fn session_code(code: u64) -> Result<u32> {
+    u32::try_from(code).map_err(|_| {
+        Error::new(ErrorKind::Config, format!("the code {code} has more than 32 bits"))
+    })
+}
+
+/// The application's code, or HTTP/3's own in hexadecimal.
+pub(super) fn from_wire(code: VarInt) -> String {
+    let code = code.into_inner();
+    error_from_http3(code).map_or_else(|| format!("{code:#x}"), |code| code.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_wire, to_wire};
+
+    #[test]
+    fn codes_come_back() {
+        for code in [0, 1, 29, 30, 31, 4711, u64::from(u32::MAX)] {
+            assert_eq!(from_wire(to_wire(code).expect("it fits")), code.to_string());
+        }
+        assert!(to_wire(1 << 32).is_err());
+        assert_eq!(from_wire(quinn::VarInt::from_u32(0x10c)), "0x10c");
+    }
+}
