@@ -29,4 +29,5 @@ mod telnet;
 mod tidy;
 mod tls;
 mod upstream;
+mod webtransport;
 mod ws;

@@ -109,7 +109,8 @@ impl DatagramIo for LinkDatagrams {
         let connection = self.mux.link().connection.clone();
         let (len, prefix) = (bytes.len(), self.mux.datagram_prefix());
         let bytes = Bytes::copy_from_slice(bytes);
-        let whole = if prefix.is_empty() { bytes.clone() } else { [prefix, &bytes].concat().into() };
+        let whole =
+            if prefix.is_empty() { bytes.clone() } else { [prefix, &bytes].concat().into() };
         if connection.datagram_send_buffer_space() >= whole.len() {
             let sent = connection.send_datagram(whole);
             return Poll::Ready(sent.map_err(|error| self.unsent(&error, len)));
@@ -117,9 +118,7 @@ impl DatagramIo for LinkDatagrams {
         let mut work: BoxFuture<'static, _> =
             Box::pin(async move { connection.send_datagram_wait(whole).await });
         match work.as_mut().poll(cx) {
-            Poll::Ready(sent) => {
-                Poll::Ready(sent.map_err(|error| self.unsent(&error, len)))
-            }
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(|error| self.unsent(&error, len))),
             Poll::Pending => {
                 self.sending = Some((bytes, work));
                 Poll::Pending

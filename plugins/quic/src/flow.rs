@@ -51,7 +51,8 @@ impl Flow {
     /// With the limits that a session begins with.
     pub(crate) fn new(data: u64, bidi: u64, uni: u64) -> Self {
         let limit = |most| Limit { most, used: 0 };
-        let state = State { data: limit(data), bidi: limit(bidi), uni: limit(uni), waiting: vec![] };
+        let state =
+            State { data: limit(data), bidi: limit(bidi), uni: limit(uni), waiting: vec![] };
         Flow { state: Mutex::new(state) }
     }
 

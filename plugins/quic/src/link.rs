@@ -293,11 +293,11 @@ impl Mux for Arc<Link> {
         self.facts()
     }
 
-    fn to_wire(&self, code: u64) -> Result<VarInt> {
+    fn wire_code(&self, code: u64) -> Result<VarInt> {
         code_of(code)
     }
 
-    fn from_wire(&self, code: VarInt) -> String {
+    fn shown_code(&self, code: VarInt) -> String {
         code.to_string()
     }
 

@@ -1,9 +1,9 @@
 //! [`Server`]: listening. One task of the listener's does handshakes, a bounded number at once, and
 //! keeps what is established, a bounded number too, until it is accepted.
 
+use crate::endpoint::Protocol;
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
-use crate::endpoint::Protocol;
 use crate::mux::Mux;
 use crate::options::QuicOptions;
 use crate::runtime::{HostRuntime, HostSocket};

@@ -41,9 +41,9 @@ pub(crate) trait Mux: Send + Sync + 'static {
     ///
     /// # Errors
     /// One that does not fit.
-    fn to_wire(&self, code: u64) -> Result<VarInt>;
+    fn wire_code(&self, code: u64) -> Result<VarInt>;
     /// A code from the wire as the application knows it.
-    fn from_wire(&self, code: VarInt) -> String;
+    fn shown_code(&self, code: VarInt) -> String;
     /// What each datagram begins with.
     fn datagram_prefix(&self) -> &[u8];
     /// Limits of its own, beside those of the connection.

@@ -58,7 +58,7 @@ impl Shared {
     /// # Errors
     /// A code that does not fit.
     pub(crate) fn close(&self, code: u64) -> Result<()> {
-        self.cut(self.mux.to_wire(code)?);
+        self.cut(self.mux.wire_code(code)?);
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl StreamIo {
     fn unread(&self, error: ReadError) -> io::Error {
         let error = match error {
             ReadError::Reset(code) => {
-                let code = self.shared.mux.from_wire(code);
+                let code = self.shared.mux.shown_code(code);
                 let message = format!("the peer gave the stream up with code {code}");
                 Error::new(ErrorKind::Closed, message).with("code", code)
             }
@@ -156,7 +156,7 @@ impl StreamIo {
     }
 
     fn stopped_by(&self, code: VarInt) -> io::Error {
-        let code = self.shared.mux.from_wire(code);
+        let code = self.shared.mux.shown_code(code);
         let message = format!("the peer stopped reading with code {code}");
         let error = Error::new(ErrorKind::Closed, message).with("code", code);
         io::Error::new(io::ErrorKind::BrokenPipe, error)

@@ -4,6 +4,7 @@
 //! The wire formats are those of `web-transport-proto`; who reads what, and when, is here, on the
 //! host's tasks. A connection carries one session.
 
+mod capsules;
 mod codes;
 mod driver;
 mod handshake;

@@ -10,6 +10,7 @@ pub(crate) mod ssh_client;
 pub(crate) mod sshd;
 pub(crate) mod telnet;
 pub(crate) mod tls_openssl;
+pub(crate) mod webtransport;
 pub(crate) mod ws;
 pub(crate) mod ws_node;
 pub(crate) mod ws_python;

@@ -13,7 +13,7 @@ struct Scene {
     client: QuicEndpoint,
     listener: Listener,
     port: u16,
-    _certificate: Certificate,
+    certificate: Certificate,
 }
 
 async fn scene(path: &str, change: impl Fn(&mut QuicOptions, Role)) -> Scene {
@@ -29,7 +29,7 @@ async fn scene(path: &str, change: impl Fn(&mut QuicOptions, Role)) -> Scene {
     let listener = driver.listen(&server, request).await.expect("a listener");
     let local = listener.info().local.expect("an address");
     let port = local.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    Scene { driver, client, listener, port, _certificate: certificate }
+    Scene { driver, client, listener, port, certificate }
 }
 
 impl Scene {
@@ -163,7 +163,7 @@ async fn a_peer_that_is_no_webtransport_is_refused() {
         }
     })
     .await;
-    let certificate = scene._certificate.client();
+    let certificate = scene.certificate.client();
     let client = super::Client::new(QuicOptions { alpn: vec!["h3".into()], ..certificate });
     let session = soon(client.open(scene.port)).await.expect("QUIC works");
     // A control stream that begins with no settings (RFC 9114 §6.2.1).

@@ -24,6 +24,8 @@ pub(super) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
 /// A message that cannot be read.
 pub(super) const MESSAGE_ERROR: VarInt = VarInt::from_u32(0x10e);
 
+/// The capsule that ends a session (draft-02 §5).
+pub(super) const CLOSE_SESSION: u64 = 0x2843;
 /// Capsules that raise limits (draft-14 §9.6): bytes, bidirectional and unidirectional streams.
 pub(super) const MAX_DATA: u64 = 0x190b_4d3d;
 pub(super) const MAX_STREAMS_BIDI: u64 = 0x190b_4d3f;
@@ -33,7 +35,7 @@ pub(super) const MAX_STREAMS_UNI: u64 = 0x190b_4d40;
 ///
 /// # Errors
 /// More than 32 bits.
-pub(super) fn to_wire(code: u64) -> Result<VarInt> {
+pub(super) fn wire_code(code: u64) -> Result<VarInt> {
     let mapped = error_to_http3(session_code(code)?);
     VarInt::from_u64(mapped).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
 }
@@ -49,21 +51,21 @@ pub(super) fn session_code(code: u64) -> Result<u32> {
 }
 
 /// The application's code, or HTTP/3's own in hexadecimal.
-pub(super) fn from_wire(code: VarInt) -> String {
+pub(super) fn shown_code(code: VarInt) -> String {
     let code = code.into_inner();
     error_from_http3(code).map_or_else(|| format!("{code:#x}"), |code| code.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{from_wire, to_wire};
+    use super::{shown_code, wire_code};
 
     #[test]
     fn codes_come_back() {
         for code in [0, 1, 29, 30, 31, 4711, u64::from(u32::MAX)] {
-            assert_eq!(from_wire(to_wire(code).expect("it fits")), code.to_string());
+            assert_eq!(shown_code(wire_code(code).expect("it fits")), code.to_string());
         }
-        assert!(to_wire(1 << 32).is_err());
-        assert_eq!(from_wire(quinn::VarInt::from_u32(0x10c)), "0x10c");
+        assert!(wire_code(1 << 32).is_err());
+        assert_eq!(shown_code(quinn::VarInt::from_u32(0x10c)), "0x10c");
     }
 }

@@ -68,16 +68,13 @@ impl Ready {
             send,
             recv,
             flow: self.theirs.flow,
+            bare: self.theirs.bare,
         }))
     }
 }
 
 /// Asks a server for a session.
-pub(crate) async fn connect(
-    link: Arc<Link>,
-    address: &Address,
-    ask: &Ask,
-) -> Result<Arc<dyn Mux>> {
+pub(crate) async fn connect(link: Arc<Link>, address: &Address, ask: &Ask) -> Result<Arc<dyn Mux>> {
     let request = request(address, ask)?;
     let ready = exchange(link).await?;
     let lost = |error| ready.link.explain.loss(&error);
@@ -142,9 +139,8 @@ pub(crate) async fn accept(link: Arc<Link>, rules: &Rules) -> Result<Arc<dyn Mux
     }
     let protocol = rules.protocols.iter().find(|name| request.protocols.contains(name));
     let mut response = ConnectResponse::OK;
-    let mut facts = Info::default()
-        .with("path", request.url.path())
-        .with("authority", request.url.authority());
+    let mut facts =
+        Info::default().with("path", request.url.path()).with("authority", request.url.authority());
     if let Some(protocol) = protocol {
         response = response.with_protocol(protocol);
         facts = facts.with("protocol", protocol.clone());

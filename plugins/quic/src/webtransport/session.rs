@@ -1,5 +1,6 @@
 //! [`Wt`]: a session on a connection.
 
+use super::capsules::Capsules;
 use super::codes;
 use super::incoming::{Incoming, Of};
 use crate::failure::shown;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc::Receiver, watch};
 use web_transport_proto as proto;
-use web_transport_proto::{Capsule, Frame, Http3CapsuleReader, StreamUni};
+use web_transport_proto::{Capsule, Frame, StreamUni};
 
 /// How long a close waits for the peer to have it.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
@@ -32,6 +33,8 @@ pub(super) struct Begun {
     pub(super) send: SendStream,
     pub(super) recv: RecvStream,
     pub(super) flow: Option<Arc<Flow>>,
+    /// Capsules go without frames.
+    pub(super) bare: bool,
     /// What else is known.
     pub(super) facts: Info,
 }
@@ -45,6 +48,8 @@ pub(super) struct Wt {
     id: proto::VarInt,
     prefix: Vec<u8>,
     state: Arc<State>,
+    /// Capsules go without frames.
+    bare: bool,
     facts: Info,
     _reading: Op<()>,
 }
@@ -108,6 +113,7 @@ impl Wt {
             id: small(stream),
             prefix,
             state,
+            bare: begun.bare,
             facts: begun.facts,
         }
     }
@@ -167,8 +173,10 @@ impl Wt {
         let mut capsule = Vec::new();
         Capsule::CloseWebTransportSession { code, reason }.encode(&mut capsule);
         let mut frame = Vec::new();
-        Frame::DATA.encode(&mut frame);
-        proto::VarInt::from_u32(u32::try_from(capsule.len()).unwrap_or(0)).encode(&mut frame);
+        if !self.bare {
+            Frame::DATA.encode(&mut frame);
+            proto::VarInt::from_u32(u32::try_from(capsule.len()).unwrap_or(0)).encode(&mut frame);
+        }
         frame.extend(capsule);
         let telling = async {
             if send.write_all(&frame).await.is_ok() && send.finish().is_ok() {
@@ -183,9 +191,9 @@ impl Wt {
 
 /// What the peer says on the request's stream, until it ends.
 async fn read(recv: RecvStream, state: Arc<State>, link: Arc<Link>) {
-    let mut reader = Http3CapsuleReader::new(recv);
+    let mut reader = Capsules::new(recv);
     let ended = loop {
-        match reader.read().await {
+        match reader.next().await {
             Ok(Some(Capsule::CloseWebTransportSession { code, reason })) => {
                 break Ended { by_us: false, code, reason };
             }
@@ -280,9 +288,7 @@ impl Mux for Wt {
         match (self.state.ended(), error) {
             (Some(ended), _) => ended.by_us || ended.code == 0,
             (None, ConnectionError::LocallyClosed) => true,
-            (None, ConnectionError::ApplicationClosed(close)) => {
-                codes::is_normal(close.error_code)
-            }
+            (None, ConnectionError::ApplicationClosed(close)) => codes::is_normal(close.error_code),
             (None, _) => false,
         }
     }
@@ -308,12 +314,12 @@ impl Mux for Wt {
         self.facts.clone().over(&self.link.facts())
     }
 
-    fn to_wire(&self, code: u64) -> Result<VarInt> {
-        codes::to_wire(code)
+    fn wire_code(&self, code: u64) -> Result<VarInt> {
+        codes::wire_code(code)
     }
 
-    fn from_wire(&self, code: VarInt) -> String {
-        codes::from_wire(code)
+    fn shown_code(&self, code: VarInt) -> String {
+        codes::shown_code(code)
     }
 
     fn datagram_prefix(&self) -> &[u8] {

@@ -47,6 +47,9 @@ pub(super) struct Theirs {
     pub(super) dialect: Option<&'static str>,
     /// Limits of its own for a session; `None`: it has none.
     pub(super) flow: Option<Arc<Flow>>,
+    /// It says nothing of the older drafts, as `pywebtransport` does, which wants capsules without
+    /// frames.
+    pub(super) bare: bool,
 }
 
 impl Theirs {
@@ -66,7 +69,8 @@ impl Theirs {
             let [data, bidi, uni] = limits;
             Arc::new(Flow::new(data, bidi, uni))
         });
-        Theirs { dialect, flow }
+        let bare = dialect.is_some() && !offered;
+        Theirs { dialect, flow, bare }
     }
 }
 
