@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 use super::{
+    far::Behaviour,
     far::Wrapping,
     mangler::{Hostile, Victim},
     subject::{Subject, World, no_form},
@@ -289,24 +290,35 @@ pub(super) fn http() -> Subject {
 pub(super) fn quic() -> Subject {
     Subject {
         name: "quic",
-        world: |behaviour| {
-            async move {
-                let certs = Certs::new();
-                let options = format!(
-                    "certificate_file = {:?}, key_file = {:?}",
-                    certs.server.certificate, certs.server.key
-                );
-                World::of_both_roles(behaviour, "quic://127.0.0.1:0", &options, Wrapping::Bytes)
-                    .await
-                    .with_uri(|local| format!("quic://{local}"))
-                    .with_options(json!({ "ca_file": certs.ca }))
-                    .keeping(certs)
-            }
-            .boxed_local()
-        },
+        world: |behaviour| over_udp(behaviour, "quic").boxed_local(),
         at: None,
         nowhere: Some(|| ("quic://127.0.0.1:1".to_owned(), json!({}))),
         oversized: no_form,
         except: &[],
     }
+}
+
+pub(super) fn webtransport() -> Subject {
+    Subject {
+        name: "webtransport",
+        world: |behaviour| over_udp(behaviour, "webtransport").boxed_local(),
+        at: None,
+        nowhere: Some(|| ("webtransport://127.0.0.1:1".to_owned(), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+async fn over_udp(behaviour: Behaviour, scheme: &'static str) -> World {
+    let certs = Certs::new();
+    let options = format!(
+        "certificate_file = {:?}, key_file = {:?}",
+        certs.server.certificate, certs.server.key
+    );
+    let listen = format!("{scheme}://127.0.0.1:0");
+    World::of_both_roles(behaviour, &listen, &options, Wrapping::Bytes)
+        .await
+        .with_uri(|local| format!("{scheme}://{local}"))
+        .with_options(json!({ "ca_file": certs.ca }))
+        .keeping(certs)
 }
