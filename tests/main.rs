@@ -13,6 +13,7 @@
 mod cli;
 mod conformance;
 mod devices;
+mod dialogue;
 mod http;
 mod io;
 mod loading;

@@ -74,6 +74,8 @@ pub mod relay;
 pub mod stack;
 
 pub mod driver;
+
+pub mod dialogue;
 pub mod services;
 
 pub mod events;

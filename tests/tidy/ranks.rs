@@ -25,6 +25,7 @@ const RANKS: &[&[&str]] = &[
     &["relay"],
     &["stack"],
     &["driver"],
+    &["dialogue"],
     &["services"],
     &["error", "events", "metrics", "nearest", "secret", "shutdown", "units"],
 ];

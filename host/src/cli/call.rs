@@ -7,9 +7,10 @@ use super::output::{complain, print, print_json};
 use super::runtime::{Signals, block_on, start_client_log};
 use super::schema;
 use crate::config::{Destination, Loaded};
-use crate::driver::DriverHandle;
+use crate::dialogue;
+use crate::manager::Reach;
 use crate::nearest::did_you_mean;
-use jackfield_plugin_api::{Operation, Result, Session};
+use jackfield_plugin_api::{Facets, Operation, Result, Session};
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,7 +38,11 @@ const EXAMPLES: &str = "\
 Of a result, stdout and stderr are printed as such, anything else as `key: value`. When it has an
 exit_status, that is the exit code.
 
+Beside its driver's operations, whatever has a stream has send, expect, send_expect and login; the
+patterns are regular expressions.
+
 Examples:
+  jackfield call telnet://10.0.0.9 send_expect text='show version' pattern='#$'
   jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
   jackfield call connections.bastion exec command=uptime --config lab.toml --json";
 
@@ -59,8 +64,7 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
 async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::new()?;
     let client = args.target.reach(to, loaded, Vec::new()).await?;
-    let driver = client.reach.driver();
-    let operation = operation(driver.map(AsRef::as_ref), &args.operation)?;
+    let operation = operation(&client.reach, &args.operation)?;
     let params = params(args, operation)?;
     let params = Value::Object(params);
     let result: Result<Value> = tokio::select! {
@@ -76,11 +80,15 @@ pub(super) async fn close(session: &Session) {
     let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
 }
 
-fn operation<'a>(driver: Option<&'a DriverHandle>, name: &str) -> Outcome<&'a Operation> {
-    let known = driver.map_or(&[][..], |driver| &driver.manifest.operations);
-    if let Some(operation) = known.iter().find(|operation| operation.name == name) {
+fn operation<'a>(reach: &'a Reach, name: &str) -> Outcome<&'a Operation> {
+    if let Some(operation) = reach.operation(name) {
         return Ok(operation);
     }
+    let driver = reach.driver();
+    let own = driver.map_or(&[][..], |driver| &driver.manifest.operations);
+    let streams = driver.is_none_or(|driver| driver.manifest.facets.has(Facets::STREAM));
+    let more = if streams { dialogue::operations() } else { &[] };
+    let known: Vec<&Operation> = own.iter().chain(more).collect();
     let driver = driver.map_or("", |driver| driver.name());
     let near = did_you_mean(name, known.iter().map(|operation| operation.name.as_str()));
     let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();

@@ -26,8 +26,12 @@ pub struct ConnectionConfig {
     /// Default: the host dials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
-    /// Until a session is open, over all layers. Default: the sum of `host.timeouts.connect` and
-    /// `host.timeouts.handshake`.
+    /// How one logs in on a new session, before it counts as open: what prompts come and what is said
+    /// to them. Default: nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<Options>,
+    /// Until a session is open, over all layers and `login`. Default: the sum of
+    /// `host.timeouts.connect` and `host.timeouts.handshake`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<Timespan>,
     /// The most that one operation on the session may take, waiting for the session included.
@@ -119,6 +123,7 @@ impl Default for ConnectionConfig {
             uri: StackUri::default(),
             options: Options::default(),
             via: None,
+            login: None,
             connect_timeout: None,
             call_timeout: CALL_TIMEOUT,
             keepalive: KEEPALIVE,

@@ -52,6 +52,9 @@ pub struct PathConfig {
     pub lease: Option<LeaseConfig>,
     /// How an exclusive path is watched. Default: that of `{}`.
     pub observers: Option<ObserversConfig>,
+    /// How one logs in on a new session; name and password are those of the credentials, unless it
+    /// has its own. Default: nothing is said.
+    pub login: Option<Options>,
     /// Until a session is open, over all layers and credentials. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     pub connect_timeout: Option<Timespan>,
@@ -80,6 +83,7 @@ impl PathConfig {
             uri: self.uri.clone(),
             options: self.options.clone(),
             via: self.via.clone(),
+            login: self.login.clone(),
             connect_timeout: self.connect_timeout,
             call_timeout: self.call_timeout,
             keepalive: self.keepalive,
@@ -100,6 +104,7 @@ impl Default for PathConfig {
             uri,
             options,
             via,
+            login,
             connect_timeout,
             call_timeout,
             keepalive,
@@ -115,6 +120,7 @@ impl Default for PathConfig {
             uri,
             options,
             via,
+            login,
             credentials: None,
             exclusive: false,
             lease: None,

@@ -3,7 +3,8 @@
 use super::counted::{CountedMessages, CountedStream};
 use super::live::Live;
 use super::state::State;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use crate::dialogue::{self, Dialogue};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +97,14 @@ impl Live {
         operation: &str,
         params: &Value,
     ) -> Result<Value> {
-        let calling = timeout_at(deadline, session.call(operation, params));
+        let work = async {
+            if self.is_dialogue(session, operation) {
+                Box::pin(self.converse(session, generation, operation, params)).await
+            } else {
+                session.call(operation, params).await
+            }
+        };
+        let calling = timeout_at(deadline, work);
         tokio::select! {
             called = calling => called.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::TimedOut, format!("{operation} took over {limit:?}")))
@@ -105,6 +113,37 @@ impl Live {
                 let text = format!("the session was lost while {operation} ran");
                 Err(Error::new(ErrorKind::Closed, text))
             }
+        }
+    }
+
+    fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
+        let own = match self.spec.target.stack().top() {
+            Some(top) => top.operation(operation).is_some(),
+            // Nobody knows which, but it may have some.
+            None => session.facets().has(Facets::CALL),
+        };
+        !own && dialogue::operation(operation).is_some()
+    }
+
+    /// One step of the dialogue with the session numbered `generation`, which goes on with what the last
+    /// one has left.
+    async fn converse(
+        &self,
+        session: &Session,
+        generation: u64,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        let mut slot = self.dialogue.lock().await;
+        if slot.as_ref().is_none_or(|(of, _)| *of != generation) {
+            let stream = session.take_stream();
+            let stream = stream.ok_or_else(|| Error::unsupported("a stream to talk over"))?;
+            let stream = CountedStream::new(stream, Arc::clone(&self.traffic));
+            *slot = Some((generation, Dialogue::new(stream)));
+        }
+        match slot.as_mut() {
+            Some((_, talk)) => dialogue::call(talk, operation, params).await,
+            None => Err(Error::unsupported("a dialogue")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Live`]: one life of a named connection, from its first attempt to its one `closed`.
 
 use super::calls::Calls;
+use super::counted::CountedStream;
 use super::data::Data;
 use super::handler::{SessionHandler, Slot};
 use super::info::millis;
@@ -10,6 +11,7 @@ use super::spec::Spec;
 use super::state::{State, StateCell};
 use super::supervisor;
 use super::traffic::Traffic;
+use crate::dialogue::Dialogue;
 use crate::events::{Bus, EventKind, Subscription};
 use arc_swap::ArcSwapOption;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
@@ -52,6 +54,8 @@ pub struct Live {
     pub(super) outbox: Arc<Outbox>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) calls: Calls,
+    /// With the session of that number, once somebody has begun it.
+    pub(super) dialogue: tokio::sync::Mutex<Option<(u64, Dialogue<CountedStream>)>>,
     pub(super) reconnects: AtomicU32,
     pub(super) errors: AtomicU64,
     /// Counts sessions, so that a late complaint about an old one does no harm.
@@ -83,6 +87,7 @@ impl Live {
             outbox: Arc::new(Outbox::new(policy.post_queue, policy.post_bytes)),
             traffic: Arc::new(Traffic::new()),
             calls: Calls::default(),
+            dialogue: tokio::sync::Mutex::default(),
             reconnects: AtomicU32::new(0),
             errors: AtomicU64::new(0),
             generation: AtomicU64::new(0),

@@ -8,8 +8,8 @@ use crate::nearest::did_you_mean;
 use crate::secret::Secret;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{
-    DriverManifest, Error, ErrorKind, HandlerManifest, Kind, PluginManifest, Result, Role,
-    SchemeManifest,
+    DriverManifest, Error, ErrorKind, HandlerManifest, Kind, Operation, PluginManifest, Result,
+    Role, SchemeManifest,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +33,11 @@ impl DriverHandle {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.manifest.name
+    }
+
+    /// The operation of that name of its sessions.
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.manifest.operations.iter().find(|operation| operation.name == name)
     }
 
     /// Whether it reaches the outside world by itself.

@@ -119,7 +119,9 @@ async fn links(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
 async fn connection(parts: &mut Parts<'_>, config: &Config, name: &str, lives: &Arc<Lives>) {
     let Some(connection) = config.connections.get(name) else { return };
     let key = KeyPath::from_iter(["connections", name]);
+    let login = connection.login.as_ref().map(|login| (key.key("login"), login));
     let at = StackAt {
+        login,
         uri_key: key.key("uri"),
         key,
         uri: &connection.uri,
@@ -150,6 +152,7 @@ async fn listener(
         options: &route.options,
         role: Role::Server,
         via: None,
+        login: None,
     };
     let stack = parts.stack(&at).await;
     let limit = connect_limit(config);
@@ -177,6 +180,7 @@ async fn listener(
                 options: &options,
                 role: Role::Client,
                 via: None,
+                login: None,
             };
             let target = parts.target(&at).await.map(Arc::new);
             target.map(|target| route::Destination::Target(target, limit))

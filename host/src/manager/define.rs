@@ -6,7 +6,7 @@ use crate::config::model::ConnectionConfig;
 use crate::config::{Via, is_name};
 use crate::connection::{Managed, Policy, Reconnect, Target};
 use crate::secret::{self, Resolver};
-use crate::stack::{Plan, Stack, options};
+use crate::stack::{Plan, Stack, StackError, login, options};
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,6 +93,14 @@ impl Graph {
         let via = via.transpose().map_err(|error| error.with("key", "via"))?;
         let made = Stack::new(plan, &config.options, Role::Client, &Resolver::default()).await;
         let stack = made.map_err(|error| Error::from(error).with("connection", name))?;
+        let stack = match &config.login {
+            Some(login) => {
+                let login = login::login(login, &Resolver::default()).await;
+                let login = login.map_err(|problems| Error::from(StackError::Options(problems)));
+                stack.logging_in(Some(login.map_err(|error| error.with("key", "login"))?))
+            }
+            None => stack,
+        };
         let target = Arc::new(Target::new(stack, via));
         let policy = policy(self.connect_limit, config);
         let lives = Arc::clone(&self.named.lives);
@@ -124,6 +132,12 @@ fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
     };
     if config.uri.password.is_some() {
         return refuse("the password of the URI".to_owned());
+    }
+    if let Some(login) = &config.login {
+        let findings = secret::check(login, login::schema());
+        if findings.iter().any(|finding| finding.problem.is_warning()) {
+            return refuse("login.password".to_owned());
+        }
     }
     for layer in options::share_out(plan, &config.options) {
         let findings = secret::check(&layer.options, &layer.driver.manifest.options);

@@ -11,7 +11,7 @@ use crate::device::{Device, Devices, Exclusive, Observers, Path};
 use crate::driver::Registry;
 use crate::nearest::did_you_mean;
 use crate::secret::SecretRef;
-use crate::stack::{Plan, Stack};
+use crate::stack::{Plan, Stack, login};
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -67,7 +67,8 @@ async fn stacks(
     let names = config.credentials_for(device, name);
     let plan = Plan::new(&path.uri, parts.registry, Role::Client, path.via.is_some());
     let (Ok(plan), false) = (plan, names.is_empty()) else {
-        return parts.stack(&stack_at(key, path, &path.options)).await.map(|stack| vec![stack]);
+        let at = stack_at(key, path, &path.options, path.login.as_ref());
+        return parts.stack(&at).await.map(|stack| vec![stack]);
     };
     let mut stacks = Vec::new();
     for name in &names {
@@ -75,7 +76,8 @@ async fn stacks(
         let merged = merge(&plan, &path.options, &credentials);
         let before = parts.errors.len();
         let options = Options(merged.options);
-        stacks.extend(parts.stack(&stack_at(key, path, &options)).await);
+        let login = path.login.as_ref().map(|login| known(login, &credentials));
+        stacks.extend(parts.stack(&stack_at(key, path, &options, login.as_ref())).await);
         for error in &mut parts.errors[before..] {
             blame(error, &key.key("options"), &merged.from, name, &parts.loaded.sources);
         }
@@ -83,7 +85,23 @@ async fn stacks(
     (stacks.len() == names.len()).then_some(stacks)
 }
 
-fn stack_at<'a>(key: &KeyPath, path: &'a PathConfig, options: &'a Options) -> StackAt<'a> {
+/// What is said when logging in, with name and password of `credentials` where it has none.
+fn known(login: &Options, credentials: &Map<String, Value>) -> Options {
+    let mut login = login.clone();
+    for (key, names) in [("username", &["username", "user"][..]), ("password", &["password"])] {
+        if let Some(value) = names.iter().find_map(|name| credentials.get(*name)) {
+            login.0.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+    login
+}
+
+fn stack_at<'a>(
+    key: &KeyPath,
+    path: &'a PathConfig,
+    options: &'a Options,
+    login: Option<&'a Options>,
+) -> StackAt<'a> {
     StackAt {
         key: key.clone(),
         uri_key: key.key("uri"),
@@ -91,6 +109,7 @@ fn stack_at<'a>(key: &KeyPath, path: &'a PathConfig, options: &'a Options) -> St
         options,
         role: Role::Client,
         via: path.via.as_ref(),
+        login: login.map(|login| (key.key("login"), login)),
     }
 }
 
@@ -200,7 +219,9 @@ pub(super) fn unknown_credentials(parts: &mut Parts<'_>, config: &Config) {
 }
 
 fn known_options(registry: &Registry) -> Vec<Value> {
-    registry.drivers().map(|driver| driver.manifest.options.clone()).collect()
+    let drivers = registry.drivers().map(|driver| driver.manifest.options.clone());
+    // Logging in takes a name and a password too.
+    drivers.chain([login::schema().clone()]).collect()
 }
 
 /// All devices whose paths are all there.

@@ -5,13 +5,14 @@ use super::table::Named;
 use crate::config::{ConfigErrors, Destination, Loaded};
 use crate::connection::{Caller, Lives, Target};
 use crate::device::{Device, Devices};
+use crate::dialogue::{self, Dialogue};
 use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
 use crate::stack::uri::StackUri;
 use crate::stack::{Plan, Stack, StackError};
 use crate::upstream::{Opened, Upstream};
-use jackfield_plugin_api::{Error, ErrorKind, Result, Role, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Operation, Result, Role, Session};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -193,14 +194,39 @@ impl Reach {
         match self {
             Reach::Target(target, limit) => {
                 let session = target.open_for(&here(), *limit).await?;
-                let result = session.call(operation, params).await;
+                let result = if self.is_dialogue(operation) {
+                    converse(&session, operation, params).await
+                } else {
+                    session.call(operation, params).await
+                };
                 // Ends politely, but not for ever: everything of worth has been had.
                 let _ = timeout(CLOSE, session.close(0, "")).await;
                 result
             }
+            Reach::Upstream(upstream) if self.is_dialogue(operation) => {
+                let session = upstream.open(None).await?.into_session();
+                converse(&session, operation, params).await
+            }
             Reach::Upstream(upstream) => upstream.call(None, operation, params).await,
         }
     }
+
+    /// The operation of that name: the driver's own, or one that any stream has.
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        let own = self.driver().and_then(|driver| driver.operation(name));
+        own.or_else(|| dialogue::operation(name))
+    }
+
+    fn is_dialogue(&self, operation: &str) -> bool {
+        let own = self.driver().and_then(|driver| driver.operation(operation));
+        own.is_none() && dialogue::operation(operation).is_some()
+    }
+}
+
+async fn converse(session: &Session, operation: &str, params: &Value) -> Result<Value> {
+    let stream = session.take_stream();
+    let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
+    dialogue::call(&mut Dialogue::new(stream), operation, params).await
 }
 
 /// How long the polite end of a session may take after a call.

@@ -3,11 +3,12 @@
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
 use crate::device::Path;
+use crate::dialogue::Login;
 use crate::driver::{LoadOptions, Prepared, Registry};
 use crate::secret::Resolver;
 use crate::services::Opener;
 use crate::stack::uri::StackUri;
-use crate::stack::{OptionProblem, Plan, Stack, StackError, options};
+use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
 use jackfield_plugin_api::{Error, Role};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub(super) struct StackAt<'a> {
     pub(super) options: &'a Options,
     pub(super) role: Role,
     pub(super) via: Option<&'a Via>,
+    /// What is said of logging in, and where.
+    pub(super) login: Option<(KeyPath, &'a Options)>,
 }
 
 impl Parts<'_> {
@@ -80,16 +83,31 @@ impl Parts<'_> {
                 return None;
             }
         };
+        let login = match &at.login {
+            Some((key, login)) => Some(self.login(key, login).await?),
+            None => None,
+        };
         let options = at.key.key("options");
         let resolver = Resolver { base: self.base(&options), ..Resolver::default() };
         match Stack::new(plan, &at.options.0, at.role, &resolver).await {
-            Ok(stack) => Some(stack),
+            Ok(stack) => Some(stack.logging_in(login)),
             Err(StackError::Options(problems)) => {
                 self.option_faults(&options, problems);
                 None
             }
             Err(StackError::Other(error)) => {
                 self.fault(&at.key, &error);
+                None
+            }
+        }
+    }
+
+    async fn login(&mut self, key: &KeyPath, login: &Options) -> Option<Login> {
+        let resolver = Resolver { base: self.base(key), ..Resolver::default() };
+        match login::login(login, &resolver).await {
+            Ok(login) => Some(login),
+            Err(problems) => {
+                self.option_faults(key, problems);
                 None
             }
         }

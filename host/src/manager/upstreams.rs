@@ -69,6 +69,7 @@ async fn targets(
             options: &config.options,
             role: Role::Client,
             via: config.via.as_ref(),
+            login: None,
         };
         let Some(target) = parts.target(&at).await else { continue };
         made.push(Spec {

@@ -1,6 +1,7 @@
 //! Stacks: drivers on top of each other, from a URI and options to open sessions.
 
 mod carrier;
+pub mod login;
 pub mod options;
 mod plan;
 mod source;
@@ -11,6 +12,7 @@ pub use options::OptionProblem;
 pub use plan::Plan;
 pub use source::{Opening, Source};
 
+use crate::dialogue::Login;
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
 use jackfield_plugin_api::{
@@ -27,6 +29,7 @@ pub struct Stack {
     /// Top first.
     layers: Vec<Layer>,
     source: Option<source::OwnSource>,
+    login: Option<Login>,
     address: Address,
     display: String,
 }
@@ -96,7 +99,13 @@ impl Stack {
             let endpoint = endpoint.map_err(|error| option_error(error, &path))?;
             layers.push(Layer { driver, endpoint });
         }
-        Ok(Stack { layers, source: None, address: plan.address, display: plan.display })
+        Ok(Stack {
+            layers,
+            source: None,
+            login: None,
+            address: plan.address,
+            display: plan.display,
+        })
     }
 
     /// A stack without drivers: its sessions are opened by this program itself. `display` is what
@@ -104,7 +113,14 @@ impl Stack {
     pub fn of_source(display: &str, source: impl Source) -> Self {
         let source = Some(source::OwnSource(Box::new(source)));
         let display = display.to_owned();
-        Stack { layers: Vec::new(), source, address: Address::default(), display }
+        Stack { layers: Vec::new(), source, login: None, address: Address::default(), display }
+    }
+
+    /// Logs in on each session that is opened, before anybody has it.
+    #[must_use]
+    pub fn logging_in(mut self, login: Option<Login>) -> Self {
+        self.login = login;
+        self
     }
 
     /// Where it goes, as a person may read it.
@@ -153,7 +169,13 @@ impl Stack {
             let opened = opened.unwrap_or_else(|_| Err(timed_out(limit)));
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
-        below.ok_or_else(|| Error::new(ErrorKind::Config, "an empty stack without a carrier"))
+        let none = || Error::new(ErrorKind::Config, "an empty stack without a carrier");
+        let session = below.ok_or_else(none)?;
+        let Some(login) = &self.login else { return Ok(session) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Boxed: most sessions need no room for it.
+        let session = Box::pin(login.session(session, left)).await;
+        session.map_err(|error| error.with("uri", &self.display))
     }
 
     fn explain(&self, error: Error, layer: &Layer) -> Error {

@@ -15,6 +15,13 @@ use crate::support::{
 /// What a server runs for each client: a shell.
 pub(crate) const SHELL: &str = "exec /bin/sh -i";
 
+/// Asks for a name and a password (`secret`, not shown), then gives a shell.
+pub(crate) const LOGIN: &str = r#"
+printf 'login: '; read name
+stty -echo; printf 'Password: '; read password; stty echo; echo
+if [ "$name" = lab ] && [ "$password" = secret ]; then PS1='lab$ ' exec /bin/sh -i; fi
+echo 'Login incorrect'; exec "$0""#;
+
 /// A running server; it ends with this value.
 pub(crate) struct Telnetd {
     _process: Process,

@@ -1,0 +1,162 @@
+//! The operations that any session with a byte stream has, beside its driver's own.
+
+use super::login::Login;
+use super::matcher::Found;
+use super::patterns::Patterns;
+use super::talk::{Dialogue, RETURN};
+use crate::units::Timespan;
+use jackfield_plugin_api::{Error, ErrorKind, Operation, Result};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Parameters of `send`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Send {
+    /// What to send.
+    text: String,
+    /// What ends it. Default: a carriage return, as of a terminal's Return key.
+    #[serde(default = "end")]
+    end: String,
+}
+
+/// Parameters of `expect`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    /// A regular expression.
+    pattern: Option<String>,
+    /// Several; the first to match wins.
+    #[serde(default)]
+    patterns: Vec<String>,
+    /// How long to wait. Default: `"10s"`.
+    #[serde(default = "ten_seconds")]
+    timeout: Timespan,
+}
+
+/// Parameters of `send_expect`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SendExpect {
+    /// What to send.
+    text: String,
+    /// What ends it. Default: a carriage return, as of a terminal's Return key.
+    #[serde(default = "end")]
+    end: String,
+    /// A regular expression.
+    pattern: Option<String>,
+    /// Several; the first to match wins.
+    #[serde(default)]
+    patterns: Vec<String>,
+    /// How long sending and waiting may take. Default: `"10s"`.
+    #[serde(default = "ten_seconds")]
+    timeout: Timespan,
+}
+
+/// What was heard.
+#[derive(Serialize, JsonSchema)]
+struct Heard {
+    /// What came before the match.
+    before: String,
+    /// What matched.
+    matched: String,
+    /// The groups in brackets.
+    groups: Vec<Option<String>>,
+    /// Which of the patterns, from 0.
+    index: usize,
+}
+
+/// Nothing.
+#[derive(JsonSchema)]
+struct Nothing {}
+
+fn end() -> String {
+    RETURN.to_owned()
+}
+
+const fn ten_seconds() -> Timespan {
+    Timespan::seconds(10)
+}
+
+/// All of them.
+pub fn operations() -> &'static [Operation] {
+    static OPERATIONS: OnceLock<Vec<Operation>> = OnceLock::new();
+    OPERATIONS.get_or_init(|| {
+        vec![
+            Operation::new::<Send, Nothing>("send", "Sends a line"),
+            Operation::new::<Expect, Heard>("expect", "Waits for what matches a pattern"),
+            Operation::new::<SendExpect, Heard>("send_expect", "Sends a line, waits for an answer"),
+            Operation::new::<Login, Nothing>("login", "Answers prompts with credentials"),
+        ]
+    })
+}
+
+/// The operation of that name.
+pub fn operation(name: &str) -> Option<&'static Operation> {
+    operations().iter().find(|operation| operation.name == name)
+}
+
+fn parse<T: DeserializeOwned>(params: &Value) -> Result<T> {
+    let params = if params.is_null() { json!({}) } else { params.clone() };
+    // The value that is wrong may be secret, and the parser's own words may show it.
+    serde_json::from_value(params).map_err(|error| {
+        let text = error.to_string();
+        let shown = text.starts_with("missing field") || text.starts_with("unknown field");
+        let text = if shown { text } else { "a parameter is not of the right kind".to_owned() };
+        Error::new(ErrorKind::Config, text)
+    })
+}
+
+fn patterns(one: Option<String>, more: Vec<String>) -> Result<Patterns> {
+    Patterns::new(one.into_iter().chain(more))
+}
+
+fn heard(found: &Found) -> Result<Value> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let heard = Heard {
+        before: text(&found.before),
+        matched: text(&found.matched),
+        groups: found.groups.iter().map(|group| group.as_deref().map(text)).collect(),
+        index: found.index,
+    };
+    serde_json::to_value(heard).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+}
+
+/// Runs one of [`operations`].
+///
+/// # Errors
+/// Parameters that are not right; [`ErrorKind::Unsupported`] for a name that is none of them; else as
+/// [`Dialogue::expect`] and [`Login::run`].
+pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    operation: &str,
+    params: &Value,
+) -> Result<Value> {
+    match operation {
+        "send" => {
+            let Send { text, end } = parse(params)?;
+            dialogue.send(&format!("{text}{end}")).await?;
+            Ok(json!({}))
+        }
+        "expect" => {
+            let Expect { pattern, patterns: more, timeout } = parse(params)?;
+            heard(&dialogue.expect(&patterns(pattern, more)?, timeout.0).await?)
+        }
+        "send_expect" => {
+            let SendExpect { text, end, pattern, patterns: more, timeout } = parse(params)?;
+            let line = format!("{text}{end}");
+            heard(&dialogue.send_expect(&line, &patterns(pattern, more)?, timeout.0).await?)
+        }
+        "login" => {
+            let login: Login = parse(params)?;
+            login.check()?;
+            login.run(dialogue, Duration::MAX).await.map(|()| json!({}))
+        }
+        _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
+    }
+}
