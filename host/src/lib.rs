@@ -53,7 +53,7 @@
 //!
 //! Without a configuration, [`manager::Graph::empty`] is a table of named connections that are
 //! defined at run time. `host/examples/` has a program for each noun: `connection`, `events`,
-//! `manager`, `balancer`.
+//! `manager`, `balancer`, `dialogue`.
 
 pub mod cli;
 pub mod manager;
