@@ -173,3 +173,37 @@ async fn a_peer_that_is_no_webtransport_is_refused() {
     let event = soon(session.next_event()).await.expect("no error").expect("an event");
     assert_eq!(event.data["code"], 0x109, "{event:?}");
 }
+
+#[tokio::test]
+async fn streams_of_random_bytes_do_no_harm() {
+    let scene = scene("", |_, _| ()).await;
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for round in 0..20_u64 {
+        let options = QuicOptions { alpn: vec!["h3".into()], ..scene.certificate.client() };
+        let client = super::Client::new(options);
+        let session = soon(client.open(scene.port)).await.expect("QUIC works");
+        for _ in 0..10 {
+            let uni = next() % 2 == 0;
+            let Ok(stream) = session.open_stream(&json!({ "uni": uni })).await else { break };
+            let mut bytes: Vec<u8> = (0..next() % 100).map(|_| next().to_le_bytes()[5]).collect();
+            // Control streams with settings of any kind, requests with heads of any kind.
+            let start: &[u8] = match (uni, round % 2) {
+                (true, 0) => &[0, 4],
+                (false, 0) => &[1],
+                _ => &[],
+            };
+            bytes.splice(0..0, start.iter().copied());
+            let mut stream = stream.take_stream().expect("bytes");
+            let _ = stream.write_all(&bytes).await;
+            let _ = soon(stream.shutdown()).await;
+        }
+    }
+    let (near, _far) = scene.pair("/").await;
+    soon(near.ping()).await.expect("it lives");
+}

@@ -6,22 +6,21 @@
 
 use super::codes;
 use bytes::{Buf, BytesMut};
-use quinn::RecvStream;
-use tokio::io::{AsyncReadExt, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt, copy, sink};
 use web_transport_proto::{Capsule, CapsuleError, Frame, VarInt};
 
 /// The longest frame and capsule in bytes.
 const LONGEST: u64 = 64 * 1024;
 
 /// Capsules of one stream, in order.
-pub(super) struct Capsules {
-    stream: RecvStream,
+pub(super) struct Capsules<S> {
+    stream: S,
     /// What of DATA frames is not a whole capsule yet.
     rest: BytesMut,
 }
 
-impl Capsules {
-    pub(super) fn new(stream: RecvStream) -> Self {
+impl<S: AsyncRead + Unpin> Capsules<S> {
+    pub(super) fn new(stream: S) -> Self {
         Capsules { stream, rest: BytesMut::new() }
     }
 
@@ -64,10 +63,8 @@ impl Capsules {
         let start = self.rest.len();
         // At most `LONGEST` of what has not been a capsule yet, and as much again.
         self.rest.resize(start + usize::try_from(len).unwrap_or(0), 0);
-        self.stream
-            .read_exact(&mut self.rest[start..])
-            .await
-            .map_err(|_| CapsuleError::UnexpectedEnd)
+        let read = self.stream.read_exact(&mut self.rest[start..]).await;
+        read.map(|_| ()).map_err(|_| CapsuleError::UnexpectedEnd)
     }
 
     fn buffered(&mut self) -> Result<Option<Capsule>, CapsuleError> {
@@ -91,4 +88,74 @@ fn is_capsule(kind: VarInt) -> bool {
     let known =
         [codes::CLOSE_SESSION, codes::MAX_DATA, codes::MAX_STREAMS_BIDI, codes::MAX_STREAMS_UNI];
     known.contains(&kind.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Capsules;
+    use web_transport_proto::{Capsule, CapsuleError, Frame, VarInt};
+
+    fn close() -> (Capsule, Vec<u8>) {
+        let capsule = Capsule::CloseWebTransportSession { code: 7, reason: "bye".into() };
+        let mut bytes = Vec::new();
+        capsule.encode(&mut bytes);
+        (capsule, bytes)
+    }
+
+    fn frame(kind: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Frame(VarInt::from_u32(kind)).encode(&mut bytes);
+        VarInt::from_u32(u32::try_from(payload.len()).expect("short")).encode(&mut bytes);
+        [bytes, payload.to_vec()].concat()
+    }
+
+    async fn all(bytes: &[u8]) -> Result<Vec<Capsule>, CapsuleError> {
+        let (mut capsules, mut found) = (Capsules::new(bytes), Vec::new());
+        while let Some(capsule) = capsules.next().await? {
+            found.push(capsule);
+        }
+        Ok(found)
+    }
+
+    #[tokio::test]
+    async fn capsules_come_framed_bare_and_in_pieces() {
+        let (capsule, bytes) = close();
+        assert_eq!(all(&bytes).await.expect("bare"), [capsule.clone()]);
+        assert_eq!(all(&frame(0, &bytes)).await.expect("framed"), [capsule.clone()]);
+        let pieces = [frame(0, &bytes[..3]), frame(0x21, b"grease"), frame(0, &bytes[3..])];
+        assert_eq!(all(&pieces.concat()).await.expect("pieces"), [capsule.clone()]);
+        let both = frame(0, &[bytes.clone(), bytes.clone()].concat());
+        assert_eq!(all(&both).await.expect("both"), [capsule.clone(), capsule]);
+        assert!(all(&[]).await.expect("an end").is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_or_too_long_is_an_error() {
+        let (_, bytes) = close();
+        for len in 1..bytes.len() {
+            assert!(all(&bytes[..len]).await.is_err(), "{len} bytes");
+            assert!(all(&frame(0, &bytes[..len])).await.is_err(), "{len} bytes framed");
+        }
+        let long = [0, 0x80, 1, 0, 1];
+        assert!(matches!(all(&long).await, Err(CapsuleError::MessageTooLong)));
+        // Within a frame of its own the announced length counts, not what is there.
+        assert!(all(&frame(0, &[0x68, 0x43, 0x80, 2, 0, 0])).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn random_bytes_do_no_harm() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..seed % 40)
+                .map(|_| {
+                    seed ^= seed << 13;
+                    seed ^= seed >> 7;
+                    seed ^= seed << 17;
+                    seed.to_le_bytes()[3]
+                })
+                .collect();
+            seed = seed.wrapping_add(1);
+            let _ = all(&bytes).await;
+        }
+    }
 }
