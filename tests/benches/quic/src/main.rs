@@ -54,6 +54,9 @@ struct Found {
     idle: Vec<f64>,
 }
 
+/// One of what was measured.
+type Pick = fn(&Found) -> &Vec<f64>;
+
 async fn compare(scheme: Scheme, folder: &Path) {
     let kinds = [Kind::Host, Kind::Driver, Kind::Python];
     let mut all: Vec<(Kind, Found)> = kinds.map(|kind| (kind, Found::default())).into();
@@ -63,7 +66,7 @@ async fn compare(scheme: Scheme, folder: &Path) {
             let client = Client::new(scheme, folder, server.port());
             found.idle.push(client.idle(&server).await);
             found.handshakes.push(client.handshakes().await);
-            found.megabytes.push(match (kind, scheme) {
+            found.megabytes.push(match (*kind, scheme) {
                 (Kind::Python, Scheme::WebTransport) => client.megabytes_in_pieces().await,
                 _ => client.megabytes().await,
             });
@@ -73,7 +76,7 @@ async fn compare(scheme: Scheme, folder: &Path) {
         }
     }
     println!("{scheme:?}: medians of {ROUNDS} rounds, and the ratio to {}", scheme.python());
-    let rows: [(&str, fn(&Found) -> &Vec<f64>); 4] = [
+    let rows: [(&str, Pick); 4] = [
         ("full handshakes/s", |found| &found.handshakes),
         ("datagrams echoed/s", |found| &found.datagrams),
         ("stream, MB/s echoed", |found| &found.megabytes),
