@@ -61,12 +61,14 @@ async fn gnu_telnetd_interrupts_what_runs_and_answers_timing_marks() {
     let telnetd = Telnetd::gnu(SHELL).await;
     let (_host, session) = open(&telnetd, json!({ "ping": true })).await;
     let mut talk = Talk::with(&session);
-    talk.says("PS1=; echo A$((6*7))B; sleep 1000; echo C$?D\r").await;
+    let trap = "trap \"echo E\\$((7*7))F; exit\" INT";
+    talk.says(&format!("PS1=; sh -c '{trap}; echo A$((6*7))B; while :; do :; done'\r")).await;
     talk.hears("A42B").await;
-    // Two commands and not one line: only an interrupt ends the first.
     session.call("command", &json!({ "name": "interrupt" })).await.unwrap();
-    talk.says("\recho E$((7*7))F\r").await;
     talk.hears("E49F").await;
+    // It answers with urgent data, of which nothing may be left out.
+    talk.says("echo G$((8*8))H\r").await;
+    talk.hears("G64H").await;
     timeout(DEADLINE, session.ping()).await.expect("in time").expect("a round trip");
 }
 
@@ -157,6 +159,78 @@ async fn ser2net_sets_its_line_as_we_ask() {
     far.reads(&all).await;
     far.sends(&all).await;
     talk.reads(&all).await;
+}
+
+/// A line behind a listener that lets it be set, at 115200.
+async fn line_behind_a_listener() -> (TestHost, Line) {
+    let line = Line::new().await;
+    let toml = format!(
+        "[[routes]]\nlisten = \"{LISTEN}\"\noptions = {{ com_port = true }}\nto = \"serial://{}\"\n",
+        line.end("b").display()
+    );
+    (TestHost::start(&toml).await, line)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_behind_a_listener_is_set_by_its_clients() {
+    let (host, line) = line_behind_a_listener().await;
+    let uri = format!("telnet://{}?baud=9600", host.address(0));
+    let session = timeout(DEADLINE, host.open(&uri, json!({}))).await.expect("in time").unwrap();
+    let tty = std::fs::File::open(line.end("b")).unwrap();
+    assert_eq!(tcgetattr(&tty).unwrap().output_speed(), 9600);
+    let wish = json!({ "baud": 57600, "stop_bits": 2, "flow": "software" });
+    let set = timeout(DEADLINE, session.call("set", &wish)).await.expect("in time").unwrap();
+    let wanted = (&json!(57600), &json!(2), &json!("software"));
+    assert_eq!((&set["baud"], &set["stop_bits"], &set["flow"]), wanted);
+    assert_eq!(tcgetattr(&tty).unwrap().output_speed(), 57600);
+    // What is asked for and not changed is told as it is.
+    let nothing = json!({});
+    let now = timeout(DEADLINE, session.call("set", &nothing)).await.expect("in time").unwrap();
+    assert_eq!((&now["baud"], &now["data_bits"]), (&json!(57600), &json!(8)));
+    let short = json!({ "milliseconds": 1 });
+    timeout(DEADLINE, session.call("break", &short)).await.expect("in time").unwrap();
+    let mut far = TalkTo::open(&host, &line).await;
+    let mut talk = Talk::with(&session);
+    let all: Vec<u8> = (0..=255).collect();
+    talk.sends(&all).await;
+    far.reads(&all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pyserial_sets_a_line_behind_a_listener() {
+    let (host, line) = line_behind_a_listener().await;
+    let mut far = TalkTo::open(&host, &line).await;
+    let mut client = python("serial_client.py");
+    client.arg(host.address(0).port().to_string());
+    let tty = line.end("b");
+    let running = tokio::spawn(async move { dialogue(client, "", "now at 57600").await.ok() });
+    let all: Vec<u8> = (0..=255).collect();
+    far.reads(&all).await;
+    assert_eq!(tcgetattr(std::fs::File::open(&tty).unwrap()).unwrap().output_speed(), 9600);
+    far.sends(&all).await;
+    let ran = running.await.unwrap();
+    assert!(ran.text().contains("opened at 9600\nnow at 57600"), "{}", ran.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_a_clients_window_reaches_the_terminal_behind_a_route() {
+    let toml = format!(
+        "[[routes]]\nlisten = \"{LISTEN}\"\nto = \"connections.sh\"\n\
+         [connections.sh]\nuri = \"process:\"\noptions = {{ command = [\"sh\"], pty = true }}\n"
+    );
+    let host = TestHost::start(&toml).await;
+    let uri = format!("telnet://{}", host.address(0));
+    let session = host.open(&uri, terminal()).await.unwrap();
+    let mut talk = Talk::with(&session);
+    talk.says(
+        "PS1=; until [ \"$(stty size)\" = '43 132' ]; do sleep 0.01; done; echo A$((6*7))B\r",
+    )
+    .await;
+    talk.hears("A42B").await;
+    session.call("resize", &json!({ "columns": 100, "rows": 50 })).await.unwrap();
+    talk.says("until [ \"$(stty size)\" = '50 100' ]; do sleep 0.01; done; echo C$((7*7))D\r")
+        .await;
+    talk.hears("C49D").await;
 }
 
 /// The far end of a line.

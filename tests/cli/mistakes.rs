@@ -51,7 +51,10 @@ async fn each_mistake_on_the_command_line_has_its_line() {
         (&["connect", "tcp://127.0.0.1:1", "-o", "nodelay"], &["-o", "KEY=VALUE"]),
         (&["connect", "tcp://127.0.0.1:1", "--options", "[]"], &["--options", "JSON object"]),
         (&["connect", "tcp://127.0.0.1:1", "--linger", "1"], &["--linger", "did you mean \"1s\"?"]),
-        (&["call", "tcp://127.0.0.1:1", "exec"], &["tcp has no operation \"exec\"", "known: send expect send_expect login"]),
+        (
+            &["call", "tcp://127.0.0.1:1", "exec"],
+            &["tcp has no operation \"exec\"", "known: send expect send_expect login"],
+        ),
         (&["call", "ssh://127.0.0.1:1", "exce"], &["did you mean \"exec\"?", "resize"]),
         (
             &["call", "ssh://127.0.0.1:1", "exec", "command=true", "stdn=1"],

@@ -1,5 +1,6 @@
 //! Routes: what a listener's sessions are joined to.
 
+mod calls;
 mod forward;
 
 use crate::connection::{Caller, Entered, State, Target};
@@ -8,6 +9,7 @@ use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::upstream::{KeyFrom, Opened, Upstream};
 use forward::Forward;
+use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +73,14 @@ impl Route {
         step(connection, State::Connected);
         let (a, b) = End::pair(&session, far.session())?;
         let totals = Arc::clone(&connection.totals);
-        let end = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals)).await;
+        let relaying = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals));
+        // Boxed: most sessions never ask, and need no room for it.
+        let asks = calls::may_ask(&session);
+        let carrying = asks.then(|| Box::pin(calls::carry(&session, far.session())));
+        let end = tokio::select! {
+            end = relaying => end,
+            Some(never) = OptionFuture::from(carrying) => match never {},
+        };
         if let (Far::Opened(opened), RelayEnd::Failed { side: Side::B, error, .. }) = (&far, &end)
             && totals.bytes_to_a() == 0
         {

@@ -138,6 +138,8 @@ fn set_stream(stream: &TcpStream, socket: &Socket) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
     }
     let sock = SockRef::from(stream);
+    // Urgent bytes are bytes: left out, they would be missing (RFC 6093 §6).
+    sock.set_out_of_band_inline(true)?;
     if !socket.keepalive.is_zero() {
         let mut keepalive = TcpKeepalive::new().with_time(socket.keepalive);
         if !socket.keepalive_interval.is_zero() {
@@ -185,6 +187,8 @@ fn bind_tcp(socket: &Socket, address: SocketAddr, dual: bool) -> std::io::Result
         tcp.set_only_v6(!dual)?;
     }
     tcp.set_reuse_address(true)?;
+    // As for what is dialled; what is accepted inherits it.
+    SockRef::from(&tcp).set_out_of_band_inline(true)?;
     if socket.reuse_port {
         tcp.set_reuse_port(true)?;
     }

@@ -78,7 +78,7 @@ impl Engine {
             local.push(CHARSET);
             remote.push(CHARSET);
         }
-        let com_port = (options.com_port || options.line().is_some()).then_some(COM_PORT);
+        let com_port = options.wants_com_port().then_some(COM_PORT);
         match role {
             Role::Client => {
                 local.extend([TERMINAL_TYPE, WINDOW_SIZE, NEW_ENVIRON]);
@@ -117,11 +117,12 @@ impl Engine {
     pub(crate) fn start(&mut self, out: &mut BytesMut) {
         let options = Arc::clone(&self.options);
         let mut wants = Vec::new();
-        if options.binary {
+        // What a line carries is eight bits as they are.
+        if options.binary || options.wants_com_port() {
             wants.extend([(End::Local, BINARY), (End::Remote, BINARY)]);
         }
         if self.role == Role::Client {
-            if options.com_port || options.line().is_some() {
+            if options.wants_com_port() {
                 wants.push((End::Local, COM_PORT));
             }
         } else {

@@ -125,6 +125,11 @@ impl TelnetOptions {
         (settings != Settings::default()).then_some(settings)
     }
 
+    /// Whether a line's control is asked for, or served.
+    pub(crate) fn wants_com_port(&self) -> bool {
+        self.com_port || self.line().is_some()
+    }
+
     /// Whether they make sense for that role.
     ///
     /// # Errors

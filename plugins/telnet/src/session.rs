@@ -121,7 +121,7 @@ pub(crate) async fn begin(
     let engine = Engine::new(options, role, user);
     let shared = Shared::new(carrier, engine, options.events as usize, host);
     shared.send(Engine::start).await?;
-    if options.binary {
+    if options.binary || role == Role::Client && options.wants_com_port() {
         // What would be sent before the answer could be read either way.
         let settled = |negotiation: &Negotiation| {
             let ends = [End::Local, End::Remote];

@@ -1,0 +1,76 @@
+//! Operations that an accepted session asks of the session it is joined to: its peer may say how the far
+//! end is to be set, and only the far end can do it.
+//!
+//! A session asks by an event `call` with `{id, operation, params}`. The operation is run at the far end,
+//! and the session is called in turn: `answer {id, result}`, without a result if it failed. From the first
+//! such event on it is also told what happens at the far end: `told {name, data}`.
+
+use jackfield_plugin_api::{Event, Facets, Result, Session};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long one operation may take; others wait meanwhile.
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Ask {
+    id: u64,
+    operation: String,
+    #[serde(default)]
+    params: Value,
+}
+
+/// Whether a session may ask.
+pub(super) fn may_ask(near: &Session) -> bool {
+    near.facets().has(Facets::EVENTS | Facets::CALL)
+}
+
+/// Carries what `near` asks to `far` and back, until dropped.
+pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
+    let mut asking = true;
+    let mut telling = false;
+    loop {
+        tokio::select! {
+            event = near.next_event(), if asking => match event {
+                Ok(Some(event)) if event.name == "call" => {
+                    // Whoever asks has ears for events too.
+                    telling |= far.facets().has(Facets::EVENTS);
+                    answer(near, far, event.data).await;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => asking = false,
+            },
+            event = far.next_event(), if telling => match event {
+                Ok(Some(Event { name, data })) => {
+                    note(near.call("told", &json!({ "name": name, "data": data })).await);
+                }
+                Ok(None) | Err(_) => telling = false,
+            },
+            else => return pending().await,
+        }
+    }
+}
+
+async fn answer(near: &Session, far: &Session, ask: Value) {
+    let Ok(Ask { id, operation, params }) = serde_json::from_value(ask) else { return };
+    let answer = match timeout(LIMIT, far.call(&operation, &params)).await {
+        Ok(Ok(result)) => json!({ "id": id, "result": result }),
+        Ok(Err(error)) => {
+            tracing::debug!(operation, %error, "asked of the far end in vain");
+            json!({ "id": id })
+        }
+        Err(_) => json!({ "id": id }),
+    };
+    note(near.call("answer", &answer).await);
+}
+
+/// A session that is gone needs no answer.
+fn note(called: Result<Value>) {
+    if let Err(error) = called {
+        tracing::debug!(%error, "an answer of the far end came to nothing");
+    }
+}
