@@ -78,8 +78,8 @@ impl Client {
         all
     }
 
-    /// Full handshakes in a second.
-    pub(crate) async fn handshakes(&self) -> f64 {
+    /// Full handshakes in a second, and in all.
+    pub(crate) async fn handshakes(&self) -> (f64, f64) {
         let (done, start) = (Arc::new(AtomicU64::new(0)), Instant::now());
         let mut tasks = JoinSet::new();
         for _ in 0..AT_ONCE {
@@ -92,7 +92,8 @@ impl Client {
             });
         }
         tasks.join_all().await;
-        done.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+        let count = done.load(Ordering::Relaxed) as f64;
+        (count / start.elapsed().as_secs_f64(), count)
     }
 
     /// Megabytes that come back on one stream in a second.

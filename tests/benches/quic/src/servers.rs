@@ -106,6 +106,17 @@ impl Server {
         self.port
     }
 
+    /// The processor time it has taken, in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("the state of a process");
+        let (_, rest) = stat.rsplit_once(')').expect("a name in brackets");
+        let field = |at: usize| rest.split_whitespace().nth(at).and_then(|text| text.parse().ok());
+        // User and system time, fields 14 and 15 of the whole line, in ticks of 10 ms.
+        let ticks: [Option<f64>; 2] = [field(11), field(12)];
+        ticks.into_iter().map(|ticks| ticks.expect("a number")).sum::<f64>() / 100.0
+    }
+
     /// Its memory in KiB.
     pub(crate) fn memory(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
