@@ -28,7 +28,7 @@ macro_rules! drivers {
     };
 }
 
-drivers! { tcp tls ws ssh unix unixgram udp process serial http quic webtransport }
+drivers! { tcp tls ws ssh unix unixgram udp process serial http telnet quic webtransport }
 
 #[tokio::test]
 async fn the_table_has_every_driver_and_every_case() {

@@ -231,6 +231,32 @@ pub(super) fn process() -> Subject {
     }
 }
 
+pub(super) fn telnet() -> Subject {
+    /// A subnegotiation without an end.
+    fn oversized() -> Vec<Hostile> {
+        let bytes = [&[255, 250, 39][..], &[b'x'; 0xffff]].concat();
+        [Victim::Client, Victim::Server]
+            .map(|victim| Hostile { victim, after_head: false, bytes: bytes.clone() })
+            .into()
+    }
+    Subject {
+        name: "telnet",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "telnet://127.0.0.1:0", "", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("telnet://{local}"))
+                    .with_options(json!({ "ping": true }))
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("telnet://{address}")),
+        nowhere: Some(|| (refused("telnet"), json!({}))),
+        oversized,
+        except: &[("silent peer", "a server need not say anything: it may be a bare console")],
+    }
+}
+
 pub(super) fn serial() -> Subject {
     Subject {
         name: "serial",

@@ -23,6 +23,9 @@ pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM).and(Facets::PING);
 
 const CALLS: Facets = Facets::CALL.and(Facets::EVENTS);
 
+/// How long a peer may take to have what was sent before the end.
+const CLOSE: Duration = Duration::from_secs(1);
+
 /// Parameters of `resize`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +85,7 @@ struct Told {
 
 /// Nothing.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
 
 /// The operations of these sessions.
@@ -267,6 +271,7 @@ impl Control for Telnet {
                 self.ask(&asks).await.map(|()| json!({}))
             }
             "lines" => {
+                let Nothing {} = parse(params)?;
                 let modem = self.shared.core().engine.com.modem;
                 value(&modem.ok_or_else(|| Error::unsupported("modem lines"))?)
             }
@@ -301,6 +306,15 @@ impl Control for Telnet {
         let marks = |engine: &Engine| (engine.marks != before).then_some(Ok(()));
         self.shared.until(true, |core| marks(&core.engine)).await?;
         Ok(self.host.now().saturating_sub(begun))
+    }
+
+    async fn close(&self, _code: u64, _reason: String) -> Result<()> {
+        let closed = self.host.timeout(CLOSE, "taking the rest", self.shared.close()).await;
+        if closed.is_err() {
+            // A peer that takes nothing is not waited for.
+            self.shared.abandon();
+        }
+        Ok(())
     }
 
     async fn next_event(&self) -> Result<Option<Event>> {

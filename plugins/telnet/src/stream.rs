@@ -66,6 +66,17 @@ impl Core {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what is left and ends our direction.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.closing {
+            let Core { engine, out, .. } = self;
+            engine.settle(out);
+        }
+        ready!(self.poll_drain(cx))?;
+        self.closing = true;
+        Pin::new(&mut self.carrier).poll_shutdown(cx)
+    }
+
     /// Sends what can be sent now. A peer that takes nothing any more may still have sent something.
     fn send_on(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
@@ -152,7 +163,7 @@ impl Shared {
         {
             let mut core = self.core();
             if core.closing {
-                return Err(closed());
+                return Err(Error::new(ErrorKind::Closed, "the session is closed"));
             }
             let Core { engine, out, .. } = &mut *core;
             work(engine, out);
@@ -179,6 +190,35 @@ impl Shared {
             }
             woken.await;
         }
+    }
+
+    /// Sends what is left and ends our direction; nothing is sent after that. Cancel safe.
+    ///
+    /// # Errors
+    /// The peer takes no more.
+    pub(crate) async fn close(&self) -> Result<()> {
+        loop {
+            let mut woken = std::pin::pin!(self.wakers.calls.notified());
+            woken.as_mut().enable();
+            {
+                let mut core = self.core();
+                if core.closing {
+                    return Ok(());
+                }
+                let waker: WakerRef<'_> = waker_ref(&self.wakers);
+                if let Poll::Ready(ended) = core.poll_end(&mut Context::from_waker(&waker)) {
+                    return ended.map_err(Error::from);
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// Forgets what could not be sent; nothing is sent after that.
+    pub(crate) fn abandon(&self) {
+        let mut core = self.core();
+        core.out.clear();
+        core.closing = true;
     }
 
     fn look<T>(
@@ -297,13 +337,7 @@ impl AsyncWrite for TelnetIo {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = &self.0;
         shared.wakers.write.register(cx.waker());
-        let mut core = shared.core();
-        let Core { engine, out, .. } = &mut *core;
-        engine.settle(out);
         let waker: WakerRef<'_> = waker_ref(&shared.wakers);
-        let mut all = Context::from_waker(&waker);
-        ready!(core.poll_drain(&mut all))?;
-        core.closing = true;
-        Pin::new(&mut core.carrier).poll_shutdown(&mut all)
+        shared.core().poll_end(&mut Context::from_waker(&waker))
     }
 }
