@@ -1,0 +1,36 @@
+//! What the fuzz targets share. A target is a file in `bin/`, named after what it feeds.
+
+use std::cell::RefCell;
+use std::future::Future;
+
+use jackfield_plugin_api::{Session, testing};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static RUNTIME: RefCell<Runtime> = RefCell::new(
+        Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime"),
+    );
+}
+
+/// Runs a future to its end, with a clock that jumps over every wait.
+pub fn run<F: Future>(future: F) -> F::Output {
+    RUNTIME.with_borrow(|runtime| runtime.block_on(future))
+}
+
+/// A carrier whose other end says `bytes`, then nothing more, and reads whatever is said to it.
+pub fn carrier_saying(bytes: &[u8]) -> Session {
+    let (near, far) = testing::carriers(64 * 1024);
+    let (mut read, mut write) = tokio::io::split(far.take_stream().expect("a stream"));
+    let bytes = bytes.to_vec();
+    tokio::spawn(async move {
+        // The other side may have heard enough.
+        let _ = write.write_all(&bytes).await;
+        let _ = write.shutdown().await;
+    });
+    tokio::spawn(async move {
+        let mut all = Vec::new();
+        let _ = read.read_to_end(&mut all).await;
+    });
+    near
+}
