@@ -1,6 +1,7 @@
 //! [`Target`]: one place to connect to, directly or via another connection.
 
 use super::managed::Managed;
+use super::rested::{Rested, Shelf};
 use crate::stack::Stack;
 use jackfield_plugin_api::{ErrorKind, Result, Session};
 use serde::Serialize;
@@ -61,12 +62,13 @@ pub struct Target {
     others: Vec<Stack>,
     via: Option<Arc<Managed>>,
     gate: Option<Arc<dyn Gate>>,
+    shelf: Shelf,
 }
 
 impl Target {
     /// A target reached by its own transport, or via another connection.
     pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
-        Target { stack, others: Vec::new(), via, gate: None }
+        Target { stack, others: Vec::new(), via, gate: None, shelf: Shelf::default() }
     }
 
     /// Also tries `others`, in this order, each only when the peer has refused the credentials of the
@@ -87,6 +89,24 @@ impl Target {
     /// Its stack.
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// Whether its sessions may serve one peer after the other: not where each needs leave of its own.
+    pub fn is_open_to_all(&self) -> bool {
+        self.gate.is_none()
+    }
+
+    /// A session that has answered a request and waits for the next one, at most since `within`.
+    pub fn rested(&self, within: Duration) -> Option<Rested> {
+        self.shelf.take(within)
+    }
+
+    /// Lets a session that has answered a request wait for the next one, a bounded time and in
+    /// bounded numbers. Where each session [needs leave](Target::is_open_to_all) it is ended.
+    pub fn rest(&self, rested: Rested) {
+        if self.is_open_to_all() {
+            self.shelf.put(rested);
+        }
     }
 
     /// As [`Target::open_for`], for the host itself.

@@ -97,19 +97,20 @@ impl Bound {
             }
         };
         let mut stopping = stopping.clone();
+        let mut told = stopping.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = serve(&listener, session, &entered) => {}
+                () = serve(&listener, session, &entered, &mut told) => {}
                 () = stopping.ended() => {
                     let _ = entered.state.step(State::Closed);
                 }
             }
-            drop((entered, permit, stopping));
+            drop((entered, permit, stopping, told));
         });
     }
 }
 
-async fn serve(listener: &Listener, session: Session, entered: &Entered) {
+async fn serve(listener: &Listener, session: Session, entered: &Entered, stopping: &mut Stopping) {
     let name = &*listener.name;
     let id = entered.id;
     let peer = entered.peer.as_deref().unwrap_or("-");
@@ -124,7 +125,7 @@ async fn serve(listener: &Listener, session: Session, entered: &Entered) {
         }
     };
     tracing::debug!(listener = name, id, peer, "connected");
-    let (end, state) = match listener.route.serve(session, entered).await {
+    let (end, state) = match listener.route.serve(session, entered, stopping).await {
         Ok(served) => {
             let failed = served.error().is_some_and(|error| error.kind() != ErrorKind::Closed);
             (served.to_string(), if failed { State::Error } else { State::Closed })

@@ -35,7 +35,7 @@ impl Totals {
         self.to_a.messages.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add(&self, to: super::Side, bytes: usize, messages: u64) {
+    pub(crate) fn add(&self, to: super::Side, bytes: usize, messages: u64) {
         let counts = match to {
             super::Side::A => &self.to_a,
             super::Side::B => &self.to_b,

@@ -1,18 +1,20 @@
 //! Requests on their way through: each goes to the destination, its answer comes back.
 //!
-//! A session of the destination answers one request at a time and is kept for the next ones of the
-//! same peer. Fields that are about one connection only are taken out on the way; who asked, by which
+//! A session of the destination answers one request at a time and is kept for the next one: of
+//! whichever peer, or, where each session needs leave or a place in a pool, of the same one. Fields that are about one connection only are taken out on the way; who asked, by which
 //! name and over what is put in (`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto`).
 
-use super::{Far, Route};
-use crate::connection::Entered;
-use crate::relay::{self, End};
+use super::fields::{is_repeatable, stripped, tokens};
+use super::{Destination, Far, Route};
+use crate::connection::{Entered, Rested};
+use crate::relay::{self, End, Side, Totals};
+use crate::shutdown::Stopping;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Answer, Body, Envelope, Error, ErrorKind, Exchange, Facets, HeaderBlock, Incoming, Result,
-    Retry, Session,
+    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Exchange, Facets, HeaderBlock, Incoming,
+    Result, Retry, Session,
 };
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -29,18 +31,6 @@ const MOST: usize = 128;
 /// has closed it meanwhile cannot be told from one that has begun to work.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Fields of one connection (RFC 9110 §7.6.1), beside those that `connection` names.
-const OWN: [&str; 8] = [
-    "connection",
-    "expect",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Whether a session asks, and does nothing else that could be relayed.
 pub(super) fn asks(session: &Session) -> bool {
     let facets = session.facets();
@@ -52,21 +42,26 @@ pub(super) struct Forward<'a> {
     route: &'a Route,
     session: &'a Session,
     connection: &'a Entered,
-    /// At most as many as there are requests at once.
+    /// Those that no other peer may have; at most as many as there are requests at once.
     idle: Mutex<Vec<Kept>>,
 }
 
 /// A session of the destination between two requests.
 struct Kept {
-    /// Lives as long as its exchange, so that it counts as in use.
-    _far: Far,
+    // Dropped in this order.
     exchange: Exchange,
+    /// Lives as long as its exchange, so that it counts as in use.
+    far: Far,
     since: Instant,
+    /// It has answered a request before.
+    is_used: bool,
 }
 
 enum Step {
     Asked(Result<Option<Incoming>>),
     Answered,
+    Told,
+    Drained,
     Over,
 }
 
@@ -75,16 +70,25 @@ impl<'a> Forward<'a> {
         Forward { route, session, connection, idle: Mutex::default() }
     }
 
-    /// Serves all requests of the peer, until it sends no more.
-    pub(super) async fn run(&self) -> Result<()> {
+    /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
+    /// are here and takes no more.
+    pub(super) async fn run(&self, stopping: &mut Stopping) -> Result<()> {
         let exchange = self
             .session
             .take_exchange()
             .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
         let mut running = FuturesUnordered::new();
         let mut next: Option<Op<Option<Incoming>>> = Some(exchange.accept());
+        let mut told = Some(Box::pin(stopping.told()));
+        let mut draining: Option<Op<()>> = None;
         loop {
             let step = poll_fn(|cx| {
+                if told.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready()) {
+                    return Poll::Ready(Step::Told);
+                }
+                if draining.as_mut().is_some_and(|drain| Pin::new(drain).poll(cx).is_ready()) {
+                    return Poll::Ready(Step::Drained);
+                }
                 if let Some(accept) = next.as_mut().filter(|_| running.len() < MOST)
                     && let Poll::Ready(incoming) = Pin::new(accept).poll(cx)
                 {
@@ -103,9 +107,13 @@ impl<'a> Forward<'a> {
                     running.push(self.one(incoming));
                     next = Some(exchange.accept());
                 }
+                Step::Told => {
+                    told = None;
+                    draining = Some(self.session.drain());
+                }
                 Step::Asked(Ok(None)) | Step::Answered => {}
                 Step::Asked(Err(error)) => return Err(error),
-                Step::Over => return Ok(()),
+                Step::Over | Step::Drained => return Ok(()),
             }
         }
     }
@@ -118,10 +126,10 @@ impl<'a> Forward<'a> {
         let turn = request.upgrade;
         let (id, route) = (self.connection.id, &*self.route.name);
         let asked = match self.onward(&request.head, turn.is_some()) {
-            Ok(head) => self.ask(head, request.body).await,
+            Ok(head) => self.ask(head, self.counted(request.body, Side::B)).await,
             Err(error) => Err(error),
         };
-        let (far, mut response) = match asked {
+        let (kept, mut response) = match asked {
             Ok(answered) => answered,
             Err(error) => {
                 tracing::info!(id, route, %error, "request failed");
@@ -141,8 +149,9 @@ impl<'a> Forward<'a> {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "the answer makes no sense").await,
         }
+        response.body = self.counted(response.body, Side::A);
         match answer.send(response).await {
-            Ok(()) if !ends => self.keep(far),
+            Ok(()) if !ends => self.keep(kept),
             Ok(()) => {}
             Err(error) => tracing::debug!(id, route, %error, "answer not sent"),
         }
@@ -173,27 +182,29 @@ impl<'a> Forward<'a> {
     /// to have gone and nothing can have come of it.
     async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
         let safe = is_repeatable(&head);
-        if let Some(kept) = self.kept(safe) {
-            let body = if safe { Body::empty() } else { body };
-            match kept.exchange.send(Envelope::new(head.clone(), body)).await {
-                Ok(response) => return Ok((kept, response)),
-                Err(error) if safe && error.retry() == Retry::IfReused => {}
-                Err(error) => return Err(error),
-            }
-            return self.ask_anew(head, Body::empty()).await;
+        let within = if safe { Duration::MAX } else { FRESH };
+        let kept = match self.kept(within) {
+            Some(kept) => kept,
+            None => self.reach(Some(within)).await?,
+        };
+        if !kept.is_used {
+            return Self::ask_anew(kept, head, body).await;
         }
-        self.ask_anew(head, body).await
+        let body = if safe { Body::empty() } else { body };
+        match kept.exchange.send(Envelope::new(head.clone(), body)).await {
+            Ok(response) => return Ok((kept, response)),
+            Err(error) if safe && error.retry() == Retry::IfReused => {}
+            Err(error) => return Err(error),
+        }
+        drop(kept);
+        Self::ask_anew(self.reach(None).await?, head, Body::empty()).await
     }
 
-    async fn ask_anew(&self, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
-        let far = self.route.reach(self.session, self.connection).await?;
-        let exchange = far.session().take_exchange().ok_or_else(|| {
-            Error::unsupported("forwarding requests to a session that takes none")
-        })?;
-        match exchange.send(Envelope::new(head, body)).await {
-            Ok(response) => Ok((Kept { _far: far, exchange, since: Instant::now() }, response)),
+    async fn ask_anew(kept: Kept, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
+        match kept.exchange.send(Envelope::new(head, body)).await {
+            Ok(response) => Ok((kept, response)),
             Err(error) => {
-                if let Far::Opened(opened) = &far {
+                if let Far::Opened(opened) = &kept.far {
                     // It could be opened, but does not serve.
                     opened.failed(&error, Instant::now());
                 }
@@ -202,20 +213,46 @@ impl<'a> Forward<'a> {
         }
     }
 
-    fn kept(&self, safe: bool) -> Option<Kept> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle.pop()?;
-        if safe || kept.since.elapsed() < FRESH {
-            return Some(kept);
-        }
-        // Those below it have rested even longer.
-        idle.push(kept);
-        None
+    /// A session of the destination: one that has rested for at most `within`, or a new one.
+    async fn reach(&self, within: Option<Duration>) -> Result<Kept> {
+        let (far, rested) = self.route.reach(self.session, self.connection, within).await?;
+        let is_used = rested.is_some();
+        let exchange = rested.or_else(|| far.session().take_exchange()).ok_or_else(|| {
+            Error::unsupported("forwarding requests to a session that takes none")
+        })?;
+        Ok(Kept { exchange, far, since: Instant::now(), is_used })
     }
 
-    fn keep(&self, mut kept: Kept) {
-        kept.since = Instant::now();
+    fn kept(&self, within: Duration) -> Option<Kept> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those below it have rested even longer.
+        idle.pop_if(|kept| kept.since.elapsed() < within)
+    }
+
+    fn keep(&self, kept: Kept) {
+        let Kept { exchange, far, .. } = kept;
+        let (far, exchange) = match (far, &self.route.destination) {
+            (Far::Opened(opened), _) => match opened.rest(exchange) {
+                Ok(()) => return,
+                Err((opened, exchange)) => (Far::Opened(opened), exchange),
+            },
+            (Far::Own(session), Destination::Target(target, _)) if target.is_open_to_all() => {
+                return target.rest(Rested { exchange, session });
+            }
+            (far, _) => (far, exchange),
+        };
+        let kept = Kept { exchange, far, since: Instant::now(), is_used: true };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    }
+
+    /// Content that counts as carried to `side` as it comes.
+    fn counted(&self, body: Body, side: Side) -> Body {
+        let totals: Arc<Totals> = Arc::clone(&self.connection.totals);
+        Body::new(body.inspect(move |part| {
+            if let Ok(BodyPart::Data(bytes)) = part {
+                totals.add(side, bytes.len(), 0);
+            }
+        }))
     }
 
     /// Both sides have agreed to speak something else: from here on it is bytes.
@@ -248,94 +285,10 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// A request that may be sent twice: by its method (RFC 9110 §9.2.2), and without content.
-fn is_repeatable(head: &HeaderBlock) -> bool {
-    let methods: [&[u8]; 3] = [b"GET", b"HEAD", b"OPTIONS"];
-    let method = head.get(":method").unwrap_or_default();
-    let without = head.get("content-length").is_none_or(|length| length == b"0");
-    methods.contains(&method) && without && head.get("transfer-encoding").is_none()
-}
-
-/// What `connection` names, in lower case.
-fn tokens(head: &HeaderBlock) -> impl Iterator<Item = String> {
-    head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection")).flat_map(
-        |(_, value)| {
-            let text = String::from_utf8_lossy(value).to_ascii_lowercase();
-            text.split(',').map(|token| token.trim().to_owned()).collect::<Vec<_>>()
-        },
-    )
-}
-
-/// A head without the fields of its connection and without those that `added` has anew. One that
-/// turns into something else keeps what says so.
-fn stripped(head: &HeaderBlock, turns: bool, added: &[(&str, String)]) -> Result<HeaderBlock> {
-    let named: Vec<String> = tokens(head).collect();
-    let goes = |name: &[u8], value: &[u8]| {
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        let own = OWN.contains(&name.as_str())
-            || named.contains(&name)
-            || name == "te" && value != b"trailers"
-            || name == ":scheme";
-        let says = turns && matches!(name.as_str(), "connection" | "upgrade");
-        own && !says || added.iter().any(|(new, _)| *new == name)
-    };
-    let kept = head.iter().filter(|(name, value)| !goes(name, value));
-    let added = added.iter().filter(|(_, value)| !value.is_empty());
-    let added = added.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    HeaderBlock::new(kept.chain(added))
-}
-
 async fn refuse(answer: Answer, status: &str, text: &str) {
     let fields = [(":status", status), ("content-type", "text/plain; charset=utf-8")];
     if let Ok(head) = HeaderBlock::new(fields) {
         // A peer that has left needs no answer.
         let _ = answer.send(Envelope::new(head, Body::full(format!("{text}\n")))).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_repeatable, stripped};
-    use jackfield_plugin_api::HeaderBlock;
-
-    fn names(head: &HeaderBlock) -> Vec<String> {
-        head.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
-    }
-
-    #[test]
-    fn fields_of_a_connection_stay_behind() {
-        let head = HeaderBlock::new([
-            (":method", "GET"),
-            (":scheme", "https"),
-            (":path", "/"),
-            ("Connection", "Keep-Alive, X-Secret, upgrade"),
-            ("keep-alive", "5"),
-            ("x-secret", "1"),
-            ("te", "gzip"),
-            ("upgrade", "own"),
-            ("transfer-encoding", "chunked"),
-            ("proxy-authorization", "x"),
-            ("x-forwarded-for", "forged"),
-            ("accept", "*/*"),
-        ])
-        .unwrap();
-        let added = [("x-forwarded-for", "10.0.0.1".to_owned()), ("x-empty", String::new())];
-        let plain = stripped(&head, false, &added).unwrap();
-        assert_eq!(names(&plain), [":method", ":path", "accept", "x-forwarded-for"]);
-        assert_eq!(plain.get("x-forwarded-for"), Some(&b"10.0.0.1"[..]));
-        let turned = stripped(&head, true, &[]).unwrap();
-        assert!(turned.get("upgrade").is_some() && turned.get("connection").is_some());
-    }
-
-    #[test]
-    fn only_what_changes_nothing_is_asked_again() {
-        let repeatable = |fields: &[(&str, &str)]| {
-            is_repeatable(&HeaderBlock::new(fields.iter().copied()).unwrap())
-        };
-        assert!(repeatable(&[(":method", "GET")]));
-        assert!(repeatable(&[(":method", "GET"), ("content-length", "0")]));
-        assert!(!repeatable(&[(":method", "GET"), ("content-length", "1")]));
-        assert!(!repeatable(&[(":method", "GET"), ("transfer-encoding", "chunked")]));
-        assert!(!repeatable(&[(":method", "POST")]));
     }
 }

@@ -1,16 +1,18 @@
 //! Routes: what a listener's sessions are joined to.
 
 mod calls;
+mod fields;
 mod forward;
 
 use crate::connection::{Caller, Entered, State, Target};
 use crate::device::Observers;
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
-use crate::upstream::{KeyFrom, Opened, Upstream};
+use crate::shutdown::Stopping;
+use crate::upstream::{KeyFrom, Opened, Upstream, shared};
 use forward::Forward;
 use futures_util::future::OptionFuture;
-use jackfield_plugin_api::{Error, Result, Session};
+use jackfield_plugin_api::{Error, Exchange, Facets, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,23 +55,29 @@ pub enum Served {
 }
 
 impl Route {
-    /// Serves an accepted session to its end. Dropping the future closes both sides.
+    /// Serves an accepted session to its end. Dropping the future closes both sides. Told to stop, a
+    /// session of requests answers those that are here and takes no more.
     ///
     /// # Errors
     /// What reaching the destination says, the handler's own, or
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
-    pub async fn serve(&self, session: Session, connection: &Entered) -> Result<Served> {
+    pub async fn serve(
+        &self,
+        session: Session,
+        connection: &Entered,
+        stopping: &mut Stopping,
+    ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
             step(connection, State::Connected);
-            handler.serve(session).await?;
+            handled(handler, session, stopping).await?;
             return Ok(Served::Handled);
         }
         if forward::asks(&session) {
             step(connection, State::Connected);
-            Box::pin(Forward::new(self, &session, connection).run()).await?;
+            Box::pin(Forward::new(self, &session, connection).run(stopping)).await?;
             return Ok(Served::Forwarded);
         }
-        let far = self.reach(&session, connection).await?;
+        let (far, _) = self.reach(&session, connection, None).await?;
         step(connection, State::Connected);
         let (a, b) = End::pair(&session, far.session())?;
         let totals = Arc::clone(&connection.totals);
@@ -90,24 +98,55 @@ impl Route {
         Ok(Served::Relayed(end))
     }
 
-    /// A session of the destination.
-    async fn reach(&self, session: &Session, connection: &Entered) -> Result<Far> {
+    /// A session of the destination. For a request one will do that has waited since the last one for
+    /// at most `within`, with what asks on it.
+    async fn reach(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        within: Option<Duration>,
+    ) -> Result<(Far, Option<Exchange>)> {
         // Boxed, so that a relayed connection does not keep room for being opened.
-        Ok(match &self.destination {
+        let far = match &self.destination {
             Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
                     .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
-                Far::Opened(Box::pin(upstream.open(key.flatten())).await?)
+                let opening = upstream.open_for_request(key.flatten(), within);
+                let mut opened = Box::pin(opening).await?;
+                let exchange = opened.is_rested().then(|| opened.take_exchange()).flatten();
+                return Ok((Far::Opened(opened), exchange));
             }
             Destination::Target(target, limit) => {
+                if let Some(rested) = within.and_then(|within| target.rested(within)) {
+                    return Ok((Far::Own(rested.session), Some(rested.exchange)));
+                }
                 let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
                 let caller = Caller::new(peer, &*connection.listener);
                 Far::Own(Box::pin(async move { target.open_for(&caller, *limit).await }).await?)
             }
             Destination::Observe(observers) => Far::Own(observers.observe()?.into_session()),
-        })
+        };
+        Ok((far, None))
+    }
+}
+
+/// Serves a session by a handler. Told to stop, a session that can drain does.
+async fn handled(handler: &Prepared, session: Session, stopping: &mut Stopping) -> Result<()> {
+    if !session.facets().has(Facets::DRAIN) {
+        return handler.serve(session).await;
+    }
+    let (session, drain) = shared(session);
+    let draining = async {
+        stopping.told().await;
+        // It says when the last answer is out; the handler then sees the end.
+        let _ = drain.drain().await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = handler.serve(session) => served,
+        never = draining => never,
     }
 }
 

@@ -20,10 +20,13 @@ pub trait Opens: Send + Sync {
 }
 
 /// What a session is needed for, and how urgently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// Only calls will be made: its data is not needed.
     pub calls_only: bool,
+    /// A request is to be answered: a session without a place in a pool that has waited at most so
+    /// long since the last one will do.
+    pub rested: Option<Duration>,
     /// Where all places are taken, to wait for one; otherwise to be told [`OpenError::Busy`].
     pub waits: bool,
 }
@@ -87,14 +90,14 @@ impl Attempts {
         &self,
         balancer: &Arc<Balancer<T>>,
         key: Option<u64>,
-        calls_only: bool,
+        need: Need,
         limit: Duration,
     ) -> Result<(T::Session, InFlight<T>)> {
         let mut now = Instant::now();
         let deadline = now + limit;
         let most = (self.options.attempts.max(1) as usize).min(balancer.serving());
         self.budget().asked(now);
-        let mut course = Course::new(Need { calls_only, waits: balancer.serving() <= 1 });
+        let mut course = Course::new(Need { waits: balancer.serving() <= 1, ..need });
         let mut failures: Vec<(String, Error)> = Vec::new();
         while let Some(ticket) = course.next(balancer, key, now) {
             let name = ticket.name().to_owned();

@@ -67,7 +67,7 @@ impl Scene {
 
     async fn open(&self, seconds: u64) -> Result<String> {
         let limit = Duration::from_secs(seconds);
-        let opened = self.attempts.open(&self.balancer, None, false, limit).await;
+        let opened = self.attempts.open(&self.balancer, None, Need::default(), limit).await;
         opened.map(|(_, guard)| guard.target().to_owned())
     }
 
@@ -167,7 +167,7 @@ async fn full_and_drained_are_told_apart() {
     let full = Spec { max_connections: Some(1), ..Spec::new("0", target) };
     scene.balancer.replace(vec![full], now).unwrap();
     let limit = Duration::from_secs(1);
-    let held = scene.attempts.open(&scene.balancer, None, false, limit).await.unwrap();
+    let held = scene.attempts.open(&scene.balancer, None, Need::default(), limit).await.unwrap();
     assert_eq!(scene.open(1).await.unwrap_err().kind(), ErrorKind::Limit);
     drop(held);
     scene.open(1).await.unwrap();

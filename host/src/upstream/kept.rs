@@ -67,6 +67,13 @@ pub(super) fn whole<G: Send + Sync + 'static>(
     builder.build()
 }
 
+/// A session for its user, and the same one for whoever watches over it.
+pub fn shared(session: Session) -> (Session, Arc<Session>) {
+    let parts = Parts::of(&session);
+    let inner = Arc::new(session);
+    (whole(Arc::clone(&inner), parts, ()), inner)
+}
+
 /// Only the calls of `session`, which others use too: it has no data, and its close ends nothing.
 pub(super) fn calls_of(session: Arc<Session>) -> Session {
     let facets = without(without(session.facets(), &DATA), &NOT_SHARED);

@@ -30,6 +30,7 @@ pub use attempt::{Attempts, Need, OpenError, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
 pub use checker::{CheckOptions, Probe, check};
 pub use health::HealthOptions;
+pub use kept::shared;
 pub use key::KeyFrom;
 pub use member::{Dial, Member};
 pub use outlet::Outlet;
@@ -38,10 +39,10 @@ pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
-use crate::connection::Target;
+use crate::connection::{Rested, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Exchange, Result, Session};
 use kept::Parts;
 use outlet::{Seat, Taken};
 use serde_json::Value;
@@ -98,6 +99,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Opened {
     // Dropped in this order.
+    exchange: Option<Exchange>,
     session: Session,
     seat: Option<Seat>,
     guard: InFlight<Outlet>,
@@ -114,6 +116,33 @@ impl Opened {
         self.guard.target()
     }
 
+    /// What asks on it: the session's own, or that of its requests before. `None` if the session
+    /// takes no requests, or this was had already.
+    pub fn take_exchange(&mut self) -> Option<Exchange> {
+        self.exchange.take().or_else(|| self.session.take_exchange())
+    }
+
+    /// Whether it has answered requests before.
+    pub fn is_rested(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Gives its place back and lets the session wait for the next request, of whichever peer. One
+    /// of a pool, and one whose target each needs leave for, comes back.
+    ///
+    /// # Errors
+    /// What was given, as it was.
+    pub fn rest(self, exchange: Exchange) -> Result<(), (Self, Exchange)> {
+        let target = Arc::clone(self.guard.outlet().target());
+        if self.seat.is_some() || !target.is_open_to_all() {
+            return Err((self, exchange));
+        }
+        let Opened { session, guard, .. } = self;
+        drop(guard);
+        target.rest(Rested { exchange, session });
+        Ok(())
+    }
+
     /// The session failed at the target's side before it had done anything: as bad as if it could
     /// not have been opened.
     pub fn failed(&self, error: &Error, now: Instant) {
@@ -123,7 +152,7 @@ impl Opened {
     /// The session alone, which counts for as long as it is kept. What is taken from it does not
     /// count by itself: keep both.
     pub fn into_session(self) -> Session {
-        let Opened { session, seat, guard } = self;
+        let Opened { session, seat, guard, .. } = self;
         let parts = Parts::of(&session);
         kept::whole(Arc::new(session), parts, (seat, guard))
     }
@@ -219,7 +248,20 @@ impl Upstream {
     /// # Errors
     /// The last target's with the reasons of those before; [`ErrorKind::Limit`] if none has room.
     pub async fn open(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, false).await
+        self.have(key, Need::default()).await
+    }
+
+    /// As [`Upstream::open`], for a request: without a pool, a session that has waited since the last
+    /// one for at most `within` will do; `None`: a new one. [`Opened::rest`] lets it wait again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_for_request(
+        &self,
+        key: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<Opened> {
+        self.have(key, Need { rested: within, ..Need::default() }).await
     }
 
     /// As [`Upstream::open`], for calls only: a pooled session is given back when the result is
@@ -228,7 +270,7 @@ impl Upstream {
     /// # Errors
     /// As there.
     pub async fn borrow(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, true).await
+        self.have(key, Need { calls_only: true, ..Need::default() }).await
     }
 
     /// Runs an operation on a session of one of the targets. Cancel safe.
@@ -248,12 +290,12 @@ impl Upstream {
         result
     }
 
-    async fn have(&self, key: Option<u64>, calls_only: bool) -> Result<Opened> {
+    async fn have(&self, key: Option<u64>, need: Need) -> Result<Opened> {
         let limit = self.pool.as_ref().map_or(self.connect_timeout, |pool| pool.acquire_timeout.0);
-        let opened = self.attempts.open(&self.balancer, key, calls_only, limit).await;
+        let opened = self.attempts.open(&self.balancer, key, need, limit).await;
         let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
-        let Taken { session, seat } = taken;
-        Ok(Opened { session, seat, guard })
+        let Taken { session, exchange, seat } = taken;
+        Ok(Opened { exchange, session, seat, guard })
     }
 
     /// Whether its strategy looks at keys.

@@ -1,0 +1,90 @@
+//! [`Shelf`]: sessions that have answered a request and wait for the next one, of whichever peer.
+
+use jackfield_plugin_api::{Exchange, Session};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Sessions of one target that wait at most; the one that has waited longest makes room.
+const MOST: usize = 128;
+
+/// How long one waits at most.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A session between two requests, and what asks on it.
+#[derive(Debug)]
+pub struct Rested {
+    // Dropped in this order: what was taken of a session does not outlive it.
+    /// Asks on the session.
+    pub exchange: Exchange,
+    /// The session.
+    pub session: Session,
+}
+
+/// Sessions of one target between two requests.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The one that has waited longest is first.
+    waiting: VecDeque<(Instant, Rested)>,
+    /// Somebody takes care that none waits too long.
+    is_watched: bool,
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shelf {
+    /// The session that came last, if it came at most `within` ago.
+    pub(super) fn take(&self, within: Duration) -> Option<Rested> {
+        let mut inner = lock(&self.inner);
+        let (since, _) = inner.waiting.back()?;
+        if since.elapsed() > within.min(LONGEST) {
+            return None;
+        }
+        inner.waiting.pop_back().map(|(_, rested)| rested)
+    }
+
+    /// Lets a session wait for its next request.
+    pub(super) fn put(&self, rested: Rested) {
+        let mut inner = lock(&self.inner);
+        inner.waiting.push_back((Instant::now(), rested));
+        let over = (inner.waiting.len() > MOST).then(|| inner.waiting.pop_front());
+        let starts = !std::mem::replace(&mut inner.is_watched, true);
+        drop(inner);
+        // Ending a session is its driver's code: not under the lock.
+        drop(over);
+        if starts {
+            tokio::spawn(watch(Arc::downgrade(&self.inner)));
+        }
+    }
+}
+
+/// Ends those that have waited too long, until none waits.
+async fn watch(shelf: Weak<Mutex<Inner>>) {
+    loop {
+        let Some(inner) = shelf.upgrade() else { return };
+        let (next, ended) = sweep(&mut lock(&inner));
+        drop((inner, ended));
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => return,
+        }
+    }
+}
+
+/// When the next one will have waited too long, and those that have now.
+fn sweep(inner: &mut Inner) -> (Option<Instant>, Vec<Rested>) {
+    let late = |(since, _): &(Instant, Rested)| since.elapsed() >= LONGEST;
+    let count = inner.waiting.iter().take_while(|waiting| late(waiting)).count();
+    let ended = inner.waiting.drain(..count).map(|(_, rested)| rested).collect();
+    let next = inner.waiting.front().map(|(since, _)| *since + LONGEST);
+    inner.is_watched = next.is_some();
+    (next, ended)
+}
