@@ -28,7 +28,9 @@ impl Plan {
     /// be or a missing role.
     pub fn new(uri: &StackUri, registry: &Registry, role: Role, carried: bool) -> Result<Self> {
         let mut layers = expand(uri, registry)?;
-        let port = uri.port.or_else(|| default_port(&layers, registry));
+        // A path alone names no host that could have a port: http+unix:///run/web.sock.
+        let at_host = uri.host.is_some() || uri.path.is_empty();
+        let port = uri.port.or_else(|| default_port(&layers, registry).filter(|_| at_host));
         check_order(&layers, uri)?;
         for layer in &layers {
             check_role(layer, role)?;

@@ -7,6 +7,6 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     match read_manifest(bytes) {
         Ok(manifest) => drop(serde_json::to_string(&manifest)),
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => assert!(!format!("{error:?}").is_empty()),
     }
 });

@@ -1,0 +1,176 @@
+//! Requests that are forwarded: over which sessions, what they count, and what becomes of them when
+//! the host stops.
+
+use std::sync::Arc;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    time::timeout,
+};
+
+use crate::support::{
+    host::TestHost,
+    peers::{curl::curl, echo::TcpPeer},
+    process::{DEADLINE, tempdir},
+};
+
+/// Reads a head, and content as long as it says.
+async fn one(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut content = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut content).await?;
+    Ok((head, content))
+}
+
+const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Answers every request of a connection; those for `/wait` once `gate` says so.
+async fn web(gate: Arc<Notify>) -> TcpPeer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    TcpPeer::serve_on(listener, move |mut stream, counters| {
+        let gate = Arc::clone(&gate);
+        async move {
+            while let Ok((head, content)) = one(&mut stream).await {
+                counters.add_received(1 + content.len());
+                if head.contains("/wait") {
+                    gate.notified().await;
+                }
+                if stream.write_all(HELLO).await.is_err() {
+                    break;
+                }
+            }
+        }
+    })
+}
+
+async fn ask(stream: &mut TcpStream, request: &str) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (head, content) = timeout(DEADLINE, one(stream)).await.expect("an answer").unwrap();
+    assert_eq!(content, b"hello", "{head}");
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const WAIT: &[u8] = b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn routes(peer: &TcpPeer) -> String {
+    format!(
+        "[[upstreams.web.targets]]\nuri = \"http://{0}\"\n\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"http://{0}\"\n\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"upstreams.web\"\n",
+        peer.address()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_target_serve_one_client_connection_after_the_other() {
+    let gate = Arc::new(Notify::new());
+    let peer = web(Arc::clone(&gate)).await;
+    let host = TestHost::start(&routes(&peer)).await;
+    for route in 0..2 {
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+            ask(&mut client, GET).await;
+            ask(&mut client, GET).await;
+        }
+        assert!(peer.accepted() <= 2 * (route + 1), "{} sessions", peer.accepted());
+    }
+    // Two at once need two.
+    let before = peer.received();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+        client.write_all(WAIT).await.unwrap();
+        clients.push(client);
+    }
+    peer.has_received(before + 2).await;
+    for client in &mut clients {
+        gate.notify_one();
+        drop(timeout(DEADLINE, one(client)).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rested_session_that_has_gone_costs_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Ends each connection after one answer, and says nothing of it.
+    let peer = TcpPeer::serve_on(listener, |mut stream, _| async move {
+        one(&mut stream).await.unwrap();
+        stream.write_all(HELLO).await.unwrap();
+    });
+    let host = TestHost::start(&routes(&peer)).await;
+    for route in 0..2 {
+        for _ in 0..10 {
+            let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+            ask(&mut client, GET).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_content_counts() {
+    let peer = web(Arc::default()).await;
+    let host = TestHost::start(&routes(&peer)).await;
+    let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+    let content = "x".repeat(1000);
+    let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{content}");
+    ask(&mut client, &post).await;
+    ask(&mut client, GET).await;
+    let snapshot = host.manager().snapshot();
+    let connection = &snapshot.connections[0];
+    assert_eq!((connection.bytes_in, connection.bytes_out), (1000, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_answers_what_runs_and_ends_what_rests() {
+    let gate = Arc::new(Notify::new());
+    let peer = web(Arc::clone(&gate)).await;
+    let host = TestHost::start(&format!(
+        "[handlers.own]\nhandler = \"reply\"\noptions = {{ body = \"hello\" }}\n{}\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"handlers.own\"\n",
+        routes(&peer)
+    ))
+    .await;
+    let mut rests = TcpStream::connect(host.address(0)).await.unwrap();
+    ask(&mut rests, GET).await;
+    let mut handled = TcpStream::connect(host.address(2)).await.unwrap();
+    ask(&mut handled, GET).await;
+    let mut runs = TcpStream::connect(host.address(1)).await.unwrap();
+    runs.write_all(WAIT).await.unwrap();
+    peer.has_received(2).await;
+    let stopping = tokio::spawn(host.shutdown());
+    for idle in [&mut rests, &mut handled] {
+        let end = timeout(DEADLINE, idle.read(&mut [0; 1])).await.expect("the end").unwrap();
+        assert_eq!(end, 0);
+    }
+    gate.notify_one();
+    let (head, content) = timeout(DEADLINE, one(&mut runs)).await.expect("an answer").unwrap();
+    assert_eq!(content, b"hello", "{head}");
+    let cut_off = timeout(DEADLINE, stopping).await.expect("an end").unwrap();
+    assert_eq!(cut_off, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_over_a_unix_socket_in_both_roles() {
+    let folder = tempdir();
+    let socket = folder.path().join("web");
+    let peer = web(Arc::default()).await;
+    let inner = format!("http+unix://{}", socket.display());
+    let host = TestHost::start(&format!(
+        "[[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"{inner}\"\n\
+         [[routes]]\nlisten = \"{inner}\"\nto = \"http://{}\"\n",
+        peer.address()
+    ))
+    .await;
+    let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+    ask(&mut client, GET).await;
+    let path = socket.display().to_string();
+    let got = curl(None, &["--unix-socket", &path, "http://a/"]).await;
+    assert_eq!(got.ok().stdout, b"hello");
+}
