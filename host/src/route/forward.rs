@@ -232,10 +232,7 @@ impl<'a> Forward<'a> {
     fn keep(&self, kept: Kept) {
         let Kept { exchange, far, .. } = kept;
         let (far, exchange) = match (far, &self.route.destination) {
-            (Far::Opened(opened), _) => match opened.rest(exchange) {
-                Ok(()) => return,
-                Err((opened, exchange)) => (Far::Opened(opened), exchange),
-            },
+            (Far::Opened(opened), _) if opened.can_rest() => return opened.rest(exchange),
             (Far::Own(session), Destination::Target(target, _)) if target.is_open_to_all() => {
                 return target.rest(Rested { exchange, session });
             }

@@ -127,20 +127,19 @@ impl Opened {
         self.exchange.is_some()
     }
 
-    /// Gives its place back and lets the session wait for the next request, of whichever peer. One
-    /// of a pool, and one whose target each needs leave for, comes back.
-    ///
-    /// # Errors
-    /// What was given, as it was.
-    pub fn rest(self, exchange: Exchange) -> Result<(), (Self, Exchange)> {
+    /// Whether it may serve other peers after this one: not where it has a place in a pool, or where
+    /// each session of its target needs leave.
+    pub fn can_rest(&self) -> bool {
+        self.seat.is_none() && self.guard.outlet().target().is_open_to_all()
+    }
+
+    /// Gives its place back and lets the session wait for the next request, of whichever peer, if it
+    /// [can](Opened::can_rest).
+    pub fn rest(self, exchange: Exchange) {
         let target = Arc::clone(self.guard.outlet().target());
-        if self.seat.is_some() || !target.is_open_to_all() {
-            return Err((self, exchange));
-        }
-        let Opened { session, guard, .. } = self;
-        drop(guard);
+        let Opened { session, seat, guard, .. } = self;
+        drop((guard, seat));
         target.rest(Rested { exchange, session });
-        Ok(())
     }
 
     /// The session failed at the target's side before it had done anything: as bad as if it could
