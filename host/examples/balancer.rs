@@ -36,7 +36,7 @@ async fn main() -> Result<()> {
     for _ in 0..30 {
         // It counts as in flight at its target until the guard is dropped.
         let (greeting, guard) =
-            attempts.open(&balancer, None, false, Duration::from_secs(1)).await?;
+            attempts.open(&balancer, None, Need::default(), Duration::from_secs(1)).await?;
         println!("{:<8} {greeting}", guard.target());
     }
     // Drained: no new sessions, from now on.
