@@ -348,11 +348,6 @@ impl<T> Ticket<'_, T> {
 }
 
 impl<T> InFlight<T> {
-    /// Its target itself.
-    pub fn outlet(&self) -> &T {
-        &self.place.member.target
-    }
-
     /// The name of its target.
     pub fn target(&self) -> &str {
         &self.place.member.name

@@ -100,6 +100,7 @@ pub struct Upstream {
 pub struct Opened {
     // Dropped in this order.
     exchange: Option<Exchange>,
+    home: Option<Arc<Target>>,
     session: Session,
     seat: Option<Seat>,
     guard: InFlight<Outlet>,
@@ -130,16 +131,17 @@ impl Opened {
     /// Whether it may serve other peers after this one: not where it has a place in a pool, or where
     /// each session of its target needs leave.
     pub fn can_rest(&self) -> bool {
-        self.seat.is_none() && self.guard.outlet().target().is_open_to_all()
+        self.home.is_some()
     }
 
     /// Gives its place back and lets the session wait for the next request, of whichever peer, if it
     /// [can](Opened::can_rest).
     pub fn rest(self, exchange: Exchange) {
-        let target = Arc::clone(self.guard.outlet().target());
-        let Opened { session, seat, guard, .. } = self;
+        let Opened { session, home, seat, guard, .. } = self;
         drop((guard, seat));
-        target.rest(Rested { exchange, session });
+        if let Some(home) = home {
+            home.rest(Rested { exchange, session });
+        }
     }
 
     /// The session failed at the target's side before it had done anything: as bad as if it could
@@ -293,8 +295,8 @@ impl Upstream {
         let limit = self.pool.as_ref().map_or(self.connect_timeout, |pool| pool.acquire_timeout.0);
         let opened = self.attempts.open(&self.balancer, key, need, limit).await;
         let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
-        let Taken { session, exchange, seat } = taken;
-        Ok(Opened { exchange, session, seat, guard })
+        let Taken { session, exchange, home, seat } = taken;
+        Ok(Opened { exchange, home, session, seat, guard })
     }
 
     /// Whether its strategy looks at keys.

@@ -52,6 +52,8 @@ pub struct Taken {
     pub(super) session: Session,
     /// What asks on it, if it has answered requests before.
     pub(super) exchange: Option<Exchange>,
+    /// Where it may wait for the next request.
+    pub(super) home: Option<Arc<Target>>,
     pub(super) seat: Option<Seat>,
 }
 
@@ -173,13 +175,14 @@ impl Opens for Outlet {
 
     async fn open(&self, need: Need, limit: Duration) -> Result<Taken, OpenError> {
         let Some(pool) = self.pool()? else {
+            let home = self.target.is_open_to_all().then(|| Arc::clone(&self.target));
             if let Some(Rested { session, exchange }) =
                 need.rested.and_then(|within| self.target.rested(within))
             {
-                return Ok(Taken { session, exchange: Some(exchange), seat: None });
+                return Ok(Taken { session, exchange: Some(exchange), home, seat: None });
             }
             let session = self.target.open(limit).await?;
-            return Ok(Taken { session, exchange: None, seat: None });
+            return Ok(Taken { session, exchange: None, home, seat: None });
         };
         if !need.waits && !pool.has_room() {
             let text = "every session of the pool is in use";
@@ -204,18 +207,20 @@ async fn take(pooled: Pooled<Dial>, need: Need, deadline: Instant) -> Result<Tak
     let member: &Arc<Member> = pooled.member();
     if need.calls_only {
         let session = kept::calls_of(Arc::clone(member.session()));
-        return Ok(Taken { session, exchange: None, seat: Seat::of(pooled, false) });
+        return Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, false) });
     }
     if !member.opens_streams() {
         let parts = member.give_all();
         let session = kept::whole(Arc::clone(member.session()), parts, ());
-        return Ok(Taken { session, exchange: None, seat: Seat::of(pooled, true) });
+        return Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, true) });
     }
     // Null asks for the stream that the target's options describe.
     let opening = member.session().open_stream(&Value::Null);
     let late = || Error::new(ErrorKind::TimedOut, "no answer to opening a stream");
     match timeout_at(deadline, opening).await.unwrap_or_else(|_| Err(late())) {
-        Ok(session) => Ok(Taken { session, exchange: None, seat: Seat::of(pooled, false) }),
+        Ok(session) => {
+            Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, false) })
+        }
         // The session is well, it only has no room.
         Err(error) if error.kind() == ErrorKind::Limit => Err(OpenError::Busy(error)),
         Err(error) => {
