@@ -348,24 +348,3 @@ async fn over_udp(behaviour: Behaviour, scheme: &'static str) -> World {
         .with_options(json!({ "ca_file": certs.ca }))
         .keeping(certs)
 }
-
-pub(super) fn telnet() -> Subject {
-    Subject {
-        name: "telnet",
-        world: |behaviour| {
-            async move {
-                let listen = "telnet://127.0.0.1:0";
-                World::of_both_roles(behaviour, listen, "binary = true", Wrapping::Bytes)
-                    .await
-                    .with_uri(|local| format!("telnet://{local}"))
-                    .with_options(json!({ "binary": true, "ping": true }))
-            }
-            .boxed_local()
-        },
-        // Whatever comes is a command or data: nothing of it can be wrong.
-        at: None,
-        nowhere: Some(|| (refused("telnet"), json!({}))),
-        oversized: no_form,
-        except: &[],
-    }
-}
