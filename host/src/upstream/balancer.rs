@@ -14,7 +14,7 @@ use super::strategy::{Ask, StrategyInfo, mix};
 use super::target_set::{Member, Spec, TargetSet};
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, Result};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -48,8 +48,8 @@ pub struct Ticket<'a, T> {
 pub struct InFlight<T> {
     balancer: Arc<Balancer<T>>,
     place: Place<T>,
-    /// Failures in a row that this session's opening ended.
-    earlier: u32,
+    /// It failed at the target's side.
+    fell: AtomicBool,
 }
 
 /// Targets that an attempt has been at.
@@ -325,17 +325,13 @@ impl<T> Ticket<'_, T> {
         place.decided();
         let load = &place.member.load;
         load.count(true);
-        let mut earlier = 0;
         if load.is_troubled() {
             own.update(now, |set| {
-                set.change(load, |health, options| {
-                    earlier = health.failures();
-                    health.succeeded(now, options)
-                })
+                set.change(load, |health, options| health.succeeded(now, options))
             });
         }
         load.measured(nanos(now.saturating_duration_since(from)), own.millis(now));
-        InFlight { balancer: Arc::clone(balancer), place, earlier }
+        InFlight { balancer: Arc::clone(balancer), place, fell: AtomicBool::new(false) }
     }
 
     /// No session; `allowed` is the time that there was for it.
@@ -343,7 +339,7 @@ impl<T> Ticket<'_, T> {
         let load = &self.place.member.load;
         load.count(false);
         load.measured(nanos(allowed), self.balancer.millis(now));
-        self.balancer.update(now, |set| set.failed(load, 0, error, now));
+        self.balancer.update(now, |set| set.failed(load, false, error, now));
     }
 }
 
@@ -358,7 +354,20 @@ impl<T> InFlight<T> {
     pub fn failed(&self, error: &Error, now: Instant) {
         let load = &self.place.member.load;
         load.count(false);
-        self.balancer.update(now, |set| set.failed(load, self.earlier, error, now));
+        self.fell.store(true, Ordering::Relaxed);
+        self.balancer.update(now, |set| set.failed(load, true, error, now));
+    }
+}
+
+impl<T> Drop for InFlight<T> {
+    fn drop(&mut self) {
+        let load = &self.place.member.load;
+        if load.is_troubled() && !*self.fell.get_mut() {
+            self.balancer.set().change(load, |health, _| {
+                health.ended_well();
+                false
+            });
+        }
     }
 }
 

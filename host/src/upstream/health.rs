@@ -118,6 +118,9 @@ pub struct Health {
     passed: u32,
     missed: u32,
     failures: u32,
+    /// The row that an opening ended, until a session that opened has ended well: a target that accepts
+    /// and then fails has ended nothing.
+    doubted: u32,
     circuit: Circuit,
     ejections: u32,
     /// When the last ejection ended, and how long it was.
@@ -132,6 +135,7 @@ impl Default for Health {
             passed: 0,
             missed: 0,
             failures: 0,
+            doubted: 0,
             circuit: Circuit::Closed,
             ejections: 0,
             last_ejection: None,
@@ -169,9 +173,10 @@ impl Health {
         falls
     }
 
-    /// A session was opened, which ends a row of failures, however long. Answers whether the
-    /// standing may have changed.
+    /// A session was opened, which ends a row of failures, however long, unless the session then fails
+    /// itself. Answers whether the standing may have changed.
     pub fn succeeded(&mut self, now: Instant, options: &HealthOptions) -> bool {
+        self.doubted = self.doubted.max(self.failures);
         self.failures = 0;
         let was = self.circuit;
         if was != Circuit::Closed {
@@ -180,17 +185,25 @@ impl Health {
         was != Circuit::Closed
     }
 
-    /// A session could not be opened, or failed after `earlier` failures in a row. It ejects only
-    /// if `may_eject`, or if the target was ejected before and is being tried. Answers whether the
-    /// standing may have changed.
+    /// A session that opened has ended, and not by a fault of the target's.
+    pub fn ended_well(&mut self) {
+        self.doubted = 0;
+    }
+
+    /// A session could not be opened or, with `opened`, failed before it had done anything. It ejects
+    /// only if `may_eject`, or if the target was ejected before and is being tried. Answers whether
+    /// the standing may have changed.
     pub fn failed(
         &mut self,
-        earlier: u32,
+        opened: bool,
         may_eject: bool,
         now: Instant,
         options: &HealthOptions,
     ) -> bool {
-        self.failures = self.failures.max(earlier).saturating_add(1);
+        if opened {
+            self.failures = self.failures.max(std::mem::take(&mut self.doubted));
+        }
+        self.failures = self.failures.saturating_add(1);
         let eject = match self.circuit {
             Circuit::Closed => may_eject && self.failures >= options.consecutive_failures,
             Circuit::HalfOpen => true,
@@ -220,7 +233,7 @@ impl Health {
 
     /// Whether a success would be news.
     pub fn is_troubled(&self) -> bool {
-        self.failures > 0 || self.is_ejected()
+        self.failures > 0 || self.doubted > 0 || self.is_ejected()
     }
 
     /// Lets time pass. Answers whether the standing may have changed.

@@ -8,7 +8,7 @@ fn seconds(seconds: u64) -> Duration {
 fn eject(health: &mut Health, now: Instant, options: &HealthOptions) {
     for _ in 0..options.consecutive_failures {
         assert!(!health.is_ejected());
-        health.failed(0, true, now, options);
+        health.failed(false, true, now, options);
     }
     assert!(matches!(health.standing(now, options), Standing::Ejected(_)));
 }
@@ -43,7 +43,7 @@ fn only_failures_in_a_row_eject() {
     let mut health = Health::default();
     for _ in 0..20 {
         for _ in 0..4 {
-            assert!(!health.failed(0, true, now, &options));
+            assert!(!health.failed(false, true, now, &options));
         }
         assert!(!health.succeeded(now, &options));
     }
@@ -57,9 +57,36 @@ fn sessions_that_open_and_fail_are_failures_in_a_row_too() {
     let mut health = Health::default();
     for round in 0..5 {
         // Each opening seems to end the row; the failure that follows takes it up again.
-        let earlier = health.failures();
         health.succeeded(now, &options);
-        assert_eq!(health.failed(earlier, true, now, &options), round == 4);
+        assert_eq!(health.failed(true, true, now, &options), round == 4);
+    }
+}
+
+#[test]
+fn openings_and_failures_that_overlap_are_one_row() {
+    let (options, now) = (HealthOptions::default(), Instant::now());
+    let mut health = Health::default();
+    health.succeeded(now, &options);
+    // The next one always opens before the one before has failed.
+    for round in 0..5 {
+        health.succeeded(now, &options);
+        assert_eq!(health.failed(true, true, now, &options), round == 4);
+    }
+}
+
+#[test]
+fn a_session_that_ends_well_ends_the_row_for_good() {
+    let (options, now) = (HealthOptions::default(), Instant::now());
+    let mut health = Health::default();
+    for _ in 0..20 {
+        for _ in 0..4 {
+            health.succeeded(now, &options);
+            assert!(!health.failed(true, true, now, &options));
+        }
+        health.succeeded(now, &options);
+        assert!(health.is_troubled(), "nothing is shown yet");
+        health.ended_well();
+        assert!(!health.is_troubled());
     }
 }
 
@@ -76,7 +103,7 @@ fn an_ejection_ends_in_one_trial() {
     assert!(health.tick(now, &options));
     assert_eq!(health.standing(now, &options), Standing::HalfOpen);
     // It fails: out again at once, for longer, whatever share of targets is ejected.
-    assert!(health.failed(0, false, now, &options));
+    assert!(health.failed(false, false, now, &options));
     assert_eq!(ejected_for(&health, now, &options), seconds(60));
     now += seconds(60);
     health.tick(now, &options);
@@ -124,9 +151,9 @@ fn the_share_of_ejected_targets_is_bounded() {
     assert_eq!(allowed(0, 10), 0);
     let (mut health, now) = (Health::default(), Instant::now());
     for _ in 0..100 {
-        assert!(!health.failed(0, false, now, &options));
+        assert!(!health.failed(false, false, now, &options));
     }
-    assert!(health.failed(0, true, now, &options), "as soon as it may");
+    assert!(health.failed(false, true, now, &options), "as soon as it may");
 }
 
 #[test]

@@ -173,18 +173,18 @@ impl<T> TargetSet<T> {
         changed
     }
 
-    /// A failure at a member, after `earlier` ones in a row.
+    /// A failure at a member: of a session that had `opened`, or of opening one.
     pub(super) fn failed(
         &mut self,
         load: &Arc<Load>,
-        earlier: u32,
+        opened: bool,
         error: &Error,
         now: Instant,
     ) -> bool {
         let ejected = self.entries.iter().filter(|entry| entry.health.is_ejected()).count();
         let may_eject = ejected < self.options.max_ejected(self.entries.len());
         self.note(load, error);
-        self.change(load, |health, options| health.failed(earlier, may_eject, now, options))
+        self.change(load, |health, options| health.failed(opened, may_eject, now, options))
     }
 
     /// Remembers what went wrong last.
