@@ -134,8 +134,9 @@ async fn a_remote_terminal_has_our_size_and_keys_and_the_escape_ends_it() {
     terminal.types("until [ \"$(stty size)\" = '40 100' ]; do :; done; echo re''sized\r");
     terminal.resize(100, 40);
     terminal.shows("resized");
-    // An interrupt is the far side's.
-    terminal.types("sh -c 'trap \"echo cau\"\"ght\" INT; echo wai\"\"ting; cat'\r");
+    // An interrupt is the far side's. A loop of builtins, because a shell that is about to start a
+    // program keeps a signal until that program has ended.
+    terminal.types("sh -c 'trap \"echo cau\"\"ght; exit\" INT; echo wai\"\"ting; while :; do :; done'\r");
     terminal.shows("waiting");
     terminal.types("\u{3}");
     terminal.shows("caught");
