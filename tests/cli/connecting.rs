@@ -136,7 +136,9 @@ async fn a_remote_terminal_has_our_size_and_keys_and_the_escape_ends_it() {
     terminal.shows("resized");
     // An interrupt is the far side's. A loop of builtins, because a shell that is about to start a
     // program keeps a signal until that program has ended.
-    terminal.types("sh -c 'trap \"echo cau\"\"ght; exit\" INT; echo wai\"\"ting; while :; do :; done'\r");
+    terminal.types(
+        "sh -c 'trap \"echo cau\"\"ght; exit\" INT; echo wai\"\"ting; while :; do :; done'\r",
+    );
     terminal.shows("waiting");
     terminal.types("\u{3}");
     terminal.shows("caught");
