@@ -14,6 +14,7 @@ mod cli;
 mod conformance;
 mod devices;
 mod dialogue;
+mod examples;
 mod http;
 mod io;
 mod loading;

@@ -1,6 +1,6 @@
 //! Outages of real servers under load: each of three OpenSSH servers is killed, stopped, slowed and
 //! brought back while commands run all the time. No command may fail, because there is always a
-//! healthy target and time left.
+//! healthy target and time left; only one that already runs where its session is killed can.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use jackfield::upstream::{TargetSnapshot, Upstream};
 use serde_json::json;
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{
@@ -26,6 +26,12 @@ use crate::support::{
 /// Commands run at a time.
 const CALLERS: usize = 4;
 
+/// `rise` times `interval` of the checks, below, and the time for one that hangs meanwhile.
+const RECOVERY: Duration = Duration::from_millis(2 * 300 + 2_000);
+
+/// What a loaded machine may take on top of that.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// Three servers behind one upstream, and callers that never rest.
 struct Lab {
     servers: [Sshd; 3],
@@ -34,7 +40,7 @@ struct Lab {
 }
 
 impl Lab {
-    async fn start() -> Self {
+    async fn start(pool: &str) -> Self {
         let servers = [Sshd::start().await, Sshd::start().await, Sshd::start().await];
         let target = |sshd: &Sshd| {
             format!(
@@ -49,7 +55,7 @@ impl Lab {
              targets = [{}, {}, {}]\n\
              balance = \"least_connections\"\n\
              connect_timeout = \"40s\"\n\
-             retry = {{ attempts = 3, budget_percent = 100 }}\n\
+             {pool}\n\
              outlier = {{ consecutive_failures = 3, base_ejection = \"100ms\", \
                           max_ejected_percent = 70 }}\n\
              health = {{ interval = \"300ms\", timeout = \"2s\", rise = 2, fall = 2 }}\n",
@@ -79,6 +85,15 @@ impl Lab {
         self.until(&what, || states.contains(&self.target(index).state)).await;
     }
 
+    /// Waits until the checks have found it well again, for as long as they may take.
+    async fn recovers(&self, index: usize) {
+        let begun = Instant::now();
+        self.reaches(index, &["up"]).await;
+        let took = begun.elapsed();
+        assert!(took < RECOVERY + SLACK, "target {index} was up again only after {took:?}");
+        self.served_by(&[index]).await;
+    }
+
     /// Waits until each of those targets has served more than it has now.
     async fn served_by(&self, indices: &[usize]) {
         for &index in indices {
@@ -103,7 +118,7 @@ fn uri(sshd: &Sshd) -> String {
     format!("ssh://{USER}@127.0.0.1:{}", sshd.port())
 }
 
-/// Callers that open a session, run a command and close, over and over.
+/// Callers that run commands over and over, each on a session of its own or on a pooled one.
 struct Load {
     callers: JoinSet<()>,
     end: Arc<AtomicBool>,
@@ -148,19 +163,14 @@ impl Load {
 }
 
 async fn command(upstream: &Arc<Upstream>) -> Result<(), String> {
-    let opened = upstream.open(None).await.map_err(|error| error.to_string())?;
     let params = json!({ "command": "echo over" });
-    let result = opened.session().call("exec", &params).await.map_err(|error| error.to_string())?;
-    if result["stdout"] != "over\n" {
-        return Err(result.to_string());
-    }
-    let _ = opened.session().close(0, "").await;
-    Ok(())
+    let result = upstream.call(None, "exec", &params).await.map_err(|error| error.to_string())?;
+    if result["stdout"] == "over\n" { Ok(()) } else { Err(result.to_string()) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_command_fails_while_servers_are_killed_stopped_slowed_and_brought_back() {
-    let mut lab = Lab::start().await;
+    let mut lab = Lab::start("").await;
     for index in [0, 1, 2] {
         let others: Vec<usize> = (0..3).filter(|other| *other != index).collect();
 
@@ -168,15 +178,13 @@ async fn no_command_fails_while_servers_are_killed_stopped_slowed_and_brought_ba
         lab.reaches(index, &["down"]).await;
         lab.served_by(&others).await;
         lab.servers[index].listen_again().await;
-        lab.reaches(index, &["up"]).await;
-        lab.served_by(&[index]).await;
+        lab.recovers(index).await;
 
         lab.servers[index].pause();
         lab.reaches(index, &["down"]).await;
         lab.served_by(&others).await;
         lab.servers[index].resume();
-        lab.reaches(index, &["up"]).await;
-        lab.served_by(&[index]).await;
+        lab.recovers(index).await;
 
         // Slow: it answers only now and then.
         for _ in 0..5 {
@@ -185,11 +193,37 @@ async fn no_command_fails_while_servers_are_killed_stopped_slowed_and_brought_ba
             lab.servers[index].resume();
             sleep(Duration::from_millis(20)).await;
         }
-        lab.reaches(index, &["up"]).await;
-        lab.served_by(&[index]).await;
+        lab.recovers(index).await;
     }
     let (done, failures) = lab.load.finish().await;
     assert_eq!(failures, Vec::<String>::new(), "of {done} commands");
     assert!(done > 100, "{done} commands");
+    lab.host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_pools_only_commands_that_run_where_a_session_is_killed_fail() {
+    let mut lab = Lab::start("pool = { max_size = 2, share = 4 }").await;
+    let mut killed = 0;
+    for index in [0, 1, 2] {
+        let others: Vec<usize> = (0..3).filter(|other| *other != index).collect();
+        // Its pooled sessions die; it goes on to listen.
+        killed += lab.servers[index].kill_sessions();
+        lab.served_by(&[index]).await;
+        // New ones cannot be opened; those that are open serve on.
+        lab.servers[index].kill_listener();
+        killed += lab.servers[index].kill_sessions();
+        lab.reaches(index, &["down"]).await;
+        lab.served_by(&others).await;
+        lab.servers[index].listen_again().await;
+        lab.recovers(index).await;
+    }
+    let (done, failures) = lab.load.finish().await;
+    assert!(done > 100, "{done} commands");
+    // Each caller can have had one command at each of six killings.
+    assert!(failures.len() <= 6 * CALLERS, "{killed} sessions were killed: {failures:?}");
+    let lost =
+        |text: &String| text.contains("closed") || text.contains("lost") || text.contains("reset");
+    assert!(failures.iter().all(lost), "{failures:?}");
     lab.host.shutdown().await;
 }

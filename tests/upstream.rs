@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use jackfield::upstream::{TargetSnapshot, Upstream};
+use jackfield::{
+    manager::Existing,
+    upstream::{TargetSnapshot, Upstream},
+};
+use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -251,4 +255,63 @@ async fn changes_under_load_disturb_nobody() {
     }
     lasting.works().await;
     assert_eq!(stays.accepted() + moves.accepted(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_come_and_go_by_uri_while_the_upstream_serves() {
+    let (first, second) = (TcpPeer::echo().await, TcpPeer::echo().await);
+    let host = host(&format!(
+        "targets = [\"{}\"]\n[connections.way]\nuri = \"{}\"",
+        first.uri(),
+        first.uri()
+    ))
+    .await;
+    let graph = host.manager().graph();
+    let mut lasting = Lasting::open(&host).await;
+    let added = |text: &str| serde_json::from_value(json!({ "uri": text, "weight": 3 })).unwrap();
+    let name = graph.add_target("u", added(&second.uri())).await.unwrap();
+    assert_eq!(name, second.uri());
+    echoes(&host, 4).await;
+    assert_eq!((first.accepted(), second.accepted()), (2, 3));
+    // What cannot be, changes nothing.
+    for (target, kind) in [
+        (json!({ "uri": second.uri() }), ErrorKind::Config),
+        (json!({ "uri": "tcp://127.0.0.1:9", "weight": 1001 }), ErrorKind::Config),
+        (json!({ "uri": "tcpp://127.0.0.1:9" }), ErrorKind::NotFound),
+        (json!({ "uri": "tcp://127.0.0.1:9", "options": { "nodely": true } }), ErrorKind::Config),
+        (json!({ "uri": "tcp://127.0.0.1:9", "via": "connections.wy" }), ErrorKind::NotFound),
+    ] {
+        let refused = graph.add_target("u", serde_json::from_value(target.clone()).unwrap()).await;
+        assert_eq!(refused.as_ref().map_err(Error::kind), Err(kind), "{target}: {refused:?}");
+    }
+    assert_eq!(graph.remove_target("u", "tcp://h:1").unwrap_err().kind(), ErrorKind::NotFound);
+    // The first one drains; its session runs on, and is told of.
+    let left = graph.drain_target("u", &first.uri(), Duration::from_millis(1)).await.unwrap();
+    assert_eq!(left, 1);
+    echoes(&host, 4).await;
+    assert_eq!((first.accepted(), second.accepted()), (2, 7));
+    lasting.works().await;
+    let name = first.uri();
+    let draining = graph.drain_target("u", &name, DEADLINE);
+    let (left, ()) = tokio::join!(draining, async { drop(lasting) });
+    assert_eq!(left.unwrap(), 0);
+    graph.weigh_target("u", &first.uri(), 1).unwrap();
+    graph.remove_target("u", &second.uri()).unwrap();
+    echoes(&host, 4).await;
+    assert_eq!((first.accepted(), second.accepted()), (6, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_carries_a_target_stays_as_long_as_that_does() {
+    let peer = TcpPeer::echo().await;
+    let host = host(&format!("targets = [\"{}\"]", peer.uri())).await;
+    let graph = host.manager().graph();
+    let way = serde_json::from_value(json!({ "uri": peer.uri() })).unwrap();
+    graph.define("way", way, Existing::Refuse).await.unwrap();
+    let target = json!({ "uri": "tcp://far:1", "via": "connections.way" });
+    let name = graph.add_target("u", serde_json::from_value(target).unwrap()).await.unwrap();
+    assert_eq!(name, "tcp://far:1 via connections.way");
+    assert_eq!(graph.destroy("way").await.unwrap_err().kind(), ErrorKind::InUse);
+    graph.remove_target("u", &name).unwrap();
+    graph.destroy("way").await.unwrap();
 }

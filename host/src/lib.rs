@@ -52,8 +52,9 @@
 //! ```
 //!
 //! Without a configuration, [`manager::Graph::empty`] is a table of named connections that are
-//! defined at run time. `host/examples/` has a program for each noun: `connection`, `events`,
-//! `manager`, `balancer`, `dialogue`.
+//! defined at run time. `host/examples/` has a program for each noun, run by the tests: `connection`,
+//! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
+//! `lease`, `pool`, `balancer`, `probe` and `dialogue`.
 
 pub mod cli;
 pub mod manager;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jackfield::{
     config::model::ConnectionConfig,
     connection::{Delivery, Live, Payload, SessionHandler},
-    manager::Existing,
+    manager::{AllOptions, Existing},
 };
-use jackfield_plugin_api::ErrorKind;
+use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::json;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -199,4 +199,37 @@ async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
     live.wait_ready(DEADLINE).await.unwrap();
     assert_eq!(live.info().reconnects, 1, "it is the same connection");
     host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_paths_are_connected_and_disconnected_with_a_result_each() {
+    let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
+    let host = two_paths(&peers).await;
+    let graph = host.manager().graph();
+    let paths = ["c1.console", "core1.cli", "core1", "core2.cli", "core1.rest"];
+    let connected = graph.connect_paths(paths, AllOptions::default()).await;
+    let kinds: Vec<_> = connected
+        .iter()
+        .map(|(name, result)| (name.as_str(), result.as_ref().err().map(Error::kind)))
+        .collect();
+    let expected = [
+        ("c1.console", None),
+        ("core1", Some(ErrorKind::Config)),
+        ("core1.cli", None),
+        ("core1.rest", Some(ErrorKind::NotFound)),
+        ("core2.cli", Some(ErrorKind::NotFound)),
+    ];
+    assert_eq!(kinds, expected);
+    let closed =
+        graph.disconnect_paths(["core1.console", "none"], "done", AllOptions::default()).await;
+    assert_eq!(closed["core1.console"].as_ref().ok(), Some(&true));
+    assert_eq!(closed["none"].as_ref().unwrap_err().kind(), ErrorKind::NotFound);
+    peers[0].has_ended(1).await;
+    let device = graph.device("core1").unwrap();
+    let all = device.disconnect_all("done").await;
+    assert_eq!(
+        all.into_iter().collect::<Vec<_>>(),
+        [("cli".to_owned(), true), ("console".to_owned(), false)]
+    );
+    peers[1].has_ended(1).await;
 }

@@ -13,11 +13,17 @@ use super::process::{Process, Ran, command, run, tempdir};
 
 /// The binary that was built beside this test.
 fn binary() -> PathBuf {
+    beside("jackfield")
+}
+
+/// A program that was built beside this test.
+pub(crate) fn beside(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the path of this test");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
-    let binary = folder.join("jackfield");
-    assert!(binary.is_file(), "{} is missing: cargo build --workspace", binary.display());
-    binary
+    let program = folder.join(name);
+    let build = "cargo build --workspace --bins --lib --examples";
+    assert!(program.is_file(), "{} is missing: {build}", program.display());
+    program
 }
 
 /// `jackfield ARGUMENTS`, ready to be started.

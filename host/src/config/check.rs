@@ -245,12 +245,9 @@ impl Check<'_> {
     fn target(&mut self, at: &KeyPath, target: &Target) {
         self.uri(&at.key("uri"), &target.uri);
         self.via(&at.key("via"), target.via.as_ref());
-        for (name, value) in [("weight", target.weight), ("priority", target.priority)] {
-            if value > 1000 {
-                self.fail(at.key(name), "expected a whole number from 0 to 1000", None);
-            }
+        for (key, expected) in target.problems() {
+            self.fail(at.key(key), expected, None);
         }
-        self.at_least_one(at.key("max_connections"), target.max_connections);
     }
 
     fn routes(&mut self) {

@@ -82,6 +82,9 @@ pub struct ReconnectConfig {
     pub jitter: f64,
     /// All attempts after one loss end after so long; `"0s"` never. Default: `"0s"`.
     pub total: Timespan,
+    /// Whether all this also applies when it cannot be opened the first time; what would fail the same
+    /// way again, such as refused credentials, is not repeated. Default: `false`.
+    pub initial: bool,
 }
 
 impl ConnectionConfig {
@@ -147,6 +150,7 @@ impl Default for ReconnectConfig {
             max_delay: Timespan::seconds(60),
             jitter: 0.3,
             total: Timespan::default(),
+            initial: false,
         }
     }
 }

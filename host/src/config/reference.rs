@@ -95,7 +95,7 @@ impl FromStr for Destination {
 
 impl DevicePath {
     /// `NAME` or `NAME.PATH`: neither can have a dot in it.
-    fn from_name(text: &str) -> Self {
+    pub fn from_name(text: &str) -> Self {
         let (device, path) = match text.split_once('.') {
             Some((device, path)) => (device, Some(path.to_owned())),
             None => (text, None),

@@ -54,6 +54,21 @@ impl Default for TargetTable {
     }
 }
 
+impl Target {
+    /// Values out of range: the key, and what was expected.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        const SHARE: &str = "expected a whole number from 0 to 1000";
+        let none = self.max_connections == Some(0);
+        let wrong = [
+            (self.weight > 1000, "weight", SHARE),
+            (self.priority > 1000, "priority", SHARE),
+            (none, "max_connections", "expected a whole number of at least 1"),
+        ];
+        let wrong = wrong.into_iter().filter(|(wrong, ..)| *wrong);
+        wrong.map(|(_, key, expected)| (key, expected)).collect()
+    }
+}
+
 impl From<StackUri> for Target {
     fn from(uri: StackUri) -> Self {
         Self {

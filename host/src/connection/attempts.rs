@@ -128,7 +128,11 @@ pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Policy;
+    use crate::stack::Stack;
+    use jackfield_plugin_api::{Control, Info, Stream};
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     fn policy(attempts: u32) -> Reconnect {
         Reconnect { attempts: Some(attempts), jitter: 0.0, ..Reconnect::default() }
@@ -180,5 +184,120 @@ mod tests {
         });
         assert!(failed.await.is_err());
         assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+
+    /// A target that opens after `delay`; nobody is there without one.
+    fn target(delay: Option<u64>, running: &Arc<Running>) -> Arc<Target> {
+        let running = Arc::clone(running);
+        let stack = Stack::of_source("test:", move |_| {
+            let running = Arc::clone(&running);
+            async move {
+                let now = running.now.fetch_add(1, Relaxed) + 1;
+                running.most.fetch_max(now, Relaxed);
+                sleep(Duration::from_millis(delay.unwrap_or_default())).await;
+                running.now.fetch_sub(1, Relaxed);
+                let (near, _) = tokio::io::duplex(16);
+                let session = Session::of_stream(Info::default(), Stream::new(near));
+                delay.map(|_| session).ok_or_else(refused)
+            }
+        });
+        Arc::new(Target::new(stack, None))
+    }
+
+    #[derive(Default)]
+    struct Running {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    fn kinds(all: &[Connected]) -> Vec<(&str, Option<ErrorKind>)> {
+        all.iter().map(|one| (&*one.name, one.result.as_ref().err().map(Error::kind))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_are_opened_in_parallel_up_to_the_limit_and_answer_in_their_order() {
+        let running = Arc::default();
+        let targets = (0..10).map(|at| {
+            // The first takes longest.
+            let delay = if at == 0 { 300 } else { 100 };
+            (format!("t{at}"), target(Some(delay), &running))
+        });
+        let (begun, within) = (Instant::now(), Duration::from_secs(9));
+        let all = connect_many(targets.collect(), 5, within, begun + within).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(300));
+        assert_eq!(running.most.load(Relaxed), 5);
+        let names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+        assert_eq!(names, (0..10).map(|at| format!("t{at}")).collect::<Vec<_>>());
+        assert!(all.iter().all(|one| one.result.is_ok()));
+        assert_eq!(all[0].took, Duration::from_millis(300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_of_many_has_a_result_of_its_own_within_its_limit_and_the_deadline_of_all() {
+        let (running, begun) = (Arc::default(), Instant::now());
+        let named = |name: &str, delay| (name.to_owned(), target(delay, &running));
+        let targets = vec![
+            named("good", Some(100)),
+            named("bad", None),
+            named("slow", Some(5_000)),
+            named("cut", Some(1_900)),
+            named("never", Some(1)),
+        ];
+        let limit = Duration::from_secs(2);
+        // One at a time: 0.1 s and nothing, 2 s, and what is left of 3 s.
+        let all = connect_many(targets, 1, limit, begun + Duration::from_secs(3)).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(3));
+        let late = Some(ErrorKind::TimedOut);
+        let expected = [
+            ("good", None),
+            ("bad", Some(ErrorKind::Unreachable)),
+            ("slow", late),
+            ("cut", late),
+            ("never", late),
+        ];
+        assert_eq!(kinds(&all), expected);
+        assert_eq!(all[4].took, Duration::ZERO, "it was not tried");
+        assert_eq!(running.now.load(Relaxed), 2, "those that were cut are gone");
+    }
+
+    /// A peer whose pings get no answer is replaced within the time that is given.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_says_nothing_is_replaced_in_time() {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
+        let stack = Stack::of_source("test:", move |_| {
+            let number = count.fetch_add(1, Relaxed);
+            async move { Ok(Session::builder(Answering(number > 0)).build()) }
+        });
+        let target = Arc::new(Target::new(stack, None));
+        let again = Reconnect { first_delay: Duration::from_secs(1), ..policy(3) };
+        let keepalive = Duration::ZERO;
+        let policy = Policy { keepalive, reconnect: again, ..Policy::default() };
+        let managed = Managed::new("lab", target, policy);
+        let first = managed.connect(Duration::from_secs(5)).await.unwrap();
+        let begun = Instant::now();
+        ensure_connection(&managed, Duration::from_secs(10)).await.unwrap();
+        // Half of the time for the answer, then the wait before the attempt.
+        assert_eq!(begun.elapsed(), Duration::from_secs(5 + 1));
+        assert_eq!((first.generation(), opened.load(Relaxed)), (2, 2));
+        ensure_connection(&managed, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(opened.load(Relaxed), 2, "one that answers stays");
+    }
+
+    struct Answering(bool);
+
+    impl Control for Answering {
+        fn facets(&self) -> Facets {
+            Facets::PING
+        }
+        fn info(&self) -> Info {
+            Info::default()
+        }
+        async fn ping(&self) -> Result<Duration> {
+            if !self.0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Duration::from_millis(1))
+        }
     }
 }

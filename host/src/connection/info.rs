@@ -38,6 +38,20 @@ pub struct Flags {
     pub has_handler: bool,
 }
 
+impl Flags {
+    /// What follows from a state alone.
+    pub(super) fn of(state: State) -> Self {
+        Flags {
+            is_connecting: matches!(state, State::Connecting | State::Reconnecting),
+            is_connected: state == State::Connected,
+            is_reconnecting: state == State::Reconnecting,
+            is_draining: state == State::Draining,
+            is_closed: state.is_final(),
+            ..Flags::default()
+        }
+    }
+}
+
 /// Everything about one life, as others read it. Times are milliseconds; those named `_at` since
 /// 1970.
 #[derive(Clone, Debug, Serialize)]
@@ -124,19 +138,13 @@ impl Live {
     }
 
     fn flags_of(&self, info: Option<&Info>) -> Flags {
-        let state = self.state();
         Flags {
-            is_listening: false,
             is_client: true,
             is_encrypted: info.is_some_and(|info| info.encrypted),
-            is_connecting: matches!(state, State::Connecting | State::Reconnecting),
-            is_connected: state == State::Connected,
-            is_reconnecting: state == State::Reconnecting,
-            is_draining: state == State::Draining,
-            is_closed: state.is_final(),
             is_full: self.outbox.level().2,
             is_healthy: self.healthy.load(Ordering::Relaxed),
             has_handler: self.handler.borrow().0.is_some(),
+            ..Flags::of(self.state())
         }
     }
 

@@ -43,7 +43,7 @@ pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::{Caller, Entering, Gate, Leave, Target};
 
 use crate::relay::Totals;
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +70,10 @@ pub struct Connection {
     pub to: Arc<str>,
     /// The peer's address; `None` if its transport has none.
     pub peer: Option<String>,
+    /// Who the peer has proven to be.
+    pub identity: Option<String>,
+    /// Whether its bytes are encrypted on their way here.
+    pub is_encrypted: bool,
     /// Where it is in its life.
     pub state: StateCell,
     /// What has passed so far.
@@ -89,8 +93,12 @@ pub struct ConnectionSnapshot {
     pub to: String,
     /// The peer's address.
     pub peer: Option<String>,
+    /// Who the peer has proven to be.
+    pub identity: Option<String>,
     /// `connecting`, `connected`, …
     pub state: &'static str,
+    /// What it is and does.
+    pub flags: Flags,
     /// Bytes from the peer to where the route leads.
     pub bytes_in: u64,
     /// Bytes back to the peer.
@@ -108,12 +116,15 @@ pub struct ConnectionSnapshot {
 impl Connection {
     /// As others read it.
     pub fn snapshot(&self) -> ConnectionSnapshot {
+        let state = self.state.get();
         ConnectionSnapshot {
             id: self.id,
             listener: self.listener.to_string(),
             to: self.to.to_string(),
             peer: self.peer.clone(),
-            state: self.state.get().as_str(),
+            identity: self.identity.clone(),
+            state: state.as_str(),
+            flags: Flags { is_encrypted: self.is_encrypted, is_healthy: true, ..Flags::of(state) },
             bytes_in: self.totals.bytes_to_b(),
             bytes_out: self.totals.bytes_to_a(),
             messages_in: self.totals.messages_to_b(),
@@ -144,7 +155,7 @@ impl Connections {
         })
     }
 
-    /// Enters a connection; it stays until the answer is dropped.
+    /// Enters the connection of a session; it stays until the answer is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] when `max` connections live.
@@ -152,7 +163,7 @@ impl Connections {
         self: &Arc<Self>,
         listener: &Arc<str>,
         to: &Arc<str>,
-        peer: Option<String>,
+        session: Info,
     ) -> Result<Entered> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if live.len() >= self.max {
@@ -163,7 +174,9 @@ impl Connections {
             id: next_id(),
             listener: Arc::clone(listener),
             to: Arc::clone(to),
-            peer,
+            peer: session.peer,
+            identity: session.identity,
+            is_encrypted: session.encrypted,
             state: StateCell::new(State::Connecting),
             totals: Arc::default(),
             since: Instant::now(),
@@ -248,14 +261,17 @@ mod table_tests {
     fn the_table_counts_exactly_and_never_reuses_an_id() -> Result<()> {
         let table = Connections::new(2);
         let (listener, to) = (Arc::from("tcp://:1"), Arc::from("handlers.echo"));
-        let first = table.enter(&listener, &to, None)?;
-        let second = table.enter(&listener, &to, Some("peer".to_owned()))?;
-        let refused = table.enter(&listener, &to, None).map(|entered| entered.id);
+        let first = table.enter(&listener, &to, Info::default())?;
+        let peer = Info { peer: Some("peer".to_owned()), encrypted: true, ..Info::default() };
+        let second = table.enter(&listener, &to, peer)?;
+        let flags = second.snapshot().flags;
+        assert!(flags.is_encrypted && flags.is_connecting && !flags.is_client);
+        let refused = table.enter(&listener, &to, Info::default()).map(|entered| entered.id);
         assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Limit));
         let first_id = first.id;
         drop(first);
         assert_eq!(table.len(), 1);
-        let third = table.enter(&listener, &to, None)?;
+        let third = table.enter(&listener, &to, Info::default())?;
         assert!(third.id > second.id && second.id > first_id);
         assert_eq!(table.total(), 3);
         assert_eq!(table.snapshot().len(), 2);

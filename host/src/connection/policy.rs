@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// When a lost connection is tried again.
+/// When a lost connection, or one that could not be opened, is tried again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconnect {
     /// Attempts in a row before giving up; `None`: for ever, 0: never. Default: 0.
@@ -19,6 +19,9 @@ pub struct Reconnect {
     pub jitter: f64,
     /// All attempts of one loss together end after so long. Default: never.
     pub total: Option<Duration>,
+    /// Whether it also applies when the first attempt of all fails, unless it would fail the same way
+    /// again, such as by refused credentials. Default: no, so that who connects hears it at once.
+    pub initial: bool,
 }
 
 impl Default for Reconnect {
@@ -30,6 +33,7 @@ impl Default for Reconnect {
             max_delay: Duration::from_secs(60),
             jitter: 0.3,
             total: None,
+            initial: false,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
 use crate::events::EventKind;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,24 +30,60 @@ pub(super) async fn run(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
             return;
         }
     };
-    let Some(live) = weak.upgrade() else { return };
-    let mut session = match opened {
-        Ok(session) => connected(&live, Arc::new(session), "opened"),
-        Err(error) => {
-            live.note_error(&error);
-            return live.end(State::Error, Decider::Target, &error.to_string());
-        }
+    let opened = {
+        let Some(live) = weak.upgrade() else { return };
+        opened.map(|session| connected(&live, Arc::new(session), "opened"))
     };
-    drop(live);
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(error) => match opened_late(&weak, &mut wishes, &error).await {
+            Some(session) => session,
+            None => return,
+        },
+    };
     loop {
         match watch_session(&weak, session, &mut wishes).await {
             Watched::Ended => return,
-            Watched::Lost(by, cause) => match again(&weak, &mut wishes, by, &cause).await {
+            Watched::Lost(by, cause) => match opened_again(&weak, &mut wishes, by, &cause).await {
                 Some(opened) => session = opened,
                 None => return,
             },
         }
     }
+}
+
+/// The first session, when the first attempt at it has failed: tried again if the policy says so, and
+/// if it may go otherwise. `None` when the life has ended.
+async fn opened_late(
+    weak: &Weak<Live>,
+    wishes: &mut watch::Receiver<Wish>,
+    error: &Error,
+) -> Option<Arc<Session>> {
+    let cause = error.to_string();
+    {
+        let live = weak.upgrade()?;
+        live.note_error(error);
+        if !live.spec.policy.reconnect.initial || error.retry() == Retry::Never {
+            live.end(State::Error, Decider::Target, &cause);
+            return None;
+        }
+    }
+    again(weak, wishes, Decider::Target, &cause, false).await
+}
+
+/// A session in the place of one that was lost; `None` when the life has ended.
+async fn opened_again(
+    weak: &Weak<Live>,
+    wishes: &mut watch::Receiver<Wish>,
+    by: Decider,
+    cause: &str,
+) -> Option<Arc<Session>> {
+    {
+        let live = weak.upgrade()?;
+        live.session.store(None);
+        live.events.emit(EventKind::Lost { cause: cause.to_owned() });
+    }
+    again(weak, wishes, by, cause, true).await
 }
 
 fn opening(live: &Live) -> (Arc<Target>, Duration) {
@@ -84,19 +120,15 @@ fn reason(wish: &Wish) -> String {
     }
 }
 
-/// Opens a lost session again by the policy; `None` when the life has ended.
+/// Opens by the policy, and restores what `had` a session before; `None` when the life has ended.
 async fn again(
     weak: &Weak<Live>,
     wishes: &mut watch::Receiver<Wish>,
     by: Decider,
     cause: &str,
+    had: bool,
 ) -> Option<Arc<Session>> {
     let lost = Instant::now();
-    {
-        let live = weak.upgrade()?;
-        live.session.store(None);
-        live.events.emit(EventKind::Lost { cause: cause.to_owned() });
-    }
     for attempt in 1.. {
         let live = weak.upgrade()?;
         let delay = live.spec.policy.reconnect.delay(attempt, lost.elapsed(), fastrand::f64());
@@ -110,9 +142,12 @@ async fn again(
         let opening = async {
             sleep(delay).await;
             let session = Arc::new(target.open(limit).await?);
-            let late = || Error::new(ErrorKind::TimedOut, "restoring the session took too long");
-            let restored = timeout(limit, spec.restore(&session)).await;
-            restored.unwrap_or_else(|_| Err(late()))?;
+            if had {
+                let late =
+                    || Error::new(ErrorKind::TimedOut, "restoring the session took too long");
+                let restored = timeout(limit, spec.restore(&session)).await;
+                restored.unwrap_or_else(|_| Err(late()))?;
+            }
             Ok::<_, Error>(session)
         };
         let opened: Result<Arc<Session>> = tokio::select! {
@@ -125,10 +160,11 @@ async fn again(
         drop(spec);
         let live = weak.upgrade()?;
         match opened {
-            Ok(session) => {
+            Ok(session) if had => {
                 live.reconnects.fetch_add(1, Ordering::Relaxed);
                 return Some(connected(&live, session, "opened again"));
             }
+            Ok(session) => return Some(connected(&live, session, "opened")),
             Err(error) => live.note_error(&error),
         }
     }

@@ -91,6 +91,11 @@ impl Target {
         &self.stack
     }
 
+    /// The connection that dials for it, if any.
+    pub fn via(&self) -> Option<&Arc<Managed>> {
+        self.via.as_ref()
+    }
+
     /// Whether its sessions may serve one peer after the other: not where each needs leave of its own.
     pub fn is_open_to_all(&self) -> bool {
         self.gate.is_none()

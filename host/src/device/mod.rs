@@ -180,10 +180,16 @@ impl Device {
         }
     }
 
-    /// Disconnects all paths, all at once.
-    pub async fn disconnect_all(&self, reason: &str) {
-        let lives = self.paths.values().filter_map(|path| path.managed().last());
-        join_all(lives.map(|live| async move { live.close(0, reason).await })).await;
+    /// Disconnects all paths, all at once. Answers for each whether it was connected, or on its way.
+    pub async fn disconnect_all(&self, reason: &str) -> BTreeMap<String, bool> {
+        let ended = self.paths.values().map(|path| async move {
+            let last = path.managed().last().filter(|live| !live.state().is_final());
+            if let Some(live) = &last {
+                live.close(0, reason).await;
+            }
+            (path.name().to_owned(), last.is_some())
+        });
+        join_all(ended).await.into_iter().collect()
     }
 
     /// As others read it.

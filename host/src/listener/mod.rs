@@ -88,8 +88,8 @@ impl Bound {
         stopping: &Stopping,
     ) {
         let listener = Arc::clone(&self.listener);
-        let peer = session.info().peer;
-        let entered = match connections.enter(&listener.name, &listener.route.name, peer) {
+        let (name, to) = (&listener.name, &listener.route.name);
+        let entered = match connections.enter(name, to, session.info()) {
             Ok(entered) => entered,
             Err(error) => {
                 tracing::warn!(listener = &*listener.name, %error, "connection refused");

@@ -2,6 +2,7 @@
 
 use super::filter::Filter;
 use super::graph::Graph;
+use crate::config::DevicePath;
 use crate::connection::Live;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -64,6 +65,56 @@ impl Graph {
                 late(options)
             });
             (entry.name.to_string(), result)
+        });
+        let closing = futures_util::stream::iter(closing);
+        closing.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Connects paths of devices: `NAME.PATH`, or `NAME` for the default one. As with
+    /// [`Graph::connect_all`], each has a result of its own, by what it was called here.
+    pub async fn connect_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a str>,
+        options: AllOptions,
+    ) -> Outcomes<Arc<Live>> {
+        let deadline = Instant::now() + options.within;
+        let connecting = paths.into_iter().map(|name| async move {
+            let connecting = async {
+                let to = DevicePath::from_name(name);
+                let device = self.device(&to.device)?;
+                let left = deadline.saturating_duration_since(Instant::now());
+                device.connect(to.path.as_deref(), left).await
+            };
+            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            (name.to_owned(), result)
+        });
+        let connecting = futures_util::stream::iter(connecting);
+        connecting.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Disconnects paths of devices, named as in [`Graph::connect_paths`]; answers for each whether it
+    /// was connected, or on its way. What is not closed at the deadline is aborted, and has
+    /// [`ErrorKind::TimedOut`].
+    pub async fn disconnect_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a str>,
+        reason: &str,
+        options: AllOptions,
+    ) -> Outcomes<bool> {
+        let deadline = Instant::now() + options.within;
+        let closing = paths.into_iter().map(|name| async move {
+            let closing = async {
+                let to = DevicePath::from_name(name);
+                let path = self.device(&to.device)?.path(to.path.as_deref())?;
+                let last = path.managed().last().filter(|live| !live.state().is_final());
+                let Some(live) = last else { return Ok(false) };
+                let closed = timeout_at(deadline, live.close(0, reason)).await;
+                closed.map(|()| true).or_else(|_| {
+                    live.abort(reason);
+                    late(options)
+                })
+            };
+            (name.to_owned(), closing.await)
         });
         let closing = futures_util::stream::iter(closing);
         closing.buffer_unordered(options.limit.max(1)).collect().await

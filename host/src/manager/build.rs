@@ -65,6 +65,9 @@ pub(super) async fn build(
             named.carries_path(name);
         }
     }
+    for (_, target) in upstreams.values().flat_map(|upstream| upstream.targets()) {
+        target.via().into_iter().for_each(|via| named.carries_target(via, true));
+    }
     let graph = Arc::new(Graph { registry, named, devices, upstreams, connect_limit });
     let weak = Arc::downgrade(&graph);
     // Set once: the lock was made for this graph.

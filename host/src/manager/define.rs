@@ -43,6 +43,7 @@ pub(super) fn policy(connect_limit: Duration, connection: &ConnectionConfig) -> 
             max_delay: again.max_delay.0,
             jitter: again.jitter,
             total: (!again.total.is_zero()).then_some(again.total.0),
+            initial: again.initial,
         },
     }
 }
@@ -81,16 +82,7 @@ impl Graph {
         if kept {
             refuse_secrets(&plan, config)?;
         }
-        let via = match &config.via {
-            Some(Via::Connection(via)) => Some(self.connection(via).await),
-            Some(Via::Device(to)) => {
-                let device = self.devices.get(&to.device);
-                let path = device.and_then(|device| device.path(to.path.as_deref()));
-                Some(path.map(|path| Arc::clone(path.managed())))
-            }
-            None => None,
-        };
-        let via = via.transpose().map_err(|error| error.with("key", "via"))?;
+        let via = self.carrier(config.via.as_ref()).await?;
         let made = Stack::new(plan, &config.options, Role::Client, &Resolver::default()).await;
         let stack = made.map_err(|error| Error::from(error).with("connection", name))?;
         let stack = match &config.login {
@@ -105,6 +97,20 @@ impl Graph {
         let policy = policy(self.connect_limit, config);
         let lives = Arc::clone(&self.named.lives);
         Ok(Managed::counted(name, target, policy, config.labels.clone(), lives))
+    }
+
+    /// What `via` means, if anything.
+    pub(super) async fn carrier(&self, via: Option<&Via>) -> Result<Option<Arc<Managed>>> {
+        let via = match via {
+            Some(Via::Connection(via)) => Some(self.connection(via).await),
+            Some(Via::Device(to)) => {
+                let device = self.devices.get(&to.device);
+                let path = device.and_then(|device| device.path(to.path.as_deref()));
+                Some(path.map(|path| Arc::clone(path.managed())))
+            }
+            None => None,
+        };
+        via.transpose().map_err(|error| error.with("key", "via"))
     }
 
     /// Whether the stack of `entry` has that driver, without building it.

@@ -6,7 +6,8 @@
 //!
 //! Named connections come from the configuration, or are defined at run time by the verbs of
 //! [`Graph`]: `define`, `register`, `adopt`, `connection`, `get_or_connect`, `find`, `connect_all`,
-//! `disconnect_all`, `unregister`, `destroy`, `post`. With `host.state_dir`, what was defined at run
+//! `disconnect_all`, `connect_paths`, `disconnect_paths`, `unregister`, `destroy`, `post`; targets of upstreams come and go by `add_target`,
+//! `remove_target`, `weigh_target` and `drain_target`. With `host.state_dir`, what was defined at run
 //! time is there again after a restart, whatever ended the host.
 
 mod all;
@@ -22,6 +23,7 @@ mod plugins;
 mod snapshot;
 mod state;
 mod table;
+mod targets;
 mod upstreams;
 
 pub use all::{AllOptions, Outcomes};
@@ -33,7 +35,7 @@ pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
-use crate::connection::Connections;
+use crate::connection::{Connections, Flags};
 use crate::listener::Bound;
 use crate::shutdown::Shutdown;
 use std::fmt;
@@ -159,6 +161,7 @@ impl Manager {
             listen: listener.name.to_string(),
             local: bound.local(),
             to: listener.route.name.to_string(),
+            flags: Flags { is_listening: true, is_healthy: true, ..Flags::default() },
         };
         let local = snapshot.local.as_deref().unwrap_or("-");
         tracing::info!(listener = snapshot.listen, local, route = snapshot.to, "listening");

@@ -1,7 +1,7 @@
 //! What runs, as others read it: the faces of the host only render this.
 
 use super::entries::DefinedBy;
-use crate::connection::{ConnectionSnapshot, LivesCount, ManagedSnapshot};
+use crate::connection::{ConnectionSnapshot, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub struct ListenerSnapshot {
     pub local: Option<String>,
     /// Where its route leads.
     pub to: String,
+    /// What it is and does: `is_listening`.
+    pub flags: Flags,
 }
 
 /// One named connection.

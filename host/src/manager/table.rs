@@ -52,6 +52,17 @@ impl Named {
         self.count(Some(name), true);
     }
 
+    /// Notes that a target goes via `managed`, or no longer does; a path of a device is not counted, as
+    /// it cannot be taken away.
+    pub(super) fn carries_target(&self, managed: &Arc<Managed>, more: bool) {
+        let _changes = self.changes();
+        let entry = self.entries.get(managed.name());
+        let built = entry.as_ref().and_then(|entry| entry.managed.get());
+        if built.is_some_and(|built| Arc::ptr_eq(built, managed)) {
+            self.count(Some(managed.name()), more);
+        }
+    }
+
     /// Enters what was read from a state directory, and keeps it there from now on.
     pub(super) fn restore(&self, state: State, restored: Restored) {
         let mut changes = self.changes();

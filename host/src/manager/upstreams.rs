@@ -72,24 +72,34 @@ async fn targets(
             login: None,
         };
         let Some(target) = parts.target(&at).await else { continue };
-        made.push(Spec {
-            name: unique(config, &mut names),
-            target,
-            weight: config.weight.into(),
-            priority: config.priority.into(),
-            max_connections: config.max_connections,
-            labels: config.labels.clone(),
-        });
+        made.push(spec(unique(config, &mut names), target, config));
     }
     made
 }
 
-/// A target's URI; where several have the same, as with different options, they are numbered.
-fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String {
-    let mut name = config.uri.to_string();
-    if let Some(via) = &config.via {
-        name = format!("{name} via {via}");
+/// A target as its upstream takes it.
+pub(super) fn spec<T>(name: String, target: T, config: &crate::config::Target) -> Spec<T> {
+    Spec {
+        name,
+        target,
+        weight: config.weight.into(),
+        priority: config.priority.into(),
+        max_connections: config.max_connections,
+        labels: config.labels.clone(),
     }
+}
+
+/// A target's URI, and what it goes via.
+pub(super) fn name_of(config: &crate::config::Target) -> String {
+    match &config.via {
+        Some(via) => format!("{} via {via}", config.uri),
+        None => config.uri.to_string(),
+    }
+}
+
+/// A target's name; where several have the same, as with different options, they are numbered.
+fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String {
+    let name = name_of(config);
     let numbered = (2..).map(|number| format!("{name} #{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
     let name = free.unwrap_or(name);

@@ -15,7 +15,7 @@
 //! | `guard` | [`Pooled`]: goes back when dropped, exactly once |
 //! | `waiter` | a caller on its way: cancelled, it leaves nothing |
 //! | `maintain` | the tasks: the clock, and members being opened |
-//! | `config`, `stats`, `error`, `key` | options, counters, refusals, identity |
+//! | `config`, `stats`, `error` | options, counters, refusals |
 //!
 //! # What holds
 //!
@@ -65,7 +65,6 @@ mod connect;
 mod effects;
 mod error;
 mod guard;
-mod key;
 mod maintain;
 mod queue;
 mod recent;
@@ -89,7 +88,6 @@ pub use config::PoolOptions;
 pub use connect::Connect;
 pub use error::AcquireError;
 pub use guard::Pooled;
-pub use key::PoolKey;
 pub use stats::{CloseCause, Stats, Totals, Waits};
 
 use config::Limits;

@@ -16,7 +16,8 @@ const AT_ONCE: usize = 64;
 /// When targets are checked.
 #[derive(Clone, Debug)]
 pub struct CheckOptions {
-    /// From one check of a target to the next, more or less a tenth. Default: 30 s.
+    /// From one check of a target to the next, at most; up to a tenth less. A target that can be
+    /// checked again serves again after `rise` such times. Default: 30 s.
     pub interval: Duration,
     /// Time for one check. Default: 5 s.
     pub timeout: Duration,
@@ -117,9 +118,9 @@ fn late(limit: Duration) -> Error {
     Error::new(ErrorKind::TimedOut, format!("no answer to a check within {limit:?}"))
 }
 
-/// More or less a tenth, so that checks of many hosts do not beat together.
+/// Up to a tenth less, so that checks of many hosts do not beat together.
 fn jittered(interval: Duration, count: u64) -> Duration {
-    let thousandths = u32::try_from(mix(count) % 201).unwrap_or(0) + 900;
+    let thousandths = u32::try_from(mix(count) % 101).unwrap_or(0) + 900;
     interval * thousandths / 1000
 }
 

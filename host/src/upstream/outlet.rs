@@ -8,6 +8,10 @@
 //! | anything; only calls are made | up to `share` callers | given back |
 //! | one stream or messages; these are wanted | one caller, who uses it up | dropped; the pool opens another when one is wanted |
 //!
+//! Nothing has to be reset on return: a stream is never given to a second caller, and calls leave nothing
+//! behind. And nobody gets a session that was opened for others: a pool belongs to one target, with its
+//! options, credentials and what it goes via; callers of two upstreams never share one.
+//!
 //! In the last case the pool is what `maxconn` with a queue is elsewhere: used sessions count towards
 //! `max_size`, callers beyond it wait in order, and `min_idle` keeps sessions open in advance.
 //!

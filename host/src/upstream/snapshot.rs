@@ -5,6 +5,7 @@ use super::target_set::Entry;
 use crate::pool::{CloseCause, Stats};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// An upstream at one moment.
@@ -84,6 +85,11 @@ pub struct PoolSnapshot {
     pub refused: u64,
     /// The longest that a caller waited and was served, in microseconds.
     pub longest_wait_us: u64,
+    /// How long those served after they waited did, all together, in microseconds.
+    pub total_wait_us: u64,
+    /// How many of them waited less than so many microseconds and not less than the bound before: powers
+    /// of two up to 2^26, and `None` for the rest. Bounds that nobody fell under are left out.
+    pub waits: Vec<(Option<u64>, u64)>,
 }
 
 impl PoolSnapshot {
@@ -104,9 +110,20 @@ impl PoolSnapshot {
             served_after_wait: totals.handed_over,
             timed_out: totals.timed_out,
             refused: totals.refused,
-            longest_wait_us: u64::try_from(totals.waits.longest().as_micros()).unwrap_or(u64::MAX),
+            longest_wait_us: whole_micros(totals.waits.longest()),
+            total_wait_us: whole_micros(totals.waits.total()),
+            waits: totals
+                .waits
+                .buckets()
+                .filter(|(_, count)| *count > 0)
+                .map(|(bound, count)| (bound.map(whole_micros), count))
+                .collect(),
         }
     }
+}
+
+fn whole_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl TargetSnapshot {
@@ -118,8 +135,7 @@ impl TargetSnapshot {
             Standing::Ejected(until) => Some(until.saturating_duration_since(now)),
             _ => None,
         };
-        let millis =
-            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         TargetSnapshot {
             name: member.name.clone(),
             state: if entry.weight == 0 { "draining" } else { standing.as_str() },

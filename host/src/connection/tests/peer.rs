@@ -101,7 +101,8 @@ impl Control for PeerControl {
     fn info(&self) -> Info {
         let info =
             Info { peer: Some("there".into()), local: Some("here".into()), ..Info::default() };
-        Info { encrypted: true, ..info.with("version", 2) }
+        let identity = Some("CN=there".into());
+        Info { encrypted: true, identity, ..info.with("version", 2) }
     }
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         if operation == "lose" {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::connection::{ConnectionInfo, RULES, Rule};
 use futures_util::{SinkExt, StreamExt};
 use jackfield_plugin_api::Message;
 use serde_json::json;
@@ -30,6 +31,103 @@ async fn info_has_everything_and_serialises_by_name() {
     let info = live.info();
     assert!(info.flags.is_closed && info.closed_at >= info.established_at);
     assert_eq!((info.peer.as_deref(), info.uptime_ms), (Some("there"), 0), "the last session's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn flags_and_levels_follow_what_happens() {
+    let peer = Peer::new();
+    let policy = Policy { post_queue: 2, reconnect: again(9), ..Policy::default() };
+    let labels = std::collections::BTreeMap::from([("site".to_owned(), "lab".to_owned())]);
+    let lives = crate::connection::Lives::new(9);
+    let managed = Managed::counted("lab", target(&peer), policy, labels.clone(), lives);
+    let live = connected(&managed).await;
+    let info = live.info();
+    assert_eq!((&info.labels, info.identity.as_deref()), (&labels, Some("CN=there")));
+    assert!(info.created_at <= info.last_activity_at && info.created_at > 1_600_000_000_000);
+    assert!(!info.flags.is_full && !info.flags.is_connecting && info.flags.is_connected);
+    // Nothing is taken; one of them is on its way, two wait.
+    peer.gate.send_replace(false);
+    let posts: Vec<_> = ["one", "two", "three", "four"].map(|text| live.post(text)).into();
+    while live.info().buffered_posts < 2 {
+        tokio::task::yield_now().await;
+    }
+    let refused = posts.iter().filter(|post| post.is_err()).count();
+    let info = live.info();
+    assert_eq!((refused, info.buffered_posts, info.flags.is_full), (2, 2, true));
+    assert_eq!(info.buffered_bytes, "onetwo".len());
+    assert_eq!(live.diagnose().findings[0].rule, "full_queue");
+    peer.gate.send_replace(true);
+    for post in posts.into_iter().flatten() {
+        post.sent().await.unwrap();
+    }
+    let info = live.info();
+    assert_eq!((info.buffered_posts, info.buffered_bytes, info.flags.is_full), (0, 0, false));
+    live.call("lose", &json!({})).await.unwrap_err();
+    live.left(1).await;
+    let flags = live.flags();
+    assert!(flags.is_reconnecting && flags.is_connecting && !flags.is_connected, "{flags:?}");
+    live.wait_ready(seconds(60)).await.unwrap();
+    peer.gate.send_replace(false);
+    let nothing = json!({});
+    let running = live.call("echo", &nothing);
+    let draining = async {
+        while live.info().calls_running == 0 {
+            tokio::task::yield_now().await;
+        }
+        let drained = live.drain(seconds(10));
+        let watched = async {
+            while !live.flags().is_draining {
+                tokio::task::yield_now().await;
+            }
+            peer.gate.send_replace(true);
+        };
+        tokio::join!(drained, watched);
+    };
+    let (answer, ()) = tokio::join!(running, draining);
+    answer.unwrap();
+    assert!(live.flags().is_closed && !live.flags().is_draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_rule_of_a_diagnosis_finds_its_own_trouble_and_no_other() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy::default());
+    let live = connected(&managed).await;
+    let fine = live.info();
+    let found = |info: &ConnectionInfo| -> Vec<&str> {
+        let rules = RULES.iter().filter(|rule| (rule.check)(info).is_some());
+        rules.map(|rule| rule.name).collect()
+    };
+    assert!(found(&fine).is_empty(), "{:?}", found(&fine));
+    let troubles: [(&str, fn(&mut ConnectionInfo)); 8] = [
+        ("not_connected", |info| info.flags.is_connected = false),
+        ("unhealthy", |info| info.flags.is_healthy = false),
+        ("many_errors", |info| info.errors = 11),
+        ("long_idle", |info| info.idle_ms = 300_001),
+        ("no_answer", |info| info.bytes_out = 1_001),
+        ("slow_peer", |info| info.round_trip_ms = Some(1_000.5)),
+        ("full_queue", |info| info.flags.is_full = true),
+        ("keeps_being_lost", |info| info.reconnects = 6),
+    ];
+    assert_eq!(
+        troubles.map(|(rule, _)| rule).to_vec(),
+        RULES.iter().map(|r| r.name).collect::<Vec<_>>()
+    );
+    for (rule, make) in troubles {
+        let mut info = fine.clone();
+        make(&mut info);
+        assert_eq!(found(&info), [rule]);
+    }
+    let own = Rule {
+        name: "named_lab",
+        check: |info| (info.name == "lab").then(|| "it is".to_owned()),
+        advice: "rename it",
+    };
+    let findings = live.diagnose_by(&[own]).findings;
+    assert_eq!(
+        (findings.len(), findings[0].rule, findings[0].advice),
+        (1, "named_lab", "rename it")
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! What other systems of this kind got wrong, each by name.
 
 use super::*;
-use crate::connection::{Policy, Reconnect, State};
+use crate::connection::{Live, Policy, Reconnect, State};
+use jackfield_plugin_api::Control;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
@@ -136,6 +137,52 @@ async fn connect_all_is_parallel_up_to_its_limit() {
     assert!(outcomes.values().all(Result::is_ok));
     assert_eq!(begun.elapsed(), Duration::from_millis(400));
     assert_eq!(most.load(Ordering::SeqCst), 10);
+}
+
+/// A session that takes `delay` to say goodbye.
+struct Parting(Duration);
+
+impl Control for Parting {
+    async fn close(&self, _: u64, _: String) -> Result<()> {
+        tokio::time::sleep(self.0).await;
+        Ok(())
+    }
+}
+
+async fn parting(graph: &Graph, name: &str, delay: Duration) -> Arc<Live> {
+    let stack =
+        Stack::of_source(
+            "test:",
+            move |_| async move { Ok(Session::builder(Parting(delay)).build()) },
+        );
+    let live = graph.define_own(name, stack, Own::default()).await.unwrap().live();
+    live.wait_ready(SOON).await.unwrap();
+    live
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_all_is_parallel_and_cuts_off_at_its_deadline() {
+    let (graph, second) = (graph(100), Duration::from_secs(1));
+    for number in 0..10 {
+        parting(&graph, &format!("c{number}"), second).await;
+    }
+    graph.define_own("never", own(None), Own::default()).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let all = Filter::default();
+    let options = AllOptions { within: 5 * second, ..AllOptions::default() };
+    let outcomes = graph.disconnect_all(&all, 0, "done", options).await;
+    assert_eq!((begun.elapsed(), outcomes.len()), (second, 11));
+    assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!((graph.lives().now, graph.defined()), (0, 11));
+    let late = parting(&graph, "late", 60 * second).await;
+    let begun = tokio::time::Instant::now();
+    let outcomes = graph.disconnect_all(&all, 0, "done", options).await;
+    assert_eq!(begun.elapsed(), 5 * second);
+    let failed: Vec<_> = outcomes.iter().filter(|(_, result)| result.is_err()).collect();
+    let (name, error) = (failed[0].0.as_str(), failed[0].1.as_ref().unwrap_err());
+    assert_eq!((failed.len(), name, error.kind()), (1, "late", ErrorKind::TimedOut));
+    late.wait_closed().await;
+    assert_eq!((late.state(), graph.lives().now), (State::Closed, 0), "cut off");
 }
 
 #[tokio::test]

@@ -157,17 +157,23 @@ fn keys_of_other_targets_stay_when_one_leaves() {
     assert!(moved < 1_000, "{moved} of 10000");
 }
 
+/// Five standard deviations of a count that chance decides.
+fn chance(due: f64, part: f64) -> f64 {
+    5.0 * (due * (1.0 - part)).sqrt()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10))]
 
-    /// Weights are respected within a percent of all sessions, by every strategy that has weights.
+    /// Each target gets its part within a percent of that part, over whole rounds. Where chance or a
+    /// key decides, what chance alone does is allowed on top: five standard deviations.
     #[test]
     fn weights_are_respected(weights in prop::collection::vec(1_u32..=100, 1..12)) {
         let total: u32 = weights.iter().sum();
         for info in STRATEGIES.iter().filter(|info| info.name != "failover") {
             let strategy = (info.build)(&shares(&weights));
             let loads = Fixed::idle(weights.len());
-            let turns = 40_000_u32;
+            let turns = total * 40_000_u32.div_ceil(total);
             let mut counts = vec![0_u32; weights.len()];
             for turn in 0..turns {
                 let at = strategy.pick(&ask(turn.into()), &loads);
@@ -178,8 +184,16 @@ proptest! {
                 }
             }
             for (count, weight) in counts.iter().zip(&weights) {
-                let (got, due) = (f64::from(*count) / f64::from(turns), f64::from(*weight) / f64::from(total));
-                prop_assert!((got - due).abs() < 0.01, "{}: {got} for {due} of {weights:?}", info.name);
+                let part = f64::from(*weight) / f64::from(total);
+                let due = f64::from(turns) * part;
+                let allowed = due * 0.01 + match info.name {
+                    "round_robin" | "least_connections" => 0.0,
+                    // Of its table each target has whole entries.
+                    "consistent_hash" => chance(due, part) + f64::from(turns) / 4_099.0,
+                    _ => chance(due, part),
+                };
+                let off = (f64::from(*count) - due).abs();
+                prop_assert!(off <= allowed, "{}: {count} for {due} of {weights:?}", info.name);
             }
         }
     }
