@@ -2,6 +2,7 @@
 
 use jackfield_plugin_api::{Error, ErrorKind, Origin};
 use russh::ChannelOpenFailure;
+use std::io;
 
 /// What ends the protocol's task.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl From<Failure> for Error {
 pub(crate) fn of_ssh(error: russh::Error) -> Error {
     use russh::Error as Ssh;
     match error {
+        Ssh::IO(error) if error.kind() == io::ErrorKind::UnexpectedEof => lost(),
         Ssh::IO(error) => Error::from(error),
         Ssh::HUP | Ssh::Disconnect | Ssh::SendError | Ssh::RecvError => lost(),
         Ssh::KeepaliveTimeout => {

@@ -2,8 +2,9 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/loom/Cargo.toml`
 //!
-//! That is the load of a target (`upstream/load.rs`): places, the gate of a target whose ejection has
-//! ended, the moving latency. Beside it a pick takes a number from a counter and reads a rotation
+//! That is the state of a connection (`connection/state.rs`), and the load of a target
+//! (`upstream/load.rs`): places, the gate of a target whose ejection has ended, the moving latency.
+//! Beside it a pick takes a number from a counter and reads a rotation
 //! that `arc-swap` keeps, a library that is tested by itself. A pool has nothing of the kind: all its
 //! state is under one lock.
 #![cfg(loom)]
@@ -12,9 +13,14 @@
 #[allow(dead_code, reason = "the models need a part of it")]
 mod load;
 
+#[path = "../../../host/src/connection/state.rs"]
+#[allow(dead_code, reason = "the models need a part of it")]
+mod state;
+
 #[cfg(test)]
 mod tests {
     use super::load::{Gate, Load};
+    use super::state::{IllegalStep, State, StateCell};
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicU32, Ordering};
     use loom::thread;
@@ -94,6 +100,44 @@ mod tests {
             other.join().unwrap();
             // Whichever came first: a longer one counts at once, a shorter one after no time does not.
             assert_eq!(load.latency(0), 900.0);
+        });
+    }
+
+    /// Whoever ends a connection at the same time as others: one has done it, and the others hear so.
+    #[test]
+    fn a_connection_ends_once() {
+        loom::model(|| {
+            let cell = Arc::new(StateCell::new(State::Connected));
+            let ending = [State::Closed, State::Error].map(|end| {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || cell.step(end))
+            });
+            let drained = cell.step(State::Draining);
+            let ended = ending.map(|ending| ending.join().unwrap());
+            assert_eq!(ended.iter().filter(|step| step.is_ok()).count(), 1);
+            assert!(cell.get().is_final());
+            if let Err(IllegalStep { from, to }) = drained {
+                assert!(from.is_final() && to == State::Draining);
+            }
+        });
+    }
+
+    /// A state that was read before a step never takes the step back.
+    #[test]
+    fn every_step_is_from_the_state_that_it_answers() {
+        loom::model(|| {
+            let cell = Arc::new(StateCell::new(State::Reconnecting));
+            let other = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || cell.step(State::Connected))
+            };
+            let closed = cell.step(State::Closed);
+            let connected = other.join().unwrap();
+            match connected {
+                Ok(from) => assert_eq!((from, closed), (State::Reconnecting, Ok(State::Connected))),
+                Err(step) => assert_eq!((step.from, closed), (State::Closed, Ok(State::Reconnecting))),
+            }
+            assert_eq!(cell.get(), State::Closed);
         });
     }
 }
