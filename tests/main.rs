@@ -23,6 +23,7 @@ mod outage;
 mod peers_smoke;
 mod pools;
 mod quic;
+mod snapshot;
 mod ssh;
 mod stacks;
 mod support;

@@ -110,3 +110,69 @@ fn milliseconds(time: Duration) -> f64 {
     // Microseconds are all that such a figure can mean.
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::Stack;
+    use jackfield_plugin_api::{Control, Session};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// A peer whose ping takes so long; for ever without a time.
+    struct Answers(Option<Duration>);
+
+    impl Control for Answers {
+        fn facets(&self) -> Facets {
+            Facets::PING
+        }
+        async fn ping(&self) -> Result<Duration> {
+            match self.0 {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+            Ok(self.0.unwrap_or_default())
+        }
+        async fn close(&self, _: u64, _: String) -> Result<()> {
+            // A peer that does not let one go.
+            std::future::pending().await
+        }
+    }
+
+    fn target(ping: Option<u64>, opening: &Arc<(AtomicUsize, AtomicUsize)>) -> Arc<Target> {
+        let opening = Arc::clone(opening);
+        let stack = Stack::of_source("test:", move |_| {
+            let opening = Arc::clone(&opening);
+            async move {
+                opening.1.fetch_max(opening.0.fetch_add(1, Relaxed) + 1, Relaxed);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                opening.0.fetch_sub(1, Relaxed);
+                Ok(Session::builder(Answers(ping.map(Duration::from_millis))).build())
+            }
+        });
+        Arc::new(Target::new(stack, None))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_are_probed_in_parallel_each_within_its_limit_and_answer_in_their_order() {
+        let opening = Arc::default();
+        let targets: Vec<_> = (0..9)
+            .map(|at| {
+                let ping = (at != 3).then_some(at * 10);
+                (format!("t{at}"), target(ping, &opening))
+            })
+            .collect();
+        let begun = Instant::now();
+        let probed = probe_many(targets, 3, Duration::from_secs(2)).await;
+        assert_eq!(opening.1.load(Relaxed), 3, "at a time");
+        let names: Vec<_> = probed.iter().map(|one| one.name.clone()).collect();
+        assert_eq!(names, (0..9).map(|at| format!("t{at}")).collect::<Vec<_>>());
+        let failed: Vec<_> = probed.iter().filter(|one| !one.ok).collect();
+        assert_eq!((failed.len(), failed[0].name.as_str()), (1, "t3"));
+        let error = failed[0].error.as_ref().unwrap();
+        assert_eq!((error.kind, error.text.as_str()), ("timed_out", "no answer to a ping"));
+        assert_eq!((failed[0].open_ms, failed[0].ping_ms), (Some(100.0), None), "it was open");
+        assert_eq!(probed[8].ping_ms, Some(80.0));
+        // Three after each other at most, each with a second for the leave.
+        assert!(begun.elapsed() <= Duration::from_secs(2 + 1 + 2 + 2), "{:?}", begun.elapsed());
+    }
+}

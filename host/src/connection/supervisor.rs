@@ -8,14 +8,28 @@ use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
 use crate::events::EventKind;
+use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-pub(super) async fn run(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
+/// Runs a life to its end. A panic, in a program's own target or hook, ends that life and nothing
+/// else, and is told as its cause.
+pub(super) async fn run(weak: Weak<Live>, wishes: watch::Receiver<Wish>) {
+    let ran = AssertUnwindSafe(live(Weak::clone(&weak), wishes)).catch_unwind().await;
+    let left = weak.upgrade().filter(|live| ran.is_err() && !live.state().is_final());
+    if let Some(live) = left {
+        let error = Error::new(ErrorKind::Panicked, "its target or its hook panicked");
+        live.note_error(&error);
+        live.end(State::Error, Decider::Target, &error.to_string());
+    }
+}
+
+async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
     let begun = weak.upgrade().map(|live| {
         live.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
         opening(&live)

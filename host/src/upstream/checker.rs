@@ -3,8 +3,10 @@
 use super::balancer::Balancer;
 use super::strategy::mix;
 use super::target_set::Member;
+use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -70,8 +72,12 @@ pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: Che
 
 /// One check of one target.
 async fn one<T: Probe>(balancer: Weak<Balancer<T>>, member: Arc<Member<T>>, limit: Duration) {
-    let answer = timeout(limit, member.target.probe(limit)).await;
-    let answer = answer.unwrap_or_else(|_| Err(late(limit)));
+    let probing = AssertUnwindSafe(member.target.probe(limit)).catch_unwind();
+    let answer = match timeout(limit, probing).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "the check panicked")),
+        Err(_) => Err(late(limit)),
+    };
     if let Some(balancer) = balancer.upgrade() {
         balancer.checked(&member.load, answer.err().as_ref(), Instant::now());
     }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 #[derive(Debug, Default)]
 struct Peer {
     silent: AtomicBool,
+    panics: AtomicBool,
     asked: AtomicUsize,
     asking: AtomicUsize,
     most: AtomicUsize,
@@ -20,6 +21,7 @@ impl Probe for Arc<Peer> {
         let asking = self.asking.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(asking, Ordering::Relaxed);
         let leave = Leave(self);
+        assert!(!self.panics.load(Ordering::Relaxed), "told to");
         let silent = self.silent.load(Ordering::Relaxed);
         // Silent is silent: it does not keep to the limit.
         sleep(if silent { Duration::from_secs(86_400) } else { Duration::from_millis(1) }).await;
@@ -87,5 +89,25 @@ async fn thousands_are_checked_with_few_at_a_time() {
     sleep(Duration::from_secs(30)).await;
     let asked = peer.asked.load(Ordering::Relaxed) - 1_001;
     assert!((2..=3).contains(&asked), "{asked}: removed targets are not asked any more");
+    checks.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_has_failed_and_the_others_go_on() {
+    let (good, bad) = (Arc::<Peer>::default(), Arc::<Peer>::default());
+    bad.panics.store(true, Ordering::Relaxed);
+    let targets = vec![Spec::new("good", Arc::clone(&good)), Spec::new("bad", Arc::clone(&bad))];
+    let balancer = balancer(targets);
+    let checks = tokio::spawn(check(Arc::downgrade(&balancer), CheckOptions::default()));
+    sleep(Duration::from_secs(3 * 30)).await;
+    assert_eq!((state(&balancer, 0), state(&balancer, 1)), ("up", "down"));
+    assert_eq!(
+        balancer.snapshot(Instant::now())[1].last_error.as_deref(),
+        Some("the check panicked")
+    );
+    assert!(good.asked.load(Ordering::Relaxed) >= 3);
+    bad.panics.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(2 * 30) + Duration::from_millis(1)).await;
+    assert_eq!(state(&balancer, 1), "up");
     checks.abort();
 }

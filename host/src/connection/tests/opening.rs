@@ -121,3 +121,21 @@ async fn close_does_not_wait_for_an_attempt_that_hangs() {
         assert_eq!(closed(&all(events).await), 1);
     }
 }
+
+/// Panics are a bug of the program that embeds us: they must not leave others waiting for ever.
+#[tokio::test(start_paused = true)]
+async fn a_target_or_a_hook_that_panics_ends_its_connection_and_nothing_else() {
+    let live = own(Policy::default(), || async { panic!("in the target") }).live();
+    let error = live.wait_ready(SOON).await.unwrap_err();
+    assert_eq!((error.kind(), live.state()), (ErrorKind::Panicked, State::Error));
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy { reconnect: again(9), ..Policy::default() });
+    managed.on_reconnected(|_| async { panic!("in the hook") });
+    let live = connected(&managed).await;
+    let events = live.events.subscribe(64);
+    live.call("lose", &json!({})).await.unwrap_err();
+    live.wait_closed().await;
+    assert_eq!((live.state(), closed(&all(events).await)), (State::Error, 1));
+    assert!(live.info().last_error.is_some_and(|error| error.contains("panicked")));
+    connected(&managed).await;
+}
