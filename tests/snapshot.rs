@@ -53,7 +53,7 @@ async fn everything_that_runs_is_in_one_document() {
         ("/upstreams/0/targets/0/labels/rack", json!("b")),
         ("/upstreams/0/targets/0/pool/in_use", json!(1)),
         ("/upstreams/0/targets/0/pool/max_size", json!(3)),
-        ("/upstreams/0/targets/0/pool/waits", json!([])),
+        ("/upstreams/0/targets/0/pool/opened", json!(1)),
         ("/connections/0/state", json!("connected")),
         ("/connections/0/flags/is_connected", json!(true)),
         ("/connections/0/flags/is_client", json!(false)),
@@ -62,4 +62,9 @@ async fn everything_that_runs_is_in_one_document() {
     ] {
         assert_eq!(all.pointer(place), Some(&expected), "{place} in {all:#}");
     }
+    // Who waited for a session while it was opened is in the histogram, once.
+    let pool = &all["upstreams"][0]["targets"][0]["pool"];
+    let waits = pool["waits"].as_array().expect("a histogram");
+    let counted: u64 = waits.iter().filter_map(|bucket| bucket[1].as_u64()).sum();
+    assert_eq!(Some(counted), pool["served_after_wait"].as_u64());
 }

@@ -99,7 +99,8 @@ async fn each_rule_of_a_diagnosis_finds_its_own_trouble_and_no_other() {
         rules.map(|rule| rule.name).collect()
     };
     assert!(found(&fine).is_empty(), "{:?}", found(&fine));
-    let troubles: [(&str, fn(&mut ConnectionInfo)); 8] = [
+    type Spoil = fn(&mut ConnectionInfo);
+    let troubles: [(&str, Spoil); 8] = [
         ("not_connected", |info| info.flags.is_connected = false),
         ("unhealthy", |info| info.flags.is_healthy = false),
         ("many_errors", |info| info.errors = 11),
