@@ -1,6 +1,7 @@
 //! Operations through a connection: one deadline over waiting, running and being opened again.
 
 use super::counted::{CountedMessages, CountedStream};
+use super::intercept::{Calling, Innermost, Next};
 use super::live::Live;
 use super::state::State;
 use crate::dialogue::{self, Dialogue};
@@ -54,8 +55,33 @@ impl Calls {
     }
 }
 
+/// An operation on the session that is open.
+struct OnSession<'a> {
+    live: &'a Live,
+    session: &'a Session,
+    generation: u64,
+    operation: &'a str,
+}
+
+impl Innermost for OnSession<'_> {
+    fn run<'a>(&'a self, params: &'a Value) -> Calling<'a> {
+        let OnSession { live, session, generation, operation } = *self;
+        if live.is_dialogue(session, operation) {
+            return Box::pin(live.converse(session, generation, operation, params));
+        }
+        Box::pin(async move {
+            let result = session.call(operation, params).await;
+            if let Err(error) = &result {
+                // Whatever an interceptor makes of it.
+                live.lose(generation, error);
+            }
+            result
+        })
+    }
+}
+
 impl Live {
-    /// Runs an operation on its session, waiting for one if it is just being opened; all of it
+    /// Runs an operation on its session, through its [interceptors](super::Interceptor), waiting for one if it is just being opened; all of it
     /// within the policy's call timeout. Cancel safe as far as the operation is.
     ///
     /// # Errors
@@ -97,14 +123,10 @@ impl Live {
         operation: &str,
         params: &Value,
     ) -> Result<Value> {
-        let work = async {
-            if self.is_dialogue(session, operation) {
-                Box::pin(self.converse(session, generation, operation, params)).await
-            } else {
-                session.call(operation, params).await
-            }
-        };
-        let calling = timeout_at(deadline, work);
+        let own = OnSession { live: self, session, generation, operation };
+        let rest = self.spec.interceptors.all();
+        let next = Next { connection: &self.name, operation, rest: &rest, innermost: &own };
+        let calling = timeout_at(deadline, next.run(params));
         tokio::select! {
             called = calling => called.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::TimedOut, format!("{operation} took over {limit:?}")))

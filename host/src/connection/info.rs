@@ -110,6 +110,8 @@ pub struct ConnectionInfo {
     pub errors: u64,
     /// Times that it was opened again.
     pub reconnects: u32,
+    /// Times that it was told to have been idle for the idle time.
+    pub idle_notices: u32,
     /// The last round trip, if there was one.
     pub round_trip_ms: Option<f64>,
     /// Posts that wait to be sent.
@@ -193,6 +195,7 @@ impl Live {
             calls_running: self.calls.running(),
             errors: self.errors.load(Ordering::Relaxed),
             reconnects: self.reconnects.load(Ordering::Relaxed),
+            idle_notices: self.idle_notices.load(Ordering::Relaxed),
             round_trip_ms: (nanos > 0).then(|| Duration::from_nanos(nanos).as_secs_f64() * 1e3),
             buffered_posts,
             buffered_bytes,

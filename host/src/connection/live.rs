@@ -57,6 +57,7 @@ pub struct Live {
     /// With the session of that number, once somebody has begun it.
     pub(super) dialogue: tokio::sync::Mutex<Option<(u64, Dialogue<CountedStream>)>>,
     pub(super) reconnects: AtomicU32,
+    pub(super) idle_notices: AtomicU32,
     pub(super) errors: AtomicU64,
     /// Counts sessions, so that a late complaint about an old one does no harm.
     pub(super) generation: AtomicU64,
@@ -89,6 +90,7 @@ impl Live {
             calls: Calls::default(),
             dialogue: tokio::sync::Mutex::default(),
             reconnects: AtomicU32::new(0),
+            idle_notices: AtomicU32::new(0),
             errors: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             round_trip_nanos: AtomicU64::new(0),
@@ -172,6 +174,11 @@ impl Live {
     /// it is opened again by the policy.
     pub fn report(&self, generation: u64, error: &Error) {
         self.note_error(error);
+        self.lose(generation, error);
+    }
+
+    /// Takes the session numbered so for lost, if the error says that.
+    pub(super) fn lose(&self, generation: u64, error: &Error) {
         if error.kind() == ErrorKind::Closed {
             self.ask(Wish::Lost(generation, error.to_string()));
         }

@@ -3,6 +3,7 @@
 
 use super::handler::SessionHandler;
 use super::info::LiveSnapshot;
+use super::intercept::{Interception, Interceptor};
 use super::live::Live;
 use super::lives::Lives;
 use super::outbox::{Payload, Receipt};
@@ -168,7 +169,28 @@ impl Managed {
         F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.spec.load().set_restore(hook);
+        self.spec.load().restore.set(hook);
+    }
+
+    /// Sets what is done with a session before it is closed politely, on request, when it was idle for
+    /// too long or after a drain, in the place of what was set: to log out, to put back what was
+    /// changed. It shares the policy's call timeout with the close itself; its error is logged and stops
+    /// nothing. A session that is lost or aborted gets none.
+    pub fn on_closing<F, Fut>(&self, hook: F)
+    where
+        F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.spec.load().leave.set(hook);
+    }
+
+    /// Puts an interceptor around its operations, for this life and later ones, until the answer is
+    /// dropped. Those of a lower order are further outside; of the same, those that came first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when there are [`MAX_INTERCEPTORS`](super::MAX_INTERCEPTORS).
+    pub fn intercept(&self, order: i32, interceptor: Arc<dyn Interceptor>) -> Result<Interception> {
+        self.spec.load().interceptors.add(order, interceptor)
     }
 
     /// Connects onward from its far end within `limit`, over the session it has or a new one. A

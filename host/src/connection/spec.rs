@@ -1,6 +1,7 @@
 //! What a named connection is, shared by all its lives.
 
 use super::handler::{SessionHandler, Slot};
+use super::intercept::Interceptors;
 use super::lives::Lives;
 use super::policy::Policy;
 use super::target::Target;
@@ -12,15 +13,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What restoring a session gives.
-pub type Restoring = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// What a program does with a session at a turn of its life.
+type Doing = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// Restores what a session had before it was lost: rooms, subscriptions, modes.
-pub(super) struct Restore(Box<dyn Fn(Arc<Session>) -> Restoring + Send + Sync>);
+type Hook = Box<dyn Fn(Arc<Session>) -> Doing + Send + Sync>;
 
-impl fmt::Debug for Restore {
+/// A place for one hook.
+#[derive(Default)]
+pub(super) struct HookSlot(ArcSwapOption<Hook>);
+
+impl HookSlot {
+    pub(super) fn set<F, Fut>(&self, hook: F)
+    where
+        F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let hook: Hook = Box::new(move |session| Box::pin(hook(session)));
+        self.0.store(Some(Arc::new(hook)));
+    }
+
+    /// Runs the hook, if there is one.
+    pub(super) async fn run(&self, session: &Arc<Session>) -> Result<()> {
+        match self.0.load_full() {
+            Some(hook) => hook(Arc::clone(session)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for HookSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Restore")
+        f.write_str(if self.0.load().is_some() { "set" } else { "empty" })
     }
 }
 
@@ -32,7 +55,11 @@ pub(super) struct Spec {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) lives: Option<Arc<Lives>>,
     pub(super) handler: Arc<watch::Sender<Slot>>,
-    pub(super) restore: Arc<ArcSwapOption<Restore>>,
+    /// Restores what a session had before it was lost: rooms, subscriptions, modes.
+    pub(super) restore: Arc<HookSlot>,
+    /// Takes leave of a session that is about to be closed.
+    pub(super) leave: Arc<HookSlot>,
+    pub(super) interceptors: Arc<Interceptors>,
 }
 
 impl Spec {
@@ -45,10 +72,12 @@ impl Spec {
             lives: None,
             handler: Arc::new(watch::channel(Slot::default()).0),
             restore: Arc::default(),
+            leave: Arc::default(),
+            interceptors: Arc::default(),
         }
     }
 
-    /// What `other` is, with the handler and the hook of this one.
+    /// What `other` is, with the handler, the hooks and the interceptors of this one.
     pub(super) fn become_as(&self, other: &Spec) -> Self {
         Spec {
             name: Arc::clone(&self.name),
@@ -58,6 +87,8 @@ impl Spec {
             lives: other.lives.clone(),
             handler: Arc::clone(&self.handler),
             restore: Arc::clone(&self.restore),
+            leave: Arc::clone(&self.leave),
+            interceptors: Arc::clone(&self.interceptors),
         }
     }
 
@@ -66,22 +97,5 @@ impl Spec {
         handler: Arc<dyn SessionHandler>,
     ) -> Option<Arc<dyn SessionHandler>> {
         self.handler.send_replace(Slot(Some(handler))).0
-    }
-
-    pub(super) fn set_restore<F, Fut>(&self, hook: F)
-    where
-        F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<()>> + Send + 'static,
-    {
-        let hook = move |session| -> Restoring { Box::pin(hook(session)) };
-        self.restore.store(Some(Arc::new(Restore(Box::new(hook)))));
-    }
-
-    /// Runs the hook on a session that was opened again.
-    pub(super) async fn restore(&self, session: &Arc<Session>) -> Result<()> {
-        match self.restore.load_full() {
-            Some(hook) => (hook.0)(Arc::clone(session)).await,
-            None => Ok(()),
-        }
     }
 }

@@ -159,7 +159,7 @@ async fn again(
             if had {
                 let late =
                     || Error::new(ErrorKind::TimedOut, "restoring the session took too long");
-                let restored = timeout(limit, spec.restore(&session)).await;
+                let restored = timeout(limit, spec.restore.run(&session)).await;
                 restored.unwrap_or_else(|_| Err(late()))?;
             }
             Ok::<_, Error>(session)

@@ -200,6 +200,7 @@ impl Watch {
         }
         self.warned = Some(beats);
         self.idle_again(live, limit);
+        live.idle_notices.fetch_add(1, Ordering::Relaxed);
         live.events.emit(EventKind::Idle { for_ms: millis(idle) });
         None
     }
@@ -221,7 +222,13 @@ impl Watch {
         drop(carrying);
         let cause = match wish {
             Wish::Close { code, reason } => {
-                let closing = timeout(live.spec.policy.call_timeout, session.close(code, &reason));
+                let closing = async {
+                    if let Err(error) = live.spec.leave.run(&session).await {
+                        tracing::warn!(connection = &*live.name, %error, "before closing");
+                    }
+                    session.close(code, &reason).await
+                };
+                let closing = timeout(live.spec.policy.call_timeout, closing);
                 tokio::select! {
                     closed = closing => if let Ok(Err(error)) = closed {
                         tracing::debug!(connection = &*live.name, %error, "closing");

@@ -1,6 +1,7 @@
 //! Connections over in-process peers, on paused time.
 
 mod courier;
+mod intercepting;
 mod opening;
 mod peer;
 mod reading;

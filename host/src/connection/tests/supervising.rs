@@ -97,7 +97,7 @@ async fn idle_is_told_first_then_closes_unless_somebody_objects() {
     assert_eq!(begun.elapsed().as_secs(), 60 * 4);
     let kinds = all(events).await;
     let idle = kinds.iter().filter(|kind| matches!(kind, EventKind::Idle { .. })).count();
-    assert_eq!((idle, closed(&kinds)), (3, 1));
+    assert_eq!((idle, closed(&kinds), live.info().idle_notices), (3, 1, 3));
     assert_eq!(live.diagnose().decided.unwrap().by, crate::connection::Decider::IdleTimeout);
     assert_eq!(peer.closes.lock().unwrap().len(), 1, "closed politely");
 }

@@ -1,0 +1,143 @@
+//! [`Interceptor`]: code of a program around the operations of a named connection: before, after, on an
+//! error, or in their place.
+//!
+//! ```text
+//! Live::call ─▶ interceptor of the lowest order ─▶ … ─▶ the one of the highest ─▶ the operation
+//!            ◀─                                 ◀─   ◀─                         ◀─ result or error
+//! ```
+
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use serde_json::Value;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The most interceptors of one connection.
+pub const MAX_INTERCEPTORS: usize = 64;
+
+/// An operation on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The name of the connection.
+    pub connection: &'a str,
+    /// The operation.
+    pub operation: &'a str,
+    /// Its parameters, as far as they have come.
+    pub params: &'a Value,
+}
+
+/// What a call becomes. Dropping it cancels the call.
+pub type Calling<'a> = Pin<Box<dyn Future<Output = Result<Value>> + Send + 'a>>;
+
+/// Code around the operations of a connection.
+pub trait Interceptor: Send + Sync {
+    /// Whether it is for this call; those that are not go past it. Default: it is.
+    fn applies(&self, call: &Call<'_>) -> bool {
+        let _ = call;
+        true
+    }
+
+    /// Makes the call, most often by [`Next::run`]: with the parameters or others, once, again, or not
+    /// at all; its result becomes the call's. All of it has the time of the call.
+    fn intercept<'a>(&'a self, call: Call<'a>, next: Next<'a>) -> Calling<'a>;
+}
+
+/// The operation itself.
+pub(super) trait Innermost: Sync {
+    fn run<'a>(&'a self, params: &'a Value) -> Calling<'a>;
+}
+
+/// What is behind an interceptor: further ones, and the operation.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    pub(super) connection: &'a str,
+    pub(super) operation: &'a str,
+    pub(super) rest: &'a [Entry],
+    pub(super) innermost: &'a dyn Innermost,
+}
+
+impl Next<'_> {
+    /// Goes on with these parameters.
+    ///
+    /// # Errors
+    /// Those of what is behind.
+    pub fn run<'a>(&'a self, params: &'a Value) -> Calling<'a> {
+        let Next { connection, operation, .. } = *self;
+        let call = Call { connection, operation, params };
+        let mut rest = self.rest;
+        while let Some((first, behind)) = rest.split_first() {
+            if first.interceptor.applies(&call) {
+                return first.interceptor.intercept(call, Next { rest: behind, ..*self });
+            }
+            rest = behind;
+        }
+        self.innermost.run(params)
+    }
+}
+
+impl fmt::Debug for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
+
+/// An interceptor in its place.
+#[derive(Clone)]
+pub(super) struct Entry {
+    order: i32,
+    id: u64,
+    interceptor: Arc<dyn Interceptor>,
+}
+
+/// All interceptors of a connection, in order. Calls that run keep those they began with.
+#[derive(Default)]
+pub(super) struct Interceptors {
+    list: Mutex<(u64, Arc<[Entry]>)>,
+}
+
+impl Interceptors {
+    pub(super) fn all(&self) -> Arc<[Entry]> {
+        Arc::clone(&self.list.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    pub(super) fn add(
+        self: &Arc<Self>,
+        order: i32,
+        interceptor: Arc<dyn Interceptor>,
+    ) -> Result<Interception> {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.1.len() >= MAX_INTERCEPTORS {
+            let text = format!("a connection has at most {MAX_INTERCEPTORS} interceptors");
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+        list.0 += 1;
+        let id = list.0;
+        let at = list.1.partition_point(|entry| entry.order <= order);
+        let mut all = list.1.to_vec();
+        all.insert(at, Entry { order, id, interceptor });
+        list.1 = all.into();
+        Ok(Interception { id, of: Arc::downgrade(self) })
+    }
+}
+
+impl fmt::Debug for Interceptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interceptors").field("count", &self.all().len()).finish()
+    }
+}
+
+/// Keeps an interceptor in its place until dropped.
+#[derive(Debug)]
+#[must_use = "dropped, it takes the interceptor away"]
+pub struct Interception {
+    id: u64,
+    of: Weak<Interceptors>,
+}
+
+impl Drop for Interception {
+    fn drop(&mut self) {
+        let Some(of) = self.of.upgrade() else { return };
+        let mut list = of.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.1 = list.1.iter().filter(|entry| entry.id != self.id).cloned().collect();
+    }
+}

@@ -1,0 +1,146 @@
+//! Code of a program around operations, and before a close.
+
+use super::*;
+use crate::connection::{Call, Calling, Interceptor, MAX_INTERCEPTORS, Next};
+use jackfield_plugin_api::{Error, ErrorKind};
+use serde_json::json;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Notes what passes, under its name.
+struct Notes(&'static str, Log);
+
+impl Interceptor for Notes {
+    fn applies(&self, call: &Call<'_>) -> bool {
+        call.operation != "quiet"
+    }
+
+    fn intercept<'a>(&'a self, call: Call<'a>, next: Next<'a>) -> Calling<'a> {
+        Box::pin(async move {
+            let Notes(name, log) = self;
+            let note = |text: String| log.lock().unwrap().push(format!("{name} {text}"));
+            note(format!("{} {} {}", call.connection, call.operation, call.params));
+            let result = next.run(call.params).await;
+            note(match &result {
+                Ok(value) => value.to_string(),
+                Err(error) => error.message().to_owned(),
+            });
+            result
+        })
+    }
+}
+
+/// Changes parameters and results, and makes an error a result.
+struct Changes;
+
+impl Interceptor for Changes {
+    fn intercept<'a>(&'a self, call: Call<'a>, next: Next<'a>) -> Calling<'a> {
+        Box::pin(async move {
+            let params = json!({ "was": call.params });
+            match next.run(&params).await {
+                Ok(value) => Ok(json!({ "got": value })),
+                Err(error) => Ok(json!({ "failed": error.kind().as_str() })),
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn interceptors_are_around_an_operation_in_their_order_and_may_change_it() {
+    let (peer, log) = (Peer::new(), Log::default());
+    let managed = managed(&peer, Policy { reconnect: again(3), ..Policy::default() });
+    let noted = || std::mem::take(&mut *log.lock().unwrap());
+    let _inner = managed.intercept(9, Arc::new(Notes("inner", Arc::clone(&log)))).unwrap();
+    let changes = managed.intercept(5, Arc::new(Changes)).unwrap();
+    let _outer = managed.intercept(-1, Arc::new(Notes("outer", Arc::clone(&log)))).unwrap();
+    let echoed = managed.call("echo", &json!(1)).await.unwrap();
+    assert_eq!(echoed, json!({"got": {"was": 1}}));
+    let expected = [
+        "outer lab echo 1",
+        "inner lab echo {\"was\":1}",
+        "inner {\"was\":1}",
+        "outer {\"got\":{\"was\":1}}",
+    ];
+    assert_eq!(noted(), expected);
+    // An error is one for those inside; the session is opened again all the same.
+    assert_eq!(managed.call("lose", &json!(2)).await.unwrap(), json!({"failed": "closed"}));
+    let live = managed.live();
+    live.left(1).await;
+    live.wait_ready(seconds(60)).await.unwrap();
+    assert_eq!(live.generation(), 2);
+    assert_eq!(noted()[2..], ["inner the line is cut", "outer {\"failed\":\"closed\"}"]);
+    drop(changes);
+    // Not those that it is not for, nor one that has gone.
+    assert_eq!(managed.call("quiet", &json!(3)).await.unwrap(), json!(3));
+    assert!(noted().is_empty());
+}
+
+/// Makes no call at all.
+struct Refuses;
+
+impl Interceptor for Refuses {
+    fn intercept<'a>(&'a self, call: Call<'a>, _: Next<'a>) -> Calling<'a> {
+        Box::pin(async move {
+            if call.operation == "wait" {
+                std::future::pending::<()>().await;
+            }
+            Err(Error::new(ErrorKind::Denied, "not on a Sunday"))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interceptor_may_refuse_and_has_no_more_than_the_time_of_the_call() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy { call_timeout: seconds(10), ..Policy::default() });
+    let refuses: Vec<_> =
+        (0..64).map(|_| managed.intercept(0, Arc::new(Refuses)).unwrap()).collect();
+    assert_eq!(refuses.len(), MAX_INTERCEPTORS);
+    let full = managed.intercept(0, Arc::new(Refuses)).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::Limit);
+    let refused = managed.call("echo", &json!(1)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    let begun = Instant::now();
+    let late = managed.call("wait", &json!(1)).await.unwrap_err();
+    assert_eq!((late.kind(), begun.elapsed()), (ErrorKind::TimedOut, seconds(10)));
+    drop(refuses);
+    assert_eq!(managed.call("echo", &json!(1)).await.unwrap(), json!(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hook_takes_leave_before_a_polite_close_and_not_of_one_that_is_lost_or_aborted() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy { call_timeout: seconds(9), ..Policy::default() });
+    let (log, at) = (Log::default(), Arc::clone(&peer));
+    let noted = Arc::clone(&log);
+    managed.on_closing(move |session| {
+        let closes = at.closes.lock().unwrap().len();
+        noted.lock().unwrap().push(format!("leaving, closed {closes}"));
+        async move {
+            session.call("logout", &json!({})).await?;
+            Err(Error::new(ErrorKind::Refused, "an error stops nothing"))
+        }
+    });
+    connected(&managed).await.close(3, "done").await;
+    assert_eq!(*log.lock().unwrap(), ["leaving, closed 0"]);
+    assert_eq!(*peer.closes.lock().unwrap(), [(3, "done".to_owned())]);
+    connected(&managed).await.drain(seconds(5)).await;
+    assert_eq!(log.lock().unwrap().len(), 2);
+    let live = connected(&managed).await;
+    live.abort("at once");
+    live.wait_closed().await;
+    let live = connected(&managed).await;
+    live.call("lose", &json!({})).await.unwrap_err();
+    live.wait_closed().await;
+    assert_eq!(log.lock().unwrap().len(), 2);
+    // One that hangs has the time of a close, and no more.
+    peer.gate.send_replace(false);
+    let live = connected(&managed).await;
+    let begun = Instant::now();
+    live.close(0, "").await;
+    assert_eq!((begun.elapsed(), live.state()), (seconds(9), State::Closed));
+    assert_eq!(peer.living.load(Ordering::SeqCst), 0);
+}
