@@ -233,3 +233,23 @@ async fn many_paths_are_connected_and_disconnected_with_a_result_each() {
     );
     peers[1].has_ended(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_path_changes_only_when_told_to_and_back() {
+    let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
+    let host = two_paths(&peers).await;
+    let device = host.manager().graph().device("core1").unwrap();
+    device.connect(Some("cli"), DEADLINE).await.unwrap();
+    // Connecting one makes it no default.
+    assert_eq!(device.path(None).unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(device.set_default(Some("clii")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(device.set_default(Some("console")).unwrap(), None);
+    {
+        let _cli = device.default_for_now("cli").unwrap();
+        assert_eq!(device.path(None).unwrap().name(), "cli");
+        assert_eq!(host.manager().snapshot().devices[0].default.as_deref(), Some("cli"));
+    }
+    assert_eq!(device.path(None).unwrap().name(), "console");
+    assert_eq!(device.set_default(None).unwrap().as_deref(), Some("console"));
+    assert!(device.path(None).is_err());
+}

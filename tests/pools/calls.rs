@@ -67,3 +67,30 @@ async fn without_a_pool_a_call_has_a_session_of_its_own() {
     let target = target(&host, 0);
     assert_eq!((target.pool, target.in_flight, target.successes), (None, 0, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_items_are_worked_on_by_as_many_sessions_as_the_pool_has() {
+    let sshd = Sshd::start().await;
+    let host = lab(&sshd, "pool = { max_size = 2 }").await;
+    let commands = (0..12).map(|number| {
+        let command =
+            if number == 5 { "exit 3".to_owned() } else { format!("echo {number} $PPID") };
+        json!({ "command": command })
+    });
+    let done = upstream(&host).call_each("exec", commands, 4).await;
+    let mut parents = std::collections::BTreeSet::new();
+    for (number, result) in done.iter().enumerate() {
+        let result = result.as_ref().unwrap();
+        if number == 5 {
+            assert_eq!(result["exit_status"], 3);
+            continue;
+        }
+        let text = result["stdout"].as_str().unwrap();
+        let (first, parent) = text.trim_end().split_once(' ').unwrap();
+        assert_eq!(first, number.to_string());
+        parents.insert(parent.to_owned());
+    }
+    assert_eq!((done.len(), parents.len(), pool(&host).opened), (12, 2, 2));
+    let failed = upstream(&host).call_each("exce", [json!({}), json!({})], 9).await;
+    assert!(failed.iter().all(Result::is_err) && failed.len() == 2);
+}

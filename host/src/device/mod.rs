@@ -28,6 +28,7 @@ pub use registry::Devices;
 
 use crate::connection::Live;
 use crate::nearest::did_you_mean;
+use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -41,7 +42,7 @@ pub struct Device {
     name: Arc<str>,
     aliases: Vec<String>,
     labels: BTreeMap<String, String>,
-    default: Option<String>,
+    default: ArcSwapOption<String>,
     paths: BTreeMap<String, Path>,
 }
 
@@ -80,7 +81,7 @@ impl Device {
             name: name.into(),
             aliases: Vec::new(),
             labels: BTreeMap::new(),
-            default: default.map(str::to_owned),
+            default: ArcSwapOption::new(default.map(|path| Arc::new(path.to_owned()))),
             paths: by_name,
         };
         if default.is_some() {
@@ -128,9 +129,9 @@ impl Device {
             let names: Vec<&str> = self.paths.keys().map(String::as_str).collect();
             names.join(" ")
         };
-        match name.or_else(|| self.default_path()) {
-            Some(name) => self.paths.get(name).ok_or_else(|| {
-                let near = did_you_mean(name, self.paths.keys());
+        match name.map(str::to_owned).or_else(|| self.default_path()) {
+            Some(name) => self.paths.get(&name).ok_or_else(|| {
+                let near = did_you_mean(&name, self.paths.keys());
                 let hint = near.map(|near| format!(" (did you mean {near:?}?)"));
                 let text = format!(
                     "device {:?} has no path {name:?}{}; paths: {}",
@@ -148,9 +149,32 @@ impl Device {
         }
     }
 
-    fn default_path(&self) -> Option<&str> {
-        let only = self.paths.keys().next().filter(|_| self.paths.len() == 1);
-        self.default.as_deref().or_else(|| only.map(String::as_str))
+    fn default_path(&self) -> Option<String> {
+        let only = || self.paths.keys().next().filter(|_| self.paths.len() == 1).cloned();
+        self.default.load().as_deref().cloned().or_else(only)
+    }
+
+    /// Makes `path` the one that is meant where none is named, for everybody, until the host ends;
+    /// `None`: no path is, unless there is only one. Nothing that is connected changes. Answers the
+    /// one before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] naming the paths; nothing has changed then.
+    pub fn set_default(&self, path: Option<&str>) -> Result<Option<String>> {
+        let path = match path {
+            Some(path) => Some(Arc::new(self.path(Some(path))?.name().to_owned())),
+            None => None,
+        };
+        Ok(self.default.swap(path).as_deref().cloned())
+    }
+
+    /// As [`Device::set_default`], until the answer is dropped: then it is the one before again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn default_for_now(&self, path: &str) -> Result<DefaultForNow<'_>> {
+        let before = self.set_default(Some(path))?;
+        Ok(DefaultForNow { device: self, before })
     }
 
     /// Connects a path and waits at most for `limit`; one that is connected, or on its way, is not
@@ -198,8 +222,23 @@ impl Device {
             name: self.name.to_string(),
             aliases: self.aliases.clone(),
             labels: self.labels.clone(),
-            default: self.default_path().map(str::to_owned),
+            default: self.default_path(),
             paths: self.paths.values().map(Path::snapshot).collect(),
         }
+    }
+}
+
+/// A default path for a while.
+#[derive(Debug)]
+#[must_use = "dropped, the default is the one before again"]
+pub struct DefaultForNow<'a> {
+    device: &'a Device,
+    before: Option<String>,
+}
+
+impl Drop for DefaultForNow<'_> {
+    fn drop(&mut self) {
+        // A path of before is there still: paths do not go.
+        let _ = self.device.set_default(self.before.as_deref());
     }
 }

@@ -112,11 +112,13 @@ impl Named {
     }
 
     pub(super) fn refuse(&self, name: &str, existing: Existing) -> Result<()> {
-        if existing == Existing::Refuse && self.entries.get(name).is_some() {
-            let text = format!("there is a connection {name:?} already");
-            return Err(Error::new(ErrorKind::InUse, text));
-        }
-        Ok(())
+        let Some(entry) = self.entries.get(name).filter(|_| existing == Existing::Refuse) else {
+            return Ok(());
+        };
+        let built = entry.managed.get().map(|built| built.target().stack().display().to_owned());
+        let uri = built.or_else(|| entry.config.as_ref().map(|config| config.uri.to_string()));
+        let text = format!("there is a connection {name:?} already");
+        Err(Error::new(ErrorKind::InUse, text).with("uri", uri.unwrap_or_default()))
     }
 
     /// A connection must not be dialled through itself.

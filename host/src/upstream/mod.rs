@@ -14,6 +14,7 @@
 mod attempt;
 mod balancer;
 mod checker;
+mod fan;
 pub mod health;
 mod kept;
 mod key;
