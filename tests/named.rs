@@ -11,10 +11,12 @@ use jackfield::{
     connection::{Delivery, Live, Payload, SessionHandler, State, ensure_connection},
     manager::Existing,
 };
+use jackfield_plugin_api::{ErrorKind, Message};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
+    sync::mpsc,
     time::timeout,
 };
 
@@ -124,4 +126,67 @@ async fn a_session_that_no_longer_answers_is_replaced_before_it_is_used() {
     let second = ensure_connection(&lab, DEADLINE).await.unwrap();
     assert!(!Arc::ptr_eq(&first, &second));
     second.ping().await.unwrap();
+}
+
+/// Hands on what it is given.
+struct Forwarder(mpsc::Sender<Payload>);
+
+impl SessionHandler for Forwarder {
+    fn received<'a>(&'a self, _: &'a Arc<Live>, payload: Payload) -> Delivery<'a> {
+        self.0.try_send(payload).expect("the test listens");
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn each_post_to_a_session_of_datagrams_is_one_datagram() {
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let host = TestHost::start("").await;
+    let uri = format!("udp://{}", peer.local_addr().unwrap());
+    let definition = json!({ "uri": uri, "options": { "max_size": 1000 } });
+    let config = serde_json::from_value(definition).unwrap();
+    let graph = host.manager().graph();
+    let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let (forward, mut got) = mpsc::channel(100);
+    live.set_handler(Arc::new(Forwarder(forward)));
+    for text in ["one", "", "three"] {
+        live.post(text).unwrap().sent().await.unwrap();
+    }
+    let error = live.post(vec![0; 1001]).unwrap().sent().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    live.post("after one that is too long").unwrap().sent().await.unwrap();
+    for wanted in ["one", "", "three", "after one that is too long"] {
+        let mut buffer = [0; 2000];
+        let received = timeout(DEADLINE, peer.recv_from(&mut buffer)).await.expect("in time");
+        let (count, from) = received.unwrap();
+        assert_eq!(&buffer[..count], wanted.as_bytes());
+        peer.send_to(&buffer[..count], from).await.unwrap();
+        let back = timeout(DEADLINE, got.recv()).await.expect("in time").unwrap();
+        assert_eq!(back, Payload::Message(Message::binary(wanted)));
+    }
+    let info = live.info();
+    assert_eq!((info.messages_in, info.messages_out), (4, 4), "only what was sent counts");
+    assert_eq!((info.bytes_in, info.bytes_out), (34, 34));
+    assert_eq!((live.state(), info.reconnects), (State::Connected, 0));
+}
+
+#[tokio::test]
+async fn a_post_to_nobody_is_sent_and_the_next_one_is_told_so() {
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let host = TestHost::start("").await;
+    let uri = format!("udp://{}", peer.local_addr().unwrap());
+    drop(peer);
+    let config = serde_json::from_value(json!({ "uri": uri })).unwrap();
+    let graph = host.manager().graph();
+    let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let (forward, _got) = mpsc::channel(100);
+    live.set_handler(Arc::new(Forwarder(forward)));
+    live.post("anybody?").unwrap().sent().await.unwrap();
+    // That nobody was there is the answer to a later one.
+    let error = live.post("really?").unwrap().sent().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    timeout(DEADLINE, live.wait_closed()).await.expect("the loss is noticed");
+    assert_eq!(live.state(), State::Error);
+    let late = live.post("still there?").unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Closed, "{late}");
 }

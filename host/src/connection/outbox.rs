@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
-/// What travels over a session: bytes of a stream, or one message.
+/// What travels over a session: bytes of a stream, one message, or one datagram as a binary message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// Bytes; to a session of messages they go as one binary message.
+    /// Bytes; to a session of messages they go as one binary message, to one of datagrams as one datagram.
     Bytes(Bytes),
-    /// A message; to a session that is a stream only its payload goes.
+    /// A message; to a session that is a stream or has datagrams only its payload goes.
     Message(Message),
 }
 
@@ -64,7 +64,8 @@ impl From<Bytes> for Payload {
 pub struct Receipt(oneshot::Receiver<Result<()>>);
 
 impl Receipt {
-    /// Waits until the post has been given to the session's protocol. Cancel safe.
+    /// Waits until the post has been given to the session's protocol, which for a datagram is the network:
+    /// nobody says whether it arrived. Cancel safe.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] if the connection ended before; [`ErrorKind::Cancelled`] if its session

@@ -1,6 +1,6 @@
 //! Watching an open session: wishes, events, keepalive, the idle time, and its courier, all at once.
 
-use super::courier::Courier;
+use super::courier::{Courier, Kept};
 use super::info::millis;
 use super::live::{Live, Wish};
 use super::record::Decider;
@@ -14,13 +14,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// How long a session whose data has ended may take to tell what belongs to that, such as the exit status of
+/// a program: it is told before the loss.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// How a session's watch ended.
 pub(super) enum Watched {
     Lost(Decider, String),
     Ended,
 }
 
-type Carrying = Pin<Box<dyn Future<Output = String> + Send>>;
+type Carrying = Pin<Box<dyn Future<Output = (String, Kept)> + Send>>;
 type Asking = Pin<Box<dyn Future<Output = Result<Duration>> + Send>>;
 
 /// Everything that runs beside an open session. Dropping it lets go of the session.
@@ -63,7 +67,11 @@ pub(super) async fn watch_session(
                     }
                 }
             }
-            cause = &mut watch.carrying => return Watched::Lost(Decider::Session, cause),
+            (cause, _kept) = &mut watch.carrying => {
+                // No more than that either way: it may have been told already, or never be.
+                let _ = timeout(LAST_WORDS, watch.last_events(weak)).await;
+                return Watched::Lost(Decider::Session, cause);
+            }
             event = watch.session.next_event(), if watch.events => {
                 let Some(live) = weak.upgrade() else { return Watched::Ended };
                 watch.events = tell(&live, event);
@@ -153,6 +161,15 @@ impl Watch {
         }
         watch.idle_again(live, policy.idle_timeout.saturating_sub(live.idle()));
         watch
+    }
+
+    /// Tells events up to the last one.
+    async fn last_events(&mut self, weak: &Weak<Live>) {
+        while self.events {
+            let event = self.session.next_event().await;
+            let Some(live) = weak.upgrade() else { return };
+            self.events = tell(&live, event);
+        }
     }
 
     fn ask_again(&mut self, live: &Live) {
@@ -267,7 +284,7 @@ impl Watch {
                 Ok(()) => (close("drained"), Decider::Call),
                 Err(_) => (close("cut off at the drain's deadline"), Decider::DrainDeadline),
             },
-            cause = &mut self.carrying => (close(&cause), Decider::Session),
+            (cause, _) = &mut self.carrying => (close(&cause), Decider::Session),
             wish = stronger(wishes) => (wish, Decider::Call),
         }
     }

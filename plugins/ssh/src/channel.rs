@@ -4,14 +4,12 @@ use crate::client::Client;
 use crate::connection::Connection;
 use crate::failure::of_ssh;
 use crate::inbox::{End, Inbox, Source};
-use crate::news::News;
 use crate::options::Stderr;
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Result};
 use russh::ChannelWriteHalf;
 use russh::client::{Handle, Msg};
-use serde_json::json;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -169,8 +167,7 @@ impl Drop for Channel {
 /// of reading, a shutdown is the end of ours. Reads and writes are cancel safe.
 pub(crate) struct ChannelIo {
     channel: Arc<Channel>,
-    stderr: Stderr,
-    news: Option<Arc<News>>,
+    merges: bool,
     piece: Bytes,
     sending: Option<Sending>,
     ended: bool,
@@ -181,22 +178,26 @@ pub(crate) struct ChannelIo {
 type Sending = JoinHandle<Result<(), russh::Error>>;
 
 impl ChannelIo {
-    pub(crate) fn new(channel: Arc<Channel>, stderr: Stderr, news: Option<Arc<News>>) -> Self {
-        if stderr == Stderr::Discard {
-            channel.inbox.drop_errors();
+    pub(crate) fn new(channel: Arc<Channel>, stderr: Stderr) -> Self {
+        match stderr {
+            Stderr::Merge => {}
+            Stderr::Discard => channel.inbox.drop_errors(),
+            Stderr::Event => channel.inbox.tell_errors(&channel.connection.news),
         }
-        ChannelIo { channel, stderr, news, piece: Bytes::new(), sending: None, ended: false }
+        ChannelIo {
+            channel,
+            merges: stderr == Stderr::Merge,
+            piece: Bytes::new(),
+            sending: None,
+            ended: false,
+        }
     }
 
-    /// The next bytes of the stream; events for what is not in it.
+    /// The next bytes of the stream.
     fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>>> {
         loop {
             match ready!(self.channel.inbox.poll_piece(cx))? {
-                Some((Source::ErrorOutput, bytes)) if self.stderr != Stderr::Merge => {
-                    if let Some(news) = &self.news {
-                        news.tell("stderr", json!({ "text": String::from_utf8_lossy(&bytes) }));
-                    }
-                }
+                Some((Source::ErrorOutput, _)) if !self.merges => {}
                 Some((_, bytes)) if bytes.is_empty() => {}
                 piece => return Poll::Ready(Ok(piece.map(|(_, bytes)| bytes))),
             }

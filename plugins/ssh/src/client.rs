@@ -163,11 +163,7 @@ impl Handler for Client {
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Failure> {
         if let Some(inbox) = self.channels.inbox(id) {
             inbox.end(End::Closed);
-            if inbox.take_announced() {
-                let exit = inbox.exit();
-                let data = json!({ "exit_status": exit.status, "exit_signal": exit.signal });
-                self.news.tell("exit", data);
-            }
+            inbox.tell_exit(&self.news);
         }
         Ok(())
     }

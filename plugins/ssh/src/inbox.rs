@@ -1,10 +1,12 @@
 //! [`Inbox`]: what has arrived on one channel and is not yet read, and how the channel stands.
 
+use crate::news::News;
 use bytes::Bytes;
 use jackfield_plugin_api::Error;
+use serde_json::json;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// What a piece that arrived is.
@@ -48,6 +50,8 @@ struct State {
     replies: VecDeque<bool>,
     abandoned: bool,
     drops_errors: bool,
+    /// Where error output is told as it arrives, so that it comes before what comes after it.
+    tells_errors: Option<Arc<News>>,
     announced: bool,
     reader: Option<Waker>,
     watcher: Option<Waker>,
@@ -56,6 +60,10 @@ struct State {
 
 /// What a piece costs beside its bytes, so that many small ones are bounded too.
 const PIECE: usize = 64;
+
+fn tell(news: &News, bytes: &[u8]) {
+    news.tell("stderr", json!({ "text": String::from_utf8_lossy(bytes) }));
+}
 
 impl Inbox {
     pub(crate) fn new(limit: usize) -> Self {
@@ -82,6 +90,10 @@ impl Inbox {
             let mut state = self.state();
             let over = state.abandoned || state.end.is_some();
             if over || (state.drops_errors && source == Source::ErrorOutput) {
+                return Poll::Ready(());
+            }
+            if let (Source::ErrorOutput, Some(news)) = (source, &state.tells_errors) {
+                tell(news, bytes);
                 return Poll::Ready(());
             }
             if state.held > 0 && state.held + bytes.len() + PIECE > self.limit {
@@ -125,14 +137,32 @@ impl Inbox {
         self.state().drops_errors = true;
     }
 
+    /// Error output becomes events from now on, what is here of it too.
+    pub(crate) fn tell_errors(&self, news: &Arc<News>) {
+        let mut state = self.state();
+        let (errors, rest) = std::mem::take(&mut state.pieces)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|(source, _)| *source == Source::ErrorOutput);
+        state.pieces = rest;
+        for (_, bytes) in errors {
+            state.held -= bytes.len() + PIECE;
+            tell(news, &bytes);
+        }
+        state.tells_errors = Some(Arc::clone(news));
+    }
+
     /// The end of what runs is worth an event.
     pub(crate) fn announce(&self) {
         self.state().announced = true;
     }
 
-    /// Whether the end of what ran is worth an event; once.
-    pub(crate) fn take_announced(&self) -> bool {
-        std::mem::take(&mut self.state().announced)
+    /// Tells how what ran has ended, if that is worth an event; once.
+    pub(crate) fn tell_exit(&self, news: &News) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.announced) {
+            let Exit { status, signal } = &state.exit;
+            news.tell("exit", json!({ "exit_status": status, "exit_signal": signal }));
+        }
     }
 
     /// Nobody reads any longer.

@@ -121,12 +121,16 @@ impl Own {
 
     fn open(&self, channel: Channel) -> State {
         let channel = Arc::new(channel);
-        channel.inbox.announce();
         let _ = self.shared.channel.set(Arc::downgrade(&channel));
         let _ = self.shared.inbox.set(Arc::clone(&channel.inbox));
-        let news = Some(Arc::clone(&self.connection.news));
-        let stderr = self.connection.options.stderr;
-        State::Open(ChannelIo::new(channel, stderr, news))
+        let inbox = Arc::clone(&channel.inbox);
+        let io = ChannelIo::new(channel, self.connection.options.stderr);
+        inbox.announce();
+        if inbox.ended() {
+            // It was over before it was looked at.
+            inbox.tell_exit(&self.connection.news);
+        }
+        State::Open(io)
     }
 }
 

@@ -214,8 +214,7 @@ struct Sub {
 }
 
 fn sub(channel: Arc<Channel>, stderr: Stderr, pty: bool, info: Info) -> Session {
-    let news = (stderr == Stderr::Event).then(|| Arc::clone(&channel.connection.news));
-    let stream = Stream::new(ChannelIo::new(Arc::clone(&channel), stderr, news));
+    let stream = Stream::new(ChannelIo::new(Arc::clone(&channel), stderr));
     Session::builder(Sub { channel, pty, info }).stream(stream).build()
 }
 

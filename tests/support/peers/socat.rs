@@ -51,21 +51,43 @@ impl Socat {
 
 /// Two pseudo terminals, each the far end of the other. It is unplugged when dropped.
 pub(crate) struct Line {
-    _socat: Socat,
+    socat: Option<Socat>,
     folder: TempDir,
 }
 
 impl Line {
     pub(crate) async fn new() -> Self {
-        let folder = tempdir();
-        let end = |name: &str| format!("PTY,link={}/{name},raw,echo=0", folder.path().display());
-        let socat = Socat::start(&end("a"), &end("b"), "starting data transfer loop").await;
-        Self { _socat: socat, folder }
+        let mut line = Self { socat: None, folder: tempdir() };
+        line.plug_in().await;
+        line
     }
 
     /// The path of one end, `a` or `b`.
     pub(crate) fn end(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The path of a name beside the ends that leads to `a`, as `/dev/serial/by-id` has them.
+    pub(crate) fn by_id(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::os::unix::fs::symlink("a", &path).expect("a link");
+        path
+    }
+
+    /// Both ends vanish, as does a device that is unplugged.
+    pub(crate) fn unplug(&mut self) {
+        self.socat = None;
+        for name in ["a", "b"] {
+            // It was killed: what it had in the folder is still there.
+            let _ = std::fs::remove_file(self.end(name));
+        }
+    }
+
+    /// Two new ends at the same paths.
+    pub(crate) async fn plug_in(&mut self) {
+        let end = |name: &str| format!("PTY,link={},raw,echo=0", self.end(name).display());
+        let socat = Socat::start(&end("a"), &end("b"), "starting data transfer loop").await;
+        self.socat = Some(socat);
     }
 }
 

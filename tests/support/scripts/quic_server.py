@@ -2,7 +2,7 @@
 
 A bidirectional stream is answered on itself, a unidirectional one on a new one, a datagram with a
 datagram. A stream that is exactly `close CODE REASON` closes the connection, `reset CODE` gives the
-stream up, `blob BYTES` is answered with that many bytes.
+stream up, `blob BYTES` is answered with that many bytes; the end of a line will do for that of the stream.
 """
 import argparse
 import asyncio
@@ -38,7 +38,8 @@ class Echo(QuicConnectionProtocol):
 
     def stream(self, stream, data, end):
         words = self.words[stream] = self.words.get(stream, b"")[:100] + data
-        if end and self.command(stream, words.decode("latin-1").split(" ", 2)):
+        text = words.decode("latin-1")
+        if (end or text.endswith("\n")) and self.command(stream, text.strip().split(" ", 2)):
             return
         if stream % 4 in (2, 3):
             if stream not in self.back:
