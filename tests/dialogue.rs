@@ -126,6 +126,31 @@ async fn calls_of_a_connection_are_one_dialogue_which_begins_anew_with_a_new_ses
     assert!(live.generation() > generation);
 }
 
+/// Asks, shows a page and waits for a key, and ends with a prompt.
+const PAGER: &str = r#"
+printf 'Delete? [y/n] '; read answer; stty -echo -icanon
+printf 'deleted=%s\n--More--' "$answer"; key=$(dd bs=1 count=1 2>/dev/null)
+printf '\nkey=<%s>\nr1# ' "$key"; read rest"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_asks_back_is_answered_by_rules_over_telnet_and_a_terminal() {
+    let telnetd = Telnetd::gnu(PAGER).await;
+    let shell = json!({ "command": ["sh", "-c", PAGER], "pty": true });
+    let host = TestHost::start("").await;
+    let params = json!({ "timeout": LONG, "rules": [
+        { "pattern": r"\[y/n\] $", "answer": "y" },
+        { "pattern": "--More--", "answer": " ", "end": "", "renew": true },
+        { "pattern": "key=<(.*)>[^#]*# $" },
+    ] });
+    for (uri, options) in [(telnetd.uri(), json!({})), ("process:".to_owned(), shell)] {
+        let options: Map<String, Value> = options.as_object().cloned().unwrap_or_default();
+        let called = host.manager().graph().call(&uri, &options, "converse", &params);
+        let told = timeout(DEADLINE, called).await.expect("in time").expect("a prompt");
+        assert_eq!((&told["applied"], &told["groups"]), (&json!([0, 1]), &json!([" "])), "{uri}");
+        assert_eq!(told["index"], 2);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_a_device_are_tried_in_order_at_its_prompts() {
     let telnetd = Telnetd::gnu(LOGIN).await;
@@ -184,6 +209,10 @@ async fn the_command_line_has_the_operations_too() {
     let arguments = ["call", &uri, "send_expect", "text=echo A$((6*7))B", pattern, "timeout=50s"];
     let done = ran(&arguments, "").await.ok();
     assert!(done.text().contains("matched: A42B\n"), "{}", done.text());
+    let typing = r#"{ pattern = "[$#] ?$", answer = "echo A$((6*7))B", last = false }"#;
+    let rules = format!("rules=[{typing}, {{ pattern = \"A42B\" }}]");
+    let done = ran(&["call", &uri, "converse", &rules, "timeout=50s"], "").await.ok();
+    assert!(done.text().contains("applied: [0]\n"), "{}", done.text());
     let done = ran(&["call", &uri, "send_expekt", "text=x"], "").await;
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("did you mean \"send_expect\""), "{}", done.stderr);

@@ -38,11 +38,13 @@ const EXAMPLES: &str = "\
 Of a result, stdout and stderr are printed as such, anything else as `key: value`. When it has an
 exit_status, that is the exit code.
 
-Beside its driver's operations, whatever has a stream has send, expect, send_expect and login; the
-patterns are regular expressions.
+Beside its driver's operations, whatever has a stream has send, expect, send_expect, converse and login;
+the patterns are regular expressions. What is not a text is written as TOML.
 
 Examples:
   jackfield call telnet://10.0.0.9 send_expect text='show version' pattern='#$'
+  jackfield call telnet://10.0.0.9 converse text='erase all' \\
+      rules='[{pattern=\"confirm\", answer=\"y\"}, {pattern=\"#$\"}]'
   jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
   jackfield call connections.bastion exec command=uptime --config lab.toml --json";
 

@@ -2,14 +2,15 @@
 //! driver: a terminal server, a shell, a serial console, a program.
 //!
 //! [`Matcher`] is the heart of it and does no input or output: bytes and the time go in, a match or a
-//! refusal comes out. [`Dialogue`] joins it to a stream. [`Login`] answers prompts with credentials, and
-//! [`operations`] are what `call` offers on sessions whose driver has no such operations itself.
+//! refusal comes out. [`Dialogue`] joins it to a stream. [`Rules`] say what to answer to what, [`Login`] answers
+//! prompts with credentials, and [`operations`] are what `call` offers on sessions whose driver has no such operations itself.
 
 mod kept;
 mod login;
 mod matcher;
 mod operations;
 mod patterns;
+mod rules;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -18,4 +19,5 @@ pub use login::Login;
 pub use matcher::{Found, Look, Matcher};
 pub use operations::{call, operation, operations};
 pub use patterns::Patterns;
+pub use rules::{Conversed, Rule, Rules};
 pub use talk::{Dialogue, RETURN};

@@ -3,6 +3,7 @@
 use super::login::Login;
 use super::matcher::Found;
 use super::patterns::Patterns;
+use super::rules::{Rule, Rules};
 use super::talk::{Dialogue, RETURN};
 use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Operation, Result};
@@ -58,6 +59,34 @@ struct SendExpect {
     timeout: Timespan,
 }
 
+/// Parameters of `converse`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Converse {
+    /// What to send first. Default: nothing; then what was heard before counts.
+    text: Option<String>,
+    /// What ends it. Default: a carriage return, as of a terminal's Return key.
+    #[serde(default = "end")]
+    end: String,
+    /// What may be heard, and what is said to it.
+    rules: Vec<Rule>,
+    /// How long all of it may take; a rule may let it begin again. Default: `"10s"`.
+    #[serde(default = "ten_seconds")]
+    timeout: Timespan,
+    /// How many rules may apply before the last. Default: 100.
+    #[serde(default = "hundred")]
+    most: u32,
+}
+
+/// What was heard last, and which rules applied before, from 0.
+#[derive(Serialize, JsonSchema)]
+struct Told {
+    #[serde(flatten)]
+    last: Heard,
+    /// Rules that applied before it.
+    applied: Vec<usize>,
+}
+
 /// What was heard.
 #[derive(Serialize, JsonSchema)]
 struct Heard {
@@ -83,6 +112,10 @@ const fn ten_seconds() -> Timespan {
     Timespan::seconds(10)
 }
 
+const fn hundred() -> u32 {
+    100
+}
+
 /// All of them.
 pub fn operations() -> &'static [Operation] {
     static OPERATIONS: OnceLock<Vec<Operation>> = OnceLock::new();
@@ -91,6 +124,7 @@ pub fn operations() -> &'static [Operation] {
             Operation::new::<Send, Nothing>("send", "Sends a line"),
             Operation::new::<Expect, Heard>("expect", "Waits for what matches a pattern"),
             Operation::new::<SendExpect, Heard>("send_expect", "Sends a line, waits for an answer"),
+            Operation::new::<Converse, Told>("converse", "Answers what is heard, by rules"),
             Operation::new::<Login, Nothing>("login", "Answers prompts with credentials"),
         ]
     })
@@ -116,22 +150,38 @@ fn patterns(one: Option<String>, more: Vec<String>) -> Result<Patterns> {
     Patterns::new(one.into_iter().chain(more))
 }
 
-fn heard(found: &Found) -> Result<Value> {
+fn heard(found: &Found) -> Heard {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let heard = Heard {
+    Heard {
         before: text(&found.before),
         matched: text(&found.matched),
         groups: found.groups.iter().map(|group| group.as_deref().map(text)).collect(),
         index: found.index,
-    };
-    serde_json::to_value(heard).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+    }
+}
+
+fn value(result: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(result).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    params: Converse,
+) -> Result<Value> {
+    let limit = params.timeout.0;
+    let rules = Rules::new(params.rules, params.most)?;
+    if let Some(text) = params.text {
+        dialogue.say_anew(&format!("{text}{}", params.end), limit).await?;
+    }
+    let conversed = rules.run(dialogue, limit).await?;
+    value(&Told { last: heard(&conversed.found), applied: conversed.applied })
 }
 
 /// Runs one of [`operations`].
 ///
 /// # Errors
 /// Parameters that are not right; [`ErrorKind::Unsupported`] for a name that is none of them; else as
-/// [`Dialogue::expect`] and [`Login::run`].
+/// [`Dialogue::expect`], [`Rules::run`] and [`Login::run`].
 pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
     operation: &str,
@@ -145,13 +195,15 @@ pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
         }
         "expect" => {
             let Expect { pattern, patterns: more, timeout } = parse(params)?;
-            heard(&dialogue.expect(&patterns(pattern, more)?, timeout.0).await?)
+            value(&heard(&dialogue.expect(&patterns(pattern, more)?, timeout.0).await?))
         }
         "send_expect" => {
             let SendExpect { text, end, pattern, patterns: more, timeout } = parse(params)?;
             let line = format!("{text}{end}");
-            heard(&dialogue.send_expect(&line, &patterns(pattern, more)?, timeout.0).await?)
+            let patterns = patterns(pattern, more)?;
+            value(&heard(&dialogue.send_expect(&line, &patterns, timeout.0).await?))
         }
+        "converse" => converse(dialogue, parse(params)?).await,
         "login" => {
             let login: Login = parse(params)?;
             login.check()?;

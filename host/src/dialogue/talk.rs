@@ -5,7 +5,7 @@ use super::patterns::Patterns;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// What ends a line that is sent: what the Return key of a terminal sends.
 pub const RETURN: &str = "\r";
@@ -103,15 +103,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         limit: Duration,
     ) -> Result<Found> {
         let deadline = Instant::now() + limit;
-        self.matcher.forget();
-        match timeout_at(deadline, self.send(text)).await {
-            Ok(sent) => sent?,
-            Err(_) => {
-                let text = format!("the peer takes nothing, for {limit:?}");
-                return Err(self.matcher.explain(Error::new(ErrorKind::TimedOut, text)));
-            }
-        }
+        self.say_anew(text, limit).await?;
         self.expect(patterns, deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    /// Forgets what was heard, and sends text within `limit`.
+    pub(super) async fn say_anew(&mut self, text: &str, limit: Duration) -> Result<()> {
+        self.matcher.forget();
+        timeout(limit, self.send(text)).await.unwrap_or_else(|_| {
+            let text = format!("the peer takes nothing, for {limit:?}");
+            Err(self.matcher.explain(Error::new(ErrorKind::TimedOut, text)))
+        })
     }
 
     /// Hears `bytes` once more.

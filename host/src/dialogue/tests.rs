@@ -210,3 +210,81 @@ async fn operations_take_json_and_give_what_was_heard() {
         assert_eq!(error.kind(), ErrorKind::Config, "{operation}: {error}");
     }
 }
+
+fn rules(rules: serde_json::Value) -> Vec<Rule> {
+    serde_json::from_value(rules).expect("rules")
+}
+
+/// A device that asks before it does as it is told, and shows its answer page by page.
+async fn asking(mut stream: DuplexStream) -> String {
+    let mut said = String::new();
+    let steps =
+        [("Delete? [confirm]", "\r"), ("--More--", " "), ("--More--", " "), ("pin: ", "\r")];
+    for (question, end) in steps {
+        stream.write_all(question.as_bytes()).await.expect("taken");
+        let from = said.len();
+        while !said[from..].ends_with(end) {
+            said.push(char::from(stream.read_u8().await.expect("an answer")));
+        }
+    }
+    stream.write_all(b"%LINK-3-UPDOWN\r\nr1#").await.expect("taken");
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_answer_whatever_comes_until_the_last_of_them() {
+    let (near, far) = duplex(1000);
+    let device = tokio::spawn(asking(far));
+    let all = json!([
+        { "pattern": r"\[confirm\]", "answer": "" },
+        { "pattern": "--More--", "answer": " ", "end": "", "renew": true },
+        { "pattern": "pin: ", "secret": "1234" },
+        { "pattern": "%[A-Z0-9-]+", "last": false },
+        { "pattern": "#$" },
+    ]);
+    let mut dialogue = Dialogue::new(near);
+    let conversed = Rules::new(rules(all), 10).expect("rules");
+    let conversed = conversed.run(&mut dialogue, Duration::from_secs(5)).await.expect("a prompt");
+    assert_eq!((conversed.found.index, conversed.applied), (4, vec![0, 1, 1, 2, 3]));
+    assert_eq!(device.await.expect("no panic"), "\r  1234\r");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_never_end_are_stopped_by_their_number_and_by_their_deadline() {
+    let flood = || {
+        let (near, mut far) = duplex(1000);
+        let flood = tokio::spawn(async move { while far.write_all(b"more? ").await.is_ok() {} });
+        (Dialogue::new(near), flood)
+    };
+    let all = json!([{ "pattern": "more", "last": false }, { "pattern": "never" }]);
+    let (mut dialogue, _flood) = flood();
+    let endless = Rules::new(rules(all.clone()), 20).expect("rules");
+    let error = endless.run(&mut dialogue, Duration::from_secs(5)).await.expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("20 rules have applied"), "{error}");
+    let (near, _far) = duplex(1000);
+    let silent = endless.run(&mut Dialogue::new(near), Duration::from_secs(5)).await;
+    assert_eq!(silent.expect_err("too late").kind(), ErrorKind::TimedOut);
+    // A peer that asks and does not read its answers.
+    let (near, mut far) = duplex(16);
+    far.write_all(b"pin? ").await.expect("room");
+    let asked = json!([{ "pattern": "pin", "secret": "x".repeat(100) }, { "pattern": "never" }]);
+    let stuck = Rules::new(rules(asked), 20).expect("rules");
+    let error = stuck.run(&mut Dialogue::new(near), Duration::from_secs(5)).await;
+    let error = error.expect_err("nothing is taken");
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert!(!error.to_string().contains("xx"), "{error}");
+}
+
+#[test]
+fn mistakes_in_rules_are_said() {
+    for (wrong, text) in [
+        (json!([{ "pattern": "a", "answer": "b", "secret": "c" }]), "not both"),
+        (json!([{ "pattern": "a", "answer": "b" }]), "no rule is the last"),
+        (json!([{ "pattern": "(" }]), "no regular expression"),
+        (json!([]), "expected 1 to 64 patterns"),
+    ] {
+        let error = Rules::new(rules(wrong), 10).expect_err(text);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
