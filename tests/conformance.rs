@@ -9,6 +9,7 @@
 mod cases;
 mod drivers;
 mod far;
+mod interloper;
 mod mangler;
 mod pipe;
 mod subject;

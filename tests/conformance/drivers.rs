@@ -7,7 +7,7 @@ use super::{
     far::Behaviour,
     far::Wrapping,
     mangler::{Hostile, Victim},
-    subject::{Subject, World, no_form},
+    subject::{OnDatagrams, Subject, World, no_form},
 };
 use crate::support::{
     certs::Certs,
@@ -45,6 +45,7 @@ pub(super) fn tcp() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("tcp"), json!({}))),
         oversized: no_form,
         except: &[],
@@ -77,6 +78,7 @@ pub(super) fn tls() -> Subject {
             .boxed_local()
         },
         at: Some(|_, address| format!("tls+tcp://{address}")),
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("tls+tcp"), json!({}))),
         oversized,
         except: &[],
@@ -105,6 +107,7 @@ pub(super) fn ws() -> Subject {
             .boxed_local()
         },
         at: Some(|_, address| format!("ws://{address}")),
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("ws"), json!({}))),
         oversized,
         except: &[],
@@ -140,6 +143,7 @@ pub(super) fn ssh() -> Subject {
             .boxed_local()
         },
         at: Some(|_, address| format!("ssh://{USER}@{address}")),
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("ssh"), json!({}))),
         oversized,
         except: &[(
@@ -164,6 +168,7 @@ pub(super) fn unix() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| ("unix:///nowhere/at/all".to_owned(), json!({}))),
         oversized: no_form,
         except: &[],
@@ -186,6 +191,7 @@ pub(super) fn unixgram() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::Unix,
         nowhere: Some(|| ("unixgram:///nowhere/at/all".to_owned(), json!({}))),
         oversized: no_form,
         except: &[],
@@ -205,6 +211,7 @@ pub(super) fn udp() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::Plain(|address| format!("udp://{address}")),
         nowhere: None,
         oversized: no_form,
         except: &[],
@@ -225,6 +232,7 @@ pub(super) fn process() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| ("process:".to_owned(), json!({ "command": ["/nowhere/at/all"] }))),
         oversized: no_form,
         except: &[],
@@ -251,6 +259,7 @@ pub(super) fn telnet() -> Subject {
             .boxed_local()
         },
         at: Some(|_, address| format!("telnet://{address}")),
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("telnet"), json!({}))),
         oversized,
         except: &[("silent peer", "a server need not say anything: it may be a bare console")],
@@ -277,6 +286,7 @@ pub(super) fn serial() -> Subject {
             .boxed_local()
         },
         at: None,
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| ("serial:///nowhere/at/all".to_owned(), json!({}))),
         oversized: no_form,
         except: &[
@@ -304,6 +314,7 @@ pub(super) fn http() -> Subject {
             .boxed_local()
         },
         at: Some(|_, address| format!("http://{address}")),
+        on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("http"), json!({}))),
         oversized,
         except: &[
@@ -318,6 +329,7 @@ pub(super) fn quic() -> Subject {
         name: "quic",
         world: |behaviour| over_udp(behaviour, "quic").boxed_local(),
         at: None,
+        on_datagrams: OnDatagrams::Protected(|address| format!("quic://{address}")),
         nowhere: Some(|| ("quic://127.0.0.1:1".to_owned(), json!({}))),
         oversized: no_form,
         except: &[],
@@ -329,6 +341,7 @@ pub(super) fn webtransport() -> Subject {
         name: "webtransport",
         world: |behaviour| over_udp(behaviour, "webtransport").boxed_local(),
         at: None,
+        on_datagrams: OnDatagrams::Protected(|address| format!("webtransport://{address}")),
         nowhere: Some(|| ("webtransport://127.0.0.1:1".to_owned(), json!({}))),
         oversized: no_form,
         except: &[],

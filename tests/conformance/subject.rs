@@ -25,12 +25,27 @@ pub(super) struct Subject {
     /// The same session as that of `world` with another TCP address below, for drivers that have a
     /// form of their own on the wire. Without it every byte is data, and none can be wrong.
     pub(super) at: Option<fn(&World, SocketAddr) -> String>,
+    /// How it can be met by datagrams that no honest peer sends.
+    pub(super) on_datagrams: OnDatagrams,
     /// Where a session cannot be opened.
     pub(super) nowhere: Option<fn() -> (String, Value)>,
     /// More than a peer may say in one piece.
     pub(super) oversized: fn() -> Vec<Hostile>,
     /// Cases that its protocol does not know, though its facets would allow them, and why.
     pub(super) except: &'static [(&'static str, &'static str)],
+}
+
+/// What a driver that lives on datagrams does about those of others.
+#[derive(Clone, Copy)]
+pub(super) enum OnDatagrams {
+    /// It lives on something else.
+    No,
+    /// Whatever comes is data; the URI of a session with that UDP address.
+    Plain(fn(SocketAddr) -> String),
+    /// Likewise, on a socket with a path: nobody can stand between.
+    Unix,
+    /// It knows its peer's from others; the URI likewise.
+    Protected(fn(SocketAddr) -> String),
 }
 
 /// A driver without a form of its own on the wire.

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::load::pattern;
+use super::{load::pattern, strangers};
 use crate::{
     conformance::{
         mangler::{Mangler, Mangling, Victim},
@@ -39,14 +39,14 @@ async fn converse(world: &World, uri: &str) -> Result<()> {
     Ok(())
 }
 
-async fn fails_clearly(world: &World, uri: &str, what: &str) {
+pub(super) async fn fails_clearly(world: &World, uri: &str, what: &str) {
     let conversing = timeout(DEADLINE, converse(world, uri)).await;
     let error = conversing.unwrap_or_else(|_| panic!("{what}: it waits for ever")).expect_err(what);
     is_clear(&error);
 }
 
 pub(super) async fn cut(subject: Subject) {
-    let at = subject.at.expect("a form of its own");
+    let Some(at) = subject.at else { return strangers::cut(subject).await };
     let world = subject.echo().await;
     let server = world.server.expect("a server on TCP");
     for victim in [Victim::Client, Victim::Server] {
@@ -60,7 +60,7 @@ pub(super) async fn cut(subject: Subject) {
 }
 
 pub(super) async fn oversized(subject: Subject) {
-    let at = subject.at.expect("a form of its own");
+    let Some(at) = subject.at else { return strangers::oversized(subject).await };
     let world = subject.echo().await;
     let server = world.server.expect("a server on TCP");
     for hostile in (subject.oversized)() {
@@ -82,7 +82,7 @@ pub(super) async fn oversized(subject: Subject) {
 }
 
 pub(super) async fn random(subject: Subject) {
-    let at = subject.at.expect("a form of its own");
+    let Some(at) = subject.at else { return strangers::random(subject).await };
     let world = subject.echo().await;
     let server = world.server.expect("a server on TCP");
     for start in 0..8 {

@@ -5,12 +5,13 @@ mod events;
 mod hostile;
 mod load;
 mod opening;
+mod strangers;
 mod words;
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use jackfield_plugin_api::{DriverManifest, Facets};
 
-use super::subject::Subject;
+use super::subject::{OnDatagrams, Subject};
 
 /// One column of the table.
 pub(super) struct Case {
@@ -43,6 +44,16 @@ fn reliable(_: &Subject, manifest: &DriverManifest) -> bool {
 
 fn has_form(subject: &Subject, _: &DriverManifest) -> bool {
     subject.at.is_some()
+}
+
+/// Whether there are bytes that it takes for wrong.
+fn can_be_wrong(subject: &Subject, manifest: &DriverManifest) -> bool {
+    has_form(subject, manifest) || !matches!(subject.on_datagrams, OnDatagrams::No)
+}
+
+/// Whether somebody can stand between it and its peer, and change what they say.
+fn can_be_cut(subject: &Subject, manifest: &DriverManifest) -> bool {
+    can_be_wrong(subject, manifest) && !matches!(subject.on_datagrams, OnDatagrams::Unix)
 }
 
 fn can_be_nowhere(subject: &Subject, _: &DriverManifest) -> bool {
@@ -91,12 +102,15 @@ cases! {
         "the peer ends: `lost` with its cause, then `closed`";
     "refusal is told", can_be_nowhere, events::refused,
         "nobody is there: `connecting`, then `closed` with a cause; the state is `error`";
-    "cut short", has_form, hostile::cut,
-        "either side's bytes end after 1 to 2000 bytes: a clear error, and the host lives";
-    "oversized", has_form, hostile::oversized,
-        "a peer that announces or sends more than may be: a clear error, and the host lives";
-    "random", has_form, hostile::random,
-        "random bytes to both roles: a clear error, and the host lives";
+    "cut short", can_be_cut, hostile::cut,
+        "either side's bytes end after 1 to 2000 bytes, or each of its datagrams after 0 to 1100: a \
+         clear error, and the host lives; where any datagram is data, it is the shorter one";
+    "oversized", can_be_wrong, hostile::oversized,
+        "a peer that announces or sends more than may be: a clear error, and the host lives. Of \
+         datagrams: the longest there can be, from strangers and from between; an honest peer goes on";
+    "random", can_be_wrong, hostile::random,
+        "random bytes to both roles: a clear error, and the host lives. Of datagrams: random ones, cut \
+         and repeated ones, from strangers and from between, while an honest peer goes on unharmed";
     "operations", |_, manifest| manifest.facets.has(Facets::CALL), words::operations,
         "an unknown operation and unknown parameters are refused and say so";
     "options", always, words::options,
