@@ -3,8 +3,8 @@
 use crate::channels::Channels;
 use crate::failure::{Failure, lost, of_ssh};
 use crate::inbox::{End, Exit, Source};
-use crate::news::News;
 use crate::trust::{Trust, fingerprint};
+use jackfield_plugin_api::EventQueue;
 use jackfield_plugin_api::{Error, ErrorKind};
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
@@ -24,7 +24,7 @@ pub(crate) struct Client {
     pub(crate) trust: Trust,
     pub(crate) facts: Arc<Facts>,
     pub(crate) channels: Arc<Channels>,
-    pub(crate) news: Arc<News>,
+    pub(crate) news: Arc<EventQueue>,
 }
 
 impl Client {

@@ -6,9 +6,9 @@ use crate::client::{Client, Facts};
 use crate::endpoint::Endpoint;
 use crate::failure::of_ssh;
 use crate::lifeline::{Lifeline, tether};
-use crate::news::News;
 use crate::options::SshOptions;
 use crate::trust::Trust;
+use jackfield_plugin_api::EventQueue;
 use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Info, Result};
 use russh::Disconnect;
 use russh::client::{Handle, connect_stream};
@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     handle: Option<Handle<Client>>,
     lifeline: Mutex<Option<Lifeline>>,
     pub(crate) channels: Arc<Channels>,
-    pub(crate) news: Arc<News>,
+    pub(crate) news: Arc<EventQueue>,
     pub(crate) options: Arc<SshOptions>,
     facts: Arc<Facts>,
     info: Info,
@@ -48,7 +48,7 @@ pub(crate) async fn connect(
     let config = Arc::new(endpoint.config(trust.algorithms()));
     let limit = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let channels = Arc::new(Channels::new(limit(options.channel_buffer)));
-    let news = Arc::new(News::new(limit(options.events)));
+    let news = Arc::new(EventQueue::new(limit(options.events)));
     let facts = Arc::new(Facts::default());
     let client = Client {
         trust,

@@ -1,8 +1,8 @@
 //! [`Inbox`]: what has arrived on one channel and is not yet read, and how the channel stands.
 
-use crate::news::News;
 use bytes::Bytes;
 use jackfield_plugin_api::Error;
+use jackfield_plugin_api::EventQueue;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -51,7 +51,7 @@ struct State {
     abandoned: bool,
     drops_errors: bool,
     /// Where error output is told as it arrives, so that it comes before what comes after it.
-    tells_errors: Option<Arc<News>>,
+    tells_errors: Option<Arc<EventQueue>>,
     announced: bool,
     reader: Option<Waker>,
     watcher: Option<Waker>,
@@ -61,7 +61,7 @@ struct State {
 /// What a piece costs beside its bytes, so that many small ones are bounded too.
 const PIECE: usize = 64;
 
-fn tell(news: &News, bytes: &[u8]) {
+fn tell(news: &EventQueue, bytes: &[u8]) {
     news.tell("stderr", json!({ "text": String::from_utf8_lossy(bytes) }));
 }
 
@@ -138,7 +138,7 @@ impl Inbox {
     }
 
     /// Error output becomes events from now on, what is here of it too.
-    pub(crate) fn tell_errors(&self, news: &Arc<News>) {
+    pub(crate) fn tell_errors(&self, news: &Arc<EventQueue>) {
         let mut state = self.state();
         let (errors, rest) = std::mem::take(&mut state.pieces)
             .into_iter()
@@ -157,7 +157,7 @@ impl Inbox {
     }
 
     /// Tells how what ran has ended, if that is worth an event; once.
-    pub(crate) fn tell_exit(&self, news: &News) {
+    pub(crate) fn tell_exit(&self, news: &EventQueue) {
         let mut state = self.state();
         if std::mem::take(&mut state.announced) {
             let Exit { status, signal } = &state.exit;

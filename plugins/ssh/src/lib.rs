@@ -13,7 +13,6 @@ mod failure;
 mod inbox;
 mod known_hosts;
 mod lifeline;
-mod news;
 mod options;
 mod own;
 mod session;

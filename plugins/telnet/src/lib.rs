@@ -6,7 +6,6 @@ mod engine;
 mod information;
 mod line;
 mod negotiation;
-mod news;
 mod options;
 mod session;
 mod stream;

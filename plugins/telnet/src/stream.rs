@@ -1,10 +1,10 @@
 //! [`Shared`]: the carrier and the [`Engine`] over it, used by the stream and by calls at the same time.
 
 use crate::engine::Engine;
-use crate::news::News;
 use crate::wakers::Wakers;
 use bytes::{Buf, BytesMut};
 use futures_util::task::{ArcWake, WakerRef, waker_ref};
+use jackfield_plugin_api::EventQueue;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream};
 use std::io;
 use std::mem::MaybeUninit;
@@ -27,7 +27,7 @@ const AHEAD: usize = 64 * 1024;
 pub(crate) struct Shared {
     core: Mutex<Core>,
     wakers: Arc<Wakers>,
-    pub(crate) news: News,
+    pub(crate) news: EventQueue,
     host: Host,
 }
 
@@ -127,7 +127,7 @@ impl Shared {
             failed: None,
         };
         let (core, wakers) = (Mutex::new(core), Arc::default());
-        Arc::new(Shared { core, wakers, news: News::new(events), host })
+        Arc::new(Shared { core, wakers, news: EventQueue::new(events), host })
     }
 
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {

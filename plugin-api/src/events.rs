@@ -1,15 +1,15 @@
-//! [`News`]: events kept until somebody fetches them, a bounded number of them.
+//! [`EventQueue`]: events of a session, kept until somebody fetches them, a bounded number of them.
 
-use jackfield_plugin_api::Event;
+use crate::info::Event;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// A bounded queue of events. When it is full the oldest is dropped, and the next one fetched tells
-/// how many were.
+/// Events that wait for [`Control::next_event`](crate::Control::next_event). When it is full the oldest
+/// is dropped, and the next one fetched is `events_dropped` with `count`.
 #[derive(Debug)]
-pub(crate) struct News {
+pub struct EventQueue {
     state: Mutex<State>,
     changed: Notify,
     limit: usize,
@@ -22,9 +22,10 @@ struct State {
     over: bool,
 }
 
-impl News {
-    pub(crate) fn new(limit: usize) -> Self {
-        News { state: Mutex::default(), changed: Notify::new(), limit }
+impl EventQueue {
+    /// A queue for at most `limit` events.
+    pub fn new(limit: usize) -> Self {
+        EventQueue { state: Mutex::default(), changed: Notify::new(), limit }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -32,7 +33,7 @@ impl News {
     }
 
     /// Adds an event.
-    pub(crate) fn tell(&self, name: &str, data: Value) {
+    pub fn tell(&self, name: &str, data: Value) {
         let mut state = self.state();
         if state.events.len() >= self.limit {
             state.events.pop_front();
@@ -44,13 +45,13 @@ impl News {
     }
 
     /// There will be no more.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         self.state().over = true;
         self.changed.notify_waiters();
     }
 
     /// The next event; `None` when there will be no more. Cancel safe.
-    pub(crate) async fn next(&self) -> Option<Event> {
+    pub async fn next(&self) -> Option<Event> {
         loop {
             // Made before the look, so that nothing told in between is missed.
             let changed = self.changed.notified();
@@ -80,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_are_dropped_and_counted() {
-        let news = News::new(2);
+        let news = EventQueue::new(2);
         for number in 0..4 {
             news.tell("n", Value::from(number));
         }
