@@ -1,5 +1,7 @@
 //! WebTransport in both roles, against aioquic and pywebtransport, whose dialects differ.
 
+mod hostile;
+
 use jackfield_plugin_api::{Address, Driver, Listener, Request, Role, Session, testing};
 use jackfield_plugin_api::{DatagramMeta, ErrorKind};
 use jackfield_quic::{QuicOptions, WebTransportDriver};

@@ -69,6 +69,11 @@ impl Explain {
         })
     }
 
+    /// The peer has said what makes no sense, whether or not it was told so.
+    pub(crate) fn nonsense(&self, what: &str) -> Error {
+        self.of(Error::new(ErrorKind::Protocol, format!("no sense in the peer's {what}")))
+    }
+
     /// The peer's transport has ended the connection.
     fn closed(&self, code: u64, reason: &str) -> Error {
         match crypto(code) {

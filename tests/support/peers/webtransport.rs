@@ -66,3 +66,34 @@ pub(crate) async fn wt_client(program: Program, port: u16, ca: &Path, more: &[&s
     let objects = text.lines().filter(|line| line.starts_with('{'));
     objects.map(|line| serde_json::from_str(line).expect("JSON of the client")).collect()
 }
+
+/// Plays every case of `wt_raw.py` to a listener; what became of each.
+pub(crate) async fn raw_client(port: u16, ca: &Path) -> Vec<Value> {
+    let mut client = python("wt_raw.py");
+    client.arg("--ca").arg(ca).args(["--port", &port.to_string()]);
+    let ran = run(client, "").await.ok();
+    let text = ran.text();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON of the client")).collect()
+}
+
+/// A server that plays one case of `wt_raw.py` to each connection.
+pub(crate) struct RawServer {
+    _process: Process,
+    port: u16,
+}
+
+impl RawServer {
+    /// The server, and how many cases it has; in the last of them nothing is wrong.
+    pub(crate) async fn start(pair: &Pair) -> (Self, usize) {
+        let mut server = python("wt_raw.py");
+        server.arg("--cert").arg(&pair.certificate).arg("--key").arg(&pair.key);
+        let mut process = Process::spawn("a server of raw HTTP/3", server);
+        let cases = process.logged_port("cases ").await;
+        let port = process.logged_port("listening on ").await;
+        (Self { _process: process, port }, usize::from(cases))
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("webtransport://localhost:{}", self.port)
+    }
+}

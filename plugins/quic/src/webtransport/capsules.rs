@@ -78,9 +78,21 @@ impl<S: AsyncRead + Unpin> Capsules<S> {
                 self.rest.advance(used);
                 Ok(Some(capsule))
             }
-            Err(CapsuleError::UnexpectedEnd | CapsuleError::VarInt(_)) => Ok(None),
+            // One that is all there and makes no sense gets none by what follows it.
+            Err(CapsuleError::UnexpectedEnd | CapsuleError::VarInt(_)) if !is_whole(&self.rest) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether all bytes are there that the first capsule says it has.
+fn is_whole(mut bytes: &[u8]) -> bool {
+    let mut number = || VarInt::decode(&mut bytes).map(VarInt::into_inner);
+    match (number(), number()) {
+        (Ok(_), Ok(len)) => bytes.len() as u64 >= len,
+        _ => false,
     }
 }
 
@@ -140,6 +152,15 @@ mod tests {
         assert!(matches!(all(&long).await, Err(CapsuleError::MessageTooLong)));
         // Within a frame of its own the announced length counts, not what is there.
         assert!(all(&frame(0, &[0x68, 0x43, 0x80, 2, 0, 0])).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_all_there_and_makes_no_sense_is_not_waited_for() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        // The end of a session has a code of four bytes; nothing follows, and no end either.
+        let short = frame(0, &[0x68, 0x43, 2, 0, 0]);
+        tokio::io::AsyncWriteExt::write_all(&mut far, &short).await.expect("room");
+        assert!(Capsules::new(near).next().await.is_err());
     }
 
     #[tokio::test]

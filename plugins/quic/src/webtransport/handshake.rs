@@ -7,7 +7,7 @@ use super::settings::{Theirs, ours};
 use crate::link::Link;
 use crate::mux::Mux;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Origin, Result};
-use quinn::{RecvStream, SendStream};
+use quinn::{ConnectionError, RecvStream, SendStream};
 use std::io::Cursor;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -50,7 +50,13 @@ async fn exchange(link: Arc<Link>) -> Result<Ready> {
     ours().write(&mut settings).await.map_err(unsent)?;
     let theirs = match incoming.settings().await {
         Some(theirs) => theirs,
-        None => return Err(link.explain.handshake(&link.connection.closed().await)),
+        None => {
+            return Err(match link.connection.closed().await {
+                // Nobody but who reads them ends a connection so early.
+                ConnectionError::LocallyClosed => link.explain.nonsense("settings"),
+                lost => link.explain.handshake(&lost),
+            });
+        }
     };
     if theirs.dialect.is_none() {
         return Err(Error::new(ErrorKind::Unsupported, "the peer does not offer WebTransport"));
