@@ -33,7 +33,8 @@ pub struct Body {
     ended: bool,
 }
 
-/// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end.
+/// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end. A body whose data
+/// pointer is null has no content.
 #[repr(C)]
 #[derive(Debug)]
 pub struct BodyTable {
@@ -54,9 +55,18 @@ struct ExportedBody<T> {
 }
 
 impl Body {
-    /// No content.
+    /// No content. Takes no memory.
     pub fn empty() -> Self {
-        Body::new(futures_util::stream::empty())
+        let table = const {
+            &BodyTable { size: size_of::<BodyTable>(), drop: drop_nothing, poll_part: no_part }
+        };
+        Body { raw: RawObject { data: std::ptr::null_mut(), table }, ended: false }
+    }
+
+    /// Whether it is known without polling that there is no content. One that is not known to be empty
+    /// may be so all the same.
+    pub fn is_empty(&self) -> bool {
+        self.ended || self.raw.data.is_null()
     }
 
     /// Content that is all here.
@@ -80,6 +90,17 @@ impl Body {
         let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
         Body { raw: RawObject { data: Box::into_raw(state).cast(), table }, ended: false }
     }
+}
+
+unsafe extern "C" fn drop_nothing(_: *mut c_void) {}
+
+unsafe extern "C" fn no_part(
+    _: *mut c_void,
+    _: *const RawWaker,
+    _: *mut RawBuf,
+    _: *mut RawError,
+) -> i64 {
+    0
 }
 
 unsafe extern "C" fn drop_body<T>(data: *mut c_void) {

@@ -3,6 +3,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// Room for what most heads need, so that they are collected without growing.
+const USUAL: usize = 512;
+
 /// Fields in order, repeated names allowed. Layout: for each field a 32-bit little-endian length of
 /// the name, one of the value, the name, the value.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -18,7 +21,7 @@ impl HeaderBlock {
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self> {
-        let mut bytes = BytesMut::new();
+        let mut bytes = BytesMut::with_capacity(USUAL);
         for (name, value) in fields {
             let (name, value) = (name.as_ref(), value.as_ref());
             for part in [name, value] {

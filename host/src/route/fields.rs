@@ -22,14 +22,15 @@ pub(super) fn is_repeatable(head: &HeaderBlock) -> bool {
     methods.contains(&method) && without && head.get("transfer-encoding").is_none()
 }
 
-/// What `connection` names, in lower case.
-pub(super) fn tokens(head: &HeaderBlock) -> impl Iterator<Item = String> {
-    head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection")).flat_map(
-        |(_, value)| {
-            let text = String::from_utf8_lossy(value).to_ascii_lowercase();
-            text.split(',').map(|token| token.trim().to_owned()).collect::<Vec<_>>()
-        },
-    )
+/// What `connection` names.
+pub(super) fn tokens(head: &HeaderBlock) -> impl Iterator<Item = &[u8]> {
+    let values = head.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
+    values.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// Whether the connection ends after this.
+pub(super) fn ends(head: &HeaderBlock) -> bool {
+    tokens(head).any(|token| token.eq_ignore_ascii_case(b"close"))
 }
 
 /// A head without the fields of its connection and without those that `added` has anew. One that
@@ -37,21 +38,21 @@ pub(super) fn tokens(head: &HeaderBlock) -> impl Iterator<Item = String> {
 pub(super) fn stripped(
     head: &HeaderBlock,
     turns: bool,
-    added: &[(&str, String)],
+    added: &[(&str, &[u8])],
 ) -> Result<HeaderBlock> {
-    let named: Vec<String> = tokens(head).collect();
+    let named = tokens(head).next().is_some();
     let goes = |name: &[u8], value: &[u8]| {
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        let own = OWN.contains(&name.as_str())
-            || named.contains(&name)
-            || name == "te" && value != b"trailers"
-            || name == ":scheme";
-        let says = turns && matches!(name.as_str(), "connection" | "upgrade");
-        own && !says || added.iter().any(|(new, _)| *new == name)
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let own = OWN.into_iter().any(is)
+            || named && tokens(head).any(|token| token.eq_ignore_ascii_case(name))
+            || is("te") && value != b"trailers"
+            || is(":scheme");
+        let says = turns && (is("connection") || is("upgrade"));
+        own && !says || added.iter().any(|(new, _)| is(new))
     };
     let kept = head.iter().filter(|(name, value)| !goes(name, value));
     let added = added.iter().filter(|(_, value)| !value.is_empty());
-    let added = added.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let added = added.map(|(name, value)| (name.as_bytes(), *value));
     HeaderBlock::new(kept.chain(added))
 }
 
@@ -81,7 +82,7 @@ mod tests {
             ("accept", "*/*"),
         ])
         .unwrap();
-        let added = [("x-forwarded-for", "10.0.0.1".to_owned()), ("x-empty", String::new())];
+        let added = [("x-forwarded-for", &b"10.0.0.1"[..]), ("x-empty", b"")];
         let plain = stripped(&head, false, &added).unwrap();
         assert_eq!(names(&plain), [":method", ":path", "accept", "x-forwarded-for"]);
         assert_eq!(plain.get("x-forwarded-for"), Some(&b"10.0.0.1"[..]));

@@ -4,7 +4,7 @@
 //! whichever peer, or, where each session needs leave or a place in a pool, of the same one. Fields that are about one connection only are taken out on the way; who asked, by which
 //! name and over what is put in (`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto`).
 
-use super::fields::{is_repeatable, stripped, tokens};
+use super::fields::{ends, is_repeatable, stripped};
 use super::{Destination, Far, Route};
 use crate::connection::{Entered, Rested};
 use crate::relay::{self, End, Side, Totals};
@@ -16,6 +16,7 @@ use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Exchange, Facets, HeaderBlock, Incoming,
     Result, Retry, Session,
 };
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -42,6 +43,8 @@ pub(super) struct Forward<'a> {
     route: &'a Route,
     session: &'a Session,
     connection: &'a Entered,
+    /// The address that the peer is forwarded under; empty: it has none.
+    peer: String,
     /// Those that no other peer may have; at most as many as there are requests at once.
     idle: Mutex<Vec<Kept>>,
 }
@@ -67,7 +70,17 @@ enum Step {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        Forward { route, session, connection, idle: Mutex::default() }
+        let peer = connection.peer.as_deref().map(|peer| match peer.parse::<SocketAddr>() {
+            Ok(address) => address.ip().to_string(),
+            Err(_) => peer.to_owned(),
+        });
+        Forward {
+            route,
+            session,
+            connection,
+            peer: peer.unwrap_or_default(),
+            idle: Mutex::default(),
+        }
     }
 
     /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
@@ -144,7 +157,7 @@ impl<'a> Forward<'a> {
         if let (Some(near), Some(onto)) = (turn, response.upgrade.take()) {
             return self.turned(answer, response, near, onto).await;
         }
-        let ends = tokens(&response.head).any(|token| token == "close");
+        let ends = ends(&response.head);
         match stripped(&response.head, false, &[]) {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "the answer makes no sense").await,
@@ -159,21 +172,20 @@ impl<'a> Forward<'a> {
 
     /// The head as it goes to the destination, which has a scheme of its own.
     fn onward(&self, head: &HeaderBlock, turns: bool) -> Result<HeaderBlock> {
-        let text =
-            |name: &str| head.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
-        let peer = self.connection.peer.as_deref().map(|peer| match peer.parse::<SocketAddr>() {
-            Ok(address) => address.ip().to_string(),
-            Err(_) => peer.to_owned(),
-        });
-        let before = text("x-forwarded-for").into_iter();
-        let chain: Vec<String> = before.chain(peer).collect();
+        let value = |name: &str| head.get(name).unwrap_or_default();
+        let peer = self.peer.as_bytes();
+        let chain = match value("x-forwarded-for") {
+            b"" => Cow::Borrowed(peer),
+            before if peer.is_empty() => Cow::Borrowed(before),
+            before => Cow::Owned([before, b", ", peer].concat()),
+        };
         stripped(
             head,
             turns,
             &[
-                ("x-forwarded-for", chain.join(", ")),
-                ("x-forwarded-host", text(":authority").unwrap_or_default()),
-                ("x-forwarded-proto", text(":scheme").unwrap_or_default()),
+                ("x-forwarded-for", &chain),
+                ("x-forwarded-host", value(":authority")),
+                ("x-forwarded-proto", value(":scheme")),
             ],
         )
     }
@@ -244,6 +256,9 @@ impl<'a> Forward<'a> {
 
     /// Content that counts as carried to `side` as it comes.
     fn counted(&self, body: Body, side: Side) -> Body {
+        if body.is_empty() {
+            return body;
+        }
         let totals: Arc<Totals> = Arc::clone(&self.connection.totals);
         Body::new(body.inspect(move |part| {
             if let Ok(BodyPart::Data(bytes)) = part {

@@ -147,7 +147,10 @@ impl Drop for Outgoing {
 /// Content that comes, bounded in time and length.
 pub(crate) struct Received {
     body: Incoming,
-    pause: Option<(Timer, Duration)>,
+    host: Host,
+    pause: Option<Duration>,
+    /// Runs while nothing comes; most content never waits.
+    timer: Option<Timer>,
     left: u64,
     /// Lives until the content has come: its connection, its place among the requests.
     _alive: Arc<dyn Any + Send + Sync>,
@@ -166,8 +169,8 @@ pub(crate) fn received(body: Incoming, bounds: Bounds, alive: Arc<dyn Any + Send
     if body.is_end_stream() {
         return Body::empty();
     }
-    let pause = bounds.pause.map(|limit| (bounds.host.timer(limit), limit));
-    Body::new(Received { body, pause, left: bounds.most, _alive: alive })
+    let Bounds { host, pause, most } = bounds;
+    Body::new(Received { body, host, pause, timer: None, left: most, _alive: alive })
 }
 
 impl FuturesStream for Received {
@@ -175,15 +178,16 @@ impl FuturesStream for Received {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-            let Some((timer, limit)) = &mut self.pause else { return Poll::Pending };
+            let Some(limit) = self.pause else { return Poll::Pending };
+            let host = self.host;
+            let timer = self.timer.get_or_insert_with(|| host.timer(limit));
             return Pin::new(timer).poll(cx).map(|()| {
                 let text = format!("no content has come for {limit:?}");
                 Some(Err(Error::new(ErrorKind::TimedOut, text)))
             });
         };
-        if let Some((timer, limit)) = &mut self.pause {
-            timer.reset(*limit);
-        }
+        // The next wait has a time of its own.
+        self.timer = None;
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| failure(&error))?;
             let frame = match frame.into_data() {

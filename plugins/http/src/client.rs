@@ -16,12 +16,16 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{
     Address, Envelope, Error, ErrorKind, Exchanger, Host, Info, Result, Stream,
 };
 use std::any::Any;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One connection to a server.
@@ -36,6 +40,8 @@ pub(crate) struct Client {
     /// One permit for each request until its response has come whole.
     places: Arc<Semaphore>,
     draining: AtomicBool,
+    /// The timer of a request before: setting it again costs less than making one.
+    timer: Mutex<Option<Timer>>,
     /// The connection runs while this is held.
     task: Mutex<Option<Op<()>>>,
 }
@@ -77,6 +83,7 @@ pub(crate) async fn connect(
         host,
         login,
         draining: AtomicBool::new(false),
+        timer: Mutex::default(),
         task: Mutex::new(Some(task)),
     }))
 }
@@ -171,10 +178,36 @@ impl Client {
         let place = self.place()?;
         let work = self.send(request.map(|()| body));
         let response = match self.endpoint.limits.response {
-            Some(limit) => self.host.timeout(limit, "the head of the response", work).await?,
+            Some(limit) => self.within(limit, work).await?,
             None => work.await?,
         };
         self.answered(response, connects, place)
+    }
+
+    /// Waits for the head of a response at most for `limit`.
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let spare = || self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = spare().take();
+        let mut timer = match before {
+            Some(mut timer) => {
+                timer.reset(limit);
+                timer
+            }
+            None => self.host.timer(limit),
+        };
+        let mut work = std::pin::pin!(work);
+        let result = std::future::poll_fn(|cx| {
+            if let done @ Poll::Ready(_) = work.as_mut().poll(cx) {
+                return done;
+            }
+            Pin::new(&mut timer).poll(cx).map(|()| {
+                let text = format!("the head of the response took longer than {limit:?}");
+                Err(Error::new(ErrorKind::TimedOut, text))
+            })
+        })
+        .await;
+        *spare() = Some(timer);
+        result
     }
 
     /// Adds what the options say of every request. A CONNECT is for the proxy alone.

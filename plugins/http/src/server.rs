@@ -163,7 +163,9 @@ impl Serving {
     /// Passes a request to whoever takes them, and waits for the answer.
     async fn answer(self: Arc<Self>, mut request: Request<Content>) -> Response<Outgoing> {
         let busy = self.life.enter();
-        let upgrade = hyper::upgrade::on(&mut request);
+        let connects = *request.method() == Method::CONNECT;
+        let turns = connects || !self.http2 && request.headers().contains_key(header::UPGRADE);
+        let upgrade = turns.then(|| hyper::upgrade::on(&mut request));
         let (parts, content) = request.into_parts();
         let head = match head::of_request(&parts, self.scheme) {
             Ok(head) => head,
@@ -173,10 +175,8 @@ impl Serving {
         if content.size_hint().lower() > limits.request_body {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, "the content is longer than allowed");
         }
-        let connects = parts.method == Method::CONNECT;
-        let turns = connects || !self.http2 && parts.headers.contains_key(header::UPGRADE);
         let busy: Arc<dyn Any + Send + Sync> = Arc::new((busy, self.held.upgrade()));
-        let upgrade = turns.then(|| upgraded(upgrade, self.info.clone(), busy.clone()));
+        let upgrade = upgrade.map(|on| upgraded(on, self.info.clone(), busy.clone()));
         let bounds = Bounds { host: self.host, pause: limits.body, most: limits.request_body };
         let body = if connects { Body::empty() } else { received(content, bounds, busy.clone()) };
         let (tell, told) = oneshot::channel();
