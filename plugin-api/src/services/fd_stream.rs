@@ -6,7 +6,7 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use socket2::SockRef;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -79,9 +79,19 @@ impl AsyncRead for FdStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = buf.initialize_unfilled();
-        match ready!(self.poll_io(Interest::Read, cx, |mut file| file.read(room))) {
-            Ok(count) => buf.advance(count),
+        let read = self.poll_io(Interest::Read, cx, |file| {
+            // SAFETY: the system only writes into it, so that no byte of it becomes uninitialised.
+            let room = unsafe { buf.unfilled_mut() };
+            let (read, _) = rustix::io::read(file, room)?;
+            Ok(read.len())
+        });
+        match ready!(read) {
+            Ok(count) => {
+                // SAFETY: so many bytes were written just now. To write zeros first, for each look at
+                // a line that has nothing to say, was a seventh of all time at a console.
+                unsafe { buf.assume_init(count) };
+                buf.advance(count);
+            }
             Err(error) if error.raw_os_error() == Some(EIO) => {}
             Err(error) => return Poll::Ready(Err(error)),
         }

@@ -9,12 +9,20 @@ const DATA_BITS: u8 = 2;
 const PARITY: u8 = 3;
 const STOP_BITS: u8 = 4;
 const CONTROL: u8 = 5;
+const LINE_STATE: u8 = 6;
 const MODEM_STATE: u8 = 7;
 const SUSPEND: u8 = 8;
 const RESUME: u8 = 9;
 const LINE_MASK: u8 = 10;
 const MODEM_MASK: u8 = 11;
 const PURGE: u8 = 12;
+
+/// What of a line's state a client wants to hear of: a break, and a character that was lost or came changed.
+pub(crate) const ERRORS: u8 = BREAK | FRAMING | PARITY_ERROR | OVERRUN;
+pub(crate) const OVERRUN: u8 = 2;
+pub(crate) const PARITY_ERROR: u8 = 4;
+pub(crate) const FRAMING: u8 = 8;
+pub(crate) const BREAK: u8 = 16;
 
 /// What a setting is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +56,8 @@ pub(crate) enum Said {
     Setting(Setting),
     /// Asked for, or told: what the server is.
     Signature(String),
+    /// What has come over the line beside data: a break, and what was wrong with a character.
+    LineState(u8),
     /// How the modem lines are now.
     ModemState(u8),
     /// Which changes of modem lines are told.
@@ -77,6 +87,7 @@ pub(crate) fn parse(bytes: &[u8], of_server: bool) -> Option<Said> {
         (CONTROL, &[value @ 4..=6]) => setting(Topic::Break, value),
         (CONTROL, &[value @ 7..=9]) => setting(Topic::Dtr, value),
         (CONTROL, &[value @ 10..=12]) => setting(Topic::Rts, value),
+        (LINE_STATE, &[value]) => Said::LineState(value),
         (MODEM_STATE, &[value]) => Said::ModemState(value),
         (SUSPEND, &[]) => Said::Suspend,
         (RESUME, &[]) => Said::Resume,
@@ -102,6 +113,7 @@ pub(crate) fn bytes(said: &Said, of_server: bool) -> Vec<u8> {
             }
         }
         Said::Signature(text) => (SIGNATURE, text.as_bytes().to_vec()),
+        Said::LineState(bits) => (LINE_STATE, vec![*bits]),
         Said::ModemState(bits) => (MODEM_STATE, vec![*bits]),
         Said::ModemMask(bits) => (MODEM_MASK, vec![*bits]),
         Said::LineMask(bits) => (LINE_MASK, vec![*bits]),

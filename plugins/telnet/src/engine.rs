@@ -3,7 +3,7 @@
 
 mod com;
 
-use crate::com_port::{self, Setting, Topic};
+use crate::com_port::{self, Said, Setting, Topic};
 use crate::information::{self, Environment, IS, SEND};
 use crate::line::{Modem, Settings};
 use crate::negotiation::{
@@ -287,6 +287,10 @@ impl Engine {
             (End::Local, CHARSET, true) if self.role == Role::Server => {
                 let offer = information::offer(&self.options.charsets);
                 self.subnegotiation(CHARSET, &offer, out);
+            }
+            (End::Local, COM_PORT, true) if self.role == Role::Client => {
+                // Without that a server tells none (RFC 2217 §3).
+                self.say(&Said::LineMask(com_port::ERRORS), out);
             }
             (_, COM_PORT, false) => self.com.suspended = false,
             _ => {}

@@ -272,6 +272,35 @@ async fn a_line_is_set_through_a_server_that_asks_its_route() {
 }
 
 #[tokio::test]
+async fn errors_of_a_line_behind_a_server_are_events() {
+    let (near, far) = testing::carriers(64 * 1024);
+    let mut far = far.take_stream().unwrap();
+    let opening = one(Role::Client, json!({ "com_port": true }), near, None);
+    let server = async {
+        // WILL and DO BINARY, WILL COM-PORT; all are agreed to.
+        reads(&mut far, b"\xff\xfb\x00\xff\xfd\x00\xff\xfb\x2c").await;
+        far.write_all(b"\xff\xfd\x00\xff\xfb\x00\xff\xfd\x2c").await.unwrap();
+        // Which states it wants to hear of: break, framing, parity, overrun.
+        reads(&mut far, b"\xff\xfa\x2c\x0a\x1e\xff\xf0").await;
+        far.write_all(b"\xff\xfa\x2c\x6e\x1e\xff\xf0").await.unwrap();
+        // That its buffer is empty is none of them; a parity error after it is, and a break.
+        far.write_all(b"\xff\xfa\x2c\x6a\x60\xff\xf0\xff\xfa\x2c\x6a\x04\xff\xf0").await.unwrap();
+        far.write_all(b"\xff\xfa\x2c\x6a\x10\xff\xf0").await.unwrap();
+    };
+    let (client, ()) = tokio::join!(opening, server);
+    let client = client.unwrap();
+    let mut stream = client.take_stream().unwrap();
+    let reading = tokio::spawn(async move { stream.read(&mut [0; 10]).await.map(drop) });
+    let none = json!({ "overrun": false, "parity": false, "framing": false, "break": false });
+    for what in ["parity", "break"] {
+        let mut wanted = none.clone();
+        wanted[what] = json!(true);
+        assert_eq!(event(&client, "line").await, wanted);
+    }
+    reading.abort();
+}
+
+#[tokio::test]
 async fn a_server_without_a_line_says_so_at_once() {
     let (near, far) = testing::carriers(64 * 1024);
     let server = one(Role::Server, json!({}), far, None).await.unwrap();

@@ -27,17 +27,27 @@ impl Engine {
                 self.com.modem = Some(modem);
                 self.tell("modem", serde_json::to_value(modem).unwrap_or_default());
             }
+            Said::LineState(bits) if by_server && bits & com_port::ERRORS != 0 => {
+                let has = |bit: u8| bits & bit != 0;
+                let state = json!({
+                    "overrun": has(com_port::OVERRUN),
+                    "parity": has(com_port::PARITY_ERROR),
+                    "framing": has(com_port::FRAMING),
+                    "break": has(com_port::BREAK),
+                });
+                self.tell("line", state);
+            }
             Said::Signature(text) if !text.is_empty() => self.com.signature = Some(text),
             Said::Signature(_) => self.say(&Said::Signature("Jackfield".to_owned()), out),
             Said::ModemMask(mask) if !by_server => {
                 self.com.mask = Some(mask);
                 self.say(&Said::ModemMask(mask), out);
             }
-            // No errors of the line are told.
+            // Errors of a line are heard of and not told: no driver has an event for them.
             Said::LineMask(_) if !by_server => self.say(&Said::LineMask(0), out),
             Said::Suspend => self.com.suspended = true,
             Said::Resume => self.com.suspended = false,
-            Said::ModemState(_) | Said::ModemMask(_) | Said::LineMask(_) => {}
+            Said::LineState(_) | Said::ModemState(_) | Said::ModemMask(_) | Said::LineMask(_) => {}
         }
     }
 

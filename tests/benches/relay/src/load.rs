@@ -55,20 +55,22 @@ pub(super) fn sink(total: u64) -> u16 {
     let (listener, port) = listen();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            thread::spawn(move || {
-                let (mut chunk, mut left) = (vec![0; CHUNK], total);
-                while left > 0 {
-                    match stream.read(&mut chunk) {
-                        Ok(count) if count > 0 => left = left.saturating_sub(count as u64),
-                        _ => return,
-                    }
-                }
-                let _ = stream.write_all(b"!");
-            });
+            let stream = stream.expect("a connection");
+            thread::spawn(move || drain(stream, total));
         }
     });
     port
+}
+
+fn drain(mut stream: TcpStream, total: u64) {
+    let (mut chunk, mut left) = (vec![0; CHUNK], total);
+    while left > 0 {
+        match stream.read(&mut chunk) {
+            Ok(count) if count > 0 => left = left.saturating_sub(count as u64),
+            _ => return,
+        }
+    }
+    let _ = stream.write_all(b"!");
 }
 
 /// Time to carry `total` bytes to the sink.
@@ -136,6 +138,26 @@ pub(super) fn short_connections(port: u16, count: usize) -> Duration {
     begin.elapsed()
 }
 
+/// What a connection begins with that is to be read to its end.
+const BUSY: [u8; 64] = [b'b'; 64];
+
+/// As [`send`], to [`holder_and_sink`].
+pub(super) fn send_marked(port: u16, total: u64) -> Duration {
+    let (mut stream, chunk) = (connect(port), vec![7; CHUNK]);
+    stream.write_all(&BUSY).expect("taken");
+    let begin = Instant::now();
+    for _ in 0..total / CHUNK as u64 {
+        stream.write_all(&chunk).expect("taken");
+    }
+    stream.read_exact(&mut [0; 1]).expect("the sink's word");
+    begin.elapsed()
+}
+
+/// As [`holder`]; but of a connection that begins with `BUSY` it reads `total` bytes and sends one.
+pub(super) fn holder_and_sink(most: usize, total: u64) -> Holder {
+    serve(most, Some(total))
+}
+
 /// Answers one round trip on each connection and then holds it.
 pub(super) struct Holder {
     pub(super) port: u16,
@@ -145,6 +167,10 @@ pub(super) struct Holder {
 
 /// A holder of at most `most` connections, or as many as descriptors allow.
 pub(super) fn holder(most: usize) -> Holder {
+    serve(most, None)
+}
+
+fn serve(most: usize, total: Option<u64>) -> Holder {
     let (listener, port) = listen();
     let (tx, held) = channel();
     thread::spawn(move || {
@@ -152,11 +178,16 @@ pub(super) fn holder(most: usize) -> Holder {
             let mut stream = stream.expect("a connection");
             let mut bytes = [0; 64];
             // A probe of the relay's port ends without a byte.
-            if stream.read_exact(&mut bytes).is_ok() {
-                stream.write_all(&bytes).expect("taken");
-                if tx.send(stream).is_err() {
-                    break;
-                }
+            if stream.read_exact(&mut bytes).is_err() {
+                continue;
+            }
+            if let (BUSY, Some(total)) = (bytes, total) {
+                thread::spawn(move || drain(stream, total));
+                continue;
+            }
+            stream.write_all(&bytes).expect("taken");
+            if tx.send(stream).is_err() {
+                break;
             }
         }
     });

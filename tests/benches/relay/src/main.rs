@@ -2,7 +2,7 @@
 //! one run.
 //!
 //! `cargo build --release && cargo run --release -p bench-relay [-- ROUNDS [WHAT]]`, where `WHAT`
-//! is one of `throughput`, `latency`, `connections`, `idle` (default: all) and `ROUNDS` is 5 by
+//! is one of `throughput`, `latency`, `connections`, `idle`, `busy` (default: all) and `ROUNDS` is 5 by
 //! default. The relays run as
 //! processes of their own, in turn within each round, so that what else the machine does meets all
 //! of them; the figures are medians of the rounds, the ratios medians of the ratios of each round.
@@ -55,6 +55,9 @@ fn main() {
     }
     if wanted("idle") {
         idle();
+    }
+    if wanted("busy") {
+        busy(rounds);
     }
 }
 
@@ -132,5 +135,35 @@ fn idle() {
         let held = holder.open(relay.port);
         let each = (relay.resident() - before) as f64 / held.len() as f64;
         println!("  {:16} {:6.2}  ({} connections)", kind.name(), each / 1024.0, held.len());
+    }
+}
+
+/// One connection that is busy, with and without idle ones beside it, in turns.
+fn busy(rounds: usize) {
+    println!("\nthroughput of one connection with idle ones beside it ({rounds} rounds)");
+    for kind in [Kind::Ours, Kind::HaProxy] {
+        let holder = load::holder_and_sink(IDLE, BULK);
+        let relays = [0, 1].map(|_| Relayed::start(kind, holder.port, holder.most + 5));
+        let held = holder.open(relays[1].port);
+        let rate =
+            |relay: &Relayed| BULK as f64 / 1e6 / load::send_marked(relay.port, BULK).as_secs_f64();
+        let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..=rounds {
+            let (with, without) = (rate(&relays[1]), rate(&relays[0]));
+            // The first round warms up.
+            if round > 0 {
+                alone.push(without);
+                beside.push(with);
+                ratios.push(with / without);
+            }
+        }
+        println!(
+            "  {:16} alone {:8.1} MB/s, with {} idle {:8.1} MB/s, ratio {:.3}",
+            kind.name(),
+            table::median(alone),
+            held.len(),
+            table::median(beside),
+            table::median(ratios)
+        );
     }
 }
