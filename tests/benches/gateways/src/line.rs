@@ -78,6 +78,6 @@ pub(super) fn connect(port: u16) -> TcpStream {
         if asked.is_ok() && bytes == *b"?" {
             return stream;
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::park_timeout(Duration::from_millis(50));
     }
 }
