@@ -103,6 +103,7 @@ mod secret;
 pub mod section;
 pub mod services;
 mod session;
+mod sse;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -133,6 +134,7 @@ pub use request::{Address, Request};
 pub use secret::Secret;
 pub use services::Host;
 pub use session::{Session, SessionBuilder};
+pub use sse::ServerEvent;
 pub use stream::Stream;
 
 /// For the export macro only; no part of the interface.

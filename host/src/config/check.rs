@@ -257,9 +257,18 @@ impl Check<'_> {
             self.uri(&at.key("listen"), &route.listen);
             self.destination(&at.key("to"), &route.to);
             self.observed(&at, route);
+            self.told(&at, route);
             self.at_least_one(at.key("max_connections"), route.max_connections);
             self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
+        }
+    }
+
+    /// A handler answers requests itself.
+    fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
+        if route.sse && matches!(route.to, Destination::Handler(_)) {
+            let message = "only for what sends bytes or messages, and this leads to a handler";
+            self.fail(at.key("sse"), message, None);
         }
     }
 

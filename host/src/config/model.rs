@@ -177,6 +177,9 @@ pub struct RouteConfig {
     /// What bytes become where one side speaks messages and the other a stream. Default:
     /// `"binary"`.
     pub frames: Frames,
+    /// Whether requests by GET are answered with what the destination sends, as server-sent events:
+    /// lines of a stream, messages, datagrams. Default: false.
+    pub sse: bool,
 }
 
 /// The kind of message that the bytes of a stream are sent as.

@@ -198,6 +198,7 @@ async fn listener(
             destination: destination?,
             hash: route.hash.clone(),
             relay: relay_options(config, route),
+            sse: route.sse,
         },
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,

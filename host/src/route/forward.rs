@@ -5,7 +5,7 @@
 //! name and over what is put in (`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto`).
 
 use super::fields::{ends, is_repeatable, stripped};
-use super::{Destination, Far, Route};
+use super::{Destination, Far, Route, sse};
 use crate::connection::{Entered, Rested};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
@@ -92,6 +92,7 @@ impl<'a> Forward<'a> {
             .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
         let mut running = FuturesUnordered::new();
         let mut next: Option<Op<Option<Incoming>>> = Some(exchange.accept());
+        let telling = self.route.sse.then(|| stopping.clone());
         let mut told = Some(Box::pin(stopping.told()));
         let mut draining: Option<Op<()>> = None;
         loop {
@@ -117,7 +118,7 @@ impl<'a> Forward<'a> {
             .await;
             match step {
                 Step::Asked(Ok(Some(incoming))) => {
-                    running.push(self.one(incoming));
+                    running.push(self.one(incoming, telling.clone()));
                     next = Some(exchange.accept());
                 }
                 Step::Told => {
@@ -131,10 +132,14 @@ impl<'a> Forward<'a> {
         }
     }
 
-    async fn one(&self, incoming: Incoming) {
+    /// Answers a request: with events until the host stops, where that is `telling`.
+    async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
         let Incoming { request, answer } = incoming;
         if request.head.get(":method") == Some(b"CONNECT") {
             return refuse(answer, "501", "this is no proxy for other addresses").await;
+        }
+        if let Some(stopping) = telling {
+            return self.tell(&request.head, answer, stopping).await;
         }
         let turn = request.upgrade;
         let (id, route) = (self.connection.id, &*self.route.name);
@@ -144,15 +149,7 @@ impl<'a> Forward<'a> {
         };
         let (kept, mut response) = match asked {
             Ok(answered) => answered,
-            Err(error) => {
-                tracing::info!(id, route, %error, "request failed");
-                let (status, text) = match error.kind() {
-                    ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
-                    ErrorKind::Limit => ("503", "there is no room at the destination"),
-                    _ => ("502", "the destination cannot be reached"),
-                };
-                return refuse(answer, status, text).await;
-            }
+            Err(error) => return self.failed(answer, &error).await,
         };
         if let (Some(near), Some(onto)) = (turn, response.upgrade.take()) {
             return self.turned(answer, response, near, onto).await;
@@ -168,6 +165,30 @@ impl<'a> Forward<'a> {
             Ok(()) => {}
             Err(error) => tracing::debug!(id, route, %error, "answer not sent"),
         }
+    }
+
+    /// Answers with what a session of the destination sends.
+    async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
+        let longest = self.route.relay.buffer;
+        let opened = match sse::Asked::of(head) {
+            sse::Asked::Events => self.route.reach(self.session, self.connection, None).await,
+            sse::Asked::Head => return sent(answer, sse::answer(Body::empty())).await,
+            sse::Asked::Other => return sent(answer, sse::refusal()).await,
+        };
+        match opened.and_then(|(far, _)| sse::events(far, longest, stopping)) {
+            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A))).await,
+            Err(error) => self.failed(answer, &error).await,
+        }
+    }
+
+    async fn failed(&self, answer: Answer, error: &Error) {
+        tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "request failed");
+        let (status, text) = match error.kind() {
+            ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
+            ErrorKind::Limit => ("503", "there is no room at the destination"),
+            _ => ("502", "the destination cannot be reached"),
+        };
+        refuse(answer, status, text).await;
     }
 
     /// The head as it goes to the destination, which has a scheme of its own.
@@ -299,8 +320,13 @@ impl<'a> Forward<'a> {
 
 async fn refuse(answer: Answer, status: &str, text: &str) {
     let fields = [(":status", status), ("content-type", "text/plain; charset=utf-8")];
-    if let Ok(head) = HeaderBlock::new(fields) {
+    let head = HeaderBlock::new(fields);
+    sent(answer, head.map(|head| Envelope::new(head, Body::full(format!("{text}\n"))))).await;
+}
+
+async fn sent(answer: Answer, envelope: Result<Envelope>) {
+    if let Ok(envelope) = envelope {
         // A peer that has left needs no answer.
-        let _ = answer.send(Envelope::new(head, Body::full(format!("{text}\n")))).await;
+        let _ = answer.send(envelope).await;
     }
 }

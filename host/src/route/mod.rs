@@ -3,6 +3,7 @@
 mod calls;
 mod fields;
 mod forward;
+mod sse;
 
 use crate::connection::{Caller, Entered, State, Target};
 use crate::device::Observers;
@@ -41,6 +42,8 @@ pub struct Route {
     pub hash: KeyFrom,
     /// How the two are joined.
     pub relay: RelayOptions,
+    /// Whether requests are answered with what the destination sends, as server-sent events.
+    pub sse: bool,
 }
 
 /// How a session's service ended.
@@ -76,6 +79,9 @@ impl Route {
             step(connection, State::Connected);
             Box::pin(Forward::new(self, &session, connection).run(stopping)).await?;
             return Ok(Served::Forwarded);
+        }
+        if self.sse {
+            return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
         let (far, _) = self.reach(&session, connection, None).await?;
         step(connection, State::Connected);
