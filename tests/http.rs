@@ -1,6 +1,7 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
 mod reuse;
+mod sse;
 
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Session};

@@ -44,11 +44,8 @@ impl Asked {
 
 /// An answer with events.
 pub(super) fn answer(body: Body) -> Result<Envelope> {
-    let fields = [
-        (":status", "200"),
-        ("content-type", "text/event-stream"),
-        ("cache-control", "no-store"),
-    ];
+    let fields =
+        [(":status", "200"), ("content-type", "text/event-stream"), ("cache-control", "no-store")];
     Ok(Envelope::new(HeaderBlock::new(fields)?, body))
 }
 
@@ -67,9 +64,7 @@ pub(super) fn events(far: Far, longest: usize, stopping: Stopping) -> Result<Bod
             Source::Lines { stream, text: BytesMut::new(), longest, ended: false }
         }
         Some(End::Messages(messages)) => Source::Messages(messages),
-        Some(End::Datagrams(datagrams)) => {
-            Source::Messages(crate::relay::messages_of(datagrams))
-        }
+        Some(End::Datagrams(datagrams)) => Source::Messages(crate::relay::messages_of(datagrams)),
         None => {
             let text = "events of a session without a stream, messages or datagrams to give";
             return Err(Error::unsupported(text));

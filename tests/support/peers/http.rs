@@ -1,11 +1,12 @@
 //! Servers of HTTP that are not ours: nginx, Python's `http.server`, nghttp2's `nghttpd`; and its
-//! clients beside curl.
+//! clients beside curl; Python's `sseclient-py`.
 
 use std::{fs, path::Path};
 
 use crate::support::{
     certs::Pair,
     need::{need, need_file},
+    peers::python::python,
     ports,
     process::{Process, Ran, command, run, tempdir},
 };
@@ -109,5 +110,12 @@ impl Nghttpd {
 pub(crate) async fn h2load(flags: &[&str], url: &str) -> Ran {
     let mut client = command(need("h2load", "nghttp2-client"));
     client.args(flags).arg(url);
+    run(client, "").await
+}
+
+/// Python's `sseclient-py` against `url`: the data of each event as JSON, one in a line.
+pub(crate) async fn sse_client(url: &str) -> Ran {
+    let mut client = python("sse_client.py");
+    client.arg(url);
     run(client, "").await
 }
