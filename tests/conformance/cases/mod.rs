@@ -46,6 +46,11 @@ fn has_form(subject: &Subject, _: &DriverManifest) -> bool {
     subject.at.is_some()
 }
 
+/// Whether its peer has to say something before a session is open.
+fn asks_first(subject: &Subject, manifest: &DriverManifest) -> bool {
+    has_form(subject, manifest) || matches!(subject.on_datagrams, OnDatagrams::Protected(_))
+}
+
 /// Whether there are bytes that it takes for wrong.
 fn can_be_wrong(subject: &Subject, manifest: &DriverManifest) -> bool {
     has_form(subject, manifest) || !matches!(subject.on_datagrams, OnDatagrams::No)
@@ -90,8 +95,9 @@ cases! {
         "a peer that resets in the middle of a transfer: an end, or an error that names the far side";
     "cancelled open", always, opening::cancelled,
         "opening is dropped at many moments; nothing of it is left at the peer or in the host";
-    "silent peer", has_form, opening::silent_peer,
-        "a peer that accepts and says nothing: an error in time; dropped earlier, it hears the end";
+    "silent peer", asks_first, opening::silent_peer,
+        "a peer that accepts and says nothing: an error in time; dropped earlier, it hears the end, \
+         where it can";
     "ping", |_, manifest| manifest.facets.has(Facets::PING), words::ping,
         "a round trip of the protocol's own; an error after the end";
     "drain", always, events::drained,

@@ -5,6 +5,7 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 use jackfield_plugin_api::ErrorKind;
 use tokio::time::timeout;
 
+use super::strangers;
 use crate::{
     conformance::{
         far::{self, Behaviour, Wrapping},
@@ -46,7 +47,7 @@ async fn no_connection_left(world: &World) {
 }
 
 pub(super) async fn silent_peer(subject: Subject) {
-    let at = subject.at.expect("a form of its own");
+    let Some(at) = subject.at else { return strangers::silent_peer(subject).await };
     let world = subject.echo().await;
     // Reads and says nothing: it echoes only once its gate is open.
     let (silent, gate) = far::start(Behaviour::Waits, Wrapping::Bytes);

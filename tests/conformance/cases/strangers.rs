@@ -83,6 +83,25 @@ fn noise() -> Vec<Vec<u8>> {
     random.chain(headers).collect()
 }
 
+/// A socket that hears and never answers. Nobody can tell it that nobody waits for it any more.
+pub(super) async fn silent_peer(subject: Subject) {
+    let OnDatagrams::Protected(at) = subject.on_datagrams else { panic!("it asks nothing") };
+    let world = subject.echo().await;
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = at(silent.local_addr().unwrap());
+    let mut buffer = [0; 2000];
+    let dropped = timeout(DEADLINE, async {
+        tokio::select! {
+            opened = world.open_at(&uri) => panic!("nobody has answered: {opened:?}"),
+            heard = silent.recv_from(&mut buffer) => drop(heard.unwrap()),
+        }
+    });
+    dropped.await.expect("in time");
+    let error = timeout(DEADLINE, world.open_at(&uri)).await.expect("in time").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    world.still_works().await;
+}
+
 pub(super) async fn cut(subject: Subject) {
     let world = subject.echo().await;
     let server = world.server.expect("an address");
