@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::sync::LazyLock;
 
-use jackfield_plugin_api::{Session, testing};
+use jackfield_plugin_api::{Host, Session, testing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,6 +17,12 @@ thread_local! {
 /// Runs a future to its end, with a clock that jumps over every wait.
 pub fn run<F: Future>(future: F) -> F::Output {
     RUNTIME.with_borrow(|runtime| runtime.block_on(future))
+}
+
+/// The host of all drivers: it is never given back, as a host lives as long as its process.
+pub fn host() -> Host {
+    static HOST: LazyLock<Host> = LazyLock::new(testing::host);
+    *HOST
 }
 
 /// A carrier whose other end says `bytes`, then nothing more, and reads whatever is said to it.

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use fuzz_targets::{carrier_saying, run};
+use fuzz_targets::{carrier_saying, host, run};
 use futures_util::StreamExt;
 use jackfield_http::{Files, FilesOptions, HttpDriver, HttpOptions, Version};
 use jackfield_plugin_api::{
@@ -36,16 +36,16 @@ fn request(carrier: Session) -> Request {
 }
 
 async fn serve(bytes: &[u8]) -> Result<()> {
-    let driver = HttpDriver::new(testing::host())?;
+    let driver = HttpDriver::new(host())?;
     let endpoint = driver.configure(HttpOptions::default(), Role::Server)?;
     let session = driver.accept(&endpoint, request(carrier_saying(bytes))).await?;
     let root = FOLDER.path().to_owned();
     let options = FilesOptions { root, listing: true, ..FilesOptions::default() };
-    Files::new(testing::host(), options)?.serve(session).await
+    Files::new(host(), options)?.serve(session).await
 }
 
 async fn ask(version: Version, bytes: &[u8]) -> Result<()> {
-    let driver = HttpDriver::new(testing::host())?;
+    let driver = HttpDriver::new(host())?;
     let options = HttpOptions { version, ..HttpOptions::default() };
     let endpoint = driver.configure(options, Role::Client)?;
     let session = driver.open(&endpoint, request(carrier_saying(bytes))).await?;

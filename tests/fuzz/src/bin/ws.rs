@@ -1,7 +1,7 @@
 //! WebSocket from a peer: heads as they come, frames after a head that is right.
 #![no_main]
 
-use fuzz_targets::{carrier_saying, run};
+use fuzz_targets::{carrier_saying, host, run};
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Address, Driver, Request, Result, Role, Session, testing};
 use jackfield_ws::{WsDriver, WsOptions};
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 async fn receive(role: Role, bytes: Vec<u8>) -> Result<()> {
-    let driver = WsDriver::new(testing::host())?;
+    let driver = WsDriver::new(host())?;
     let endpoint = driver.configure(WsOptions::default(), role)?;
     let address = Address { path: "/".into(), ..Address::new("a.test", 80) };
     let request = Request::new(address, testing::DEADLINE).with_carrier(carrier_saying(&bytes));
