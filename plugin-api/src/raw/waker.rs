@@ -2,7 +2,7 @@
 
 use super::guard::{guard, guard_drop};
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, RawWaker as StdRawWaker, RawWakerVTable, Wake, Waker};
 
 /// A task's waker as the polled side sees it: the two words of the caller's own `Waker`, opaque,
@@ -123,21 +123,45 @@ impl WakerCell {
         {
             return poll(&mut Context::from_waker(kept));
         }
-        // A new caller: lend its waker on, cloning only if the poll keeps it or is Pending.
+        // A new caller: lend its waker on, cloning only if the poll keeps it or is Pending, and then
+        // once.
+        let lent = Lent { waker: lent, owned: OnceLock::new() };
         let borrowed = StdRawWaker::new(std::ptr::from_ref(&lent).cast(), &BORROWED);
-        // SAFETY: `BORROWED` treats the data as a `RawWaker` that outlives this call, and drops nothing.
+        // SAFETY: `BORROWED` treats the data as a `Lent` that outlives this call, and drops nothing.
         let waker = ManuallyDrop::new(unsafe { Waker::from_raw(borrowed) });
         let result = poll(&mut Context::from_waker(&waker));
         if result.is_pending() {
-            // SAFETY: the words are lent for this call.
-            let owned = unsafe { own(&lent) };
+            lent.owned();
+        }
+        if let Some(owned) = lent.owned.into_inner() {
             // The words to compare with are the clone's, not the lent ones: those may be an address on
             // a stack that another caller's will have too, while the clone's are ours alone as long
             // as it lives. A waker whose clones differ from it is cloned once more, and then known.
-            self.words = words_of(&owned.0);
-            self.kept = Some(Waker::from(Arc::new(owned)));
+            self.words = owned.words;
+            self.kept = Some(owned.waker);
         }
         result
+    }
+}
+
+/// A waker that is lent for one poll, and the clone of it that was needed.
+struct Lent {
+    waker: RawWaker,
+    owned: OnceLock<Owned>,
+}
+
+struct Owned {
+    waker: Waker,
+    words: (usize, usize),
+}
+
+impl Lent {
+    fn owned(&self) -> &Owned {
+        self.owned.get_or_init(|| {
+            // SAFETY: the words are lent for as long as this value is.
+            let kept = unsafe { own(&self.waker) };
+            Owned { words: words_of(&kept.0), waker: Waker::from(Arc::new(kept)) }
+        })
     }
 }
 
@@ -156,16 +180,17 @@ static BORROWED: RawWakerVTable =
     RawWakerVTable::new(borrowed_clone, borrowed_wake, borrowed_wake, |_| ());
 
 unsafe fn borrowed_clone(data: *const ()) -> StdRawWaker {
-    // SAFETY: the data is the `RawWaker` on the stack of `WakerCell::poll`, which is still running.
-    let lent = unsafe { *data.cast::<RawWaker>() };
-    // SAFETY: the words are lent for that call.
-    let waker = ManuallyDrop::new(Waker::from(Arc::new(unsafe { own(&lent) })));
+    // SAFETY: the data is the `Lent` on the stack of `WakerCell::poll`, which is still running; only
+    // shared references to it are made until that has ended.
+    let lent = unsafe { &*data.cast::<Lent>() };
+    let waker = ManuallyDrop::new(lent.owned().waker.clone());
     StdRawWaker::new(waker.data(), waker.vtable())
 }
 
 unsafe fn borrowed_wake(data: *const ()) {
     // SAFETY: as in `borrowed_clone`.
-    let lent = unsafe { *data.cast::<RawWaker>() };
+    let lent = unsafe { &*data.cast::<Lent>() };
+    let RawWaker { data, vtable, ops } = lent.waker;
     // SAFETY: the words are lent for that call.
-    unsafe { ((*lent.ops).wake)(lent.data, lent.vtable) };
+    unsafe { ((*ops).wake)(data, vtable) };
 }

@@ -42,6 +42,25 @@ fn a_poll_that_is_ready_clones_nothing() {
 }
 
 #[test]
+fn a_poll_that_keeps_the_waker_clones_it_once_and_the_next_poll_knows_it() {
+    let task = Task::new();
+    let waker = task.waker();
+    let mut cell = WakerCell::default();
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let ready = poll(&mut cell, &waker, |cx| {
+            kept.extend([cx.waker().clone(), cx.waker().clone()]);
+            Poll::Ready(())
+        });
+        assert!(ready.is_ready());
+    }
+    assert_eq!(task.clones.get(), 1);
+    assert!(kept.windows(2).all(|pair| pair[0].will_wake(&pair[1])));
+    kept.into_iter().for_each(Waker::wake);
+    assert_eq!(task.wakes.get(), 4);
+}
+
+#[test]
 fn another_task_takes_the_place_of_the_first() {
     let (first, second) = (Task::new(), Task::new());
     let mut cell = WakerCell::default();
@@ -92,8 +111,8 @@ fn a_wake_after_everything_was_dropped_is_harmless() {
     kept.wake_by_ref();
     kept.wake();
     assert_eq!(task.wakes.get(), 3);
-    // `Task::waker` is dropped beside the two clones.
-    assert_eq!((task.clones.get(), task.drops.get()), (2, 3));
+    // `Task::waker` is dropped beside the clone.
+    assert_eq!((task.clones.get(), task.drops.get()), (1, 2));
 }
 
 /// A session of the host under a layer of a plugin: the second crossing lends what was lent to it.
