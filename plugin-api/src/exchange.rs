@@ -1,7 +1,7 @@
 //! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
 //! one flat block of fields, never JSON; bodies stream both ways.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
 use crate::op::{Op, OpTable, Transfer};
@@ -341,14 +341,28 @@ impl Transfer for Incoming {
     }
 }
 
+/// Why a request was not asked: the connection has ended before anything of it was sent, or without the
+/// peer having begun with it. Whatever it was, it may be asked again over another one.
+pub fn closed_before() -> Error {
+    let text = "the connection ended before the request was sent";
+    Error::new(ErrorKind::Closed, text).retry_is(Retry::Now)
+}
+
+/// Whether an error is [`closed_before`].
+pub fn is_closed_before(error: &Error) -> bool {
+    error.kind() == ErrorKind::Closed && error.retry() == Retry::Now
+}
+
 /// What a driver implements to give the facet: one role or both.
 pub trait Exchanger: Send + Sync + 'static {
-    /// Client role: sends a request and waits for the head of its response.
+    /// Client role: sends a request and waits for the head of its response. For a request of which
+    /// nothing was sent, or that the peer says it has not begun, the error is [`closed_before`].
     fn send(&self, request: Envelope) -> impl Future<Output = Result<Envelope>> + Send {
         drop(request);
         async { Err(Error::unsupported("sending requests")) }
     }
-    /// Server role: the next request; `None` when the peer sends no more.
+    /// Server role: the next request; `None` when the peer sends no more. A client that can tell
+    /// completes with `None` when its connection has ended, so that nobody asks on it in vain.
     fn accept(&self) -> impl Future<Output = Result<Option<Incoming>>> + Send {
         async { Err(Error::unsupported("accepting requests")) }
     }
@@ -397,7 +411,8 @@ impl Exchange {
         unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
     }
 
-    /// The next request of the peer; `None` when there will be no more. Cancel safe.
+    /// The next request of the peer; `None` when there will be no more: of a client's session, once its
+    /// connection has ended, or an error at once if its driver does not tell. Cancel safe.
     pub fn accept(&self) -> Op<Option<Incoming>> {
         // SAFETY: the table belongs to the data.
         unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }

@@ -114,6 +114,38 @@ async fn a_rested_session_that_has_gone_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_asked_twice_meets_no_session_that_has_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = Arc::new(Notify::new());
+    let telling = Arc::clone(&gone);
+    // Ends each connection after one answer, as one that has been idle for too long, and tells when
+    // the other side has seen it.
+    let peer = TcpPeer::serve_on(listener, move |mut stream, counters| {
+        let telling = Arc::clone(&telling);
+        async move {
+            let (_, content) = one(&mut stream).await.unwrap();
+            counters.add_received(content.len());
+            stream.write_all(HELLO).await.unwrap();
+            stream.shutdown().await.unwrap();
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "asked after the end");
+            telling.notify_one();
+        }
+    });
+    let host = TestHost::start(&routes(&peer)).await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nonce";
+    for route in 0..2 {
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+            for _ in 0..2 {
+                ask(&mut client, post).await;
+                timeout(DEADLINE, gone.notified()).await.expect("the end of the session");
+            }
+        }
+    }
+    assert_eq!((peer.accepted(), peer.received()), (20, 80));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn forwarded_content_counts() {
     let peer = web(Arc::default()).await;
     let host = TestHost::start(&routes(&peer)).await;

@@ -39,7 +39,7 @@ pub use managed::{Managed, ManagedSnapshot};
 pub use outbox::{Payload, Receipt};
 pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
-pub use rested::Rested;
+pub use rested::{Asker, Rested};
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::{Caller, Entering, Gate, Leave, Target};
 

@@ -1,8 +1,11 @@
 //! [`Shelf`]: sessions that have answered a request and wait for the next one, of whichever peer.
 
-use jackfield_plugin_api::{Exchange, Session};
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::{Envelope, Exchange, Incoming, Session};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -12,12 +15,58 @@ const MOST: usize = 128;
 /// How long one waits at most.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// What asks on a session, one request after the other, and looks in between whether it is still there.
+#[derive(Debug)]
+pub struct Asker {
+    // Dropped in this order.
+    end: End,
+    exchange: Exchange,
+}
+
+/// What is known of a session's end.
+#[derive(Debug)]
+enum End {
+    Unasked,
+    Awaited(Op<Option<Incoming>>),
+    /// Its driver does not tell.
+    Untold,
+}
+
+impl Asker {
+    /// Asks by `exchange`.
+    pub fn new(exchange: Exchange) -> Self {
+        Asker { end: End::Unasked, exchange }
+    }
+
+    /// As [`Exchange::send`].
+    pub fn send(&self, request: Envelope) -> Op<Envelope> {
+        self.exchange.send(request)
+    }
+
+    /// Whether the driver has seen its session end.
+    pub fn has_ended(&mut self) -> bool {
+        if matches!(self.end, End::Unasked) {
+            self.end = End::Awaited(self.exchange.accept());
+        }
+        let End::Awaited(end) = &mut self.end else { return false };
+        // Asked when somebody wants to know, and by nobody woken.
+        match Pin::new(end).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(None)) => true,
+            Poll::Ready(_) => {
+                self.end = End::Untold;
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
 /// A session between two requests, and what asks on it.
 #[derive(Debug)]
 pub struct Rested {
     // Dropped in this order: what was taken of a session does not outlive it.
     /// Asks on the session.
-    pub exchange: Exchange,
+    pub asker: Asker,
     /// The session.
     pub session: Session,
 }
@@ -41,8 +90,18 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 }
 
 impl Shelf {
-    /// The session that came last, if it came at most `within` ago.
+    /// The session that came last, if it came at most `within` ago; of those that have not ended.
     pub(super) fn take(&self, within: Duration) -> Option<Rested> {
+        loop {
+            // Asking it, or ending it, is its driver's code: not under the lock.
+            let mut rested = self.last(within)?;
+            if !rested.asker.has_ended() {
+                return Some(rested);
+            }
+        }
+    }
+
+    fn last(&self, within: Duration) -> Option<Rested> {
         let mut inner = lock(&self.inner);
         let (since, _) = inner.waiting.back()?;
         if since.elapsed() > within.min(LONGEST) {

@@ -5,16 +5,17 @@
 //! name and over what is put in (`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto`).
 
 use super::fields::{ends, is_repeatable, stripped};
+use super::lent::lent;
 use super::{Destination, Far, Route, sse};
-use crate::connection::{Entered, Rested};
+use crate::connection::{Asker, Entered, Rested};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Exchange, Facets, HeaderBlock, Incoming,
-    Result, Retry, Session,
+    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming,
+    Result, Retry, Session, is_closed_before,
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -28,8 +29,8 @@ use tokio::time::Instant;
 /// Requests of one peer that are under way at once; more wait.
 const MOST: usize = 128;
 
-/// How long a kept session may have rested for a request that must not be asked twice: a peer that
-/// has closed it meanwhile cannot be told from one that has begun to work.
+/// How long a kept session may have rested for a request that must not be asked twice: a peer whose close
+/// is still on its way cannot be told from one that has begun to work.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether a session asks, and does nothing else that could be relayed.
@@ -52,7 +53,7 @@ pub(super) struct Forward<'a> {
 /// A session of the destination between two requests.
 struct Kept {
     // Dropped in this order.
-    exchange: Exchange,
+    asker: Asker,
     /// Lives as long as its exchange, so that it counts as in use.
     far: Far,
     since: Instant,
@@ -223,18 +224,21 @@ impl<'a> Forward<'a> {
         if !kept.is_used {
             return Self::ask_anew(kept, head, body).await;
         }
-        let body = if safe { Body::empty() } else { body };
-        match kept.exchange.send(Envelope::new(head.clone(), body)).await {
+        let (body, back) = lent(if safe { Body::empty() } else { body });
+        let error = match kept.asker.send(Envelope::new(head.clone(), body)).await {
             Ok(response) => return Ok((kept, response)),
-            Err(error) if safe && error.retry() == Retry::IfReused => {}
-            Err(error) => return Err(error),
-        }
+            Err(error) => error,
+        };
         drop(kept);
-        Self::ask_anew(self.reach(None).await?, head, Body::empty()).await
+        let again = is_closed_before(&error) || safe && error.retry() == Retry::IfReused;
+        match back.body().filter(|_| again) {
+            Some(body) => Self::ask_anew(self.reach(None).await?, head, body).await,
+            None => Err(error),
+        }
     }
 
     async fn ask_anew(kept: Kept, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
-        match kept.exchange.send(Envelope::new(head, body)).await {
+        match kept.asker.send(Envelope::new(head, body)).await {
             Ok(response) => Ok((kept, response)),
             Err(error) => {
                 if let Far::Opened(opened) = &kept.far {
@@ -250,28 +254,32 @@ impl<'a> Forward<'a> {
     async fn reach(&self, within: Option<Duration>) -> Result<Kept> {
         let (far, rested) = self.route.reach(self.session, self.connection, within).await?;
         let is_used = rested.is_some();
-        let exchange = rested.or_else(|| far.session().take_exchange()).ok_or_else(|| {
+        let anew = || far.session().take_exchange().map(Asker::new);
+        let asker = rested.or_else(anew).ok_or_else(|| {
             Error::unsupported("forwarding requests to a session that takes none")
         })?;
-        Ok(Kept { exchange, far, since: Instant::now(), is_used })
+        Ok(Kept { asker, far, since: Instant::now(), is_used })
     }
 
     fn kept(&self, within: Duration) -> Option<Kept> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those below it have rested even longer.
-        idle.pop_if(|kept| kept.since.elapsed() < within)
+        let last = || {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those below it have rested even longer.
+            idle.pop_if(|kept| kept.since.elapsed() < within)
+        };
+        std::iter::from_fn(last).find_map(|mut kept| (!kept.asker.has_ended()).then_some(kept))
     }
 
     fn keep(&self, kept: Kept) {
-        let Kept { exchange, far, .. } = kept;
-        let (far, exchange) = match (far, &self.route.destination) {
-            (Far::Opened(opened), _) if opened.can_rest() => return opened.rest(exchange),
+        let Kept { asker, far, .. } = kept;
+        let (far, asker) = match (far, &self.route.destination) {
+            (Far::Opened(opened), _) if opened.can_rest() => return opened.rest(asker),
             (Far::Own(session), Destination::Target(target, _)) if target.is_open_to_all() => {
-                return target.rest(Rested { exchange, session });
+                return target.rest(Rested { asker, session });
             }
-            (far, _) => (far, exchange),
+            (far, _) => (far, asker),
         };
-        let kept = Kept { exchange, far, since: Instant::now(), is_used: true };
+        let kept = Kept { asker, far, since: Instant::now(), is_used: true };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
     }
 

@@ -3,9 +3,10 @@
 mod calls;
 mod fields;
 mod forward;
+mod lent;
 mod sse;
 
-use crate::connection::{Caller, Entered, State, Target};
+use crate::connection::{Asker, Caller, Entered, State, Target};
 use crate::device::Observers;
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
@@ -13,7 +14,7 @@ use crate::shutdown::Stopping;
 use crate::upstream::{KeyFrom, Opened, Upstream, shared};
 use forward::Forward;
 use futures_util::future::OptionFuture;
-use jackfield_plugin_api::{Error, Exchange, Facets, Result, Session};
+use jackfield_plugin_api::{Error, Facets, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -111,7 +112,7 @@ impl Route {
         session: &Session,
         connection: &Entered,
         within: Option<Duration>,
-    ) -> Result<(Far, Option<Exchange>)> {
+    ) -> Result<(Far, Option<Asker>)> {
         // Boxed, so that a relayed connection does not keep room for being opened.
         let far = match &self.destination {
             Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
@@ -121,12 +122,12 @@ impl Route {
                     .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
                 let opening = upstream.open_for_request(key.flatten(), within);
                 let mut opened = Box::pin(opening).await?;
-                let exchange = opened.is_rested().then(|| opened.take_exchange()).flatten();
-                return Ok((Far::Opened(opened), exchange));
+                let asker = opened.is_rested().then(|| opened.take_asker()).flatten();
+                return Ok((Far::Opened(opened), asker));
             }
             Destination::Target(target, limit) => {
                 if let Some(rested) = within.and_then(|within| target.rested(within)) {
-                    return Ok((Far::Own(rested.session), Some(rested.exchange)));
+                    return Ok((Far::Own(rested.session), Some(rested.asker)));
                 }
                 let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
                 let caller = Caller::new(peer, &*connection.listener);

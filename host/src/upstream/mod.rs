@@ -40,10 +40,10 @@ pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
-use crate::connection::{Rested, Target};
+use crate::connection::{Asker, Rested, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
-use jackfield_plugin_api::{Error, ErrorKind, Exchange, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use kept::Parts;
 use outlet::{Seat, Taken};
 use serde_json::Value;
@@ -100,7 +100,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Opened {
     // Dropped in this order.
-    exchange: Option<Exchange>,
+    asker: Option<Asker>,
     home: Option<Arc<Target>>,
     session: Session,
     seat: Option<Seat>,
@@ -120,13 +120,13 @@ impl Opened {
 
     /// What asks on it: the session's own, or that of its requests before. `None` if the session
     /// takes no requests, or this was had already.
-    pub fn take_exchange(&mut self) -> Option<Exchange> {
-        self.exchange.take().or_else(|| self.session.take_exchange())
+    pub fn take_asker(&mut self) -> Option<Asker> {
+        self.asker.take().or_else(|| self.session.take_exchange().map(Asker::new))
     }
 
     /// Whether it has answered requests before.
     pub fn is_rested(&self) -> bool {
-        self.exchange.is_some()
+        self.asker.is_some()
     }
 
     /// Whether it may serve other peers after this one: not where it has a place in a pool, or where
@@ -137,11 +137,11 @@ impl Opened {
 
     /// Gives its place back and lets the session wait for the next request, of whichever peer, if it
     /// [can](Opened::can_rest).
-    pub fn rest(self, exchange: Exchange) {
+    pub fn rest(self, asker: Asker) {
         let Opened { session, home, seat, guard, .. } = self;
         drop((guard, seat));
         if let Some(home) = home {
-            home.rest(Rested { exchange, session });
+            home.rest(Rested { asker, session });
         }
     }
 
@@ -296,8 +296,8 @@ impl Upstream {
         let limit = self.pool.as_ref().map_or(self.connect_timeout, |pool| pool.acquire_timeout.0);
         let opened = self.attempts.open(&self.balancer, key, need, limit).await;
         let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
-        let Taken { session, exchange, home, seat } = taken;
-        Ok(Opened { exchange, home, session, seat, guard })
+        let Taken { session, asker, home, seat } = taken;
+        Ok(Opened { asker, home, session, seat, guard })
     }
 
     /// Whether its strategy looks at keys.

@@ -24,9 +24,9 @@ use super::attempt::{Need, OpenError, Opens};
 use super::checker::Probe;
 use super::kept;
 use super::member::{Dial, Member};
-use crate::connection::{Rested, Target};
+use crate::connection::{Asker, Rested, Target};
 use crate::pool::{AcquireError, Pool, PoolOptions, Pooled, Stats};
-use jackfield_plugin_api::{Error, ErrorKind, Exchange, Facets, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct Pooling {
 pub struct Taken {
     pub(super) session: Session,
     /// What asks on it, if it has answered requests before.
-    pub(super) exchange: Option<Exchange>,
+    pub(super) asker: Option<Asker>,
     /// Where it may wait for the next request.
     pub(super) home: Option<Arc<Target>>,
     pub(super) seat: Option<Seat>,
@@ -180,13 +180,13 @@ impl Opens for Outlet {
     async fn open(&self, need: Need, limit: Duration) -> Result<Taken, OpenError> {
         let Some(pool) = self.pool()? else {
             let home = self.target.is_open_to_all().then(|| Arc::clone(&self.target));
-            if let Some(Rested { session, exchange }) =
+            if let Some(Rested { session, asker }) =
                 need.rested.and_then(|within| self.target.rested(within))
             {
-                return Ok(Taken { session, exchange: Some(exchange), home, seat: None });
+                return Ok(Taken { session, asker: Some(asker), home, seat: None });
             }
             let session = self.target.open(limit).await?;
-            return Ok(Taken { session, exchange: None, home, seat: None });
+            return Ok(Taken { session, asker: None, home, seat: None });
         };
         if !need.waits && !pool.has_room() {
             let text = "every session of the pool is in use";
@@ -211,19 +211,19 @@ async fn take(pooled: Pooled<Dial>, need: Need, deadline: Instant) -> Result<Tak
     let member: &Arc<Member> = pooled.member();
     if need.calls_only {
         let session = kept::calls_of(Arc::clone(member.session()));
-        return Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, false) });
+        return Ok(Taken { session, asker: None, home: None, seat: Seat::of(pooled, false) });
     }
     if !member.opens_streams() {
         let parts = member.give_all();
         let session = kept::whole(Arc::clone(member.session()), parts, ());
-        return Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, true) });
+        return Ok(Taken { session, asker: None, home: None, seat: Seat::of(pooled, true) });
     }
     // Null asks for the stream that the target's options describe.
     let opening = member.session().open_stream(&Value::Null);
     let late = || Error::new(ErrorKind::TimedOut, "no answer to opening a stream");
     match timeout_at(deadline, opening).await.unwrap_or_else(|_| Err(late())) {
         Ok(session) => {
-            Ok(Taken { session, exchange: None, home: None, seat: Seat::of(pooled, false) })
+            Ok(Taken { session, asker: None, home: None, seat: Seat::of(pooled, false) })
         }
         // The session is well, it only has no room.
         Err(error) if error.kind() == ErrorKind::Limit => Err(OpenError::Busy(error)),

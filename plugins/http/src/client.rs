@@ -18,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{
-    Address, Envelope, Error, ErrorKind, Exchanger, Host, Info, Result, Stream,
+    Address, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info, Result,
+    Stream, closed_before,
 };
 use std::any::Any;
 use std::pin::Pin;
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     timer: Mutex<Option<Timer>>,
     /// The connection runs while this is held.
     task: Mutex<Option<Op<()>>>,
+    /// Without permits; closed when the connection has ended.
+    over: Arc<Semaphore>,
 }
 
 enum Sender {
@@ -64,7 +67,9 @@ pub(crate) async fn connect(
     let login = login(address, &endpoint)?;
     let http2 = is_http2(endpoint.version, below)?;
     let carrier = Carrier::new(carrier, Bytes::new(), host, endpoint.limits.write);
-    let (sender, task) = handshake(&endpoint, TokioIo::new(carrier), http2, host).await?;
+    let over = Arc::new(Semaphore::new(0));
+    let io = TokioIo::new(carrier);
+    let (sender, task) = handshake(&endpoint, io, http2, host, Arc::clone(&over)).await?;
     let origin = Origin {
         scheme: if below.encrypted { "https" } else { "http" },
         authority: authority(address, below.encrypted),
@@ -85,6 +90,7 @@ pub(crate) async fn connect(
         draining: AtomicBool::new(false),
         timer: Mutex::default(),
         task: Mutex::new(Some(task)),
+        over,
     }))
 }
 
@@ -114,6 +120,7 @@ async fn handshake(
     io: TokioIo<Carrier>,
     http2: bool,
     host: Host,
+    over: Arc<Semaphore>,
 ) -> Result<(Sender, Op<()>)> {
     let limits = &endpoint.limits;
     let failed = |error: hyper::Error| failure(&error);
@@ -127,8 +134,7 @@ async fn handshake(
             .keep_alive_timeout(limits.pong)
             .keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-        // What ends it is told to each of its requests.
-        (Sender::Many(sender), Box::pin(async move { drop(connection.await) }))
+        (Sender::Many(sender), until_over(connection, over))
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -136,10 +142,21 @@ async fn handshake(
             .max_header_size(limits.header_bytes_size())
             .max_buf_size(limits.header_bytes_size());
         let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-        let connection = connection.with_upgrades();
-        (Sender::One(sender.into()), Box::pin(async move { drop(connection.await) }))
+        (Sender::One(sender.into()), until_over(connection.with_upgrades(), over))
     };
     Ok((sender, host.spawn(tasks.run(connection))))
+}
+
+/// Runs a connection and tells its end. What ended it is told to each of its requests.
+fn until_over<T>(connection: impl Future<Output = T> + Send + 'static, over: Arc<Semaphore>) -> Task
+where
+    T: Send + 'static,
+{
+    Box::pin(async move {
+        let ended = connection.await;
+        over.close();
+        drop(ended);
+    })
 }
 
 /// The user and password of the address as basic authorization (RFC 7617).
@@ -261,18 +278,22 @@ impl Client {
         let answer = match &self.sender {
             Sender::One(sender) => {
                 let mut sender = sender.lock().await;
-                sender.ready().await.map_err(|error| failure(&error))?;
-                let answer = sender.send_request(request);
+                sender.ready().await.map_err(|_| closed_before())?;
+                let answer = sender.try_send_request(request);
                 drop(sender);
                 answer.await
             }
             Sender::Many(sender) => {
                 let mut sender = sender.clone();
-                sender.ready().await.map_err(|error| failure(&error))?;
-                sender.send_request(request).await
+                sender.ready().await.map_err(|_| closed_before())?;
+                sender.try_send_request(request).await
             }
         };
-        answer.map_err(|error| failure(&error))
+        // What is given back has not been sent.
+        answer.map_err(|mut error| match error.take_message() {
+            Some(_) => closed_before(),
+            None => failure(error.error()),
+        })
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -300,6 +321,12 @@ pub(crate) struct ClientExchange(pub(crate) Arc<Client>);
 impl Exchanger for ClientExchange {
     async fn send(&self, request: Envelope) -> Result<Envelope> {
         self.0.exchange(request).await
+    }
+
+    async fn accept(&self) -> Result<Option<Requested>> {
+        // There are no permits: it completes when the connection is over.
+        drop(self.0.over.acquire().await);
+        Ok(None)
     }
 }
 
