@@ -27,11 +27,15 @@ async fn nginx_answers_over_http1_and_http2() {
     let nginx = Nginx::start(&certs.server).await;
     let plain = format!("http://me:secret@127.0.0.1:{}/text", nginx.port);
     let tls = format!("https://me:secret@localhost:{}/text", nginx.tls);
-    let trust = |alpn: &[&str]| json!({ "tls": { "ca_file": certs.ca, "alpn": alpn } });
+    let trust = || json!({ "ca_file": certs.ca });
+    let alpn = |alpn: &[&str]| json!({ "ca_file": certs.ca, "alpn": alpn });
     for (uri, options, version) in [
         (&plain, json!({}), "1.1"),
-        (&tls, trust(&[]), "1.1"),
-        (&tls, trust(&["h2", "http/1.1"]), "2"),
+        (&tls, json!({ "tls": trust() }), "2"),
+        (&tls, json!({ "tls": trust(), "version": "1.1" }), "1.1"),
+        (&tls, json!({ "tls": trust(), "version": "2" }), "2"),
+        (&tls, json!({ "tls": alpn(&[]) }), "1.1"),
+        (&tls, json!({ "tls": alpn(&["http/1.1"]), "version": "auto" }), "1.1"),
     ] {
         let session = host.open(uri, options).await.unwrap();
         assert_eq!(session.info().facts["http_version"], version);
@@ -107,9 +111,12 @@ async fn curl_is_answered_over_every_http() {
     let certs = Certs::new();
     let plain = answering("http", ECHO, "").await;
     let tls = format!(
-        "tls = {{ certificate_file = {:?}, key_file = {:?}, alpn = [\"h2\", \"http/1.1\"] }}",
+        "tls = {{ certificate_file = {:?}, key_file = {:?} }}",
         certs.server.certificate, certs.server.key
     );
+    let old = answering("https", ECHO, &format!("version = \"1.1\", {tls}")).await;
+    let own = tls.replace(" }", ", alpn = [\"http/1.1\"] }");
+    let own = answering("https", ECHO, &own).await;
     let tls = answering("https", ECHO, &tls).await;
     for (host, scheme, flag, version) in [
         (&plain, "http", "--http1.1", "1.1"),
@@ -117,6 +124,9 @@ async fn curl_is_answered_over_every_http() {
         (&plain, "http", "--http1.0", "1.1"),
         (&tls, "https", "--http1.1", "1.1"),
         (&tls, "https", "--http2", "2"),
+        (&tls, "https", "--no-alpn", "1.1"),
+        (&old, "https", "--http2", "1.1"),
+        (&own, "https", "--http2", "1.1"),
     ] {
         let url = format!("{scheme}://localhost:{}/a?b", host.address(0).port());
         let form = "\n%{http_version} %{num_connects}";
@@ -202,7 +212,7 @@ async fn forwarding(target: &str, options: &str) -> TestHost {
 async fn requests_are_forwarded_to_servers_of_others() {
     let certs = Certs::new();
     let nginx = Nginx::start(&certs.server).await;
-    let tls = format!("tls = {{ ca_file = {:?}, alpn = [\"h2\"] }}", certs.ca);
+    let tls = format!("tls = {{ ca_file = {:?} }}", certs.ca);
     for (target, options, version) in [
         (format!("http://127.0.0.1:{}", nginx.port), "", "HTTP/1.1"),
         (format!("https://localhost:{}", nginx.tls), tls.as_str(), "HTTP/2.0"),

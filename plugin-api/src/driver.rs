@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::listener::Listener;
-use crate::manifest::{DriverInfo, HandlerInfo, Operation};
+use crate::manifest::{Below, DriverInfo, HandlerInfo, Operation};
 use crate::request::Request;
 use crate::services::Host;
 use crate::session::Session;
@@ -49,6 +49,12 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// The operations of its sessions, for `call`.
     fn operations() -> Vec<Operation> {
+        Vec::new()
+    }
+
+    /// What it wants of the layer directly below it where the user has not said; the first that fits
+    /// its own options counts.
+    fn below() -> Vec<Below> {
         Vec::new()
     }
 

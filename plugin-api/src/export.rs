@@ -34,6 +34,7 @@ type Configure = Box<dyn Fn(Value, Role) -> Result<Arc<dyn Endpoint>> + Send + S
 pub struct DriverExport {
     options: Value,
     operations: Vec<crate::manifest::Operation>,
+    below: Vec<crate::manifest::Below>,
     make: Make<Configure>,
 }
 
@@ -107,6 +108,7 @@ impl DriverExport {
         DriverExport {
             options: schema_of::<D::Options>(),
             operations: D::operations(),
+            below: D::below(),
             make: Box::new(make),
         }
     }
@@ -154,6 +156,7 @@ pub fn describe<P: Exports>() -> PluginManifest {
     for (manifest, export) in manifest.drivers.iter_mut().zip(drivers) {
         manifest.options = export.options;
         manifest.operations = export.operations;
+        manifest.below = export.below;
     }
     for (manifest, export) in manifest.handlers.iter_mut().zip(handlers) {
         manifest.options = export.options;

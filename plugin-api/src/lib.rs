@@ -118,7 +118,8 @@ pub use driver::{Driver, Handler, Role};
 pub use error::{Error, ErrorKind, Origin, Result, Retry};
 pub use events::EventQueue;
 pub use exchange::{
-    Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming, closed_before, is_closed_before,
+    Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming, closed_before,
+    is_closed_before,
 };
 pub use facets::Facets;
 pub use headers::HeaderBlock;
@@ -126,8 +127,8 @@ pub use info::{Event, Info};
 pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
-    ABI_MAJOR, ABI_MINOR, Abi, DriverInfo, DriverManifest, HandlerInfo, HandlerManifest, Kind,
-    Operation, PluginInfo, PluginManifest, Query, RuntimeMode, Scheme, SchemeManifest,
+    ABI_MAJOR, ABI_MINOR, Abi, Below, DriverInfo, DriverManifest, HandlerInfo, HandlerManifest,
+    Kind, Operation, PluginInfo, PluginManifest, Query, RuntimeMode, Scheme, SchemeManifest,
 };
 pub use messages::{Message, MessageKind, Messages};
 pub use module::{PluginModule, PluginModule_Ref};

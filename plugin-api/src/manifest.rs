@@ -5,7 +5,7 @@
 
 use crate::facets::Facets;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The ABI major: both sides must have the same.
 pub const ABI_MAJOR: u32 = 1;
@@ -174,6 +174,35 @@ pub struct DriverManifest {
     /// Its operations; only from `describe`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
+    /// What it wants of the layer directly below it; the first that fits counts. Only from `describe`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<Below>,
+}
+
+/// Options that a driver wants of the layer directly below it, whichever that is. What a user has set
+/// wins, and options that the layer does not have are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Below {
+    /// Values that options of the driver itself must be set to; empty: always.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub when: Map<String, Value>,
+    /// The options, by name.
+    pub options: Map<String, Value>,
+}
+
+impl Below {
+    /// Wants `option` to be `value`, whatever the driver's own options are.
+    pub fn new(option: &str, value: impl Into<Value>) -> Self {
+        let options = Map::from_iter([(option.to_owned(), value.into())]);
+        Below { when: Map::new(), options }
+    }
+
+    /// Only where the driver's own `option` is set to `value`.
+    #[must_use]
+    pub fn when(mut self, option: &str, value: impl Into<Value>) -> Self {
+        self.when.insert(option.to_owned(), value.into());
+        self
+    }
 }
 
 /// A scheme as hosts read it.

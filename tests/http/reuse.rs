@@ -1,12 +1,12 @@
 //! Requests that are forwarded: over which sessions, what they count, and what becomes of them when
 //! the host stops.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, Semaphore},
     time::timeout,
 };
 
@@ -32,7 +32,7 @@ async fn one(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// Answers every request of a connection; those for `/wait` once `gate` says so.
-async fn web(gate: Arc<Notify>) -> TcpPeer {
+async fn web(gate: Arc<Semaphore>) -> TcpPeer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     TcpPeer::serve_on(listener, move |mut stream, counters| {
         let gate = Arc::clone(&gate);
@@ -40,7 +40,7 @@ async fn web(gate: Arc<Notify>) -> TcpPeer {
             while let Ok((head, content)) = one(&mut stream).await {
                 counters.add_received(1 + content.len());
                 if head.contains("/wait") {
-                    gate.notified().await;
+                    gate.acquire().await.unwrap().forget();
                 }
                 if stream.write_all(HELLO).await.is_err() {
                     break;
@@ -70,7 +70,7 @@ fn routes(peer: &TcpPeer) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_target_serve_one_client_connection_after_the_other() {
-    let gate = Arc::new(Notify::new());
+    let gate = Arc::new(Semaphore::new(0));
     let peer = web(Arc::clone(&gate)).await;
     let host = TestHost::start(&routes(&peer)).await;
     for route in 0..2 {
@@ -91,7 +91,7 @@ async fn sessions_of_a_target_serve_one_client_connection_after_the_other() {
     }
     peer.has_received(before + 2).await;
     for client in &mut clients {
-        gate.notify_one();
+        gate.add_permits(1);
         drop(timeout(DEADLINE, one(client)).await);
     }
 }
@@ -145,9 +145,66 @@ async fn what_must_not_be_asked_twice_meets_no_session_that_has_gone() {
     assert_eq!((peer.accepted(), peer.received()), (20, 80));
 }
 
+/// Less than the 30 s that a session is kept if nobody says otherwise.
+const SOON: Duration = Duration::from_secs(20);
+
+/// An upstream of `peer` that keeps sessions as `keepalive` says.
+fn keeping(peer: &TcpPeer, keepalive: &str) -> String {
+    format!(
+        "[upstreams.web]\ntargets = [\"http://{}\"]\nkeepalive = {keepalive}\n\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"upstreams.web\"\n",
+        peer.address()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_keeps_as_many_sessions_as_it_says() {
+    for most in [0, 1] {
+        let gate = Arc::new(Semaphore::new(0));
+        let peer = web(Arc::clone(&gate)).await;
+        let host = TestHost::start(&keeping(&peer, &format!("{{ max_idle = {most} }}"))).await;
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+            client.write_all(WAIT).await.unwrap();
+            clients.push(client);
+        }
+        peer.has_received(2).await;
+        gate.add_permits(2);
+        for client in &mut clients {
+            let _ = timeout(DEADLINE, one(client)).await.expect("an answer").unwrap();
+        }
+        // Sooner than any becomes too old.
+        timeout(SOON, peer.has_ended(2 - most)).await.expect("the end of what was too many");
+        assert_eq!(peer.accepted(), 2, "with {most}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_kept_as_long_as_its_upstream_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ended = Arc::new(Notify::new());
+    let telling = Arc::clone(&ended);
+    let peer = TcpPeer::serve_on(listener, move |mut stream, _| {
+        let telling = Arc::clone(&telling);
+        async move {
+            one(&mut stream).await.unwrap();
+            stream.write_all(HELLO).await.unwrap();
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+            telling.notify_one();
+        }
+    });
+    let host = TestHost::start(&keeping(&peer, "{ max_idle_time = \"50ms\" }")).await;
+    let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+    ask(&mut client, GET).await;
+    timeout(SOON, ended.notified()).await.expect("the end of the session");
+    ask(&mut client, GET).await;
+    assert_eq!(peer.accepted(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_content_counts() {
-    let peer = web(Arc::default()).await;
+    let peer = web(Arc::new(Semaphore::new(0))).await;
     let host = TestHost::start(&routes(&peer)).await;
     let mut client = TcpStream::connect(host.address(0)).await.unwrap();
     let content = "x".repeat(1000);
@@ -161,7 +218,7 @@ async fn forwarded_content_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_answers_what_runs_and_ends_what_rests() {
-    let gate = Arc::new(Notify::new());
+    let gate = Arc::new(Semaphore::new(0));
     let peer = web(Arc::clone(&gate)).await;
     let host = TestHost::start(&format!(
         "[handlers.own]\nhandler = \"reply\"\noptions = {{ body = \"hello\" }}\n{}\
@@ -181,7 +238,7 @@ async fn stopping_answers_what_runs_and_ends_what_rests() {
         let end = timeout(DEADLINE, idle.read(&mut [0; 1])).await.expect("the end").unwrap();
         assert_eq!(end, 0);
     }
-    gate.notify_one();
+    gate.add_permits(1);
     let (head, content) = timeout(DEADLINE, one(&mut runs)).await.expect("an answer").unwrap();
     assert_eq!(content, b"hello", "{head}");
     let cut_off = timeout(DEADLINE, stopping).await.expect("an end").unwrap();
@@ -192,7 +249,7 @@ async fn stopping_answers_what_runs_and_ends_what_rests() {
 async fn http_over_a_unix_socket_in_both_roles() {
     let folder = tempdir();
     let socket = folder.path().join("web");
-    let peer = web(Arc::default()).await;
+    let peer = web(Arc::new(Semaphore::new(0))).await;
     let inner = format!("http+unix://{}", socket.display());
     let host = TestHost::start(&format!(
         "[[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"{inner}\"\n\

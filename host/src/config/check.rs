@@ -10,6 +10,7 @@ use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{DESTINATION, Destination, DevicePath, Via, is_name};
 use super::target::Target;
+use crate::connection::KeepAlive;
 use crate::nearest::did_you_mean;
 use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
@@ -213,7 +214,19 @@ impl Check<'_> {
             for (name, expected) in upstream.pool.iter().flat_map(PoolOptions::problems) {
                 self.fail(at.key("pool").key(name), expected, None);
             }
+            self.keepalive(&at.key("keepalive"), upstream);
             self.health(&at, upstream);
+        }
+    }
+
+    fn keepalive(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
+        let keepalive = upstream.keepalive;
+        for (name, expected) in keepalive.problems() {
+            self.fail(at.key(name), expected, None);
+        }
+        if upstream.pool.is_some() && keepalive != KeepAlive::default() {
+            let message = "has no effect: with a pool, sessions are kept as the pool says";
+            self.fail(at.clone(), message, None);
         }
     }
 

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::target::Target;
+use crate::connection::KeepAlive;
 use crate::pool::PoolOptions;
 use crate::units::Timespan;
 use crate::upstream::{STRATEGIES, StrategyInfo, strategy};
@@ -27,6 +28,8 @@ pub struct UpstreamConfig {
     /// A pool of sessions for each target. Default: none, so that each session is opened when it is
     /// asked for; `{}` is with the defaults below.
     pub pool: Option<PoolOptions>,
+    /// How sessions are kept between two requests that are forwarded, where there is no pool.
+    pub keepalive: KeepAlive,
     /// Active checks of the targets. Default: none; `{}` is with the defaults below.
     pub health: Option<HealthConfig>,
     /// When a target that fails is passed over.

@@ -1,5 +1,6 @@
 //! [`Shelf`]: sessions that have answered a request and wait for the next one, of whichever peer.
 
+use super::keepalive::KeepAlive;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Envelope, Exchange, Incoming, Session};
 use std::collections::VecDeque;
@@ -8,12 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-
-/// Sessions of one target that wait at most; the one that has waited longest makes room.
-const MOST: usize = 128;
-
-/// How long one waits at most.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// What asks on a session, one request after the other, and looks in between whether it is still there.
 #[derive(Debug)]
@@ -74,6 +69,7 @@ pub struct Rested {
 /// Sessions of one target between two requests.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
+    options: KeepAlive,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -90,6 +86,10 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 }
 
 impl Shelf {
+    pub(super) fn new(options: KeepAlive) -> Self {
+        Shelf { options, inner: Arc::default() }
+    }
+
     /// The session that came last, if it came at most `within` ago; of those that have not ended.
     pub(super) fn take(&self, within: Duration) -> Option<Rested> {
         loop {
@@ -104,7 +104,7 @@ impl Shelf {
     fn last(&self, within: Duration) -> Option<Rested> {
         let mut inner = lock(&self.inner);
         let (since, _) = inner.waiting.back()?;
-        if since.elapsed() > within.min(LONGEST) {
+        if since.elapsed() > within.min(self.options.max_idle_time.0) {
             return None;
         }
         inner.waiting.pop_back().map(|(_, rested)| rested)
@@ -114,22 +114,23 @@ impl Shelf {
     pub(super) fn put(&self, rested: Rested) {
         let mut inner = lock(&self.inner);
         inner.waiting.push_back((Instant::now(), rested));
-        let over = (inner.waiting.len() > MOST).then(|| inner.waiting.pop_front());
+        let most = usize::try_from(self.options.max_idle).unwrap_or(usize::MAX);
+        let over = (inner.waiting.len() > most).then(|| inner.waiting.pop_front());
         let starts = !std::mem::replace(&mut inner.is_watched, true);
         drop(inner);
         // Ending a session is its driver's code: not under the lock.
         drop(over);
         if starts {
-            tokio::spawn(watch(Arc::downgrade(&self.inner)));
+            tokio::spawn(watch(Arc::downgrade(&self.inner), self.options.max_idle_time.0));
         }
     }
 }
 
 /// Ends those that have waited too long, until none waits.
-async fn watch(shelf: Weak<Mutex<Inner>>) {
+async fn watch(shelf: Weak<Mutex<Inner>>, longest: Duration) {
     loop {
         let Some(inner) = shelf.upgrade() else { return };
-        let (next, ended) = sweep(&mut lock(&inner));
+        let (next, ended) = sweep(&mut lock(&inner), longest);
         drop((inner, ended));
         match next {
             Some(next) => sleep_until(next).await,
@@ -139,11 +140,11 @@ async fn watch(shelf: Weak<Mutex<Inner>>) {
 }
 
 /// When the next one will have waited too long, and those that have now.
-fn sweep(inner: &mut Inner) -> (Option<Instant>, Vec<Rested>) {
-    let late = |(since, _): &(Instant, Rested)| since.elapsed() >= LONGEST;
+fn sweep(inner: &mut Inner, longest: Duration) -> (Option<Instant>, Vec<Rested>) {
+    let late = |(since, _): &(Instant, Rested)| since.elapsed() >= longest;
     let count = inner.waiting.iter().take_while(|waiting| late(waiting)).count();
     let ended = inner.waiting.drain(..count).map(|(_, rested)| rested).collect();
-    let next = inner.waiting.front().map(|(since, _)| *since + LONGEST);
+    let next = inner.waiting.front().map(|(since, _)| *since + longest);
     inner.is_watched = next.is_some();
     (next, ended)
 }

@@ -1,5 +1,6 @@
 //! [`Target`]: one place to connect to, directly or via another connection.
 
+use super::keepalive::KeepAlive;
 use super::managed::Managed;
 use super::rested::{Rested, Shelf};
 use crate::stack::Stack;
@@ -86,6 +87,13 @@ impl Target {
         self
     }
 
+    /// Keeps sessions between two requests as `options` say.
+    #[must_use]
+    pub fn keeping(mut self, options: KeepAlive) -> Self {
+        self.shelf = Shelf::new(options);
+        self
+    }
+
     /// Its stack.
     pub fn stack(&self) -> &Stack {
         &self.stack
@@ -106,8 +114,7 @@ impl Target {
         self.shelf.take(within)
     }
 
-    /// Lets a session that has answered a request wait for the next one, a bounded time and in
-    /// bounded numbers. Where each session [needs leave](Target::is_open_to_all) it is ended.
+    /// Lets a session that has answered a request wait for the next one, as [`KeepAlive`] says. Where each session [needs leave](Target::is_open_to_all) it is ended.
     pub fn rest(&self, rested: Rested) {
         if self.is_open_to_all() {
             self.shelf.put(rested);

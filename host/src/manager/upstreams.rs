@@ -114,6 +114,7 @@ fn options(config: &Config, upstream: &UpstreamConfig) -> UpstreamOptions {
         strategy: upstream.balance.0,
         connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
         pool: upstream.pool.clone(),
+        keepalive: upstream.keepalive,
         health: HealthOptions {
             rise: health.rise,
             fall: health.fall,

@@ -14,8 +14,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming,
-    Result, Retry, Session, is_closed_before,
+    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Result,
+    Retry, Session, is_closed_before,
 };
 use std::borrow::Cow;
 use std::future::poll_fn;

@@ -7,6 +7,7 @@ use super::plan::Plan;
 use crate::driver::DriverHandle;
 use crate::nearest::did_you_mean;
 use crate::secret::{self, Resolver, Secret};
+use jackfield_plugin_api::Below;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -72,7 +73,27 @@ pub fn share_out(plan: &Plan, options: &Map<String, Value>) -> Vec<LayerOptions>
     if let Some(layer) = shared.iter_mut().find(asks) {
         layer.options.extend(plan.query_options.clone());
     }
+    for below in 1..shared.len() {
+        let (above, rest) = shared.split_at_mut(below);
+        if let (Some(above), Some(layer)) = (above.last(), rest.first_mut()) {
+            want(above, layer);
+        }
+    }
     shared
+}
+
+/// Sets what `above` wants of the layer below it, as far as that has such options and the user has not
+/// set them.
+fn want(above: &LayerOptions, layer: &mut LayerOptions) {
+    let fits = |wanted: &&Below| {
+        wanted.when.iter().all(|(name, value)| above.options.get(name) == Some(value))
+    };
+    let Some(wanted) = above.driver.manifest.below.iter().find(fits) else { return };
+    for (name, value) in &wanted.options {
+        if has_option(&layer.driver, name) {
+            layer.options.entry(name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 fn has_option(driver: &DriverHandle, name: &str) -> bool {

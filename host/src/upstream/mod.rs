@@ -40,7 +40,7 @@ pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
-use crate::connection::{Asker, Rested, Target};
+use crate::connection::{Asker, KeepAlive, Rested, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
@@ -62,6 +62,8 @@ pub struct UpstreamOptions {
     pub connect_timeout: Duration,
     /// The pool that each target gets; `None` is none. Default: none.
     pub pool: Option<PoolOptions>,
+    /// How sessions are kept between two requests, without a pool. Default: see there.
+    pub keepalive: KeepAlive,
     /// When targets are passed over. Default: see there.
     pub health: HealthOptions,
     /// Active checks; `None` is none. Default: none.
@@ -76,6 +78,7 @@ impl Default for UpstreamOptions {
             strategy: &STRATEGIES[0],
             connect_timeout: Duration::from_secs(20),
             pool: None,
+            keepalive: KeepAlive::default(),
             health: HealthOptions::default(),
             checks: None,
             retry: RetryOptions::default(),
@@ -92,6 +95,7 @@ pub struct Upstream {
     attempts: Attempts,
     connect_timeout: Duration,
     pool: Option<PoolOptions>,
+    keepalive: KeepAlive,
     checks: Option<CheckOptions>,
 }
 
@@ -176,7 +180,8 @@ impl Upstream {
         }
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
         let limit = options.connect_timeout;
-        let specs = outlets(targets, options.pool.as_ref(), limit)?;
+        let keepalive = options.keepalive;
+        let specs = outlets(targets, keepalive, options.pool.as_ref(), limit)?;
         let balancer = Balancer::new(specs, options.strategy, options.health)?;
         Ok(Upstream {
             name: name.to_owned(),
@@ -185,6 +190,7 @@ impl Upstream {
             attempts: Attempts::new(options.retry),
             connect_timeout: limit,
             pool: options.pool,
+            keepalive,
             checks: options.checks,
         })
     }
@@ -218,7 +224,7 @@ impl Upstream {
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
     pub fn outlet(&self, target: Target) -> Result<Outlet> {
-        outlet(target, self.pool.as_ref(), self.connect_timeout)
+        outlet(target.keeping(self.keepalive), self.pool.as_ref(), self.connect_timeout)
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -332,12 +338,13 @@ fn outlet(target: Target, pool: Option<&PoolOptions>, limit: Duration) -> Result
 
 fn outlets(
     specs: Vec<Spec<Target>>,
+    keepalive: KeepAlive,
     pool: Option<&PoolOptions>,
     limit: Duration,
 ) -> Result<Vec<Spec<Outlet>>> {
     let outlet = |spec: Spec<Target>| {
         let Spec { name, target, weight, priority, max_connections, labels } = spec;
-        let target = outlet(target, pool, limit)?;
+        let target = outlet(target.keeping(keepalive), pool, limit)?;
         Ok(Spec { name, target, weight, priority, max_connections, labels })
     };
     specs.into_iter().map(outlet).collect()

@@ -187,6 +187,11 @@ fn authority(address: &Address, encrypted: bool) -> String {
 impl Client {
     /// Sends a request and waits for the head of its response.
     pub(crate) async fn exchange(self: &Arc<Self>, asked: Envelope) -> Result<Envelope> {
+        if self.is_http2() && head::is_websocket(&asked.head) {
+            return Err(
+                Error::unsupported("WebSocket over HTTP/2").with("use", "version = \"1.1\"")
+            );
+        }
         let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
         let connects = request.method() == Method::CONNECT;
         self.complete(request.headers_mut(), connects);

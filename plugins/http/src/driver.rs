@@ -5,8 +5,8 @@ use crate::options::HttpOptions;
 use crate::session::{CALLED, session};
 use crate::{call, client, server};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Facets, Host, Kind, Operation, Query, Request, Result, Role, RuntimeMode,
-    Scheme, Session,
+    Below, Driver, DriverInfo, Facets, Host, Kind, Operation, Query, Request, Result, Role,
+    RuntimeMode, Scheme, Session,
 };
 use std::sync::Arc;
 
@@ -44,6 +44,15 @@ impl Driver for HttpDriver {
 
     fn operations() -> Vec<Operation> {
         call::operations()
+    }
+
+    /// HTTP/2 over TLS is agreed on by ALPN (RFC 9113 §3.2).
+    fn below() -> Vec<Below> {
+        vec![
+            Below::new("alpn", ["http/1.1"].as_slice()).when("version", "1.1"),
+            Below::new("alpn", ["h2"].as_slice()).when("version", "2"),
+            Below::new("alpn", ["h2", "http/1.1"].as_slice()),
+        ]
     }
 
     async fn open(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {

@@ -59,6 +59,11 @@ fn insert_host(headers: &mut HeaderMap, host: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether a request wants to turn into a WebSocket, in the way of HTTP/1.1 (RFC 6455 §4.1).
+pub(crate) fn is_websocket(head: &HeaderBlock) -> bool {
+    head.get("upgrade").is_some_and(|to| to.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
 /// Fields of a connection that HTTP/2 does not know (RFC 9113 §8.2.2).
 fn without_connection(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::UPGRADE] {
