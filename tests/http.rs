@@ -1,5 +1,6 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
+mod files;
 mod reuse;
 mod sse;
 
@@ -150,27 +151,6 @@ async fn curl_is_answered_over_every_http() {
         if again {
             assert!(text.trim_end().ends_with(&format!("{version} 0")), "{flag}: {text}");
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn curl_gets_files() {
-    let folder = crate::support::process::tempdir();
-    let large: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
-    std::fs::write(folder.path().join("large.bin"), &large).unwrap();
-    std::fs::write(folder.path().join("page.html"), "<p>page").unwrap();
-    let handler = format!("handler = \"files\"\noptions = {{ root = {:?} }}", folder.path());
-    let host = answering("http", &handler, "").await;
-    let url = |name: &str| format!("http://{}/{name}", host.address(0));
-    for flag in ["--http1.1", "--http2-prior-knowledge"] {
-        let ran = curl(None, &[flag, &url("large.bin")]).await.ok();
-        assert!(ran.stdout == large, "{flag}: {} bytes", ran.stdout.len());
-        let ran = curl(None, &[flag, "-r", "1000000-1000003", &url("large.bin")]).await.ok();
-        assert_eq!(ran.stdout, &large[1_000_000..1_000_004]);
-        let ran = curl(None, &[flag, "-I", &url("page.html")]).await.ok();
-        assert!(ran.text().contains("content-length: 7\r\n"), "{}", ran.text());
-        let ran = curl(None, &[flag, "--path-as-is", "-f", &url("../../etc/passwd")]).await;
-        assert_eq!(ran.code, Some(22), "{}", ran.stderr);
     }
 }
 

@@ -90,9 +90,10 @@ async fn sessions_of_a_target_serve_one_client_connection_after_the_other() {
         clients.push(client);
     }
     peer.has_received(before + 2).await;
+    gate.add_permits(2);
     for client in &mut clients {
-        gate.add_permits(1);
-        drop(timeout(DEADLINE, one(client)).await);
+        let (_, content) = timeout(DEADLINE, one(client)).await.expect("an answer").unwrap();
+        assert_eq!(content, b"hello");
     }
 }
 

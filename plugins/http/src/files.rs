@@ -1,24 +1,19 @@
 //! [`Files`]: a folder for reading.
 
 use crate::answering::{answer, answer_all, checked, text};
+use crate::content::{Pieces, several};
 use crate::folder::{Found, Opened, find};
 use crate::partial::{Part, choose};
-use bytes::Bytes;
+use crate::siblings::{Compressed, taken};
 use hyper::StatusCode;
 use jackfield_plugin_api::{
-    Body, BodyPart, Envelope, Error, ErrorKind, Facets, Handler, HandlerInfo, HeaderBlock, Host,
-    Result, Secret, Session,
+    Body, Envelope, Error, Facets, Handler, HandlerInfo, HeaderBlock, Host, Result, Secret, Session,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Bytes that are read at once; each answer holds as many.
-const CHUNK: u64 = 64 << 10;
 
 /// Options of `files`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,6 +31,10 @@ pub struct FilesOptions {
     pub follow_symlinks: bool,
     /// Serve what starts with a dot.
     pub hidden: bool,
+    /// Codings of compressed files that lie beside their originals, the best one first: `br`
+    /// (`page.html.br`), `gzip` (`.gz`), `zstd` (`.zst`). Who takes the coding gets that file, unless
+    /// it is older than the original.
+    pub precompressed: Vec<Compressed>,
     /// Fields of every answer with a file, by name.
     pub headers: BTreeMap<String, Secret>,
 }
@@ -49,6 +48,7 @@ impl Default for FilesOptions {
             listing: false,
             follow_symlinks: false,
             hidden: false,
+            precompressed: Vec::new(),
             headers: BTreeMap::new(),
         }
     }
@@ -108,7 +108,9 @@ impl Files {
         }
         let path = String::from_utf8_lossy(head.get(":path").unwrap_or_default()).into_owned();
         let options = Arc::clone(&self.options);
-        match self.host.blocking(move || find(&options, &path)).await? {
+        let accepted = head.get("accept-encoding").map(String::from_utf8_lossy);
+        let codings = taken(&options.precompressed, &accepted.unwrap_or_default());
+        match self.host.blocking(move || find(&options, &path, &codings)).await? {
             Found::Nothing => text(StatusCode::NOT_FOUND, "there is nothing here"),
             Found::Folder(path) => {
                 answer(StatusCode::MOVED_PERMANENTLY, [("location", path.as_str())], Body::empty())
@@ -128,58 +130,44 @@ impl Files {
         if let Some(changed) = file.changed {
             add("last-modified", httpdate::fmt_http_date(changed));
         }
+        if !self.options.precompressed.is_empty() {
+            add("vary", "accept-encoding".to_owned());
+        }
         let part = choose(head, &file);
         if !matches!(part, Part::Unchanged | Part::Failed) {
             add("accept-ranges", "bytes".to_owned());
         }
-        let (status, range) = match part {
+        let mut kind = file.kind;
+        let (status, pieces) = match part {
             Part::Unchanged => (StatusCode::NOT_MODIFIED, None),
             Part::Failed => (StatusCode::PRECONDITION_FAILED, None),
             Part::Outside => {
                 add("content-range", format!("bytes */{}", file.length));
                 (StatusCode::RANGE_NOT_SATISFIABLE, None)
             }
-            Part::Whole => (StatusCode::OK, Some(0..file.length)),
+            Part::Whole => (StatusCode::OK, Some(Pieces::from(0..file.length))),
             Part::Range(range) => {
                 let last = range.end.saturating_sub(1);
                 add("content-range", format!("bytes {}-{last}/{}", range.start, file.length));
-                (StatusCode::PARTIAL_CONTENT, Some(range))
+                (StatusCode::PARTIAL_CONTENT, Some(range.into()))
+            }
+            Part::Ranges(ranges) => {
+                let (several, pieces) = several(&ranges, &kind, file.length);
+                kind = several;
+                (StatusCode::PARTIAL_CONTENT, Some(pieces))
             }
         };
-        let Some(range) = range else { return answer(status, fields, Body::empty()) };
-        add("content-type", file.kind.clone());
+        let Some(pieces) = pieces else { return answer(status, fields, Body::empty()) };
+        if let Some(coding) = file.coding {
+            add("content-encoding", coding.to_owned());
+        }
+        add("content-type", kind);
         add("x-content-type-options", "nosniff".to_owned());
-        add("content-length", (range.end - range.start).to_string());
+        add("content-length", pieces.length().to_string());
         let body = match head.get(":method") {
             Some(b"HEAD") => Body::empty(),
-            _ => content(file, range, self.host),
+            _ => pieces.of(file.file, self.host),
         };
         answer(status, fields, body)
     }
-}
-
-/// A part of a file, read as it is sent.
-fn content(file: Opened, range: Range<u64>, host: Host) -> Body {
-    let file = Arc::new(file.file);
-    Body::new(Box::pin(futures_util::stream::try_unfold(range, move |range| {
-        let file = Arc::clone(&file);
-        async move {
-            if range.is_empty() {
-                return Ok(None);
-            }
-            let count = usize::try_from(CHUNK.min(range.end - range.start)).unwrap_or(0);
-            let read = move || {
-                let mut bytes = vec![0; count];
-                let count = file.read_at(&mut bytes, range.start)?;
-                bytes.truncate(count);
-                Ok::<_, std::io::Error>(bytes)
-            };
-            let bytes = host.blocking(read).await??;
-            if bytes.is_empty() {
-                return Err(Error::new(ErrorKind::Io, "the file has become shorter"));
-            }
-            let start = range.start + bytes.len() as u64;
-            Ok(Some((BodyPart::Data(Bytes::from(bytes)), start..range.end)))
-        }
-    })))
 }

@@ -1,6 +1,7 @@
 //! From the path of a request to a file inside a folder. Blocks.
 
 use crate::files::FilesOptions;
+use crate::siblings::Compressed;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use std::ffi::OsString;
@@ -33,15 +34,18 @@ pub(crate) struct Opened {
     pub(crate) changed: Option<SystemTime>,
     pub(crate) etag: String,
     pub(crate) kind: String,
+    /// Its content coding, where it lies compressed beside the original.
+    pub(crate) coding: Option<&'static str>,
 }
 
-/// Looks for `target`, the path of a request with its query. Whatever cannot be opened is not there.
-pub(crate) fn find(options: &FilesOptions, target: &str) -> Found {
+/// Looks for `target`, the path of a request with its query, and for the file as one of `codings`
+/// beside it. Whatever cannot be opened is not there.
+pub(crate) fn find(options: &FilesOptions, target: &str, codings: &[Compressed]) -> Found {
     let path = target.split('?').next().unwrap_or_default();
-    look(options, path).unwrap_or(Found::Nothing)
+    look(options, path, codings).unwrap_or(Found::Nothing)
 }
 
-fn look(options: &FilesOptions, path: &str) -> Option<Found> {
+fn look(options: &FilesOptions, path: &str, codings: &[Compressed]) -> Option<Found> {
     let prefix = options.prefix.trim_end_matches('/');
     let rest = path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let below = relative(rest, options.hidden)?;
@@ -49,8 +53,13 @@ fn look(options: &FilesOptions, path: &str) -> Option<Found> {
     let root = openat(CWD, &options.root, flags, Mode::empty()).ok()?;
     let opened = open(&root, &below, options)?;
     let about = opened.metadata().ok()?;
+    let smaller = |file: Opened, path: &Path| {
+        let beside = |coding: &Compressed| compressed(&root, path, &file, *coding, options);
+        Found::File(codings.iter().find_map(beside).unwrap_or(file))
+    };
     if about.is_file() {
-        return if rest.ends_with('/') { None } else { described(opened, &below).map(Found::File) };
+        let file = described(opened, &below).filter(|_| !rest.ends_with('/'));
+        return file.map(|file| smaller(file, &below));
     }
     if !about.is_dir() {
         return None;
@@ -65,10 +74,29 @@ fn look(options: &FilesOptions, path: &str) -> Option<Found> {
         let index = below.join(&options.index);
         let file = open(&root, &index, options).and_then(|file| described(file, &index));
         if let Some(file) = file {
-            return Some(Found::File(file));
+            return Some(smaller(file, &index));
         }
     }
     options.listing.then(|| Found::Listing(list(&opened, path, options.hidden)))
+}
+
+/// The same content as `file`, compressed: a file beside it that is not older.
+fn compressed(
+    root: &OwnedFd,
+    path: &Path,
+    file: &Opened,
+    coding: Compressed,
+    options: &FilesOptions,
+) -> Option<Opened> {
+    let path = coding.beside(path);
+    let found = open(root, &path, options).and_then(|file| described(file, &path))?;
+    let etag = found.etag.trim_end_matches('"');
+    (found.changed >= file.changed).then(|| Opened {
+        etag: format!("{etag}-{}\"", coding.name()),
+        kind: file.kind.clone(),
+        coding: Some(coding.name()),
+        ..found
+    })
 }
 
 /// The kernel holds it inside `root`, whatever links there are and whoever moves them meanwhile.
@@ -107,7 +135,7 @@ fn described(file: File, path: &Path) -> Option<Opened> {
     };
     // A date before 1970 has no form in HTTP.
     let changed = age.and(changed);
-    Some(Opened { length: about.len(), changed, etag, kind, file })
+    Some(Opened { length: about.len(), changed, etag, kind, file, coding: None })
 }
 
 fn list(folder: &File, path: &str, hidden: bool) -> String {

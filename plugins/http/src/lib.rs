@@ -5,6 +5,7 @@ mod body;
 mod call;
 mod carrier;
 mod client;
+mod content;
 mod decode;
 mod driver;
 mod endpoint;
@@ -20,6 +21,7 @@ mod rt;
 mod server;
 mod serving;
 mod session;
+mod siblings;
 mod upgrade;
 
 #[cfg(test)]
@@ -30,5 +32,6 @@ pub use endpoint::HttpEndpoint;
 pub use files::{Files, FilesOptions};
 pub use options::{HttpOptions, Version};
 pub use reply::{Reply, ReplyOptions};
+pub use siblings::Compressed;
 
 jackfield_plugin_api::export_plugin! { drivers: [HttpDriver], handlers: [Reply, Files] }

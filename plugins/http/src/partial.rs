@@ -19,7 +19,12 @@ pub(crate) enum Part {
     Whole,
     /// These bytes.
     Range(Range<u64>),
+    /// These, in the order asked for; two or more, none of which meets another.
+    Ranges(Vec<Range<u64>>),
 }
+
+/// The most ranges that are answered.
+const RANGES: usize = 16;
 
 /// In the order of RFC 9110 §13.2.2.
 pub(crate) fn choose(head: &HeaderBlock, file: &Opened) -> Part {
@@ -51,15 +56,30 @@ pub(crate) fn choose(head: &HeaderBlock, file: &Opened) -> Part {
     }
 }
 
-/// One range is given; of several, and of what is no range, the whole is.
-fn ranged(range: &str, length: u64) -> Part {
-    let Ok(ranges) = parse_range_header(range) else { return Part::Whole };
-    if ranges.ranges.len() != 1 {
+/// The ranges that lie inside. The whole where one is no range, and where so much is asked for that it
+/// cannot be meant well (RFC 9110 §17.15): too many, or some twice.
+fn ranged(field: &str, length: u64) -> Part {
+    let each = field.trim_start_matches("bytes=").split(',').map(str::trim);
+    let mut inside: Vec<Range<u64>> = Vec::new();
+    for (index, range) in each.filter(|range| !range.is_empty()).enumerate() {
+        let Ok(parsed) = parse_range_header(&format!("bytes={range}")) else { return Part::Whole };
+        if index == RANGES {
+            return Part::Whole;
+        }
+        // One that lies outside is passed over.
+        let valid = parsed.validate(length).ok().and_then(|ranges| ranges.into_iter().next());
+        inside.extend(valid.map(|at| *at.start()..at.end().saturating_add(1).min(length)));
+    }
+    let meets = |(index, one): (usize, &Range<u64>)| {
+        inside.iter().skip(index + 1).any(|two| one.start < two.end && two.start < one.end)
+    };
+    if inside.iter().enumerate().any(meets) {
         return Part::Whole;
     }
-    match ranges.validate(length).ok().and_then(|ranges| ranges.into_iter().next()) {
-        Some(range) => Part::Range(*range.start()..range.end().saturating_add(1).min(length)),
-        None => Part::Outside,
+    match inside.len() {
+        0 => Part::Outside,
+        1 => inside.pop().map_or(Part::Outside, Part::Range),
+        _ => Part::Ranges(inside),
     }
 }
 
@@ -92,6 +112,7 @@ mod tests {
             changed: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(784_887_151_500)),
             etag: "\"tag\"".into(),
             kind: "text/plain".into(),
+            coding: None,
         };
         choose(&HeaderBlock::new(fields.iter().copied()).unwrap(), &file)
     }
@@ -105,7 +126,13 @@ mod tests {
             ("bytes=8-99", Part::Range(8..10)),
             ("bytes=-3", Part::Range(7..10)),
             ("bytes=10-", Part::Outside),
-            ("bytes=0-1,4-5", Part::Whole),
+            ("bytes=8-9, 0-1,3-3", Part::Ranges(vec![8..10, 0..2, 3..4])),
+            ("bytes=0-1,10-12", Part::Range(0..2)),
+            ("bytes=10-12,-0", Part::Outside),
+            ("bytes=0-4,4-5", Part::Whole),
+            ("bytes=-5,0-", Part::Whole),
+            ("bytes=0-1,x", Part::Whole),
+            (&format!("bytes={}", "0-0,".repeat(17)), Part::Whole),
             ("bytes=x", Part::Whole),
             ("lines=1-2", Part::Whole),
             ("bytes=18446744073709551616-", Part::Whole),
