@@ -152,6 +152,18 @@ impl Error {
         Error::new(ErrorKind::Unsupported, format!("{what} is not supported here"))
     }
 
+    /// Why a request was not asked: its connection has ended before anything of it was sent, or without the
+    /// peer having begun with it. Whatever it was, it may be asked again over another one.
+    pub fn unsent() -> Self {
+        let text = "the connection ended before the request was sent";
+        Error::new(ErrorKind::Closed, text).retry_is(Retry::Now)
+    }
+
+    /// Whether this is [`Error::unsent`].
+    pub fn is_unsent(&self) -> bool {
+        self.kind() == ErrorKind::Closed && self.retry() == Retry::Now
+    }
+
     /// Adds a fact: who, where, which.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "facts are mostly made on the spot")]

@@ -1,7 +1,7 @@
 //! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
 //! one flat block of fields, never JSON; bodies stream both ways.
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, Result};
 use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
 use crate::op::{Op, OpTable, Transfer};
@@ -341,22 +341,10 @@ impl Transfer for Incoming {
     }
 }
 
-/// Why a request was not asked: the connection has ended before anything of it was sent, or without the
-/// peer having begun with it. Whatever it was, it may be asked again over another one.
-pub fn closed_before() -> Error {
-    let text = "the connection ended before the request was sent";
-    Error::new(ErrorKind::Closed, text).retry_is(Retry::Now)
-}
-
-/// Whether an error is [`closed_before`].
-pub fn is_closed_before(error: &Error) -> bool {
-    error.kind() == ErrorKind::Closed && error.retry() == Retry::Now
-}
-
 /// What a driver implements to give the facet: one role or both.
 pub trait Exchanger: Send + Sync + 'static {
     /// Client role: sends a request and waits for the head of its response. For a request of which
-    /// nothing was sent, or that the peer says it has not begun, the error is [`closed_before`].
+    /// nothing was sent, or that the peer says it has not begun, the error is [`Error::unsent`].
     fn send(&self, request: Envelope) -> impl Future<Output = Result<Envelope>> + Send {
         drop(request);
         async { Err(Error::unsupported("sending requests")) }

@@ -117,10 +117,7 @@ pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
 pub use driver::{Driver, Handler, Role};
 pub use error::{Error, ErrorKind, Origin, Result, Retry};
 pub use events::EventQueue;
-pub use exchange::{
-    Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming, closed_before,
-    is_closed_before,
-};
+pub use exchange::{Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming};
 pub use facets::Facets;
 pub use headers::HeaderBlock;
 pub use info::{Event, Info};

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Result,
-    Retry, Session, is_closed_before,
+    Retry, Session,
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -230,7 +230,7 @@ impl<'a> Forward<'a> {
             Err(error) => error,
         };
         drop(kept);
-        let again = is_closed_before(&error) || safe && error.retry() == Retry::IfReused;
+        let again = error.is_unsent() || safe && error.retry() == Retry::IfReused;
         match back.body().filter(|_| again) {
             Some(body) => Self::ask_anew(self.reach(None).await?, head, body).await,
             None => Err(error),

@@ -19,7 +19,7 @@ use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{
     Address, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info, Result,
-    Stream, closed_before,
+    Stream,
 };
 use std::any::Any;
 use std::pin::Pin;
@@ -283,20 +283,20 @@ impl Client {
         let answer = match &self.sender {
             Sender::One(sender) => {
                 let mut sender = sender.lock().await;
-                sender.ready().await.map_err(|_| closed_before())?;
+                sender.ready().await.map_err(|_| Error::unsent())?;
                 let answer = sender.try_send_request(request);
                 drop(sender);
                 answer.await
             }
             Sender::Many(sender) => {
                 let mut sender = sender.clone();
-                sender.ready().await.map_err(|_| closed_before())?;
+                sender.ready().await.map_err(|_| Error::unsent())?;
                 sender.try_send_request(request).await
             }
         };
         // What is given back has not been sent.
         answer.map_err(|mut error| match error.take_message() {
-            Some(_) => closed_before(),
+            Some(_) => Error::unsent(),
             None => failure(error.error()),
         })
     }

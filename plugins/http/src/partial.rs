@@ -128,7 +128,7 @@ mod tests {
             ("bytes=10-", Part::Outside),
             ("bytes=8-9, 0-1,3-3", Part::Ranges(vec![8..10, 0..2, 3..4])),
             ("bytes=0-1,10-12", Part::Range(0..2)),
-            ("bytes=10-12,-0", Part::Outside),
+            ("bytes=10-12,11-", Part::Outside),
             ("bytes=0-4,4-5", Part::Whole),
             ("bytes=-5,0-", Part::Whole),
             ("bytes=0-1,x", Part::Whole),
