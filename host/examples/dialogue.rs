@@ -4,7 +4,7 @@
 //! place: that of a session of `Graph::open`, or `Live::take_stream`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use jackfield::dialogue::{Dialogue, Login, Patterns};
+use jackfield::dialogue::{Dialogue, Login, Patterns, Rule, Rules};
 use jackfield_plugin_api::{Result, Secret};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -25,6 +25,8 @@ async fn device(stream: DuplexStream) -> std::io::Result<()> {
     while stream.read_until(b'\r', &mut line).await? > 0 {
         let answer: &[u8] = match line.as_slice() {
             b"show version\r" => b"\r\nversion 15.2, up 3 days\r\nr1# ",
+            b"erase\r" => b"\r\nErase all? [confirm]",
+            b"y\r" => b"\r\nerased\r\nr1# ",
             _ => b"\r\n% what?\r\nr1# ",
         };
         stream.write_all(answer).await?;
@@ -55,6 +57,20 @@ async fn main() -> Result<()> {
         let text = String::from_utf8_lossy(&found.matched).into_owned();
         println!("{command}: {} ({})", text.trim_end(), found.index);
     }
+
+    // A device that asks back is answered by rules, until the last of them applies.
+    let rule = |pattern: &str, answer: Option<&str>| Rule {
+        pattern: pattern.to_owned(),
+        answer: answer.map(str::to_owned),
+        secret: None,
+        end: "\r".to_owned(),
+        last: None,
+        renew: false,
+    };
+    let rules = Rules::new(vec![rule(r"\[confirm\]", Some("y")), rule("# $", None)], 10)?;
+    dialogue.send_anew("erase\r", limit).await?;
+    let conversed = rules.run(&mut dialogue, limit).await?;
+    println!("erased, {} question answered", conversed.applied.len());
 
     // What does not come is an error that says what was awaited and what was heard instead.
     let never = Patterns::new(["never"])?;

@@ -171,7 +171,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let limit = params.timeout.0;
     let rules = Rules::new(params.rules, params.most)?;
     if let Some(text) = params.text {
-        dialogue.say_anew(&format!("{text}{}", params.end), limit).await?;
+        dialogue.send_anew(&format!("{text}{}", params.end), limit).await?;
     }
     let conversed = rules.run(dialogue, limit).await?;
     value(&Told { last: heard(&conversed.found), applied: conversed.applied })

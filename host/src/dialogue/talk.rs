@@ -103,12 +103,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         limit: Duration,
     ) -> Result<Found> {
         let deadline = Instant::now() + limit;
-        self.say_anew(text, limit).await?;
+        self.send_anew(text, limit).await?;
         self.expect(patterns, deadline.saturating_duration_since(Instant::now())).await
     }
 
-    /// Forgets what was heard, and sends text within `limit`.
-    pub(super) async fn say_anew(&mut self, text: &str, limit: Duration) -> Result<()> {
+    /// Forgets what was heard, and sends text within `limit`: only what the peer says from now on can match.
+    /// Not cancel safe, as [`Dialogue::send`].
+    ///
+    /// # Errors
+    /// As there; [`ErrorKind::TimedOut`] if the peer takes nothing.
+    pub async fn send_anew(&mut self, text: &str, limit: Duration) -> Result<()> {
         self.matcher.forget();
         timeout(limit, self.send(text)).await.unwrap_or_else(|_| {
             let text = format!("the peer takes nothing, for {limit:?}");
