@@ -1,6 +1,7 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
 mod files;
+mod login;
 mod reuse;
 mod sse;
 

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::decode::{Coding, codings, decode};
+use crate::head::Origin;
 use crate::redirect::{Next, next};
 use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use url::Url;
 
 /// Parameters of every operation.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -159,7 +161,11 @@ pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer
     let most = asked.redirects.unwrap_or(client.endpoint.calls.redirects);
     let mut followed = 0;
     loop {
-        let answer = client.exchange(asked.envelope(client.endpoint.calls.decompress)?).await?;
+        let place = url(client, &asked.path);
+        let answer = client.exchange(asked.envelope(client, place.as_ref())?).await?;
+        if let (Some(cookies), Some(url)) = (&client.endpoint.cookies, &place) {
+            cookies.take(&answer.head, url);
+        }
         let status = status_of(&answer.head);
         if most > 0
             && let Some(location) = answer.head.get("location")
@@ -201,11 +207,16 @@ pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer
 }
 
 impl Asked {
-    fn envelope(&self, decompress: bool) -> Result<Envelope> {
+    fn envelope(&self, client: &Client, url: Option<&Url>) -> Result<Envelope> {
         let mut fields = vec![(":method", self.method.as_str()), (":path", self.path.as_str())];
         fields.extend(self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let has = |name: &str| self.fields.iter().any(|(have, _)| have.eq_ignore_ascii_case(name));
-        if decompress && !has("accept-encoding") {
+        let cookie = match (&client.endpoint.cookies, url) {
+            (Some(cookies), Some(url)) if !has("cookie") => cookies.of(url),
+            _ => None,
+        };
+        fields.extend(cookie.as_ref().map(|cookie| ("cookie", cookie.expose())));
+        if client.endpoint.calls.decompress && !has("accept-encoding") {
             fields.push(("accept-encoding", "gzip, br, zstd"));
         }
         if !has("accept") {
@@ -223,6 +234,13 @@ impl Asked {
         self.content = None;
         self.fields.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
     }
+}
+
+/// The place that cookies are for; there is none for `*`.
+fn url(client: &Client, path: &str) -> Option<Url> {
+    let Origin { scheme, authority } = &client.origin;
+    let place = path.starts_with('/').then(|| format!("{scheme}://{authority}{path}"))?;
+    Url::parse(&place).ok()
 }
 
 fn status_of(head: &HeaderBlock) -> u16 {

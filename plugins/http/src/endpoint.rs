@@ -1,6 +1,8 @@
 //! [`HttpEndpoint`]: options, once checked.
 
+use crate::cookies::Cookies;
 use crate::options::{HttpOptions, Version};
+use crate::users::Users;
 use hyper::Method;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
@@ -18,6 +20,10 @@ pub struct HttpEndpoint {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) ping: (Method, String),
     pub(crate) calls: Calls,
+    /// Where calls keep them.
+    pub(crate) cookies: Option<Cookies>,
+    /// Of a listener.
+    pub(crate) users: Users,
     pub(crate) limits: Limits,
 }
 
@@ -75,6 +81,8 @@ impl HttpEndpoint {
                 max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX / 2),
                 timeout: seconds(at_least("call_timeout", options.call_timeout, 1)?),
             },
+            cookies: options.cookies.then(Cookies::default),
+            users: Users::new(&options.users)?,
             limits: limits(options)?,
         })
     }
@@ -115,11 +123,17 @@ fn at_least(option: &str, value: u32, least: u32) -> Result<u32> {
 /// Options of the other side are mistakes, not decoration.
 fn fits(options: &HttpOptions, role: Role) -> Result<()> {
     let strangers = [
-        ("headers", !options.headers.is_empty()),
-        ("bearer_token", options.bearer_token.is_some()),
+        (Role::Client, "headers", !options.headers.is_empty()),
+        (Role::Client, "bearer_token", options.bearer_token.is_some()),
+        (Role::Client, "cookies", options.cookies),
+        (Role::Server, "users", !options.users.is_empty()),
     ];
-    match strangers.into_iter().find(|(_, given)| *given && role == Role::Server) {
-        Some((name, _)) => Err(Error::option(name, "is for connecting, and this is a listener")),
+    let message = match role {
+        Role::Client => "is for listeners, and this is for connecting",
+        Role::Server => "is for connecting, and this is a listener",
+    };
+    match strangers.into_iter().find(|(of, _, given)| *given && *of != role) {
+        Some((_, name, _)) => Err(Error::option(name, message)),
         None => Ok(()),
     }
 }

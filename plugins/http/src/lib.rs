@@ -6,6 +6,7 @@ mod call;
 mod carrier;
 mod client;
 mod content;
+mod cookies;
 mod decode;
 mod driver;
 mod endpoint;
@@ -23,6 +24,7 @@ mod serving;
 mod session;
 mod siblings;
 mod upgrade;
+mod users;
 
 #[cfg(test)]
 mod tests;

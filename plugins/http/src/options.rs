@@ -22,6 +22,8 @@ pub struct HttpOptions {
     /// Client: redirects of a `call` that are followed unless it says otherwise. Only those to the
     /// same origin can be.
     pub redirects: u32,
+    /// Client: keep the cookies that answers to a `call` set, and send them with later ones.
+    pub cookies: bool,
     /// Client: ask for compressed content in a `call`, and decompress it.
     pub decompress: bool,
     /// Client: the longest content that a `call` collects, in bytes, after decompression.
@@ -30,6 +32,8 @@ pub struct HttpOptions {
     pub call_timeout: u32,
     /// Client: seconds until the head of a response; 0: no limit.
     pub response_timeout: u32,
+    /// Listener: who may ask, by name with the password (basic authorization); nobody named: anybody.
+    pub users: BTreeMap<String, Secret>,
     /// Listener: seconds that a request's head may take, from when it could be sent.
     pub header_timeout: u32,
     /// Listener: seconds without any request after which the connection is ended.
@@ -61,10 +65,12 @@ impl Default for HttpOptions {
             ping_method: "HEAD".to_owned(),
             ping_path: "/".to_owned(),
             redirects: 0,
+            cookies: false,
             decompress: true,
             max_body: 16 << 20,
             call_timeout: 30,
             response_timeout: 60,
+            users: BTreeMap::new(),
             header_timeout: 30,
             idle_timeout: 75,
             max_request_body: 1 << 30,

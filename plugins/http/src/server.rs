@@ -9,6 +9,7 @@ use crate::options::Version;
 use crate::rt::{Clock, Spawner, Task, tasks};
 use crate::serving::{Graceful, Held, Life, ServerControl};
 use crate::upgrade::upgraded;
+use crate::users::CHALLENGE;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming as Content};
 use hyper::header::{self, HeaderValue};
@@ -166,7 +167,10 @@ impl Serving {
         let connects = *request.method() == Method::CONNECT;
         let turns = connects || !self.http2 && request.headers().contains_key(header::UPGRADE);
         let upgrade = turns.then(|| hyper::upgrade::on(&mut request));
-        let (parts, content) = request.into_parts();
+        let (mut parts, content) = request.into_parts();
+        if !self.endpoint.users.admit(&mut parts.headers) {
+            return refusal(StatusCode::UNAUTHORIZED, "who asks is not known here");
+        }
         let head = match head::of_request(&parts, self.scheme) {
             Ok(head) => head,
             Err(rule) => return refusal(StatusCode::BAD_REQUEST, rule),
@@ -226,6 +230,9 @@ fn refusal(status: StatusCode, text: &str) -> Response<Outgoing> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    }
     if status == StatusCode::BAD_REQUEST || status == StatusCode::PAYLOAD_TOO_LARGE {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod handlers;
 mod hostile;
+mod login;
 mod servers;
 
 const CAPACITY: usize = 64 * 1024;

@@ -20,7 +20,7 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Serves what `pair` is for: `/text` (compressed where wanted), `/moved` and `/away` as
-    /// redirects, `/asked` telling what was asked.
+    /// redirects, `/asked` telling what was asked, `/cookies` setting some.
     pub(crate) async fn start(pair: &Pair) -> Self {
         let program = need("nginx", "nginx-light");
         ports::with_free_port(async |port| {
@@ -52,6 +52,10 @@ fn nginx_conf(folder: &Path, pair: &Pair, port: u16, tls: u16) -> String {
          gzip on; gzip_types text/plain; gzip_min_length 1;\n\
          location = /moved {{ return 302 /asked; }}\n\
          location = /away {{ return 302 http://elsewhere.test/; }}\n\
+         location = /cookies {{ add_header Set-Cookie \"a=1; HttpOnly\"; add_header Set-Cookie \
+         \"b=2; Path=/; Max-Age=60\"; add_header Set-Cookie \"gone=3; Max-Age=0\"; \
+         add_header Set-Cookie \"far=4; Domain=b.test\"; add_header Set-Cookie \"tls=5; Secure\"; \
+         return 200 \"got: $http_cookie\"; }}\n\
          location = /asked {{ return 200 \"$server_protocol $request_method $http_host \
          $http_authorization $http_x_probe\"; }} }} }}\n",
         folder = folder.display(),
