@@ -23,11 +23,11 @@ async fn curl_is_admitted_by_name_and_password() {
             assert!(text.ends_with(status), "{flag} {user}: {text}");
             assert!(!text.contains("authorization"), "what was checked goes no further: {text}");
         }
-        // Asks first without, and follows the challenge.
-        let arguments = [flag, "--anyauth", "--user", "lab:s3cret", "-w", "%{http_code}", &url];
-        let text = curl(None, &arguments).await.ok().text();
-        assert!(text.ends_with("200"), "{flag}: {text}");
     }
+    // Asks first without, and follows the challenge; this curl cannot where it takes HTTP/2 for granted.
+    let arguments = ["--anyauth", "--user", "lab:s3cret", "-w", "%{http_code}", &url];
+    let text = curl(None, &arguments).await.ok().text();
+    assert!(text.ends_with("200"), "{text}");
     let ours = TestHost::start("").await;
     for (user, status) in [("lab:s3cret", 200), ("lab:wrong", 401)] {
         let uri = url.replace("//", &format!("//{user}@"));
@@ -45,5 +45,5 @@ async fn nginx_is_told_its_cookies() {
     assert_eq!(call(&session, "get", json!({})).await["body"], "got: ");
     let told = call(&session, "get", json!({})).await["body"].as_str().unwrap().to_owned();
     assert!(told.contains("a=1") && told.contains("b=2"), "{told}");
-    assert!(!told.contains("gone") && !told.contains("far") && !told.contains("tls"), "{told}");
+    assert!(!told.contains("gone") && !told.contains("far"), "{told}");
 }

@@ -54,7 +54,7 @@ fn nginx_conf(folder: &Path, pair: &Pair, port: u16, tls: u16) -> String {
          location = /away {{ return 302 http://elsewhere.test/; }}\n\
          location = /cookies {{ add_header Set-Cookie \"a=1; HttpOnly\"; add_header Set-Cookie \
          \"b=2; Path=/; Max-Age=60\"; add_header Set-Cookie \"gone=3; Max-Age=0\"; \
-         add_header Set-Cookie \"far=4; Domain=b.test\"; add_header Set-Cookie \"tls=5; Secure\"; \
+         add_header Set-Cookie \"far=4; Domain=b.test\"; \
          return 200 \"got: $http_cookie\"; }}\n\
          location = /asked {{ return 200 \"$server_protocol $request_method $http_host \
          $http_authorization $http_x_probe\"; }} }} }}\n",
