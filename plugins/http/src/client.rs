@@ -2,7 +2,7 @@
 
 use crate::body::{Bounds, Outgoing, received};
 use crate::carrier::Carrier;
-use crate::endpoint::{HttpEndpoint, hidden};
+use crate::endpoint::HttpEndpoint;
 use crate::failure::{closed, failure};
 use crate::head::{self, Origin};
 use crate::options::Version;
@@ -15,6 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use jackfield_fields::hidden;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{

@@ -6,7 +6,8 @@ use crate::users::Users;
 use hyper::Method;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
-use jackfield_plugin_api::{Error, Result, Role, Secret};
+use jackfield_fields::given;
+use jackfield_plugin_api::{Error, Result, Role};
 use std::time::Duration;
 
 /// The least that hyper takes as the bound of a head.
@@ -73,7 +74,7 @@ impl HttpEndpoint {
         }
         Ok(HttpEndpoint {
             version: options.version,
-            headers: headers(options)?,
+            headers: given(&options.headers, options.bearer_token.as_ref(), is_ours)?,
             ping: (method, options.ping_path.clone()),
             calls: Calls {
                 redirects: options.redirects,
@@ -136,37 +137,6 @@ fn fits(options: &HttpOptions, role: Role) -> Result<()> {
         Some((_, name, _)) => Err(Error::option(name, message)),
         None => Ok(()),
     }
-}
-
-fn headers(options: &HttpOptions) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    let mut found = Vec::new();
-    for (name, value) in &options.headers {
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            Error::option("headers", format!("{name:?} is not the name of a header"))
-        })?;
-        if is_ours(&header) {
-            return Err(Error::option("headers", format!("{name:?} is set by the driver itself")));
-        }
-        found.push((header, hidden("headers", value.expose())?));
-    }
-    if let Some(token) = &options.bearer_token {
-        if found.iter().any(|(name, _)| name == header::AUTHORIZATION) {
-            let message = "and `headers` with `authorization` exclude each other";
-            return Err(Error::option("bearer_token", message));
-        }
-        let text = Secret::new(format!("Bearer {}", token.expose()));
-        found.push((header::AUTHORIZATION, hidden("bearer_token", text.expose())?));
-    }
-    Ok(found)
-}
-
-/// A header value that does not show in `Debug`; the error does not show it either.
-pub(crate) fn hidden(option: &str, text: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::option(option, "has a value with characters that no header may have")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Fields that say where a message ends and how long its connection lives.

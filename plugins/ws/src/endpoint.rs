@@ -1,7 +1,8 @@
 //! [`WsEndpoint`]: options, once checked.
 
 use crate::options::WsOptions;
-use jackfield_plugin_api::{Error, Result, Role, Secret};
+use jackfield_fields::given;
+use jackfield_plugin_api::{Error, Result, Role};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -105,39 +106,13 @@ fn size(option: &str, bytes: u64) -> Result<usize> {
 }
 
 fn headers(options: &WsOptions) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    let mut found = Vec::new();
-    for (name, value) in &options.headers {
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            Error::option("headers", format!("{name:?} is not the name of a header"))
-        })?;
-        if is_ours(&header) {
-            return Err(Error::option("headers", format!("{name:?} is set by the driver itself")));
-        }
-        found.push((header, hidden("headers", value.expose())?));
-    }
-    if let Some(token) = &options.bearer_token {
-        if found.iter().any(|(name, _)| name == header::AUTHORIZATION) {
-            let message = "and `headers` with `authorization` exclude each other";
-            return Err(Error::option("bearer_token", message));
-        }
-        let text = Secret::new(format!("Bearer {}", token.expose()));
-        found.push((header::AUTHORIZATION, hidden("bearer_token", text.expose())?));
-    }
+    let mut found = given(&options.headers, options.bearer_token.as_ref(), is_ours)?;
     if let Some(origin) = &options.origin {
         let value = HeaderValue::from_str(origin)
             .map_err(|_| Error::option("origin", format!("{origin:?} is no header value")))?;
         found.push((header::ORIGIN, value));
     }
     Ok(found)
-}
-
-/// A header value that does not show in `Debug`; the error does not show it either.
-fn hidden(option: &str, text: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::option(option, "has a value with characters that no header may have")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Headers of the handshake itself (RFC 6455 §4.1).
