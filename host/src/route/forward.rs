@@ -11,11 +11,10 @@ use crate::connection::{Asker, Entered, Rested};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Result,
-    Retry, Session,
+    Retry, Serving, Session,
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -61,14 +60,6 @@ struct Kept {
     is_used: bool,
 }
 
-enum Step {
-    Asked(Result<Option<Incoming>>),
-    Answered,
-    Told,
-    Drained,
-    Over,
-}
-
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
         let peer = connection.peer.as_deref().map(|peer| match peer.parse::<SocketAddr>() {
@@ -91,46 +82,21 @@ impl<'a> Forward<'a> {
             .session
             .take_exchange()
             .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
-        let mut running = FuturesUnordered::new();
-        let mut next: Option<Op<Option<Incoming>>> = Some(exchange.accept());
+        let mut serving = Serving::new(exchange, MOST);
         let telling = self.route.sse.then(|| stopping.clone());
         let mut told = Some(Box::pin(stopping.told()));
         let mut draining: Option<Op<()>> = None;
-        loop {
-            let step = poll_fn(|cx| {
-                if told.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready()) {
-                    return Poll::Ready(Step::Told);
-                }
-                if draining.as_mut().is_some_and(|drain| Pin::new(drain).poll(cx).is_ready()) {
-                    return Poll::Ready(Step::Drained);
-                }
-                if let Some(accept) = next.as_mut().filter(|_| running.len() < MOST)
-                    && let Poll::Ready(incoming) = Pin::new(accept).poll(cx)
-                {
-                    next = None;
-                    return Poll::Ready(Step::Asked(incoming));
-                }
-                match running.poll_next_unpin(cx) {
-                    Poll::Ready(Some(())) => Poll::Ready(Step::Answered),
-                    Poll::Ready(None) if next.is_none() => Poll::Ready(Step::Over),
-                    _ => Poll::Pending,
-                }
-            })
-            .await;
-            match step {
-                Step::Asked(Ok(Some(incoming))) => {
-                    running.push(self.one(incoming, telling.clone()));
-                    next = Some(exchange.accept());
-                }
-                Step::Told => {
-                    told = None;
-                    draining = Some(self.session.drain());
-                }
-                Step::Asked(Ok(None)) | Step::Answered => {}
-                Step::Asked(Err(error)) => return Err(error),
-                Step::Over | Step::Drained => return Ok(()),
+        poll_fn(|cx| {
+            if told.as_mut().is_some_and(|told| told.as_mut().poll(cx).is_ready()) {
+                told = None;
+                draining = Some(self.session.drain());
             }
-        }
+            if draining.as_mut().is_some_and(|drain| Pin::new(drain).poll(cx).is_ready()) {
+                return Poll::Ready(Ok(()));
+            }
+            serving.poll(cx, |incoming| self.one(incoming, telling.clone()))
+        })
+        .await
     }
 
     /// Answers a request: with events until the host stops, where that is `telling`.

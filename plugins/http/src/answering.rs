@@ -1,22 +1,14 @@
 //! Answering the requests of a session, for handlers.
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use hyper::StatusCode;
-use jackfield_plugin_api::{Body, Envelope, Error, HeaderBlock, Incoming, Result, Secret, Session};
+use jackfield_plugin_api::{
+    Body, Envelope, Error, HeaderBlock, Incoming, Result, Secret, Serving, Session,
+};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 
 /// Answers of one session that are under way at once; more requests wait.
 const MOST: usize = 128;
-
-enum Step {
-    Asked(Result<Option<Incoming>>),
-    Answered,
-    Over,
-}
 
 /// Answers each request with what `answer` makes of it, until the peer sends no more.
 pub(crate) async fn answer_all<F>(session: Session, answer: impl Fn(Envelope) -> F) -> Result<()>
@@ -26,7 +18,8 @@ where
     let exchange = session
         .take_exchange()
         .ok_or_else(|| Error::unsupported("answering a session without requests"))?;
-    let one = async |incoming: Incoming| {
+    let answer = &answer;
+    let one = |incoming: Incoming| async move {
         let answered = answer(incoming.request).await;
         let envelope = answered.or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "failed"));
         if let Ok(envelope) = envelope {
@@ -34,33 +27,8 @@ where
             let _ = incoming.answer.send(envelope).await;
         }
     };
-    let mut running = FuturesUnordered::new();
-    let mut next = Some(exchange.accept());
-    loop {
-        let step = poll_fn(|cx| {
-            if let Some(accept) = next.as_mut().filter(|_| running.len() < MOST)
-                && let Poll::Ready(incoming) = Pin::new(accept).poll(cx)
-            {
-                next = None;
-                return Poll::Ready(Step::Asked(incoming));
-            }
-            match running.poll_next_unpin(cx) {
-                Poll::Ready(Some(())) => Poll::Ready(Step::Answered),
-                Poll::Ready(None) if next.is_none() => Poll::Ready(Step::Over),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-        match step {
-            Step::Asked(Ok(Some(incoming))) => {
-                running.push(one(incoming));
-                next = Some(exchange.accept());
-            }
-            Step::Asked(Ok(None)) | Step::Answered => {}
-            Step::Asked(Err(error)) => return Err(error),
-            Step::Over => return Ok(()),
-        }
-    }
+    let mut serving = Serving::new(exchange, MOST);
+    poll_fn(|cx| serving.poll(cx, one)).await
 }
 
 /// A head of a status and fields, with content.

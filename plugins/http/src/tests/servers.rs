@@ -227,3 +227,20 @@ async fn draining_finishes_what_runs() {
         assert_eq!(answer, b"late");
     }
 }
+
+#[tokio::test]
+async fn a_client_tells_when_its_connection_has_ended_and_what_it_has_not_sent() {
+    for version in [Version::Http1, Version::Http2] {
+        let (near, far) = testing::carriers(CAPACITY);
+        let options = HttpOptions { version, ..HttpOptions::default() };
+        let session = open(options, near).await.unwrap();
+        let exchange = taken(&session);
+        let mut end = exchange.accept();
+        assert!((&mut end).now_or_never().is_none());
+        drop(far);
+        assert!(end.await.unwrap().is_none());
+        let request = asked(&[(":method", "POST"), (":path", "/")], Body::full("once"));
+        let error = exchange.send(request).await.unwrap_err();
+        assert!(error.is_unsent(), "{version:?}: {error:?}");
+    }
+}

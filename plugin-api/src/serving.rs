@@ -1,0 +1,61 @@
+//! [`Serving`]: the requests of one session, some of them answered at once.
+
+use crate::error::Result;
+use crate::exchange::{Exchange, Incoming};
+use crate::op::Op;
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Takes the requests of a session and runs the futures that answer them, a bounded number at once; more
+/// requests wait at the peer. Dropped, it ends all of them.
+#[derive(Debug)]
+pub struct Serving<F> {
+    // Dropped in this order.
+    running: FuturesUnordered<F>,
+    next: Option<Op<Option<Incoming>>>,
+    exchange: Exchange,
+    most: usize,
+}
+
+impl<F: Future<Output = ()>> Serving<F> {
+    /// Serves the requests of `exchange`, at most `most` at once; at least one.
+    pub fn new(exchange: Exchange, most: usize) -> Self {
+        let next = Some(exchange.accept());
+        Serving { running: FuturesUnordered::new(), next, exchange, most: most.max(1) }
+    }
+
+    /// Goes on, with `answer` for each request that comes. Ready when the peer sends no more and all of
+    /// them were answered.
+    ///
+    /// # Errors
+    /// What keeps the session from taking further requests.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut answer: impl FnMut(Incoming) -> F,
+    ) -> Poll<Result<()>> {
+        loop {
+            if let Some(accept) = self.next.as_mut().filter(|_| self.running.len() < self.most)
+                && let Poll::Ready(incoming) = Pin::new(accept).poll(cx)
+            {
+                self.next = None;
+                match incoming {
+                    Ok(Some(incoming)) => {
+                        self.running.push(answer(incoming));
+                        self.next = Some(self.exchange.accept());
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+                continue;
+            }
+            match Pin::new(&mut self.running).poll_next(cx) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) if self.next.is_none() => return Poll::Ready(Ok(())),
+                _ => return Poll::Pending,
+            }
+        }
+    }
+}
