@@ -3,6 +3,7 @@
 mod files;
 mod login;
 mod reuse;
+mod slow;
 mod sse;
 
 use futures_util::StreamExt;

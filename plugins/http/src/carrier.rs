@@ -4,6 +4,7 @@
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Stream};
+use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -45,9 +46,19 @@ impl Carrier {
             stall.timer.reset(stall.limit);
         }
         Pin::new(&mut stall.timer).poll(cx).map(|()| {
+            reset(&mut self.stream);
             let text = format!("the peer has taken nothing for {:?}", stall.limit);
             Err(Error::new(ErrorKind::TimedOut, text).into_io())
         })
+    }
+}
+
+/// Ends a stream without what has not been taken of it. After a mere close the kernel would keep that,
+/// and try on for as long as the peer says that it is there.
+fn reset(stream: &mut Stream) {
+    if let Some((socket, _)) = stream.take_fd() {
+        // Where it is no TCP there is nothing of that kind.
+        let _ = set_socket_linger(&socket, Some(Duration::ZERO));
     }
 }
 
