@@ -15,6 +15,9 @@ pub(crate) fn failure(error: &hyper::Error) -> Error {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             return of_io(io);
         }
+        if inner.downcast_ref().is_some_and(is_unbegun) {
+            return Error::unsent();
+        }
         let more = inner.to_string();
         if !text.contains(&more) {
             text = format!("{text}: {more}");
@@ -36,6 +39,14 @@ pub(crate) fn failure(error: &hyper::Error) -> Error {
         ErrorKind::Protocol
     };
     Error::new(kind, text)
+}
+
+/// Whether the peer says that it has not begun with a request (RFC 9113 §8.7): it has refused the stream, or
+/// is going away in peace and the stream is none of those that it still answers.
+fn is_unbegun(error: &h2::Error) -> bool {
+    let leaves = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    let refuses = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (leaves || refuses)
 }
 
 fn of_io(error: &io::Error) -> Error {

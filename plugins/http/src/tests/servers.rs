@@ -244,3 +244,43 @@ async fn a_client_tells_when_its_connection_has_ended_and_what_it_has_not_sent()
         assert!(error.is_unsent(), "{version:?}: {error:?}");
     }
 }
+
+/// Reads frames of a client of HTTP/2 until one opens a stream.
+async fn until_headers(stream: &mut Stream) {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        if head[3] == 1 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_an_http2_server_has_not_begun_may_be_asked_again() {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // RST_STREAM of stream 1, with REFUSED_STREAM and with INTERNAL_ERROR.
+    const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+    const BROKEN: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+    // GOAWAY of all streams, with NO_ERROR and with PROTOCOL_ERROR.
+    const LEAVING: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const FAILING: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    for (said, unsent) in [(REFUSED, true), (BROKEN, false), (LEAVING, true), (FAILING, false)] {
+        let (near, far) = testing::carriers(CAPACITY);
+        let options = HttpOptions { version: Version::Http2, ..HttpOptions::default() };
+        let session = open(options, near).await.unwrap();
+        let mut server = far.take_stream().unwrap();
+        let answering = async {
+            server.read_exact(&mut [0; 24]).await.unwrap();
+            server.write_all(SETTINGS).await.unwrap();
+            until_headers(&mut server).await;
+            server.write_all(said).await.unwrap();
+        };
+        let request = asked(&[(":method", "POST"), (":path", "/")], Body::empty());
+        let (answer, ()) = tokio::join!(taken(&session).send(request), answering);
+        let error = answer.unwrap_err();
+        assert_eq!(error.is_unsent(), unsent, "{said:?}: {error:?}");
+    }
+}
