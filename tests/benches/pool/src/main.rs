@@ -10,19 +10,17 @@
 //!
 //! Where there are more tasks than members, a task lets others run while it holds one.
 //!
-//! Results of 2026-11-21, two cores with a load average of 6 to 7 beside it, release profile, one run:
+//! Results of 2026-11-21, two cores with nothing beside it, release profile, the first of two runs:
 //!
 //! | what | goal | jackfield | deadpool 0.13.1 | bb8 0.9.1 | to the faster |
 //! |---|---|---|---|---|---|
-//! | 1 task, 1 member | ≤ 0.7 | 444 ns | 503 ns | 619 ns | **0.88, missed** |
-//! | 8 tasks, 16 members | ≤ 0.7 | 402 ns | 444 ns | 629 ns | **0.91, missed** |
-//! | 64 tasks, 4 members | ≤ 0.7 | 1294 ns | 1251 ns | 1583 ns | **1.03, missed** |
-//! | fairness of 64 on 4 | ≤ 1.2 | 1.11 | 2.01 | 63,941 | – |
-//! | wake-up, p50 | ≤ 20 µs | 4.6 µs | 3.9 µs | 3.7 µs | – |
+//! | 1 task, 1 member | ≤ 0.7 | 171 ns | 240 ns | 312 ns | **0.71, missed** |
+//! | 8 tasks, 16 members | ≤ 0.7 | 640 ns | 636 ns | 1020 ns | **1.01, missed** |
+//! | 64 tasks, 4 members | ≤ 0.7 | 1411 ns | 980 ns | 1443 ns | **1.44, missed** |
+//! | fairness of 64 on 4 | ≤ 1.2 | 1.01 | 1.01 | 1.45 | – |
+//! | wake-up, p50 | ≤ 20 µs | 0.84 µs | 2.74 µs | 0.84 µs | – |
 //!
-//! With bb8 some task had no more than one turn. A profile of the whole bench, all three pools
-//! together, has a fifth of its time in reading the clock. Ours reads it at each hand-out and each
-//! return.
+//! What a profile says of it stands in `tests/README.md`.
 
 #[path = "../../measure.rs"]
 #[allow(dead_code, reason = "shared by several benches")]
