@@ -22,6 +22,9 @@ impl Default for EchoOptions {
     }
 }
 
+/// Bytes of a stream's buffer until they have been filled once.
+const FIRST: usize = 256;
+
 /// Sends back what it receives: bytes as bytes, messages as messages.
 #[derive(Debug)]
 pub struct Echo {
@@ -57,7 +60,8 @@ impl Handler for Echo {
 impl Echo {
     /// Until the peer has sent its last byte; then ends our direction too.
     async fn echo_bytes(&self, mut stream: Stream) -> Result<()> {
-        let mut buffer = vec![0; self.buffer];
+        // A peer that sends little holds little: thousands of them may be silent.
+        let mut buffer = vec![0; self.buffer.min(FIRST)];
         loop {
             let count = stream.read(&mut buffer).await?;
             if count == 0 {
@@ -65,6 +69,9 @@ impl Echo {
             }
             stream.write_all(&buffer[..count]).await?;
             stream.flush().await?;
+            if count == buffer.len() {
+                buffer.resize(self.buffer, 0);
+            }
         }
         Ok(stream.shutdown().await?)
     }
