@@ -27,9 +27,8 @@ async fn frames_that_no_honest_client_sends_cost_their_connection_and_no_other()
     let certs = Certs::new();
     let peer = TcpPeer::echo().await;
     let host = TestHost::start(&format!(
-        "[host.timeouts]\nhandshake = \"3s\"\n\
-         [[routes]]\nlisten = \"webtransport://127.0.0.1:0\"\nto = \"{}\"\n\
-         options = {{ certificate_file = {:?}, key_file = {:?} }}\n",
+        "[[routes]]\nlisten = \"webtransport://127.0.0.1:0\"\nto = \"{}\"\n\
+         options = {{ certificate_file = {:?}, key_file = {:?}, handshake_timeout = 3 }}\n",
         peer.uri(),
         certs.server.certificate,
         certs.server.key
