@@ -94,7 +94,7 @@ async def attack(configuration, port, case):
         if request:
             peer._quic.send_stream_data(0, request)
         peer.transmit()
-        for _ in range(100):
+        for _ in range(300):
             if peer.over.done() or peer.given_up:
                 break
             # A peer that has closed does not answer this.

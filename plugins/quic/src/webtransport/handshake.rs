@@ -41,22 +41,33 @@ struct Ready {
     theirs: Theirs,
 }
 
+/// Why a connection ended before it carried a session.
+fn ended(link: &Link, lost: &ConnectionError) -> Error {
+    match lost {
+        // Nobody but who reads the peer's frames ends it from our side so early.
+        ConnectionError::LocallyClosed => link.explain.nonsense("first frames"),
+        lost => link.explain.handshake(lost),
+    }
+}
+
+/// What came of writing or reading: the connection's end tells more than the stream's.
+fn broken(link: &Link, otherwise: impl FnOnce() -> Error) -> Error {
+    match link.connection.close_reason() {
+        Some(lost) => ended(link, &lost),
+        None => otherwise(),
+    }
+}
+
 async fn exchange(link: Arc<Link>) -> Result<Ready> {
     let connection = &link.connection;
     let incoming = Incoming::start(link.host(), connection);
-    let mut settings =
-        connection.open_uni().await.map_err(|error| link.explain.handshake(&error))?;
-    let unsent = |error| Error::new(ErrorKind::Closed, format!("settings not sent: {error}"));
-    ours().write(&mut settings).await.map_err(unsent)?;
-    let theirs = match incoming.settings().await {
-        Some(theirs) => theirs,
-        None => {
-            return Err(match link.connection.closed().await {
-                // Nobody but who reads them ends a connection so early.
-                ConnectionError::LocallyClosed => link.explain.nonsense("settings"),
-                lost => link.explain.handshake(&lost),
-            });
-        }
+    let mut settings = connection.open_uni().await.map_err(|lost| ended(&link, &lost))?;
+    ours().write(&mut settings).await.map_err(|error| {
+        let unsent = || Error::new(ErrorKind::Closed, format!("settings not sent: {error}"));
+        broken(&link, unsent)
+    })?;
+    let Some(theirs) = incoming.settings().await else {
+        return Err(ended(&link, &link.connection.closed().await));
     };
     if theirs.dialect.is_none() {
         return Err(Error::new(ErrorKind::Unsupported, "the peer does not offer WebTransport"));
@@ -83,18 +94,17 @@ impl Ready {
 pub(crate) async fn connect(link: Arc<Link>, address: &Address, ask: &Ask) -> Result<Arc<dyn Mux>> {
     let request = request(address, ask)?;
     let ready = exchange(link).await?;
-    let lost = |error| ready.link.explain.loss(&error);
-    let (mut send, mut recv) = ready.link.connection.open_bi().await.map_err(lost)?;
-    request.write(&mut send).await.map_err(|error| garbled(&error))?;
+    let link = &ready.link;
+    let opened = link.connection.open_bi().await;
+    let (mut send, mut recv) = opened.map_err(|lost| ended(link, &lost))?;
+    let unsent = |error| broken(link, || garbled(&error));
+    request.write(&mut send).await.map_err(unsent)?;
     let response = ConnectResponse::read(&mut recv).await.map_err(|error| match error {
         ConnectError::WrongStatus(Some(status)) => {
             let message = format!("the server answered {}", status.as_u16());
             Error::new(ErrorKind::Refused, message).with("path", address.target())
         }
-        other => match ready.link.connection.close_reason() {
-            Some(lost) => ready.link.explain.loss(&lost),
-            None => garbled(&other),
-        },
+        other => broken(link, || garbled(&other)),
     })?;
     let mut facts = Info::default().with("path", address.target());
     if let Some(protocol) = response.protocol {
@@ -154,7 +164,8 @@ pub(crate) async fn accept(link: Arc<Link>, rules: &Rules) -> Result<Arc<dyn Mux
     if let Some(origin) = origin {
         facts = facts.with("origin", origin);
     }
-    response.write(&mut send).await.map_err(|error| garbled(&error))?;
+    let unsent = |error| broken(&ready.link, || garbled(&error));
+    response.write(&mut send).await.map_err(unsent)?;
     Ok(ready.session(send, recv, facts))
 }
 
@@ -163,8 +174,7 @@ async fn next_request(ready: &Ready) -> Result<(ConnectRequest, SendStream, Recv
     let mut requests = ready.incoming.requests.lock().await;
     loop {
         let Some((mut send, mut recv)) = requests.recv().await else {
-            let lost = ready.link.connection.closed().await;
-            return Err(ready.link.explain.handshake(&lost));
+            return Err(ended(&ready.link, &ready.link.connection.closed().await));
         };
         // What was read to know the stream belongs to its first frame.
         let mut first = Vec::new();

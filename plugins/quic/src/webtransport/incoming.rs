@@ -23,8 +23,9 @@ const REQUESTS: usize = 2;
 /// A stream and the session that it says to belong to.
 pub(super) type Of<T> = (u64, T);
 
-/// The receiving ends.
+/// The receiving ends. Dropped, they close the connection.
 pub(super) struct Incoming {
+    connection: Connection,
     pub(super) bidi: Mutex<Receiver<Of<(SendStream, RecvStream)>>>,
     pub(super) uni: Mutex<Receiver<Of<RecvStream>>>,
     /// Requests, from after the type of their first frame.
@@ -42,6 +43,7 @@ impl Incoming {
         let (settings, settings_out) = watch::channel(None);
         let sorter = Sorter { connection: connection.clone(), bidi, uni, requests, settings };
         Incoming {
+            connection: connection.clone(),
             bidi: Mutex::new(bidi_out),
             uni: Mutex::new(uni_out),
             requests: Mutex::new(requests_out),
@@ -55,6 +57,13 @@ impl Incoming {
         let mut settings = self.settings.clone();
         let found = settings.wait_for(Option::is_some).await.ok()?;
         found.clone()
+    }
+}
+
+/// Nobody reads any more. The peer is told so before its streams are given up, which tells it nothing.
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.connection.close(codes::NO_ERROR, b"");
     }
 }
 
