@@ -12,22 +12,33 @@ use super::shared::Shared;
 use super::slots::{Lease, Verdict};
 use super::stats::CloseCause;
 
+/// A member and its pool, which it keeps alive until it has left it. All that hand the member on count
+/// here, and not at the pool, where every core would.
+pub(super) struct Entry<C: Connect> {
+    pub(super) pool: Arc<Shared<C>>,
+    pub(super) member: Arc<C::Member>,
+}
+
+/// A member with the right to use it. Lost, it stays in use for ever; [`Pooled`] sees that it is not.
+pub(super) struct Hand<C: Connect> {
+    pub(super) entry: Arc<Entry<C>>,
+    pub(super) lease: Lease,
+}
+
 /// A member of a pool in use. Dropped, it goes back to the slot it came from, once: to the caller
 /// who has waited longest, or to the unused ones. A member that is closed by then, or whose user
 /// panics, is not used again.
 #[must_use = "a dropped guard goes straight back to the pool"]
 pub struct Pooled<C: Connect> {
-    pool: Arc<Shared<C>>,
-    member: Arc<C::Member>,
-    /// Gone when the member has been given back.
-    lease: Option<Lease>,
+    /// Gone when the guard is.
+    hand: Option<Hand<C>>,
     /// In the middle of a test or reset: if that is cancelled, the member's state is not known.
     suspect: bool,
 }
 
 impl<C: Connect> Pooled<C> {
-    pub(super) fn new(pool: Arc<Shared<C>>, lease: Lease, member: Arc<C::Member>) -> Self {
-        Self { pool, member, lease: Some(lease), suspect: false }
+    pub(super) fn new(hand: Hand<C>) -> Self {
+        Self { hand: Some(hand), suspect: false }
     }
 
     /// Gives the member back as unfit: it is closed, once its other users are done.
@@ -38,60 +49,83 @@ impl<C: Connect> Pooled<C> {
     /// Takes the member out of the pool for good; the pool opens another when it needs one. Where
     /// it is shared, its other users go on, but nobody new gets it.
     pub fn detach(mut self) -> Arc<C::Member> {
+        let member = Arc::clone(self.member());
         self.give_back(Verdict::Close(CloseCause::Detached));
-        Arc::clone(&self.member)
+        member
     }
 
     /// The member itself, for what outlives this use of it. It does not keep the member from being
     /// handed to others.
     pub fn member(&self) -> &Arc<C::Member> {
-        &self.member
+        &self.hand().entry.member
+    }
+
+    fn hand(&self) -> &Hand<C> {
+        match &self.hand {
+            Some(hand) => hand,
+            None => unreachable!("only what ends the guard takes its hand"),
+        }
     }
 
     /// What makes the member unfit for its next user, if anything.
     pub(super) async fn fault(&mut self) -> Option<CloseCause> {
-        if !self.pool.connect.is_open(&self.member) {
+        let Some(hand) = &mut self.hand else { return None };
+        let Entry { pool, member } = &*hand.entry;
+        if !pool.connect.is_open(member) {
             return Some(CloseCause::Dead);
         }
-        if !self.lease.as_ref().is_some_and(|lease| lease.test) {
+        if !hand.lease.test {
             return None;
         }
-        let limit = self.pool.lock().limits().test_timeout;
+        let limit = pool.lock().limits().test_timeout;
         self.suspect = true;
-        let valid = in_time(limit, self.pool.connect.validate(&self.member)).await;
+        let valid = in_time(limit, pool.connect.validate(member)).await;
         self.suspect = false;
-        if let Some(lease) = &mut self.lease {
-            lease.test = false;
-        }
+        hand.lease.test = false;
         (!valid).then_some(CloseCause::Invalid)
     }
 
     /// Whether the member has been opened this moment, and nobody has used it before.
     pub fn is_fresh(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.fresh)
+        self.hand().lease.fresh
     }
 
     /// The lease, to be given back by other means.
     pub(super) fn into_lease(mut self) -> Option<Lease> {
-        self.lease.take()
+        self.hand.take().map(|hand| hand.lease)
     }
 
     fn give_back(&mut self, verdict: Verdict) {
-        if let Some(lease) = self.lease.take() {
-            self.pool.give_back(lease, verdict);
+        if let Some(hand) = self.hand.take() {
+            hand.give_back(verdict);
         }
+    }
+}
+
+impl<C: Connect> Hand<C> {
+    fn give_back(self, verdict: Verdict) {
+        self.entry.pool.give_back(self.lease, verdict);
+    }
+
+    /// To the next caller on this core, if there is nobody else who needs it.
+    fn put_back(self) {
+        let entry = Arc::clone(&self.entry);
+        entry.pool.put_back(self);
     }
 
     #[cold]
-    fn spawn_reset(&mut self) {
-        let Some(lease) = self.lease.take() else { return };
-        let mut pooled = Self::new(Arc::clone(&self.pool), lease, Arc::clone(&self.member));
+    fn spawn_reset(self) {
+        let mut pooled = Pooled::new(self);
         pooled.suspect = true;
-        let limit = self.pool.lock().limits().test_timeout;
+        let pool = &pooled.hand().entry.pool;
+        let (limit, runtime) = (pool.lock().limits().test_timeout, pool.runtime.clone());
         // The handle is not needed: a task that ends early drops `pooled`, which discards it.
-        drop(self.pool.runtime.spawn(async move {
-            let reset = in_time(limit, pooled.pool.connect.reset(&pooled.member)).await;
-            let fit = reset && pooled.pool.connect.is_open(&pooled.member);
+        drop(runtime.spawn(async move {
+            let fit = {
+                let Entry { pool, member } = &*pooled.hand().entry;
+                let reset = in_time(limit, pool.connect.reset(member)).await;
+                reset && pool.connect.is_open(member)
+            };
             pooled.give_back(if fit {
                 Verdict::Keep
             } else {
@@ -107,19 +141,18 @@ async fn in_time(limit: Duration, check: impl Future<Output = bool>) -> bool {
 
 impl<C: Connect> Drop for Pooled<C> {
     fn drop(&mut self) {
-        if self.lease.is_none() {
-            return;
-        }
+        let Some(hand) = self.hand.take() else { return };
         if self.suspect || std::thread::panicking() {
-            return self.give_back(Verdict::Close(CloseCause::Discarded));
+            return hand.give_back(Verdict::Close(CloseCause::Discarded));
         }
-        if !self.pool.connect.is_open(&self.member) {
-            return self.give_back(Verdict::Close(CloseCause::Dead));
+        let Entry { pool, member } = &*hand.entry;
+        if !pool.connect.is_open(member) {
+            return hand.give_back(Verdict::Close(CloseCause::Dead));
         }
-        if self.pool.connect.needs_reset(&self.member) {
-            return self.spawn_reset();
+        if pool.connect.needs_reset(member) {
+            return hand.spawn_reset();
         }
-        self.give_back(Verdict::Keep);
+        hand.put_back();
     }
 }
 
@@ -127,7 +160,7 @@ impl<C: Connect> Deref for Pooled<C> {
     type Target = C::Member;
 
     fn deref(&self) -> &C::Member {
-        &self.member
+        self.member()
     }
 }
 
@@ -136,6 +169,6 @@ where
     C::Member: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pooled").field(&self.member).finish()
+        f.debug_tuple("Pooled").field(self.member()).finish()
     }
 }

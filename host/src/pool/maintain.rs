@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::connect::Connect;
-use super::effects::{Approval, Effects};
+use super::effects::Approval;
+use super::guard::Entry;
 use super::recent::GRAIN;
 use super::shared::{Shared, close, now};
 use super::stats::CloseCause;
@@ -40,6 +41,7 @@ async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
         sleep(GRAIN).await;
         let Some(pool) = pool.upgrade() else { return };
         awake = pool.recent.renew(now());
+        pool.empty_pockets();
     }
     // Whoever uses the pool again sets the alarm.
     std::future::pending::<()>().await;
@@ -48,15 +50,11 @@ async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
 /// `None` when the pool is gone or closed; else when to look again.
 fn tick<C: Connect>(pool: &Weak<Shared<C>>) -> Option<Option<Instant>> {
     let pool = pool.upgrade()?;
-    let mut fx = Effects::none();
     let now = now();
     // Alarms may come so often that the reading never gets old enough to be renewed on its own.
     pool.recent.refresh(now);
-    let (next, closed) = {
-        let mut slots = pool.lock();
-        (slots.tick(now, &mut fx), slots.is_closed())
-    };
-    pool.apply(fx);
+    pool.empty_pockets();
+    let (next, closed) = pool.run(|slots, fx| (slots.tick(now, fx), slots.is_closed()));
     (!closed).then(|| next.map(Instant::from_std))
 }
 
@@ -73,11 +71,11 @@ impl<C: Connect> Drop for Closer<C> {
 
 /// Refuses callers, closes what is unused, stops what is being opened.
 pub(super) fn close_pool<C: Connect>(pool: &Arc<Shared<C>>) {
-    let mut fx = Effects::none();
-    pool.lock().close(now(), &mut fx);
+    let now = now();
+    let ((), after) = pool.step(|slots, fx| slots.close(now, fx));
     pool.closed.send_replace(true);
     pool.alarm.notify_one();
-    pool.apply(fx);
+    pool.finish(after);
 }
 
 /// Opens one member and puts it into the pool, or says why not. It goes on when the caller that it
@@ -132,15 +130,15 @@ impl<C: Connect> Opening<C> {
             }
             return;
         };
-        let mut fx = Effects::none();
+        let now = now();
         match opened {
             Ok(member) => {
-                let member = Arc::new(member);
-                pool.lock().opened(approval, member, fastrand::f64(), now(), &mut fx);
+                let entry = Entry { pool: Arc::clone(&pool), member: Arc::new(member) };
+                let (entry, jitter) = (Arc::new(entry), fastrand::f64());
+                pool.run(|slots, fx| slots.opened(approval, entry, jitter, now, fx));
             }
-            Err(error) => pool.lock().open_failed(approval, error, now(), &mut fx),
+            Err(error) => pool.run(|slots, fx| slots.open_failed(approval, error, now, fx)),
         }
-        pool.apply(fx);
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `slots` | the state machine: synchronous, without I/O, the time an argument |
 //! | `queue`, `chain` | who waits, in order; the linked lists both are made of |
 //! | `effects` | what a step asks to be done after the lock is released; permissions to open |
+//! | `pockets` | members that have just come back, for the next caller on the same core |
 //! | `guard` | [`Pooled`]: goes back when dropped, exactly once |
 //! | `waiter` | a caller on its way: cancelled, it leaves nothing |
 //! | `maintain` | the tasks: the clock, and members being opened |
@@ -28,7 +29,8 @@
 //!   uses it; if it fails, the caller who has waited longest is told, and the others get a try of
 //!   their own within their own time.
 //! - Every wait ends: at the caller's deadline, or `acquire_timeout`.
-//! - An uncontended get and return take the lock once each and allocate nothing.
+//! - While nobody waits, a get and return on the same core take no lock that another core takes, and
+//!   allocate nothing.
 //!
 //! # Example
 //!
@@ -66,6 +68,7 @@ mod effects;
 mod error;
 mod guard;
 mod maintain;
+mod pockets;
 mod queue;
 mod recent;
 mod shared;
@@ -91,15 +94,23 @@ pub use guard::Pooled;
 pub use stats::{CloseCause, Stats, Totals, Waits};
 
 use config::Limits;
-use effects::Effects;
 use shared::{Shared, now};
 use slots::Slots;
 use waiter::Acquire;
 
 /// Reusable members for callers that come and go. Cheap to clone; the clones are one pool. When
-/// the last one and the last guard are dropped, the members are closed.
+/// the last one is dropped, the pool is closed: unused members at once, the others as they come back.
 pub struct Pool<C: Connect> {
-    shared: Arc<Shared<C>>,
+    owner: Arc<Owner<C>>,
+}
+
+/// Closes the pool when it is dropped. Members hold the pool they belong to, and would keep it for ever.
+struct Owner<C: Connect>(Arc<Shared<C>>);
+
+impl<C: Connect> Drop for Owner<C> {
+    fn drop(&mut self) {
+        maintain::close_pool(&self.0);
+    }
 }
 
 impl<C: Connect> Pool<C> {
@@ -117,7 +128,7 @@ impl<C: Connect> Pool<C> {
         let shared = Arc::new(Shared::new(connect, slots, runtime));
         let clock = maintain::watch_clock(Arc::downgrade(&shared), Arc::clone(&shared.alarm));
         drop(shared.runtime.spawn(clock));
-        Ok(Self { shared })
+        Ok(Self { owner: Arc::new(Owner(shared)) })
     }
 
     /// A member, for the caller alone or, with `share` above 1, together with others. Waits for
@@ -141,20 +152,23 @@ impl<C: Connect> Pool<C> {
     /// opened for the caller.
     pub fn try_get(&self) -> Option<Pooled<C>> {
         loop {
-            let (lease, member) = self.shared.request_now()?;
-            let pooled = Pooled::new(Arc::clone(&self.shared), lease, member);
-            if self.shared.connect.is_open(&pooled) {
+            let pooled = self.shared().request_now()?;
+            if self.shared().connect.is_open(&pooled) {
                 return Some(pooled);
             }
             // Its drop sees that it is closed, and it is not seen again.
         }
     }
 
+    fn shared(&self) -> &Arc<Shared<C>> {
+        &self.owner.0
+    }
+
     async fn acquire(
         &self,
         deadline: Option<std::time::Instant>,
     ) -> Result<Pooled<C>, AcquireError> {
-        let mut acquire = Acquire::new(&self.shared, deadline);
+        let mut acquire = Acquire::new(self.shared(), deadline);
         loop {
             let mut pooled = (&mut acquire).await?;
             let Some(cause) = pooled.fault().await else { return Ok(pooled) };
@@ -172,18 +186,18 @@ impl<C: Connect> Pool<C> {
     /// Whether a caller that comes now need not wait for another: a member has room, or one may be
     /// opened.
     pub fn has_room(&self) -> bool {
-        self.shared.lock().has_room()
+        self.shared().has_room()
     }
 
     /// Closes the pool without waiting: callers are refused from now on, those who wait too; unused
     /// members are closed, used ones when they come back.
     pub fn close(&self) {
-        maintain::close_pool(&self.shared);
+        maintain::close_pool(self.shared());
     }
 
     /// The pool at this moment.
     pub fn stats(&self) -> Stats {
-        self.shared.lock().stats()
+        self.shared().stats()
     }
 
     /// Puts other options in force at once. What is now too many is closed as it becomes free;
@@ -193,9 +207,10 @@ impl<C: Connect> Pool<C> {
     /// As [`PoolOptions::check`]; nothing has changed then.
     pub fn set_options(&self, options: &PoolOptions) -> Result<()> {
         options.check()?;
-        let mut fx = Effects::none();
-        self.shared.lock().set_limits(Limits::from(options), now(), &mut fx);
-        self.shared.apply(fx);
+        let (limits, now) = (Limits::from(options), now());
+        self.shared().run(|slots, fx| slots.set_limits(limits, now, fx));
+        // What is too many now may be there.
+        self.shared().empty_pockets();
         Ok(())
     }
 
@@ -203,12 +218,12 @@ impl<C: Connect> Pool<C> {
     /// are closed. Waits until `deadline` for those in use to come back, then closes them under
     /// their users. Cancelled, it leaves the pool closed and waits no longer.
     pub async fn drain(&self, deadline: Instant) -> Drained {
-        maintain::close_pool(&self.shared);
+        maintain::close_pool(self.shared());
         let waits = async {
             loop {
-                let mut drained = std::pin::pin!(self.shared.drained.notified());
+                let mut drained = std::pin::pin!(self.shared().drained.notified());
                 drained.as_mut().enable();
-                if self.shared.lock().is_drained() {
+                if self.shared().lock().is_drained() {
                     return;
                 }
                 drained.await;
@@ -217,9 +232,7 @@ impl<C: Connect> Pool<C> {
         if timeout_at(deadline, waits).await.is_ok() {
             return Drained { abandoned: 0 };
         }
-        let mut fx = Effects::none();
-        let abandoned = self.shared.lock().abandon(&mut fx);
-        self.shared.apply(fx);
+        let abandoned = self.shared().run(|slots, fx| slots.abandon(fx));
         Drained { abandoned }
     }
 
@@ -230,7 +243,7 @@ impl<C: Connect> Pool<C> {
 
     /// What opens the members.
     pub fn connect(&self) -> &C {
-        &self.shared.connect
+        &self.shared().connect
     }
 }
 
@@ -244,7 +257,7 @@ pub struct Drained {
 
 impl<C: Connect> Clone for Pool<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { owner: Arc::clone(&self.owner) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! [`Shared`]: the state machine behind its lock, and what it asks for being done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,17 +9,19 @@ use tokio::sync::{Notify, watch};
 
 use super::connect::Connect;
 use super::effects::{Approval, Effects};
+use super::guard::{Entry, Hand, Pooled};
 use super::maintain;
+use super::pockets::{Apart, Pockets};
 use super::recent::Recent;
 use super::slots::{Lease, Slots, Verdict};
-use super::stats::CloseCause;
+use super::stats::{CloseCause, Stats};
 
 /// What pools, guards, waiting callers and tasks of one pool have in common.
 pub(super) struct Shared<C: Connect> {
-    slots: Mutex<Slots<Arc<C::Member>>>,
+    // Written by every core, and so on lines of their own.
+    slots: Apart<Mutex<Slots<Member<C>>>>,
+    pub(super) pockets: Pockets<Hand<C>>,
     pub(super) recent: Recent,
-    /// A caller waits, or did a moment ago. A hint: who goes by an old value loses time, nothing else.
-    crowded: AtomicBool,
     pub(super) connect: Arc<C>,
     pub(super) runtime: Handle,
     /// Tells the maintenance task that its alarm was set earlier, or that the pool is gone.
@@ -30,17 +31,28 @@ pub(super) struct Shared<C: Connect> {
     pub(super) drained: Notify,
 }
 
+/// What the state holds of a member.
+pub(super) type Member<C> = Arc<Entry<C>>;
+
+/// What a step asks for.
+#[must_use = "callers wait for ever for what is not done"]
+pub(super) struct After<C: Connect> {
+    fx: Effects<Member<C>>,
+    /// The pockets were in use and may not be any longer.
+    unrest: bool,
+}
+
 /// The clock of the runtime, which tests can pause.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 impl<C: Connect> Shared<C> {
-    pub(super) fn new(connect: C, slots: Slots<Arc<C::Member>>, runtime: Handle) -> Self {
+    pub(super) fn new(connect: C, slots: Slots<Member<C>>, runtime: Handle) -> Self {
         Self {
-            slots: Mutex::new(slots),
+            slots: Apart(Mutex::new(slots)),
+            pockets: Pockets::new(),
             recent: Recent::new(now()),
-            crowded: AtomicBool::new(false),
             connect: Arc::new(connect),
             runtime,
             alarm: Arc::new(Notify::new()),
@@ -49,42 +61,112 @@ impl<C: Connect> Shared<C> {
         }
     }
 
+    /// Looks at the state, and changes nothing.
     // No code of a user runs under the lock, and every step leaves the state whole.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slots<Arc<C::Member>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slots<Member<C>>> {
+        self.slots.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one step of the state machine. What it asks for is done by [`finish`](Self::finish), once what
+    /// came of it is safe in a guard: wakers and hooks may panic.
+    pub(super) fn step<R>(
+        &self,
+        step: impl FnOnce(&mut Slots<Member<C>>, &mut Effects<Member<C>>) -> R,
+    ) -> (R, After<C>) {
+        let mut fx = Effects::none();
+        let mut slots = self.lock();
+        let result = step(&mut slots, &mut fx);
+        let unrest = self.pockets.note_calm(slots.is_calm());
+        drop(slots);
+        (result, After { fx, unrest })
+    }
+
+    /// Does what a step asked for. Never under the lock.
+    pub(super) fn finish(self: &Arc<Self>, after: After<C>) {
+        if after.unrest {
+            self.empty_pockets();
+        }
+        if !after.fx.is_none() {
+            self.apply(after.fx);
+        }
+    }
+
+    /// A step that hands out nothing, and all that it asks for.
+    pub(super) fn run<R>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut Slots<Member<C>>, &mut Effects<Member<C>>) -> R,
+    ) -> R {
+        let (result, after) = self.step(step);
+        self.finish(after);
+        result
+    }
+
+    /// A member at once, unless others wait, or did so a moment ago.
+    pub(super) fn request_if_calm(self: &Arc<Self>) -> Option<Pooled<C>> {
+        if self.pockets.is_calm() { self.request_now() } else { None }
     }
 
     /// A member, if there is one for a caller that comes now, before anybody waits.
-    pub(super) fn request_now(self: &Arc<Self>) -> Option<(Lease, Arc<C::Member>)> {
-        let mut fx = Effects::none();
+    pub(super) fn request_now(self: &Arc<Self>) -> Option<Pooled<C>> {
+        if self.pockets.is_calm()
+            && let Some(hand) = self.pockets.take(&self.recent)
+        {
+            return Some(Pooled::new(hand));
+        }
+        self.free_now().or_else(|| if self.empty_pockets() { self.free_now() } else { None })
+    }
+
+    fn free_now(self: &Arc<Self>) -> Option<Pooled<C>> {
         let now = self.recently();
-        let served = self.lock().request_now(now, &mut fx);
-        self.apply(fx);
+        let (served, after) = self.step(|slots, fx| slots.request_now(now, fx));
+        let served = served.map(|(lease, entry)| Pooled::new(Hand { entry, lease }));
+        self.finish(after);
         served
     }
 
+    /// Gives back what every pocket has; whether there was anything.
+    pub(super) fn empty_pockets(self: &Arc<Self>) -> bool {
+        let now = now();
+        self.pockets.empty().fold(false, |_, (since, hand)| {
+            let keep = Verdict::Keep;
+            self.run(|slots, fx| slots.give_back_since(hand.lease, keep, since, now, fx));
+            true
+        })
+    }
+
     pub(super) fn give_back(self: &Arc<Self>, lease: Lease, verdict: Verdict) {
-        let mut fx = Effects::none();
-        let crowded = self.is_crowded();
         // How long a caller has waited is measured; since when a member is unused need not be.
-        let now = if crowded { now() } else { self.recently() };
-        let is_waited_for = {
-            let mut slots = self.lock();
-            slots.give_back(lease, verdict, now, &mut fx);
-            slots.is_waited_for()
+        let now = if self.pockets.is_calm() { self.recently() } else { now() };
+        self.run(|slots, fx| slots.give_back(lease, verdict, now, fx));
+    }
+
+    /// Keeps what comes back for the next caller on this core, if nobody else needs it.
+    pub(super) fn put_back(self: &Arc<Self>, mut hand: Hand<C>) {
+        hand.lease.fresh = false;
+        let left = if self.pockets.is_calm() {
+            self.pockets.put(&self.recent, hand).err()
+        } else {
+            Some(hand)
         };
-        if crowded != is_waited_for {
-            self.crowded.store(is_waited_for, Ordering::Relaxed);
+        if let Some(hand) = left {
+            self.give_back(hand.lease, Verdict::Keep);
         }
-        self.apply(fx);
     }
 
-    pub(super) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().has_room() || self.pockets.counts().0 > 0
     }
 
-    pub(super) fn note_waiting(&self) {
-        self.crowded.store(true, Ordering::Relaxed);
+    pub(super) fn stats(&self) -> Stats {
+        let slots = self.lock();
+        let mut stats = slots.stats();
+        let (held, served) = self.pockets.counts();
+        drop(slots);
+        stats.idle += held;
+        stats.in_use = stats.in_use.saturating_sub(held);
+        stats.users = stats.users.saturating_sub(held);
+        stats.totals.direct += served;
+        stats
     }
 
     /// The time, at most [`GRAIN`](super::recent::GRAIN) old.
@@ -98,14 +180,7 @@ impl<C: Connect> Shared<C> {
         })
     }
 
-    /// Does what a step asked for. Never under the lock.
-    pub(super) fn apply(self: &Arc<Self>, fx: Effects<Arc<C::Member>>) {
-        if !fx.is_none() {
-            self.apply_some(fx);
-        }
-    }
-
-    fn apply_some(self: &Arc<Self>, mut fx: Effects<Arc<C::Member>>) {
+    fn apply(self: &Arc<Self>, mut fx: Effects<Member<C>>) {
         fx.wake_all();
         for approval in fx.approvals {
             self.spawn_open(approval);
@@ -116,8 +191,8 @@ impl<C: Connect> Shared<C> {
         if fx.drained {
             self.drained.notify_waiters();
         }
-        for (member, cause) in fx.closes {
-            close(&*self.connect, member, cause);
+        for (entry, cause) in fx.closes {
+            close(&*self.connect, Arc::clone(&entry.member), cause);
         }
     }
 
@@ -130,18 +205,5 @@ impl<C: Connect> Shared<C> {
 pub(super) fn close<C: Connect>(connect: &C, member: Arc<C::Member>, cause: CloseCause) {
     if catch_unwind(AssertUnwindSafe(|| connect.close(member, cause))).is_err() {
         tracing::warn!(%cause, "closing a pooled connection panicked");
-    }
-}
-
-impl<C: Connect> Drop for Shared<C> {
-    fn drop(&mut self) {
-        let mut fx = Effects::none();
-        let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
-        slots.close(now(), &mut fx);
-        self.closed.send_replace(true);
-        self.alarm.notify_one();
-        for (member, cause) in fx.closes {
-            close(&*self.connect, member, cause);
-        }
     }
 }

@@ -251,7 +251,19 @@ impl<M: Clone> Slots<M> {
         now: Instant,
         fx: &mut Effects<M>,
     ) {
-        self.settle_lease(lease, verdict, now, fx);
+        self.give_back_since(lease, verdict, now, now, fx);
+    }
+
+    /// A user has been done with a member for a moment, since `since`.
+    pub(super) fn give_back_since(
+        &mut self,
+        lease: Lease,
+        verdict: Verdict,
+        since: Instant,
+        now: Instant,
+        fx: &mut Effects<M>,
+    ) {
+        self.settle_lease(lease, verdict, since, fx);
         self.serve(now, fx);
     }
 

@@ -2,17 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::task::coop;
 
 use super::connect::Connect;
-use super::effects::Effects;
 use super::error::AcquireError;
-use super::guard::Pooled;
+use super::guard::{Hand, Pooled};
 use super::queue::{Outcome, Ticket};
-use super::shared::{Shared, now};
+use super::shared::{After, Member, Shared, now};
 use super::slots::{Lease, Request, Verdict};
 use super::stats::CloseCause;
 
@@ -45,20 +44,20 @@ impl<'a, C: Connect> Acquire<'a, C> {
         }
     }
 
-    /// Asks for a member, which most get at once; who has to wait does so by the clock itself.
-    fn ask(&self, waker: &Waker, fx: &mut Effects<Arc<C::Member>>) -> Request<Arc<C::Member>> {
-        if !self.pool.is_crowded()
-            && let Some(served) = self.pool.request_now()
-        {
-            return Request::Done(Ok(served));
-        }
-        let now = now();
-        self.pool.lock().request(now, self.deadline, waker, fx)
-    }
-
-    fn done(&self, outcome: Outcome<Arc<C::Member>>) -> Result<Pooled<C>, AcquireError> {
-        let (lease, member) = outcome?;
-        Ok(Pooled::new(Arc::clone(self.pool), lease, member))
+    /// First what is ours into its guard, then what others need.
+    fn asked(
+        &mut self,
+        (request, after): (Request<Member<C>>, After<C>),
+    ) -> Poll<Result<Pooled<C>, AcquireError>> {
+        let polled = match request {
+            Request::Done(outcome) => Poll::Ready(served(outcome)),
+            Request::Waits(ticket) => {
+                self.state = State::Waits(ticket);
+                Poll::Pending
+            }
+        };
+        self.pool.finish(after);
+        polled
     }
 }
 
@@ -67,49 +66,58 @@ impl<C: Connect> Future for Acquire<'_, C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let progress = ready!(coop::poll_proceed(cx));
-        let mut fx = Effects::none();
         let waker = cx.waker();
-        let (request, _old_waker) = match std::mem::replace(&mut self.state, State::Served) {
-            State::Served => return Poll::Ready(Err(AcquireError::Closed)),
-            State::Start => (self.ask(waker, &mut fx), None),
-            State::Unfit(lease, cause) => {
-                let now = now();
-                let mut slots = self.pool.lock();
-                (slots.replace(lease, cause, now, self.deadline, waker, &mut fx), None)
-            }
-            State::Waits(ticket) => match self.pool.lock().poll(ticket, waker) {
-                (Ok(outcome), old) => (Request::Done(outcome), old),
-                (Err(ticket), old) => (Request::Waits(ticket), old),
+        let polled = match std::mem::replace(&mut self.state, State::Served) {
+            State::Served => Poll::Ready(Err(AcquireError::Closed)),
+            // Most get one at once; who has to wait does so by the clock itself.
+            State::Start => match self.pool.request_if_calm() {
+                Some(pooled) => Poll::Ready(Ok(pooled)),
+                None => {
+                    let (now, deadline) = (now(), self.deadline);
+                    let step = self.pool.step(|slots, fx| slots.request(now, deadline, waker, fx));
+                    self.asked(step)
+                }
             },
-        };
-        // First what is ours into its guard, then what others need.
-        let polled = match request {
-            Request::Done(outcome) => {
-                progress.made_progress();
-                Poll::Ready(self.done(outcome))
+            State::Unfit(lease, cause) => {
+                let (now, deadline) = (now(), self.deadline);
+                let step = self
+                    .pool
+                    .step(|slots, fx| slots.replace(lease, cause, now, deadline, waker, fx));
+                self.asked(step)
             }
-            Request::Waits(ticket) => {
-                self.pool.note_waiting();
-                self.state = State::Waits(ticket);
-                Poll::Pending
+            State::Waits(ticket) => {
+                let (polled, _old_waker) = self.pool.lock().poll(ticket, waker);
+                match polled {
+                    Ok(outcome) => Poll::Ready(served(outcome)),
+                    Err(ticket) => {
+                        self.state = State::Waits(ticket);
+                        Poll::Pending
+                    }
+                }
             }
         };
-        self.pool.apply(fx);
+        if polled.is_ready() {
+            progress.made_progress();
+        }
         polled
     }
 }
 
+fn served<C: Connect>(outcome: Outcome<Member<C>>) -> Result<Pooled<C>, AcquireError> {
+    let (lease, entry) = outcome?;
+    Ok(Pooled::new(Hand { entry, lease }))
+}
+
 impl<C: Connect> Drop for Acquire<'_, C> {
     fn drop(&mut self) {
-        let mut fx = Effects::none();
         match std::mem::replace(&mut self.state, State::Served) {
             State::Start | State::Served => {}
             State::Unfit(lease, cause) => {
                 self.pool.give_back(lease, Verdict::Close(cause));
             }
             State::Waits(ticket) => {
-                let left = self.pool.lock().leave(ticket, now(), &mut fx);
-                self.pool.apply(fx);
+                let now = now();
+                let left = self.pool.run(|slots, fx| slots.leave(ticket, now, fx));
                 drop(left);
             }
         }

@@ -6,6 +6,7 @@ use super::opening::expiry;
 use super::{IDLE, Limits, Slots, later};
 use crate::pool::effects::Effects;
 use crate::pool::error::AcquireError;
+use crate::pool::recent::GRAIN;
 use crate::pool::stats::{CloseCause, Stats};
 
 /// Members are not looked at more often than this, nor than a tenth of `max_idle_time`.
@@ -126,9 +127,12 @@ impl<M: Clone> Slots<M> {
         self.closed && self.users == 0 && self.opening == 0
     }
 
-    /// Whether a caller waits.
-    pub(in crate::pool) fn is_waited_for(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether a member that comes back may be kept for the next caller without being seen here: nobody
+    /// waits for it, and no option asks for more than its time.
+    pub(in crate::pool) fn is_calm(&self) -> bool {
+        let Limits { share, min_idle, test_idle, .. } = self.limits;
+        let simple = share == 1 && min_idle == 0 && test_idle > GRAIN;
+        simple && self.queue.is_empty() && !self.closed
     }
 
     pub(in crate::pool) fn is_closed(&self) -> bool {
