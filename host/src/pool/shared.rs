@@ -135,9 +135,13 @@ impl<C: Connect> Shared<C> {
     }
 
     pub(super) fn give_back(self: &Arc<Self>, lease: Lease, verdict: Verdict) {
-        // How long a caller has waited is measured; since when a member is unused need not be.
-        let now = if self.pockets.is_calm() { self.recently() } else { now() };
+        let now = self.time_of_return();
         self.run(|slots, fx| slots.give_back(lease, verdict, now, fx));
+    }
+
+    /// How long a caller has waited is measured; since when a member is unused need not be.
+    fn time_of_return(&self) -> Instant {
+        if self.pockets.is_calm() { self.recently() } else { now() }
     }
 
     /// Keeps what comes back for the next caller on this core, if nobody else needs it.
@@ -148,8 +152,10 @@ impl<C: Connect> Shared<C> {
         } else {
             Some(hand)
         };
-        if let Some(hand) = left {
-            self.give_back(hand.lease, Verdict::Keep);
+        if let Some(Hand { entry, lease }) = left {
+            let now = self.time_of_return();
+            // It is dropped here, without the lock.
+            let _held = self.run(|slots, fx| slots.pass_on(lease, entry, now, fx));
         }
     }
 

@@ -254,6 +254,36 @@ impl<M: Clone> Slots<M> {
         self.give_back_since(lease, verdict, now, now, fx);
     }
 
+    /// A user is done with a member that may be used again, and hands back its hold of it. Where somebody
+    /// waits for it, nothing but who uses it changes. What is handed out is to be dropped without the lock.
+    pub(super) fn pass_on(
+        &mut self,
+        lease: Lease,
+        member: M,
+        now: Instant,
+        fx: &mut Effects<M>,
+    ) -> Option<M> {
+        let next = self.queue.next().filter(|_| self.limits.share == 1);
+        let slot = self.members.get_mut(lease.slot);
+        let fit =
+            slot.filter(|slot| slot.retired.is_none() && slot.expires.is_none_or(|at| at > now));
+        let (Some(arrival), Some(slot), false) = (next, fit, lease.test) else {
+            self.give_back(lease, Verdict::Keep, now, fx);
+            return Some(member);
+        };
+        slot.since = now;
+        self.serve_next((Lease { arrival, fresh: false, ..lease }, member), now, fx);
+        None
+    }
+
+    fn serve_next(&mut self, served: (Lease, M), now: Instant, fx: &mut Effects<M>) {
+        if let Some((waited, waker)) = self.queue.serve(Ok(served), now) {
+            self.totals.handed_over += 1;
+            self.totals.waits.record(waited);
+            fx.wake(waker);
+        }
+    }
+
     /// A user has been done with a member for a moment, since `since`.
     pub(super) fn give_back_since(
         &mut self,
@@ -301,11 +331,7 @@ impl<M: Clone> Slots<M> {
         while let Some(arrival) = self.queue.next()
             && let Some(served) = self.take(arrival, now, fx)
         {
-            if let Some((waited, waker)) = self.queue.serve(Ok(served), now) {
-                self.totals.handed_over += 1;
-                self.totals.waits.record(waited);
-                fx.wake(waker);
-            }
+            self.serve_next(served, now, fx);
         }
         while self.members.count() + self.opening > self.limits.max_size
             && let Some(key) = self.members.last(IDLE)

@@ -170,14 +170,17 @@ impl<T> Balancer<T> {
     }
 
     fn ask(&self, key: Option<u64>, now: Instant) -> Ask {
-        let counts = self.strategy.uses_turn || self.seed.is_some();
-        let (turn, chance) = if counts {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            (turn, mix(turn ^ self.seed.unwrap_or_default()))
-        } else {
-            (0, fastrand::u64(..))
+        let next = || self.turn.fetch_add(1, Ordering::Relaxed);
+        let (turn, chance) = match self.seed {
+            _ if self.strategy.uses_turn => [next(); 2].into(),
+            Some(seed) => {
+                let turn = next();
+                (turn, mix(turn ^ seed))
+            }
+            None => (0, fastrand::u64(..)),
         };
-        Ask { turn, chance, key: key.unwrap_or(chance), millis: self.millis(now) }
+        let millis = if self.strategy.uses_time { self.millis(now) } else { 0 };
+        Ask { turn, chance, key: key.unwrap_or(chance), millis }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "ages are taken modulo 2^32")]

@@ -1,4 +1,5 @@
-//! What one target carries at this moment, in atomics: read by every pick, written without a lock.
+//! What one target carries at this moment, in atomics: read by every pick, written without a lock. What a
+//! pick calls is small and may be copied into other crates, where picking is generic.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -55,11 +56,13 @@ impl Default for Load {
 
 impl Load {
     /// Sessions that live or are being opened.
+    #[inline]
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// As [`Load::in_flight`]; [`NO_LIMIT`] when no further session may pass.
+    #[inline]
     pub(super) fn room(&self) -> u32 {
         let in_flight = self.in_flight();
         let full = in_flight >= self.limit.load(Ordering::Relaxed);
@@ -70,6 +73,7 @@ impl Load {
     }
 
     /// Takes a place; answers whether it is the one that tries, or `None` if there is no place.
+    #[inline]
     pub(super) fn enter(&self) -> Option<bool> {
         let trial = match self.gate.load(Ordering::Acquire) {
             gate if gate == Gate::Open as u8 => false,
@@ -94,6 +98,7 @@ impl Load {
     }
 
     /// Gives a place back.
+    #[inline]
     pub(super) fn leave(&self, trial: bool) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
         if trial {
@@ -114,6 +119,7 @@ impl Load {
         self.limit.store(limit.unwrap_or(NO_LIMIT), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(super) fn is_troubled(&self) -> bool {
         self.troubled.load(Ordering::Acquire) != 0
     }
@@ -150,6 +156,7 @@ impl Load {
 
     /// The moving latency in nanoseconds; 0 if unknown. It fades while nobody measures, so that a
     /// target once slow is tried again.
+    #[inline]
     pub(super) fn latency(&self, millis: u32) -> f32 {
         let (value, at) = unpack(self.latency.load(Ordering::Relaxed));
         value / (1.0 + age(at, millis) / DECAY)

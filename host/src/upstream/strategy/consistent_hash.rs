@@ -8,6 +8,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "the same key meets the same target; few move when targets change",
     uses_key: true,
     uses_turn: false,
+    uses_time: false,
     build: |shares| Box::new(Maglev { table: table(shares) }),
 };
 

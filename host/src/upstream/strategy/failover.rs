@@ -7,6 +7,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "the first that can serve, in the order written; weights only say drained or not",
     uses_key: false,
     uses_turn: false,
+    uses_time: false,
     build: |_| Box::new(Failover),
 };
 

@@ -8,6 +8,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "the fewest sessions in flight for its weight; looks at every target",
     uses_key: false,
     uses_turn: true,
+    uses_time: false,
     build: |shares| {
         Box::new(LeastConnections { weights: shares.iter().map(|share| share.weight).collect() })
     },

@@ -27,11 +27,11 @@ pub struct Share {
 pub struct Ask {
     /// The number of the question; 0 where [`StrategyInfo::uses_turn`] is not set.
     pub turn: u64,
-    /// Random bits.
+    /// Random bits; the turn where [`StrategyInfo::uses_turn`] is set.
     pub chance: u64,
     /// What the session belongs to; equal for those that are to meet at one target.
     pub key: u64,
-    /// Now, in milliseconds since any moment.
+    /// Now, in milliseconds since any moment; 0 where [`StrategyInfo::uses_time`] is not set.
     pub millis: u32,
 }
 
@@ -74,6 +74,8 @@ pub struct StrategyInfo {
     /// Whether it looks at the number of the question. Where none does, none is counted, which keeps
     /// the threads that pick out of each other's way.
     pub uses_turn: bool,
+    /// Whether it looks at the time of the question.
+    pub uses_time: bool,
     /// Builds it for targets, of which there is at least one.
     pub build: fn(&[Share]) -> Box<dyn Strategy>,
 }
@@ -102,6 +104,7 @@ pub fn find(name: &str) -> Option<&'static StrategyInfo> {
 }
 
 /// Spreads a number over all 64 bits (the finalizer of SplitMix64).
+#[inline]
 pub(crate) fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

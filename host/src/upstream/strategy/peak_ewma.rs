@@ -12,6 +12,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "of two drawn by chance, the one that opens sooner, by moving peak latency and load",
     uses_key: false,
     uses_turn: false,
+    uses_time: true,
     build: |shares| Box::new(PeakEwma::new(shares)),
 };
 

@@ -8,6 +8,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "of two drawn by chance, the one with fewer sessions in flight",
     uses_key: false,
     uses_turn: false,
+    uses_time: false,
     build: |shares| Box::new(PowerOfTwo { two: Two::new(shares), weights: weights(shares) }),
 };
 

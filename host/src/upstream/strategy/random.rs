@@ -8,6 +8,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
     summary: "by chance, in proportion to the weights",
     uses_key: false,
     uses_turn: false,
+    uses_time: false,
     build: |shares| Box::new(Random { draws: Draws::new(shares) }),
 };
 
