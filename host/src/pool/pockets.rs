@@ -12,16 +12,21 @@
 //! - What is in a pocket came back at the present reading of the clock; all are emptied when that is
 //!   renewed. So age and idle time are looked at as if there were no pockets, a reading later at most.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread::available_parallelism;
+use std::sync::PoisonError;
 use std::time::Instant;
 
-use super::recent::Recent;
+#[cfg(loom)]
+use loom::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
-/// More cores than that share pockets: a pool pays for each when it empties them.
-const MOST: usize = 16;
+use super::recent::Recent;
 
 /// What lies alone on its cache lines, of which a core fetches two at once.
 #[derive(Debug)]
@@ -44,9 +49,11 @@ pub(super) struct Pockets<T> {
 
 impl<T> Pockets<T> {
     pub(super) fn new() -> Self {
-        let count = available_parallelism().map_or(1, usize::from).min(MOST);
         let pocket = || Apart(Mutex::new(Pocket { held: None, served: 0 }));
-        Self { calm: AtomicBool::new(false), all: (0..count).map(|_| pocket()).collect() }
+        Self {
+            calm: AtomicBool::new(false),
+            all: (0..threads::count()).map(|_| pocket()).collect(),
+        }
     }
 
     /// Whether they may be used. A hint; they look again themselves.
@@ -110,28 +117,55 @@ impl<T> Pockets<T> {
     }
 
     fn mine(&self) -> Option<&Mutex<Pocket<T>>> {
-        let Apart(pocket) = self.all.get(thread_number() % self.all.len())?;
+        let Apart(pocket) = self.all.get(threads::number() % self.all.len())?;
         Some(pocket)
     }
 }
 
-/// Threads in the order in which they first asked.
-fn thread_number() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Which pocket is whose.
+#[cfg(not(loom))]
+mod threads {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread::available_parallelism;
+
+    /// More cores than that share pockets: a pool pays for each when it empties them.
+    const MOST: usize = 16;
+
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    // A thread that ends has no number any more.
-    let known = NUMBER.try_with(Cell::get).unwrap_or(0);
-    if known != usize::MAX {
-        return known;
+
+    pub(super) fn count() -> usize {
+        available_parallelism().map_or(1, usize::from).min(MOST)
     }
-    let number = THREADS.fetch_add(1, Ordering::Relaxed);
-    let _ = NUMBER.try_with(|own| own.set(number));
-    number
+
+    /// Threads in the order in which they first asked.
+    pub(super) fn number() -> usize {
+        NUMBER.with(|own| {
+            if own.get() == usize::MAX {
+                own.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            own.get()
+        })
+    }
 }
 
-#[cfg(test)]
+/// All threads of a model meet at one pocket.
+#[cfg(loom)]
+mod threads {
+    pub(super) fn count() -> usize {
+        1
+    }
+
+    pub(super) fn number() -> usize {
+        0
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{Pockets, Recent};
     use std::time::{Duration, Instant};

@@ -2,6 +2,7 @@
 //! argument and leaves what is to be done outside the lock in [`Effects`].
 
 mod opening;
+mod returning;
 mod upkeep;
 
 use std::task::Waker;
@@ -240,89 +241,6 @@ impl<M: Clone> Slots<M> {
                 (Some(member), waker)
             }
             (_, waker) => (None, waker),
-        }
-    }
-
-    /// A user is done with a member.
-    pub(super) fn give_back(
-        &mut self,
-        lease: Lease,
-        verdict: Verdict,
-        now: Instant,
-        fx: &mut Effects<M>,
-    ) {
-        self.give_back_since(lease, verdict, now, now, fx);
-    }
-
-    /// A user is done with a member that may be used again, and hands back its hold of it. Where somebody
-    /// waits for it, nothing but who uses it changes. What is handed out is to be dropped without the lock.
-    pub(super) fn pass_on(
-        &mut self,
-        lease: Lease,
-        member: M,
-        now: Instant,
-        fx: &mut Effects<M>,
-    ) -> Option<M> {
-        let next = self.queue.next().filter(|_| self.limits.share == 1);
-        let slot = self.members.get_mut(lease.slot);
-        let fit =
-            slot.filter(|slot| slot.retired.is_none() && slot.expires.is_none_or(|at| at > now));
-        let (Some(arrival), Some(slot), false) = (next, fit, lease.test) else {
-            self.give_back(lease, Verdict::Keep, now, fx);
-            return Some(member);
-        };
-        slot.since = now;
-        self.serve_next((Lease { arrival, fresh: false, ..lease }, member), now, fx);
-        None
-    }
-
-    fn serve_next(&mut self, served: (Lease, M), now: Instant, fx: &mut Effects<M>) {
-        if let Some((waited, waker)) = self.queue.serve(Ok(served), now) {
-            self.totals.handed_over += 1;
-            self.totals.waits.record(waited);
-            fx.wake(waker);
-        }
-    }
-
-    /// A user has been done with a member for a moment, since `since`.
-    pub(super) fn give_back_since(
-        &mut self,
-        lease: Lease,
-        verdict: Verdict,
-        since: Instant,
-        now: Instant,
-        fx: &mut Effects<M>,
-    ) {
-        self.settle_lease(lease, verdict, since, fx);
-        self.serve(now, fx);
-    }
-
-    fn settle_lease(&mut self, lease: Lease, verdict: Verdict, now: Instant, fx: &mut Effects<M>) {
-        let (key, used) = lease.spend();
-        let Some(slot) = self.members.get_mut(key) else { return };
-        slot.users -= 1;
-        if used {
-            slot.since = now;
-        }
-        let (users, old) = (slot.users, slot.expires.is_some_and(|expires| expires <= now));
-        self.users -= 1;
-        self.in_use -= usize::from(users == 0);
-        match verdict {
-            Verdict::Close(cause) => self.retire(key, cause, fx),
-            Verdict::Keep => {
-                let cause = slot.retired.or(old.then_some(CloseCause::Lifetime));
-                if let Some(cause) = cause {
-                    return self.retire(key, cause, fx);
-                }
-                if users < self.limits.share {
-                    self.members.push_first(users, key);
-                }
-                if users == 0
-                    && let Some(idle) = self.limits.max_idle_time
-                {
-                    self.wake_by(later(now, idle), fx);
-                }
-            }
         }
     }
 

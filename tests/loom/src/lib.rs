@@ -2,11 +2,11 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/loom/Cargo.toml`
 //!
-//! That is the state of a connection (`connection/state.rs`), and the load of a target
-//! (`upstream/load.rs`): places, the gate of a target whose ejection has ended, the moving latency.
-//! Beside it a pick takes a number from a counter and reads a rotation
-//! that `arc-swap` keeps, a library that is tested by itself. A pool has nothing of the kind: all its
-//! state is under one lock.
+//! That is the state of a connection (`connection/state.rs`), the load of a target
+//! (`upstream/load.rs`): places, the gate of a target whose ejection has ended, the moving latency; and
+//! the pockets of a pool (`pool/pockets.rs`), beside the lock that all its other state is under.
+//! Beside the load a pick takes a number from a counter and reads a rotation that `arc-swap` keeps, a
+//! library that is tested by itself.
 #![cfg(loom)]
 
 #[path = "../../../host/src/upstream/load.rs"]
@@ -16,6 +16,17 @@ mod load;
 #[path = "../../../host/src/connection/state.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod state;
+
+#[path = "../../../host/src/pool/pockets.rs"]
+#[allow(dead_code, reason = "the models need a part of it")]
+mod pockets;
+
+#[path = "../../../host/src/pool/recent.rs"]
+#[allow(dead_code, reason = "the models need a part of it")]
+mod recent;
+
+#[cfg(test)]
+mod pool;
 
 #[cfg(test)]
 mod tests {

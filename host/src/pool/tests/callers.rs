@@ -214,3 +214,40 @@ async fn one_opening_serves_as_many_callers_as_may_share_it() {
     }
     assert!(guards.iter().all(|guard| guard.id == 0));
 }
+
+/// Threads that really run at the same time: a hand-over that is lost between two of them is a caller that
+/// waits until its time is up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_comes_back_on_one_core_serves_who_waits_on_another() {
+    const TASKS: u64 = 12;
+    const TIMES: u64 = 2_000;
+    let target = Target::new();
+    let pool = target.pool(size(3));
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let pool = pool.clone();
+        tasks.spawn(async move {
+            for time in 0..TIMES {
+                let held = pool.get().await.unwrap();
+                if (time + task).is_multiple_of(3) {
+                    tokio::task::yield_now().await;
+                }
+                drop(held);
+                // Now and then nobody waits, and what comes back is kept where it came back.
+                if time.is_multiple_of(7) {
+                    tokio::time::sleep(Duration::from_micros(50)).await;
+                }
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.in_use, stats.users, stats.waiting), (0, 0, 0));
+    assert_eq!(stats.totals.direct + stats.totals.handed_over, TASKS * TIMES);
+    assert_eq!(stats.idle, target.alive());
+    assert!(target.most_alive.load(SeqCst) <= 3);
+    drop(pool);
+    assert_eq!(target.alive(), 0, "members outlive their pool");
+}

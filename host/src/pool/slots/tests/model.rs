@@ -257,7 +257,13 @@ impl Model {
             return None;
         }
         let (_, lease, member) = self.held.remove(which % self.held.len());
-        self.slots.give_back(lease, verdict, self.now, fx);
+        // Both ways back keep the rules; a guard of the pool takes the first.
+        if verdict == Verdict::Keep && which.is_multiple_of(2) {
+            let left = self.slots.pass_on(lease, member, self.now, fx);
+            assert!(left.is_none_or(|left| left == member));
+        } else {
+            self.slots.give_back(lease, verdict, self.now, fx);
+        }
         Some(member)
     }
 
