@@ -157,6 +157,8 @@ impl fmt::Display for StackUri {
             write!(f, "{}@", utf8_percent_encode(user, USER_INFO))?;
         }
         match &self.host {
+            // A zone that begins like an escaped `%` needs one before it.
+            Some(host) if host.contains("%25") => write!(f, "[{}]", host.replacen('%', "%25", 1))?,
             Some(host) if host.contains(':') => write!(f, "[{host}]")?,
             Some(host) => f.write_str(host)?,
             None => {}

@@ -107,6 +107,20 @@ fn errors_name_the_byte_and_what_was_expected() {
 }
 
 #[test]
+fn a_zone_that_begins_like_an_escape_is_shown_escaped() {
+    for (text, host, shown) in [
+        ("tcp://[fe80::1%2525]:1", "fe80::1%25", "tcp://[fe80::1%2525]:1"),
+        ("tcp://[fe80::1%25eth0]", "fe80::1%eth0", "tcp://[fe80::1%eth0]"),
+        ("tcp://[fe80::1%2]", "fe80::1%2", "tcp://[fe80::1%2]"),
+    ] {
+        let uri = parse(text);
+        assert_eq!(uri.host.as_deref(), Some(host), "{text}");
+        assert_eq!(uri.to_string(), shown, "{text}");
+        assert_eq!(parse(shown), uri, "{text}");
+    }
+}
+
+#[test]
 fn the_password_is_never_shown() {
     let uri = parse("ssh://lab:hunter2@h:22/x");
     assert_eq!(uri.to_string(), "ssh://lab@h:22/x");

@@ -42,7 +42,8 @@ fn main() -> ExitCode {
         eprintln!("bench-pingora LISTEN ORIGIN");
         return ExitCode::from(2);
     };
-    let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 128, ..ServerConf::default() };
+    let conf =
+        ServerConf { threads: 1, upstream_keepalive_pool_size: 128, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Proxy(origin.clone()));
