@@ -86,6 +86,9 @@ pub struct Timeouts {
     pub connect: Timespan,
     /// Until one layer has agreed with its peer, in either role. Default: `"10s"`.
     pub handshake: Timespan,
+    /// How long one more named connection waits to be opened while `host.max_connections` of them are;
+    /// `"0s"` refuses it at once. Default: `"0s"`.
+    pub room: Timespan,
     /// Until a plugin has started, or one of its drivers has taken its options. Default: `"10s"`.
     pub init: Timespan,
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
@@ -227,6 +230,7 @@ impl Default for Timeouts {
             init: Timespan::seconds(10),
             idle: Timespan::seconds(0),
             half_close: Timespan::seconds(300),
+            room: Timespan::seconds(0),
         }
     }
 }

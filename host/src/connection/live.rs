@@ -5,6 +5,7 @@ use super::counted::CountedStream;
 use super::data::Data;
 use super::handler::{SessionHandler, Slot};
 use super::info::millis;
+use super::lives::Lives;
 use super::outbox::{Outbox, Payload, Receipt};
 use super::record::{Decider, Record, Step};
 use super::spec::Spec;
@@ -103,15 +104,21 @@ impl Live {
         });
         live.tell_handler();
         let entered = live.spec.lives.as_ref().map_or(Ok(()), |lives| lives.enter(&live));
-        match entered {
-            Ok(()) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes))),
-            Err(error) => {
-                live.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
-                live.note_error(&error);
-                live.end(State::Error, Decider::Limit, &error.to_string());
+        match (entered, &live.spec.lives) {
+            (Ok(()), _) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes))),
+            (Err(_), Some(lives)) if lives.waits() => {
+                drop(tokio::spawn(begin_later(Arc::downgrade(&live), Arc::clone(lives), wishes)));
             }
+            (Err(error), _) => live.refuse(&error),
         }
         live
+    }
+
+    /// There is no room for it.
+    fn refuse(&self, error: &Error) {
+        self.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
+        self.note_error(error);
+        self.end(State::Error, Decider::Limit, &error.to_string());
     }
 
     /// Gives each event to the handler that is set at that moment.
@@ -306,6 +313,17 @@ impl Live {
             lives.leave(self.id);
         }
         self.step(state, by, cause, EventKind::Closed { cause: cause.to_owned() });
+    }
+}
+
+/// Begins when there is room for one more.
+async fn begin_later(live: Weak<Live>, lives: Arc<Lives>, wishes: watch::Receiver<Wish>) {
+    // What is wished meanwhile is for the supervisor to see.
+    let entered = lives.enter_later(&live, &mut wishes.clone()).await;
+    drop(lives);
+    match entered {
+        Ok(()) => supervisor::run(live, wishes).await,
+        Err(error) => live.upgrade().iter().for_each(|live| live.refuse(&error)),
     }
 }
 

@@ -1,16 +1,23 @@
 //! [`Lives`]: the named connections that have a life now, at most so many.
 
-use super::live::Live;
+use super::live::{Live, Wish};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 /// The lives of all named connections that share one limit, by id.
 #[derive(Debug)]
 pub struct Lives {
     max: usize,
+    /// How long one more may wait for room.
+    patience: Duration,
+    /// Told when one has left.
+    left: Notify,
     total: AtomicU64,
     table: Mutex<Table>,
 }
@@ -37,7 +44,44 @@ pub struct LivesCount {
 impl Lives {
     /// A table for at most `max` lives at once.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Lives { max, total: AtomicU64::new(0), table: Mutex::default() })
+        Self::waiting(max, Duration::ZERO)
+    }
+
+    /// As [`Lives::new`], but where there is no room one more waits for it at most for `patience`, instead
+    /// of being refused at once.
+    pub fn waiting(max: usize, patience: Duration) -> Arc<Self> {
+        let (total, table) = (AtomicU64::new(0), Mutex::default());
+        Arc::new(Lives { max, patience, left: Notify::new(), total, table })
+    }
+
+    /// Whether one more waits for room.
+    pub(super) fn waits(&self) -> bool {
+        !self.patience.is_zero()
+    }
+
+    /// Enters a life as soon as there is room. Whoever leaves lets one in; the life ends its wait by
+    /// itself when nobody holds it or it is told to end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if there is none in time.
+    pub(super) async fn enter_later(
+        &self,
+        live: &Weak<Live>,
+        wishes: &mut watch::Receiver<Wish>,
+    ) -> Result<()> {
+        let end = Instant::now() + self.patience;
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            let Some(strong) = live.upgrade() else { return Ok(()) };
+            let Err(refused) = self.enter(&strong) else { return Ok(()) };
+            drop(strong);
+            tokio::select! {
+                () = left => {}
+                _ = wishes.changed() => return Ok(()),
+                () = sleep_until(end) => return Err(refused),
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -58,7 +102,9 @@ impl Lives {
     }
 
     pub(super) fn leave(&self, id: u64) {
-        self.lock().by_id.remove(&id);
+        if self.lock().by_id.remove(&id).is_some() {
+            self.left.notify_one();
+        }
     }
 
     /// The life of that id, if it has not ended.

@@ -37,7 +37,7 @@ pub(super) async fn build(
         errors: Vec::new(),
     };
     let config = &loaded.config;
-    let lives = Lives::new(config.host.max_connections as usize);
+    let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
     links(&mut parts, config, &lives).await;
     devices::unknown_credentials(&mut parts, config);
     let upstreams = upstreams(&mut parts, config).await;

@@ -224,6 +224,36 @@ async fn closed_connections_are_not_counted_from_the_moment_close_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_it_may_wait_for_room_it_is_let_in_or_refused_in_time() {
+    let peer = Peer::new();
+    let lives = Lives::waiting(1, seconds(5));
+    let of = |name: &str| {
+        let labels = std::collections::BTreeMap::new();
+        Managed::counted(name, target(&peer), Policy::default(), labels, Arc::clone(&lives))
+    };
+    let (a, b, c) = (of("a"), of("b"), of("c"));
+    let first = connected(&a).await;
+    let begun = Instant::now();
+    let refused = b.connect(seconds(60)).await.unwrap_err();
+    assert_eq!((refused.kind(), begun.elapsed()), (ErrorKind::Limit, seconds(5)));
+
+    let (second, third) = (b.live(), c.live());
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!((second.state(), lives.count().now), (State::Disconnected, 1));
+    second.close(0, "not needed any more").await;
+    assert_eq!(second.state(), State::Closed, "a wait ends when it is told to");
+    first.close(0, "").await;
+    third.wait_ready(SOON).await.unwrap();
+    assert_eq!((lives.count().now, lives.count().most), (1, 1));
+
+    // Nor does one wait that nobody holds.
+    let abandoned = of("d").live();
+    drop(abandoned);
+    third.close(0, "").await;
+    connected(&a).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_nobody_holds_tells_of_its_end_too() {
     let peer = Peer::new();
     let managed = managed(&peer, Policy::default());
