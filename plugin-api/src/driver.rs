@@ -52,6 +52,12 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// The most sessions that one of its targets bears at the same time, such as 1 where a device is had
+    /// whole. A pool is no larger. Default: any number.
+    fn max_sessions() -> Option<u32> {
+        None
+    }
+
     /// What it wants of the layer directly below it where the user has not said; the first that fits
     /// its own options counts.
     fn below() -> Vec<Below> {

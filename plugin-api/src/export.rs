@@ -35,6 +35,7 @@ pub struct DriverExport {
     options: Value,
     operations: Vec<crate::manifest::Operation>,
     below: Vec<crate::manifest::Below>,
+    max_sessions: Option<u32>,
     make: Make<Configure>,
 }
 
@@ -109,6 +110,7 @@ impl DriverExport {
             options: schema_of::<D::Options>(),
             operations: D::operations(),
             below: D::below(),
+            max_sessions: D::max_sessions(),
             make: Box::new(make),
         }
     }
@@ -157,6 +159,7 @@ pub fn describe<P: Exports>() -> PluginManifest {
         manifest.options = export.options;
         manifest.operations = export.operations;
         manifest.below = export.below;
+        manifest.max_sessions = export.max_sessions;
     }
     for (manifest, export) in manifest.handlers.iter_mut().zip(handlers) {
         manifest.options = export.options;

@@ -177,6 +177,10 @@ pub struct DriverManifest {
     /// What it wants of the layer directly below it; the first that fits counts. Only from `describe`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub below: Vec<Below>,
+    /// The most sessions that one target bears at the same time; without it any number. Only from
+    /// `describe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<u32>,
 }
 
 /// Options that a driver wants of the layer directly below it, whichever that is. What a user has set

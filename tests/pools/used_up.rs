@@ -9,7 +9,10 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::support::{
     host::exchange,
-    peers::echo::{Refusing, TcpPeer},
+    peers::{
+        echo::{Refusing, TcpPeer},
+        socat::Line,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,4 +240,25 @@ async fn sessions_of_one_conversation_cannot_be_shared() {
     let expected = "jackfield.toml:3:18: upstreams.u.pool.share: expected 1, not 2: sessions of tcp \
                     (tcp://127.0.0.1:1) carry one conversation each";
     assert!(error.contains(expected), "{error}");
+}
+
+/// A serial line has one user: its driver says so, and the second caller waits instead of failing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_is_no_larger_than_what_its_driver_bears() {
+    let line = Line::new().await;
+    let uri = format!("serial://{}", line.end("a").display());
+    let host = host(&format!("targets = [\"{uri}\"]\npool = {{}}")).await;
+    let far = host.open(&format!("serial://{}", line.end("b").display()), json!({})).await.unwrap();
+    let mut far = far.take_stream().expect("a stream");
+    let mut said = [0; 3];
+    let mut first = Lasting::connect(&host).await.0;
+    first.write_all(b"one").await.unwrap();
+    timeout(DEADLINE, far.read_exact(&mut said)).await.expect("in time").unwrap();
+    let mut second = Lasting::connect(&host).await.0;
+    second.write_all(b"two").await.unwrap();
+    until(&host, "waiting", |pool| (pool.in_use, pool.waiting) == (1, 1)).await;
+    assert_eq!(pool(&host).max_size, 1);
+    drop(first);
+    timeout(DEADLINE, far.read_exact(&mut said)).await.expect("in time").unwrap();
+    assert_eq!(&said, b"two");
 }

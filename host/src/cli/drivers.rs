@@ -126,10 +126,12 @@ fn about(driver: &DriverHandle) -> String {
         Query::Options => "options",
     };
     let fact = |name: &str, value: String| vec![name.to_owned(), value];
+    let sessions = manifest.max_sessions.map_or("any number".to_owned(), |most| most.to_string());
     let facts = [
         fact("kind", kind(manifest.kind).to_owned()),
         fact("roles", manifest.roles.join(" ")),
         fact("facets", facets.join(" ")),
+        fact("sessions of a target at once", sessions),
         fact("runtime", runtime.to_owned()),
         fact("URI query", query.to_owned()),
         fact("plugin", format!("{} {}", driver.plugin_name, driver.plugin_version)),

@@ -138,6 +138,11 @@ impl Stack {
         self.layers.first().map(|layer| &layer.driver)
     }
 
+    /// The most sessions it bears at the same time, as far as its drivers declare.
+    pub fn max_sessions(&self) -> Option<u32> {
+        self.layers.iter().filter_map(|layer| layer.driver.manifest.max_sessions).min()
+    }
+
     /// Names of the layers, top first, joined by `+`.
     pub fn name(&self) -> String {
         let names: Vec<&str> = self.layers.iter().map(|layer| layer.driver.name()).collect();

@@ -97,13 +97,22 @@ impl From<Target> for Outlet {
 
 impl Outlet {
     /// A target with a pool, which is made when it is first needed; each session gets
-    /// `connect_limit` to be opened, at most.
+    /// `connect_limit` to be opened, at most. The pool is no larger than what the target's drivers declare
+    /// that it bears.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an option out of range, or for a `share` that its sessions cannot
     /// bear.
-    pub fn pooled(target: Target, options: PoolOptions, connect_limit: Duration) -> Result<Self> {
+    pub fn pooled(
+        target: Target,
+        mut options: PoolOptions,
+        connect_limit: Duration,
+    ) -> Result<Self> {
         options.check()?;
+        if let Some(most) = target.stack().max_sessions() {
+            options.max_size = options.max_size.min(most.max(1));
+            options.min_idle = options.min_idle.min(options.max_size);
+        }
         if options.share > 1 && !shares(&target) {
             let name = target.stack().top().map_or("this target", |driver| driver.name());
             let text = format!("expected 1: sessions of {name} carry one conversation each");

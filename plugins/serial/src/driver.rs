@@ -39,6 +39,11 @@ impl Driver for SerialDriver {
         Ok(options)
     }
 
+    fn max_sessions() -> Option<u32> {
+        // The line is locked.
+        Some(1)
+    }
+
     fn operations() -> Vec<Operation> {
         session::operations()
     }
