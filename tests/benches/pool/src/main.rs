@@ -14,11 +14,11 @@
 //!
 //! | what | goal | jackfield | deadpool 0.13.1 | bb8 0.9.1 | to the faster |
 //! |---|---|---|---|---|---|
-//! | 1 task, 1 member | ≤ 0.7 | 171 ns | 240 ns | 312 ns | **0.71, missed** |
-//! | 8 tasks, 16 members | ≤ 0.7 | 640 ns | 636 ns | 1020 ns | **1.01, missed** |
-//! | 64 tasks, 4 members | ≤ 0.7 | 1411 ns | 980 ns | 1443 ns | **1.44, missed** |
-//! | fairness of 64 on 4 | ≤ 1.2 | 1.01 | 1.01 | 1.45 | – |
-//! | wake-up, p50 | ≤ 20 µs | 0.84 µs | 2.74 µs | 0.84 µs | – |
+//! | 1 task, 1 member | ≤ 0.7 | 140 ns | 253 ns | 315 ns | 0.55 |
+//! | 8 tasks, 16 members | ≤ 0.7 | 74 ns | 652 ns | 1215 ns | 0.11 |
+//! | 64 tasks, 4 members | ≤ 0.7 | 1527 ns | 1070 ns | 1563 ns | **1.43, missed** |
+//! | fairness of 64 on 4 | ≤ 1.2 | 1.01 | 1.01 | 1.19 | – |
+//! | wake-up, p50 | ≤ 20 µs | 2.64 µs | 1.74 µs | 1.30 µs | – |
 //!
 //! What a profile says of it stands in `tests/README.md`.
 
