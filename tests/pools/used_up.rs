@@ -262,3 +262,26 @@ async fn a_pool_is_no_larger_than_what_its_driver_bears() {
     timeout(DEADLINE, far.read_exact(&mut said)).await.expect("in time").unwrap();
     assert_eq!(&said, b"two");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pools_together_have_a_limit_which_speaks_against_no_target() {
+    let peer = TcpPeer::echo().await;
+    let uri = peer.uri();
+    let host = TestHost::start(&format!(
+        "[host.limits]\npooled = 1\n\
+         [upstreams.u]\ntargets = [\"{uri}\"]\npool = {{}}\n\
+         [upstreams.v]\ntargets = [\"{uri}\"]\npool = {{ acquire_timeout = \"5s\" }}\n"
+    ))
+    .await;
+    let first = host.open("upstreams.u", json!({})).await.unwrap();
+    let error = host.open("upstreams.v", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
+    assert!(error.to_string().contains("host.limits.pooled"), "{error}");
+    let snapshot = host.manager().snapshot();
+    let of_v = snapshot.upstreams.iter().find(|upstream| upstream.name == "v").unwrap();
+    assert_eq!((of_v.targets[0].failures, of_v.targets[0].in_flight), (0, 0));
+    drop(first);
+    until(&host, "discarded", |pool| pool.in_use + pool.idle == 0).await;
+    host.open("upstreams.v", json!({})).await.unwrap();
+    assert_eq!(peer.accepted(), 2);
+}

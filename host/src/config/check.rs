@@ -78,6 +78,7 @@ impl Check<'_> {
         }
         self.at_least_one(at.key("max_connections"), Some(host.max_connections));
         let limits = at.key("limits");
+        self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));
         self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
         let sizes = [
             ("relay_buffer", host.limits.relay_buffer, 16 << 20),

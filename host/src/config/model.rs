@@ -108,6 +108,9 @@ pub struct Limits {
     pub relay_buffer: ByteSize,
     /// The largest single message relayed; 1KiB to 1GiB. Default: `"16MiB"`.
     pub max_message: ByteSize,
+    /// Sessions that the pools of all targets have together, unused ones included; more are not
+    /// opened. Default: 10000.
+    pub pooled: u32,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
     /// Panics of the code of one plugin, in calls, sessions and drops, after which it is no longer
@@ -240,6 +243,7 @@ impl Default for Limits {
         Self {
             relay_buffer: ByteSize(64 << 10),
             max_message: ByteSize(16 << 20),
+            pooled: 10_000,
             log_rate: 1000,
             driver_panics: 10,
         }

@@ -6,7 +6,7 @@ use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
 use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, outlet};
-use crate::upstream::{Upstream, UpstreamOptions};
+use crate::upstream::{PooledLimit, Upstream, UpstreamOptions};
 use jackfield_plugin_api::{Error, ErrorKind, Role};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,13 +17,14 @@ pub(super) async fn upstreams(
     config: &Config,
 ) -> BTreeMap<String, Arc<Upstream>> {
     let mut made = BTreeMap::new();
+    let pooled = PooledLimit::new(config.host.limits.pooled);
     for (name, upstream) in &config.upstreams {
         let key = KeyPath::from_iter(["upstreams", name.as_str()]);
         let targets = targets(parts, &key, upstream).await;
         if targets.len() < upstream.targets.len() || !share_fits(parts, &key, upstream, &targets) {
             continue;
         }
-        match Upstream::new(name, targets, options(config, upstream)) {
+        match Upstream::new(name, targets, options(config, upstream, &pooled)) {
             Ok(upstream) => {
                 made.insert(name.clone(), Arc::new(upstream));
             }
@@ -107,13 +108,14 @@ fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String
     name
 }
 
-fn options(config: &Config, upstream: &UpstreamConfig) -> UpstreamOptions {
+fn options(config: &Config, upstream: &UpstreamConfig, pooled: &PooledLimit) -> UpstreamOptions {
     let health = upstream.health.clone().unwrap_or_default();
     let outlier = &upstream.outlier;
     UpstreamOptions {
         strategy: upstream.balance.0,
         connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
         pool: upstream.pool.clone(),
+        pooled: Some(pooled.clone()),
         keepalive: upstream.keepalive,
         health: HealthOptions {
             rise: health.rise,

@@ -3,7 +3,7 @@
 use super::kept::Parts;
 use crate::connection::Target;
 use crate::pool::{CloseCause, Connect};
-use jackfield_plugin_api::{Facets, Result, Session, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session, Stream};
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -21,10 +22,36 @@ const CLOSE: Duration = Duration::from_secs(2);
 /// The most bytes kept that a peer sends before anybody has asked it for something.
 const EARLY: usize = 4096;
 
+/// How many sessions pools may have all together, being opened and unused ones included. Clones count
+/// together.
+#[derive(Clone, Debug)]
+pub struct PooledLimit {
+    free: Arc<Semaphore>,
+    most: u32,
+}
+
+impl PooledLimit {
+    /// At most `most`.
+    pub fn new(most: u32) -> Self {
+        let permits = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        PooledLimit { free: Arc::new(Semaphore::new(permits)), most }
+    }
+
+    /// A place, given back when it is dropped.
+    fn take(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            let text =
+                format!("the pools of this host have {} sessions, no more are opened", self.most);
+            Error::new(ErrorKind::Limit, text).with("key", "host.limits.pooled")
+        })
+    }
+}
+
 /// Opens, tests and ends the sessions of one target.
 #[derive(Debug)]
 pub struct Dial {
     target: Arc<Target>,
+    all: Option<PooledLimit>,
     /// For one session, over all its layers.
     limit: Duration,
     runtime: Handle,
@@ -32,8 +59,13 @@ pub struct Dial {
 }
 
 impl Dial {
-    pub(super) fn new(target: Arc<Target>, limit: Duration, runtime: Handle) -> Self {
-        Dial { target, limit, runtime, closing: Mutex::default() }
+    pub(super) fn new(
+        target: Arc<Target>,
+        limit: Duration,
+        all: Option<PooledLimit>,
+        runtime: Handle,
+    ) -> Self {
+        Dial { target, all, limit, runtime, closing: Mutex::default() }
     }
 
     /// Waits until the sessions that are being closed have ended, or until `deadline`.
@@ -52,8 +84,10 @@ impl Connect for Dial {
     type Member = Member;
 
     async fn open(&self, deadline: Instant) -> Result<Member> {
+        let place = self.all.as_ref().map(PooledLimit::take).transpose()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        Ok(Member::new(self.target.open(left.min(self.limit)).await?, &self.runtime))
+        let session = self.target.open(left.min(self.limit)).await?;
+        Ok(Member::new(session, &self.runtime, place))
     }
 
     fn is_open(&self, member: &Member) -> bool {
@@ -86,6 +120,8 @@ pub struct Member {
     gone: Arc<AtomicBool>,
     watch: Option<AbortHandle>,
     unused: Mutex<Unused>,
+    /// Among those of all pools.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The stream of a session whose stream is its only one, until somebody is given it.
@@ -98,7 +134,7 @@ struct Unused {
 }
 
 impl Member {
-    fn new(session: Session, runtime: &Handle) -> Self {
+    fn new(session: Session, runtime: &Handle, place: Option<OwnedSemaphorePermit>) -> Self {
         let session = Arc::new(session);
         let facets = session.facets();
         let gone = Arc::new(AtomicBool::new(false));
@@ -109,7 +145,7 @@ impl Member {
         let alone = !facets.has(Facets::OPEN_STREAM);
         let stream = if alone { session.take_stream() } else { None };
         let unused = Mutex::new(Unused { stream, ..Unused::default() });
-        Member { session, gone, watch, unused }
+        Member { session, gone, watch, unused, _place: place }
     }
 
     /// The session itself.

@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 
 fn member(session: Session) -> Member {
-    Member::new(session, &Handle::current())
+    Member::new(session, &Handle::current(), None)
 }
 
 /// Two sessions with a byte stream each, joined in memory.

@@ -33,7 +33,7 @@ pub use checker::{CheckOptions, Probe, check};
 pub use health::HealthOptions;
 pub use kept::shared;
 pub use key::KeyFrom;
-pub use member::{Dial, Member};
+pub use member::{Dial, Member, PooledLimit};
 pub use outlet::Outlet;
 pub use retry::{Budget, RetryOptions};
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
@@ -62,6 +62,8 @@ pub struct UpstreamOptions {
     pub connect_timeout: Duration,
     /// The pool that each target gets; `None` is none. Default: none.
     pub pool: Option<PoolOptions>,
+    /// What the pools of this and other upstreams have together at most. Default: no limit.
+    pub pooled: Option<PooledLimit>,
     /// How sessions are kept between two requests, without a pool. Default: see there.
     pub keepalive: KeepAlive,
     /// When targets are passed over. Default: see there.
@@ -78,6 +80,7 @@ impl Default for UpstreamOptions {
             strategy: &STRATEGIES[0],
             connect_timeout: Duration::from_secs(20),
             pool: None,
+            pooled: None,
             keepalive: KeepAlive::default(),
             health: HealthOptions::default(),
             checks: None,
@@ -93,10 +96,18 @@ pub struct Upstream {
     driver: Option<Arc<DriverHandle>>,
     balancer: Arc<Balancer<Outlet>>,
     attempts: Attempts,
-    connect_timeout: Duration,
-    pool: Option<PoolOptions>,
-    keepalive: KeepAlive,
+    pools: Pools,
     checks: Option<CheckOptions>,
+}
+
+/// What each target's sessions are kept in.
+#[derive(Debug)]
+struct Pools {
+    options: Option<PoolOptions>,
+    all: Option<PooledLimit>,
+    keepalive: KeepAlive,
+    /// For one session.
+    limit: Duration,
 }
 
 /// A session and its place at its target. The session counts as in flight there, and in its pool as
@@ -179,18 +190,19 @@ impl Upstream {
             return Err(Error::new(ErrorKind::Config, text));
         }
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
-        let limit = options.connect_timeout;
-        let keepalive = options.keepalive;
-        let specs = outlets(targets, keepalive, options.pool.as_ref(), limit)?;
-        let balancer = Balancer::new(specs, options.strategy, options.health)?;
+        let pools = Pools {
+            options: options.pool,
+            all: options.pooled,
+            keepalive: options.keepalive,
+            limit: options.connect_timeout,
+        };
+        let balancer = Balancer::new(pools.outlets(targets)?, options.strategy, options.health)?;
         Ok(Upstream {
             name: name.to_owned(),
             driver,
             balancer: Arc::new(balancer.on_rest(Outlet::rest)),
             attempts: Attempts::new(options.retry),
-            connect_timeout: limit,
-            pool: options.pool,
-            keepalive,
+            pools,
             checks: options.checks,
         })
     }
@@ -224,7 +236,7 @@ impl Upstream {
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
     pub fn outlet(&self, target: Target) -> Result<Outlet> {
-        outlet(target.keeping(self.keepalive), self.pool.as_ref(), self.connect_timeout)
+        self.pools.outlet(target)
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -299,7 +311,7 @@ impl Upstream {
     }
 
     async fn have(&self, key: Option<u64>, need: Need) -> Result<Opened> {
-        let limit = self.pool.as_ref().map_or(self.connect_timeout, |pool| pool.acquire_timeout.0);
+        let limit = self.pools.limit_of_all();
         let opened = self.attempts.open(&self.balancer, key, need, limit).await;
         let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
         let Taken { session, asker, home, seat } = taken;
@@ -329,23 +341,26 @@ impl Upstream {
     }
 }
 
-fn outlet(target: Target, pool: Option<&PoolOptions>, limit: Duration) -> Result<Outlet> {
-    match pool {
-        Some(options) => Outlet::pooled(target, options.clone(), limit),
-        None => Ok(Outlet::from(target)),
+impl Pools {
+    /// From asking for a session to having one.
+    fn limit_of_all(&self) -> Duration {
+        self.options.as_ref().map_or(self.limit, |pool| pool.acquire_timeout.0)
     }
-}
 
-fn outlets(
-    specs: Vec<Spec<Target>>,
-    keepalive: KeepAlive,
-    pool: Option<&PoolOptions>,
-    limit: Duration,
-) -> Result<Vec<Spec<Outlet>>> {
-    let outlet = |spec: Spec<Target>| {
-        let Spec { name, target, weight, priority, max_connections, labels } = spec;
-        let target = outlet(target.keeping(keepalive), pool, limit)?;
-        Ok(Spec { name, target, weight, priority, max_connections, labels })
-    };
-    specs.into_iter().map(outlet).collect()
+    fn outlet(&self, target: Target) -> Result<Outlet> {
+        let target = target.keeping(self.keepalive);
+        match &self.options {
+            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone()),
+            None => Ok(Outlet::from(target)),
+        }
+    }
+
+    fn outlets(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<Outlet>>> {
+        let outlet = |spec: Spec<Target>| {
+            let Spec { name, target, weight, priority, max_connections, labels } = spec;
+            let target = self.outlet(target)?;
+            Ok(Spec { name, target, weight, priority, max_connections, labels })
+        };
+        specs.into_iter().map(outlet).collect()
+    }
 }

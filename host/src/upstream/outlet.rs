@@ -23,7 +23,7 @@
 use super::attempt::{Need, OpenError, Opens};
 use super::checker::Probe;
 use super::kept;
-use super::member::{Dial, Member};
+use super::member::{Dial, Member, PooledLimit};
 use crate::connection::{Asker, Rested, Target};
 use crate::pool::{AcquireError, Pool, PoolOptions, Pooled, Stats};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
@@ -45,6 +45,8 @@ struct Pooling {
     options: PoolOptions,
     /// For one session, over all its layers.
     connect_limit: Duration,
+    /// Of the pools of all targets.
+    all: Option<PooledLimit>,
     /// Made when first needed; taken away while the target rests.
     pool: Mutex<Option<Pool<Dial>>>,
 }
@@ -98,7 +100,7 @@ impl From<Target> for Outlet {
 impl Outlet {
     /// A target with a pool, which is made when it is first needed; each session gets
     /// `connect_limit` to be opened, at most. The pool is no larger than what the target's drivers declare
-    /// that it bears.
+    /// that it bears, and all pools with a clone of `all` together no larger than that.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for an option out of range, or for a `share` that its sessions cannot
@@ -107,6 +109,7 @@ impl Outlet {
         target: Target,
         mut options: PoolOptions,
         connect_limit: Duration,
+        all: Option<PooledLimit>,
     ) -> Result<Self> {
         options.check()?;
         if let Some(most) = target.stack().max_sessions() {
@@ -118,7 +121,7 @@ impl Outlet {
             let text = format!("expected 1: sessions of {name} carry one conversation each");
             return Err(Error::option("share", text));
         }
-        let pooling = Pooling { options, connect_limit, pool: Mutex::default() };
+        let pooling = Pooling { options, connect_limit, all, pool: Mutex::default() };
         Ok(Outlet { target: Arc::new(target), pooling: Some(pooling) })
     }
 
@@ -165,7 +168,8 @@ impl Outlet {
         if slot.is_none() {
             let runtime = Handle::try_current()
                 .map_err(|_| Error::unsupported("making a pool outside a runtime"))?;
-            let dial = Dial::new(Arc::clone(&self.target), pooling.connect_limit, runtime);
+            let (target, all) = (Arc::clone(&self.target), pooling.all.clone());
+            let dial = Dial::new(target, pooling.connect_limit, all, runtime);
             *slot = Some(Pool::new(dial, &pooling.options)?);
         }
         Ok(slot.clone())
@@ -252,6 +256,9 @@ impl From<AcquireError> for OpenError {
         match &error {
             AcquireError::TimedOut { in_use, max_size, .. } if in_use < max_size => {
                 OpenError::Failed(error.into())
+            }
+            AcquireError::Open(cause) if cause.kind() == ErrorKind::Limit => {
+                OpenError::Busy(error.into())
             }
             AcquireError::Open(_) => OpenError::Failed(error.into()),
             _ => OpenError::Busy(error.into()),
