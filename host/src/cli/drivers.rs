@@ -131,7 +131,7 @@ fn about(driver: &DriverHandle) -> String {
         fact("kind", kind(manifest.kind).to_owned()),
         fact("roles", manifest.roles.join(" ")),
         fact("facets", facets.join(" ")),
-        fact("sessions of a target at once", sessions),
+        fact("sessions", format!("{sessions} of a target at once")),
         fact("runtime", runtime.to_owned()),
         fact("URI query", query.to_owned()),
         fact("plugin", format!("{} {}", driver.plugin_name, driver.plugin_version)),

@@ -9,9 +9,10 @@ fuzz_target!(|text: &str| {
     match text.parse::<StackUri>() {
         Ok(uri) => {
             let _ = (uri.scheme(), uri.decoded_path(), uri.is_empty(), uri.query_pairs().count());
-            // What is shown leaves a password out, so only without one is it the same.
+            // What is shown leaves a password out, so only without one is it the same. And it may be two
+            // bytes longer than the longest: `a:/b` is shown as `a:///b`.
             let shown = uri.to_string();
-            if !text.contains('@') {
+            if !text.contains('@') && shown.len() <= 8192 {
                 let again = shown.parse::<StackUri>();
                 assert_eq!(again.as_ref().ok(), Some(&uri), "{shown:?} of {text:?}: {again:?}");
             }
