@@ -138,12 +138,12 @@ impl Member {
         let session = Arc::new(session);
         let facets = session.facets();
         let gone = Arc::new(AtomicBool::new(false));
-        let watch = facets.has(Facets::EVENTS).then(|| {
-            let watch = watch(Arc::clone(&session), Arc::clone(&gone));
-            runtime.spawn(watch).abort_handle()
-        });
         let alone = !facets.has(Facets::OPEN_STREAM);
         let stream = if alone { session.take_stream() } else { None };
+        let watch = facets.has(Facets::EVENTS).then(|| {
+            let watch = watch(Arc::clone(&session), Arc::clone(&gone), stream.is_some());
+            runtime.spawn(watch).abort_handle()
+        });
         let unused = Mutex::new(Unused { stream, ..Unused::default() });
         Member { session, gone, watch, unused, _place: place }
     }
@@ -191,11 +191,14 @@ impl Drop for Member {
     }
 }
 
-/// Takes note of the end; what else a session tells while it is pooled is for nobody.
-async fn watch(session: Arc<Session>, gone: Arc<AtomicBool>) {
-    while let Ok(Some(event)) = session.next_event().await {
-        if event.name == "closed" {
-            break;
+/// Takes note of the end; what else a session tells while it is pooled is for nobody. That there will be
+/// no more events, as of a line without modem lines, is no end where a stream shows that itself.
+async fn watch(session: Arc<Session>, gone: Arc<AtomicBool>, has_stream: bool) {
+    loop {
+        match session.next_event().await {
+            Ok(Some(event)) if event.name != "closed" => {}
+            Ok(None) if has_stream => return,
+            _ => break,
         }
     }
     gone.store(true, Ordering::Release);

@@ -66,6 +66,29 @@ async fn an_end_that_has_arrived_on_the_stream_is_seen() {
     assert!(!member.is_open(), "it stays over");
 }
 
+/// Such as a serial line without modem lines.
+struct Eventless;
+
+impl Control for Eventless {
+    fn facets(&self) -> Facets {
+        Facets::STREAM | Facets::EVENTS
+    }
+
+    async fn next_event(&self) -> Result<Option<Event>> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_not_over_because_there_are_no_events() {
+    let (near, far) = tokio::io::duplex(64);
+    let member = member(Session::builder(Eventless).stream(Stream::new(near)).build());
+    settle().await;
+    assert!(member.is_open());
+    drop(far);
+    assert!(!member.is_open());
+}
+
 #[tokio::test]
 async fn what_a_peer_sends_first_reaches_the_user_whole() {
     let (near, far) = carriers(64 * 1024);
