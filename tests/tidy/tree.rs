@@ -106,7 +106,7 @@ fn machine_paths(file: &File) -> Vec<Violation> {
         .flat_map(|(index, line)| {
             folders.iter().filter_map(move |(start, end)| {
                 let folder = format!("{start}{end}");
-                // `config/work/x` and `https://example.test/home/` are no such paths.
+                // A folder of that name further down a path, or behind the name of a host, is none.
                 let absolute = line.match_indices(&folder).any(|(at, _)| {
                     let before = line[..at].chars().next_back();
                     !before.is_some_and(|character| {
