@@ -101,7 +101,7 @@ impl<C: Connect> Shared<C> {
         result
     }
 
-    /// A member at once, unless others wait, or did so a moment ago.
+    /// A member at once, unless others wait or the options ask for more than a glance.
     pub(super) fn request_if_calm(self: &Arc<Self>) -> Option<Pooled<C>> {
         if self.pockets.is_calm() { self.request_now() } else { None }
     }
