@@ -1,6 +1,7 @@
 //! [`Shared`]: the state machine behind its lock, and what it asks for being done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ pub(super) struct Shared<C: Connect> {
     slots: Apart<Mutex<Slots<Member<C>>>>,
     pub(super) pockets: Pockets<Hand<C>>,
     pub(super) recent: Recent,
+    /// Somebody waits. A hint, written under the lock.
+    crowded: Apart<AtomicBool>,
     pub(super) connect: Arc<C>,
     pub(super) runtime: Handle,
     /// Tells the maintenance task that its alarm was set earlier, or that the pool is gone.
@@ -53,6 +56,7 @@ impl<C: Connect> Shared<C> {
             slots: Apart(Mutex::new(slots)),
             pockets: Pockets::new(),
             recent: Recent::new(now()),
+            crowded: Apart(AtomicBool::new(false)),
             connect: Arc::new(connect),
             runtime,
             alarm: Arc::new(Notify::new()),
@@ -77,6 +81,7 @@ impl<C: Connect> Shared<C> {
         let mut slots = self.lock();
         let result = step(&mut slots, &mut fx);
         let unrest = self.pockets.note_calm(slots.is_calm());
+        self.note_crowd(slots.is_crowded());
         drop(slots);
         (result, After { fx, unrest })
     }
@@ -101,9 +106,20 @@ impl<C: Connect> Shared<C> {
         result
     }
 
-    /// A member at once, unless others wait or the options ask for more than a glance.
-    pub(super) fn request_if_calm(self: &Arc<Self>) -> Option<Pooled<C>> {
-        if self.pockets.is_calm() { self.request_now() } else { None }
+    fn note_crowd(&self, crowded: bool) {
+        // Most find it as it is; writing it each time would take the line from the other cores.
+        if self.is_crowded() != crowded {
+            self.crowded.0.store(crowded, Ordering::Relaxed);
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.crowded.0.load(Ordering::Relaxed)
+    }
+
+    /// A member at once, unless others wait.
+    pub(super) fn request_if_alone(self: &Arc<Self>) -> Option<Pooled<C>> {
+        if self.is_crowded() { None } else { self.request_now() }
     }
 
     /// A member, if there is one for a caller that comes now, before anybody waits.
@@ -141,7 +157,7 @@ impl<C: Connect> Shared<C> {
 
     /// How long a caller has waited is measured; since when a member is unused need not be.
     fn time_of_return(&self) -> Instant {
-        if self.pockets.is_calm() { self.recently() } else { now() }
+        if self.is_crowded() { now() } else { self.recently() }
     }
 
     /// Keeps what comes back for the next caller on this core, if nobody else needs it.

@@ -70,7 +70,7 @@ impl<C: Connect> Future for Acquire<'_, C> {
         let polled = match std::mem::replace(&mut self.state, State::Served) {
             State::Served => Poll::Ready(Err(AcquireError::Closed)),
             // Most get one at once; who has to wait does so by the clock itself.
-            State::Start => match self.pool.request_if_calm() {
+            State::Start => match self.pool.request_if_alone() {
                 Some(pooled) => Poll::Ready(Ok(pooled)),
                 None => {
                     let (now, deadline) = (now(), self.deadline);

@@ -135,6 +135,11 @@ impl<M: Clone> Slots<M> {
         simple && self.queue.is_empty() && !self.closed
     }
 
+    /// Whether somebody waits.
+    pub(in crate::pool) fn is_crowded(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(in crate::pool) fn is_closed(&self) -> bool {
         self.closed
     }
