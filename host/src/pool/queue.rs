@@ -1,5 +1,7 @@
 //! [`Queue`]: callers that wait, strictly in the order they came.
 
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -11,30 +13,72 @@ use super::slots::Lease;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Arrival(u64);
 
-/// Names a waiting caller until its outcome is taken or it leaves.
+/// The place of a waiting caller, until its outcome is taken or it leaves.
 #[derive(Debug)]
 #[must_use = "a caller that is neither polled nor leaves keeps its place for ever"]
-pub(super) struct Ticket(usize);
-
-impl Ticket {
-    fn into_key(self) -> usize {
-        self.0
-    }
+pub(super) struct Ticket<M> {
+    key: usize,
+    place: Arc<Place<M>>,
 }
 
 /// What a caller waited for: a member, or why there is none.
 pub(super) type Outcome<M> = Result<(Lease, M), AcquireError>;
+
+/// Where who waits finds its outcome, without the lock of the pool, which is busy when callers wait. Who has
+/// both locks took that of the pool first.
+#[derive(Debug)]
+struct Place<M>(Mutex<Turn<M>>);
+
+#[derive(Debug)]
+enum Turn<M> {
+    /// Not served yet.
+    Waits(Waker),
+    Served(Outcome<M>),
+    /// It has taken its outcome, or left.
+    Gone,
+}
+
+impl<M> Place<M> {
+    fn lock(&self) -> MutexGuard<'_, Turn<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the outcome there; whom to wake.
+    fn serve(&self, outcome: Outcome<M>) -> Option<Waker> {
+        match mem::replace(&mut *self.lock(), Turn::Served(outcome)) {
+            Turn::Waits(waker) => Some(waker),
+            Turn::Served(_) | Turn::Gone => None,
+        }
+    }
+}
+
+impl<M> Ticket<M> {
+    /// The outcome, or the ticket again and `waker` noted.
+    pub(super) fn poll(self, waker: &Waker) -> Result<Outcome<M>, Self> {
+        let mut turn = self.place.lock();
+        if let Turn::Waits(noted) = &mut *turn {
+            let old = (!noted.will_wake(waker)).then(|| mem::replace(noted, waker.clone()));
+            drop(turn);
+            // It may run code of its own.
+            drop(old);
+            return Err(self);
+        }
+        match mem::replace(&mut *turn, Turn::Gone) {
+            Turn::Served(outcome) => Ok(outcome),
+            Turn::Waits(_) | Turn::Gone => Ok(Err(AcquireError::Closed)),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Waiter<M> {
     arrival: Arrival,
     since: Instant,
     deadline: Instant,
-    waker: Option<Waker>,
-    outcome: Option<Outcome<M>>,
+    place: Arc<Place<M>>,
 }
 
-/// Waiting callers in order, and served ones that have not taken their outcome yet.
+/// Waiting callers in order.
 #[derive(Debug)]
 pub(super) struct Queue<M> {
     waiters: Chains<Waiter<M>>,
@@ -55,7 +99,7 @@ impl<M> Queue<M> {
         Arrival(self.arrivals)
     }
 
-    /// Callers that wait; those served already do not count.
+    /// Callers that wait.
     pub(super) fn len(&self) -> usize {
         self.waiters.len(LINE)
     }
@@ -80,9 +124,9 @@ impl<M> Queue<M> {
         now: Instant,
         deadline: Instant,
         waker: &Waker,
-    ) -> Ticket {
-        let waiter =
-            Waiter { arrival, since: now, deadline, waker: Some(waker.clone()), outcome: None };
+    ) -> Ticket<M> {
+        let place = Arc::new(Place(Mutex::new(Turn::Waits(waker.clone()))));
+        let waiter = Waiter { arrival, since: now, deadline, place: Arc::clone(&place) };
         let key = self.waiters.insert(waiter);
         let last = self.waiters.last(LINE).and_then(|last| self.waiters.get(last));
         let at = if last.is_none_or(|last| last.arrival < arrival) {
@@ -91,7 +135,7 @@ impl<M> Queue<M> {
             self.line().find(|(_, waiter)| waiter.arrival > arrival).map(|(key, _)| key)
         };
         self.waiters.push_before(LINE, at, key);
-        Ticket(key)
+        Ticket { key, place }
     }
 
     fn line(&self) -> impl Iterator<Item = (usize, &Waiter<M>)> {
@@ -110,11 +154,8 @@ impl<M> Queue<M> {
         outcome: Outcome<M>,
         now: Instant,
     ) -> Option<(Duration, Option<Waker>)> {
-        let key = self.waiters.first(LINE)?;
-        self.waiters.unlink(key);
-        let waiter = self.waiters.get_mut(key)?;
-        waiter.outcome = Some(outcome);
-        Some((now.saturating_duration_since(waiter.since), waiter.waker.take()))
+        let waiter = self.waiters.remove(self.waiters.first(LINE)?)?;
+        Some((now.saturating_duration_since(waiter.since), waiter.place.serve(outcome)))
     }
 
     /// Serves those whose deadline has passed; `reason` is told how long each waited.
@@ -127,11 +168,9 @@ impl<M> Queue<M> {
             self.line().filter(|(_, waiter)| waiter.deadline <= now).map(|(key, _)| key).collect();
         late.into_iter()
             .filter_map(|key| {
-                self.waiters.unlink(key);
-                let waiter = self.waiters.get_mut(key)?;
+                let waiter = self.waiters.remove(key)?;
                 let waited = now.saturating_duration_since(waiter.since);
-                waiter.outcome = Some(Err(reason(waited)));
-                Some(waiter.waker.take())
+                Some(waiter.place.serve(Err(reason(waited))))
             })
             .collect()
     }
@@ -141,29 +180,17 @@ impl<M> Queue<M> {
         self.line().map(|(_, waiter)| waiter.deadline).min()
     }
 
-    /// The outcome, or the ticket again and the waker noted. A waker that was replaced is handed
-    /// out, to be dropped without the lock.
-    pub(super) fn poll(
-        &mut self,
-        ticket: Ticket,
-        waker: &Waker,
-    ) -> (Result<Outcome<M>, Ticket>, Option<Waker>) {
-        let Some(waiter) = self.waiters.get_mut(ticket.0) else {
-            return (Ok(Err(AcquireError::Closed)), None);
-        };
-        if waiter.outcome.is_none() {
-            let same = waiter.waker.as_ref().is_some_and(|noted| noted.will_wake(waker));
-            let old = if same { None } else { waiter.waker.replace(waker.clone()) };
-            return (Err(ticket), old);
-        }
-        let outcome = self.waiters.remove(ticket.0).and_then(|waiter| waiter.outcome);
-        (Ok(outcome.unwrap_or(Err(AcquireError::Closed))), None)
-    }
-
-    /// Removes a caller that gave up: what it had been served but not taken, and its waker, to be
+    /// Removes a caller that gave up: what it had been served but not taken, or its waker, to be
     /// dropped without the lock.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> (Option<Outcome<M>>, Option<Waker>) {
-        let waiter = self.waiters.remove(ticket.into_key());
-        waiter.map_or((None, None), |waiter| (waiter.outcome, waiter.waker))
+    pub(super) fn leave(&mut self, ticket: Ticket<M>) -> (Option<Outcome<M>>, Option<Waker>) {
+        match mem::replace(&mut *ticket.place.lock(), Turn::Gone) {
+            Turn::Served(outcome) => (Some(outcome), None),
+            Turn::Gone => (None, None),
+            Turn::Waits(waker) => {
+                // Served callers are in the queue no more, and their keys may be those of others.
+                drop(self.waiters.remove(ticket.key));
+                (None, Some(waker))
+            }
+        }
     }
 }

@@ -49,7 +49,7 @@ pub(super) enum Request<M> {
     /// Served, or refused, at once.
     Done(Outcome<M>),
     /// Has to wait.
-    Waits(Ticket),
+    Waits(Ticket<M>),
 }
 
 #[derive(Debug)]
@@ -218,19 +218,10 @@ impl<M: Clone> Slots<M> {
         Request::Waits(ticket)
     }
 
-    /// A waiting caller looks whether it has been served.
-    pub(super) fn poll(
-        &mut self,
-        ticket: Ticket,
-        waker: &Waker,
-    ) -> (Result<Outcome<M>, Ticket>, Option<Waker>) {
-        self.queue.poll(ticket, waker)
-    }
-
     /// A waiting caller gives up; a member it had been served goes to the next.
     pub(super) fn leave(
         &mut self,
-        ticket: Ticket,
+        ticket: Ticket<M>,
         now: Instant,
         fx: &mut Effects<M>,
     ) -> (Option<M>, Option<Waker>) {

@@ -20,15 +20,15 @@ use super::stats::CloseCause;
 pub(super) struct Acquire<'a, C: Connect> {
     pool: &'a Arc<Shared<C>>,
     deadline: Option<Instant>,
-    state: State,
+    state: State<C>,
 }
 
-enum State {
+enum State<C: Connect> {
     /// Nothing asked yet.
     Start,
     /// The member it was given is unfit.
     Unfit(Lease, CloseCause),
-    Waits(Ticket),
+    Waits(Ticket<Member<C>>),
     Served,
 }
 
@@ -85,16 +85,13 @@ impl<C: Connect> Future for Acquire<'_, C> {
                     .step(|slots, fx| slots.replace(lease, cause, now, deadline, waker, fx));
                 self.asked(step)
             }
-            State::Waits(ticket) => {
-                let (polled, _old_waker) = self.pool.lock().poll(ticket, waker);
-                match polled {
-                    Ok(outcome) => Poll::Ready(served(outcome)),
-                    Err(ticket) => {
-                        self.state = State::Waits(ticket);
-                        Poll::Pending
-                    }
+            State::Waits(ticket) => match ticket.poll(waker) {
+                Ok(outcome) => Poll::Ready(served(outcome)),
+                Err(ticket) => {
+                    self.state = State::Waits(ticket);
+                    Poll::Pending
                 }
-            }
+            },
         };
         if polled.is_ready() {
             progress.made_progress();

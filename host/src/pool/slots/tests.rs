@@ -70,7 +70,7 @@ fn unused_members_are_taken_last_returned_first_and_closed_longest_unused_first(
         let approval = fx.approvals.pop().unwrap();
         slots.opened(approval, member, 0.0, start, &mut fx);
         let Request::Waits(ticket) = ticket else { panic!("nothing was open") };
-        leases.push(slots.poll(ticket, Waker::noop()).0.unwrap().unwrap());
+        leases.push(ticket.poll(Waker::noop()).unwrap().unwrap());
     }
     for ((lease, _), millis) in leases.into_iter().zip([10, 20, 30]) {
         slots.give_back(lease, Verdict::Keep, at(millis), &mut fx);

@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct Waiting {
     caller: usize,
-    ticket: Ticket,
+    ticket: Ticket<Member>,
     deadline: Instant,
     served: bool,
 }
@@ -223,7 +223,7 @@ impl Model {
         }
         let waiting = self.waiting.remove(which % self.waiting.len());
         let waker = self.waker(waiting.caller);
-        match self.slots.poll(waiting.ticket, &waker).0 {
+        match waiting.ticket.poll(&waker) {
             Ok(outcome) => self.take_outcome(waiting.caller, waiting.served, outcome),
             Err(ticket) => {
                 assert!(!waiting.served, "was woken for nothing");
