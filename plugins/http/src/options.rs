@@ -42,7 +42,8 @@ pub struct HttpOptions {
     pub max_request_body: u64,
     /// Seconds between two parts of content that is received; 0: no limit.
     pub body_timeout: u32,
-    /// Seconds that the peer may take nothing of what is written; 0: no limit.
+    /// Seconds that the peer may take nothing of what is written, or of one content over HTTP/2; 0: no
+    /// limit.
     pub write_timeout: u32,
     /// The most fields of a head that is received (HTTP/1.1).
     pub max_headers: u32,

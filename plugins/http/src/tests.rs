@@ -14,6 +14,7 @@ mod handlers;
 mod hostile;
 mod login;
 mod servers;
+mod windows;
 
 const CAPACITY: usize = 64 * 1024;
 
