@@ -1,5 +1,6 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
+mod events;
 mod files;
 mod login;
 mod reuse;

@@ -25,6 +25,8 @@ mod server;
 mod serving;
 mod session;
 mod siblings;
+mod sse;
+mod sse_reader;
 mod upgrade;
 mod users;
 

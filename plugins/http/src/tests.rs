@@ -10,6 +10,7 @@ use jackfield_plugin_api::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+mod events;
 mod handlers;
 mod hostile;
 mod login;
