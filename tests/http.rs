@@ -6,6 +6,7 @@ mod login;
 mod reuse;
 mod slow;
 mod sse;
+mod upgrade;
 
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Session};

@@ -148,9 +148,9 @@ impl Client {
     /// Sends a request and waits for the head of its response.
     pub(crate) async fn exchange(self: &Arc<Self>, asked: Envelope) -> Result<Envelope> {
         if self.is_http2() && head::is_websocket(&asked.head) {
-            return Err(
-                Error::unsupported("WebSocket over HTTP/2").with("use", "version = \"1.1\"")
-            );
+            let text = "a WebSocket is opened over HTTP/1.1, and the connection is of HTTP/2: set the \
+                        option version = \"1.1\"";
+            return Err(Error::new(ErrorKind::Unsupported, text).with("option", "version"));
         }
         let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
         let connects = request.method() == Method::CONNECT;
