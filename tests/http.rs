@@ -1,10 +1,12 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
+mod events;
 mod files;
 mod login;
 mod reuse;
 mod slow;
 mod sse;
+mod upgrade;
 
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Session};

@@ -1,5 +1,6 @@
 //! The driver telnet through a host, against programs and hostile peers.
 
+mod errors;
 mod hostile;
 mod talk;
 

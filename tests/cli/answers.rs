@@ -104,6 +104,22 @@ async fn drivers_lists_all_and_tells_all_about_one() {
     ] {
         assert!(about.contains(part), "no {part:?} in\n{about}");
     }
+    for part in ["over       ", " serial ", " tcp ", " tls ", " ws"] {
+        let over = about.lines().find(|line| line.trim_start().starts_with("over ")).unwrap();
+        assert!(over.contains(part) && !over.contains("http"), "no {part:?} in {over}");
+    }
+    assert!(!about.contains("Options that it sets"), "{about}");
+    let wants = ran(&["drivers", "http"], "").await.ok().text();
+    for part in [
+        "Options that it sets of what is below",
+        "alpn = [\"http/1.1\"]       where version = \"1.1\"",
+        "alpn = [\"h2\"]             where version = \"2\"",
+        "alpn = [\"h2\",\"http/1.1\"]  otherwise",
+    ] {
+        assert!(wants.contains(part), "no {part:?} in\n{wants}");
+    }
+    let transport = ran(&["drivers", "tcp"], "").await.ok().text();
+    assert!(transport.contains("over       nothing: it reaches the outside"), "{transport}");
     let by_scheme = ran(&["drivers", "wss"], "").await.ok().text();
     assert!(by_scheme.starts_with("ws: "), "{by_scheme}");
     let handler = ran(&["drivers", "echo"], "").await.ok().text();

@@ -8,8 +8,9 @@ use super::schema::{Look, render};
 use crate::driver::{DriverHandle, HandlerHandle, Registry};
 use crate::manager::Plugins;
 use crate::nearest::did_you_mean;
-use jackfield_plugin_api::{Kind, Operation, Query, RuntimeMode};
-use serde_json::{Value, json};
+use jackfield_plugin_api::{Below, Facets, Kind, Operation, Query, RuntimeMode};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -37,7 +38,11 @@ pub(super) fn drivers(args: &DriversArgs, verbose: u8) -> Outcome {
     let Some(name) = &args.name else { return list(registry, args.json) };
     let by_scheme = || registry.scheme(name).ok().map(|entry| &entry.driver);
     if let Some(driver) = registry.driver(name).ok().or_else(by_scheme) {
-        return if args.json { print_json(&driver_json(driver)) } else { print(&about(driver)) };
+        return if args.json {
+            print_json(&driver_json(driver))
+        } else {
+            print(&about(driver, registry))
+        };
     }
     match registry.handler(name) {
         Ok(handler) if args.json => print_json(&handler_json(handler)),
@@ -114,7 +119,7 @@ fn handler_json(handler: &HandlerHandle) -> Value {
     value
 }
 
-fn about(driver: &DriverHandle) -> String {
+fn about(driver: &DriverHandle, registry: &Registry) -> String {
     let manifest = &driver.manifest;
     let facets: Vec<&str> = manifest.facets.names().collect();
     let runtime = match manifest.runtime {
@@ -129,6 +134,7 @@ fn about(driver: &DriverHandle) -> String {
     let sessions = manifest.max_sessions.map_or("any number".to_owned(), |most| most.to_string());
     let facts = [
         fact("kind", kind(manifest.kind).to_owned()),
+        fact("over", over(manifest.kind, registry)),
         fact("roles", manifest.roles.join(" ")),
         fact("facets", facets.join(" ")),
         fact("sessions", format!("{sessions} of a target at once")),
@@ -148,6 +154,7 @@ fn about(driver: &DriverHandle) -> String {
     text.push_str(&table(&facts, 2, width()));
     text.push_str("\nSchemes\n");
     text.push_str(&table(&schemes, 2, width()));
+    text.push_str(&wanted_below(&manifest.below));
     text.push_str(&section("Options", "OPTION", &manifest.options));
     if !manifest.operations.is_empty() {
         text.push_str("\nOperations\n");
@@ -156,6 +163,42 @@ fn about(driver: &DriverHandle) -> String {
         text.push_str(&about_operation(operation));
     }
     text
+}
+
+/// What a driver can be laid over: what gives a stream, or messages that can hold its bytes. Messages of
+/// what takes requests are another use of it.
+fn over(kind: Kind, registry: &Registry) -> String {
+    if kind == Kind::Transport {
+        return "nothing: it reaches the outside world".to_owned();
+    }
+    let carries = |driver: &&Arc<DriverHandle>| {
+        let has = |facet| driver.manifest.facets.has(facet);
+        has(Facets::STREAM) || has(Facets::MESSAGES) && !has(Facets::EXCHANGE)
+    };
+    let mut names: Vec<&str> = registry.drivers().filter(carries).map(|one| one.name()).collect();
+    names.sort_unstable();
+    names.join(" ")
+}
+
+/// The options that a driver sets of the layer below it, where a user has not.
+fn wanted_below(below: &[Below]) -> String {
+    let each = |options: &Map<String, Value>| {
+        let one = |(name, value): (&String, &Value)| format!("{name} = {value}");
+        options.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let row = |(index, wanted): (usize, &Below)| {
+        let when = match (wanted.when.is_empty(), index) {
+            (false, _) => format!("where {}", each(&wanted.when)),
+            (true, 0) => String::new(),
+            (true, _) => "otherwise".to_owned(),
+        };
+        vec![each(&wanted.options), when]
+    };
+    let rows: Vec<Vec<String>> = below.iter().enumerate().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\nOptions that it sets of what is below\n{}", table(&rows, 2, width()))
 }
 
 fn about_handler(handler: &HandlerHandle) -> String {

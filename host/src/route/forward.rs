@@ -153,6 +153,7 @@ impl<'a> Forward<'a> {
         let (status, text) = match error.kind() {
             ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
             ErrorKind::Limit => ("503", "there is no room at the destination"),
+            ErrorKind::Unsupported => ("502", "the destination cannot do what was asked"),
             _ => ("502", "the destination cannot be reached"),
         };
         refuse(answer, status, text).await;
@@ -207,7 +208,9 @@ impl<'a> Forward<'a> {
         match kept.asker.send(Envelope::new(head, body)).await {
             Ok(response) => Ok((kept, response)),
             Err(error) => {
-                if let Far::Opened(opened) = &kept.far {
+                if let Far::Opened(opened) = &kept.far
+                    && error.kind() != ErrorKind::Unsupported
+                {
                     // It could be opened, but does not serve.
                     opened.failed(&error, Instant::now());
                 }

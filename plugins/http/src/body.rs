@@ -2,6 +2,7 @@
 
 use crate::failure::failure;
 use crate::head::{fields, of_fields};
+use crate::pace::{Pace, Paces};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
 use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
@@ -16,6 +17,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// The most that HTTP/2 is given of content at once. Its peer has to take that much in its time.
+const PIECE: usize = 16 << 10;
+
+/// What HTTP/2 may hold of content that has ended. hyper gives a piece away as soon as the peer has room for
+/// one byte of it; of a longer one the last byte comes alone, so that it waits until there is room for all.
+const HELD: usize = 4 << 10;
+
 /// Content to send.
 pub(crate) struct Outgoing {
     /// Taken already, to learn how long it is.
@@ -23,6 +31,16 @@ pub(crate) struct Outgoing {
     /// `None`: it has ended.
     rest: Option<Body>,
     done: Option<Done>,
+    stream: Option<Stream>,
+}
+
+/// Of content in a stream of HTTP/2.
+struct Stream {
+    paces: Paces,
+    pace: Arc<Pace>,
+    /// Parts that were given.
+    parts: u64,
+    begun: bool,
 }
 
 /// Tells whoever gave the content that it has been sent, or cut short.
@@ -41,19 +59,19 @@ impl Outgoing {
             match body.next().now_or_never() {
                 None => break,
                 Some(Some(part)) => first.push_back(part),
-                Some(None) => return Outgoing { first, rest: None, done: None },
+                Some(None) => return Outgoing { first, rest: None, done: None, stream: None },
             }
         }
-        Outgoing { first, rest: Some(body), done: None }
+        Outgoing { first, rest: Some(body), done: None, stream: None }
     }
 
     pub(crate) fn empty() -> Self {
-        Outgoing { first: VecDeque::new(), rest: None, done: None }
+        Outgoing { first: VecDeque::new(), rest: None, done: None, stream: None }
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let first = VecDeque::from([Ok(BodyPart::Data(bytes.into()))]);
-        Outgoing { first, rest: None, done: None }
+        Outgoing { first, rest: None, done: None, stream: None }
     }
 
     /// With what completes when it has been sent.
@@ -61,6 +79,36 @@ impl Outgoing {
         let (tell, told) = oneshot::channel();
         self.done = Some(Done { tell, unread });
         (self, told)
+    }
+
+    /// In a stream of HTTP/2, with an end to waiting for the peer.
+    pub(crate) fn paced(mut self, paces: Option<&Paces>) -> Self {
+        self.stream = paces.map(|paces| Stream {
+            paces: paces.clone(),
+            pace: Arc::default(),
+            parts: 0,
+            begun: false,
+        });
+        self
+    }
+
+    /// The next part, of a length that suits HTTP/2 where it is for that.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<BodyPart>>> {
+        let part = match (self.first.pop_front(), &mut self.rest) {
+            (Some(part), _) => Some(part),
+            (None, Some(rest)) => std::task::ready!(rest.poll_next_unpin(cx)),
+            (None, None) => None,
+        };
+        let Some(Ok(BodyPart::Data(mut bytes))) = part else { return Poll::Ready(part) };
+        let most = match bytes.len() {
+            length if self.stream.is_none() || length <= HELD => length,
+            length => PIECE.min(length - 1),
+        };
+        let more = bytes.split_off(most);
+        if !more.is_empty() {
+            self.first.push_front(Ok(BodyPart::Data(more)));
+        }
+        Poll::Ready(Some(Ok(BodyPart::Data(bytes))))
     }
 
     /// Takes a length out of a head where the content knows better.
@@ -85,12 +133,17 @@ impl HyperBody for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let part = match (self.first.pop_front(), &mut self.rest) {
-            (Some(part), _) => Some(part),
-            (None, Some(rest)) => std::task::ready!(rest.poll_next_unpin(cx)),
-            (None, None) => None,
-        };
-        let part = part.map(|part| {
+        if let Some(stream) = &mut self.stream
+            && !stream.begun
+        {
+            stream.begun = true;
+            stream.paces.begin(&stream.pace);
+        }
+        let polled = self.next(cx);
+        if let Some(stream) = &mut self.stream {
+            stream.note(&polled);
+        }
+        let part = std::task::ready!(polled).map(|part| {
             part.and_then(|part| match part {
                 BodyPart::Data(bytes) => Ok(Frame::data(bytes)),
                 BodyPart::Trailers(block) => fields(&block).map(Frame::trailers),
@@ -106,7 +159,8 @@ impl HyperBody for Outgoing {
                 self.rest = None;
                 self.tell(Err(error));
             }
-            Some(Ok(_)) if self.is_end_stream() => self.tell(Ok(())),
+            // HTTP/2 may have to wait for room for it.
+            Some(Ok(_)) if self.is_end_stream() && self.stream.is_none() => self.tell(Ok(())),
             Some(Ok(_)) => {}
         }
         Poll::Ready(part)
@@ -132,8 +186,26 @@ impl HyperBody for Outgoing {
     }
 }
 
+impl Stream {
+    fn note(&mut self, polled: &Poll<Option<Result<BodyPart>>>) {
+        if let Poll::Ready(Some(Ok(BodyPart::Data(_)))) = polled {
+            self.parts += 1;
+            self.pace.given(self.parts);
+        } else {
+            self.pace.waits();
+        }
+    }
+}
+
 impl Drop for Outgoing {
     fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.pace.waits();
+            if stream.pace.is_late() {
+                let late = stream.paces.late();
+                return self.tell(Err(late));
+            }
+        }
         let unread = self.done.as_ref().is_some_and(|done| done.unread);
         let result = if unread || self.is_end_stream() {
             Ok(())

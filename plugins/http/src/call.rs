@@ -155,9 +155,8 @@ fn with_query(path: &str, query: &BTreeMap<String, Value>) -> Result<String> {
     Ok(path)
 }
 
-/// Sends it, follows redirects, and collects the answer.
-pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer> {
-    let start = client.host.now();
+/// Sends it, follows redirects, and gives the last answer, with how many were followed.
+pub(crate) async fn reach(client: &Arc<Client>, asked: &mut Asked) -> Result<(Envelope, u32)> {
     let most = asked.redirects.unwrap_or(client.endpoint.calls.redirects);
     let mut followed = 0;
     loop {
@@ -174,7 +173,7 @@ pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer
         {
             if followed == most {
                 let text = format!("more than {most} redirects");
-                return Err(Error::new(ErrorKind::Limit, text).with("path", asked.path));
+                return Err(Error::new(ErrorKind::Limit, text).with("path", &asked.path));
             }
             followed += 1;
             // Read to its end, so that the connection can be used again.
@@ -185,25 +184,32 @@ pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer
             }
             continue;
         }
-        let (content, trailers) = collect(client, answer.body).await?;
-        let content = decoded(client, &answer.head, content, &asked.method).await?;
-        let taken = client.host.now().saturating_sub(start);
-        let mut result = Answer {
-            status,
-            headers: by_name(&answer.head),
-            body: None,
-            body_base64: None,
-            trailers: by_name(&trailers),
-            path: asked.path,
-            redirects: followed,
-            duration_ms: taken.as_secs_f64() * 1000.0,
-        };
-        match String::from_utf8(content) {
-            Ok(text) => result.body = Some(text),
-            Err(error) => result.body_base64 = Some(BASE64.encode(error.as_bytes())),
-        }
-        return Ok(result);
+        return Ok((answer, followed));
     }
+}
+
+/// Sends it, follows redirects, and collects the answer.
+pub(crate) async fn run(client: &Arc<Client>, mut asked: Asked) -> Result<Answer> {
+    let start = client.host.now();
+    let (answer, redirects) = reach(client, &mut asked).await?;
+    let (content, trailers) = collect(client, answer.body).await?;
+    let content = decoded(client, &answer.head, content, &asked.method).await?;
+    let taken = client.host.now().saturating_sub(start);
+    let mut result = Answer {
+        status: status_of(&answer.head),
+        headers: by_name(&answer.head),
+        body: None,
+        body_base64: None,
+        trailers: by_name(&trailers),
+        path: asked.path,
+        redirects,
+        duration_ms: taken.as_secs_f64() * 1000.0,
+    };
+    match String::from_utf8(content) {
+        Ok(text) => result.body = Some(text),
+        Err(error) => result.body_base64 = Some(BASE64.encode(error.as_bytes())),
+    }
+    Ok(result)
 }
 
 impl Asked {

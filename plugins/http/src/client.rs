@@ -3,17 +3,18 @@
 use crate::body::{Bounds, Outgoing, received};
 use crate::carrier::Carrier;
 use crate::endpoint::HttpEndpoint;
-use crate::failure::{closed, failure};
+use crate::failure::closed;
 use crate::head::{self, Origin};
 use crate::options::Version;
-use crate::rt::{Clock, Task, tasks};
+use crate::pace::Paces;
+use crate::rt::tasks;
+use crate::sender::{Sender, many, one, unless_late};
 use crate::upgrade::upgraded;
 use bytes::Bytes;
 use data_encoding::BASE64;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_fields::hidden;
 use jackfield_plugin_api::op::Op;
@@ -33,6 +34,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// One connection to a server.
 pub(crate) struct Client {
     sender: Sender,
+    /// Of HTTP/2.
+    paces: Option<Paces>,
     pub(crate) endpoint: Arc<HttpEndpoint>,
     pub(crate) origin: Origin,
     pub(crate) info: Info,
@@ -50,13 +53,6 @@ pub(crate) struct Client {
     over: Arc<Semaphore>,
 }
 
-enum Sender {
-    /// One request after the other.
-    One(tokio::sync::Mutex<http1::SendRequest<Outgoing>>),
-    /// Many at once.
-    Many(http2::SendRequest<Outgoing>),
-}
-
 /// Greets the server at the other end of `carrier`.
 pub(crate) async fn connect(
     endpoint: Arc<HttpEndpoint>,
@@ -70,7 +66,13 @@ pub(crate) async fn connect(
     let carrier = Carrier::new(carrier, Bytes::new(), host, endpoint.limits.write);
     let over = Arc::new(Semaphore::new(0));
     let io = TokioIo::new(carrier);
-    let (sender, task) = handshake(&endpoint, io, http2, host, Arc::clone(&over)).await?;
+    let paces = Paces::new(host, endpoint.limits.write);
+    let spawning = tasks(endpoint.limits.requests, paces.clone());
+    let (sender, connection) = match http2 {
+        true => many(&endpoint.limits, io, host, spawning.0, Arc::clone(&over)).await?,
+        false => one(&endpoint.limits, io, Arc::clone(&over)).await?,
+    };
+    let task = host.spawn(spawning.1.run(connection));
     let origin = Origin {
         scheme: if below.encrypted { "https" } else { "http" },
         authority: authority(address, below.encrypted),
@@ -82,6 +84,7 @@ pub(crate) async fn connect(
         .over(below);
     Ok(Arc::new(Client {
         sender,
+        paces: http2.then_some(paces),
         places: Arc::new(Semaphore::new(places(&endpoint))),
         endpoint,
         origin,
@@ -116,50 +119,6 @@ fn is_http2(version: Version, below: &Info) -> Result<bool> {
     }
 }
 
-async fn handshake(
-    endpoint: &HttpEndpoint,
-    io: TokioIo<Carrier>,
-    http2: bool,
-    host: Host,
-    over: Arc<Semaphore>,
-) -> Result<(Sender, Op<()>)> {
-    let limits = &endpoint.limits;
-    let failed = |error: hyper::Error| failure(&error);
-    let (spawner, tasks) = tasks(limits.requests);
-    let (sender, connection): (_, Task) = if http2 {
-        let mut builder = http2::Builder::new(spawner);
-        builder
-            .timer(Clock(host))
-            .max_header_list_size(limits.header_bytes)
-            .keep_alive_interval(limits.ping)
-            .keep_alive_timeout(limits.pong)
-            .keep_alive_while_idle(true);
-        let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-        (Sender::Many(sender), until_over(connection, over))
-    } else {
-        let mut builder = http1::Builder::new();
-        builder
-            .max_headers(limits.headers)
-            .max_header_size(limits.header_bytes_size())
-            .max_buf_size(limits.header_bytes_size());
-        let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-        (Sender::One(sender.into()), until_over(connection.with_upgrades(), over))
-    };
-    Ok((sender, host.spawn(tasks.run(connection))))
-}
-
-/// Runs a connection and tells its end. What ended it is told to each of its requests.
-fn until_over<T>(connection: impl Future<Output = T> + Send + 'static, over: Arc<Semaphore>) -> Task
-where
-    T: Send + 'static,
-{
-    Box::pin(async move {
-        let ended = connection.await;
-        over.close();
-        drop(ended);
-    })
-}
-
 /// The user and password of the address as basic authorization (RFC 7617).
 fn login(address: &Address, endpoint: &HttpEndpoint) -> Result<Option<HeaderValue>> {
     let Some(user) = &address.user else { return Ok(None) };
@@ -189,17 +148,24 @@ impl Client {
     /// Sends a request and waits for the head of its response.
     pub(crate) async fn exchange(self: &Arc<Self>, asked: Envelope) -> Result<Envelope> {
         if self.is_http2() && head::is_websocket(&asked.head) {
-            return Err(
-                Error::unsupported("WebSocket over HTTP/2").with("use", "version = \"1.1\"")
-            );
+            let text = "a WebSocket is opened over HTTP/1.1, and the connection is of HTTP/2: set the \
+                        option version = \"1.1\"";
+            return Err(Error::new(ErrorKind::Unsupported, text).with("option", "version"));
         }
         let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
         let connects = request.method() == Method::CONNECT;
         self.complete(request.headers_mut(), connects);
         let body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
         body.fit(request.headers_mut());
+        let (body, told) = match &self.paces {
+            None => (body, None),
+            paces => {
+                let (body, told) = body.paced(paces.as_ref()).told(false);
+                (body, Some(told))
+            }
+        };
         let place = self.place()?;
-        let work = self.send(request.map(|()| body));
+        let work = unless_late(self.sender.send(request.map(|()| body)), told);
         let response = match self.endpoint.limits.response {
             Some(limit) => self.within(limit, work).await?,
             None => work.await?,
@@ -280,30 +246,8 @@ impl Client {
         })
     }
 
-    async fn send(&self, request: Request<Outgoing>) -> Result<Response<Incoming>> {
-        let answer = match &self.sender {
-            Sender::One(sender) => {
-                let mut sender = sender.lock().await;
-                sender.ready().await.map_err(|_| Error::unsent())?;
-                let answer = sender.try_send_request(request);
-                drop(sender);
-                answer.await
-            }
-            Sender::Many(sender) => {
-                let mut sender = sender.clone();
-                sender.ready().await.map_err(|_| Error::unsent())?;
-                sender.try_send_request(request).await
-            }
-        };
-        // What is given back has not been sent.
-        answer.map_err(|mut error| match error.take_message() {
-            Some(_) => Error::unsent(),
-            None => failure(error.error()),
-        })
-    }
-
     pub(crate) fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Many(_))
+        self.paces.is_some()
     }
 
     /// Takes no new requests and waits for those under way.

@@ -3,7 +3,7 @@
 use crate::endpoint::HttpEndpoint;
 use crate::options::HttpOptions;
 use crate::session::{CALLED, session};
-use crate::{call, client, server};
+use crate::{call, client, server, sse};
 use jackfield_plugin_api::{
     Below, Driver, DriverInfo, Facets, Host, Kind, Operation, Query, Request, Result, Role,
     RuntimeMode, Scheme, Session,
@@ -27,7 +27,7 @@ impl Driver for HttpDriver {
         ],
         client: true,
         server: true,
-        facets: Facets::EXCHANGE.and(CALLED),
+        facets: Facets::EXCHANGE.and(Facets::MESSAGES).and(CALLED),
         runtime: RuntimeMode::Host,
         query: Query::Address,
     };
@@ -62,7 +62,10 @@ impl Driver for HttpDriver {
         let client = client::connect(endpoint, address, carrier, &below, self.host).await?;
         // Without a host the path is the carrier's: a socket's in the file system.
         let target = if address.host.is_empty() { "/".to_owned() } else { address.target() };
-        Ok(session(client, target))
+        match client.endpoint.calls.events {
+            Some(longest) => sse::open(client, &target, longest).await,
+            None => Ok(session(client, target)),
+        }
     }
 
     async fn accept(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {

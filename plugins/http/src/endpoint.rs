@@ -35,6 +35,8 @@ pub(crate) struct Calls {
     pub(crate) decompress: bool,
     pub(crate) max_body: usize,
     pub(crate) timeout: Duration,
+    /// The longest server-sent event where the session is a stream of them.
+    pub(crate) events: Option<usize>,
 }
 
 /// What bounds a connection. A time of `None` is no limit.
@@ -81,12 +83,18 @@ impl HttpEndpoint {
                 decompress: options.decompress,
                 max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX / 2),
                 timeout: seconds(at_least("call_timeout", options.call_timeout, 1)?),
+                events: events(options)?,
             },
             cookies: options.cookies.then(Cookies::default),
             users: Users::new(&options.users)?,
             limits: limits(options)?,
         })
     }
+}
+
+fn events(options: &HttpOptions) -> Result<Option<usize>> {
+    let longest = at_least("max_event", options.max_event, 1)?;
+    Ok(options.sse.then_some(usize::try_from(longest).unwrap_or(usize::MAX)))
 }
 
 fn limits(options: &HttpOptions) -> Result<Limits> {
@@ -127,6 +135,7 @@ fn fits(options: &HttpOptions, role: Role) -> Result<()> {
         (Role::Client, "headers", !options.headers.is_empty()),
         (Role::Client, "bearer_token", options.bearer_token.is_some()),
         (Role::Client, "cookies", options.cookies),
+        (Role::Client, "sse", options.sse),
         (Role::Server, "users", !options.users.is_empty()),
     ];
     let message = match role {

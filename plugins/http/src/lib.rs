@@ -15,14 +15,18 @@ mod files;
 mod folder;
 mod head;
 mod options;
+mod pace;
 mod partial;
 mod redirect;
 mod reply;
 mod rt;
+mod sender;
 mod server;
 mod serving;
 mod session;
 mod siblings;
+mod sse;
+mod sse_reader;
 mod upgrade;
 mod users;
 

@@ -24,6 +24,10 @@ pub struct HttpOptions {
     pub redirects: u32,
     /// Client: keep the cookies that answers to a `call` set, and send them with later ones.
     pub cookies: bool,
+    /// Client: the session is the server-sent events that a GET of the address is answered with.
+    pub sse: bool,
+    /// Client: the longest server-sent event, and the longest line of one, in bytes.
+    pub max_event: u32,
     /// Client: ask for compressed content in a `call`, and decompress it.
     pub decompress: bool,
     /// Client: the longest content that a `call` collects, in bytes, after decompression.
@@ -42,7 +46,8 @@ pub struct HttpOptions {
     pub max_request_body: u64,
     /// Seconds between two parts of content that is received; 0: no limit.
     pub body_timeout: u32,
-    /// Seconds that the peer may take nothing of what is written; 0: no limit.
+    /// Seconds that the peer may take nothing of what is written, or of one content over HTTP/2; 0: no
+    /// limit.
     pub write_timeout: u32,
     /// The most fields of a head that is received (HTTP/1.1).
     pub max_headers: u32,
@@ -66,6 +71,8 @@ impl Default for HttpOptions {
             ping_path: "/".to_owned(),
             redirects: 0,
             cookies: false,
+            sse: false,
+            max_event: 1 << 20,
             decompress: true,
             max_body: 16 << 20,
             call_timeout: 30,

@@ -1,5 +1,6 @@
 //! What hyper needs of a runtime, from the host: tasks and timers.
 
+use crate::pace::Paces;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::rt::{Executor, Sleep, Timer};
@@ -50,29 +51,30 @@ const SPARE: usize = 16;
 
 /// Where the tasks of one connection go.
 #[derive(Clone, Debug)]
-pub(crate) struct Spawner(mpsc::Sender<Task>);
+pub(crate) struct Spawner {
+    tasks: mpsc::Sender<Task>,
+    paces: Paces,
+}
 
 impl<F> Executor<F> for Spawner
 where
     F: Future + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let task = Box::pin(async move {
-            future.await;
-        });
+        let task = Box::pin(self.paces.watch(future));
         // Without a receiver the connection is over. Without room a peer has begun and ended more
         // streams than it may have: dropping this resets one.
-        let _ = self.0.try_send(task);
+        let _ = self.tasks.try_send(task);
     }
 }
 
 /// The tasks of one connection with so many requests at once; all end when it ends.
-pub(crate) fn tasks(requests: u32) -> (Spawner, Tasks) {
+pub(crate) fn tasks(requests: u32, paces: Paces) -> (Spawner, Tasks) {
     let each = usize::try_from(requests).unwrap_or(usize::MAX);
     // A client has two for each: the request, and its content.
     let room = each.saturating_mul(2).saturating_add(SPARE).min(Semaphore::MAX_PERMITS);
     let (sender, more) = mpsc::channel(room);
-    (Spawner(sender), Tasks { more, running: FuturesUnordered::new() })
+    (Spawner { tasks: sender, paces }, Tasks { more, running: FuturesUnordered::new() })
 }
 
 pub(crate) struct Tasks {

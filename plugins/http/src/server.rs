@@ -3,9 +3,9 @@
 use crate::body::{Bounds, Outgoing, received};
 use crate::carrier::Carrier;
 use crate::endpoint::HttpEndpoint;
-use crate::failure::failure;
 use crate::head;
 use crate::options::Version;
+use crate::pace::Paces;
 use crate::rt::{Clock, Spawner, Task, tasks};
 use crate::serving::{Graceful, Held, Life, ServerControl};
 use crate::upgrade::upgraded;
@@ -68,8 +68,9 @@ pub(crate) async fn accept(
         info: info.clone(),
         host,
     });
-    let (spawner, tasks) = tasks(endpoint.limits.requests);
-    let connection = connection(serving, TokioIo::new(carrier), spawner);
+    let paces = Paces::new(host, endpoint.limits.write);
+    let (spawner, tasks) = tasks(endpoint.limits.requests, paces.clone());
+    let connection = connection(serving, TokioIo::new(carrier), spawner, paces);
     held.hold(host.spawn(tasks.run(connection)));
     let exchange = Exchange::new(ServerExchange {
         taken: Mutex::new(taken),
@@ -95,14 +96,19 @@ async fn listen(carrier: &mut Stream) -> Result<(bool, Bytes)> {
     Ok((first == PREFACE, first.freeze()))
 }
 
-fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner) -> Task {
+fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, paces: Paces) -> Task {
     let limits = serving.endpoint.limits;
     let host = serving.host;
     let life = Arc::clone(&serving.life);
     let http2 = serving.http2;
+    let paces = http2.then_some(paces);
+    let of_each = paces.clone();
     let service = service_fn(move |request| {
-        let serving = Arc::clone(&serving);
-        async move { Ok::<_, Infallible>(serving.answer(request).await) }
+        let (serving, paces) = (Arc::clone(&serving), of_each.clone());
+        async move {
+            let answer = serving.answer(request).await;
+            Ok::<_, Infallible>(answer.map(|body| body.paced(paces.as_ref())))
+        }
     });
     if http2 {
         let mut builder = http2::Builder::new(spawner);
@@ -113,7 +119,7 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner) -> 
             .keep_alive_interval(limits.ping)
             .keep_alive_timeout(limits.pong);
         let connection = builder.serve_connection(io, service);
-        Box::pin(life.run(connection, host, limits.idle))
+        Box::pin(life.run(connection, host, limits.idle, paces))
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -123,7 +129,7 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner) -> 
             .max_header_size(limits.header_bytes_size())
             .max_buf_size(limits.header_bytes_size());
         let connection = builder.serve_connection(io, service).with_upgrades();
-        Box::pin(life.run(connection, host, limits.idle))
+        Box::pin(life.run(connection, host, limits.idle, paces))
     }
 }
 
@@ -258,9 +264,9 @@ impl Exchanger for ServerExchange {
     }
 }
 
-/// How a connection ended that hyper gave up, if anybody should know.
-pub(crate) fn notable(result: hyper::Result<()>, served: bool) -> Option<Error> {
-    let error = failure(&result.err()?);
+/// How a connection ended that was given up, if anybody should know.
+pub(crate) fn notable(result: Result<()>, served: bool) -> Option<Error> {
+    let error = result.err()?;
     // A client that was served may leave, or stay and say nothing, as it likes.
     let quiet = served && matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Closed);
     (!quiet).then_some(error)

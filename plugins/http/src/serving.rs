@@ -1,13 +1,16 @@
 //! [`Life`]: a connection from its first request to its end, and the control of its session.
 
+use crate::failure::failure;
+use crate::pace::Paces;
 use crate::server::notable;
 use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{Control, Error, Facets, Host, Info, Result};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -72,12 +75,14 @@ impl Life {
     }
 
     /// Runs `connection` to its end: its peer's, or after nothing has been asked for `idle`, or when
-    /// it is told to stop.
+    /// it is told to stop. One of HTTP/2, with `paces`, ends in time after its last task, whether or not its
+    /// peer takes what is left and agrees to the end.
     pub(crate) async fn run(
         self: Arc<Self>,
         connection: impl Graceful,
         host: Host,
         idle: Duration,
+        paces: Option<Paces>,
     ) {
         let mut connection = pin!(connection);
         let mut stopping = self.stopping.subscribe();
@@ -85,13 +90,15 @@ impl Life {
         let mut timer = host.timer(idle);
         let mut before = 0;
         let mut stopped = false;
+        let mut parting = paces.map(Parting::new);
         let result = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(result);
+                    return Poll::Ready(result.map_err(|error| failure(&error)));
                 }
                 if stopped {
-                    return Poll::Pending;
+                    let Some(parting) = &mut parting else { return Poll::Pending };
+                    return parting.poll(self.served.load(Ordering::Acquire), cx).map(Err);
                 }
                 let quiet = Pin::new(&mut timer).poll(cx).is_ready();
                 if quiet {
@@ -121,6 +128,35 @@ impl Life {
         let mut over = self.over.subscribe();
         // The sender is ours, so all that can come is the end.
         let _ = over.wait_for(|over| *over).await;
+    }
+}
+
+/// The wait for the end of a connection that has begun to end.
+struct Parting {
+    paces: Paces,
+    timer: Option<Timer>,
+    /// How many requests there had been when nothing ran at the end of the time before.
+    before: Option<usize>,
+}
+
+impl Parting {
+    fn new(paces: Paces) -> Self {
+        Parting { paces, timer: None, before: None }
+    }
+
+    /// Ready once nothing has run for its time and the peer does not let the connection end.
+    fn poll(&mut self, served: usize, cx: &mut Context<'_>) -> Poll<Error> {
+        let Some(limit) = self.paces.limit() else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| self.paces.host().timer(limit));
+        while Pin::new(&mut *timer).poll(cx).is_ready() {
+            timer.reset(limit);
+            let now = (self.paces.under_way() == 0).then_some(served);
+            if now.is_some() && now == self.before {
+                return Poll::Ready(self.paces.late());
+            }
+            self.before = now;
+        }
+        Poll::Pending
     }
 }
 

@@ -86,7 +86,8 @@ impl Control for ClientControl {
     }
 }
 
-fn refused(status: &[u8], what: &str) -> Error {
+/// For an answer that gives not what was asked for.
+pub(crate) fn refused(status: &[u8], what: &str) -> Error {
     let kind = match status {
         b"401" | b"403" | b"407" => ErrorKind::Denied,
         _ => ErrorKind::Refused,

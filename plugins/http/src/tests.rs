@@ -10,10 +10,12 @@ use jackfield_plugin_api::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+mod events;
 mod handlers;
 mod hostile;
 mod login;
 mod servers;
+mod windows;
 
 const CAPACITY: usize = 64 * 1024;
 

@@ -45,6 +45,8 @@ pub(crate) struct Com {
     /// The peer has asked us to send nothing.
     pub(crate) suspended: bool,
     mask: Option<u8>,
+    /// States of the line that a client wants to hear of.
+    line_mask: u8,
     asks: BTreeMap<u64, Setting>,
     next: u64,
 }

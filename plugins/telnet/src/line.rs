@@ -1,6 +1,6 @@
 //! A serial line as the operations of sessions speak of it, in the words of the driver `serial`.
 
-use crate::com_port::{Setting, Topic};
+use crate::com_port::{self, Setting, Topic};
 use crate::options::{Flow, Parity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,43 @@ impl Modem {
         };
         let (now, before) = (level(self), level(before));
         now | (now ^ before) >> 4
+    }
+}
+
+/// What went wrong on a line, or was a break.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LineState {
+    overrun: bool,
+    parity: bool,
+    framing: bool,
+    #[serde(rename = "break")]
+    broken: bool,
+}
+
+impl LineState {
+    /// As NOTIFY-LINESTATE has it.
+    pub(crate) fn of_bits(bits: u8) -> Self {
+        let has = |bit: u8| bits & bit != 0;
+        LineState {
+            overrun: has(com_port::OVERRUN),
+            parity: has(com_port::PARITY_ERROR),
+            framing: has(com_port::FRAMING),
+            broken: has(com_port::BREAK),
+        }
+    }
+
+    /// As NOTIFY-LINESTATE has it.
+    pub(crate) fn bits(self) -> u8 {
+        [
+            (self.overrun, com_port::OVERRUN),
+            (self.parity, com_port::PARITY_ERROR),
+            (self.framing, com_port::FRAMING),
+            (self.broken, com_port::BREAK),
+        ]
+        .into_iter()
+        .filter(|(is, _)| *is)
+        .fold(0, |bits, (_, bit)| bits | bit)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::com_port::{Said, Setting, Topic};
 use crate::engine::Engine;
-use crate::line::{Lines, Modem, Settings};
+use crate::line::{LineState, Lines, Modem, Settings};
 use crate::negotiation::{BINARY, COM_PORT, End, Negotiation};
 use crate::options::TelnetOptions;
 use crate::stream::{Shared, TelnetIo};
@@ -286,11 +286,17 @@ impl Control for Telnet {
             }
             "told" => {
                 let Told { name, data } = parse(params)?;
-                if name != "modem" {
-                    return Ok(json!({}));
+                match name.as_str() {
+                    "modem" => {
+                        let modem: Modem = parse(data)?;
+                        self.send(|engine, out| engine.modem_is(modem, out)).await
+                    }
+                    "line" => {
+                        let state: LineState = parse(data)?;
+                        self.send(|engine, out| engine.line_is(state, out)).await
+                    }
+                    _ => Ok(json!({})),
                 }
-                let modem: Modem = parse(data)?;
-                self.send(|engine, out| engine.modem_is(modem, out)).await
             }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
         }

@@ -301,6 +301,30 @@ async fn errors_of_a_line_behind_a_server_are_events() {
 }
 
 #[tokio::test]
+async fn errors_of_a_line_are_told_to_a_client_that_wants_to_hear_of_them() {
+    let (near, far) = testing::carriers(64 * 1024);
+    let options = json!({ "com_port": true, "terminal": false, "echo": false });
+    let server = one(Role::Server, options, far, None).await.unwrap();
+    let mut near = near.take_stream().unwrap();
+    let mut stream = server.take_stream().unwrap();
+    let serving = tokio::spawn(async move { stream.read(&mut [0; 10]).await.map(drop) });
+    let told = async |state: Value| {
+        server.call("told", &json!({ "name": "line", "data": state })).await.unwrap();
+    };
+    // WILL COM-PORT, and that parity, framing and an empty buffer are of interest.
+    near.write_all(b"\xff\xfb\x2c\xff\xfa\x2c\x0a\x4c\xff\xf0").await.unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"\xff\xfa\x2c\x6e\x0c\xff\xf0") {
+        said.push(near.read_u8().await.unwrap());
+    }
+    told(json!({ "overrun": true, "break": true })).await;
+    told(json!({ "parity": true, "break": true })).await;
+    told(json!({ "overrun": false, "parity": true, "framing": true, "break": false })).await;
+    reads(&mut near, b"\xff\xfa\x2c\x6a\x04\xff\xf0\xff\xfa\x2c\x6a\x0c\xff\xf0").await;
+    serving.abort();
+}
+
+#[tokio::test]
 async fn a_server_without_a_line_says_so_at_once() {
     let (near, far) = testing::carriers(64 * 1024);
     let server = one(Role::Server, json!({}), far, None).await.unwrap();

@@ -8,7 +8,7 @@ use crate::support::{
     need::{need, need_file},
     peers::python::python,
     ports,
-    process::{Process, Ran, command, run, tempdir},
+    process::{Process, Ran, command, run, script, tempdir},
 };
 
 /// nginx with HTTP/1.1 on one port, and HTTP/1.1 and HTTP/2 over TLS on another.
@@ -83,6 +83,23 @@ impl PythonHttp {
         python.args(["-I", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "-d"]);
         python.arg(dir.path());
         let mut process = Process::spawn_in("http.server", dir, python);
+        let port = process.logged_port(" port ").await;
+        Self { _process: process, port }
+    }
+}
+
+/// `sse_server.py`: server-sent events of Python's own `http.server`.
+pub(crate) struct PythonEvents {
+    _process: Process,
+    pub(crate) port: u16,
+}
+
+impl PythonEvents {
+    /// Serves `/events`, `/moved` as a redirect to it, and nothing else.
+    pub(crate) async fn start() -> Self {
+        let mut python = command(need_file("/usr/bin/python3", "python3"));
+        python.args(["-I", "-u"]).arg(script("sse_server.py"));
+        let mut process = Process::spawn("sse_server", python);
         let port = process.logged_port(" port ").await;
         Self { _process: process, port }
     }

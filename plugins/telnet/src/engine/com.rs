@@ -2,7 +2,7 @@
 
 use super::{Engine, MAX_ASKS};
 use crate::com_port::{self, Said, Setting};
-use crate::line::{self, Modem};
+use crate::line::{self, LineState, Modem};
 use crate::negotiation::{COM_PORT, End};
 use bytes::BytesMut;
 use jackfield_plugin_api::Role;
@@ -28,14 +28,8 @@ impl Engine {
                 self.tell("modem", serde_json::to_value(modem).unwrap_or_default());
             }
             Said::LineState(bits) if by_server && bits & com_port::ERRORS != 0 => {
-                let has = |bit: u8| bits & bit != 0;
-                let state = json!({
-                    "overrun": has(com_port::OVERRUN),
-                    "parity": has(com_port::PARITY_ERROR),
-                    "framing": has(com_port::FRAMING),
-                    "break": has(com_port::BREAK),
-                });
-                self.tell("line", state);
+                let state = LineState::of_bits(bits);
+                self.tell("line", serde_json::to_value(state).unwrap_or_default());
             }
             Said::Signature(text) if !text.is_empty() => self.com.signature = Some(text),
             Said::Signature(_) => self.say(&Said::Signature("Jackfield".to_owned()), out),
@@ -43,8 +37,11 @@ impl Engine {
                 self.com.mask = Some(mask);
                 self.say(&Said::ModemMask(mask), out);
             }
-            // Errors of a line are heard of and not told: no driver has an event for them.
-            Said::LineMask(_) if !by_server => self.say(&Said::LineMask(0), out),
+            Said::LineMask(mask) if !by_server => {
+                // Other states, such as how full buffers are, are never told.
+                self.com.line_mask = mask & com_port::ERRORS;
+                self.say(&Said::LineMask(self.com.line_mask), out);
+            }
             Said::Suspend => self.com.suspended = true,
             Said::Resume => self.com.suspended = false,
             Said::LineState(_) | Said::ModemState(_) | Said::ModemMask(_) | Said::LineMask(_) => {}
@@ -78,6 +75,14 @@ impl Engine {
         if let Some(setting) = self.com.asks.remove(&id) {
             let answer = line::answer(setting, result);
             self.say(&Said::Setting(answer), out);
+        }
+    }
+
+    /// This has come on the line; tells a client that wants to know.
+    pub(crate) fn line_is(&mut self, state: LineState, out: &mut BytesMut) {
+        let bits = state.bits() & self.com.line_mask;
+        if bits != 0 && self.negotiation.is_on(End::Remote, COM_PORT) {
+            self.say(&Said::LineState(bits), out);
         }
     }
 
