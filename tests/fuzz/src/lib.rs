@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use jackfield_plugin_api::{Host, Session, testing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 thread_local! {
     static RUNTIME: RefCell<Runtime> = RefCell::new(
@@ -27,16 +28,31 @@ pub fn host() -> Host {
 
 /// A carrier whose other end says `bytes`, then nothing more, and reads whatever is said to it.
 pub fn carrier_saying(bytes: &[u8]) -> Session {
+    carrier(bytes.to_vec(), false)
+}
+
+/// As [`carrier_saying`], but it speaks when it is spoken to: an answer before that would be none.
+pub fn carrier_answering(bytes: Vec<u8>) -> Session {
+    carrier(bytes, true)
+}
+
+fn carrier(bytes: Vec<u8>, listens: bool) -> Session {
     let (near, far) = testing::carriers(64 * 1024);
     let (mut read, mut write) = tokio::io::split(far.take_stream().expect("a stream"));
-    let bytes = bytes.to_vec();
+    let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
+        if listens {
+            // Nothing: the other side has left.
+            let _ = told.await;
+        }
         // The other side may have heard enough.
         let _ = write.write_all(&bytes).await;
         let _ = write.shutdown().await;
     });
     tokio::spawn(async move {
-        let mut all = Vec::new();
+        let mut all = vec![0; 1024];
+        let _ = read.read(&mut all).await;
+        let _ = tell.send(());
         let _ = read.read_to_end(&mut all).await;
     });
     near

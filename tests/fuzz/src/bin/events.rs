@@ -2,11 +2,10 @@
 #![no_main]
 
 use futures_util::StreamExt;
-use fuzz_targets::{host, run};
+use fuzz_targets::{carrier_answering, host, run};
 use jackfield_http::{HttpDriver, HttpOptions};
-use jackfield_plugin_api::{Address, Driver, Request, Result, Role, Session, testing};
+use jackfield_plugin_api::{Address, Driver, Request, Result, Role, testing};
 use libfuzzer_sys::fuzz_target;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
@@ -18,25 +17,11 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = run(read(bytes));
 });
 
-/// A carrier whose other end says `bytes` once it is asked: an answer before that would be none.
-fn answering(bytes: Vec<u8>) -> Session {
-    let (near, far) = testing::carriers(64 * 1024);
-    let mut far = far.take_stream().expect("a stream");
-    tokio::spawn(async move {
-        let asked = far.read(&mut [0; 1024]).await;
-        // The other side may have heard enough.
-        let _ = far.write_all(&bytes).await;
-        let _ = far.shutdown().await;
-        asked
-    });
-    near
-}
-
 async fn read(bytes: &[u8]) -> Result<()> {
     let driver = HttpDriver::new(host())?;
     let options = HttpOptions { sse: true, max_event: LONGEST, ..HttpOptions::default() };
     let endpoint = driver.configure(options, Role::Client)?;
-    let carrier = answering([HEAD, bytes].concat());
+    let carrier = carrier_answering([HEAD, bytes].concat());
     let request = Request::new(Address::new("a.test", 80), testing::DEADLINE);
     let session = driver.open(&endpoint, request.with_carrier(carrier)).await?;
     let mut messages = session.take_messages().expect("events");

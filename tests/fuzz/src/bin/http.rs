@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use fuzz_targets::{carrier_saying, host, run};
 use futures_util::StreamExt;
+use fuzz_targets::{carrier_answering, carrier_saying, host, run};
 use jackfield_http::{Files, FilesOptions, HttpDriver, HttpOptions, Version};
 use jackfield_plugin_api::{
     Address, Body, Driver, Envelope, Handler, HeaderBlock, Request, Result, Role, Session, testing,
@@ -48,7 +48,7 @@ async fn ask(version: Version, bytes: &[u8]) -> Result<()> {
     let driver = HttpDriver::new(host())?;
     let options = HttpOptions { version, ..HttpOptions::default() };
     let endpoint = driver.configure(options, Role::Client)?;
-    let session = driver.open(&endpoint, request(carrier_saying(bytes))).await?;
+    let session = driver.open(&endpoint, request(carrier_answering(bytes.to_vec()))).await?;
     let called = session.call("get", &serde_json::json!({ "redirects": 2 })).await;
     let Some(exchange) = session.take_exchange() else { return called.map(drop) };
     let head = HeaderBlock::new([(":method", "GET"), (":path", "/")])?;

@@ -1,8 +1,8 @@
 //! WebSocket from a peer: heads as they come, frames after a head that is right.
 #![no_main]
 
-use fuzz_targets::{carrier_saying, host, run};
 use futures_util::StreamExt;
+use fuzz_targets::{carrier_saying, host, run};
 use jackfield_plugin_api::{Address, Driver, Request, Result, Role, Session, testing};
 use jackfield_ws::{WsDriver, WsOptions};
 use libfuzzer_sys::fuzz_target;
