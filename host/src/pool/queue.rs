@@ -183,12 +183,14 @@ impl<M> Queue<M> {
     /// Removes a caller that gave up: what it had been served but not taken, or its waker, to be
     /// dropped without the lock.
     pub(super) fn leave(&mut self, ticket: Ticket<M>) -> (Option<Outcome<M>>, Option<Waker>) {
-        match mem::replace(&mut *ticket.place.lock(), Turn::Gone) {
+        let Ticket { key, place } = ticket;
+        let turn = mem::replace(&mut *place.lock(), Turn::Gone);
+        match turn {
             Turn::Served(outcome) => (Some(outcome), None),
             Turn::Gone => (None, None),
             Turn::Waits(waker) => {
                 // Served callers are in the queue no more, and their keys may be those of others.
-                drop(self.waiters.remove(ticket.key));
+                drop(self.waiters.remove(key));
                 (None, Some(waker))
             }
         }
