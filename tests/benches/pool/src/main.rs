@@ -30,7 +30,7 @@ mod subjects;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use subjects::{Bb8, Deadpool, Ours, Subject};
+use subjects::{Bb8, Deadpool, Ours, Subject, Turns};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, yield_now};
 
@@ -61,12 +61,14 @@ async fn throughput(tasks: u32, members: u32, times: u32) {
     println!("{tasks} tasks, {members} members: one checkout and return");
     let (ours, deadpool) = (Ours::new(members), Deadpool::new(members));
     let bb8 = Bb8::new(members).await;
-    let mut rounds: [Vec<f64>; 3] = Default::default();
+    let turns = Turns::new(members);
+    let mut rounds: [Vec<f64>; 4] = Default::default();
     for round in 0..=ROUNDS {
         let took = [
             nanos(&ours, tasks, members, times).await,
             nanos(&deadpool, tasks, members, times).await,
             nanos(&bb8, tasks, members, times).await,
+            nanos(&turns, tasks, members, times).await,
         ];
         // The first one fills the pools.
         if round > 0 {
@@ -77,8 +79,10 @@ async fn throughput(tasks: u32, members: u32, times: u32) {
     for (name, median) in NAMES.iter().zip(medians) {
         measure::line(&format!("  {name}"), median, "ns");
     }
+    measure::line("  a permit of tokio's semaphore, without a member", medians[3], "ns");
     let best = medians[1].min(medians[2]);
     measure::ratio("  jackfield / the faster one", medians[0] / best, "<= 0.7");
+    measure::ratio("  a permit / the faster one", medians[3] / best, "none");
 }
 
 /// Wall time over all checkouts.

@@ -3,6 +3,8 @@
 use jackfield::pool::{Connect, PoolOptions, Pooled};
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// A pool as the bench uses it. A dropped guard is a return.
@@ -116,5 +118,24 @@ impl Subject for Bb8 {
 
     async fn get(&self) -> Self::Guard {
         self.0.get_owned().await.expect("a member")
+    }
+}
+
+/// What waiting for a turn takes by itself: permits of tokio's semaphore, in the order of requests, without
+/// any member.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    pub(crate) fn new(size: u32) -> Self {
+        Turns(Arc::new(Semaphore::new(size as usize)))
+    }
+}
+
+impl Subject for Turns {
+    type Guard = OwnedSemaphorePermit;
+
+    async fn get(&self) -> Self::Guard {
+        Arc::clone(&self.0).acquire_owned().await.expect("a permit")
     }
 }
