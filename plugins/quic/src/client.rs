@@ -16,6 +16,7 @@ use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role, Session};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ConnectError, Connection, Endpoint, EndpointConfig};
+use rustls::client::Resumption;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -53,6 +54,12 @@ impl Client {
         let server_name = credentials.name()?.map(|name| name.to_str().into_owned());
         let refusals = Arc::new(Refusals::default());
         let mut tls = credentials.client_telling(&refusals)?;
+        if !options.resume {
+            if options.early_data {
+                return Err(Error::option("early_data", "needs `resume`"));
+            }
+            tls.resumption = Resumption::disabled();
+        }
         tls.enable_early_data = options.early_data;
         let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
         let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;

@@ -1,7 +1,7 @@
 //! QUIC and WebTransport beside aioquic and pywebtransport: handshakes, datagrams, streams, memory.
 //!
 //! `cargo build --release && cargo run --release -p bench-quic`, after `tests/run` has made the Python
-//! environment.
+//! environment; `quic` or `webtransport` after `--` measures only that.
 //!
 //! One client, our driver, asks every server in turn, from a process of its own on the same machine;
 //! rounds alternate, medians are compared. Servers: `jackfield run` with the echo handler, a program
@@ -61,7 +61,9 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     servers::certificate(folder.path());
     for scheme in [Scheme::Quic, Scheme::WebTransport] {
-        compare(scheme, folder.path()).await;
+        if arguments.first().is_none_or(|only| only == scheme.name()) {
+            compare(scheme, folder.path()).await;
+        }
     }
 }
 
