@@ -4,17 +4,19 @@
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
 use crate::options::QuicOptions;
+use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::transport;
+use crate::transport::{most, transport};
 use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
 use jackfield_plugin_api::services::Timer;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role, Session};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ConnectError, Endpoint, EndpointConfig};
+use quinn::{ConnectError, Connection, Endpoint, EndpointConfig};
+use rustls::client::Resumption;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -35,6 +37,7 @@ pub(crate) struct Client {
     verifies: bool,
     early_data: bool,
     window: u32,
+    most: Most,
     ask: webtransport::Ask,
     from: Option<SocketAddr>,
     buffers: Buffers,
@@ -51,6 +54,12 @@ impl Client {
         let server_name = credentials.name()?.map(|name| name.to_str().into_owned());
         let refusals = Arc::new(Refusals::default());
         let mut tls = credentials.client_telling(&refusals)?;
+        if !options.resume {
+            if options.early_data {
+                return Err(Error::option("early_data", "needs `resume`"));
+            }
+            tls.resumption = Resumption::disabled();
+        }
         tls.enable_early_data = options.early_data;
         let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
         let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;
@@ -64,6 +73,7 @@ impl Client {
             verifies: !options.danger_skip_verification,
             early_data: options.early_data,
             window: options.window,
+            most: most(options),
             ask: webtransport::Ask {
                 origin: options.origin.clone(),
                 protocols: options.protocols.clone(),
@@ -153,7 +163,7 @@ impl Client {
             match connecting.into_0rtt() {
                 // A ticket of this server's is the evidence that it was there before.
                 Ok((connection, _)) => {
-                    return Ok(Link::new(connection, socket, self.explain.clone(), self.verifies));
+                    return Ok(self.link(connection, socket));
                 }
                 Err(connecting) => connecting,
             }
@@ -161,7 +171,11 @@ impl Client {
             connecting
         };
         let connection = connecting.await.map_err(|error| at(self.explain.handshake(&error)))?;
-        Ok(Link::new(connection, socket, self.explain.clone(), self.verifies))
+        Ok(self.link(connection, socket))
+    }
+
+    fn link(&self, connection: Connection, socket: Arc<Socket>) -> Arc<Link> {
+        Link::new(connection, socket, self.explain.clone(), self.verifies, self.most)
     }
 
     fn socket(&self, ipv4: bool) -> Result<Arc<Socket>> {

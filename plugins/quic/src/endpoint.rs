@@ -114,7 +114,11 @@ fn fit(options: &QuicOptions, role: Role) -> Result<()> {
             "is for listeners, and this is for connecting",
         ),
         Role::Server => (
-            &[("bind", options.bind.is_some()), ("origin", options.origin.is_some())][..],
+            &[
+                ("bind", options.bind.is_some()),
+                ("origin", options.origin.is_some()),
+                ("resume", !options.resume),
+            ][..],
             "is for connecting, and this is a listener",
         ),
     };

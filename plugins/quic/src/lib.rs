@@ -11,6 +11,7 @@ mod listener;
 mod mux;
 mod options;
 mod own;
+mod room;
 mod runtime;
 mod session;
 mod sockets;

@@ -3,13 +3,14 @@
 use crate::failure::{Explain, code_of, shown};
 use crate::flow::Flow;
 use crate::mux::{Halves, Mux, Wanted};
+use crate::room::{Most, Room};
 use crate::runtime::HostSocket;
 use crate::sockets::{self, Buffers};
 use futures_util::future::BoxFuture;
 use jackfield_certificates::{Described, with_facts};
 use jackfield_plugin_api::{Error, ErrorKind, Event, Host, Info, Result, Role};
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{Connection, ConnectionError, Dir, Endpoint, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -54,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) explain: Explain,
     socket: Arc<Socket>,
     verifies: bool,
+    /// What the peer may open.
+    room: Room,
     /// Streams in use.
     streams: watch::Sender<usize>,
     draining: AtomicBool,
@@ -74,12 +77,14 @@ impl Link {
         socket: Arc<Socket>,
         explain: Explain,
         verifies: bool,
+        most: Most,
     ) -> Arc<Self> {
         Arc::new(Link {
             connection,
             explain,
             socket,
             verifies,
+            room: Room::new(most),
             streams: watch::Sender::new(0),
             draining: AtomicBool::new(false),
         })
@@ -152,12 +157,26 @@ impl Link {
         }
     }
 
-    async fn bidi(&self) -> Result<Halves, ConnectionError> {
-        self.connection.accept_bi().await.map(|(send, recv)| (Some(send), Some(recv)))
+    /// The next stream of both directions that the peer opens.
+    pub(crate) async fn bidi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
+        let halves = self.connection.accept_bi().await?;
+        self.room.came(&self.connection, Dir::Bi);
+        Ok(halves)
     }
 
-    async fn uni(&self) -> Result<Halves, ConnectionError> {
-        self.connection.accept_uni().await.map(|recv| (None, Some(recv)))
+    /// The next stream on which only the peer writes.
+    pub(crate) async fn uni(&self) -> Result<RecvStream, ConnectionError> {
+        let recv = self.connection.accept_uni().await?;
+        self.room.came(&self.connection, Dir::Uni);
+        Ok(recv)
+    }
+
+    async fn both(&self) -> Result<Halves, ConnectionError> {
+        self.bidi().await.map(|(send, recv)| (Some(send), Some(recv)))
+    }
+
+    async fn one(&self) -> Result<Halves, ConnectionError> {
+        self.uni().await.map(|recv| (None, Some(recv)))
     }
 
     /// What is known now.
@@ -251,10 +270,10 @@ impl Mux for Arc<Link> {
     fn accept(&self, wanted: Wanted) -> BoxFuture<'_, Result<Option<Halves>>> {
         Box::pin(async move {
             let accepted = match wanted {
-                Wanted::Bidi => self.bidi().await,
+                Wanted::Bidi => self.both().await,
                 Wanted::Any => {
-                    let both = std::pin::pin!(self.bidi());
-                    let one = std::pin::pin!(self.uni());
+                    let both = std::pin::pin!(self.both());
+                    let one = std::pin::pin!(self.one());
                     futures_util::future::select(both, one).await.factor_first().0
                 }
             };

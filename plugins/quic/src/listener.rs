@@ -6,10 +6,11 @@ use crate::failure::Explain;
 use crate::link::{Link, Socket};
 use crate::mux::Mux;
 use crate::options::QuicOptions;
+use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::transport;
+use crate::transport::{most, transport};
 use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
@@ -39,6 +40,7 @@ pub(crate) struct Server {
     buffers: Buffers,
     reuse_port: bool,
     window: u32,
+    most: Most,
     /// For WebTransport sessions.
     rules: Option<Rules>,
     limits: Limits,
@@ -84,6 +86,7 @@ impl Server {
             buffers: Buffers::of(options),
             reuse_port: options.reuse_port,
             window: options.window,
+            most: most(options),
             rules: (protocol == Protocol::WebTransport).then(|| Rules {
                 path: String::new(),
                 origins: options.origins.clone(),
@@ -117,6 +120,7 @@ impl Server {
             explain: self.explain.clone(),
             limits: self.limits,
             window: self.window,
+            most: self.most,
             rules: self.rules.clone().map(|rules| Rules { path: address.path.clone(), ..rules }),
             ready,
         };
@@ -163,6 +167,7 @@ struct Door {
     explain: Explain,
     limits: Limits,
     window: u32,
+    most: Most,
     rules: Option<Rules>,
     ready: Sender<Session>,
 }
@@ -228,7 +233,7 @@ impl Door {
         let work = async {
             let connection = connecting.await.map_err(|error| self.explain.handshake(&error))?;
             let socket = Arc::clone(&self.socket);
-            let link = Link::new(connection, socket, self.explain.clone(), true);
+            let link = Link::new(connection, socket, self.explain.clone(), true, self.most);
             let mux: Arc<dyn Mux> = match &self.rules {
                 Some(rules) => webtransport::accept(link, rules).await?,
                 None => Arc::new(link),

@@ -39,9 +39,10 @@ pub struct QuicOptions {
     /// Seconds of silence after which the peer is asked for a sign of life; 0: never. Without it: 10
     /// for a client, 0 for a listener.
     pub keepalive: Option<u32>,
-    /// Bidirectional streams that the peer may have open at once.
+    /// Bidirectional streams that the peer may have open at once; a connection begins with 8 at most,
+    /// and with the fourth the peer is told of all.
     pub max_bidi_streams: u32,
-    /// Unidirectional streams that the peer may have open at once.
+    /// Unidirectional streams that the peer may have open at once; they begin in the same way.
     pub max_uni_streams: u32,
     /// Bytes of one stream that the peer may send before they are read; at least 1.
     #[schemars(range(min = 1))]
@@ -59,6 +60,9 @@ pub struct QuicOptions {
     /// Bytes of datagrams of a connection that wait to be sent; at least 1.
     #[schemars(range(min = 1))]
     pub datagram_send_queue: u32,
+    /// Client: keep the tickets that servers give, up to 8 of each of 256 servers, so that a later
+    /// handshake is shorter (RFC 8446 §2.2). A server knows by its tickets who was there before.
+    pub resume: bool,
     /// Client: send at once to a server that is known, before it has answered; listener: accept such
     /// data. Anybody who has recorded early data can send it again (RFC 8446 §8), so only what may
     /// happen twice belongs into it.
@@ -131,6 +135,7 @@ impl Default for QuicOptions {
             send_window: 4 << 20,
             datagram_queue: 1 << 20,
             datagram_send_queue: 1 << 20,
+            resume: true,
             early_data: false,
             migration: true,
             congestion: Congestion::Cubic,

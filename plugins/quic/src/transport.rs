@@ -1,6 +1,7 @@
 //! QUIC's transport parameters from options.
 
 use crate::options::{Congestion, QuicOptions};
+use crate::room::Most;
 use jackfield_plugin_api::Role;
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 use quinn::{IdleTimeout, TransportConfig, VarInt};
@@ -12,11 +13,12 @@ const KEEPALIVE: u32 = 10;
 
 pub(crate) fn transport(options: &QuicOptions, role: Role) -> TransportConfig {
     let mut config = TransportConfig::default();
+    let first = most(options).first();
     let bytes = |number: u32| VarInt::from_u32(number.max(1));
     let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(options.max_bidi_streams))
-        .max_concurrent_uni_streams(VarInt::from_u32(options.max_uni_streams))
+        .max_concurrent_bidi_streams(VarInt::from_u32(first.bidi))
+        .max_concurrent_uni_streams(VarInt::from_u32(first.uni))
         .stream_receive_window(bytes(options.stream_window))
         .receive_window(bytes(options.window))
         .send_window(u64::from(options.send_window.max(1)))
@@ -34,6 +36,11 @@ pub(crate) fn transport(options: &QuicOptions, role: Role) -> TransportConfig {
         Congestion::Bbr => config.congestion_controller_factory(Arc::<BbrConfig>::default()),
     };
     config
+}
+
+/// The streams that a peer may have open in the end.
+pub(crate) fn most(options: &QuicOptions) -> Most {
+    Most { bidi: options.max_bidi_streams, uni: options.max_uni_streams }
 }
 
 fn idle(seconds: u32) -> Option<IdleTimeout> {

@@ -9,6 +9,7 @@ mod codes;
 mod driver;
 mod handshake;
 mod incoming;
+mod queue;
 mod session;
 mod settings;
 

@@ -168,6 +168,12 @@ async fn early_data_reaches_a_server_that_is_known() {
 fn mistakes_in_options_name_the_option() {
     let certificate = Certificate::new();
     let cases = [
+        (
+            QuicOptions { resume: false, early_data: true, ..certificate.client() },
+            Role::Client,
+            "early_data",
+        ),
+        (QuicOptions { resume: false, ..certificate.server() }, Role::Server, "resume"),
         (QuicOptions { alpn: vec![String::new()], ..certificate.client() }, Role::Client, "alpn"),
         (QuicOptions { origin: Some("x".into()), ..certificate.client() }, Role::Client, "origin"),
         (QuicOptions::default(), Role::Server, "certificate_file"),

@@ -130,6 +130,28 @@ async fn a_peers_limit_of_streams_is_kept() {
 }
 
 #[tokio::test]
+async fn a_peer_has_room_for_all_streams_once_half_of_the_first_have_come() {
+    let pair = pair(|options| options.max_bidi_streams = 20).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(soon(pair.near.open_stream(&Value::Null)).await.expect("a stream"));
+    }
+    let mut theirs = Vec::new();
+    for _ in 0..4 {
+        let next = soon(pair.far.accept_stream()).await.expect("no error");
+        theirs.push(next.expect("a stream"));
+    }
+    // None of them ends, and there is room for all the same.
+    for _ in 8..20 {
+        open.push(soon(pair.near.open_stream(&Value::Null)).await.expect("a stream"));
+    }
+    let over = pair.near.open_stream(&Value::Null);
+    tokio::pin!(over);
+    pair.near.ping().await.expect("an answer");
+    assert!(waits(over.as_mut()), "more than the option allows");
+}
+
+#[tokio::test]
 async fn memory_stays_in_bounds_while_nobody_reads_and_all_comes() {
     const ALL: usize = 64 << 20;
     let pair = pair(|_| ()).await;

@@ -60,7 +60,7 @@ fn broken(link: &Link, otherwise: impl FnOnce() -> Error) -> Error {
 
 async fn exchange(link: Arc<Link>) -> Result<Ready> {
     let connection = &link.connection;
-    let incoming = Incoming::start(link.host(), connection);
+    let incoming = Incoming::start(&link);
     let mut settings = connection.open_uni().await.map_err(|lost| ended(&link, &lost))?;
     ours().write(&mut settings).await.map_err(|error| {
         let unsent = || Error::new(ErrorKind::Closed, format!("settings not sent: {error}"));
@@ -171,9 +171,8 @@ pub(crate) async fn accept(link: Arc<Link>, rules: &Rules) -> Result<Arc<dyn Mux
 
 /// The first request that asks for a session; others are rejected.
 async fn next_request(ready: &Ready) -> Result<(ConnectRequest, SendStream, RecvStream)> {
-    let mut requests = ready.incoming.requests.lock().await;
     loop {
-        let Some((mut send, mut recv)) = requests.recv().await else {
+        let Some((mut send, mut recv)) = ready.incoming.queues().requests.next().await else {
             return Err(ended(&ready.link, &ready.link.connection.closed().await));
         };
         // What was read to know the stream belongs to its first frame.

@@ -2,54 +2,59 @@
 //! how many streams wait there is bounded by what the peer may have open.
 
 use super::codes;
+use super::queue::Queue;
 use super::settings::Theirs;
+use crate::link::Link;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jackfield_plugin_api::Host;
 use jackfield_plugin_api::op::Op;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{ReadError, RecvStream, SendStream};
 use std::future::poll_fn;
 use std::io::Cursor;
+use std::sync::Arc;
 use std::task::Poll;
-use tokio::io::{AsyncReadExt, copy, sink};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::{Mutex, watch};
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 use web_transport_proto::{Frame, Settings, StreamUni, VarInt};
 
-/// Streams of each kind that wait in the queue; more wait before it.
-const QUEUE: usize = 8;
 /// Requests that wait to be looked at; more are rejected.
 const REQUESTS: usize = 2;
 
 /// A stream and the session that it says to belong to.
 pub(super) type Of<T> = (u64, T);
 
-/// The receiving ends. Dropped, they close the connection.
+/// What the peer has opened. Dropped, it closes the connection.
 pub(super) struct Incoming {
-    connection: Connection,
-    pub(super) bidi: Mutex<Receiver<Of<(SendStream, RecvStream)>>>,
-    pub(super) uni: Mutex<Receiver<Of<RecvStream>>>,
-    /// Requests, from after the type of their first frame.
-    pub(super) requests: Mutex<Receiver<(SendStream, RecvStream)>>,
+    link: Arc<Link>,
+    queues: Arc<Queues>,
     settings: watch::Receiver<Option<Theirs>>,
     _work: Op<()>,
 }
 
+/// Streams by their kind, from after what they begin with.
+pub(super) struct Queues {
+    pub(super) bidi: Queue<Of<(SendStream, RecvStream)>>,
+    pub(super) uni: Queue<Of<RecvStream>>,
+    /// Requests, from after the type of their first frame.
+    pub(super) requests: Queue<(SendStream, RecvStream)>,
+}
+
 impl Incoming {
     /// Begins to read.
-    pub(super) fn start(host: Host, connection: &Connection) -> Self {
-        let (bidi, bidi_out) = channel(QUEUE);
-        let (uni, uni_out) = channel(QUEUE);
-        let (requests, requests_out) = channel(REQUESTS);
+    pub(super) fn start(link: &Arc<Link>) -> Self {
+        let queues = Queues { bidi: Queue::new(), uni: Queue::new(), requests: Queue::new() };
+        let queues = Arc::new(queues);
         let (settings, settings_out) = watch::channel(None);
-        let sorter = Sorter { connection: connection.clone(), bidi, uni, requests, settings };
+        let sorter = Sorter { link: Arc::clone(link), queues: Arc::clone(&queues), settings };
         Incoming {
-            connection: connection.clone(),
-            bidi: Mutex::new(bidi_out),
-            uni: Mutex::new(uni_out),
-            requests: Mutex::new(requests_out),
+            link: Arc::clone(link),
+            queues,
             settings: settings_out,
-            _work: host.spawn(sorter.run()),
+            _work: link.host().spawn(sorter.run()),
         }
+    }
+
+    pub(super) fn queues(&self) -> &Queues {
+        &self.queues
     }
 
     /// The peer's settings; `None` when the connection ends before they come.
@@ -63,16 +68,29 @@ impl Incoming {
 /// Nobody reads any more. The peer is told so before its streams are given up, which tells it nothing.
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.connection.close(codes::NO_ERROR, b"");
+        self.link.connection.close(codes::NO_ERROR, b"");
     }
 }
 
 struct Sorter {
-    connection: Connection,
-    bidi: Sender<Of<(SendStream, RecvStream)>>,
-    uni: Sender<Of<RecvStream>>,
-    requests: Sender<(SendStream, RecvStream)>,
+    link: Arc<Link>,
+    queues: Arc<Queues>,
     settings: watch::Sender<Option<Theirs>>,
+}
+
+/// Nothing more will be sorted.
+impl Drop for Sorter {
+    fn drop(&mut self) {
+        self.queues.bidi.close();
+        self.queues.uni.close();
+        self.queues.requests.close();
+    }
+}
+
+/// Reads what is not of interest, without a buffer: it may never come.
+async fn discard(recv: &mut RecvStream) -> Result<(), ReadError> {
+    while recv.read_chunk(usize::MAX, true).await?.is_some() {}
+    Ok(())
 }
 
 impl Sorter {
@@ -85,7 +103,7 @@ impl Sorter {
         let mut reading = FuturesUnordered::new();
         loop {
             let next = {
-                let mut accept = std::pin::pin!(self.connection.accept_bi());
+                let mut accept = std::pin::pin!(self.link.bidi());
                 poll_fn(|cx| {
                     while let Poll::Ready(Some(())) = reading.poll_next_unpin(cx) {}
                     accept.as_mut().poll(cx)
@@ -101,7 +119,7 @@ impl Sorter {
         let mut reading = FuturesUnordered::new();
         loop {
             let next = {
-                let mut accept = std::pin::pin!(self.connection.accept_uni());
+                let mut accept = std::pin::pin!(self.link.uni());
                 poll_fn(|cx| {
                     while let Poll::Ready(Some(())) = reading.poll_next_unpin(cx) {}
                     accept.as_mut().poll(cx)
@@ -119,13 +137,13 @@ impl Sorter {
         let refusal = match Frame(kind) {
             Frame::WEBTRANSPORT => {
                 let Ok(session) = VarInt::read(&mut recv).await else { return };
-                let _ = self.bidi.send((session.into_inner(), (send, recv))).await;
+                self.queues.bidi.push((session.into_inner(), (send, recv)));
                 return;
             }
-            Frame::HEADERS => match self.requests.try_send((send, recv)) {
+            Frame::HEADERS => match self.queues.requests.offer((send, recv), REQUESTS) {
                 Ok(()) => return,
-                Err(full) => {
-                    (send, recv) = full.into_inner();
+                Err(back) => {
+                    (send, recv) = back;
                     codes::REQUEST_REJECTED
                 }
             },
@@ -141,12 +159,12 @@ impl Sorter {
         match StreamUni(kind) {
             StreamUni::WEBTRANSPORT => {
                 let Ok(session) = VarInt::read(&mut recv).await else { return };
-                let _ = self.uni.send((session.into_inner(), recv)).await;
+                self.queues.uni.push((session.into_inner(), recv));
             }
             StreamUni::CONTROL => self.control(recv).await,
             // We let the peer put nothing into tables, so that there is nothing to know of them.
             StreamUni::QPACK_ENCODER | StreamUni::QPACK_DECODER => {
-                let _ = copy(&mut recv, &mut sink()).await;
+                let _ = discard(&mut recv).await;
             }
             _ => {
                 let _ = recv.stop(codes::STREAM_CREATION);
@@ -156,7 +174,7 @@ impl Sorter {
 
     async fn control(&self, recv: RecvStream) {
         if self.settings.borrow().is_some() {
-            return self.connection.close(codes::STREAM_CREATION, b"a second control stream");
+            return self.link.connection.close(codes::STREAM_CREATION, b"a second control stream");
         }
         // What was read to know the stream belongs to it.
         let mut whole = Cursor::new([0]).chain(recv);
@@ -164,11 +182,14 @@ impl Sorter {
             Ok(settings) => {
                 self.settings.send_replace(Some(Theirs::of(&settings)));
             }
-            Err(_) => return self.connection.close(codes::SETTINGS_ERROR, b"no settings"),
+            Err(_) => return self.link.connection.close(codes::SETTINGS_ERROR, b"no settings"),
         }
         // What else may come here, such as GOAWAY, does not change one session.
-        if copy(&mut whole, &mut sink()).await.is_ok() {
-            self.connection.close(codes::CLOSED_CRITICAL_STREAM, b"the control stream has ended");
+        let (_, mut rest) = whole.into_inner();
+        if discard(&mut rest).await.is_ok() {
+            self.link
+                .connection
+                .close(codes::CLOSED_CRITICAL_STREAM, b"the control stream has ended");
         }
     }
 }

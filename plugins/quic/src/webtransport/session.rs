@@ -3,6 +3,7 @@
 use super::capsules::Capsules;
 use super::codes;
 use super::incoming::{Incoming, Of};
+use super::queue::Queue;
 use crate::failure::shown;
 use crate::flow::{self, Flow};
 use crate::link::Link;
@@ -14,7 +15,7 @@ use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc::Receiver, watch};
+use tokio::sync::{Mutex, watch};
 use web_transport_proto as proto;
 use web_transport_proto::{Capsule, Frame, StreamUni};
 
@@ -141,10 +142,9 @@ impl Wt {
     }
 
     /// The next of a queue that belongs to this session; `None` when no more will come.
-    async fn next<T>(&self, queue: &Mutex<Receiver<Of<T>>>) -> Option<T> {
-        let mut queue = queue.lock().await;
+    async fn next<T>(&self, queue: &Queue<Of<T>>) -> Option<T> {
         loop {
-            let (session, stream) = queue.recv().await?;
+            let (session, stream) = queue.next().await?;
             // There is no other; a stream that names one is dropped, and so given up.
             if session == self.id.into_inner() {
                 return Some(stream);
@@ -153,11 +153,11 @@ impl Wt {
     }
 
     async fn accepted(&self, wanted: Wanted) -> Option<Halves> {
-        let both = self.next(&self.incoming.bidi);
+        let both = self.next(&self.incoming.queues().bidi);
         if wanted == Wanted::Bidi {
             return both.await.map(|(send, recv)| (Some(send), Some(recv)));
         }
-        let one = self.next(&self.incoming.uni);
+        let one = self.next(&self.incoming.queues().uni);
         let (both, one) = (std::pin::pin!(both), std::pin::pin!(one));
         match futures_util::future::select(both, one).await {
             futures_util::future::Either::Left((both, _)) => {

@@ -10,15 +10,18 @@
 //!
 //! Where there are more tasks than members, a task lets others run while it holds one.
 //!
-//! Results of 2026-11-21, two cores with nothing beside it, release profile, the first of two runs:
+//! Results of 2026-11-21, two cores, release profile, the first of two runs, while the machine was slow:
 //!
-//! | what | goal | jackfield | deadpool 0.13.1 | bb8 0.9.1 | to the faster |
-//! |---|---|---|---|---|---|
-//! | 1 task, 1 member | ≤ 0.7 | 140 ns | 253 ns | 315 ns | 0.55 |
-//! | 8 tasks, 16 members | ≤ 0.7 | 74 ns | 652 ns | 1215 ns | 0.11 |
-//! | 64 tasks, 4 members | ≤ 0.7 | 1527 ns | 1070 ns | 1563 ns | **1.43, missed** |
-//! | fairness of 64 on 4 | ≤ 1.2 | 1.01 | 1.01 | 1.19 | – |
-//! | wake-up, p50 | ≤ 20 µs | 2.64 µs | 1.74 µs | 1.30 µs | – |
+//! | what | goal | jackfield | deadpool 0.13.1 | bb8 0.9.1 | to the faster | a permit |
+//! |---|---|---|---|---|---|---|
+//! | 1 task, 1 member | ≤ 0.7 | 253 ns | 401 ns | 488 ns | 0.63 | 136 ns |
+//! | 8 tasks, 16 members | ≤ 0.7 | 106 ns | 880 ns | 1115 ns | 0.12 | 321 ns |
+//! | 64 tasks, 4 members | ≤ 0.7 | 1804 ns | 1459 ns | 1993 ns | **1.24, missed** | 1030 ns |
+//! | fairness of 64 on 4 | ≤ 1.2 | 1.02 | 1.03 | 2.03 | – | – |
+//! | wake-up, p50 | ≤ 20 µs | 5.28 µs | 4.74 µs | 5.75 µs | – | – |
+//!
+//! A permit of tokio's semaphore, with no member behind it, shows what waiting for a turn takes by itself: 0.71
+//! of the faster pool in the third row.
 //!
 //! What a profile says of it stands in `tests/README.md`.
 

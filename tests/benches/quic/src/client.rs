@@ -4,8 +4,8 @@ use crate::servers::{Scheme, Server};
 use jackfield_plugin_api::{
     Address, DatagramMeta, Driver, Request, Result, Role, Session, testing,
 };
-use jackfield_quic::{QuicDriver, QuicOptions, WebTransportDriver};
-use std::path::{Path, PathBuf};
+use jackfield_quic::{QuicDriver, QuicEndpoint, QuicOptions, WebTransportDriver};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,41 +24,53 @@ const DATAGRAM: usize = 1000;
 /// Connections that lie idle.
 const IDLE: u32 = 100;
 
+fn configured<D: Driver<Options = QuicOptions>>(options: QuicOptions) -> (D, D::Endpoint) {
+    let driver = D::new(testing::host()).expect("a driver");
+    let endpoint = driver.configure(options, Role::Client).expect("options");
+    (driver, endpoint)
+}
+
 #[derive(Clone)]
 pub(crate) struct Client {
-    scheme: Scheme,
-    certificate: PathBuf,
+    by: Arc<By>,
     address: Address,
+}
+
+/// One endpoint, and so one socket, for all connections.
+enum By {
+    Quic(QuicDriver, QuicEndpoint),
+    WebTransport(WebTransportDriver, QuicEndpoint),
 }
 
 impl Client {
     pub(crate) fn new(scheme: Scheme, folder: &Path, port: u16) -> Self {
         let address = Address { path: "/wt".into(), ..Address::new("127.0.0.1", port) };
-        Client { scheme, certificate: folder.join("crt"), address }
-    }
-
-    /// A session with no ticket from before.
-    async fn open(&self) -> Result<Session> {
         let options = QuicOptions {
-            ca_file: Some(self.certificate.clone()),
+            ca_file: Some(folder.join("crt")),
             server_name: Some("localhost".into()),
+            // Each handshake is a full one.
+            resume: false,
             ..QuicOptions::default()
         };
-        match self.scheme {
-            Scheme::Quic => self.open_by(QuicDriver::new(testing::host())?, options).await,
-            Scheme::WebTransport => {
-                self.open_by(WebTransportDriver::new(testing::host())?, options).await
+        let by = match scheme {
+            Scheme::Quic => {
+                let (driver, endpoint) = configured::<QuicDriver>(options);
+                By::Quic(driver, endpoint)
             }
-        }
+            Scheme::WebTransport => {
+                let (driver, endpoint) = configured::<WebTransportDriver>(options);
+                By::WebTransport(driver, endpoint)
+            }
+        };
+        Client { by: Arc::new(by), address }
     }
 
-    async fn open_by<D: Driver<Options = QuicOptions>>(
-        &self,
-        driver: D,
-        options: QuicOptions,
-    ) -> Result<Session> {
-        let endpoint = driver.configure(options, Role::Client)?;
-        driver.open(&endpoint, Request::new(self.address.clone(), testing::DEADLINE)).await
+    async fn open(&self) -> Result<Session> {
+        let request = Request::new(self.address.clone(), testing::DEADLINE);
+        match &*self.by {
+            By::Quic(driver, endpoint) => driver.open(endpoint, request).await,
+            By::WebTransport(driver, endpoint) => driver.open(endpoint, request).await,
+        }
     }
 
     /// KiB that the server takes for each idle connection.
