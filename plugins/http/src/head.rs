@@ -1,10 +1,16 @@
 //! Between the flat block of a head and hyper's requests and responses.
 
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName};
 use hyper::http::request;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use jackfield_plugin_api::{Error, ErrorKind, HeaderBlock, Result};
+
+/// Room for what most heads have, so that their fields are collected without growing.
+const USUAL: usize = 16;
+
+/// Names that HTTP itself does not know.
+const FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 /// Where a client's requests go unless they say otherwise.
 #[derive(Clone, Debug)]
@@ -93,16 +99,25 @@ pub(crate) fn response(head: &HeaderBlock, http2: bool) -> Result<Response<()>> 
 
 /// The fields of a block without those that start with a colon.
 pub(crate) fn fields(head: &HeaderBlock) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(USUAL);
+    // Values stay where they are: one run of bytes lives longer for it, and none is copied.
+    let shared = head.clone().into_bytes();
     for (name, value) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
         let shown = || String::from_utf8_lossy(name).into_owned();
-        let name = HeaderName::from_bytes(name).map_err(|_| wrong(&shown()))?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| wrong(&shown()))?;
+        let value = HeaderValue::from_maybe_shared(shared.slice_ref(value))
+            .map_err(|_| wrong(&shown()))?;
+        let name = self::name(name).map_err(|_| wrong(&shown()))?;
         headers
             .try_append(name, value)
             .map_err(|_| Error::new(ErrorKind::Limit, "a head has too many fields"))?;
     }
     Ok(headers)
+}
+
+/// The name of a field; those that a route adds to every request are not made anew.
+fn name(text: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    let known = FORWARDED.into_iter().find(|known| known.as_bytes() == text);
+    known.map_or_else(|| HeaderName::from_bytes(text), |known| Ok(HeaderName::from_static(known)))
 }
 
 fn wrong(name: &str) -> Error {
