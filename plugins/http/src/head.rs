@@ -104,8 +104,8 @@ pub(crate) fn fields(head: &HeaderBlock) -> Result<HeaderMap> {
     let shared = head.clone().into_bytes();
     for (name, value) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
         let shown = || String::from_utf8_lossy(name).into_owned();
-        let value = HeaderValue::from_maybe_shared(shared.slice_ref(value))
-            .map_err(|_| wrong(&shown()))?;
+        let value =
+            HeaderValue::from_maybe_shared(shared.slice_ref(value)).map_err(|_| wrong(&shown()))?;
         let name = self::name(name).map_err(|_| wrong(&shown()))?;
         headers
             .try_append(name, value)
