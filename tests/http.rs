@@ -18,7 +18,7 @@ use crate::support::{
     host::TestHost,
     peers::{
         curl::curl,
-        http::{Nghttpd, Nginx, PythonHttp, h2load},
+        http::{Nghttpd, Nginx, PythonHttp, h2load, varnishtest, wrk},
     },
 };
 
@@ -168,6 +168,24 @@ async fn h2load_gets_every_answer() {
         assert!(text.contains("status codes: 2000 2xx"), "{text}");
     }
     assert_eq!(host.shutdown().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrk_gets_nothing_but_answers() {
+    let host = answering("http", "handler = \"reply\"\noptions = { body = \"hello\" }", "").await;
+    let text = wrk(&format!("http://{}/", host.address(0))).await.ok().text();
+    assert!(text.contains(" requests in ") && !text.contains("\n  0 requests"), "{text}");
+    // It counts what went wrong in lines that are there only then.
+    assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripted_clients_are_answered_or_refused_frame_by_frame() {
+    let host = answering("http", "handler = \"reply\"\noptions = { body = \"hello\" }", "").await;
+    for script in ["http1.vtc", "http2.vtc"] {
+        let text = varnishtest(script, host.address(0)).await.ok().text();
+        assert!(text.contains(" passed "), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

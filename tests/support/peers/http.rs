@@ -1,7 +1,7 @@
 //! Servers of HTTP that are not ours: nginx, Python's `http.server`, nghttp2's `nghttpd`; and its
-//! clients beside curl; Python's `sseclient-py`.
+//! clients beside curl; `wrk`; `varnishtest`; Python's `sseclient-py`.
 
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use crate::support::{
     certs::Pair,
@@ -132,6 +132,20 @@ pub(crate) async fn h2load(flags: &[&str], url: &str) -> Ran {
     let mut client = command(need("h2load", "nghttp2-client"));
     client.args(flags).arg(url);
     run(client, "").await
+}
+
+/// `wrk` against `url` for a second, over ten connections.
+pub(crate) async fn wrk(url: &str) -> Ran {
+    let mut client = command(need("wrk", "wrk"));
+    client.args(["-t1", "-c10", "-d1s", url]);
+    run(client, "").await
+}
+
+/// `varnishtest` plays the clients of one of the scripts here, frame by frame, against `at`.
+pub(crate) async fn varnishtest(name: &str, at: SocketAddr) -> Ran {
+    let mut clients = command(need("varnishtest", "varnish"));
+    clients.arg(format!("-Dat={at}")).arg(script(name));
+    run(clients, "").await
 }
 
 /// Python's `sseclient-py` against `url`: the data of each event as JSON, one in a line.
