@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use crate::op::Transfer;
 use crate::raw::{
     FAILED, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop, home,
-    home_of, with_raw_waker,
+    home_of, owner_of, within_poll,
 };
+use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll};
@@ -140,6 +141,7 @@ pub struct DatagramsTable {
 /// or handed to the network whole, or not at all.
 pub struct Datagrams {
     raw: RawObject<DatagramsTable>,
+    owner: Owner,
 }
 
 // SAFETY: `Datagrams::new` takes only `Send` values, and the far side promises the same.
@@ -170,7 +172,8 @@ impl Datagrams {
                 max_size: max_size::<T>,
             }
         };
-        Datagrams { raw: RawObject { data: Box::into_raw(Box::new(state)).cast(), table } }
+        let raw = RawObject { data: Box::into_raw(Box::new(state)).cast(), table };
+        Datagrams { raw, owner: Owner::NOBODY }
     }
 
     /// Receives into the buffers, one datagram each; answers how many, 0 at the end. `metas` must be
@@ -198,7 +201,7 @@ impl Datagrams {
             .collect();
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Receive, cx, |waker| {
             // SAFETY: the table belongs to the data; every slot has a live buffer.
             unsafe {
                 let receive = (*raw.table).poll_recv;
@@ -233,7 +236,7 @@ impl Datagrams {
         };
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Send, cx, |waker| {
             // SAFETY: the table belongs to the data; the far side only reads the buffer.
             unsafe { ((*raw.table).poll_send)(raw.data, waker, &raw const slot, 1, &raw mut error) }
         });
@@ -242,8 +245,10 @@ impl Datagrams {
 
     /// The most bytes one datagram may have now.
     pub fn max_size(&mut self) -> usize {
-        // SAFETY: the table belongs to the data.
-        let size = unsafe { ((*self.raw.table).max_size)(self.raw.data) };
+        let size = watch::within(self.owner, Operation::Info, || {
+            // SAFETY: the table belongs to the data.
+            unsafe { ((*self.raw.table).max_size)(self.raw.data) }
+        });
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
@@ -288,17 +293,62 @@ fn meta_of(slot: &RawDatagram) -> DatagramMeta {
 impl Transfer for Datagrams {
     type Raw = RawObject<DatagramsTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return Datagrams::new(Passed::new(self)).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Datagrams { raw }
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        let owner = owner_of(unsafe { &(*raw.table).home });
+        Datagrams { raw, owner }
     }
 }
 
 impl Drop for Datagrams {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
+    }
+}
+
+/// Another plugin's datagrams, on their way to a plugin.
+struct Passed {
+    inner: Datagrams,
+    /// As of the last poll.
+    max_size: usize,
+}
+
+impl Passed {
+    fn new(mut inner: Datagrams) -> Self {
+        let max_size = inner.max_size();
+        Passed { inner, max_size }
+    }
+}
+
+impl DatagramIo for Passed {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<DatagramMeta>>> {
+        let mut meta = [DatagramMeta::default()];
+        let count = std::task::ready!(self.inner.poll_recv(cx, &mut [buffer], &mut meta))?;
+        Poll::Ready(Ok((count == 1).then_some(meta[0])))
+    }
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+        meta: &DatagramMeta,
+    ) -> Poll<Result<()>> {
+        self.max_size = self.inner.max_size();
+        self.inner.poll_send(cx, &buffer[..meta.len], meta)
+    }
+    fn max_size(&self) -> usize {
+        self.max_size
     }
 }
 

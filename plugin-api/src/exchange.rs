@@ -7,9 +7,10 @@ use crate::object::{drop_shared, give, share};
 use crate::op::{Op, OpTable, Transfer};
 use crate::raw::{
     FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
-    with_raw_waker,
+    within_poll,
 };
 use crate::session::Session;
+use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use futures_core::Stream as FuturesStream;
 use std::ffi::c_void;
@@ -30,6 +31,7 @@ pub enum BodyPart {
 /// A streaming body. The end of the stream is the end of the body; an error means it was cut short.
 pub struct Body {
     raw: RawObject<BodyTable>,
+    owner: Owner,
     ended: bool,
 }
 
@@ -60,7 +62,8 @@ impl Body {
         let table = const {
             &BodyTable { size: size_of::<BodyTable>(), drop: drop_nothing, poll_part: no_part }
         };
-        Body { raw: RawObject { data: std::ptr::null_mut(), table }, ended: false }
+        let raw = RawObject { data: std::ptr::null_mut(), table };
+        Body { raw, owner: Owner::NOBODY, ended: false }
     }
 
     /// Whether it is known without polling that there is no content. One that is not known to be empty
@@ -88,7 +91,8 @@ impl Body {
             }
         };
         let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
-        Body { raw: RawObject { data: Box::into_raw(state).cast(), table }, ended: false }
+        let raw = RawObject { data: Box::into_raw(state).cast(), table };
+        Body { raw, owner: Owner::NOBODY, ended: false }
     }
 }
 
@@ -148,7 +152,7 @@ impl FuturesStream for Body {
         }
         let raw = self.raw;
         let (mut out, mut error) = (RawBuf::empty(), RawError::empty());
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Body, cx, |waker| {
             // SAFETY: the table belongs to the data; both slots are ours.
             unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
         });
@@ -166,20 +170,25 @@ impl FuturesStream for Body {
 impl Transfer for Body {
     type Raw = RawObject<BodyTable>;
     fn into_raw(self) -> Self::Raw {
-        if self.ended {
-            return Body::empty().into_raw();
+        if self.is_empty() {
+            return std::mem::ManuallyDrop::new(Body::empty()).raw;
+        }
+        if !self.owner.is_nobody() {
+            return Body::new(self).into_raw();
         }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Body { raw, ended: false }
+        Body { raw, owner: watch::current(), ended: false }
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 
@@ -251,6 +260,7 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Answer {
     raw: RawObject<AnswerTable>,
+    owner: Owner,
 }
 
 /// The functions of an answer's place.
@@ -282,22 +292,37 @@ impl Answer {
                 send: send_answer::<F, R>,
             }
         };
-        Answer { raw: RawObject { data: Box::into_raw(Box::new(send)).cast(), table } }
+        let raw = RawObject { data: Box::into_raw(Box::new(send)).cast(), table };
+        Answer { raw, owner: Owner::NOBODY }
     }
 
     /// Answers. Completes when the body has been sent.
     pub fn send(self, response: Envelope) -> Op<()> {
-        let raw = std::mem::ManuallyDrop::new(self).raw;
+        let this = std::mem::ManuallyDrop::new(self);
+        let raw = this.raw;
         let mut response = MaybeUninit::new(response.into_raw());
-        // SAFETY: the far side takes the response out of the slot and uses `data` up.
-        unsafe { Op::from_raw(((*raw.table).send)(raw.data, response.as_mut_ptr())) }
+        watch::within(this.owner, Operation::Answer, || {
+            // SAFETY: the far side takes the response out of the slot and uses `data` up.
+            unsafe { Op::from_raw(((*raw.table).send)(raw.data, response.as_mut_ptr())) }
+        })
+    }
+}
+
+impl Answer {
+    fn into_raw(self) -> RawObject<AnswerTable> {
+        if !self.owner.is_nobody() {
+            return Answer::new(|response| self.send(response)).into_raw();
+        }
+        std::mem::ManuallyDrop::new(self).raw
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 
@@ -331,13 +356,12 @@ pub struct RawIncoming {
 impl Transfer for Incoming {
     type Raw = RawIncoming;
     fn into_raw(self) -> RawIncoming {
-        let answer = std::mem::ManuallyDrop::new(self.answer).raw;
-        RawIncoming { request: self.request.into_raw(), answer }
+        RawIncoming { request: self.request.into_raw(), answer: self.answer.into_raw() }
     }
     unsafe fn from_raw(raw: RawIncoming) -> Self {
         // SAFETY: by this function's contract.
         let request = unsafe { Envelope::from_raw(raw.request) };
-        Incoming { request, answer: Answer { raw: raw.answer } }
+        Incoming { request, answer: Answer { raw: raw.answer, owner: watch::current() } }
     }
 }
 
@@ -370,6 +394,7 @@ pub struct ExchangeTable {
 #[derive(Debug)]
 pub struct Exchange {
     raw: RawObject<ExchangeTable>,
+    owner: Owner,
 }
 
 // SAFETY: `Exchanger` is `Send + Sync`, and the far side promises the same.
@@ -388,39 +413,61 @@ impl Exchange {
                 accept: accept_request::<T>,
             }
         };
-        Exchange { raw: RawObject { data: give(Arc::new(exchanger)), table } }
+        let raw = RawObject { data: give(Arc::new(exchanger)), table };
+        Exchange { raw, owner: Owner::NOBODY }
     }
 
     /// Sends a request; completes with the response's head while its body still comes. Dropping it
     /// cancels the request.
     pub fn send(&self, request: Envelope) -> Op<Envelope> {
         let mut request = MaybeUninit::new(request.into_raw());
-        // SAFETY: the far side takes the request out of the slot.
-        unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
+        watch::within(self.owner, Operation::Call, || {
+            // SAFETY: the far side takes the request out of the slot.
+            unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
+        })
     }
 
     /// The next request of the peer; `None` when there will be no more: of a client's session, once its
     /// connection has ended, or an error at once if its driver does not tell. Cancel safe.
     pub fn accept(&self) -> Op<Option<Incoming>> {
-        // SAFETY: the table belongs to the data.
-        unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+        watch::within(self.owner, Operation::Call, || {
+            // SAFETY: the table belongs to the data.
+            unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+        })
     }
 }
 
 impl Transfer for Exchange {
     type Raw = RawObject<ExchangeTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return Exchange::new(Passed(self)).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Exchange { raw }
+        Exchange { raw, owner: watch::current() }
+    }
+}
+
+/// Another plugin's exchange, on its way to a plugin.
+struct Passed(Exchange);
+
+impl Exchanger for Passed {
+    async fn send(&self, request: Envelope) -> Result<Envelope> {
+        self.0.send(request).await
+    }
+    async fn accept(&self) -> Result<Option<Incoming>> {
+        self.0.accept().await
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 

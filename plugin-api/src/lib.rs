@@ -100,6 +100,7 @@ pub mod raw;
 mod request;
 mod runtime;
 mod secret;
+
 pub mod section;
 pub mod services;
 mod serving;
@@ -110,6 +111,11 @@ mod stream;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "host")]
+pub mod watch;
+#[cfg(not(feature = "host"))]
+#[path = "unwatched.rs"]
+mod watch;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;

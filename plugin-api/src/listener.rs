@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::info::Info;
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{Home, RawBuf, RawObject, home, home_of, is_home};
+use crate::raw::{Home, RawBuf, RawObject, home, home_of, is_home, owner_of};
 use crate::session::Session;
+use crate::watch::{self, Operation, Owner};
 use std::any::TypeId;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub struct ListenerTable {
 #[derive(Debug)]
 pub struct Listener {
     raw: RawObject<ListenerTable>,
+    owner: Owner,
 }
 
 // SAFETY: `Accept` is `Send + Sync`, and the far side promises the same.
@@ -52,20 +54,25 @@ impl Listener {
                 accept: accept_one::<T>,
             }
         };
-        Listener { raw: RawObject { data: give(Arc::new(accept)), table } }
+        let raw = RawObject { data: give(Arc::new(accept)), table };
+        Listener { raw, owner: Owner::NOBODY }
     }
 
     /// Where it listens.
     pub fn info(&self) -> Info {
-        // SAFETY: the table belongs to the data.
-        let json = unsafe { ((*self.raw.table).info)(self.raw.data) };
+        let json = watch::within(self.owner, Operation::Info, || {
+            // SAFETY: the table belongs to the data.
+            unsafe { ((*self.raw.table).info)(self.raw.data) }
+        });
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
     }
 
     /// The next session. Cancel safe.
     pub fn accept(&self) -> Op<Session> {
-        // SAFETY: the table belongs to the data.
-        unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+        watch::within(self.owner, Operation::Call, || {
+            // SAFETY: the table belongs to the data.
+            unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
+        })
     }
 
     /// The value given to [`Listener::new`], if this very binary made the listener of a `T`.
@@ -86,17 +93,36 @@ impl Listener {
 impl Transfer for Listener {
     type Raw = RawObject<ListenerTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return Listener::new(Passed(self)).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Listener { raw }
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        let owner = owner_of(unsafe { &(*raw.table).home });
+        Listener { raw, owner }
+    }
+}
+
+/// Another plugin's listener, on its way to a plugin.
+struct Passed(Listener);
+
+impl Accept for Passed {
+    fn info(&self) -> Info {
+        self.0.info()
+    }
+    async fn accept(&self) -> Result<Session> {
+        self.0.accept().await
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 

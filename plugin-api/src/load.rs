@@ -14,6 +14,7 @@ use crate::request::Request;
 use crate::section::SECTION;
 use crate::services::{RawPair, Services, export_services};
 use crate::session::Session;
+use crate::watch::{self, Operation, Owner};
 use abi_stable::StableAbi;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, RootModule};
 use layout::{check_layouts, library_problem};
@@ -230,7 +231,7 @@ impl Plugin {
         if endpoint.0.is_null() {
             return Err(Error::from_raw(error));
         }
-        Ok(Endpoint { plugin: self.clone(), endpoint })
+        Ok(Endpoint { plugin: self.clone(), endpoint, owner: Owner::NOBODY })
     }
 
     /// The plugin's own state, JSON.
@@ -253,6 +254,7 @@ impl Plugin {
 pub struct Endpoint {
     plugin: Plugin,
     endpoint: Opaque,
+    owner: Owner,
 }
 
 // SAFETY: as for `Handle`.
@@ -261,6 +263,13 @@ unsafe impl Send for Endpoint {}
 unsafe impl Sync for Endpoint {}
 
 impl Endpoint {
+    /// Marks every call into it, and into what comes of it, as one into `owner`.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
+    }
+
     /// Connects.
     pub fn open(&self, request: Request) -> Op<Session> {
         self.request(request, self.plugin.0.table.open())
@@ -279,8 +288,10 @@ impl Endpoint {
     /// Gives a session to a handler; done when it has been served.
     pub fn serve(&self, session: Session) -> Op<()> {
         let session = RawPair::of(session.into_raw());
-        // SAFETY: the endpoint is alive; the session is given away, the operation is given to us.
-        unsafe { Op::from_raw((self.plugin.0.table.serve())(self.endpoint, session).object()) }
+        watch::within(self.owner, Operation::Call, || {
+            // SAFETY: the endpoint is alive; the session is given away, the operation is given to us.
+            unsafe { Op::from_raw((self.plugin.0.table.serve())(self.endpoint, session).object()) }
+        })
     }
 
     fn request<T: Transfer<Raw = crate::raw::RawObject<R>>, R>(
@@ -289,13 +300,16 @@ impl Endpoint {
         call: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
     ) -> Op<T> {
         // SAFETY: the endpoint is alive; the request is given away, the operation is given to us.
-        request.give(|raw| unsafe { Op::from_raw(call(self.endpoint, Opaque::of(raw)).object()) })
+        let start = |raw| unsafe { Op::from_raw(call(self.endpoint, Opaque::of(raw)).object()) };
+        request.give(|raw| watch::within(self.owner, Operation::Call, || start(raw)))
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // SAFETY: made by `configure`, freed once.
-        unsafe { (self.plugin.0.table.release())(self.endpoint) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: made by `configure`, freed once.
+            unsafe { (self.plugin.0.table.release())(self.endpoint) };
+        });
     }
 }

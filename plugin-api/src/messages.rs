@@ -5,7 +5,10 @@ mod export;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Transfer;
-use crate::raw::{FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, with_raw_waker};
+use crate::raw::{
+    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, owner_of, within_poll,
+};
+use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use futures_core::Stream as FuturesStream;
 use futures_sink::Sink;
@@ -122,6 +125,7 @@ const BATCH: usize = 16;
 /// dropped.
 pub struct Messages {
     raw: RawObject<MessagesTable>,
+    owner: Owner,
     received: VecDeque<Message>,
     outgoing: VecDeque<Message>,
     ended: bool,
@@ -139,11 +143,11 @@ impl Messages {
         T: FuturesStream<Item = Result<Message>> + Sink<Message, Error = Error>,
         T: Send + Unpin + 'static,
     {
-        Messages::from(export::export(io))
+        Messages::from(export::export(io), Owner::NOBODY)
     }
 
-    fn from(raw: RawObject<MessagesTable>) -> Self {
-        Messages { raw, received: VecDeque::new(), outgoing: VecDeque::new(), ended: false }
+    fn from(raw: RawObject<MessagesTable>, owner: Owner) -> Self {
+        Messages { raw, owner, received: VecDeque::new(), outgoing: VecDeque::new(), ended: false }
     }
 }
 
@@ -151,20 +155,25 @@ impl Transfer for Messages {
     type Raw = RawObject<MessagesTable>;
     fn into_raw(self) -> Self::Raw {
         // What already waits on this side goes along, one layer deeper.
-        if self.ended || !self.received.is_empty() || !self.outgoing.is_empty() {
+        let waits = self.ended || !self.received.is_empty() || !self.outgoing.is_empty();
+        if waits || !self.owner.is_nobody() {
             return Messages::new(self).into_raw();
         }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Messages::from(raw)
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        let owner = owner_of(unsafe { &(*raw.table).home });
+        Messages::from(raw, owner)
     }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 
@@ -187,7 +196,7 @@ impl FuturesStream for Messages {
         let raw = self.raw;
         let mut error = RawError::empty();
         let mut out = [const { MaybeUninit::<RawMessage>::uninit() }; BATCH];
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Receive, cx, |waker| {
             // SAFETY: the table belongs to the data, and `out` has room for `BATCH`.
             unsafe {
                 let receive = (*raw.table).poll_recv;
@@ -221,7 +230,7 @@ impl Messages {
             let mut error = RawError::empty();
             let mut batch: Vec<RawMessage> =
                 self.outgoing.drain(..).map(Message::into_raw).collect();
-            let code = with_raw_waker(cx, |waker| {
+            let code = within_poll(self.owner, Operation::Send, cx, |waker| {
                 // SAFETY: the batch is ours; the far side takes the first `n` and answers `n`.
                 unsafe {
                     let send = (*raw.table).poll_send;
@@ -245,13 +254,15 @@ impl Messages {
 
     fn poll_code(
         &self,
+        operation: Operation,
         cx: &Context<'_>,
         call: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
     ) -> Poll<Result<()>> {
         let mut error = RawError::empty();
-        // SAFETY: `call` is of the table that belongs to the data.
-        let code =
-            with_raw_waker(cx, |waker| unsafe { call(self.raw.data, waker, &raw mut error) });
+        let code = within_poll(self.owner, operation, cx, |waker| {
+            // SAFETY: `call` is of the table that belongs to the data.
+            unsafe { call(self.raw.data, waker, &raw mut error) }
+        });
         match code {
             PENDING => Poll::Pending,
             FAILED => Poll::Ready(Err(Error::from_raw(error))),
@@ -276,13 +287,13 @@ impl Sink<Message> for Messages {
         ready!(self.poll_drain(cx))?;
         // SAFETY: the table lives as long as its binary.
         let flush = unsafe { (*self.raw.table).poll_flush };
-        self.poll_code(cx, flush)
+        self.poll_code(Operation::Flush, cx, flush)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_drain(cx))?;
         // SAFETY: the table lives as long as its binary.
         let close = unsafe { (*self.raw.table).poll_close };
-        self.poll_code(cx, close)
+        self.poll_code(Operation::Close, cx, close)
     }
 }

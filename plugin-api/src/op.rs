@@ -5,6 +5,7 @@ use crate::raw::{
     FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
     with_raw_waker,
 };
+use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -98,6 +99,7 @@ impl<T: Transfer> Transfer for Option<T> {
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Op<T: Transfer> {
     raw: RawObject<OpTable>,
+    owner: Owner,
     result: PhantomData<fn() -> T>,
 }
 
@@ -121,7 +123,8 @@ impl<T: Transfer> Op<T> {
         let table = const {
             &OpTable { size: size_of::<OpTable>(), poll: poll::<F, T>, drop: drop_op::<F> }
         };
-        Op { raw: RawObject { data: Box::into_raw(state).cast(), table }, result: PhantomData }
+        let raw = RawObject { data: Box::into_raw(state).cast(), table };
+        Op { raw, owner: Owner::NOBODY, result: PhantomData }
     }
 
     /// An operation that has already ended.
@@ -133,10 +136,13 @@ impl<T: Transfer> Op<T> {
 impl<T: Transfer> Transfer for Op<T> {
     type Raw = RawObject<OpTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return Op::new(self).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Op { raw, result: PhantomData }
+        Op { raw, owner: watch::current(), result: PhantomData }
     }
 }
 
@@ -191,23 +197,29 @@ impl<T: Transfer> Future for Op<T> {
         let raw = self.raw;
         let mut out = MaybeUninit::<T::Raw>::uninit();
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
-            // SAFETY: the table belongs to the data; both slots are ours for the call.
-            unsafe { ((*raw.table).poll)(raw.data, waker, out.as_mut_ptr().cast(), &raw mut error) }
-        });
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => Poll::Ready(Err(Error::from_raw(error))),
-            // SAFETY: any other answer means that `out` was written.
-            _ => Poll::Ready(Ok(unsafe { T::from_raw(out.assume_init()) })),
-        }
+        watch::within(self.owner, Operation::Poll, || {
+            let code = with_raw_waker(cx, |waker| {
+                let out = out.as_mut_ptr().cast();
+                // SAFETY: the table belongs to the data; both slots are ours for the call.
+                unsafe { ((*raw.table).poll)(raw.data, waker, out, &raw mut error) }
+            });
+            match code {
+                PENDING => Poll::Pending,
+                FAILED => Poll::Ready(Err(Error::from_raw(error))),
+                // SAFETY: any other answer means that `out` was written. What comes out is of the
+                // same owner, which is why this is inside.
+                _ => Poll::Ready(Ok(unsafe { T::from_raw(out.assume_init()) })),
+            }
+        })
     }
 }
 
 impl<T: Transfer> Drop for Op<T> {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 

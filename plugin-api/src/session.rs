@@ -1,5 +1,7 @@
 //! [`Session`]: what a driver gives back, one established conversation with the facets it declares.
 
+mod passed;
+
 use crate::control::Control;
 use crate::datagrams::{Datagrams, DatagramsTable};
 use crate::error::{Error, Result};
@@ -9,9 +11,10 @@ use crate::info::{Event, Info};
 use crate::messages::{Messages, MessagesTable};
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{Home, RawBuf, RawObject, RawStr, guard, home, home_of, is_home};
+use crate::raw::{Home, RawBuf, RawObject, RawStr, guard, home, home_of, is_home, owner_of};
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
+use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use serde_json::Value;
 use std::any::TypeId;
@@ -47,6 +50,7 @@ pub struct SessionTable {
 #[derive(Debug)]
 pub struct Session {
     raw: RawObject<SessionTable>,
+    owner: Owner,
 }
 
 // SAFETY: `Control` is `Send + Sync`, and the far side promises the same.
@@ -113,7 +117,8 @@ impl<C: Control> SessionBuilder<C> {
             }
         }
         let state = Exported { control: self.control, declared, parts: Mutex::new(self.parts) };
-        Session { raw: RawObject { data: give(Arc::new(state)), table: table_of::<C>() } }
+        let raw = RawObject { data: give(Arc::new(state)), table: table_of::<C>() };
+        Session { raw, owner: Owner::NOBODY }
     }
 }
 
@@ -155,7 +160,7 @@ impl Session {
     /// The facets it was made with.
     pub fn facets(&self) -> Facets {
         // SAFETY: the table belongs to the data.
-        Facets::from_bits(unsafe { ((*self.raw.table).facets)(self.raw.data) })
+        Facets::from_bits(self.within(|| unsafe { ((*self.raw.table).facets)(self.raw.data) }))
     }
 
     /// Its facts as they are now.
@@ -165,7 +170,7 @@ impl Session {
             return info.clone();
         }
         // SAFETY: the table belongs to the data.
-        let json = unsafe { ((*self.raw.table).info)(self.raw.data) };
+        let json = self.within(|| unsafe { ((*self.raw.table).info)(self.raw.data) });
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
     }
 
@@ -188,22 +193,22 @@ impl Session {
     /// Takes the byte stream out; `None` if there is none or it was taken.
     pub fn take_stream(&self) -> Option<Stream> {
         // SAFETY: the table belongs to the data; the object is given away.
-        unsafe { taken(((*self.raw.table).take_stream)(self.raw.data)) }
+        self.within(|| unsafe { taken(((*self.raw.table).take_stream)(self.raw.data)) })
     }
     /// Takes the message facet out; `None` if there is none or it was taken.
     pub fn take_messages(&self) -> Option<Messages> {
         // SAFETY: as in `take_stream`.
-        unsafe { taken(((*self.raw.table).take_messages)(self.raw.data)) }
+        self.within(|| unsafe { taken(((*self.raw.table).take_messages)(self.raw.data)) })
     }
     /// Takes the datagram facet out; `None` if there is none or it was taken.
     pub fn take_datagrams(&self) -> Option<Datagrams> {
         // SAFETY: as in `take_stream`.
-        unsafe { taken(((*self.raw.table).take_datagrams)(self.raw.data)) }
+        self.within(|| unsafe { taken(((*self.raw.table).take_datagrams)(self.raw.data)) })
     }
     /// Takes the exchange facet out; `None` if there is none or it was taken.
     pub fn take_exchange(&self) -> Option<Exchange> {
         // SAFETY: as in `take_stream`.
-        unsafe { taken(((*self.raw.table).take_exchange)(self.raw.data)) }
+        self.within(|| unsafe { taken(((*self.raw.table).take_exchange)(self.raw.data)) })
     }
 
     /// Runs a named operation. See [`Control::call`].
@@ -213,10 +218,10 @@ impl Session {
     pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
         let params = params.to_string();
         // SAFETY: the table belongs to the data; the text is alive for the call.
-        let op: Op<Bytes> = unsafe {
+        let op: Op<Bytes> = self.within(|| unsafe {
             let call = (*self.raw.table).call;
             Op::from_raw(call(self.raw.data, RawStr::new(operation), RawStr::new(&params)))
-        };
+        });
         let json = op.await?;
         serde_json::from_slice(&json)
             .map_err(|error| Error::new(crate::ErrorKind::Protocol, error.to_string()))
@@ -226,25 +231,26 @@ impl Session {
     pub fn open_stream(&self, params: &Value) -> Op<Session> {
         let params = params.to_string();
         // SAFETY: as in `call`.
-        unsafe {
+        self.within(|| unsafe {
             let open = (*self.raw.table).open_stream;
             Op::from_raw(open(self.raw.data, RawStr::new(&params)))
-        }
+        })
     }
     /// The next stream of the peer. See [`Control::accept_stream`].
     pub fn accept_stream(&self) -> Op<Option<Session>> {
         // SAFETY: the table belongs to the data.
-        unsafe { Op::from_raw(((*self.raw.table).accept_stream)(self.raw.data)) }
+        self.within(|| unsafe { Op::from_raw(((*self.raw.table).accept_stream)(self.raw.data)) })
     }
     /// Connects onward from the peer. See [`Control::dial`].
     pub fn dial(&self, address: &Address) -> Op<Session> {
         // SAFETY: the table belongs to the data; the address is alive for the call.
-        address.lend(|raw| unsafe { Op::from_raw(((*self.raw.table).dial)(self.raw.data, raw)) })
+        let dial = |raw| unsafe { Op::from_raw(((*self.raw.table).dial)(self.raw.data, raw)) };
+        self.within(|| address.lend(dial))
     }
     /// One round trip. See [`Control::ping`].
     pub fn ping(&self) -> Op<Duration> {
         // SAFETY: the table belongs to the data.
-        unsafe { Op::from_raw(((*self.raw.table).ping)(self.raw.data)) }
+        self.within(|| unsafe { Op::from_raw(((*self.raw.table).ping)(self.raw.data)) })
     }
     /// The next event; `None` when there will be no more. See [`Control::next_event`].
     ///
@@ -253,35 +259,49 @@ impl Session {
     pub async fn next_event(&self) -> Result<Option<Event>> {
         // SAFETY: the table belongs to the data.
         let op: Op<Option<Bytes>> =
-            unsafe { Op::from_raw(((*self.raw.table).next_event)(self.raw.data)) };
+            self.within(|| unsafe { Op::from_raw(((*self.raw.table).next_event)(self.raw.data)) });
         Ok(op.await?.and_then(|json| serde_json::from_slice(&json).ok()))
     }
     /// Ends politely. See [`Control::close`].
     pub fn close(&self, code: u64, reason: &str) -> Op<()> {
         // SAFETY: as in `call`.
-        unsafe { Op::from_raw(((*self.raw.table).close)(self.raw.data, code, RawStr::new(reason))) }
+        self.within(|| unsafe {
+            let close = (*self.raw.table).close;
+            Op::from_raw(close(self.raw.data, code, RawStr::new(reason)))
+        })
     }
     /// Takes no new work and completes when what runs has ended.
     pub fn drain(&self) -> Op<()> {
         // SAFETY: the table belongs to the data.
-        unsafe { Op::from_raw(((*self.raw.table).drain)(self.raw.data)) }
+        self.within(|| unsafe { Op::from_raw(((*self.raw.table).drain)(self.raw.data)) })
+    }
+
+    fn within<R>(&self, call: impl FnOnce() -> R) -> R {
+        watch::within(self.owner, Operation::Call, call)
     }
 }
 
 impl Transfer for Session {
     type Raw = RawObject<SessionTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return passed::pass(self).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Session { raw }
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        let owner = owner_of(unsafe { &(*raw.table).home });
+        Session { raw, owner }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 

@@ -4,8 +4,9 @@ use crate::error::{Error, ErrorKind};
 use crate::op::Transfer;
 use crate::raw::{
     FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
-    guard_drop, home, home_of, is_home, with_raw_waker,
+    guard_drop, home, home_of, is_home, owner_of, within_poll,
 };
+use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use std::any::TypeId;
 use std::ffi::c_void;
@@ -54,6 +55,7 @@ const MAX_SLICES: usize = 16;
 /// not delivered is delivered by the next.
 pub struct Stream {
     raw: RawObject<StreamTable>,
+    owner: Owner,
 }
 
 // SAFETY: `Stream::new` takes only `Send` values, and the far side promises the same.
@@ -108,7 +110,8 @@ impl Stream {
                 take_fd: take_fd_of::<T>,
             }
         };
-        Stream { raw: RawObject { data: Box::into_raw(Box::new(state)).cast(), table } }
+        let raw = RawObject { data: Box::into_raw(Box::new(state)).cast(), table };
+        Stream { raw, owner: Owner::NOBODY }
     }
 
     /// The value given to [`Stream::new`], if this very binary made the stream of a `T`.
@@ -136,8 +139,10 @@ impl Stream {
     /// stream is spent: drop it.
     pub fn take_fd(&mut self) -> Option<(OwnedFd, Bytes)> {
         let mut leftover = RawBuf::empty();
-        // SAFETY: the table belongs to the data, and the slot is ours.
-        let fd = unsafe { ((*self.raw.table).take_fd)(self.raw.data, &raw mut leftover) };
+        let fd = watch::within(self.owner, Operation::TakeFd, || {
+            // SAFETY: the table belongs to the data, and the slot is ours.
+            unsafe { ((*self.raw.table).take_fd)(self.raw.data, &raw mut leftover) }
+        });
         let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
         // SAFETY: the far side has given its descriptor away.
         Some((unsafe { OwnedFd::from_raw_fd(fd) }, leftover.into_bytes()))
@@ -147,17 +152,24 @@ impl Stream {
 impl Transfer for Stream {
     type Raw = RawObject<StreamTable>;
     fn into_raw(self) -> Self::Raw {
+        if !self.owner.is_nobody() {
+            return Stream::with_fd(self, Stream::take_fd).into_raw();
+        }
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Stream { raw }
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        let owner = owner_of(unsafe { &(*raw.table).home });
+        Stream { raw, owner }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: this is the only owner.
-        unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        watch::within(self.owner, Operation::Drop, || {
+            // SAFETY: this is the only owner.
+            unsafe { ((*self.raw.table).drop)(self.raw.data) };
+        });
     }
 }
 
@@ -294,7 +306,7 @@ impl Stream {
     fn write_slices(&mut self, cx: &Context<'_>, slices: &[RawSlice]) -> Poll<io::Result<usize>> {
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Write, cx, |waker| {
             // SAFETY: the table belongs to the data; the slices are alive for the call.
             unsafe {
                 let write = (*raw.table).poll_write;
@@ -318,7 +330,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Read, cx, |waker| {
             // SAFETY: the spare room of `buf` is writable for the call; it is not read.
             unsafe {
                 let spare = buf.unfilled_mut();
@@ -363,7 +375,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Flush, cx, |waker| {
             // SAFETY: the table belongs to the data.
             unsafe { ((*raw.table).poll_flush)(raw.data, waker, &raw mut error) }
         });
@@ -373,7 +385,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let raw = self.raw;
         let mut error = RawError::empty();
-        let code = with_raw_waker(cx, |waker| {
+        let code = within_poll(self.owner, Operation::Shutdown, cx, |waker| {
             // SAFETY: the table belongs to the data.
             unsafe { ((*raw.table).poll_shutdown)(raw.data, waker, &raw mut error) }
         });

@@ -112,7 +112,7 @@ async fn run(
         &candidate.manifest.name,
         options.log_rate,
         Arc::clone(&options.opener),
-        Box::new(move |message| health.panicked(message)),
+        Box::new(move |report| health.panicked(&report.message)),
     ));
     let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();
     let cache = options.cache.clone();

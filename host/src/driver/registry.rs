@@ -7,6 +7,7 @@ use super::prepared::Prepared;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
 use jackfield_plugin_api::load::Plugin;
+use jackfield_plugin_api::watch::{Owner, OwnerName};
 use jackfield_plugin_api::{
     DriverManifest, Error, ErrorKind, HandlerManifest, Kind, Operation, PluginManifest, Result,
     Role, SchemeManifest,
@@ -24,6 +25,8 @@ pub struct DriverHandle {
     pub plugin_name: String,
     /// That plugin's version.
     pub plugin_version: String,
+    /// Marks the calls into it.
+    pub owner: Owner,
     plugin: Plugin,
     health: Arc<Health>,
     index: u32,
@@ -54,7 +57,7 @@ impl DriverHandle {
         let work = move || plugin.configure_driver(index, role, options.expose());
         let endpoint = self.health.prepare(work).await;
         endpoint
-            .map(|endpoint| Prepared::new(endpoint, Arc::clone(&self.health)))
+            .map(|endpoint| Prepared::new(endpoint.owned_by(self.owner), Arc::clone(&self.health)))
             .map_err(|error| error.with("driver", self.name()))
     }
 }
@@ -66,6 +69,8 @@ pub struct HandlerHandle {
     pub manifest: HandlerManifest,
     /// The plugin it is of.
     pub plugin_name: String,
+    /// Marks the calls into it.
+    pub owner: Owner,
     plugin: Plugin,
     health: Arc<Health>,
     index: u32,
@@ -81,7 +86,7 @@ impl HandlerHandle {
         let work = move || plugin.configure_handler(index, options.expose());
         let endpoint = self.health.prepare(work).await;
         endpoint
-            .map(|endpoint| Prepared::new(endpoint, Arc::clone(&self.health)))
+            .map(|endpoint| Prepared::new(endpoint.owned_by(self.owner), Arc::clone(&self.health)))
             .map_err(|error| error.with("handler", &self.manifest.name))
     }
 }
@@ -121,10 +126,14 @@ impl Registry {
     }
 
     fn add_running(&mut self, plugin: &Plugin, manifest: PluginManifest, health: &Arc<Health>) {
+        let owner = |kind, name: &str| {
+            Owner::new(OwnerName { plugin: manifest.name.clone(), kind, name: name.to_owned() })
+        };
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {
                 plugin_name: manifest.name.clone(),
                 plugin_version: manifest.version.clone(),
+                owner: owner("driver", &driver.name),
                 plugin: plugin.clone(),
                 health: Arc::clone(health),
                 index,
@@ -139,6 +148,7 @@ impl Registry {
         for (index, handler) in (0..).zip(manifest.handlers) {
             let handle = HandlerHandle {
                 plugin_name: manifest.name.clone(),
+                owner: owner("handler", &handler.name),
                 plugin: plugin.clone(),
                 health: Arc::clone(health),
                 index,

@@ -12,7 +12,7 @@ mod watch;
 
 use bytes::Bytes;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::services::{FdIo, Level, Services, Socket, TimerIo};
+use jackfield_plugin_api::services::{FdIo, Level, PanicReport, Services, Socket, TimerIo};
 use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
@@ -25,8 +25,8 @@ use tokio::time::{Instant, Sleep};
 /// Opens a stack on behalf of a plugin; the layer above sets it once it can.
 pub type Opener = Arc<dyn Fn(String, String) -> Op<Session> + Send + Sync>;
 
-/// Hears what each panic of a plugin said.
-pub type OnPanic = Box<dyn Fn(&str) + Send + Sync>;
+/// Hears of each panic of a plugin.
+pub type OnPanic = Box<dyn Fn(&PanicReport) + Send + Sync>;
 
 /// The services of one host, for one plugin.
 pub struct PluginServices {
@@ -162,7 +162,7 @@ impl Services for PluginServices {
         }
     }
 
-    fn panicked(&self, message: &str) {
-        (self.on_panic)(message);
+    fn panicked(&self, report: &PanicReport) {
+        (self.on_panic)(report);
     }
 }

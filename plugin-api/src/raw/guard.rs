@@ -1,7 +1,7 @@
 //! No panic crosses the boundary: one that did would abort the process, whatever the convention.
 
 use crate::error::{Error, ErrorKind};
-use crate::services::Host;
+use crate::services::{Host, PanicReport};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -22,7 +22,7 @@ pub(crate) fn guard<R>(body: impl FnOnce() -> R, on_panic: impl FnOnce(Error) ->
         Err(payload) => {
             let error = panicked(payload);
             if let Some(host) = LISTENER.get() {
-                host.panicked(error.message());
+                host.panicked(&PanicReport::new("", error.message()));
             }
             on_panic(error)
         }

@@ -1,6 +1,7 @@
 //! Recognising an object that came home: the host gives a driver a socket's stream, the driver
 //! gives it back as its session, and the host has its own socket again, without a layer between.
 
+use crate::watch::{self, Owner};
 use std::any::TypeId;
 use std::ffi::c_void;
 
@@ -32,6 +33,11 @@ pub(crate) const fn home(
 /// Whether this binary made the object.
 pub(crate) fn is_home(home: &Home) -> bool {
     std::ptr::eq(home.binary, &raw const HERE)
+}
+
+/// Whose the object of a table is that has just come across.
+pub(crate) fn owner_of(home: &Home) -> Owner {
+    if is_home(home) { Owner::NOBODY } else { watch::current() }
 }
 
 /// `value`'s address if the question is about type `T`.

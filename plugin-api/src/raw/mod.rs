@@ -13,9 +13,9 @@ mod waker;
 pub use buffer::{RawBuf, RawStr};
 pub(crate) use guard::{guard, guard_drop, tell_of_panics};
 pub use home::Home;
-pub(crate) use home::{home, home_of, is_home};
+pub(crate) use home::{home, home_of, is_home, owner_of};
 pub use waker::{RawWaker, WakerTable};
-pub(crate) use waker::{WakerCell, with_raw_waker};
+pub(crate) use waker::{WakerCell, with_raw_waker, within_poll};
 
 pub use crate::datagrams::{DatagramsTable, RawAddr, RawDatagram};
 pub use crate::exchange::{AnswerTable, BodyTable, ExchangeTable, RawEnvelope, RawIncoming};

@@ -1,6 +1,7 @@
 //! Wakers across the boundary: three words, borrowed for the call, cloned only when kept.
 
 use super::guard::{guard, guard_drop};
+use crate::watch::{self, Operation, Owner};
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, RawWaker as StdRawWaker, RawWakerVTable, Wake, Waker};
@@ -41,6 +42,17 @@ pub(crate) fn with_raw_waker<R>(cx: &Context<'_>, call: impl FnOnce(*const RawWa
         ops: &raw const OPS,
     };
     call(&raw const raw)
+}
+
+/// As [`with_raw_waker`], for a call into an object of `owner`.
+#[inline]
+pub(crate) fn within_poll<R>(
+    owner: Owner,
+    operation: Operation,
+    cx: &Context<'_>,
+    call: impl FnOnce(*const RawWaker) -> R,
+) -> R {
+    watch::within(owner, operation, || with_raw_waker(cx, call))
 }
 
 /// # Safety

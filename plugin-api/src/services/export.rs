@@ -197,7 +197,11 @@ unsafe extern "C" fn about(_context: Opaque) -> RawBuf {
     ))
 }
 
-unsafe extern "C" fn panicked(context: Opaque, message: RawStr) {
-    // SAFETY: as in `resolve`.
-    guard(|| unsafe { services(context).panicked(message.get()) }, |_| ());
+unsafe extern "C" fn panicked(context: Opaque, report: RawStr) {
+    let body = || {
+        // SAFETY: as in `resolve`.
+        let (services, report) = unsafe { (services(context), report.get()) };
+        services.panicked(&serde_json::from_str(report).unwrap_or_default());
+    };
+    guard(body, |_| ());
 }

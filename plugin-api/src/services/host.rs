@@ -1,6 +1,6 @@
 //! [`Host`]: a driver's safe face of the host services.
 
-use super::{FdReady, HostServices_Ref, Interest, Level, RawPair, Socket, Timer};
+use super::{FdReady, HostServices_Ref, Interest, Level, PanicReport, RawPair, Socket, Timer};
 use crate::datagrams::Datagrams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::Listener;
@@ -214,10 +214,11 @@ impl Host {
     }
 
     /// Tells of a panic of this plugin's; an older host has no ear for it.
-    pub(crate) fn panicked(&self, message: &str) {
+    pub(crate) fn panicked(&self, report: &PanicReport) {
         if let Some(panicked) = self.table.panicked() {
+            let report = serde_json::to_string(report).unwrap_or_default();
             // SAFETY: the context belongs to the table; the text is alive for the call.
-            unsafe { panicked(self.context, RawStr::new(message)) };
+            unsafe { panicked(self.context, RawStr::new(&report)) };
         }
     }
 

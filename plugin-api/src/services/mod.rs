@@ -7,6 +7,7 @@
 mod export;
 mod fd_stream;
 mod host;
+mod panic;
 mod poll;
 mod socket;
 
@@ -14,6 +15,7 @@ pub use export::export_services;
 pub(crate) use export::is_own_table;
 pub use fd_stream::FdStream;
 pub use host::Host;
+pub use panic::PanicReport;
 pub use poll::{FdReady, FdTable, Interest, Timer, TimerTable};
 pub use socket::{RawSocket, Socket, SocketKind};
 
@@ -95,7 +97,7 @@ pub trait Services: Send + Sync + 'static {
     fn open(&self, uri: &str, options: &str) -> Op<Session>;
     /// Hears of a panic of the plugin's code that a guard has caught, wherever it was: in a call, in
     /// data that flows, in a drop. Default: nothing.
-    fn panicked(&self, _message: &str) {}
+    fn panicked(&self, _report: &PanicReport) {}
 }
 
 /// An `Op`, `Session`… by value in a control function, where the layout check sees two words.
@@ -153,6 +155,6 @@ pub struct HostServices {
     /// What the host says of itself: name and version, as JSON.
     #[sabi(last_prefix_field)]
     pub about: unsafe extern "C" fn(Opaque) -> RawBuf,
-    /// What a panic said.
+    /// A [`PanicReport`] as JSON.
     pub panicked: unsafe extern "C" fn(Opaque, RawStr),
 }

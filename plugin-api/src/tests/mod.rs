@@ -10,6 +10,8 @@ mod session;
 mod stream;
 mod values;
 mod waker;
+#[cfg(feature = "host")]
+mod watch;
 
 use crate::{Error, ErrorKind};
 use std::sync::Arc;

@@ -1,0 +1,36 @@
+//! [`PanicReport`]: what a plugin tells its host of a panic.
+
+use serde::{Deserialize, Serialize};
+
+/// A panic of a plugin's code that was caught. Which driver or handler it was, and for which connection,
+/// the host knows by itself where the panic was in a call of the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PanicReport {
+    /// What it said; cut to [`PanicReport::MOST`] bytes.
+    pub message: String,
+    /// What was called, such as `serve` or `read`; empty where it was no call of the host's.
+    pub operation: String,
+    /// File, line and column in the plugin's source.
+    pub location: String,
+    /// The thread, if it has a name.
+    pub thread: String,
+}
+
+impl PanicReport {
+    /// The longest message, in bytes.
+    pub const MOST: usize = 4096;
+
+    /// A report of `message`, cut at a character's end.
+    pub fn new(operation: &str, message: &str) -> Self {
+        let mut end = message.len().min(Self::MOST);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        PanicReport {
+            message: message[..end].to_owned(),
+            operation: operation.to_owned(),
+            ..PanicReport::default()
+        }
+    }
+}

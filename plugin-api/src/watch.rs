@@ -1,0 +1,236 @@
+//! Which plugin's code runs on which thread at this moment: the host marks each call that it makes into
+//! a plugin, so that a thread of its own can name the code that does not come back.
+//!
+//! A mark costs two relaxed stores. Plugins make none: in a binary that is not a host, an [`Owner`] is
+//! always nobody.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Whose code an object that came across runs: a driver or handler of a plugin, or nobody's, which is
+/// this binary's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub struct Owner(u32);
+
+/// The name behind an [`Owner`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnerName {
+    /// The plugin's package name.
+    pub plugin: String,
+    /// `driver` or `handler`.
+    pub kind: &'static str,
+    /// The driver's or handler's name.
+    pub name: String,
+}
+
+static NAMES: Mutex<Vec<OwnerName>> = Mutex::new(Vec::new());
+
+impl Owner {
+    /// This binary.
+    pub const NOBODY: Owner = Owner(0);
+
+    /// A new owner. Owners are never forgotten, as plugins are never unloaded.
+    pub fn new(name: OwnerName) -> Owner {
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        names.push(name);
+        Owner(u32::try_from(names.len()).unwrap_or(0))
+    }
+
+    /// Its name; `None` for this binary's own.
+    pub fn name(self) -> Option<OwnerName> {
+        let index = usize::try_from(self.0).ok()?.checked_sub(1)?;
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
+    }
+
+    /// Whether it is this binary.
+    pub fn is_nobody(self) -> bool {
+        self.0 == 0
+    }
+}
+
+macro_rules! operations {
+    ($($name:ident = $text:literal,)*) => {
+        /// What was called.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "each is what its text says")]
+        pub enum Operation { $($name,)* }
+
+        impl Operation {
+            const ALL: &'static [Operation] = &[$(Operation::$name,)*];
+
+            /// The name used in logs.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Operation::$name => $text,)* }
+            }
+        }
+    };
+}
+
+operations! {
+    Call = "call",
+    Poll = "poll",
+    Read = "read",
+    Write = "write",
+    Flush = "flush",
+    Shutdown = "shutdown",
+    TakeFd = "take_fd",
+    Receive = "receive",
+    Send = "send",
+    Close = "close",
+    Body = "body",
+    Answer = "answer",
+    Info = "info",
+    Drop = "drop",
+}
+
+/// One thread's mark. Written by its thread only, read by any.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Owner in the upper 32 bits, operation in the lower 8; 0: no plugin's code runs.
+    running: AtomicU64,
+    /// Grows with each call that begins while none runs, so that two looks can tell one call from two.
+    calls: AtomicU64,
+    /// What the host says that this thread works for: a connection's id; 0: nothing.
+    label: AtomicU64,
+    used: AtomicBool,
+}
+
+static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
+
+/// Gives the slot back when its thread ends.
+struct Mine(&'static Slot);
+
+impl Mine {
+    fn take() -> Mine {
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots.iter() {
+            if !slot.used.swap(true, Ordering::AcqRel) {
+                return Mine(slot);
+            }
+        }
+        // As many as there have ever been threads at once.
+        let slot: &'static Slot = Box::leak(Box::default());
+        slot.used.store(true, Ordering::Release);
+        slots.push(slot);
+        Mine(slot)
+    }
+}
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        let _ = SLOT.try_with(|here| here.set(None));
+        self.0.running.store(0, Ordering::Relaxed);
+        self.0.label.store(0, Ordering::Relaxed);
+        self.0.used.store(false, Ordering::Release);
+    }
+}
+
+thread_local! {
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    static MINE: Mine = Mine::take();
+}
+
+#[cold]
+fn first_use() -> Option<&'static Slot> {
+    let slot = MINE.try_with(|mine| mine.0).ok();
+    SLOT.set(slot);
+    slot
+}
+
+#[inline]
+fn slot() -> Option<&'static Slot> {
+    SLOT.get().or_else(first_use)
+}
+
+/// Runs a call into a plugin under its mark.
+#[inline]
+pub(crate) fn within<R>(owner: Owner, operation: Operation, call: impl FnOnce() -> R) -> R {
+    if owner.is_nobody() {
+        return call();
+    }
+    let Some(slot) = slot() else { return call() };
+    let before = slot.running.load(Ordering::Relaxed);
+    if before == 0 {
+        slot.calls.store(slot.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+    slot.running.store(u64::from(owner.0) << 32 | u64::from(operation as u8), Ordering::Relaxed);
+    // Nothing unwinds out of a plugin.
+    let result = call();
+    slot.running.store(before, Ordering::Relaxed);
+    result
+}
+
+/// Whose call this thread is in, for what comes out of it.
+pub(crate) fn current() -> Owner {
+    SLOT.get().map_or(Owner::NOBODY, |slot| owner_of(slot.running.load(Ordering::Relaxed)))
+}
+
+fn owner_of(running: u64) -> Owner {
+    Owner(u32::try_from(running >> 32).unwrap_or(0))
+}
+
+fn operation_of(running: u64) -> Operation {
+    let index = usize::try_from(running & 0xff).unwrap_or(0);
+    Operation::ALL.get(index).copied().unwrap_or(Operation::Call)
+}
+
+/// Runs `work`, a poll of a task of the host's, as work for `label`, such as a connection's id.
+pub fn labelled<R>(label: u64, work: impl FnOnce() -> R) -> R {
+    struct Restore(&'static Slot, u64);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.0.label.store(self.1, Ordering::Relaxed);
+        }
+    }
+    let Some(slot) = slot() else { return work() };
+    let _restore = Restore(slot, slot.label.load(Ordering::Relaxed));
+    slot.label.store(label, Ordering::Relaxed);
+    work()
+}
+
+/// What a thread does for a plugin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Tells threads apart, for as long as each lives.
+    pub thread: usize,
+    /// Tells calls of one thread apart.
+    pub call: u64,
+    /// Whose code runs.
+    pub owner: Owner,
+    /// What was called.
+    pub operation: Operation,
+    /// What the host has said that it works for; 0: nothing.
+    pub label: u64,
+}
+
+fn mark_of(thread: usize, slot: &Slot) -> Option<Mark> {
+    let call = slot.calls.load(Ordering::Relaxed);
+    let running = slot.running.load(Ordering::Relaxed);
+    let label = slot.label.load(Ordering::Relaxed);
+    let owner = owner_of(running);
+    (!owner.is_nobody()).then(|| Mark {
+        thread,
+        call,
+        owner,
+        operation: operation_of(running),
+        label,
+    })
+}
+
+/// The calls into plugins that run at this moment, on any thread.
+pub fn running() -> Vec<Mark> {
+    let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    slots.iter().enumerate().filter_map(|(thread, slot)| mark_of(thread, slot)).collect()
+}
+
+/// The call that this thread is in: asked by a host service, the plugin that calls it.
+pub fn here() -> Option<Mark> {
+    SLOT.get().and_then(|slot| mark_of(0, slot))
+}
+
+/// The label of this thread's work; 0: none.
+pub fn label_here() -> u64 {
+    SLOT.get().map_or(0, |slot| slot.label.load(Ordering::Relaxed))
+}
