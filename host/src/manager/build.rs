@@ -28,7 +28,7 @@ pub(super) async fn build(
     plugins: Plugins,
     loaded: &Loaded,
 ) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
-    let Plugins { registry, opener } = plugins;
+    let Plugins { registry, opener, .. } = plugins;
     let mut parts = Parts {
         loaded,
         registry: &registry,

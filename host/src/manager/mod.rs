@@ -36,6 +36,7 @@ pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
+use crate::driver::Sentinel;
 use crate::listener::Bound;
 use crate::shutdown::Shutdown;
 use std::fmt;
@@ -54,6 +55,8 @@ pub struct Manager {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
     shutdown_timeout: Duration,
+    /// Names the plugins in use until the end, which is clean when this is dropped.
+    sentinel: Option<Sentinel>,
 }
 
 /// Time for pooled sessions and named connections to be closed at the end.
@@ -64,6 +67,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 pub enum StartError {
     /// The configuration, checked against the drivers.
     Config(ConfigErrors),
+    /// Plugins that it was told of, by `host.plugins`, and cannot use.
+    Plugins(ConfigErrors),
     /// The state directory.
     State(ConfigErrors),
     /// Addresses that could not be taken, each with its place in the configuration.
@@ -73,9 +78,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(errors) | StartError::State(errors) | StartError::Listen(errors) => {
-                errors.fmt(f)
-            }
+            StartError::Config(errors)
+            | StartError::Plugins(errors)
+            | StartError::State(errors)
+            | StartError::Listen(errors) => errors.fmt(f),
         }
     }
 }
@@ -116,7 +122,12 @@ impl Manager {
     /// # Errors
     /// As there.
     pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
+        let stopping = plugins.stopping(loaded);
+        if !stopping.is_empty() {
+            return Err(StartError::Plugins(ConfigErrors::new(stopping)));
+        }
         plugins.warn();
+        let sentinel = plugins.sentinel();
         let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
         keep_state(&graph, loaded).map_err(StartError::State)?;
         let mut bound: Vec<Bound> = Vec::new();
@@ -144,6 +155,7 @@ impl Manager {
             tasks: JoinSet::new(),
             checks: JoinSet::new(),
             shutdown_timeout: host.shutdown_timeout.0,
+            sentinel,
         };
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
@@ -205,13 +217,15 @@ impl Manager {
     /// Stops listening at once, lets what runs finish for the configured time, then ends it.
     /// Answers how many connections had to be ended.
     pub async fn shutdown(self) -> usize {
-        let Manager { graph, connections, shutdown, mut tasks, checks, shutdown_timeout, .. } =
-            self;
+        let Manager { graph, connections, shutdown, mut tasks, .. } = self;
+        let (checks, shutdown_timeout, sentinel) =
+            (self.checks, self.shutdown_timeout, self.sentinel);
         shutdown.begin();
         drop(checks);
         while tasks.join_next().await.is_some() {}
         let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
         graph.close_all(CLOSE_LIMIT).await;
+        drop(sentinel);
         ended
     }
 }

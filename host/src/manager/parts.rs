@@ -1,10 +1,11 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
+use crate::config::model::PluginsAfterCrash;
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
 use crate::device::Path;
 use crate::dialogue::Login;
-use crate::driver::{LoadOptions, Prepared, Registry};
+use crate::driver::{LoadOptions, Prepared, Registry, program_folder, usual_folders};
 use crate::secret::Resolver;
 use crate::services::Opener;
 use crate::stack::uri::StackUri;
@@ -44,14 +45,21 @@ impl Parts<'_> {
         let host = &loaded.config.host;
         let defaults = LoadOptions::default();
         let key = KeyPath::from_iter(["host", "cache"]);
+        let folders = loaded.plugin_folders();
+        let named = !folders.is_empty();
         LoadOptions {
-            folders: loaded.plugin_folders(),
+            folders,
+            // Who names folders means these; a fresh build finds its own drivers all the same.
+            beside: if named { defaults.beside } else { program_folder() },
+            usual: if named { Vec::new() } else { usual_folders() },
             cache: if host.cache.is_empty() {
                 defaults.cache
             } else {
                 loaded.file_name(&key, &host.cache)
             },
             allow: host.allow.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
+            allow_abort_on_panic: host.danger_allow_abort_on_panic,
+            leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
             max_panics: host.limits.driver_panics,
