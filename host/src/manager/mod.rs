@@ -31,9 +31,11 @@ pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
+pub use parts::Programs;
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
+use build::Built;
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
 use crate::driver::Sentinel;
@@ -128,7 +130,8 @@ impl Manager {
         }
         plugins.warn();
         let sentinel = plugins.sentinel();
-        let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
+        let built = build::build(plugins, loaded, Programs::Run).await;
+        let Built { graph, planned, .. } = built.map_err(StartError::Config)?;
         keep_state(&graph, loaded).map_err(StartError::State)?;
         let mut bound: Vec<Bound> = Vec::new();
         let mut errors = Vec::new();
