@@ -120,7 +120,7 @@ fn has(manifest: &PluginManifest) -> String {
 /// What is worth knowing of how a plugin was built.
 fn remarks(manifest: &PluginManifest) -> String {
     let mut remarks = Vec::new();
-    if manifest.abi.minor < ABI_MINOR {
+    if manifest.abi.minor != ABI_MINOR {
         let (theirs, major) = (manifest.abi.minor, manifest.abi.major);
         remarks.push(format!("built for ABI {major}.{theirs}, this host has {major}.{ABI_MINOR}"));
     }

@@ -70,7 +70,7 @@ fn named(what: &str, error: impl std::fmt::Display) -> Failure {
 
 async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loaded) -> Outcome {
     let mut signals = Signals::new()?;
-    let plugins = load_plugins(loaded).await;
+    let plugins = load_plugins(loaded).await.without_sentinel();
     let route = one_route(args, from, to, loaded, plugins.registry())?;
     let manager = Manager::start_on(plugins, &route).await?;
     for listener in manager.listeners() {

@@ -10,7 +10,6 @@ use super::trial::{self, TrialCommand};
 use super::{LoadOptions, PluginReport};
 use crate::services::PluginServices;
 use jackfield_plugin_api::load::{Module, Plugin};
-use futures_util::StreamExt;
 use jackfield_plugin_api::{ErrorKind, PluginManifest};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -56,9 +55,12 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
     }
     let crashes = sentinel::crashes(&options.cache);
     for crash in crashes.iter().filter(|_| options.leave_out_after_crash) {
+        // From here on the records say it, until somebody removes one.
+        crash.forget();
         for plugin in &crash.plugins {
             let pid = crash.pid;
-            let reason = format!("was in use when the host with pid {pid} ended without a clean stop");
+            let reason =
+                format!("was in use when the host with pid {pid} ended without a clean stop");
             let known = Known::InUseAtCrash { reason };
             if let Err(error) = records.put(&Record::new(&plugin.sha256, &plugin.file, known)) {
                 let file = plugin.file.display();
@@ -93,9 +95,12 @@ async fn try_all(
     options: &LoadOptions,
     records: &Records,
 ) -> Vec<Probe> {
+    let places = tokio::sync::Semaphore::new(TRIALS);
     let tries = probes.into_iter().map(|mut probe| async {
         probe.result = match probe.result {
             Ok(candidate) if !candidate.tried => {
+                // Never closed: an error would only mean more trials at a time.
+                let _place = places.acquire().await;
                 let Candidate { path, sha256, place, .. } = &candidate;
                 let file = (path.as_path(), sha256.as_str(), place.as_path());
                 let passed = trial::passed(command, file, options.init_timeout, records).await;
@@ -105,7 +110,7 @@ async fn try_all(
         };
         probe
     });
-    futures_util::stream::iter(tries).buffered(TRIALS).collect().await
+    futures_util::future::join_all(tries).await
 }
 
 /// Names are unique over all files; the first file in order keeps one, before any code runs.

@@ -28,9 +28,9 @@ pub use load::load;
 pub use prepared::Prepared;
 pub use records::{Known, Record, Records};
 pub use refusal::{Quarantine, Refusal, Writers};
+pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 pub use sentinel::{Crash, Sentinel, UsedPlugin};
 pub use trial::{TrialCommand, try_file};
-pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 
 use crate::services::Opener;
 use jackfield_plugin_api::PluginManifest;

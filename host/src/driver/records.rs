@@ -130,8 +130,7 @@ impl Records {
     pub(super) fn put(&self, record: &Record) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let draft =
-            self.folder.join(format!("{}.{}.{number}", record.sha256, std::process::id()));
+        let draft = self.folder.join(format!("{}.{}.{number}", record.sha256, std::process::id()));
         let write = || {
             let mut file = fs::File::create(&draft)?;
             serde_json::to_writer(&mut file, record)?;
@@ -147,8 +146,7 @@ impl Records {
     fn read(&self, sha256: &str) -> Option<Record> {
         let place = self.place(sha256);
         let small = fs::metadata(&place).ok()?.len() <= MAX_RECORD;
-        let record: Record =
-            small.then(|| fs::read(&place).ok()).flatten().and_then(parse)?;
+        let record = parse(&small.then(|| fs::read(&place).ok()).flatten()?)?;
         (record.sha256 == sha256).then_some(record)
     }
 
@@ -157,8 +155,8 @@ impl Records {
     }
 }
 
-fn parse(bytes: Vec<u8>) -> Option<Record> {
-    serde_json::from_slice(&bytes).ok()
+fn parse(bytes: &[u8]) -> Option<Record> {
+    serde_json::from_slice(bytes).ok()
 }
 
 #[cfg(test)]
@@ -176,7 +174,10 @@ mod tests {
         assert_eq!(records.get("ab12"), Some(record.clone()));
         assert_eq!(record.quarantine().map(|kept| kept.reason), Some("SIGSEGV".to_owned()));
 
-        let other = Record { host: "another".to_owned(), ..Record::new("cd34", Path::new("y"), Known::Passed) };
+        let other = Record {
+            host: "another".to_owned(),
+            ..Record::new("cd34", Path::new("y"), Known::Passed)
+        };
         records.put(&other).unwrap();
         assert_eq!(records.get("cd34"), None);
         assert_eq!(records.all().len(), 2);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The reason, in the order of the load steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,21 +128,30 @@ pub struct Quarantine {
     pub since: SystemTime,
 }
 
-/// A point in time as people read it.
-pub(super) fn utc(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
+impl Writers {
+    /// Who they are, and what `chmod` is told to end it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Writers::Group => ("its group", "g-w"),
+            Writers::Everybody => ("everybody", "o-w"),
+        }
+    }
 }
 
 impl Quarantine {
     /// When, as people read it.
     pub fn since_utc(&self) -> String {
-        utc(self.since)
+        let seconds = OffsetDateTime::from(self.since).truncate_to_second();
+        seconds.format(&Rfc3339).unwrap_or_else(|_| "an unknown time".to_owned())
     }
+}
 
-    /// How it is brought back.
-    fn way_back(&self) -> String {
+impl fmt::Display for Quarantine {
+    /// Since when, why, and how it is brought back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = self.sha256.get(..12).unwrap_or(&self.sha256);
-        format!("to use it again: jackfield plugins --forget {short}")
+        let (since, reason) = (self.since_utc(), &self.reason);
+        write!(f, "since {since}: {reason}; to use it again: jackfield plugins --forget {short}")
     }
 }
 
@@ -179,6 +190,7 @@ impl Refusal {
 }
 
 impl fmt::Display for Refusal {
+    #[allow(clippy::too_many_lines, reason = "an arm for each reason, which nothing is hidden in")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unreadable(why) => write!(f, "cannot be read: {why}"),
@@ -189,11 +201,9 @@ impl fmt::Display for Refusal {
                 "{} belongs to uid {uid}, neither root nor the user this host runs as: chown it",
                 path.display()
             ),
-            Refusal::Writable { path, by: Writers::Everybody } => {
-                write!(f, "{} may be written by everybody: chmod o-w it", path.display())
-            }
-            Refusal::Writable { path, by: Writers::Group } => {
-                write!(f, "{} may be written by its group: chmod g-w it", path.display())
+            Refusal::Writable { path, by } => {
+                let (who, mode) = by.words();
+                write!(f, "{} may be written by {who}: chmod {mode} it", path.display())
             }
             Refusal::NotAllowed(sha) => write!(f, "its sha256 {sha} is not in host.allow"),
             Refusal::NotElf(why) => write!(f, "is not a whole shared library (ELF): {why}"),
@@ -215,23 +225,13 @@ impl fmt::Display for Refusal {
             Refusal::Target { theirs, ours } => {
                 write!(f, "is built for {theirs}, this host is {ours}")
             }
-            Refusal::LeftOut(left) => write!(
-                f,
-                "is left out (host.plugins_after_crash) since {}: {}; {}",
-                utc(left.since),
-                left.reason,
-                left.way_back()
-            ),
-            Refusal::Quarantined(kept) => write!(
-                f,
-                "is in quarantine since {}: {}; {}",
-                utc(kept.since),
-                kept.reason,
-                kept.way_back()
-            ),
-            Refusal::TrialCrashed { how, last } => {
-                write!(f, "ended its trial process: {how}")?;
-                last.as_ref().map_or(Ok(()), |last| write!(f, ", after {last:?}"))
+            Refusal::LeftOut(left) => write!(f, "is left out (host.plugins_after_crash) {left}"),
+            Refusal::Quarantined(kept) => write!(f, "is in quarantine {kept}"),
+            Refusal::TrialCrashed { how, last: None } => {
+                write!(f, "ended its trial process: {how}")
+            }
+            Refusal::TrialCrashed { how, last: Some(last) } => {
+                write!(f, "ended its trial process: {how}, after {last:?}")
             }
             Refusal::TrialHung(limit) => {
                 write!(f, "did not load, start and stop within {limit:?} in its trial process")

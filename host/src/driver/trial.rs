@@ -68,13 +68,13 @@ fn end() -> ! {
 
 /// What fails here in an orderly way will do so in the host, which then says why.
 fn start_and_stop(place: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (Ok(runtime), Ok(bytes)) = (runtime, std::fs::read(place)) else { return };
     let Ok(manifest) = read_manifest(&bytes) else { return };
     let _entered = runtime.enter();
     let Ok(module) = Module::load(place, &manifest.symbol) else { return };
-    let services =
-        PluginServices::new(&manifest.name, 1, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new(&manifest.name, 1, Arc::default(), Box::new(|_| ()));
     if module.describe().is_ok()
         && let Ok(plugin) = module.init(Arc::new(services), &settings(1))
     {
@@ -261,8 +261,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_signal_and_an_exit_are_told_with_the_last_words() {
-        let crashed = |how: &str, last: Option<&str>| {
-            Outcome::Crashed { how: how.to_owned(), last: last.map(str::to_owned) }
+        let crashed = |how: &str, last: Option<&str>| Outcome::Crashed {
+            how: how.to_owned(),
+            last: last.map(str::to_owned),
         };
         let script = "echo one >&2; printf 'two\\033\\nnote: x\\n\\n' >&2; kill -SEGV $$";
         assert_eq!(outcome(script, LONG).await, crashed("SIGSEGV", Some("two ")));

@@ -35,12 +35,12 @@ pub use parts::Programs;
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
-use build::Built;
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
 use crate::driver::Sentinel;
 use crate::listener::Bound;
 use crate::shutdown::Shutdown;
+use build::Built;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

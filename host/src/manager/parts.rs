@@ -131,9 +131,8 @@ impl Parts<'_> {
     fn needs_program(&mut self, plan: &Plan, at: &StackAt<'_>) -> bool {
         let (problems, mut needed) = options::look_over(plan, &at.options.0);
         let said = at.login.as_ref().map(|(key, login)| (key, &login.0));
-        needed |= said.is_some_and(|(_, login)| {
-            !secret::programs(login, login::schema()).is_empty()
-        });
+        needed |=
+            said.is_some_and(|(_, login)| !secret::programs(login, login::schema()).is_empty());
         if needed {
             self.option_faults(&at.key.key("options"), problems);
             if let Some((key, login)) = said {

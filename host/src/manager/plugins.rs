@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 pub struct Plugins {
     pub(super) registry: Registry,
     pub(super) opener: Arc<OnceLock<Opener>>,
-    cache: PathBuf,
+    /// Where what is in use is named; `None` names it nowhere.
+    cache: Option<PathBuf>,
     faults: Faults,
 }
 
@@ -39,7 +40,15 @@ impl Plugins {
         change(&mut options);
         let registry = load(&options).await;
         let faults = faults(loaded, &options.folders, registry.reports());
-        Plugins { registry, opener, cache: options.cache, faults }
+        Plugins { registry, opener, cache: Some(options.cache), faults }
+    }
+
+    /// For a host that a person looks at while it runs: what is in use is not named in a file, and hosts
+    /// that ended without a clean stop are left for another to tell of.
+    #[must_use]
+    pub fn without_sentinel(mut self) -> Self {
+        self.cache = None;
+        self
     }
 
     /// The folder where copies of plugins, and what is known of them, are kept.
@@ -83,7 +92,7 @@ impl Plugins {
         for fault in &self.faults.folders {
             tracing::warn!("{fault}");
         }
-        for crash in self.registry.crashes() {
+        for crash in self.registry.crashes().iter().filter(|_| self.cache.is_some()) {
             let names: Vec<&str> =
                 crash.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
             tracing::warn!(
@@ -98,10 +107,11 @@ impl Plugins {
 
     /// Names what is in use for as long as what is given back lives.
     pub(super) fn sentinel(&self) -> Option<Sentinel> {
-        match self.registry.name_plugins_in_use(&self.cache) {
+        let cache = self.cache.as_ref()?;
+        match self.registry.name_plugins_in_use(cache) {
             Ok(sentinel) => Some(sentinel),
             Err(error) => {
-                let cache = self.cache.display();
+                let cache = cache.display();
                 tracing::warn!(%cache, "plugins in use are not noted: {error}");
                 None
             }
@@ -122,7 +132,9 @@ fn faults(loaded: &Loaded, folders: &[PathBuf], reports: &[PluginReport]) -> Fau
                 faults.folders.push(fault(format!("the folder {shown} cannot be read: {error}")));
             }
             Ok(files) if files.is_empty() => {
-                faults.folders.push(fault(format!("the folder {shown} has no plugin (a file *.so)")));
+                faults
+                    .folders
+                    .push(fault(format!("the folder {shown} has no plugin (a file *.so)")));
             }
             Ok(_) => {}
         }

@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(file.path(), mode).expect("its mode");
+        let error = refused(json!({ "key_file": file.path() }));
+        assert!(error.to_string().contains("others may use (mode 0644)"), "{error}");
+    }
+
+    #[test]
     fn locked_keys_ask_for_their_passphrase_and_never_show_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), locked()).expect("its text");
