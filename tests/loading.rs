@@ -6,5 +6,8 @@ mod faults;
 mod files;
 mod folder;
 
-pub(crate) use folder::faulty_mode;
+pub(crate) use folder::{faulty, faulty_mode, write};
+pub(crate) use trials::initialiser;
 mod generations;
+mod order;
+mod trials;

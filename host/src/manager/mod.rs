@@ -31,13 +31,16 @@ pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
+pub use parts::Programs;
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
+use crate::driver::Sentinel;
 use crate::listener::Bound;
 use crate::shutdown::Shutdown;
+use build::Built;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +57,8 @@ pub struct Manager {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
     shutdown_timeout: Duration,
+    /// Names the plugins in use until the end, which is clean when this is dropped.
+    sentinel: Option<Sentinel>,
 }
 
 /// Time for pooled sessions and named connections to be closed at the end.
@@ -64,6 +69,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 pub enum StartError {
     /// The configuration, checked against the drivers.
     Config(ConfigErrors),
+    /// Plugins that it was told of, by `host.plugins`, and cannot use.
+    Plugins(ConfigErrors),
     /// The state directory.
     State(ConfigErrors),
     /// Addresses that could not be taken, each with its place in the configuration.
@@ -73,9 +80,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(errors) | StartError::State(errors) | StartError::Listen(errors) => {
-                errors.fmt(f)
-            }
+            StartError::Config(errors)
+            | StartError::Plugins(errors)
+            | StartError::State(errors)
+            | StartError::Listen(errors) => errors.fmt(f),
         }
     }
 }
@@ -116,8 +124,14 @@ impl Manager {
     /// # Errors
     /// As there.
     pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
+        let stopping = plugins.stopping(loaded);
+        if !stopping.is_empty() {
+            return Err(StartError::Plugins(ConfigErrors::new(stopping)));
+        }
         plugins.warn();
-        let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
+        let sentinel = plugins.sentinel();
+        let built = build::build(plugins, loaded, Programs::Run).await;
+        let Built { graph, planned, .. } = built.map_err(StartError::Config)?;
         keep_state(&graph, loaded).map_err(StartError::State)?;
         let mut bound: Vec<Bound> = Vec::new();
         let mut errors = Vec::new();
@@ -144,6 +158,7 @@ impl Manager {
             tasks: JoinSet::new(),
             checks: JoinSet::new(),
             shutdown_timeout: host.shutdown_timeout.0,
+            sentinel,
         };
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
@@ -205,13 +220,15 @@ impl Manager {
     /// Stops listening at once, lets what runs finish for the configured time, then ends it.
     /// Answers how many connections had to be ended.
     pub async fn shutdown(self) -> usize {
-        let Manager { graph, connections, shutdown, mut tasks, checks, shutdown_timeout, .. } =
-            self;
+        let Manager { graph, connections, shutdown, mut tasks, .. } = self;
+        let (checks, shutdown_timeout, sentinel) =
+            (self.checks, self.shutdown_timeout, self.sentinel);
         shutdown.begin();
         drop(checks);
         while tasks.join_next().await.is_some() {}
         let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
         graph.close_all(CLOSE_LIMIT).await;
+        drop(sentinel);
         ended
     }
 }
