@@ -210,7 +210,7 @@ async fn still_echoes(stream: &mut Stream) {
 
 async fn registry(max_panics: u32) -> (Folder, Registry) {
     let mut folder = Folder::new();
-    folder.options.max_panics = max_panics;
+    folder.options.quarantine.panics = max_panics;
     folder.put(BAD, &faulty());
     let registry = folder.load().await;
     (folder, registry)

@@ -13,6 +13,7 @@ mod completions;
 mod connect;
 mod drivers;
 mod failure;
+mod log;
 mod output;
 mod plugins;
 mod probe;
@@ -20,6 +21,7 @@ mod relay;
 mod run;
 mod runtime;
 mod schema;
+mod signals;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Outcome;
@@ -87,5 +89,7 @@ pub fn main() -> ExitCode {
         Command::Relay(args) => relay::relay(&args, verbose),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
-    outcome.unwrap_or_else(|failure| failure.report())
+    let code = outcome.unwrap_or_else(|failure| failure.report());
+    log::flush();
+    code
 }

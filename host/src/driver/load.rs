@@ -40,6 +40,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
     for started in futures_util::future::join_all(starting).await {
         registry.add(started.0, started.1);
     }
+    registry.watch();
     registry
 }
 
@@ -74,12 +75,14 @@ fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
 pub(super) type Running = (Plugin, PluginManifest);
 
 async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Running>) {
+    let plugin = probe.manifest.as_ref().map_or("", |manifest| &manifest.name);
+    let health = Health::new(plugin, options.quarantine.clone(), options.init_timeout);
     let mut report = PluginReport {
         path: probe.path,
         sha256: probe.sha256,
         manifest: probe.manifest,
         refusal: None,
-        health: Arc::new(Health::new(options.max_panics, options.init_timeout)),
+        health: Arc::new(health),
     };
     let started = match probe.result {
         Ok(candidate) => run(candidate, options, &report.health).await,
@@ -112,7 +115,7 @@ async fn run(
         &candidate.manifest.name,
         options.log_rate,
         Arc::clone(&options.opener),
-        Box::new(move |report| health.panicked(&report.message)),
+        Box::new(move |report| health.panicked(report)),
     ));
     let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();
     let cache = options.cache.clone();

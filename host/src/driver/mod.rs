@@ -4,20 +4,27 @@
 //! Each refusal has one typed reason ([`Refusal`]) and the host lives on. Nothing of a plugin runs
 //! before the fourth step, and what runs then runs on a thread of its own with a deadline.
 //!
-//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine.
+//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine for a
+//! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
+//! are, and keeps the runtime that they block going.
 
+mod circuit;
+mod culprit;
 mod file;
 mod health;
 mod load;
 mod prepared;
 mod refusal;
 mod registry;
+mod watchdog;
 
+pub use circuit::QuarantineOptions;
 pub use health::Health;
 pub use load::load;
 pub use prepared::Prepared;
 pub use refusal::Refusal;
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
+pub use watchdog::still_running;
 
 use crate::services::Opener;
 use jackfield_plugin_api::PluginManifest;
@@ -38,8 +45,8 @@ pub struct LoadOptions {
     pub allow: Vec<String>,
     /// Time for a plugin to start, and for one of its drivers to take its options.
     pub init_timeout: Duration,
-    /// Panics of a plugin's calls after which it is not used any more; 0: never.
-    pub max_panics: u32,
+    /// When a plugin that misbehaves gets no new sessions.
+    pub quarantine: QuarantineOptions,
     /// Log lines per second for each plugin.
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
@@ -56,7 +63,7 @@ impl Default for LoadOptions {
             cache: default_cache(),
             allow: Vec::new(),
             init_timeout: Duration::from_secs(10),
-            max_panics: 10,
+            quarantine: QuarantineOptions::default(),
             log_rate: 100,
             runtime_threads: 1,
             opener: Arc::default(),
@@ -107,12 +114,11 @@ pub struct PluginReport {
 }
 
 impl PluginReport {
-    /// `running`, `quarantined`, or the refusal's code.
+    /// As [`Health::state`], or the refusal's code.
     pub fn state(&self) -> &'static str {
         match &self.refusal {
             Some(refusal) => refusal.code(),
-            None if self.health.quarantine().is_some() => "quarantined",
-            None => "running",
+            None => self.health.state(),
         }
     }
 }

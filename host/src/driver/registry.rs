@@ -4,6 +4,7 @@ use super::PluginReport;
 use super::health::Health;
 use super::load::Running;
 use super::prepared::Prepared;
+use super::watchdog::Watchdog;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
 use jackfield_plugin_api::load::Plugin;
@@ -108,9 +109,21 @@ pub struct Registry {
     schemes: BTreeMap<String, SchemeEntry>,
     reports: Vec<PluginReport>,
     searched: Vec<PathBuf>,
+    /// Lives as long as the last copy of this.
+    watchdog: Option<Arc<Watchdog>>,
 }
 
 impl Registry {
+    /// Watches all that is in here, and what is added later, on the current runtime, until the last copy
+    /// of this is dropped.
+    pub(super) fn watch(&mut self) {
+        let drivers = self.drivers.values().map(|driver| (driver.owner, &driver.health));
+        let handlers = self.handlers.values().map(|handler| (handler.owner, &handler.health));
+        let watched = drivers.chain(handlers);
+        let watched = watched.map(|(owner, health)| (owner, Arc::clone(health))).collect();
+        self.watchdog = Watchdog::start(watched);
+    }
+
     pub(super) fn add(&mut self, report: PluginReport, running: Option<Running>) {
         if let Some((plugin, manifest)) = running {
             self.add_running(&plugin, manifest, &report.health);
@@ -126,8 +139,12 @@ impl Registry {
     }
 
     fn add_running(&mut self, plugin: &Plugin, manifest: PluginManifest, health: &Arc<Health>) {
+        let (plugin_name, watchdog) = (manifest.name.clone(), self.watchdog.clone());
         let owner = |kind, name: &str| {
-            Owner::new(OwnerName { plugin: manifest.name.clone(), kind, name: name.to_owned() })
+            let name = OwnerName { plugin: plugin_name.clone(), kind, name: name.to_owned() };
+            let owner = Owner::new(name);
+            watchdog.iter().for_each(|watchdog| watchdog.add(owner, health));
+            owner
         };
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {
