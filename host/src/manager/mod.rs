@@ -32,7 +32,7 @@ pub use filter::Filter;
 pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
 pub use plugins::Plugins;
-pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
+pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
@@ -193,7 +193,9 @@ impl Manager {
 
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
+        let reports = self.graph.registry().reports();
         HostSnapshot {
+            plugins: reports.iter().map(PluginSnapshot::new).collect(),
             listeners: self.listeners.clone(),
             named: self.graph.named(),
             named_lives: self.graph.lives(),
