@@ -13,8 +13,8 @@ use jackfield::services::PluginServices;
 use jackfield::stack::{Plan, Stack};
 use jackfield_plugin_api::load::Module;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Kind, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session, Stream,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Request, Result, Role, Scheme,
+    Session, Stream,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,17 +32,10 @@ struct DeskOptions {
 struct Desk;
 
 impl Driver for Desk {
-    const INFO: DriverInfo = DriverInfo {
-        name: "desk",
-        summary: "A device on the desk",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "desk", stack: "desk", port: None }],
-        client: true,
-        server: false,
-        facets: Facets::STREAM,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("desk", "A device on the desk")
+        .schemes(&[Scheme::new("desk", "desk")])
+        .client()
+        .facets(Facets::STREAM);
     type Options = DeskOptions;
     type Endpoint = DeskOptions;
 

@@ -94,7 +94,7 @@ async fn ask(target: &Target, limit: Duration, probed: &mut Probed) -> Result<()
     let session = target.open(limit).await?;
     probed.open_ms = Some(milliseconds(begun.elapsed()));
     probed.info = Some(session.info());
-    let pinged = if session.facets().has(Facets::PING) {
+    let pinged = if session.facets().contains(Facets::PING) {
         let left = limit.saturating_sub(begun.elapsed());
         let late = || Error::new(ErrorKind::TimedOut, "no answer to a ping");
         timeout(left, session.ping()).await.unwrap_or_else(|_| Err(late())).map(Some)
@@ -122,9 +122,6 @@ mod tests {
     struct Answers(Option<Duration>);
 
     impl Control for Answers {
-        fn facets(&self) -> Facets {
-            Facets::PING
-        }
         async fn ping(&self) -> Result<Duration> {
             match self.0 {
                 Some(time) => tokio::time::sleep(time).await,
@@ -146,7 +143,9 @@ mod tests {
                 opening.1.fetch_max(opening.0.fetch_add(1, Relaxed) + 1, Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 opening.0.fetch_sub(1, Relaxed);
-                Ok(Session::builder(Answers(ping.map(Duration::from_millis))).build())
+                Ok(Session::builder(Answers(ping.map(Duration::from_millis)))
+                    .facets(Facets::PING)
+                    .build())
             }
         });
         Arc::new(Target::new(stack, None))

@@ -1,7 +1,6 @@
 //! [`Control`]: what a driver implements for all facets of a session that are calls.
 
 use crate::error::{Error, Result};
-use crate::facets::Facets;
 use crate::info::{Event, Info};
 use crate::request::Address;
 use crate::session::Session;
@@ -9,13 +8,9 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// The part of a session that is called rather than polled. All methods have defaults; a driver
-/// writes those of the facets it declares. Calls may run at the same time, and dropping one cancels
+/// writes those of the facets that it gives to [`SessionBuilder::facets`](crate::SessionBuilder::facets). Calls may run at the same time, and dropping one cancels
 /// it.
 pub trait Control: Send + Sync + 'static {
-    /// Which of the call facets are here; the data facets are known from the builder.
-    fn facets(&self) -> Facets {
-        Facets::NONE
-    }
     /// Addresses, negotiated parameters, peer identity, as they are now. Must not block.
     fn info(&self) -> Info {
         Info::default()
@@ -53,6 +48,11 @@ pub trait Control: Send + Sync + 'static {
     /// Ends the session politely, with the protocol's own code where it has one (0: normal).
     fn close(&self, code: u64, reason: String) -> impl Future<Output = Result<()>> + Send {
         let _ = (code, reason);
+        async { Ok(()) }
+    }
+    /// Makes the session as new before a pool lends it to somebody else: leaves a transaction, goes back
+    /// to the first directory, drops subscriptions. A failure ends the session instead.
+    fn reset(&self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
     /// Takes no new work and completes when the running work has ended.

@@ -3,24 +3,26 @@
 
 use crate::error::{Error, Result};
 use crate::op::Transfer;
+use crate::raw::layout::{self, Declared};
 use crate::raw::{
-    FAILED, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop, home,
-    home_of, owner_of, within_poll,
+    Broken, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
+    guard_drop, home, home_of, is_whole, owner_of, short_table, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll};
 
-/// An IP address and port, or none (`family` 0).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RawAddr {
-    family: u16,
-    port: u16,
-    scope: u32,
-    flow: u32,
-    ip: [u8; 16],
+abi! {
+    /// An IP address and port, or none (`family` 0).
+    #[derive(Clone, Copy, Debug, Default)]
+    pub frozen struct RawAddr {
+        family: u16,
+        port: u16,
+        scope: u32,
+        flow: u32,
+        ip: [u8; 16],
+    }
 }
 
 impl From<Option<SocketAddr>> for RawAddr {
@@ -61,20 +63,21 @@ impl From<RawAddr> for Option<SocketAddr> {
     }
 }
 
-/// One slot of a batch. Receiving: `capacity` is the room, `len` and the rest are written. Sending:
-/// `len` bytes are sent.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawDatagram {
-    buffer: *mut u8,
-    capacity: usize,
-    len: usize,
-    peer: RawAddr,
-    local: RawAddr,
-    /// Size of each piece when the kernel joined or is to split several (GRO, GSO); 0: one piece.
-    segment: u32,
-    /// The two ECN bits.
-    ecn: u32,
+abi! {
+    /// One slot of a batch. Receiving: `capacity` is the room, `len` and the rest are written. Sending:
+    /// `len` bytes are sent.
+    #[derive(Debug)]
+    pub strided struct RawDatagram {
+        buffer: *mut u8,
+        capacity: usize,
+        len: usize,
+        peer: RawAddr,
+        local: RawAddr,
+        /// Size of each piece when the kernel joined or is to split several (GRO, GSO); 0: one piece.
+        segment: u32,
+        /// The two ECN bits.
+        ecn: u32,
+    }
 }
 
 /// What belongs to one datagram beside its bytes.
@@ -113,28 +116,31 @@ pub trait DatagramIo: Send + 'static {
     fn max_size(&self) -> usize;
 }
 
-/// The functions of the datagram facet. Counts are datagrams; a receive of 0 is the end.
-#[repr(C)]
-#[derive(Debug)]
-pub struct DatagramsTable {
-    size: usize,
-    home: Home,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll_recv: unsafe extern "C" fn(
-        *mut c_void,
-        *const RawWaker,
-        *mut RawDatagram,
-        usize,
-        *mut RawError,
-    ) -> i64,
-    poll_send: unsafe extern "C" fn(
-        *mut c_void,
-        *const RawWaker,
-        *const RawDatagram,
-        usize,
-        *mut RawError,
-    ) -> i64,
-    max_size: unsafe extern "C" fn(*mut c_void) -> u64,
+abi! {
+    /// The functions of the datagram facet. Counts are datagrams; a receive of 0 is the end.
+    #[derive(Debug)]
+    pub grows struct DatagramsTable {
+        size: usize,
+        home: Home,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll_recv: unsafe extern "C" fn(
+            *mut c_void,
+            *const RawWaker,
+            slots: *mut RawDatagram,
+            stride: usize,
+            room: usize,
+            *mut RawError,
+        ) -> i64,
+        poll_send: unsafe extern "C" fn(
+            *mut c_void,
+            *const RawWaker,
+            slots: *const RawDatagram,
+            stride: usize,
+            count: usize,
+            *mut RawError,
+        ) -> i64,
+        max_size: unsafe extern "C" fn(*mut c_void) -> u64,
+    }
 }
 
 /// The datagram facet of a session. Receiving and sending are cancel safe: a datagram is delivered
@@ -205,12 +211,14 @@ impl Datagrams {
             // SAFETY: the table belongs to the data; every slot has a live buffer.
             unsafe {
                 let receive = (*raw.table).poll_recv;
-                receive(raw.data, waker, slots.as_mut_ptr(), slots.len(), &raw mut error)
+                let (stride, room) = (size_of::<RawDatagram>(), slots.len());
+                receive(raw.data, waker, slots.as_mut_ptr(), stride, room, &raw mut error)
             }
         });
         let count = std::task::ready!(finish(code, error))?.min(slots.len());
         for (meta, slot) in metas.iter_mut().zip(&slots[..count]) {
-            *meta = meta_of(slot);
+            // SAFETY: the slot is this side's own.
+            *meta = unsafe { meta_of(slot) };
         }
         Poll::Ready(Ok(count))
     }
@@ -238,7 +246,10 @@ impl Datagrams {
         let mut error = RawError::empty();
         let code = within_poll(self.owner, Operation::Send, cx, |waker| {
             // SAFETY: the table belongs to the data; the far side only reads the buffer.
-            unsafe { ((*raw.table).poll_send)(raw.data, waker, &raw const slot, 1, &raw mut error) }
+            unsafe {
+                let (send, stride) = ((*raw.table).poll_send, size_of::<RawDatagram>());
+                send(raw.data, waker, &raw const slot, stride, 1, &raw mut error)
+            }
         });
         finish(code, error).map_ok(|_| ())
     }
@@ -273,21 +284,49 @@ impl Datagrams {
 }
 
 fn finish(code: i64, error: RawError) -> Poll<Result<usize>> {
-    match code {
-        PENDING => Poll::Pending,
-        FAILED => Poll::Ready(Err(Error::from_raw(error))),
-        count => Poll::Ready(Ok(usize::try_from(count).unwrap_or(0))),
+    answer_of(code, error).map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// # Safety
+/// `slot` has all fields of version 1.0.
+unsafe fn meta_of(slot: *const RawDatagram) -> DatagramMeta {
+    // SAFETY: by this function's contract; no reference to the whole of it is made, which may be
+    // shorter than this side's.
+    unsafe {
+        DatagramMeta {
+            len: (*slot).len.min((*slot).capacity),
+            peer: (*slot).peer.into(),
+            local: (*slot).local.into(),
+            segment: (*slot).segment,
+            ecn: ((*slot).ecn & 0b11) as u8,
+        }
     }
 }
 
-fn meta_of(slot: &RawDatagram) -> DatagramMeta {
-    DatagramMeta {
-        len: slot.len.min(slot.capacity),
-        peer: slot.peer.into(),
-        local: slot.local.into(),
-        segment: slot.segment,
-        ecn: (slot.ecn & 0b11) as u8,
+/// Slots that are nearer to each other than version 1.0's are long cannot be read.
+fn check_stride(stride: usize) -> Result<()> {
+    const FIRST: usize = layout::end_of(&RawDatagram::LAYOUT, "ecn");
+    if stride < FIRST { Err(short_table("batch of datagrams")) } else { Ok(()) }
+}
+
+/// # Safety
+/// `len` initialised bytes that may be written, or a null pointer.
+unsafe fn bytes_mut<'a>(ptr: *mut u8, len: usize) -> &'a mut [u8] {
+    if ptr.is_null() {
+        return &mut [];
     }
+    // SAFETY: by this function's contract.
+    unsafe { std::slice::from_raw_parts_mut(ptr, len) }
+}
+
+/// # Safety
+/// As for [`bytes_mut`].
+unsafe fn bytes_of<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
+    if ptr.is_null() {
+        return &[];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { std::slice::from_raw_parts(ptr, len) }
 }
 
 impl Transfer for Datagrams {
@@ -300,8 +339,12 @@ impl Transfer for Datagrams {
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        let owner = owner_of(unsafe { &(*raw.table).home });
-        Datagrams { raw, owner }
+        unsafe {
+            if !is_whole(raw.table) {
+                return Datagrams::new(Broken("datagram facet"));
+            }
+            Datagrams { raw, owner: owner_of(&raw const (*raw.table).home) }
+        }
     }
 }
 
@@ -384,33 +427,41 @@ unsafe extern "C" fn poll_recv<T: DatagramIo>(
     data: *mut c_void,
     waker: *const RawWaker,
     slots: *mut RawDatagram,
+    stride: usize,
     room: usize,
     error: *mut RawError,
 ) -> i64 {
     let body = || {
         let mut count = 0;
-        // SAFETY: the caller's contract: `room` slots with live buffers.
-        let (state, slots) =
-            unsafe { (state::<T>(data), std::slice::from_raw_parts_mut(slots, room)) };
-        let Exported { io, recv, failed, .. } = state;
+        // SAFETY: the caller's contract.
+        let Exported { io, recv, failed, .. } = unsafe { state::<T>(data) };
+        if let Err(problem) = check_stride(stride) {
+            // SAFETY: the caller's slot.
+            return unsafe { fail(error, problem) };
+        }
         if let Some(problem) = failed.take() {
             // SAFETY: the caller's slot.
             return unsafe { fail(error, problem) };
         }
-        for slot in slots {
-            // SAFETY: the slot's buffer is writable for `capacity` bytes.
-            let buffer = unsafe { std::slice::from_raw_parts_mut(slot.buffer, slot.capacity) };
+        for index in 0..room {
+            // SAFETY: there are `room` slots, `stride` bytes apart.
+            let slot = unsafe { slots.byte_add(index * stride) };
+            // SAFETY: the slot's buffer is writable for `capacity` bytes, and initialised.
+            let buffer = unsafe { bytes_mut((*slot).buffer, (*slot).capacity) };
             // SAFETY: the caller lends its waker for this call.
             let next = || unsafe { recv.poll(waker, |cx| io.poll_recv(cx, buffer)) };
             // Guarded one by one: what arrived before a panic is delivered before it.
             match guard(next, |panic| Poll::Ready(Err(panic))) {
                 Poll::Pending if count == 0 => return PENDING,
                 Poll::Ready(Ok(Some(meta))) => {
-                    slot.len = meta.len;
-                    slot.peer = meta.peer.into();
-                    slot.local = meta.local.into();
-                    slot.segment = meta.segment;
-                    slot.ecn = u32::from(meta.ecn);
+                    // SAFETY: the slot has all fields of version 1.0.
+                    unsafe {
+                        (*slot).len = meta.len;
+                        (*slot).peer = meta.peer.into();
+                        (*slot).local = meta.local.into();
+                        (*slot).segment = meta.segment;
+                        (*slot).ecn = u32::from(meta.ecn);
+                    }
                     count += 1;
                 }
                 // SAFETY: the caller's slot.
@@ -432,18 +483,25 @@ unsafe extern "C" fn poll_send<T: DatagramIo>(
     data: *mut c_void,
     waker: *const RawWaker,
     slots: *const RawDatagram,
+    stride: usize,
     count: usize,
     error: *mut RawError,
 ) -> i64 {
     let body = || {
         let mut sent = 0;
-        // SAFETY: the caller's contract: `count` slots with live buffers.
-        let (state, slots) =
-            unsafe { (state::<T>(data), std::slice::from_raw_parts(slots, count)) };
-        for slot in slots {
-            let meta = meta_of(slot);
-            // SAFETY: the slot's buffer is readable for `len` bytes.
-            let bytes = unsafe { std::slice::from_raw_parts(slot.buffer, meta.len) };
+        // SAFETY: the caller's contract.
+        let state = unsafe { state::<T>(data) };
+        if let Err(problem) = check_stride(stride) {
+            // SAFETY: the caller's slot.
+            return unsafe { fail(error, problem) };
+        }
+        for index in 0..count {
+            // SAFETY: there are `count` slots, `stride` bytes apart, with all fields of version 1.0.
+            let (meta, bytes) = unsafe {
+                let slot = slots.byte_add(index * stride);
+                let meta = meta_of(slot);
+                (meta, bytes_of((*slot).buffer, meta.len))
+            };
             // SAFETY: the caller lends its waker for this call.
             match unsafe { state.send.poll(waker, |cx| state.io.poll_send(cx, bytes, &meta)) } {
                 Poll::Ready(Ok(())) => sent += 1,

@@ -1,6 +1,7 @@
 //! [`Driver`] and [`Handler`]: what a plugin author writes.
 
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::listener::Listener;
 use crate::manifest::{Below, DriverInfo, HandlerInfo, Operation};
 use crate::request::Request;
@@ -64,6 +65,17 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// Its own state, shown to the operator. Must not block. Default: all is well.
+    fn health(&self) -> Health {
+        Health::ok()
+    }
+
+    /// Takes no new work, because it is removed or replaced, and completes when what it does beside its
+    /// sessions has ended. Default: at once.
+    fn drain(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Connects, and completes when the peer has shown that it is there.
     fn open(
         &self,
@@ -108,6 +120,17 @@ pub trait Handler: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`Error::option`] naming the option at fault.
     fn new(host: Host, options: Self::Options) -> Result<Self>;
+
+    /// Its own state, shown to the operator. Must not block. Default: all is well.
+    fn health(&self) -> Health {
+        Health::ok()
+    }
+
+    /// Takes no new sessions, because it is removed or replaced, and completes when what it does beside
+    /// its sessions has ended. Default: at once.
+    fn drain(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// Serves one session to its end. Many run at once; dropping the future ends the session.
     fn serve(&self, session: Session) -> impl Future<Output = Result<()>> + Send;

@@ -3,6 +3,7 @@
 use crate::raw::{RawBuf, RawError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,6 +17,9 @@ macro_rules! open_enum {
         pub enum $name { $($(#[$vdoc])* $variant = $value,)* }
 
         impl $name {
+            #[cfg(any(test, feature = "testing"))]
+            pub(crate) const ALL: &'static [$name] = &[$($name::$variant,)*];
+
             /// The name used in logs, JSON and the command line.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
@@ -111,13 +115,24 @@ impl Retry {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     origin: Origin,
     retry: Retry,
     detail: Detail,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
+
+/// Its source aside: that does not cross the boundary.
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |it: &Self| (it.kind, it.origin, it.retry);
+        all(self) == all(other) && self.detail == other.detail
+    }
+}
+
+impl Eq for Inner {}
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 struct Detail {
@@ -139,7 +154,7 @@ impl Error {
             _ => (Origin::Internal, Retry::Never),
         };
         let detail = Detail { message: message.into(), context: Vec::new() };
-        Error(Box::new(Inner { kind, origin, retry, detail }))
+        Error(Box::new(Inner { kind, origin, retry, detail, source: None }))
     }
 
     /// Shorthand for [`ErrorKind::Config`] about one option.
@@ -156,7 +171,7 @@ impl Error {
     /// peer having begun with it. Whatever it was, it may be asked again over another one.
     pub fn unsent() -> Self {
         let text = "the connection ended before the request was sent";
-        Error::new(ErrorKind::Closed, text).retry_is(Retry::Now)
+        Error::new(ErrorKind::Closed, text).with_retry(Retry::Now)
     }
 
     /// Whether this is [`Error::unsent`].
@@ -172,16 +187,25 @@ impl Error {
         self
     }
 
+    /// Sets what it came of. On this side that is its [`source`](std::error::Error::source); across the
+    /// boundary goes its text, as the fact `cause`.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let text = source.to_string();
+        self.0.source = Some(Arc::new(source));
+        self.with("cause", text)
+    }
+
     /// Sets whose side failed.
     #[must_use]
-    pub fn origin_is(mut self, origin: Origin) -> Self {
+    pub fn with_origin(mut self, origin: Origin) -> Self {
         self.0.origin = origin;
         self
     }
 
     /// Sets whether another attempt can help.
     #[must_use]
-    pub fn retry_is(mut self, retry: Retry) -> Self {
+    pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
     }
@@ -229,6 +253,7 @@ impl Error {
             origin: Origin::from_u32(origin),
             retry: Retry::from_u32(retry),
             detail,
+            source: None,
         }))
     }
 
@@ -271,7 +296,19 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
+    }
+}
+
+/// As [`Error::into_io`].
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        error.into_io()
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {

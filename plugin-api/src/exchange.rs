@@ -6,8 +6,8 @@ use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
 use crate::op::{Op, OpTable, Transfer};
 use crate::raw::{
-    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
-    within_poll,
+    Broken, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
+    guard_drop, is_whole, short_table, unknown_code, within_poll,
 };
 use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
@@ -17,7 +17,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A piece of a body.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,15 +35,16 @@ pub struct Body {
     ended: bool,
 }
 
-/// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end. A body whose data
-/// pointer is null has no content.
-#[repr(C)]
-#[derive(Debug)]
-pub struct BodyTable {
-    size: usize,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll_part:
-        unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawBuf, *mut RawError) -> i64,
+abi! {
+    /// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end. A body whose data
+    /// pointer is null has no content.
+    #[derive(Debug)]
+    pub grows struct BodyTable {
+        size: usize,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll_part:
+            unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawBuf, *mut RawError) -> i64,
+    }
 }
 
 // SAFETY: `Body::new` takes only `Send` values, and the far side promises the same.
@@ -157,13 +158,13 @@ impl FuturesStream for Body {
             unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
         });
         self.ended = !matches!(code, PENDING | 1);
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => Poll::Ready(Some(Err(Error::from_raw(error)))),
-            1 => Poll::Ready(Some(Ok(BodyPart::Data(out.into_bytes())))),
-            2 => Poll::Ready(Some(HeaderBlock::parse(out.into_bytes()).map(BodyPart::Trailers))),
-            _ => Poll::Ready(None),
-        }
+        Poll::Ready(match ready!(answer_of(code, error)) {
+            Ok(0) => None,
+            Ok(1) => Some(Ok(BodyPart::Data(out.into_bytes()))),
+            Ok(2) => Some(HeaderBlock::parse(out.into_bytes()).map(BodyPart::Trailers)),
+            Ok(_) => Some(Err(unknown_code(code))),
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 
@@ -179,6 +180,11 @@ impl Transfer for Body {
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            let error = short_table("body");
+            return Body::new(futures_util::stream::iter([Err(error)]));
+        }
         Body { raw, owner: watch::current(), ended: false }
     }
 }
@@ -210,13 +216,14 @@ pub struct Envelope {
     pub upgrade: Option<Op<Session>>,
 }
 
-/// An [`Envelope`] on its way across.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawEnvelope {
-    head: RawBuf,
-    body: RawObject<BodyTable>,
-    upgrade: RawObject<OpTable>,
+abi! {
+    /// An [`Envelope`] on its way across.
+    #[derive(Debug)]
+    pub frozen struct RawEnvelope {
+        head: RawBuf,
+        body: RawObject<BodyTable>,
+        upgrade: RawObject<OpTable>,
+    }
 }
 
 impl Envelope {
@@ -263,14 +270,15 @@ pub struct Answer {
     owner: Owner,
 }
 
-/// The functions of an answer's place.
-#[repr(C)]
-#[derive(Debug)]
-pub struct AnswerTable {
-    size: usize,
-    drop: unsafe extern "C" fn(*mut c_void),
-    /// Uses `data` up.
-    send: unsafe extern "C" fn(*mut c_void, response: *mut RawEnvelope) -> RawObject<OpTable>,
+abi! {
+    /// The functions of an answer's place.
+    #[derive(Debug)]
+    pub grows struct AnswerTable {
+        size: usize,
+        drop: unsafe extern "C" fn(*mut c_void),
+        /// Uses `data` up.
+        send: unsafe extern "C" fn(*mut c_void, response: *mut RawEnvelope) -> RawObject<OpTable>,
+    }
 }
 
 // SAFETY: `Answer::new` takes only `Send` values, and the far side promises the same.
@@ -309,6 +317,16 @@ impl Answer {
 }
 
 impl Answer {
+    /// # Safety
+    /// The object was given to this side.
+    unsafe fn from_raw(raw: RawObject<AnswerTable>) -> Self {
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            return Answer::new(|_| async { Err(short_table("place for an answer")) });
+        }
+        Answer { raw, owner: watch::current() }
+    }
+
     fn into_raw(self) -> RawObject<AnswerTable> {
         if !self.owner.is_nobody() {
             return Answer::new(|response| self.send(response)).into_raw();
@@ -345,12 +363,13 @@ where
     guard(|| Op::new(send(response)), |panic| Op::ready(Err(panic))).into_raw()
 }
 
-/// An [`Incoming`] on its way across.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawIncoming {
-    request: RawEnvelope,
-    answer: RawObject<AnswerTable>,
+abi! {
+    /// An [`Incoming`] on its way across.
+    #[derive(Debug)]
+    pub frozen struct RawIncoming {
+        request: RawEnvelope,
+        answer: RawObject<AnswerTable>,
+    }
 }
 
 impl Transfer for Incoming {
@@ -361,7 +380,8 @@ impl Transfer for Incoming {
     unsafe fn from_raw(raw: RawIncoming) -> Self {
         // SAFETY: by this function's contract.
         let request = unsafe { Envelope::from_raw(raw.request) };
-        Incoming { request, answer: Answer { raw: raw.answer, owner: watch::current() } }
+        // SAFETY: by this function's contract.
+        Incoming { request, answer: unsafe { Answer::from_raw(raw.answer) } }
     }
 }
 
@@ -380,14 +400,15 @@ pub trait Exchanger: Send + Sync + 'static {
     }
 }
 
-/// The functions of the exchange facet.
-#[repr(C)]
-#[derive(Debug)]
-pub struct ExchangeTable {
-    size: usize,
-    drop: unsafe extern "C" fn(*mut c_void),
-    send: unsafe extern "C" fn(*mut c_void, request: *mut RawEnvelope) -> RawObject<OpTable>,
-    accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+abi! {
+    /// The functions of the exchange facet.
+    #[derive(Debug)]
+    pub grows struct ExchangeTable {
+        size: usize,
+        drop: unsafe extern "C" fn(*mut c_void),
+        send: unsafe extern "C" fn(*mut c_void, request: *mut RawEnvelope) -> RawObject<OpTable>,
+        accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    }
 }
 
 /// The exchange facet of a session. Many requests may run at once where the protocol can.
@@ -421,19 +442,19 @@ impl Exchange {
     /// cancels the request.
     pub fn send(&self, request: Envelope) -> Op<Envelope> {
         let mut request = MaybeUninit::new(request.into_raw());
-        watch::within(self.owner, Operation::Call, || {
+        let send = || {
             // SAFETY: the far side takes the request out of the slot.
             unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
-        })
+        };
+        watch::within(self.owner, Operation::Request, send).named(Operation::Request)
     }
 
     /// The next request of the peer; `None` when there will be no more: of a client's session, once its
     /// connection has ended, or an error at once if its driver does not tell. Cancel safe.
     pub fn accept(&self) -> Op<Option<Incoming>> {
-        watch::within(self.owner, Operation::Call, || {
-            // SAFETY: the table belongs to the data.
-            unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
-        })
+        // SAFETY: the table belongs to the data.
+        let accept = || unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) };
+        watch::within(self.owner, Operation::Accept, accept).named(Operation::Accept)
     }
 }
 
@@ -446,6 +467,10 @@ impl Transfer for Exchange {
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            return Exchange::new(Broken("exchange facet"));
+        }
         Exchange { raw, owner: watch::current() }
     }
 }

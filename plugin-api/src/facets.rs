@@ -1,17 +1,20 @@
 //! [`Facets`]: the things a session can do, as a set.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
-use std::ops::BitOr;
-
-/// A set of facets. Unknown bits, of a newer side, are kept and ignored.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Facets(u64);
 
 macro_rules! facets {
-    ($($(#[$doc:meta])* $name:ident = $bit:literal $text:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $bit:literal $text:literal;)*) => {
+        bitflags::bitflags! {
+            /// A set of facets. Unknown bits, of a newer side, are kept and ignored.
+            #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+            pub struct Facets: u64 {
+                $($(#[doc = $doc])* const $name = 1 << $bit;)*
+                // What a newer side may set.
+                const _ = !0;
+            }
+        }
+
         impl Facets {
-            $($(#[$doc])* pub const $name: Facets = Facets(1 << $bit);)*
             pub(crate) const NAMES: &'static [(Facets, &'static str)] = &[$((Facets::$name, $text),)*];
         }
     };
@@ -44,44 +47,18 @@ facets! {
     DRAIN = 11 "drain";
     /// The stream can give its kernel socket.
     TAKE_FD = 12 "take_fd";
+    /// Being made as new for the next user of a pool.
+    RESET = 13 "reset";
 }
 
 impl Facets {
-    /// None at all.
-    pub const NONE: Facets = Facets(0);
+    /// What is known by what the builder of a session was given, and not called.
+    pub const DATA: Facets =
+        Facets::STREAM.union(Facets::MESSAGES).union(Facets::DATAGRAMS).union(Facets::EXCHANGE);
 
-    /// Whether all of `other` are in here.
-    pub const fn has(self, other: Facets) -> bool {
-        self.0 & other.0 == other.0
-    }
-    /// Both sets together, also in constants.
-    pub const fn and(self, other: Facets) -> Facets {
-        Facets(self.0 | other.0)
-    }
-    /// The bits as they cross the boundary.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-    /// A set from its bits.
-    pub const fn from_bits(bits: u64) -> Facets {
-        Facets(bits)
-    }
-    /// The known names in here.
+    /// The known names in here, as manifests and logs have them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Facets::NAMES.iter().filter(move |(facet, _)| self.has(*facet)).map(|(_, name)| *name)
-    }
-}
-
-impl BitOr for Facets {
-    type Output = Facets;
-    fn bitor(self, other: Facets) -> Facets {
-        self.and(other)
-    }
-}
-
-impl fmt::Debug for Facets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
+        Facets::NAMES.iter().filter(move |(facet, _)| self.contains(*facet)).map(|(_, name)| *name)
     }
 }
 
@@ -95,6 +72,6 @@ impl<'de> Deserialize<'de> for Facets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
         let known = Facets::NAMES.iter().filter(|(_, name)| names.iter().any(|have| have == name));
-        Ok(known.fold(Facets::NONE, |all, (facet, _)| all | *facet))
+        Ok(known.fold(Facets::empty(), |all, (facet, _)| all | *facet))
     }
 }

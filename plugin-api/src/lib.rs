@@ -73,6 +73,8 @@
     reason = "abi_stable's derive names the reference to a prefix type so"
 )]
 
+#[doc(hidden)]
+pub mod abi;
 #[cfg(feature = "private-runtime")]
 mod carrier;
 mod control;
@@ -84,7 +86,9 @@ mod exchange;
 mod export;
 mod facets;
 mod headers;
+mod health;
 mod info;
+mod interceptor;
 mod keeping;
 mod listener;
 #[cfg(feature = "host")]
@@ -127,12 +131,15 @@ pub use events::EventQueue;
 pub use exchange::{Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incoming};
 pub use facets::Facets;
 pub use headers::HeaderBlock;
+pub use health::{Health, HealthStatus, PartHealth, PluginHealth};
 pub use info::{Event, Info};
+pub use interceptor::{Call, Interceptor, InterceptorInfo, Next};
 pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
-    ABI_MAJOR, ABI_MINOR, Abi, Below, DriverInfo, DriverManifest, HandlerInfo, HandlerManifest,
-    Kind, Operation, PluginInfo, PluginManifest, Query, RuntimeMode, Scheme, SchemeManifest,
+    ABI_MAJOR, ABI_MINOR, Abi, Apply, Below, DriverInfo, DriverManifest, HandlerInfo,
+    HandlerManifest, InterceptorManifest, Kind, Operation, PluginInfo, PluginManifest, Query,
+    Requirement, RequirementManifest, RuntimeMode, Scheme, SchemeManifest,
 };
 pub use messages::{Message, MessageKind, Messages};
 pub use module::{PluginModule, PluginModule_Ref};
@@ -148,7 +155,10 @@ pub use stream::Stream;
 /// For the export macro only; no part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::export::{DriverExport, Exports, HandlerExport, describe, module};
+    pub use crate::export::{
+        DriverExport, Exports, HandlerExport, InterceptorExport, describe, module,
+    };
+    pub use crate::manifest::plugin_info;
     pub use crate::section::{SECTION_SIZE, render};
     pub use abi_stable::library::{
         __call_root_module_loader as call_root_module_loader, LibHeader, RootModuleResult,

@@ -4,7 +4,9 @@ use crate::error::Result;
 use crate::info::Info;
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{Home, RawBuf, RawObject, home, home_of, is_home, owner_of};
+use crate::raw::{
+    Broken, Home, RawBuf, RawObject, abi, home, home_of, is_home, is_whole, owner_of,
+};
 use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
 use std::any::TypeId;
@@ -19,15 +21,16 @@ pub trait Accept: Send + Sync + 'static {
     fn accept(&self) -> impl Future<Output = Result<Session>> + Send;
 }
 
-/// The functions of a listener.
-#[repr(C)]
-#[derive(Debug)]
-pub struct ListenerTable {
-    size: usize,
-    home: Home,
-    drop: unsafe extern "C" fn(*mut c_void),
-    info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
-    accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+abi! {
+    /// The functions of a listener.
+    #[derive(Debug)]
+    pub grows struct ListenerTable {
+        size: usize,
+        home: Home,
+        drop: unsafe extern "C" fn(*mut c_void),
+        info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
+        accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    }
 }
 
 /// Accepts sessions until it is dropped.
@@ -69,22 +72,21 @@ impl Listener {
 
     /// The next session. Cancel safe.
     pub fn accept(&self) -> Op<Session> {
-        watch::within(self.owner, Operation::Call, || {
-            // SAFETY: the table belongs to the data.
-            unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) }
-        })
+        // SAFETY: the table belongs to the data.
+        let accept = || unsafe { Op::from_raw(((*self.raw.table).accept)(self.raw.data)) };
+        watch::within(self.owner, Operation::Accept, accept).named(Operation::Accept)
     }
 
     /// The value given to [`Listener::new`], if this very binary made the listener of a `T`.
     pub fn inner<T: Accept>(&self) -> Option<Arc<T>> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
-        let table = unsafe { &*self.raw.table };
-        if !is_home(&table.home) {
+        let home = unsafe { &(*self.raw.table).home };
+        if !is_home(home) {
             return None;
         }
         let wanted = TypeId::of::<T>();
         // SAFETY: `is_home` has shown that the type id is of the same binary.
-        let found = unsafe { (table.home.inner)(self.raw.data, (&raw const wanted).cast()) };
+        let found = unsafe { (home.inner)(self.raw.data, (&raw const wanted).cast()) };
         // SAFETY: the type was just confirmed, and we own a share.
         (!found.is_null()).then(|| unsafe { share::<T>(self.raw.data) })
     }
@@ -100,8 +102,12 @@ impl Transfer for Listener {
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        let owner = owner_of(unsafe { &(*raw.table).home });
-        Listener { raw, owner }
+        unsafe {
+            if !is_whole(raw.table) {
+                return Listener::new(Broken("listener"));
+            }
+            Listener { raw, owner: owner_of(&raw const (*raw.table).home) }
+        }
     }
 }
 

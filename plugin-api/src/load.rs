@@ -5,9 +5,11 @@ mod layout;
 
 use crate::driver::Role;
 use crate::error::{Error, ErrorKind, Result};
+use crate::health::PluginHealth;
+use crate::interceptor::{Call, Next, json, value};
 use crate::listener::Listener;
 use crate::manifest::PluginManifest;
-use crate::module::{CLIENT, HANDLER, PluginModule_Ref, SERVER};
+use crate::module::{CLIENT, HANDLER, INTERCEPTOR, PluginModule_Ref, SERVER};
 use crate::op::{Op, Transfer};
 use crate::raw::{Opaque, RawError, RawStr};
 use crate::request::Request;
@@ -17,6 +19,7 @@ use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
 use abi_stable::StableAbi;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, RootModule};
+use bytes::Bytes;
 use layout::{check_layouts, library_problem};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use object::{Object, ObjectSection};
@@ -221,6 +224,14 @@ impl Plugin {
         self.configure(index, HANDLER, options)
     }
 
+    /// Prepares an interceptor with options as JSON.
+    ///
+    /// # Errors
+    /// As [`Plugin::configure_driver`].
+    pub fn configure_interceptor(&self, index: u32, options: &str) -> Result<Endpoint> {
+        self.configure(index, INTERCEPTOR, options)
+    }
+
     fn configure(&self, index: u32, role: u32, options: &str) -> Result<Endpoint> {
         let mut error = RawError::empty();
         let Handle { table, handle } = &*self.0;
@@ -234,8 +245,8 @@ impl Plugin {
         Ok(Endpoint { plugin: self.clone(), endpoint, owner: Owner::NOBODY })
     }
 
-    /// The plugin's own state, JSON.
-    pub fn health(&self) -> serde_json::Value {
+    /// What its drivers and handlers say of themselves. Runs author's code, which should not block.
+    pub fn health(&self) -> PluginHealth {
         // SAFETY: the plugin is alive.
         let json = unsafe { (self.0.table.health())(self.0.handle) };
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
@@ -272,36 +283,57 @@ impl Endpoint {
 
     /// Connects.
     pub fn open(&self, request: Request) -> Op<Session> {
-        self.request(request, self.plugin.0.table.open())
+        self.request(Operation::Open, request, self.plugin.0.table.open())
     }
 
     /// A layer's passive side, over the request's carrier.
     pub fn accept(&self, request: Request) -> Op<Session> {
-        self.request(request, self.plugin.0.table.accept())
+        self.request(Operation::Accept, request, self.plugin.0.table.accept())
     }
 
     /// A transport's passive side.
     pub fn listen(&self, request: Request) -> Op<Listener> {
-        self.request(request, self.plugin.0.table.listen())
+        self.request(Operation::Listen, request, self.plugin.0.table.listen())
     }
 
     /// Gives a session to a handler; done when it has been served.
     pub fn serve(&self, session: Session) -> Op<()> {
         let session = RawPair::of(session.into_raw());
-        watch::within(self.owner, Operation::Call, || {
+        let serve = || {
             // SAFETY: the endpoint is alive; the session is given away, the operation is given to us.
             unsafe { Op::from_raw((self.plugin.0.table.serve())(self.endpoint, session).object()) }
-        })
+        };
+        watch::within(self.owner, Operation::Serve, serve).named(Operation::Serve)
+    }
+
+    /// Runs an operation through an interceptor, which may pass it on to `next`.
+    ///
+    /// # Errors
+    /// The interceptor's, or the operation's.
+    pub async fn intercept(&self, call: &Call, next: Next) -> Result<serde_json::Value> {
+        let call = json(call)?;
+        let op: Op<Bytes> = {
+            let next = RawPair::of(next.into_raw());
+            let start = || {
+                let intercept = self.plugin.0.table.intercept();
+                // SAFETY: the endpoint and the text are alive; `next` is given away, the operation is
+                // given to us.
+                unsafe { Op::from_raw(intercept(self.endpoint, RawStr::new(&call), next).object()) }
+            };
+            watch::within(self.owner, Operation::Intercept, start).named(Operation::Intercept)
+        };
+        value(&op.await?)
     }
 
     fn request<T: Transfer<Raw = crate::raw::RawObject<R>>, R>(
         &self,
+        operation: Operation,
         request: Request,
         call: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
     ) -> Op<T> {
         // SAFETY: the endpoint is alive; the request is given away, the operation is given to us.
         let start = |raw| unsafe { Op::from_raw(call(self.endpoint, Opaque::of(raw)).object()) };
-        request.give(|raw| watch::within(self.owner, Operation::Call, || start(raw)))
+        request.give(|raw| watch::within(self.owner, operation, || start(raw))).named(operation)
     }
 }
 

@@ -6,7 +6,8 @@ mod export;
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Transfer;
 use crate::raw::{
-    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, owner_of, within_poll,
+    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, abi, answer_of, is_whole,
+    owner_of, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -77,42 +78,44 @@ impl Message {
     }
 }
 
-/// A message on its way across.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawMessage {
-    kind: u32,
-    flags: u32,
-    id: u64,
-    payload: RawBuf,
-    metadata: RawBuf,
+abi! {
+    /// A message on its way across.
+    #[derive(Debug)]
+    pub frozen struct RawMessage {
+        kind: u32,
+        flags: u32,
+        id: u64,
+        payload: RawBuf,
+        metadata: RawBuf,
+    }
 }
 
-/// The functions of the message facet. Counts are messages; a receive of 0 is the end.
-#[repr(C)]
-#[derive(Debug)]
-pub struct MessagesTable {
-    size: usize,
-    home: Home,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll_recv: unsafe extern "C" fn(
-        *mut c_void,
-        *const RawWaker,
-        *mut RawMessage,
-        usize,
-        *mut RawError,
-    ) -> i64,
-    /// Takes the first `n` of them, and answers `n`, at least 1. On [`FAILED`] none of them will be
-    /// sent; all are still the caller's to drop.
-    poll_send: unsafe extern "C" fn(
-        *mut c_void,
-        *const RawWaker,
-        *mut RawMessage,
-        usize,
-        *mut RawError,
-    ) -> i64,
-    poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
-    poll_close: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+abi! {
+    /// The functions of the message facet. Counts are messages; a receive of 0 is the end.
+    #[derive(Debug)]
+    pub grows struct MessagesTable {
+        size: usize,
+        home: Home,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll_recv: unsafe extern "C" fn(
+            *mut c_void,
+            *const RawWaker,
+            *mut RawMessage,
+            usize,
+            *mut RawError,
+        ) -> i64,
+        /// Takes the first `n` of them, and answers `n`, at least 1. On [`FAILED`] none of them will be
+        /// sent; all are still the caller's to drop.
+        poll_send: unsafe extern "C" fn(
+            *mut c_void,
+            *const RawWaker,
+            *mut RawMessage,
+            usize,
+            *mut RawError,
+        ) -> i64,
+        poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+        poll_close: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    }
 }
 
 /// The most messages that cross at once in either direction, and that wait on this side.
@@ -163,8 +166,12 @@ impl Transfer for Messages {
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        let owner = owner_of(unsafe { &(*raw.table).home });
-        Messages::from(raw, owner)
+        unsafe {
+            if !is_whole(raw.table) {
+                return Messages::new(Broken("message facet"));
+            }
+            Messages::from(raw, owner_of(&raw const (*raw.table).home))
+        }
     }
 }
 
@@ -203,13 +210,13 @@ impl FuturesStream for Messages {
                 receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, &raw mut error)
             }
         });
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => {
+        match answer_of(code, error) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => {
                 self.ended = true;
-                Poll::Ready(Some(Err(Error::from_raw(error))))
+                Poll::Ready(Some(Err(error)))
             }
-            count => {
+            Poll::Ready(Ok(count)) => {
                 let count = usize::try_from(count).unwrap_or(0).min(BATCH);
                 for slot in out.into_iter().take(count) {
                     // SAFETY: the far side has written the first `count`.
@@ -237,11 +244,12 @@ impl Messages {
                     send(raw.data, waker, batch.as_mut_ptr(), batch.len(), &raw mut error)
                 }
             });
-            let taken = usize::try_from(code.max(0)).unwrap_or(0);
-            if code == FAILED {
+            let taken = match answer_of(code, error) {
+                Poll::Ready(Ok(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+                Poll::Pending => 0,
                 // A sink that failed takes nothing more: what waits would only come out of order.
-                return Poll::Ready(Err(Error::from_raw(error)));
-            }
+                Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+            };
             self.outgoing.extend(batch.into_iter().skip(taken).map(Message::from_raw));
             match code {
                 PENDING => return Poll::Pending,
@@ -263,11 +271,7 @@ impl Messages {
             // SAFETY: `call` is of the table that belongs to the data.
             unsafe { call(self.raw.data, waker, &raw mut error) }
         });
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => Poll::Ready(Err(Error::from_raw(error))),
-            _ => Poll::Ready(Ok(())),
-        }
+        answer_of(code, error).map_ok(|_| ())
     }
 }
 

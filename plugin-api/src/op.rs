@@ -1,9 +1,10 @@
 //! [`Op`]: one asynchronous control call across the boundary, such as "open" or "ping".
 
 use crate::error::{Error, Result};
+use crate::raw::layout::{Declared, Field, Layout};
 use crate::raw::{
-    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
-    with_raw_waker,
+    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, fail, guard,
+    guard_drop, is_whole, short_table, unknown_code, with_raw_waker,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -14,20 +15,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The functions of an operation.
-#[repr(C)]
-#[derive(Debug)]
-pub struct OpTable {
-    size: usize,
-    /// Writes the result to `out` when the answer is 0.
-    poll: unsafe extern "C" fn(
-        data: *mut c_void,
-        waker: *const RawWaker,
-        out: *mut c_void,
-        error: *mut RawError,
-    ) -> i64,
-    /// Drops it; an unfinished operation is cancelled.
-    drop: unsafe extern "C" fn(data: *mut c_void),
+abi! {
+    /// The functions of an operation.
+    #[derive(Debug)]
+    pub grows struct OpTable {
+        size: usize,
+        /// Writes the result to `out` when the answer is 0.
+        poll: unsafe extern "C" fn(
+            data: *mut c_void,
+            waker: *const RawWaker,
+            out: *mut c_void,
+            error: *mut RawError,
+        ) -> i64,
+        /// Drops it; an unfinished operation is cancelled.
+        drop: unsafe extern "C" fn(data: *mut c_void),
+    }
 }
 
 /// What can be the result of an [`Op`]: it has a form that is plain `repr(C)`.
@@ -79,6 +81,17 @@ pub struct RawOption<T> {
     value: MaybeUninit<T>,
 }
 
+impl Declared for RawOption<u64> {
+    const LAYOUT: Layout = Layout {
+        name: "RawOption<u64>",
+        grows: false,
+        fields: &[
+            Field::new("some", "u32", std::mem::offset_of!(Self, some), 4),
+            Field::new("value", "MaybeUninit<u64>", std::mem::offset_of!(Self, value), 8),
+        ],
+    };
+}
+
 impl<T: Transfer> Transfer for Option<T> {
     type Raw = RawOption<T::Raw>;
     fn into_raw(self) -> Self::Raw {
@@ -100,6 +113,7 @@ impl<T: Transfer> Transfer for Option<T> {
 pub struct Op<T: Transfer> {
     raw: RawObject<OpTable>,
     owner: Owner,
+    operation: Operation,
     result: PhantomData<fn() -> T>,
 }
 
@@ -124,7 +138,13 @@ impl<T: Transfer> Op<T> {
             &OpTable { size: size_of::<OpTable>(), poll: poll::<F, T>, drop: drop_op::<F> }
         };
         let raw = RawObject { data: Box::into_raw(state).cast(), table };
-        Op { raw, owner: Owner::NOBODY, result: PhantomData }
+        Op { raw, owner: Owner::NOBODY, operation: Operation::Call, result: PhantomData }
+    }
+
+    /// What it is called by where it is marked.
+    pub(crate) fn named(mut self, operation: Operation) -> Self {
+        self.operation = operation;
+        self
     }
 
     /// An operation that has already ended.
@@ -142,7 +162,11 @@ impl<T: Transfer> Transfer for Op<T> {
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
-        Op { raw, owner: watch::current(), result: PhantomData }
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            return Op::ready(Err(short_table("operation")));
+        }
+        Op { raw, owner: watch::current(), operation: Operation::Call, result: PhantomData }
     }
 }
 
@@ -197,7 +221,7 @@ impl<T: Transfer> Future for Op<T> {
         let raw = self.raw;
         let mut out = MaybeUninit::<T::Raw>::uninit();
         let mut error = RawError::empty();
-        watch::within(self.owner, Operation::Poll, || {
+        watch::within(self.owner, self.operation, || {
             let code = with_raw_waker(cx, |waker| {
                 let out = out.as_mut_ptr().cast();
                 // SAFETY: the table belongs to the data; both slots are ours for the call.
@@ -206,9 +230,10 @@ impl<T: Transfer> Future for Op<T> {
             match code {
                 PENDING => Poll::Pending,
                 FAILED => Poll::Ready(Err(Error::from_raw(error))),
-                // SAFETY: any other answer means that `out` was written. What comes out is of the
-                // same owner, which is why this is inside.
-                _ => Poll::Ready(Ok(unsafe { T::from_raw(out.assume_init()) })),
+                // SAFETY: this answer means that `out` was written. What comes out is of the same
+                // owner, which is why this is inside.
+                0 => Poll::Ready(Ok(unsafe { T::from_raw(out.assume_init()) })),
+                _ => Poll::Ready(Err(unknown_code(code))),
             }
         })
     }

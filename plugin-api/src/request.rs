@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::info::Info;
 use crate::op::Transfer;
-use crate::raw::{RawObject, RawStr};
+use crate::raw::{RawObject, RawStr, abi, layout};
 use crate::secret::Secret;
 use crate::session::{Session, SessionTable};
 use crate::stream::Stream;
@@ -73,9 +73,9 @@ impl Address {
     /// # Safety
     /// `raw` points to an address that is alive for this call.
     pub(crate) unsafe fn from_raw(raw: *const RawAddress) -> Self {
-        // SAFETY: by this function's contract; all its fields are of the first version.
+        // SAFETY: by this function's contract.
         unsafe {
-            let raw = &*raw;
+            let Some(raw) = layout::read(raw) else { return Address::default() };
             let given = |bit: u32, text: RawStr| {
                 (raw.given & (1 << bit) != 0).then(|| text.get().to_owned())
             };
@@ -91,31 +91,34 @@ impl Address {
     }
 }
 
-/// An [`Address`] lent for a call. Grows at its end only.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawAddress {
-    size: usize,
-    host: RawStr,
-    port: i64,
-    path: RawStr,
-    query: RawStr,
-    user: RawStr,
-    password: RawStr,
-    given: u64,
+abi! {
+    /// An [`Address`] lent for a call. Grows at its end only.
+    #[derive(Debug, Clone, Copy)]
+    pub grows struct RawAddress {
+        size: usize,
+        host: RawStr,
+        port: i64,
+        path: RawStr,
+        query: RawStr,
+        user: RawStr,
+        password: RawStr,
+        given: u64,
+    }
 }
 
-/// What an open, accept or listen is given. Grows at its end only.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawRequest {
-    size: usize,
-    address: RawAddress,
-    deadline_ms: u64,
-    /// Given away with the call; null for a transport.
-    carrier: RawObject<SessionTable>,
-    /// JSON, for what later versions add.
-    extra: RawStr,
+abi! {
+    /// What an open, accept or listen is given. Grows at its end only.
+    #[derive(Debug, Clone, Copy)]
+    pub grows struct RawRequest {
+        size: usize,
+        /// Alive for the call.
+        address: *const RawAddress,
+        deadline_ms: u64,
+        /// Given away with the call; null for a transport.
+        carrier: RawObject<SessionTable>,
+        /// JSON, for what later versions add.
+        extra: RawStr,
+    }
 }
 
 /// What an open, accept or listen is given.
@@ -163,8 +166,7 @@ impl Request {
         self.address.lend(|address| {
             let raw = RawRequest {
                 size: size_of::<RawRequest>(),
-                // SAFETY: a bitwise copy of borrowed words, alive as long as the address is lent.
-                address: unsafe { address.read() },
+                address,
                 deadline_ms,
                 carrier,
                 extra: RawStr::new(&extra),
@@ -178,9 +180,11 @@ impl Request {
     pub(crate) unsafe fn from_raw(raw: *const RawRequest) -> Self {
         // SAFETY: by this function's contract.
         unsafe {
-            let raw = &*raw;
+            let Some(raw) = layout::read(raw) else {
+                return Request::new(Address::default(), Duration::ZERO);
+            };
             Request {
-                address: Address::from_raw(&raw const raw.address),
+                address: Address::from_raw(raw.address),
                 deadline: Duration::from_millis(raw.deadline_ms),
                 carrier: (!raw.carrier.is_none()).then(|| Session::from_raw(raw.carrier)),
                 extra: serde_json::from_str(raw.extra.get()).unwrap_or(Value::Null),

@@ -29,8 +29,17 @@ mod private {
         Ok(())
     }
 
+    /// Nothing where there is no runtime, and on a thread that ends, whose context is gone: what runs
+    /// there then runs without it.
     pub(crate) fn enter() -> Option<EnterGuard<'static>> {
-        RUNTIME.get().map(Runtime::enter)
+        let runtime = RUNTIME.get()?;
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.enter())) {
+            Ok(entered) => Some(entered),
+            Err(payload) => {
+                std::mem::forget(payload);
+                None
+            }
+        }
     }
 }
 

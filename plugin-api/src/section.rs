@@ -1,10 +1,10 @@
 //! The manifest in the file: JSON made at compile time and put into an ELF section of its own, where
 //! a host reads it without running anything of the plugin. It survives LTO and `strip`.
 
+use crate::abi::FINGERPRINTS;
 use crate::facets::Facets;
-use crate::manifest::{
-    ABI_MAJOR, ABI_MINOR, DriverInfo, HandlerInfo, Kind, PluginInfo, Query, RuntimeMode,
-};
+use crate::interceptor::InterceptorInfo;
+use crate::manifest::{ABI_MAJOR, ABI_MINOR, DriverInfo, HandlerInfo, PluginInfo, Requirement};
 
 /// Name of the ELF section.
 pub const SECTION: &str = ".jackfield";
@@ -19,10 +19,10 @@ pub const fn render(info: &PluginInfo) -> [u8; SECTION_SIZE] {
     out.raw(",\"description\":").text(info.description);
     out.raw(",\"license\":").text(info.license);
     out.raw(",\"abi\":{\"major\":").number(ABI_MAJOR);
-    out.raw(",\"minor\":").number(ABI_MINOR).raw(",\"required_minor\":0}");
+    out.raw(",\"minor\":").number(ABI_MINOR).abi(info).raw("}");
     out.raw(",\"target\":\"").raw(std::env::consts::ARCH);
     out.raw("-").raw(std::env::consts::OS).raw("-").raw(ENV);
-    out.raw("\",\"panic\":\"").raw(PANIC);
+    out.raw("\",\"panic\":\"").raw(PANIC).raw("\",\"profile\":\"").raw(PROFILE);
     out.raw("\",\"symbol\":").text(info.symbol);
     out.raw(",\"drivers\":[");
     let mut at = 0;
@@ -34,6 +34,12 @@ pub const fn render(info: &PluginInfo) -> [u8; SECTION_SIZE] {
     let mut at = 0;
     while at < info.handlers.len() {
         out.comma(at).handler(&info.handlers[at]);
+        at += 1;
+    }
+    out.raw("],\"interceptors\":[");
+    let mut at = 0;
+    while at < info.interceptors.len() {
+        out.comma(at).interceptor(&info.interceptors[at]);
         at += 1;
     }
     out.raw("]}");
@@ -49,6 +55,8 @@ const ENV: &str = if cfg!(target_env = "gnu") {
 };
 
 const PANIC: &str = if cfg!(panic = "unwind") { "unwind" } else { "abort" };
+
+const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
 /// This binary's target, in the manifest's words.
 pub fn target() -> String {
@@ -112,7 +120,7 @@ impl Writer {
         let mut at = 0;
         while at < Facets::NAMES.len() {
             let (facet, name) = Facets::NAMES[at];
-            if facets.has(facet) {
+            if facets.contains(facet) {
                 self.comma(first).text(name);
                 first += 1;
             }
@@ -123,10 +131,7 @@ impl Writer {
 
     const fn driver(&mut self, info: &DriverInfo) -> &mut Self {
         self.raw("{\"name\":").text(info.name).raw(",\"summary\":").text(info.summary);
-        self.raw(match info.kind {
-            Kind::Transport => ",\"kind\":\"transport\"",
-            Kind::Layer => ",\"kind\":\"layer\"",
-        });
+        self.raw(",\"kind\":").text(info.kind.as_str());
         self.raw(",\"schemes\":[");
         let mut at = 0;
         while at < info.schemes.len() {
@@ -146,18 +151,52 @@ impl Writer {
             (false, false) => "],\"roles\":[]",
         });
         self.raw(",\"facets\":").facets(info.facets);
-        self.raw(match info.runtime {
-            RuntimeMode::Host => ",\"runtime\":\"host\"",
-            RuntimeMode::Private => ",\"runtime\":\"private\"",
-        });
-        self.raw(match info.query {
-            Query::Address => ",\"query\":\"address\"}",
-            Query::Options => ",\"query\":\"options\"}",
-        })
+        self.raw(",\"runtime\":").text(info.runtime.as_str());
+        self.raw(",\"query\":").text(info.query.as_str()).raw("}")
     }
 
     const fn handler(&mut self, info: &HandlerInfo) -> &mut Self {
         self.raw("{\"name\":").text(info.name).raw(",\"summary\":").text(info.summary);
+        self.raw(",\"runtime\":").text(info.runtime.as_str());
         self.raw(",\"facets\":").facets(info.facets).raw("}")
+    }
+
+    const fn interceptor(&mut self, info: &InterceptorInfo) -> &mut Self {
+        self.raw("{\"name\":").text(info.name).raw(",\"summary\":").text(info.summary);
+        self.raw(",\"order\":");
+        if info.order < 0 {
+            self.raw("-");
+        }
+        self.number(info.order.unsigned_abs()).raw("}")
+    }
+
+    /// What it needs of a host, and the form of its tables.
+    const fn abi(&mut self, info: &PluginInfo) -> &mut Self {
+        let (mut most, mut at) = (0, 0);
+        self.raw(",\"requires\":[");
+        while at < info.requires.len() {
+            let Requirement { minor, what } = info.requires[at];
+            self.comma(at).raw("{\"minor\":").number(minor).raw(",\"what\":").text(what).raw("}");
+            if minor > most {
+                most = minor;
+            }
+            at += 1;
+        }
+        self.raw("],\"required_minor\":").number(most).raw(",\"layouts\":[");
+        at = 0;
+        while at < FINGERPRINTS.len() {
+            self.comma(at).raw("\"").hex(FINGERPRINTS[at]).raw("\"");
+            at += 1;
+        }
+        self.raw("]")
+    }
+
+    const fn hex(&mut self, value: u64) -> &mut Self {
+        let mut shift = 64;
+        while shift > 0 {
+            shift -= 4;
+            self.byte(b"0123456789abcdef"[(value >> shift & 0xf) as usize]);
+        }
+        self
     }
 }

@@ -11,7 +11,9 @@ use crate::info::{Event, Info};
 use crate::messages::{Messages, MessagesTable};
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{Home, RawBuf, RawObject, RawStr, guard, home, home_of, is_home, owner_of};
+use crate::raw::{
+    Home, RawBuf, RawObject, RawStr, abi, guard, home, home_of, is_home, is_whole, owner_of,
+};
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
 use crate::watch::{self, Operation, Owner};
@@ -22,27 +24,29 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The functions of a session.
-#[repr(C)]
-#[derive(Debug)]
-pub struct SessionTable {
-    size: usize,
-    home: Home,
-    drop: unsafe extern "C" fn(*mut c_void),
-    facets: unsafe extern "C" fn(*mut c_void) -> u64,
-    info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
-    take_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<StreamTable>,
-    take_messages: unsafe extern "C" fn(*mut c_void) -> RawObject<MessagesTable>,
-    take_datagrams: unsafe extern "C" fn(*mut c_void) -> RawObject<DatagramsTable>,
-    take_exchange: unsafe extern "C" fn(*mut c_void) -> RawObject<ExchangeTable>,
-    call: unsafe extern "C" fn(*mut c_void, RawStr, RawStr) -> RawObject<OpTable>,
-    open_stream: unsafe extern "C" fn(*mut c_void, RawStr) -> RawObject<OpTable>,
-    accept_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
-    dial: unsafe extern "C" fn(*mut c_void, *const RawAddress) -> RawObject<OpTable>,
-    ping: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
-    next_event: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
-    close: unsafe extern "C" fn(*mut c_void, code: u64, RawStr) -> RawObject<OpTable>,
-    drain: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+abi! {
+    /// The functions of a session.
+    #[derive(Debug)]
+    pub grows struct SessionTable {
+        size: usize,
+        home: Home,
+        drop: unsafe extern "C" fn(*mut c_void),
+        facets: unsafe extern "C" fn(*mut c_void) -> u64,
+        info: unsafe extern "C" fn(*mut c_void) -> RawBuf,
+        take_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<StreamTable>,
+        take_messages: unsafe extern "C" fn(*mut c_void) -> RawObject<MessagesTable>,
+        take_datagrams: unsafe extern "C" fn(*mut c_void) -> RawObject<DatagramsTable>,
+        take_exchange: unsafe extern "C" fn(*mut c_void) -> RawObject<ExchangeTable>,
+        call: unsafe extern "C" fn(*mut c_void, RawStr, RawStr) -> RawObject<OpTable>,
+        open_stream: unsafe extern "C" fn(*mut c_void, RawStr) -> RawObject<OpTable>,
+        accept_stream: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+        dial: unsafe extern "C" fn(*mut c_void, *const RawAddress) -> RawObject<OpTable>,
+        ping: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+        next_event: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+        close: unsafe extern "C" fn(*mut c_void, code: u64, RawStr) -> RawObject<OpTable>,
+        drain: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+        reset: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+    }
 }
 
 /// One established conversation. It lives until this and every facet taken from it are dropped, which
@@ -75,6 +79,7 @@ struct Exported<C> {
 /// Builds a [`Session`] from its control and its data facets.
 pub struct SessionBuilder<C> {
     control: C,
+    calls: Facets,
     parts: Parts,
 }
 
@@ -103,19 +108,19 @@ impl<C: Control> SessionBuilder<C> {
         self.parts.exchange = Some(exchange);
         self
     }
+    /// Says which of its control's calls it takes. Its data facets are known by what it is given.
+    #[must_use]
+    pub fn facets(mut self, calls: Facets) -> Self {
+        self.calls |= calls.difference(Facets::DATA);
+        self
+    }
     /// The session.
     pub fn build(self) -> Session {
-        let mut declared = self.control.facets();
-        for (facet, present) in [
-            (Facets::STREAM, self.parts.stream.is_some()),
-            (Facets::MESSAGES, self.parts.messages.is_some()),
-            (Facets::DATAGRAMS, self.parts.datagrams.is_some()),
-            (Facets::EXCHANGE, self.parts.exchange.is_some()),
-        ] {
-            if present {
-                declared = declared | facet;
-            }
-        }
+        let mut declared = self.calls;
+        declared.set(Facets::STREAM, self.parts.stream.is_some());
+        declared.set(Facets::MESSAGES, self.parts.messages.is_some());
+        declared.set(Facets::DATAGRAMS, self.parts.datagrams.is_some());
+        declared.set(Facets::EXCHANGE, self.parts.exchange.is_some());
         let state = Exported { control: self.control, declared, parts: Mutex::new(self.parts) };
         let raw = RawObject { data: give(Arc::new(state)), table: table_of::<C>() };
         Session { raw, owner: Owner::NOBODY }
@@ -142,6 +147,7 @@ fn table_of<C: Control>() -> &'static SessionTable {
             next_event: next_event::<C>,
             close: close::<C>,
             drain: drain::<C>,
+            reset: reset::<C>,
         }
     }
 }
@@ -149,7 +155,7 @@ fn table_of<C: Control>() -> &'static SessionTable {
 impl Session {
     /// Starts building a session around its control.
     pub fn builder<C: Control>(control: C) -> SessionBuilder<C> {
-        SessionBuilder { control, parts: Parts::default() }
+        SessionBuilder { control, calls: Facets::empty(), parts: Parts::default() }
     }
 
     /// A session that is one byte stream with its facts.
@@ -160,7 +166,9 @@ impl Session {
     /// The facets it was made with.
     pub fn facets(&self) -> Facets {
         // SAFETY: the table belongs to the data.
-        Facets::from_bits(self.within(|| unsafe { ((*self.raw.table).facets)(self.raw.data) }))
+        Facets::from_bits_retain(
+            self.within(Operation::Info, || unsafe { ((*self.raw.table).facets)(self.raw.data) }),
+        )
     }
 
     /// Its facts as they are now.
@@ -170,22 +178,23 @@ impl Session {
             return info.clone();
         }
         // SAFETY: the table belongs to the data.
-        let json = self.within(|| unsafe { ((*self.raw.table).info)(self.raw.data) });
+        let json =
+            self.within(Operation::Info, || unsafe { ((*self.raw.table).info)(self.raw.data) });
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
     }
 
     /// The control given to [`Session::builder`], if this very binary made the session with a `C`.
     pub fn control<C: Control>(&self) -> Option<&C> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
-        let table = unsafe { &*self.raw.table };
-        if !is_home(&table.home) {
+        let home = unsafe { &(*self.raw.table).home };
+        if !is_home(home) {
             return None;
         }
         let wanted = TypeId::of::<C>();
         // SAFETY: `is_home` has shown that the type id is of the same binary; what is found lives
         // in the shared state, of which `self` owns a share.
         unsafe {
-            let found = (table.home.inner)(self.raw.data, (&raw const wanted).cast());
+            let found = (home.inner)(self.raw.data, (&raw const wanted).cast());
             found.cast_const().cast::<C>().as_ref()
         }
     }
@@ -193,22 +202,30 @@ impl Session {
     /// Takes the byte stream out; `None` if there is none or it was taken.
     pub fn take_stream(&self) -> Option<Stream> {
         // SAFETY: the table belongs to the data; the object is given away.
-        self.within(|| unsafe { taken(((*self.raw.table).take_stream)(self.raw.data)) })
+        self.within(Operation::Info, || unsafe {
+            taken(((*self.raw.table).take_stream)(self.raw.data))
+        })
     }
     /// Takes the message facet out; `None` if there is none or it was taken.
     pub fn take_messages(&self) -> Option<Messages> {
         // SAFETY: as in `take_stream`.
-        self.within(|| unsafe { taken(((*self.raw.table).take_messages)(self.raw.data)) })
+        self.within(Operation::Info, || unsafe {
+            taken(((*self.raw.table).take_messages)(self.raw.data))
+        })
     }
     /// Takes the datagram facet out; `None` if there is none or it was taken.
     pub fn take_datagrams(&self) -> Option<Datagrams> {
         // SAFETY: as in `take_stream`.
-        self.within(|| unsafe { taken(((*self.raw.table).take_datagrams)(self.raw.data)) })
+        self.within(Operation::Info, || unsafe {
+            taken(((*self.raw.table).take_datagrams)(self.raw.data))
+        })
     }
     /// Takes the exchange facet out; `None` if there is none or it was taken.
     pub fn take_exchange(&self) -> Option<Exchange> {
         // SAFETY: as in `take_stream`.
-        self.within(|| unsafe { taken(((*self.raw.table).take_exchange)(self.raw.data)) })
+        self.within(Operation::Info, || unsafe {
+            taken(((*self.raw.table).take_exchange)(self.raw.data))
+        })
     }
 
     /// Runs a named operation. See [`Control::call`].
@@ -216,12 +233,14 @@ impl Session {
     /// # Errors
     /// What the operation says; [`crate::ErrorKind::Unsupported`] if there is none of that name.
     pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
-        let params = params.to_string();
-        // SAFETY: the table belongs to the data; the text is alive for the call.
-        let op: Op<Bytes> = self.within(|| unsafe {
-            let call = (*self.raw.table).call;
-            Op::from_raw(call(self.raw.data, RawStr::new(operation), RawStr::new(&params)))
-        });
+        let op: Op<Bytes> = {
+            let params = params.to_string();
+            let (operation, params) = (RawStr::new(operation), RawStr::new(&params));
+            // SAFETY: the table belongs to the data; the text is alive for the call.
+            let call = || unsafe { ((*self.raw.table).call)(self.raw.data, operation, params) };
+            // SAFETY: it gives an `Op<Bytes>`.
+            unsafe { self.op(Operation::Call, call) }
+        };
         let json = op.await?;
         serde_json::from_slice(&json)
             .map_err(|error| Error::new(crate::ErrorKind::Protocol, error.to_string()))
@@ -230,54 +249,82 @@ impl Session {
     /// Opens one more stream. See [`Control::open_stream`].
     pub fn open_stream(&self, params: &Value) -> Op<Session> {
         let params = params.to_string();
+        let params = RawStr::new(&params);
         // SAFETY: as in `call`.
-        self.within(|| unsafe {
-            let open = (*self.raw.table).open_stream;
-            Op::from_raw(open(self.raw.data, RawStr::new(&params)))
-        })
+        let open = || unsafe { ((*self.raw.table).open_stream)(self.raw.data, params) };
+        // SAFETY: it gives an `Op<Session>`.
+        unsafe { self.op(Operation::OpenStream, open) }
     }
     /// The next stream of the peer. See [`Control::accept_stream`].
     pub fn accept_stream(&self) -> Op<Option<Session>> {
         // SAFETY: the table belongs to the data.
-        self.within(|| unsafe { Op::from_raw(((*self.raw.table).accept_stream)(self.raw.data)) })
+        let accept = || unsafe { ((*self.raw.table).accept_stream)(self.raw.data) };
+        // SAFETY: it gives an `Op<Option<Session>>`.
+        unsafe { self.op(Operation::AcceptStream, accept) }
     }
     /// Connects onward from the peer. See [`Control::dial`].
     pub fn dial(&self, address: &Address) -> Op<Session> {
         // SAFETY: the table belongs to the data; the address is alive for the call.
-        let dial = |raw| unsafe { Op::from_raw(((*self.raw.table).dial)(self.raw.data, raw)) };
-        self.within(|| address.lend(dial))
+        let dial = |raw| unsafe { ((*self.raw.table).dial)(self.raw.data, raw) };
+        // SAFETY: it gives an `Op<Session>`.
+        unsafe { self.op(Operation::Dial, || address.lend(dial)) }
     }
     /// One round trip. See [`Control::ping`].
     pub fn ping(&self) -> Op<Duration> {
         // SAFETY: the table belongs to the data.
-        self.within(|| unsafe { Op::from_raw(((*self.raw.table).ping)(self.raw.data)) })
+        let ping = || unsafe { ((*self.raw.table).ping)(self.raw.data) };
+        // SAFETY: it gives an `Op<Duration>`.
+        unsafe { self.op(Operation::Ping, ping) }
     }
     /// The next event; `None` when there will be no more. See [`Control::next_event`].
     ///
     /// # Errors
     /// What the driver says; then there are no more events.
     pub async fn next_event(&self) -> Result<Option<Event>> {
-        // SAFETY: the table belongs to the data.
-        let op: Op<Option<Bytes>> =
-            self.within(|| unsafe { Op::from_raw(((*self.raw.table).next_event)(self.raw.data)) });
+        let op: Op<Option<Bytes>> = {
+            // SAFETY: the table belongs to the data.
+            let next = || unsafe { ((*self.raw.table).next_event)(self.raw.data) };
+            // SAFETY: it gives an `Op<Option<Bytes>>`.
+            unsafe { self.op(Operation::Event, next) }
+        };
         Ok(op.await?.and_then(|json| serde_json::from_slice(&json).ok()))
     }
     /// Ends politely. See [`Control::close`].
     pub fn close(&self, code: u64, reason: &str) -> Op<()> {
+        let reason = RawStr::new(reason);
         // SAFETY: as in `call`.
-        self.within(|| unsafe {
-            let close = (*self.raw.table).close;
-            Op::from_raw(close(self.raw.data, code, RawStr::new(reason)))
-        })
+        let close = || unsafe { ((*self.raw.table).close)(self.raw.data, code, reason) };
+        // SAFETY: it gives an `Op<()>`.
+        unsafe { self.op(Operation::Close, close) }
     }
     /// Takes no new work and completes when what runs has ended.
     pub fn drain(&self) -> Op<()> {
         // SAFETY: the table belongs to the data.
-        self.within(|| unsafe { Op::from_raw(((*self.raw.table).drain)(self.raw.data)) })
+        let drain = || unsafe { ((*self.raw.table).drain)(self.raw.data) };
+        // SAFETY: it gives an `Op<()>`.
+        unsafe { self.op(Operation::Drain, drain) }
+    }
+    /// Makes it as new for the next who borrows it from a pool. See [`Control::reset`].
+    pub fn reset(&self) -> Op<()> {
+        // SAFETY: the table belongs to the data.
+        let reset = || unsafe { ((*self.raw.table).reset)(self.raw.data) };
+        // SAFETY: it gives an `Op<()>`.
+        unsafe { self.op(Operation::Reset, reset) }
     }
 
-    fn within<R>(&self, call: impl FnOnce() -> R) -> R {
-        watch::within(self.owner, Operation::Call, call)
+    /// # Safety
+    /// `start` gives an `Op<T>` to this side.
+    unsafe fn op<T: Transfer>(
+        &self,
+        operation: Operation,
+        start: impl FnOnce() -> RawObject<OpTable>,
+    ) -> Op<T> {
+        // SAFETY: by this function's contract.
+        self.within(operation, || unsafe { Op::from_raw(start()) }).named(operation)
+    }
+
+    fn within<R>(&self, operation: Operation, call: impl FnOnce() -> R) -> R {
+        watch::within(self.owner, operation, call)
     }
 }
 
@@ -291,8 +338,13 @@ impl Transfer for Session {
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        let owner = owner_of(unsafe { &(*raw.table).home });
-        Session { raw, owner }
+        unsafe {
+            if !is_whole(raw.table) {
+                // It has no facets: each use of it says so.
+                return Session::builder(Info::default()).build();
+            }
+            Session { raw, owner: owner_of(&raw const (*raw.table).home) }
+        }
     }
 }
 
@@ -418,6 +470,12 @@ unsafe extern "C" fn close<C: Control>(
     // SAFETY: the caller owns a share; the text is alive for this call.
     let (state, reason) = unsafe { (share::<Exported<C>>(data), reason.get().to_owned()) };
     Op::new(async move { state.control.close(code, reason).await }).into_raw()
+}
+
+unsafe extern "C" fn reset<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+    // SAFETY: the caller owns a share.
+    let state = unsafe { share::<Exported<C>>(data) };
+    Op::new(async move { state.control.reset().await }).into_raw()
 }
 
 unsafe extern "C" fn drain<C: Control>(data: *mut c_void) -> RawObject<OpTable> {

@@ -3,8 +3,8 @@
 use crate::error::{Error, ErrorKind};
 use crate::op::Transfer;
 use crate::raw::{
-    FAILED, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, fail, guard,
-    guard_drop, home, home_of, is_home, owner_of, within_poll,
+    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail,
+    guard, guard_drop, home, home_of, is_home, is_whole, owner_of, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -16,34 +16,36 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The functions of a stream. Counts are bytes; a read of 0 is the end of the peer's direction.
-#[repr(C)]
-#[derive(Debug)]
-pub struct StreamTable {
-    size: usize,
-    home: Home,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll_read:
-        unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut u8, usize, *mut RawError) -> i64,
-    poll_write: unsafe extern "C" fn(
-        *mut c_void,
-        *const RawWaker,
-        *const RawSlice,
-        usize,
-        *mut RawError,
-    ) -> i64,
-    poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
-    poll_shutdown: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
-    /// A descriptor, or -1; on success `leftover` holds what was read but not yet delivered.
-    take_fd: unsafe extern "C" fn(*mut c_void, leftover: *mut RawBuf) -> i64,
+abi! {
+    /// The functions of a stream. Counts are bytes; a read of 0 is the end of the peer's direction.
+    #[derive(Debug)]
+    pub grows struct StreamTable {
+        size: usize,
+        home: Home,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll_read:
+            unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut u8, usize, *mut RawError) -> i64,
+        poll_write: unsafe extern "C" fn(
+            *mut c_void,
+            *const RawWaker,
+            *const RawSlice,
+            usize,
+            *mut RawError,
+        ) -> i64,
+        poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+        poll_shutdown: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+        /// A descriptor, or -1; on success `leftover` holds what was read but not yet delivered.
+        take_fd: unsafe extern "C" fn(*mut c_void, leftover: *mut RawBuf) -> i64,
+    }
 }
 
-/// One piece of a vectored write.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct RawSlice {
-    ptr: *const u8,
-    len: usize,
+abi! {
+    /// One piece of a vectored write.
+    #[derive(Debug, Clone, Copy)]
+    pub frozen struct RawSlice {
+        ptr: *const u8,
+        len: usize,
+    }
 }
 
 /// The most pieces handed over in one vectored write; more are left to the next call.
@@ -122,11 +124,11 @@ impl Stream {
         self,
     ) -> Result<T, Stream> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
-        let table = unsafe { &*self.raw.table };
+        let home = unsafe { &(*self.raw.table).home };
         let wanted = TypeId::of::<T>();
-        if !is_home(&table.home)
+        if !is_home(home)
             // SAFETY: `is_home` has shown that the type id is of the same binary.
-            || unsafe { (table.home.inner)(self.raw.data, (&raw const wanted).cast()) }.is_null()
+            || unsafe { (home.inner)(self.raw.data, (&raw const wanted).cast()) }.is_null()
         {
             return Err(self);
         }
@@ -159,8 +161,12 @@ impl Transfer for Stream {
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
         // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        let owner = owner_of(unsafe { &(*raw.table).home });
-        Stream { raw, owner }
+        unsafe {
+            if !is_whole(raw.table) {
+                return Stream::new(Broken("stream"));
+            }
+            Stream { raw, owner: owner_of(&raw const (*raw.table).home) }
+        }
     }
 }
 
@@ -296,11 +302,9 @@ unsafe extern "C" fn take_fd_of<T>(data: *mut c_void, leftover: *mut RawBuf) -> 
 
 impl Stream {
     fn finish(code: i64, error: RawError) -> Poll<io::Result<usize>> {
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => Poll::Ready(Err(Error::from_raw(error).into_io())),
-            count => Poll::Ready(Ok(usize::try_from(count).unwrap_or(0))),
-        }
+        answer_of(code, error)
+            .map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
+            .map_err(Error::into_io)
     }
 
     fn write_slices(&mut self, cx: &Context<'_>, slices: &[RawSlice]) -> Poll<io::Result<usize>> {

@@ -47,7 +47,6 @@ const PLACES: &[(&str, Outcome)] = &[
     ("listener_accept", Fails),
     ("serve", Fails),
     ("info", Passes),
-    ("facets", Fails),
     ("read", Fails),
     ("write", Fails),
     ("flush", Fails),

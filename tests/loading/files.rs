@@ -8,6 +8,7 @@ use std::{
 };
 
 use jackfield::driver::Refusal;
+use jackfield_plugin_api::abi;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::folder::{
@@ -99,11 +100,34 @@ const FILES: &[Bad] = &[
     Bad {
         name: "a newer host needed",
         make: |_, bad| {
-            let old = "\"required_minor\":0}";
-            write(bad, &patch(faulty(), old, "\"required_minor\":7}"));
+            let old = "\"required_minor\":0,";
+            write(bad, &patch(faulty(), old, "\"required_minor\":7,"));
         },
         code: "host_too_old",
         says: &["minor 7 or newer"],
+    },
+    Bad {
+        name: "a driver of a kind that only a newer host has",
+        make: |_, bad| {
+            write(bad, &patch(faulty(), "\"kind\":\"transport\"", "\"kind\":\"teleports\""));
+        },
+        code: "host_too_old",
+        says: &["a kind of driver of \"faulty\"", "minor 1 or newer"],
+    },
+    Bad {
+        name: "a name that no URI can reach",
+        make: |_, bad| write(bad, &patch(faulty(), "\"name\":\"faulty\"", "\"name\":\"Faulty\"")),
+        code: "bad_manifest",
+        says: &["the driver name \"Faulty\" is not a lower-case word"],
+    },
+    Bad {
+        name: "tables that were changed without a new version",
+        make: |_, bad| {
+            let known = format!("\"layouts\":[\"{:016x}\"", abi::FINGERPRINTS[0]);
+            write(bad, &patch(faulty(), &known, "\"layouts\":[\"0123456789abcdef\""));
+        },
+        code: "layout",
+        says: &["tables of ABI 1.0 have the form 0123456789abcdef, not"],
     },
     Bad {
         name: "another system",

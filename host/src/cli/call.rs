@@ -88,7 +88,7 @@ fn operation<'a>(reach: &'a Reach, name: &str) -> Outcome<&'a Operation> {
     }
     let driver = reach.driver();
     let own = driver.map_or(&[][..], |driver| &driver.manifest.operations);
-    let streams = driver.is_none_or(|driver| driver.manifest.facets.has(Facets::STREAM));
+    let streams = driver.is_none_or(|driver| driver.manifest.facets.contains(Facets::STREAM));
     let more = if streams { dialogue::operations() } else { &[] };
     let known: Vec<&Operation> = own.iter().chain(more).collect();
     let driver = driver.map_or("", |driver| driver.name());

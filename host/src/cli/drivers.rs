@@ -81,7 +81,7 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
             manifest.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
         vec![
             manifest.name.clone(),
-            kind(manifest.kind).to_owned(),
+            manifest.kind.as_str().to_owned(),
             schemes.join(" "),
             manifest.roles.join(" "),
             manifest.summary.clone(),
@@ -97,13 +97,6 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
     text.push('\n');
     text.push_str(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0, width()));
     print(&text)
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Transport => "transport",
-        Kind::Layer => "layer",
-    }
 }
 
 fn driver_json(driver: &DriverHandle) -> Value {
@@ -125,15 +118,17 @@ fn about(driver: &DriverHandle, registry: &Registry) -> String {
     let runtime = match manifest.runtime {
         RuntimeMode::Host => "the host's",
         RuntimeMode::Private => "its own",
+        _ => "unknown",
     };
     let query = match manifest.query {
         Query::Address => "part of the address",
         Query::Options => "options",
+        _ => "unknown",
     };
     let fact = |name: &str, value: String| vec![name.to_owned(), value];
     let sessions = manifest.max_sessions.map_or("any number".to_owned(), |most| most.to_string());
     let facts = [
-        fact("kind", kind(manifest.kind).to_owned()),
+        fact("kind", manifest.kind.as_str().to_owned()),
         fact("over", over(manifest.kind, registry)),
         fact("roles", manifest.roles.join(" ")),
         fact("facets", facets.join(" ")),
@@ -172,7 +167,7 @@ fn over(kind: Kind, registry: &Registry) -> String {
         return "nothing: it reaches the outside world".to_owned();
     }
     let carries = |driver: &&Arc<DriverHandle>| {
-        let has = |facet| driver.manifest.facets.has(facet);
+        let has = |facet| driver.manifest.facets.contains(facet);
         has(Facets::STREAM) || has(Facets::MESSAGES) && !has(Facets::EXCHANGE)
     };
     let mut names: Vec<&str> = registry.drivers().filter(carries).map(|one| one.name()).collect();

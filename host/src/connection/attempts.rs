@@ -105,7 +105,7 @@ pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc
         let live = managed.live();
         let session = live.wait_ready(left()).await?;
         let generation = live.generation();
-        if !session.facets().has(Facets::PING) {
+        if !session.facets().contains(Facets::PING) {
             return Ok(session);
         }
         // Half of what is left, so that a silent peer leaves time for a new session.
@@ -267,7 +267,7 @@ mod tests {
         let count = Arc::clone(&opened);
         let stack = Stack::of_source("test:", move |_| {
             let number = count.fetch_add(1, Relaxed);
-            async move { Ok(Session::builder(Answering(number > 0)).build()) }
+            async move { Ok(Session::builder(Answering(number > 0)).facets(Facets::PING).build()) }
         });
         let target = Arc::new(Target::new(stack, None));
         let again = Reconnect { first_delay: Duration::from_secs(1), ..policy(3) };
@@ -287,9 +287,6 @@ mod tests {
     struct Answering(bool);
 
     impl Control for Answering {
-        fn facets(&self) -> Facets {
-            Facets::PING
-        }
         fn info(&self) -> Info {
             Info::default()
         }

@@ -142,7 +142,7 @@ impl Live {
         let own = match self.spec.target.stack().top() {
             Some(top) => top.operation(operation).is_some(),
             // Nobody knows which, but it may have some.
-            None => session.facets().has(Facets::CALL),
+            None => session.facets().contains(Facets::CALL),
         };
         !own && dialogue::operation(operation).is_some()
     }

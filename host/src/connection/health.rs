@@ -58,7 +58,7 @@ impl Live {
         let Some(session) = session.filter(|_| self.state() == State::Connected) else {
             return self.health(None, format!("it is {}", self.state()));
         };
-        if !session.facets().has(Facets::PING) {
+        if !session.facets().contains(Facets::PING) {
             return self.health(None, String::new());
         }
         let answer = timeout(limit, session.ping()).await.unwrap_or_else(|_| {

@@ -227,7 +227,7 @@ impl Managed {
         let left = deadline.saturating_duration_since(Instant::now());
         let session = live.wait_ready(left).await.map_err(|error| (error, false))?;
         let generation = live.generation();
-        if !session.facets().has(Facets::DIAL) {
+        if !session.facets().contains(Facets::DIAL) {
             return Err((Error::unsupported("carrying other connections"), false));
         }
         let dialled = timeout_at(deadline, session.dial(address)).await;

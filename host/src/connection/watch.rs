@@ -145,7 +145,7 @@ impl Watch {
             traffic: Arc::clone(&live.traffic),
         };
         let facets = session.facets();
-        let asks = !policy.keepalive.is_zero() && facets.has(Facets::PING);
+        let asks = !policy.keepalive.is_zero() && facets.contains(Facets::PING);
         let mut watch = Watch {
             carrying: Box::pin(courier.run(Arc::clone(&session))),
             asking: None,
@@ -153,7 +153,7 @@ impl Watch {
             missed: 0,
             idle: None,
             warned: None,
-            events: facets.has(Facets::EVENTS),
+            events: facets.contains(Facets::EVENTS),
             session,
         };
         if asks {

@@ -5,7 +5,7 @@ use super::exclusive::Lease;
 use super::observe::Observers;
 use super::stream::{LeasedMessages, LeasedStream};
 use jackfield_plugin_api::{
-    Address, Control, Error, Event, Facets, Info, Messages, Result, Session, Stream,
+    Address, Control, Error, Event, Facets, Info, Messages, Result, Session, SessionBuilder, Stream,
 };
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,23 +30,21 @@ pub(super) struct Hold {
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// The call facets; those of data are made anew.
-const CALLS: [Facets; 8] = [
-    Facets::CALL,
-    Facets::OPEN_STREAM,
-    Facets::ACCEPT_STREAM,
-    Facets::DIAL,
-    Facets::PING,
-    Facets::EVENTS,
-    Facets::CLOSE_CODE,
-    Facets::DRAIN,
-];
+const CALLS: Facets = Facets::CALL
+    .union(Facets::OPEN_STREAM)
+    .union(Facets::ACCEPT_STREAM)
+    .union(Facets::DIAL)
+    .union(Facets::PING)
+    .union(Facets::EVENTS)
+    .union(Facets::CLOSE_CODE)
+    .union(Facets::DRAIN);
 
 /// Binds `lease` to `session`. What its device says is also told to `observers`. Of data, such a session
 /// has bytes and messages: those can be cut off.
 pub(super) fn lend(session: Session, lease: Lease, observers: Option<Arc<Observers>>) -> Session {
     let hold = Hold { lease, observers, renewed: Mutex::default() };
     let leased = bind(session, Arc::new(hold));
-    let session = Session::builder(Face(Arc::clone(&leased)));
+    let session = face(&leased);
     let weak = Arc::downgrade(&leased);
     let ended = leased.hold.lease.ended();
     tokio::spawn(async move {
@@ -63,11 +61,7 @@ fn bind(session: Session, hold: Arc<Hold>) -> Arc<Leased> {
     Arc::new(Leased { session, hold })
 }
 
-fn finish(
-    mut builder: jackfield_plugin_api::SessionBuilder<Face>,
-    leased: &Arc<Leased>,
-    watched: bool,
-) -> Session {
+fn finish(mut builder: SessionBuilder<Face>, leased: &Arc<Leased>, watched: bool) -> Session {
     let observers = leased.hold.observers.clone().filter(|_| watched);
     if let Some(stream) = leased.session.take_stream() {
         let stream = LeasedStream::new(stream, Arc::clone(leased), observers.clone());
@@ -112,19 +106,18 @@ impl Leased {
     /// A session within this one; what is in it is not shown to observers.
     fn inner(&self, session: Session) -> Session {
         let leased = bind(session, Arc::clone(&self.hold));
-        finish(Session::builder(Face(Arc::clone(&leased))), &leased, false)
+        finish(face(&leased), &leased, false)
     }
 }
 
 struct Face(Arc<Leased>);
 
-impl Control for Face {
-    fn facets(&self) -> Facets {
-        let own = self.0.session.facets();
-        let has = CALLS.into_iter().filter(|facet| own.has(*facet));
-        has.fold(Facets::NONE, Facets::and)
-    }
+fn face(leased: &Arc<Leased>) -> SessionBuilder<Face> {
+    let calls = leased.session.facets().intersection(CALLS);
+    Session::builder(Face(Arc::clone(leased))).facets(calls)
+}
 
+impl Control for Face {
     fn info(&self) -> Info {
         self.0.session.info()
     }

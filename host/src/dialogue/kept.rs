@@ -12,17 +12,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The call facets; those of data are made anew.
-const DATA: Facets = Facets::STREAM
-    .and(Facets::MESSAGES)
-    .and(Facets::DATAGRAMS)
-    .and(Facets::EXCHANGE)
-    .and(Facets::TAKE_FD);
-
 /// `session` with its `stream` in place again, and `heard` before what that still gives.
 pub(super) fn session(session: Session, stream: Stream, heard: Vec<u8>) -> Session {
     let messages: Option<Messages> = session.take_messages();
     let stream = Stream::new(Kept { heard: Bytes::from(heard), stream });
-    let mut builder = Session::builder(Face(session)).stream(stream);
+    // What is read ahead is no socket's any more.
+    let facets = session.facets().difference(Facets::TAKE_FD);
+    let mut builder = Session::builder(Face(session)).facets(facets).stream(stream);
     if let Some(messages) = messages {
         builder = builder.messages(messages);
     }
@@ -68,9 +64,6 @@ impl AsyncWrite for Kept {
 struct Face(Session);
 
 impl Control for Face {
-    fn facets(&self) -> Facets {
-        Facets::from_bits(self.0.facets().bits() & !DATA.bits())
-    }
     fn info(&self) -> Info {
         self.0.info()
     }

@@ -3,7 +3,7 @@
 use super::LoadOptions;
 use super::refusal::Refusal;
 use jackfield_plugin_api::load::{LoadError, read_manifest};
-use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR, PluginManifest, section};
+use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR, PluginManifest, abi, section};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Write};
@@ -138,9 +138,19 @@ fn check_manifest(manifest: &PluginManifest) -> Result<(), Refusal> {
     if manifest.abi.major != ABI_MAJOR {
         return Err(Refusal::AbiMajor { theirs: manifest.abi.major, ours: ABI_MAJOR });
     }
-    if manifest.abi.required_minor > ABI_MINOR {
+    if let Some(lacking) = manifest.abi.lacking(ABI_MINOR) {
         let needs = manifest.abi.required_minor;
-        return Err(Refusal::HostTooOld { needs, ours: ABI_MINOR });
+        return Err(Refusal::HostTooOld { needs, ours: ABI_MINOR, lacking });
+    }
+    if let Some(what) = manifest.unknown_part() {
+        let needs = manifest.abi.minor.max(ABI_MINOR + 1);
+        return Err(Refusal::HostTooOld { needs, ours: ABI_MINOR, lacking: what });
+    }
+    if let Some(problem) = manifest.problem() {
+        return Err(Refusal::BadManifest(problem));
+    }
+    if let Some(difference) = abi::mismatch(&manifest.abi.layouts) {
+        return Err(Refusal::Layout(difference));
     }
     let ours = section::target();
     if manifest.target != ours {

@@ -270,7 +270,7 @@ impl Health {
             Err(_) => {
                 let text = format!("options were not taken within {:?}", self.patience);
                 let hung = Error::new(ErrorKind::TimedOut, text);
-                let hung = hung.origin_is(Origin::Internal).retry_is(Retry::Never);
+                let hung = hung.with_origin(Origin::Internal).with_retry(Retry::Never);
                 self.give_up(&hung);
                 Err(hung)
             }

@@ -46,6 +46,8 @@ pub enum Refusal {
         needs: u32,
         /// The host's.
         ours: u32,
+        /// What of it the plugin uses.
+        lacking: String,
     },
     /// Same machine, other system or C library.
     Target {
@@ -131,9 +133,9 @@ impl fmt::Display for Refusal {
                 f,
                 "is built for plugin ABI {theirs}, this host has {ours}: rebuild it against {ours}"
             ),
-            Refusal::HostTooOld { needs, ours } => write!(
+            Refusal::HostTooOld { needs, ours, lacking } => write!(
                 f,
-                "needs a host with plugin ABI minor {needs} or newer, this one has {ours}"
+                "needs a host with plugin ABI minor {needs} or newer, this one has {ours}: it uses {lacking}"
             ),
             Refusal::Target { theirs, ours } => {
                 write!(f, "is built for {theirs}, this host is {ours}")

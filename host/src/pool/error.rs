@@ -52,14 +52,14 @@ impl From<AcquireError> for Error {
         match error {
             AcquireError::Open(error) => error,
             AcquireError::TimedOut { .. } => {
-                Error::new(ErrorKind::TimedOut, text).origin_is(Origin::Internal)
+                Error::new(ErrorKind::TimedOut, text).with_origin(Origin::Internal)
             }
             AcquireError::TooManyWaiters { .. } => {
-                Error::new(ErrorKind::Limit, text).retry_is(Retry::Now)
+                Error::new(ErrorKind::Limit, text).with_retry(Retry::Now)
             }
             AcquireError::Closed => {
                 let closed = Error::new(ErrorKind::Closed, text);
-                closed.origin_is(Origin::Internal).retry_is(Retry::Never)
+                closed.with_origin(Origin::Internal).with_retry(Retry::Never)
             }
         }
     }

@@ -70,7 +70,7 @@ impl End {
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] if one has no such facet, or it was taken;
     /// the context names the side.
     pub fn pair(a: &Session, b: &Session) -> Result<(End, End), Error> {
-        let has = |facet| a.facets().has(facet) && b.facets().has(facet);
+        let has = |facet| a.facets().contains(facet) && b.facets().contains(facet);
         let take = |session: &Session, side: Side| {
             let found = if has(Facets::STREAM) {
                 session.take_stream().map(End::Stream)

@@ -26,7 +26,7 @@ struct Ask {
 
 /// Whether a session may ask.
 pub(super) fn may_ask(near: &Session) -> bool {
-    near.facets().has(Facets::EVENTS | Facets::CALL)
+    near.facets().contains(Facets::EVENTS | Facets::CALL)
 }
 
 /// Carries what `near` asks to `far` and back, until dropped.
@@ -38,7 +38,7 @@ pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
             event = near.next_event(), if asking => match event {
                 Ok(Some(event)) if event.name == "call" => {
                     // Whoever asks has ears for events too.
-                    telling |= far.facets().has(Facets::EVENTS);
+                    telling |= far.facets().contains(Facets::EVENTS);
                     answer(near, far, event.data).await;
                 }
                 Ok(Some(_)) => {}

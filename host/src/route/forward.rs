@@ -35,7 +35,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Whether a session asks, and does nothing else that could be relayed.
 pub(super) fn asks(session: &Session) -> bool {
     let facets = session.facets();
-    facets.has(Facets::EXCHANGE) && !facets.has(Facets::STREAM) && !facets.has(Facets::MESSAGES)
+    facets.contains(Facets::EXCHANGE)
+        && !facets.contains(Facets::STREAM)
+        && !facets.contains(Facets::MESSAGES)
 }
 
 /// What the requests of one peer share.

@@ -141,7 +141,7 @@ impl Route {
 
 /// Serves a session by a handler. Told to stop, a session that can drain does.
 async fn handled(handler: &Prepared, session: Session, stopping: &mut Stopping) -> Result<()> {
-    if !session.facets().has(Facets::DRAIN) {
+    if !session.facets().contains(Facets::DRAIN) {
         return handler.serve(session).await;
     }
     let (session, drain) = shared(session);

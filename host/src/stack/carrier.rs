@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// [`ErrorKind::Config`] if it has neither.
 pub fn carrier_of(session: Session, name: &str) -> Result<Session> {
     use jackfield_plugin_api::Facets;
-    if session.facets().has(Facets::STREAM) {
+    if session.facets().contains(Facets::STREAM) {
         return Ok(session);
     }
     match session.take_messages() {

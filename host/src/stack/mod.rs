@@ -221,7 +221,7 @@ impl Stack {
             let accepted = tokio::time::timeout_at(deadline, layer.endpoint.accept(request)).await;
             let accepted = accepted.unwrap_or_else(|_| Err(timed_out(limit)));
             below = accepted
-                .map_err(|error| self.explain(error.origin_is(Origin::Downstream), layer))?;
+                .map_err(|error| self.explain(error.with_origin(Origin::Downstream), layer))?;
         }
         Ok(below)
     }

@@ -31,14 +31,15 @@ impl Parts {
 
 /// What those that share a session with others may not do: its data, its events and its end belong
 /// to nobody of them.
-const NOT_SHARED: [Facets; 5] =
-    [Facets::EVENTS, Facets::CLOSE_CODE, Facets::DRAIN, Facets::ACCEPT_STREAM, Facets::TAKE_FD];
-
-const DATA: [Facets; 4] = [Facets::STREAM, Facets::MESSAGES, Facets::DATAGRAMS, Facets::EXCHANGE];
+const NOT_SHARED: Facets = Facets::EVENTS
+    .union(Facets::CLOSE_CODE)
+    .union(Facets::DRAIN)
+    .union(Facets::ACCEPT_STREAM)
+    .union(Facets::TAKE_FD)
+    .union(Facets::RESET);
 
 struct Kept<G> {
     inner: Arc<Session>,
-    facets: Facets,
     shared: bool,
     _guard: G,
 }
@@ -49,9 +50,9 @@ pub(super) fn whole<G: Send + Sync + 'static>(
     parts: Parts,
     guard: G,
 ) -> Session {
-    let facets = without(session.facets(), &DATA);
+    let facets = session.facets();
     let mut builder =
-        Session::builder(Kept { inner: session, facets, shared: false, _guard: guard });
+        Session::builder(Kept { inner: session, shared: false, _guard: guard }).facets(facets);
     if let Some(stream) = parts.stream {
         builder = builder.stream(stream);
     }
@@ -76,20 +77,11 @@ pub fn shared(session: Session) -> (Session, Arc<Session>) {
 
 /// Only the calls of `session`, which others use too: it has no data, and its close ends nothing.
 pub(super) fn calls_of(session: Arc<Session>) -> Session {
-    let facets = without(without(session.facets(), &DATA), &NOT_SHARED);
-    Session::builder(Kept { inner: session, facets, shared: true, _guard: () }).build()
-}
-
-fn without(facets: Facets, others: &[Facets]) -> Facets {
-    let bits = others.iter().fold(facets.bits(), |bits, other| bits & !other.bits());
-    Facets::from_bits(bits)
+    let facets = session.facets().difference(NOT_SHARED);
+    Session::builder(Kept { inner: session, shared: true, _guard: () }).facets(facets).build()
 }
 
 impl<G: Send + Sync + 'static> Control for Kept<G> {
-    fn facets(&self) -> Facets {
-        self.facets
-    }
-
     fn info(&self) -> Info {
         self.inner.info()
     }

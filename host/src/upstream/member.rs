@@ -95,12 +95,12 @@ impl Connect for Dial {
     }
 
     async fn validate(&self, member: &Member) -> bool {
-        !member.session.facets().has(Facets::PING) || member.session.ping().await.is_ok()
+        !member.session.facets().contains(Facets::PING) || member.session.ping().await.is_ok()
     }
 
     fn close(&self, member: Arc<Member>, cause: CloseCause) {
         let unheard = matches!(cause, CloseCause::Dead | CloseCause::Discarded);
-        if unheard || !member.session.facets().has(Facets::CLOSE_CODE) {
+        if unheard || !member.session.facets().contains(Facets::CLOSE_CODE) {
             return;
         }
         let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,9 +138,9 @@ impl Member {
         let session = Arc::new(session);
         let facets = session.facets();
         let gone = Arc::new(AtomicBool::new(false));
-        let alone = !facets.has(Facets::OPEN_STREAM);
+        let alone = !facets.contains(Facets::OPEN_STREAM);
         let stream = if alone { session.take_stream() } else { None };
-        let watch = facets.has(Facets::EVENTS).then(|| {
+        let watch = facets.contains(Facets::EVENTS).then(|| {
             let watch = watch(Arc::clone(&session), Arc::clone(&gone), stream.is_some());
             runtime.spawn(watch).abort_handle()
         });
@@ -155,7 +155,7 @@ impl Member {
 
     /// Whether several can have a stream each on it.
     pub(super) fn opens_streams(&self) -> bool {
-        self.session.facets().has(Facets::OPEN_STREAM)
+        self.session.facets().contains(Facets::OPEN_STREAM)
     }
 
     /// As far as is known without asking the peer: an end that has arrived is seen.

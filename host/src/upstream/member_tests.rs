@@ -22,24 +22,19 @@ async fn settle() {
 
 /// A session of calls that does as it is told.
 struct Scripted {
-    facets: Facets,
     ends: Arc<Notify>,
     closes: watch::Sender<Option<String>>,
     answers: bool,
 }
 
 impl Scripted {
-    fn new(facets: Facets) -> Self {
+    fn new() -> Self {
         let (ends, closes) = (Arc::default(), watch::Sender::new(None));
-        Scripted { facets, ends, closes, answers: true }
+        Scripted { ends, closes, answers: true }
     }
 }
 
 impl Control for Scripted {
-    fn facets(&self) -> Facets {
-        self.facets
-    }
-
     async fn ping(&self) -> Result<Duration> {
         let refusal = || Error::new(ErrorKind::Closed, "gone");
         if self.answers { Ok(Duration::ZERO) } else { Err(refusal()) }
@@ -70,10 +65,6 @@ async fn an_end_that_has_arrived_on_the_stream_is_seen() {
 struct Eventless;
 
 impl Control for Eventless {
-    fn facets(&self) -> Facets {
-        Facets::STREAM | Facets::EVENTS
-    }
-
     async fn next_event(&self) -> Result<Option<Event>> {
         Ok(None)
     }
@@ -82,7 +73,9 @@ impl Control for Eventless {
 #[tokio::test]
 async fn a_stream_is_not_over_because_there_are_no_events() {
     let (near, far) = tokio::io::duplex(64);
-    let member = member(Session::builder(Eventless).stream(Stream::new(near)).build());
+    let member = member(
+        Session::builder(Eventless).facets(Facets::EVENTS).stream(Stream::new(near)).build(),
+    );
     settle().await;
     assert!(member.is_open());
     drop(far);
@@ -133,9 +126,9 @@ async fn a_stream_is_given_once() {
 
 #[tokio::test]
 async fn a_session_that_says_it_is_closed_is_not_open() {
-    let scripted = Scripted::new(Facets::EVENTS | Facets::OPEN_STREAM);
+    let (scripted, facets) = (Scripted::new(), Facets::EVENTS | Facets::OPEN_STREAM);
     let ends = Arc::clone(&scripted.ends);
-    let member = member(Session::builder(scripted).build());
+    let member = member(Session::builder(scripted).facets(facets).build());
     settle().await;
     assert!(member.is_open() && member.opens_streams());
     ends.notify_one();
@@ -147,7 +140,7 @@ async fn a_session_that_says_it_is_closed_is_not_open() {
 async fn a_dropped_member_leaves_no_task_behind() {
     let metrics = Handle::current().metrics();
     let before = metrics.num_alive_tasks();
-    let member = member(Session::builder(Scripted::new(Facets::EVENTS)).build());
+    let member = member(Session::builder(Scripted::new()).facets(Facets::EVENTS).build());
     settle().await;
     assert_eq!(metrics.num_alive_tasks(), before + 1);
     drop(member);
@@ -158,10 +151,10 @@ async fn a_dropped_member_leaves_no_task_behind() {
 #[tokio::test]
 async fn the_calls_of_a_shared_session_leave_its_data_and_its_end_alone() {
     let (ends, others) = (Facets::EVENTS | Facets::CLOSE_CODE, Facets::CALL | Facets::PING);
-    let scripted = Scripted::new(ends | others);
+    let (scripted, facets) = (Scripted::new(), ends | others);
     let closed = scripted.closes.subscribe();
     let (stream, _far) = tokio::io::duplex(64);
-    let session = Session::builder(scripted).stream(Stream::new(stream)).build();
+    let session = Session::builder(scripted).facets(facets).stream(Stream::new(stream)).build();
     let member = member(session);
     let shared = super::super::kept::calls_of(Arc::clone(member.session()));
     assert_eq!(shared.facets(), others);

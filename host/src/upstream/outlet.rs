@@ -184,7 +184,7 @@ impl Pooling {
 
 /// Whether sessions of `target` carry several conversations, as far as its driver declares.
 pub fn shares(target: &Target) -> bool {
-    target.stack().top().is_some_and(|driver| driver.manifest.facets.has(Facets::OPEN_STREAM))
+    target.stack().top().is_some_and(|driver| driver.manifest.facets.contains(Facets::OPEN_STREAM))
 }
 
 impl Opens for Outlet {
@@ -272,7 +272,7 @@ impl Probe for Outlet {
     async fn probe(&self, limit: Duration) -> Result<Duration> {
         let begin = Instant::now();
         let session = self.target.open(limit).await?;
-        if session.facets().has(Facets::PING) {
+        if session.facets().contains(Facets::PING) {
             session.ping().await?;
         }
         let took = begin.elapsed();

@@ -1,7 +1,7 @@
 //! Whether two sides' tables fit, and what to say when they do not.
 
 use abi_stable::abi_stability::abi_checking::{
-    AbiInstability, AbiInstabilityErrors, check_layout_compatibility,
+    AbiInstability, AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
 };
 use abi_stable::library::{AbiHeader, LibraryError};
 use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
@@ -15,11 +15,20 @@ pub(super) fn check_layouts(
     ours: &'static TypeLayout,
     theirs: &'static TypeLayout,
 ) -> Result<(), String> {
-    match check_layout_compatibility(ours, theirs) {
-        Err(_) if check_layout_compatibility(theirs, ours).is_ok() => Ok(()),
+    match compare(ours, theirs) {
+        Err(_) if compare(theirs, ours).is_ok() => Ok(()),
         Err(errors) => Err(first_difference(&errors)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Starts with nothing known: what the checker would remember of one plugin is wrong for the next one,
+/// of another minor.
+fn compare(
+    one: &'static TypeLayout,
+    other: &'static TypeLayout,
+) -> Result<(), AbiInstabilityErrors> {
+    check_layout_compatibility_with_globals(one, other, &CheckingGlobals::new())
 }
 
 /// The checker's own report is a page for each type.
@@ -106,6 +115,8 @@ mod tests {
     version!(oldest, [open(u32)], [], []);
     version!(older, [open(u32)], [], [now]);
     version!(current, [open(u32)], [ping], [now]);
+    // The same once more, as another plugin's binary has it.
+    version!(current_too, [open(u32)], [ping], [now]);
     version!(newer, [open(u32)], [ping, dial], [now, resolve]);
 
     version!(changed, [open(u64)], [ping], [now]);
@@ -134,10 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_compared_before_makes_no_difference() {
+        let (host, old) = (of::<current::Table_Ref>(), of::<oldest::Table_Ref>());
+        let (new, newer) = (of::<current_too::Table_Ref>(), of::<newer::Table_Ref>());
+        for order in [[old, new, newer], [new, old, new], [newer, old, new], [old, newer, new]] {
+            for theirs in order {
+                assert_eq!(check_layouts(host, theirs), Ok(()));
+            }
+        }
+    }
+
+    #[test]
     fn one_direction_alone_would_refuse_what_is_older() {
         let (ours, theirs) = (of::<newer::Table_Ref>(), of::<current::Table_Ref>());
-        assert!(check_layout_compatibility(ours, theirs).is_err());
-        assert!(check_layout_compatibility(theirs, ours).is_ok());
+        assert!(compare(ours, theirs).is_err());
+        assert!(compare(theirs, ours).is_ok());
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Bytes on their way across: borrowed text and reference-counted buffers.
 
+use super::layout::abi;
 use abi_stable::StableAbi;
 use bytes::Bytes;
 use std::ffi::c_void;
 
-/// Borrowed UTF-8, valid for the call that it is an argument of.
-#[repr(C)]
-#[derive(StableAbi, Clone, Copy, Debug)]
-#[sabi(unsafe_opaque_fields)]
-pub struct RawStr {
-    ptr: *const u8,
-    len: usize,
+abi! {
+    /// Borrowed UTF-8, valid for the call that it is an argument of.
+    #[derive(StableAbi, Clone, Copy, Debug)]
+    #[sabi(unsafe_opaque_fields)]
+    pub frozen struct RawStr {
+        ptr: *const u8,
+        len: usize,
+    }
 }
 
 impl RawStr {
@@ -33,15 +35,16 @@ impl RawStr {
     }
 }
 
-/// Owned bytes with the function that frees them.
-#[repr(C)]
-#[derive(StableAbi, Debug)]
-#[sabi(unsafe_opaque_fields)]
-pub struct RawBuf {
-    ptr: *const u8,
-    len: usize,
-    owner: *mut c_void,
-    free: Option<unsafe extern "C" fn(*mut c_void)>,
+abi! {
+    /// Owned bytes with the function that frees them.
+    #[derive(StableAbi, Debug)]
+    #[sabi(unsafe_opaque_fields)]
+    pub frozen struct RawBuf {
+        ptr: *const u8,
+        len: usize,
+        owner: *mut c_void,
+        free: Option<unsafe extern "C" fn(*mut c_void)>,
+    }
 }
 
 // SAFETY: a `RawBuf` is the only owner of what it frees, and its bytes are never written.

@@ -1,6 +1,7 @@
 //! Recognising an object that came home: the host gives a driver a socket's stream, the driver
 //! gives it back as its session, and the host has its own socket again, without a layer between.
 
+use super::layout::abi;
 use crate::watch::{self, Owner};
 use std::any::TypeId;
 use std::ffi::c_void;
@@ -8,14 +9,15 @@ use std::ffi::c_void;
 /// One address for each binary that contains this crate: every plugin has its own copy.
 static HERE: u8 = 0;
 
-/// The first words of every table after its size.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Home {
-    /// Address that tells which binary made the object.
-    pub binary: *const u8,
-    /// Answers the inner value's address when asked with its own type; only for the same binary.
-    pub inner: unsafe extern "C" fn(data: *mut c_void, type_id: *const c_void) -> *mut c_void,
+abi! {
+    /// The first words of every table after its size.
+    #[derive(Debug)]
+    pub frozen struct Home {
+        /// Address that tells which binary made the object.
+        pub binary: *const u8,
+        /// Answers the inner value's address when asked with its own type; only for the same binary.
+        pub inner: unsafe extern "C" fn(data: *mut c_void, type_id: *const c_void) -> *mut c_void,
+    }
 }
 
 // SAFETY: an address that is only compared and a function.
@@ -36,8 +38,12 @@ pub(crate) fn is_home(home: &Home) -> bool {
 }
 
 /// Whose the object of a table is that has just come across.
-pub(crate) fn owner_of(home: &Home) -> Owner {
-    if is_home(home) { Owner::NOBODY } else { watch::current() }
+///
+/// # Safety
+/// `home` points to that of a whole table.
+pub(crate) unsafe fn owner_of(home: *const Home) -> Owner {
+    // SAFETY: by this function's contract.
+    if is_home(unsafe { &*home }) { Owner::NOBODY } else { watch::current() }
 }
 
 /// `value`'s address if the question is about type `T`.

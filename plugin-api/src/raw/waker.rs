@@ -1,29 +1,32 @@
 //! Wakers across the boundary: three words, borrowed for the call, cloned only when kept.
 
 use super::guard::{guard, guard_drop};
+use super::layout::abi;
 use crate::watch::{self, Operation, Owner};
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, RawWaker as StdRawWaker, RawWakerVTable, Wake, Waker};
 
-/// A task's waker as the polled side sees it: the two words of the caller's own `Waker`, opaque,
-/// and the caller's functions for them. No Rust function pointer of one side is called by the other.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct RawWaker {
-    data: *const (),
-    vtable: *const (),
-    ops: *const WakerTable,
+abi! {
+    /// A task's waker as the polled side sees it: the two words of the caller's own `Waker`, opaque,
+    /// and the caller's functions for them. No Rust function pointer of one side is called by the other.
+    #[derive(Clone, Copy, Debug)]
+    pub frozen struct RawWaker {
+        data: *const (),
+        vtable: *const (),
+        ops: *const WakerTable,
+    }
 }
 
-/// What can be done with the two words.
-#[repr(C)]
-#[derive(Debug)]
-pub struct WakerTable {
-    size: usize,
-    clone: unsafe extern "C" fn(data: *const (), vtable: *const ()) -> RawWaker,
-    wake: unsafe extern "C" fn(data: *const (), vtable: *const ()),
-    drop: unsafe extern "C" fn(data: *const (), vtable: *const ()),
+abi! {
+    /// What can be done with the two words.
+    #[derive(Debug)]
+    pub grows struct WakerTable {
+        size: usize,
+        clone: unsafe extern "C" fn(data: *const (), vtable: *const ()) -> RawWaker,
+        wake: unsafe extern "C" fn(data: *const (), vtable: *const ()),
+        drop: unsafe extern "C" fn(data: *const (), vtable: *const ()),
+    }
 }
 
 static OPS: WakerTable = WakerTable {

@@ -50,6 +50,7 @@ pub fn export_services(services: Arc<dyn Services>) -> (HostServices_Ref, Opaque
             open,
             about,
             panicked,
+            stopping,
         }
         .leak_into_prefix()
     });
@@ -195,6 +196,11 @@ unsafe extern "C" fn about(_context: Opaque) -> RawBuf {
     RawBuf::new(Bytes::from_static(
         concat!(r#"{"abi":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes(),
     ))
+}
+
+unsafe extern "C" fn stopping(context: Opaque) -> RawPair {
+    // SAFETY: the context is ours.
+    op(|| unsafe { services(context) }.stopping())
 }
 
 unsafe extern "C" fn panicked(context: Opaque, report: RawStr) {

@@ -213,13 +213,23 @@ impl Host {
         unsafe { (self.table.event())(self.context, RawStr::new(&json)) };
     }
 
-    /// Tells of a panic of this plugin's; an older host has no ear for it.
+    /// Tells of a panic of this plugin's.
     pub(crate) fn panicked(&self, report: &PanicReport) {
-        if let Some(panicked) = self.table.panicked() {
-            let report = serde_json::to_string(report).unwrap_or_default();
-            // SAFETY: the context belongs to the table; the text is alive for the call.
-            unsafe { panicked(self.context, RawStr::new(&report)) };
-        }
+        let report = serde_json::to_string(report).unwrap_or_default();
+        // SAFETY: the context belongs to the table; the text is alive for the call.
+        unsafe { (self.table.panicked())(self.context, RawStr::new(&report)) };
+    }
+
+    /// Completes when the host begins to stop: nothing new is accepted any more, and what runs may finish
+    /// for the host's `shutdown_timeout`. What would go on for ever, such as a stream of events, ends then.
+    /// Cancel safe.
+    pub async fn stopping(&self) {
+        let stopping: Op<()> = {
+            // SAFETY: the context belongs to the table; the operation is given to us.
+            unsafe { op((self.table.stopping())(self.context)) }
+        };
+        // A host that cannot say so is about to stop.
+        let _ = stopping.await;
     }
 
     /// Opens a stack by URI through the host.

@@ -1,7 +1,7 @@
 //! Host services: what the host does for its plugins, because it owns the only reactor.
 //!
 //! [`Services`] is what a host implements, [`HostServices`] the table that crosses, [`Host`] the safe
-//! face that a driver uses. Every service is optional on the wire after 1.0: a newer plugin asks and
+//! face that a driver uses. A service that comes after 1.0 is optional on the wire: a newer plugin asks and
 //! an older host says "unsupported".
 
 mod export;
@@ -23,7 +23,7 @@ use crate::datagrams::Datagrams;
 use crate::error::Result;
 use crate::listener::Listener;
 use crate::op::Op;
-use crate::raw::{Opaque, RawBuf, RawError, RawStr};
+use crate::raw::{Opaque, RawBuf, RawError, RawStr, abi};
 use crate::session::Session;
 use abi_stable::StableAbi;
 use bytes::Bytes;
@@ -98,16 +98,21 @@ pub trait Services: Send + Sync + 'static {
     /// Hears of a panic of the plugin's code that a guard has caught, wherever it was: in a call, in
     /// data that flows, in a drop. Default: nothing.
     fn panicked(&self, _report: &PanicReport) {}
+    /// Completes when the host begins to stop. Default: never.
+    fn stopping(&self) -> Op<()> {
+        Op::new(std::future::pending())
+    }
 }
 
-/// An `Op`, `Session`… by value in a control function, where the layout check sees two words.
-#[repr(C)]
-#[derive(StableAbi, Clone, Copy, Debug)]
-pub struct RawPair {
-    /// The exporting side's state.
-    pub data: Opaque,
-    /// The exporting side's functions; null means "none".
-    pub table: Opaque,
+abi! {
+    /// An `Op`, `Session`… by value in a control function, where the layout check sees two words.
+    #[derive(StableAbi, Clone, Copy, Debug)]
+    pub frozen struct RawPair {
+        /// The exporting side's state.
+        pub data: Opaque,
+        /// The exporting side's functions; null means "none".
+        pub table: Opaque,
+    }
 }
 
 /// A function to be run once with the pointer that goes with it.
@@ -118,43 +123,46 @@ pub struct RunOnce {
     pub run: unsafe extern "C" fn(Opaque),
 }
 
-/// The services as they cross: prefix type, append only. The first argument of each is `context`.
-#[repr(C)]
-#[derive(StableAbi)]
-#[sabi(kind(Prefix(prefix_ref = HostServices_Ref)))]
-#[sabi(missing_field(option))]
-pub struct HostServices {
-    /// Level, target, message.
-    pub log: unsafe extern "C" fn(Opaque, u32, RawStr, RawStr),
-    /// Nanoseconds.
-    pub now: unsafe extern "C" fn(Opaque) -> u64,
-    /// Takes an `Op<()>`, gives one.
-    pub spawn: unsafe extern "C" fn(Opaque, RawPair) -> RawPair,
-    /// Runs the function with the pointer, once; gives an `Op<()>`.
-    pub spawn_blocking: unsafe extern "C" fn(Opaque, RunOnce, Opaque) -> RawPair,
-    /// Nanoseconds; gives a `Timer`.
-    pub timer: unsafe extern "C" fn(Opaque, u64) -> RawPair,
-    /// A `RawSocket`; gives an `Op<Session>`.
-    pub connect: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
-    /// A `RawSocket`; gives an `Op<Listener>`.
-    pub listen: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
-    /// A `RawSocket`; gives an `Op<Datagrams>`.
-    pub bind_datagrams: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
-    /// A descriptor; gives an `FdReady`, or none and an error.
-    pub watch: unsafe extern "C" fn(Opaque, i32, *mut RawError) -> RawPair,
-    /// Host name and port; gives an `Op<Bytes>`.
-    pub resolve: unsafe extern "C" fn(Opaque, RawStr, u16) -> RawPair,
-    /// Reference; gives an `Op<Bytes>`.
-    pub secret: unsafe extern "C" fn(Opaque, RawStr) -> RawPair,
-    /// Kind, name, labels, value.
-    pub metric: unsafe extern "C" fn(Opaque, RawStr, RawStr, RawStr, f64),
-    /// JSON.
-    pub event: unsafe extern "C" fn(Opaque, RawStr),
-    /// URI and options; gives an `Op<Session>`.
-    pub open: unsafe extern "C" fn(Opaque, RawStr, RawStr) -> RawPair,
-    /// What the host says of itself: name and version, as JSON.
-    #[sabi(last_prefix_field)]
-    pub about: unsafe extern "C" fn(Opaque) -> RawBuf,
-    /// A [`PanicReport`] as JSON.
-    pub panicked: unsafe extern "C" fn(Opaque, RawStr),
+abi! {
+    /// The services as they cross: prefix type, append only. The first argument of each is `context`.
+    #[derive(StableAbi)]
+    #[sabi(kind(Prefix(prefix_ref = HostServices_Ref)))]
+    #[sabi(missing_field(option))]
+    pub prefix struct HostServices {
+        /// Level, target, message.
+        pub log: unsafe extern "C" fn(Opaque, u32, RawStr, RawStr),
+        /// Nanoseconds.
+        pub now: unsafe extern "C" fn(Opaque) -> u64,
+        /// Takes an `Op<()>`, gives one.
+        pub spawn: unsafe extern "C" fn(Opaque, RawPair) -> RawPair,
+        /// Runs the function with the pointer, once; gives an `Op<()>`.
+        pub spawn_blocking: unsafe extern "C" fn(Opaque, RunOnce, Opaque) -> RawPair,
+        /// Nanoseconds; gives a `Timer`.
+        pub timer: unsafe extern "C" fn(Opaque, u64) -> RawPair,
+        /// A `RawSocket`; gives an `Op<Session>`.
+        pub connect: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
+        /// A `RawSocket`; gives an `Op<Listener>`.
+        pub listen: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
+        /// A `RawSocket`; gives an `Op<Datagrams>`.
+        pub bind_datagrams: unsafe extern "C" fn(Opaque, Opaque) -> RawPair,
+        /// A descriptor; gives an `FdReady`, or none and an error.
+        pub watch: unsafe extern "C" fn(Opaque, i32, *mut RawError) -> RawPair,
+        /// Host name and port; gives an `Op<Bytes>`.
+        pub resolve: unsafe extern "C" fn(Opaque, RawStr, u16) -> RawPair,
+        /// Reference; gives an `Op<Bytes>`.
+        pub secret: unsafe extern "C" fn(Opaque, RawStr) -> RawPair,
+        /// Kind, name, labels, value.
+        pub metric: unsafe extern "C" fn(Opaque, RawStr, RawStr, RawStr, f64),
+        /// JSON.
+        pub event: unsafe extern "C" fn(Opaque, RawStr),
+        /// URI and options; gives an `Op<Session>`.
+        pub open: unsafe extern "C" fn(Opaque, RawStr, RawStr) -> RawPair,
+        /// What the host says of itself: name and version, as JSON.
+        pub about: unsafe extern "C" fn(Opaque) -> RawBuf,
+        /// A [`PanicReport`] as JSON.
+        pub panicked: unsafe extern "C" fn(Opaque, RawStr),
+        /// Gives an `Op<()>` that is done when the host begins to stop.
+        #[sabi(last_prefix_field)]
+        pub stopping: unsafe extern "C" fn(Opaque) -> RawPair,
+    }
 }

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A panic of a plugin's code that was caught. Which driver or handler it was, and for which connection,
-/// the host knows by itself where the panic was in a call of the host's.
+/// A panic of a plugin's code that was caught. Which driver or handler it was, in
+/// which operation and for which connection, the host knows by itself where the panic was in a call of
+/// the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PanicReport {
     /// What it said; cut to [`PanicReport::MOST`] bytes.
     pub message: String,
-    /// What was called, such as `serve` or `read`; empty where it was no call of the host's.
-    pub operation: String,
     /// File, line and column in the plugin's source.
     pub location: String,
     /// The thread, if it has a name.
@@ -22,15 +21,11 @@ impl PanicReport {
     pub const MOST: usize = 4096;
 
     /// A report of `message`, cut at a character's end.
-    pub fn new(operation: &str, message: &str) -> Self {
+    pub fn new(message: &str) -> Self {
         let mut end = message.len().min(Self::MOST);
         while !message.is_char_boundary(end) {
             end -= 1;
         }
-        PanicReport {
-            message: message[..end].to_owned(),
-            operation: operation.to_owned(),
-            ..PanicReport::default()
-        }
+        PanicReport { message: message[..end].to_owned(), ..PanicReport::default() }
     }
 }

@@ -1,11 +1,11 @@
 //! The two services that are polled: [`Timer`] and [`FdReady`].
 
 use super::{FdIo, TimerIo};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::Transfer;
 use crate::raw::{
-    FAILED, PENDING, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop,
-    with_raw_waker,
+    Broken, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
+    guard_drop, is_whole, short_table, with_raw_waker,
 };
 use std::ffi::c_void;
 use std::pin::Pin;
@@ -22,14 +22,15 @@ pub enum Interest {
     Write = 2,
 }
 
-/// The functions of a timer.
-#[repr(C)]
-#[derive(Debug)]
-pub struct TimerTable {
-    size: usize,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll: unsafe extern "C" fn(*mut c_void, *const RawWaker) -> i64,
-    reset: unsafe extern "C" fn(*mut c_void, u64),
+abi! {
+    /// The functions of a timer.
+    #[derive(Debug)]
+    pub grows struct TimerTable {
+        size: usize,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll: unsafe extern "C" fn(*mut c_void, *const RawWaker) -> i64,
+        reset: unsafe extern "C" fn(*mut c_void, u64),
+    }
 }
 
 /// A timer of the host's: a future that is done when the time has come.
@@ -88,8 +89,22 @@ impl Transfer for Timer {
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            return Timer::new(Box::new(Over));
+        }
         Timer { raw }
     }
+}
+
+/// What stands for a timer whose table cannot be used: its time has always come.
+struct Over;
+
+impl TimerIo for Over {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+    fn reset(&mut self, _: Duration) {}
 }
 
 impl Drop for Timer {
@@ -121,14 +136,15 @@ unsafe extern "C" fn reset_timer(data: *mut c_void, nanos: u64) {
     guard(|| state.timer.reset(Duration::from_nanos(nanos)), |_| ());
 }
 
-/// The functions of a watched descriptor.
-#[repr(C)]
-#[derive(Debug)]
-pub struct FdTable {
-    size: usize,
-    drop: unsafe extern "C" fn(*mut c_void),
-    poll_ready: unsafe extern "C" fn(*mut c_void, u32, *const RawWaker, *mut RawError) -> i64,
-    clear_ready: unsafe extern "C" fn(*mut c_void, u32),
+abi! {
+    /// The functions of a watched descriptor.
+    #[derive(Debug)]
+    pub grows struct FdTable {
+        size: usize,
+        drop: unsafe extern "C" fn(*mut c_void),
+        poll_ready: unsafe extern "C" fn(*mut c_void, u32, *const RawWaker, *mut RawError) -> i64,
+        clear_ready: unsafe extern "C" fn(*mut c_void, u32),
+    }
 }
 
 /// Readiness of a descriptor of the plugin's own. Drop it before the descriptor is closed.
@@ -173,11 +189,7 @@ impl FdReady {
             // SAFETY: the table belongs to the data.
             unsafe { ((*raw.table).poll_ready)(raw.data, interest as u32, waker, &raw mut error) }
         });
-        match code {
-            PENDING => Poll::Pending,
-            FAILED => Poll::Ready(Err(Error::from_raw(error))),
-            _ => Poll::Ready(Ok(())),
-        }
+        answer_of(code, error).map_ok(|_| ())
     }
 
     /// Forgets readiness after the system said "would block".
@@ -193,8 +205,19 @@ impl Transfer for FdReady {
         std::mem::ManuallyDrop::new(self).raw
     }
     unsafe fn from_raw(raw: Self::Raw) -> Self {
+        // SAFETY: a table is alive as long as its binary, which is never unloaded.
+        if !unsafe { is_whole(raw.table) } {
+            return FdReady::new(Box::new(Broken("watched descriptor")));
+        }
         FdReady { raw }
     }
+}
+
+impl FdIo for Broken {
+    fn poll_ready(&mut self, _: Interest, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Err(short_table(self.0)))
+    }
+    fn clear_ready(&mut self, _: Interest) {}
 }
 
 impl Drop for FdReady {

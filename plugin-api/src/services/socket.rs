@@ -1,6 +1,6 @@
 //! [`Socket`]: which socket a driver wants from the host, and how it is to be set.
 
-use crate::raw::RawStr;
+use crate::raw::{RawStr, abi, layout};
 use std::time::Duration;
 
 /// The kinds of socket the host makes.
@@ -116,9 +116,11 @@ impl Socket {
     /// # Safety
     /// `raw` points to a socket that is alive for this call.
     pub(crate) unsafe fn from_raw(raw: *const RawSocket) -> Self {
-        // SAFETY: by this function's contract; all its fields are of the first version.
+        // SAFETY: by this function's contract.
         unsafe {
-            let raw = &*raw;
+            let Some(raw) = layout::read(raw) else {
+                return Socket::new(SocketKind::Unknown, "", 0);
+            };
             let bind = raw.bind.get();
             Socket {
                 kind: match raw.kind {
@@ -149,26 +151,26 @@ impl Socket {
     }
 }
 
-/// A [`Socket`] lent for a call. Grows at its end only.
-#[repr(C)]
-#[derive(Debug)]
-pub struct RawSocket {
-    size: usize,
-    kind: u32,
-    port: u32,
-    host: RawStr,
-    path: RawStr,
-    bind: RawStr,
-    flags: u64,
-    keepalive_ms: u64,
-    keepalive_interval_ms: u64,
-    attempt_delay_ms: u64,
-    user_timeout_ms: u64,
-    keepalive_count: u32,
-    backlog: u32,
-    send_buffer: u32,
-    recv_buffer: u32,
-    family: u32,
-    /// Was a reserved word, always 0, which means the same as before.
-    mode: u32,
+abi! {
+    /// A [`Socket`] lent for a call. Grows at its end only.
+    #[derive(Debug, Clone, Copy)]
+    pub grows struct RawSocket {
+        size: usize,
+        kind: u32,
+        port: u32,
+        host: RawStr,
+        path: RawStr,
+        bind: RawStr,
+        flags: u64,
+        keepalive_ms: u64,
+        keepalive_interval_ms: u64,
+        attempt_delay_ms: u64,
+        user_timeout_ms: u64,
+        keepalive_count: u32,
+        backlog: u32,
+        send_buffer: u32,
+        recv_buffer: u32,
+        family: u32,
+        mode: u32,
+    }
 }

@@ -5,7 +5,6 @@
 use super::Session;
 use crate::control::Control;
 use crate::error::Result;
-use crate::facets::Facets;
 use crate::info::{Event, Info};
 use crate::request::Address;
 use serde_json::Value;
@@ -19,7 +18,8 @@ pub(super) fn pass(session: Session) -> Session {
     let messages = session.take_messages();
     let datagrams = session.take_datagrams();
     let exchange = session.take_exchange();
-    let mut builder = Session::builder(Passed(session));
+    let facets = session.facets();
+    let mut builder = Session::builder(Passed(session)).facets(facets);
     builder.parts.stream = stream;
     builder.parts.messages = messages;
     builder.parts.datagrams = datagrams;
@@ -28,9 +28,6 @@ pub(super) fn pass(session: Session) -> Session {
 }
 
 impl Control for Passed {
-    fn facets(&self) -> Facets {
-        self.0.facets()
-    }
     fn info(&self) -> Info {
         self.0.info()
     }
@@ -54,6 +51,9 @@ impl Control for Passed {
     }
     async fn close(&self, code: u64, reason: String) -> Result<()> {
         self.0.close(code, &reason).await
+    }
+    async fn reset(&self) -> Result<()> {
+        self.0.reset().await
     }
     async fn drain(&self) -> Result<()> {
         self.0.drain().await

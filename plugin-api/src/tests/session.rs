@@ -37,9 +37,6 @@ impl Recorder {
 }
 
 impl Control for Recorder {
-    fn facets(&self) -> Facets {
-        Facets::CALL | Facets::CLOSE_CODE
-    }
     fn info(&self) -> Info {
         info()
     }
@@ -78,7 +75,9 @@ impl Control for Recorder {
 #[tokio::test]
 async fn every_call_arrives_with_what_it_was_given() {
     let recorder = Recorder::default();
-    let session = crossed(Session::builder(recorder.clone()).build());
+    let session = crossed(
+        Session::builder(recorder.clone()).facets(Facets::CALL | Facets::CLOSE_CODE).build(),
+    );
     let params = json!({ "command": "ls \"ä\"", "n": [1, null] });
     assert_eq!(session.call("exec", &params).await.unwrap(), params);
     session.open_stream(&json!({ "kind": "shell" })).await.unwrap();
@@ -118,7 +117,7 @@ async fn a_control_that_has_nothing_says_what_is_unsupported() {
     struct Nothing;
     impl Control for Nothing {}
     let session = crossed(Session::builder(Nothing).build());
-    assert_eq!((session.facets(), session.info()), (Facets::NONE, Info::default()));
+    assert_eq!((session.facets(), session.info()), (Facets::empty(), Info::default()));
     let unsupported = [
         session.call("exec", &Value::Null).await.map(drop),
         session.open_stream(&Value::Null).await.map(drop),
@@ -162,6 +161,7 @@ fn facets_are_those_it_was_made_with_and_each_is_taken_once() {
     struct NoRequests;
     impl crate::Exchanger for NoRequests {}
     let session = Session::builder(Recorder::default())
+        .facets(Facets::CALL | Facets::CLOSE_CODE)
         .stream(Stream::new(stream))
         .messages(Messages::new(Both(messages)))
         .datagrams(Datagrams::new(NoDatagrams))
@@ -174,7 +174,7 @@ fn facets_are_those_it_was_made_with_and_each_is_taken_once() {
     assert!(session.take_messages().is_some() && session.take_messages().is_none());
     assert!(session.take_datagrams().is_some() && session.take_datagrams().is_none());
     assert!(session.take_exchange().is_some() && session.take_exchange().is_none());
-    assert!(session.facets().has(Facets::STREAM), "it says what it was made with");
+    assert!(session.facets().contains(Facets::STREAM), "it says what it was made with");
 }
 
 /// A stream of messages that takes none.

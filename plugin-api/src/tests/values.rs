@@ -45,8 +45,8 @@ fn an_error_crosses_whole() {
     let error = Error::new(ErrorKind::Limit, "too \"large\"\n")
         .with("frame", 17)
         .with("limit", "16 MiB")
-        .origin_is(Origin::Downstream)
-        .retry_is(Retry::IfReused);
+        .with_origin(Origin::Downstream)
+        .with_retry(Retry::IfReused);
     assert_eq!(Error::from_raw(error.clone().into_raw()), error);
     assert_eq!(Error::from(error.clone().into_io()), error);
     assert!(error.to_string().ends_with("[frame=17, limit=16 MiB]"));
@@ -100,7 +100,7 @@ fn an_address_crosses_with_what_was_given_and_what_was_not() {
 
 #[test]
 fn facets_of_a_newer_side_are_kept() {
-    let facets = Facets::from_bits(1 << 63 | Facets::STREAM.bits());
+    let facets = Facets::from_bits_retain(1 << 63 | Facets::STREAM.bits());
     assert_eq!(facets.bits(), 1 << 63 | 1);
     assert_eq!(facets.names().collect::<Vec<_>>(), ["stream"]);
 }

@@ -34,7 +34,7 @@ fn a_call_that_does_not_come_back_is_named_with_its_work() {
 #[test]
 fn a_call_within_a_call_is_the_inner_ones_until_it_ends() {
     let (outer, inner) = (owner("outer"), owner("inner"));
-    within(outer, Operation::Poll, || {
+    within(outer, Operation::Serve, || {
         let first = here().expect("a mark");
         within(inner, Operation::Read, || {
             let now = here().expect("a mark");
@@ -43,6 +43,6 @@ fn a_call_within_a_call_is_the_inner_ones_until_it_ends() {
         assert_eq!(here(), Some(first));
     });
     assert_eq!(here(), None);
-    within(outer, Operation::Poll, || ());
-    within(Owner::NOBODY, Operation::Poll, || assert_eq!(here(), None));
+    within(outer, Operation::Serve, || ());
+    within(Owner::NOBODY, Operation::Serve, || assert_eq!(here(), None));
 }

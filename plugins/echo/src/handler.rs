@@ -32,11 +32,11 @@ pub struct Echo {
 }
 
 impl Handler for Echo {
-    const INFO: HandlerInfo = HandlerInfo {
-        name: "echo",
-        summary: "Sends back what it receives",
-        facets: Facets::STREAM.and(Facets::MESSAGES),
-    };
+    const INFO: HandlerInfo = HandlerInfo::new(
+        "echo",
+        "Sends back what it receives",
+        Facets::STREAM.union(Facets::MESSAGES),
+    );
     type Options = EchoOptions;
 
     fn new(_host: Host, options: EchoOptions) -> Result<Self> {

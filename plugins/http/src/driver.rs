@@ -5,8 +5,7 @@ use crate::options::HttpOptions;
 use crate::session::{CALLED, session};
 use crate::{call, client, server, sse};
 use jackfield_plugin_api::{
-    Below, Driver, DriverInfo, Facets, Host, Kind, Operation, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Below, Driver, DriverInfo, Facets, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 use std::sync::Arc;
 
@@ -17,20 +16,17 @@ pub struct HttpDriver {
 }
 
 impl Driver for HttpDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "http",
-        summary: "HTTP/1.1 and HTTP/2 (RFC 9110, 9112, 9113) over any byte stream",
-        kind: Kind::Layer,
-        schemes: &[
-            Scheme { name: "http", stack: "http+tcp", port: Some(80) },
-            Scheme { name: "https", stack: "http+tls+tcp", port: Some(443) },
-        ],
-        client: true,
-        server: true,
-        facets: Facets::EXCHANGE.and(Facets::MESSAGES).and(CALLED),
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::layer(
+        "http",
+        "HTTP/1.1 and HTTP/2 (RFC 9110, 9112, 9113) over any byte stream",
+    )
+    .schemes(&[
+        Scheme::new("http", "http+tcp").port(80),
+        Scheme::new("https", "http+tls+tcp").port(443),
+    ])
+    .client()
+    .server()
+    .facets(Facets::EXCHANGE.union(Facets::MESSAGES).union(CALLED));
     type Options = HttpOptions;
     type Endpoint = Arc<HttpEndpoint>;
 

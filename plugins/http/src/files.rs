@@ -62,11 +62,8 @@ pub struct Files {
 }
 
 impl Handler for Files {
-    const INFO: HandlerInfo = HandlerInfo {
-        name: "files",
-        summary: "Serves the files of a folder",
-        facets: Facets::EXCHANGE,
-    };
+    const INFO: HandlerInfo =
+        HandlerInfo::new("files", "Serves the files of a folder", Facets::EXCHANGE);
     type Options = FilesOptions;
 
     fn new(host: Host, options: FilesOptions) -> Result<Self> {

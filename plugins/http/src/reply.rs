@@ -56,11 +56,11 @@ pub struct Reply {
 }
 
 impl Handler for Reply {
-    const INFO: HandlerInfo = HandlerInfo {
-        name: "reply",
-        summary: "Answers every request with one answer, or with an account of it",
-        facets: Facets::EXCHANGE,
-    };
+    const INFO: HandlerInfo = HandlerInfo::new(
+        "reply",
+        "Answers every request with one answer, or with an account of it",
+        Facets::EXCHANGE,
+    );
     type Options = ReplyOptions;
 
     fn new(_host: Host, options: ReplyOptions) -> Result<Self> {

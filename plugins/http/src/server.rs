@@ -18,8 +18,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{
-    Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Host, Incoming, Info, Origin,
-    Result, Session, Stream,
+    Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Facets, Host, Incoming, Info,
+    Origin, Result, Session, Stream,
 };
 use std::any::Any;
 use std::convert::Infallible;
@@ -47,7 +47,7 @@ pub(crate) async fn accept(
         (Version::Auto, None) => {
             let limit = endpoint.limits.header;
             let listened = host.timeout(limit, "the first request", listen(&mut carrier)).await;
-            listened.map_err(|error| error.origin_is(Origin::Downstream))?
+            listened.map_err(|error| error.with_origin(Origin::Downstream))?
         }
     };
     let info = Info::default()
@@ -77,7 +77,10 @@ pub(crate) async fn accept(
         life: Arc::clone(&life),
         _held: Arc::clone(&held),
     });
-    Ok(Session::builder(ServerControl { info, life, _held: held }).exchange(exchange).build())
+    Ok(Session::builder(ServerControl { info, life, _held: held })
+        .facets(Facets::DRAIN)
+        .exchange(exchange)
+        .build())
 }
 
 /// Whether the first bytes are those of HTTP/2, and which they are.
@@ -226,7 +229,7 @@ async fn give(
     body.fit(response.headers_mut());
     let (body, told) = body.told(unread);
     let gone =
-        || Error::new(ErrorKind::Closed, "the client has left").origin_is(Origin::Downstream);
+        || Error::new(ErrorKind::Closed, "the client has left").with_origin(Origin::Downstream);
     tell.send(response.map(|()| body)).map_err(|_| gone())?;
     told.await.unwrap_or_else(|_| Err(gone()))
 }
@@ -257,7 +260,7 @@ impl Exchanger for ServerExchange {
         match self.taken.lock().await.recv().await {
             Some(incoming) => Ok(Some(incoming)),
             None => match self.life.failure() {
-                Some(error) => Err(error.origin_is(Origin::Downstream)),
+                Some(error) => Err(error.with_origin(Origin::Downstream)),
                 None => Ok(None),
             },
         }

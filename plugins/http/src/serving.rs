@@ -5,7 +5,7 @@ use crate::pace::Paces;
 use crate::server::notable;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::Timer;
-use jackfield_plugin_api::{Control, Error, Facets, Host, Info, Result};
+use jackfield_plugin_api::{Control, Error, Host, Info, Result};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -168,10 +168,6 @@ pub(crate) struct ServerControl {
 }
 
 impl Control for ServerControl {
-    fn facets(&self) -> Facets {
-        Facets::DRAIN
-    }
-
     fn info(&self) -> Info {
         self.info.clone()
     }

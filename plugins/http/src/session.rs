@@ -12,12 +12,12 @@ use std::time::Duration;
 
 /// Facets of a client beside the exchange.
 pub(crate) const CALLED: Facets =
-    Facets::CALL.and(Facets::DIAL).and(Facets::PING).and(Facets::DRAIN);
+    Facets::CALL.union(Facets::DIAL).union(Facets::PING).union(Facets::DRAIN);
 
 /// A session over a connection to a server. `target` is what calls without a path ask for.
 pub(crate) fn session(client: Arc<Client>, target: String) -> Session {
     let exchange = Exchange::new(ClientExchange(Arc::clone(&client)));
-    Session::builder(ClientControl { client, target }).exchange(exchange).build()
+    Session::builder(ClientControl { client, target }).facets(CALLED).exchange(exchange).build()
 }
 
 struct ClientControl {
@@ -26,10 +26,6 @@ struct ClientControl {
 }
 
 impl Control for ClientControl {
-    fn facets(&self) -> Facets {
-        CALLED
-    }
-
     fn info(&self) -> Info {
         self.client.info.clone()
     }

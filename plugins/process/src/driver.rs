@@ -6,8 +6,7 @@ use crate::session;
 use crate::spawn::{self, Started};
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Host, Kind, Operation, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,17 +24,12 @@ impl std::fmt::Debug for ProcessDriver {
 }
 
 impl Driver for ProcessDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "process",
-        summary: "A program of this machine, over a socket or a terminal",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "process", stack: "process", port: None }],
-        client: true,
-        server: false,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo =
+        DriverInfo::transport("process", "A program of this machine, over a socket or a terminal")
+            .schemes(&[Scheme::new("process", "process")])
+            .client()
+            .facets(session::FACETS)
+            .query_options();
     type Options = ProcessOptions;
     type Endpoint = Arc<ProcessOptions>;
 

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM);
+pub(crate) const FACETS: Facets = CALLS.union(Facets::STREAM);
 
-const CALLS: Facets = Facets::CALL.and(Facets::EVENTS).and(Facets::DRAIN);
+const CALLS: Facets = Facets::CALL.union(Facets::EVENTS).union(Facets::DRAIN);
 
 /// Parameters of `resize`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,7 +63,7 @@ pub(crate) fn of(running: Running, program: String, io: FdStream) -> Session {
     let running = Arc::new(running);
     let stream = Stream::new(Keeping::new(io, Arc::clone(&running)));
     let control = Process { running, program, told: AtomicBool::new(false) };
-    Session::builder(control).stream(stream).build()
+    Session::builder(control).facets(CALLS).stream(stream).build()
 }
 
 struct Process {
@@ -74,10 +74,6 @@ struct Process {
 }
 
 impl Control for Process {
-    fn facets(&self) -> Facets {
-        CALLS
-    }
-
     fn info(&self) -> Info {
         let info = Info { peer: Some(self.program.clone()), ..Info::default() }
             .with("pid", self.running.kid.pid());

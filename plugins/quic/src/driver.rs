@@ -4,8 +4,7 @@ use crate::endpoint::{Protocol, QuicEndpoint, Side};
 use crate::options::QuicOptions;
 use crate::session;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, Host, Kind, Listener, Operation, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, Host, Listener, Operation, Request, Result, Role, Scheme, Session,
 };
 
 /// The `quic` driver.
@@ -15,17 +14,14 @@ pub struct QuicDriver {
 }
 
 impl Driver for QuicDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "quic",
-        summary: "QUIC: encrypted connections of many streams and datagrams over UDP",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "quic", stack: "quic", port: None }],
-        client: true,
-        server: true,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport(
+        "quic",
+        "QUIC: encrypted connections of many streams and datagrams over UDP",
+    )
+    .schemes(&[Scheme::new("quic", "quic")])
+    .client()
+    .server()
+    .facets(session::FACETS);
     type Options = QuicOptions;
     type Endpoint = QuicEndpoint;
 

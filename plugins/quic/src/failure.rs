@@ -92,7 +92,7 @@ impl Explain {
     fn of(&self, error: Error) -> Error {
         match self.role {
             Role::Client => error,
-            Role::Server => error.origin_is(Origin::Downstream),
+            Role::Server => error.with_origin(Origin::Downstream),
         }
     }
 }

@@ -17,16 +17,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM).and(Facets::DATAGRAMS);
+pub(crate) const FACETS: Facets = CALLS.union(Facets::STREAM).union(Facets::DATAGRAMS);
 
 const CALLS: Facets = Facets::CALL
-    .and(Facets::OPEN_STREAM)
-    .and(Facets::ACCEPT_STREAM)
-    .and(Facets::DIAL)
-    .and(Facets::PING)
-    .and(Facets::EVENTS)
-    .and(Facets::CLOSE_CODE)
-    .and(Facets::DRAIN);
+    .union(Facets::OPEN_STREAM)
+    .union(Facets::ACCEPT_STREAM)
+    .union(Facets::DIAL)
+    .union(Facets::PING)
+    .union(Facets::EVENTS)
+    .union(Facets::CLOSE_CODE)
+    .union(Facets::DRAIN);
 
 /// Parameters of `migrate`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -91,6 +91,7 @@ pub(crate) fn of(mux: Arc<dyn Mux>, window: u32) -> Session {
     let stream = Stream::new(Own::new(Arc::clone(&mux)));
     let datagrams = Datagrams::new(LinkDatagrams::new(Arc::clone(&mux)));
     Session::builder(Main { mux, window, told: AtomicBool::new(false) })
+        .facets(CALLS)
         .stream(stream)
         .datagrams(datagrams)
         .build()
@@ -109,10 +110,6 @@ impl Main {
 }
 
 impl Control for Main {
-    fn facets(&self) -> Facets {
-        CALLS
-    }
-
     fn info(&self) -> Info {
         self.mux.info()
     }
@@ -181,14 +178,10 @@ fn sub(mux: &Arc<dyn Mux>, halves: Halves, ours: bool) -> Result<Session> {
     if ours {
         stream.announce()?;
     }
-    Ok(Session::builder(Sub(shared)).stream(Stream::new(stream)).build())
+    Ok(Session::builder(Sub(shared)).facets(Facets::CLOSE_CODE).stream(Stream::new(stream)).build())
 }
 
 impl Control for Sub {
-    fn facets(&self) -> Facets {
-        Facets::CLOSE_CODE
-    }
-
     fn info(&self) -> Info {
         let (id, ours, kind) = self.0.facts();
         self.0

@@ -5,8 +5,7 @@ use crate::options::SerialOptions;
 use crate::{place, session};
 use jackfield_plugin_api::services::FdStream;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Host, Kind, Operation, Query, Request, Result, Role, RuntimeMode, Scheme,
-    Session,
+    Driver, DriverInfo, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 use std::time::Duration;
 
@@ -17,17 +16,11 @@ pub struct SerialDriver {
 }
 
 impl Driver for SerialDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "serial",
-        summary: "Serial lines, by device path",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "serial", stack: "serial", port: None }],
-        client: true,
-        server: false,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("serial", "Serial lines, by device path")
+        .schemes(&[Scheme::new("serial", "serial")])
+        .client()
+        .facets(session::FACETS)
+        .query_options();
     type Options = SerialOptions;
     type Endpoint = SerialOptions;
 

@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets = Facets::STREAM.and(CALLS);
+pub(crate) const FACETS: Facets = Facets::STREAM.union(CALLS);
 
-const CALLS: Facets = Facets::CALL.and(Facets::EVENTS);
+const CALLS: Facets = Facets::CALL.union(Facets::EVENTS);
 
 /// Parameters of `set_lines`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -66,7 +66,7 @@ pub(crate) fn of(host: Host, path: String, line: Line, io: FdStream, poll: Durat
     let line = Arc::new(line);
     let stream = Stream::new(LineIo { io, _line: Arc::clone(&line) });
     let control = Serial { host, path, line, poll, seen: Mutex::new(None) };
-    Session::builder(control).stream(stream).build()
+    Session::builder(control).facets(CALLS).stream(stream).build()
 }
 
 struct Serial {
@@ -107,10 +107,6 @@ impl Serial {
 }
 
 impl Control for Serial {
-    fn facets(&self) -> Facets {
-        CALLS
-    }
-
     fn info(&self) -> Info {
         let info = Info { peer: Some(self.path.clone()), ..Info::default() };
         let Ok(Value::Object(settings)) = value(&self.line.settings()) else { return info };

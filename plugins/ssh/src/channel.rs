@@ -128,14 +128,14 @@ impl Channel {
             return Ok(());
         }
         let error = Error::new(ErrorKind::Refused, format!("the server refused {what}"));
-        Err(error.origin_is(Origin::Upstream))
+        Err(error.with_origin(Origin::Upstream))
     }
 }
 
 /// OpenSSH gives "connect failed" when it has as many sessions as it wants.
 fn crowded() -> Error {
     Error::new(ErrorKind::Limit, "the server opens no more sessions on this connection")
-        .origin_is(Origin::Upstream)
+        .with_origin(Origin::Upstream)
         .with("hint", "OpenSSH allows 10 at a time unless MaxSessions says otherwise")
 }
 

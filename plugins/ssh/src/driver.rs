@@ -5,8 +5,7 @@ use crate::endpoint::Endpoint;
 use crate::options::SshOptions;
 use crate::session;
 use jackfield_plugin_api::{
-    Carrier, Driver, DriverInfo, Host, Kind, Operation, Query, Request, Result, Role, RuntimeMode,
-    Scheme, Session,
+    Carrier, Driver, DriverInfo, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 
 /// The `ssh` driver.
@@ -14,17 +13,15 @@ use jackfield_plugin_api::{
 pub struct SshDriver;
 
 impl Driver for SshDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "ssh",
-        summary: "SSH 2 client: shells, commands, subsystems and onward connections",
-        kind: Kind::Layer,
-        schemes: &[Scheme { name: "ssh", stack: "ssh+tcp", port: Some(22) }],
-        client: true,
-        server: false,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Private,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo = DriverInfo::layer(
+        "ssh",
+        "SSH 2 client: shells, commands, subsystems and onward connections",
+    )
+    .schemes(&[Scheme::new("ssh", "ssh+tcp").port(22)])
+    .client()
+    .facets(session::FACETS)
+    .private_runtime()
+    .query_options();
     type Options = SshOptions;
     type Endpoint = Endpoint;
 

@@ -49,7 +49,7 @@ pub(crate) fn of_ssh(error: russh::Error) -> Error {
             Error::new(ErrorKind::Protocol, "the peer does not greet as an SSH 2 server")
         }
         Ssh::Join(_) => Error::new(ErrorKind::Panicked, "the protocol's task panicked"),
-        other => Error::new(ErrorKind::Protocol, other.to_string()).origin_is(Origin::Upstream),
+        other => Error::new(ErrorKind::Protocol, other.to_string()).with_origin(Origin::Upstream),
     }
 }
 
@@ -73,5 +73,5 @@ fn of_open(reason: &ChannelOpenFailure) -> Error {
         Reason::ResourceShortage => (ErrorKind::Limit, "the server has no room for more channels"),
         _ => (ErrorKind::Refused, "the server refused the channel"),
     };
-    Error::new(kind, message).origin_is(Origin::Upstream).with("reason", format!("{reason:?}"))
+    Error::new(kind, message).with_origin(Origin::Upstream).with("reason", format!("{reason:?}"))
 }

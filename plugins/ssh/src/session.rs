@@ -18,15 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM);
+pub(crate) const FACETS: Facets = CALLS.union(Facets::STREAM);
 
 const CALLS: Facets = Facets::CALL
-    .and(Facets::OPEN_STREAM)
-    .and(Facets::DIAL)
-    .and(Facets::PING)
-    .and(Facets::EVENTS)
-    .and(Facets::CLOSE_CODE)
-    .and(Facets::DRAIN);
+    .union(Facets::OPEN_STREAM)
+    .union(Facets::DIAL)
+    .union(Facets::PING)
+    .union(Facets::EVENTS)
+    .union(Facets::CLOSE_CODE)
+    .union(Facets::DRAIN);
 
 /// Parameters of `resize`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -91,14 +91,10 @@ pub(crate) struct Main {
 pub(crate) fn main(connection: Arc<Connection>) -> Session {
     let own = Arc::new(Shared::new(Setup::own(&connection.options)));
     let stream = Stream::new(Own::new(Arc::clone(&connection), Arc::clone(&own)));
-    Session::builder(Main { connection, own }).stream(stream).build()
+    Session::builder(Main { connection, own }).facets(CALLS).stream(stream).build()
 }
 
 impl Control for Main {
-    fn facets(&self) -> Facets {
-        CALLS
-    }
-
     fn info(&self) -> Info {
         let facts = exit_facts(&self.own.exit());
         facts.into_iter().fold(self.connection.info(), |info, (name, value)| info.with(name, value))
@@ -215,14 +211,10 @@ struct Sub {
 
 fn sub(channel: Arc<Channel>, stderr: Stderr, pty: bool, info: Info) -> Session {
     let stream = Stream::new(ChannelIo::new(Arc::clone(&channel), stderr));
-    Session::builder(Sub { channel, pty, info }).stream(stream).build()
+    Session::builder(Sub { channel, pty, info }).facets(Facets::CALL).stream(stream).build()
 }
 
 impl Control for Sub {
-    fn facets(&self) -> Facets {
-        Facets::CALL
-    }
-
     fn info(&self) -> Info {
         let facts = exit_facts(&self.channel.inbox.exit());
         facts.into_iter().fold(self.info.clone(), |info, (name, value)| info.with(name, value))

@@ -3,8 +3,7 @@
 use crate::options::{Family, TcpOptions};
 use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, Facets, Host, Kind, Listener, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, Facets, Host, Listener, Request, Result, Role, Scheme, Session,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,17 +15,11 @@ pub struct TcpDriver {
 }
 
 impl Driver for TcpDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "tcp",
-        summary: "TCP connections and listeners",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "tcp", stack: "tcp", port: None }],
-        client: true,
-        server: true,
-        facets: Facets::STREAM.and(Facets::TAKE_FD),
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("tcp", "TCP connections and listeners")
+        .schemes(&[Scheme::new("tcp", "tcp")])
+        .client()
+        .server()
+        .facets(Facets::STREAM.union(Facets::TAKE_FD));
     type Options = TcpOptions;
     type Endpoint = Socket;
 

@@ -3,8 +3,7 @@
 use crate::options::TelnetOptions;
 use crate::session;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Host, Kind, Operation, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 use std::sync::Arc;
 
@@ -15,20 +14,18 @@ pub struct TelnetDriver {
 }
 
 impl Driver for TelnetDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "telnet",
-        summary: "Telnet (RFC 854) over any byte stream, with control of serial lines (RFC 2217)",
-        kind: Kind::Layer,
-        schemes: &[
-            Scheme { name: "telnet", stack: "telnet+tcp", port: Some(23) },
-            Scheme { name: "telnets", stack: "telnet+tls+tcp", port: Some(992) },
-        ],
-        client: true,
-        server: true,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo = DriverInfo::layer(
+        "telnet",
+        "Telnet (RFC 854) over any byte stream, with control of serial lines (RFC 2217)",
+    )
+    .schemes(&[
+        Scheme::new("telnet", "telnet+tcp").port(23),
+        Scheme::new("telnets", "telnet+tls+tcp").port(992),
+    ])
+    .client()
+    .server()
+    .facets(session::FACETS)
+    .query_options();
     type Options = TelnetOptions;
     type Endpoint = Arc<TelnetOptions>;
 

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets = CALLS.and(Facets::STREAM).and(Facets::PING);
+pub(crate) const FACETS: Facets = CALLS.union(Facets::STREAM).union(Facets::PING);
 
-const CALLS: Facets = Facets::CALL.and(Facets::EVENTS);
+const CALLS: Facets = Facets::CALL.union(Facets::EVENTS);
 
 /// How long a peer may take to have what was sent before the end.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -144,7 +144,9 @@ pub(crate) async fn begin(
     if let Some(settings) = options.line() {
         control.set(&settings).await?;
     }
-    Ok(Session::builder(control).stream(Stream::new(TelnetIo(shared))).build())
+    let mut facets = CALLS;
+    facets.set(Facets::PING, options.ping);
+    Ok(Session::builder(control).facets(facets).stream(Stream::new(TelnetIo(shared))).build())
 }
 
 struct Telnet {
@@ -211,10 +213,6 @@ impl Telnet {
 }
 
 impl Control for Telnet {
-    fn facets(&self) -> Facets {
-        if self.ping { CALLS.and(Facets::PING) } else { CALLS }
-    }
-
     fn info(&self) -> Info {
         let core = self.shared.core();
         let Engine { negotiation, peer, com, .. } = &core.engine;

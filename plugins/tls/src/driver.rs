@@ -5,8 +5,8 @@ use crate::options::TlsOptions;
 use crate::session::{Before, session};
 use jackfield_certificates::{explain, server_name};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Kind, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Request, Result, Role, Scheme,
+    Session,
 };
 use tokio_rustls::TlsStream;
 
@@ -15,17 +15,11 @@ use tokio_rustls::TlsStream;
 pub struct TlsDriver;
 
 impl Driver for TlsDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "tls",
-        summary: "TLS 1.2 and 1.3 over any byte stream",
-        kind: Kind::Layer,
-        schemes: &[Scheme { name: "tls", stack: "tls+tcp", port: None }],
-        client: true,
-        server: true,
-        facets: Facets::STREAM,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::layer("tls", "TLS 1.2 and 1.3 over any byte stream")
+        .schemes(&[Scheme::new("tls", "tls+tcp")])
+        .client()
+        .server()
+        .facets(Facets::STREAM);
     type Options = TlsOptions;
     type Endpoint = TlsEndpoint;
 

@@ -4,8 +4,8 @@ use crate::options::UdpOptions;
 use crate::sockets;
 use jackfield_plugin_api::peers::{self, Limits};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Kind, Listener, Query, Request,
-    Result, Role, RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Listener, Request, Result, Role,
+    Scheme, Session,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,17 +25,14 @@ pub struct Endpoint {
 }
 
 impl Driver for UdpDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "udp",
-        summary: "UDP: datagrams to one peer, or a session for each peer that sends",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "udp", stack: "udp", port: None }],
-        client: true,
-        server: true,
-        facets: Facets::DATAGRAMS,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport(
+        "udp",
+        "UDP: datagrams to one peer, or a session for each peer that sends",
+    )
+    .schemes(&[Scheme::new("udp", "udp")])
+    .client()
+    .server()
+    .facets(Facets::DATAGRAMS);
     type Options = UdpOptions;
     type Endpoint = Endpoint;
 

@@ -5,8 +5,8 @@ use crate::options::{UnixOptions, UnixgramOptions};
 use crate::place::{Found, mode, path};
 use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Kind, Listener, Query, Request, Result,
-    Role, RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Listener, Request, Result, Role, Scheme,
+    Session,
 };
 
 /// The `unix` driver: options to sockets of the host, which does the rest.
@@ -16,17 +16,11 @@ pub struct UnixDriver {
 }
 
 impl Driver for UnixDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "unix",
-        summary: "Unix stream sockets, by path",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "unix", stack: "unix", port: None }],
-        client: true,
-        server: true,
-        facets: Facets::STREAM.and(Facets::TAKE_FD),
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("unix", "Unix stream sockets, by path")
+        .schemes(&[Scheme::new("unix", "unix")])
+        .client()
+        .server()
+        .facets(Facets::STREAM.union(Facets::TAKE_FD));
     type Options = UnixOptions;
     type Endpoint = Socket;
 
@@ -66,17 +60,11 @@ pub struct UnixgramDriver {
 }
 
 impl Driver for UnixgramDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "unixgram",
-        summary: "Unix datagram sockets, by path",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "unixgram", stack: "unixgram", port: None }],
-        client: true,
-        server: true,
-        facets: Facets::DATAGRAMS,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("unixgram", "Unix datagram sockets, by path")
+        .schemes(&[Scheme::new("unixgram", "unixgram")])
+        .client()
+        .server()
+        .facets(Facets::DATAGRAMS);
     type Options = UnixgramOptions;
     type Endpoint = Endpoint;
 

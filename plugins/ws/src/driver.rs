@@ -5,8 +5,7 @@ use crate::options::WsOptions;
 use crate::session::session;
 use crate::{client, server};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Facets, Host, Kind, Query, Request, Result, Role, RuntimeMode, Scheme,
-    Session,
+    Driver, DriverInfo, Facets, Host, Request, Result, Role, Scheme, Session,
 };
 
 /// The `ws` driver.
@@ -16,20 +15,14 @@ pub struct WsDriver {
 }
 
 impl Driver for WsDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "ws",
-        summary: "WebSocket (RFC 6455) over any byte stream",
-        kind: Kind::Layer,
-        schemes: &[
-            Scheme { name: "ws", stack: "ws+tcp", port: Some(80) },
-            Scheme { name: "wss", stack: "ws+tls+tcp", port: Some(443) },
-        ],
-        client: true,
-        server: true,
-        facets: Facets::MESSAGES.and(Facets::PING).and(Facets::CLOSE_CODE),
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::layer("ws", "WebSocket (RFC 6455) over any byte stream")
+        .schemes(&[
+            Scheme::new("ws", "ws+tcp").port(80),
+            Scheme::new("wss", "ws+tls+tcp").port(443),
+        ])
+        .client()
+        .server()
+        .facets(Facets::MESSAGES.union(Facets::PING).union(Facets::CLOSE_CODE));
     type Options = WsOptions;
     type Endpoint = WsEndpoint;
 

@@ -60,7 +60,7 @@ pub(crate) async fn accept(
         }
     };
     dismiss(carrier, host, endpoint.limits.close_timeout).await;
-    let error = error.origin_is(Origin::Downstream);
+    let error = error.with_origin(Origin::Downstream);
     Err(match &below.peer {
         Some(peer) => error.with("peer", peer),
         None => error,

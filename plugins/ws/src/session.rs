@@ -29,7 +29,10 @@ pub(crate) fn session(
         host.spawn(keep_alive(Arc::downgrade(&shared), every, host))
     });
     let messages = Messages::new(Facet(Arc::clone(&shared)));
-    Session::builder(WsControl { shared, info, _keepalive: keepalive }).messages(messages).build()
+    Session::builder(WsControl { shared, info, _keepalive: keepalive })
+        .facets(Facets::PING.union(Facets::CLOSE_CODE))
+        .messages(messages)
+        .build()
 }
 
 struct Shared {
@@ -120,10 +123,6 @@ struct WsControl {
 }
 
 impl Control for WsControl {
-    fn facets(&self) -> Facets {
-        Facets::PING.and(Facets::CLOSE_CODE)
-    }
-
     fn info(&self) -> Info {
         let closed = self.shared.poll(|socket, _| socket.peer_close().cloned());
         match closed {

@@ -29,7 +29,7 @@ fn always(_: &Subject, _: &DriverManifest) -> bool {
 }
 
 fn any_of(manifest: &DriverManifest, facets: &[Facets]) -> bool {
-    facets.iter().any(|facet| manifest.facets.has(*facet))
+    facets.iter().any(|facet| manifest.facets.contains(*facet))
 }
 
 /// Bytes with an end of their own for each direction.
@@ -98,7 +98,7 @@ cases! {
     "silent peer", asks_first, opening::silent_peer,
         "a peer that accepts and says nothing: an error in time; dropped earlier, it hears the end, \
          where it can";
-    "ping", |_, manifest| manifest.facets.has(Facets::PING), words::ping,
+    "ping", |_, manifest| manifest.facets.contains(Facets::PING), words::ping,
         "a round trip of the protocol's own; an error after the end";
     "drain", always, events::drained,
         "`draining`, then `closed`, and nothing after it";
@@ -117,7 +117,7 @@ cases! {
     "random", can_be_wrong, hostile::random,
         "random bytes to both roles: a clear error, and the host lives. Of datagrams: random ones, cut \
          and repeated ones, from strangers and from between, while an honest peer goes on unharmed";
-    "operations", |_, manifest| manifest.facets.has(Facets::CALL), words::operations,
+    "operations", |_, manifest| manifest.facets.contains(Facets::CALL), words::operations,
         "an unknown operation and unknown parameters are refused and say so";
     "options", always, words::options,
         "an unknown option is refused, with the nearest one";

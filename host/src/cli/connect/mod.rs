@@ -229,7 +229,7 @@ async fn talk_messages(messages: Messages, form: Form, linger: Duration) -> Resu
 
 /// Keeps the exit status that an event tells, and shows error output that comes beside the stream.
 async fn listen(session: &Session, news: &watch::Sender<Option<Info>>) {
-    while session.facets().has(Facets::EVENTS) {
+    while session.facets().contains(Facets::EVENTS) {
         match session.next_event().await {
             Ok(Some(event)) => take(event, news),
             Ok(None) | Err(_) => break,

@@ -64,7 +64,10 @@ impl Peer {
         *self.sender.lock().unwrap() = Some(sender);
         let io = Io { peer: Arc::clone(&self), receiver, _token: self.token() };
         let control = PeerControl { token: self.token(), peer: self };
-        Ok(Session::builder(control).messages(Messages::new(io)).build())
+        Ok(Session::builder(control)
+            .facets(Facets::PING | Facets::CALL | Facets::DRAIN)
+            .messages(Messages::new(io))
+            .build())
     }
 
     fn token(&self) -> Token {
@@ -95,9 +98,6 @@ struct PeerControl {
 }
 
 impl Control for PeerControl {
-    fn facets(&self) -> Facets {
-        Facets::PING | Facets::CALL | Facets::DRAIN
-    }
     fn info(&self) -> Info {
         let info =
             Info { peer: Some("there".into()), local: Some("here".into()), ..Info::default() };

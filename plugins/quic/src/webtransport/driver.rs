@@ -4,8 +4,7 @@ use crate::endpoint::{Protocol, QuicEndpoint, Side};
 use crate::options::QuicOptions;
 use crate::session;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, Host, Kind, Listener, Operation, Query, Request, Result, Role,
-    RuntimeMode, Scheme, Session,
+    Driver, DriverInfo, Error, Host, Listener, Operation, Request, Result, Role, Scheme, Session,
 };
 
 /// The `webtransport` driver.
@@ -15,17 +14,14 @@ pub struct WebTransportDriver {
 }
 
 impl Driver for WebTransportDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "webtransport",
-        summary: "WebTransport over HTTP/3: QUIC's streams and datagrams, also for browsers",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "webtransport", stack: "webtransport", port: Some(443) }],
-        client: true,
-        server: true,
-        facets: session::FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Address,
-    };
+    const INFO: DriverInfo = DriverInfo::transport(
+        "webtransport",
+        "WebTransport over HTTP/3: QUIC's streams and datagrams, also for browsers",
+    )
+    .schemes(&[Scheme::new("webtransport", "webtransport").port(443)])
+    .client()
+    .server()
+    .facets(session::FACETS);
     type Options = QuicOptions;
     type Endpoint = QuicEndpoint;
 

@@ -150,7 +150,7 @@ pub(crate) async fn accept(link: Arc<Link>, rules: &Rules) -> Result<Arc<dyn Mux
     if let Some((status, why)) = rules.refusal(request.url.path(), origin) {
         reject(&ready, send, status).await;
         return Err(Error::new(ErrorKind::Denied, why)
-            .origin_is(Origin::Downstream)
+            .with_origin(Origin::Downstream)
             .with("path", request.url.path()));
     }
     let protocol = rules.protocols.iter().find(|name| request.protocols.contains(name));

@@ -20,7 +20,7 @@ pub fn explain(error: io::Error, role: Role) -> Error {
 fn of(role: Role, error: Error) -> Error {
     match role {
         Role::Client => error,
-        Role::Server => error.origin_is(Origin::Downstream),
+        Role::Server => error.with_origin(Origin::Downstream),
     }
 }
 

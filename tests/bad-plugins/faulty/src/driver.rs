@@ -3,11 +3,11 @@
 use crate::fault::{Fault, OnDrop, Place};
 use crate::{mode, session};
 use jackfield_plugin_api::{
-    Accept, Driver, DriverInfo, Facets, Host, Info, Kind, Listener, Operation, Query, Request,
-    Result, Role, RuntimeMode, Scheme, Session,
+    Accept, Driver, DriverInfo, Facets, Host, Info, Listener, Operation, Request, Result, Role,
+    Scheme, Session,
 };
 
-const FACETS: Facets = Facets::STREAM.and(Facets::MESSAGES).and(Facets::DATAGRAMS);
+const FACETS: Facets = Facets::STREAM.union(Facets::MESSAGES).union(Facets::DATAGRAMS);
 
 /// Options in place.
 #[derive(Debug)]
@@ -28,17 +28,12 @@ impl Endpoint {
 pub struct Faulty;
 
 impl Driver for Faulty {
-    const INFO: DriverInfo = DriverInfo {
-        name: "faulty",
-        summary: "Fails where it is told to",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "faulty", stack: "faulty", port: None }],
-        client: true,
-        server: true,
-        facets: FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("faulty", "Fails where it is told to")
+        .schemes(&[Scheme::new("faulty", "faulty")])
+        .client()
+        .server()
+        .facets(FACETS)
+        .query_options();
     type Options = Fault;
     type Endpoint = Endpoint;
 
@@ -105,17 +100,13 @@ impl Accept for FaultyAccept {
 pub struct FaultyLayer;
 
 impl Driver for FaultyLayer {
-    const INFO: DriverInfo = DriverInfo {
-        name: "faulty-layer",
-        summary: "Fails where it is told to, over something else",
-        kind: Kind::Layer,
-        schemes: &[Scheme { name: "faulty-layer", stack: "faulty-layer+faulty", port: None }],
-        client: true,
-        server: true,
-        facets: FACETS,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo =
+        DriverInfo::layer("faulty-layer", "Fails where it is told to, over something else")
+            .schemes(&[Scheme::new("faulty-layer", "faulty-layer+faulty")])
+            .client()
+            .server()
+            .facets(FACETS)
+            .query_options();
     type Options = Fault;
     type Endpoint = Endpoint;
 

@@ -42,7 +42,6 @@ pub enum Place {
     ListenerAccept,
     Serve,
     Info,
-    Facets,
     Read,
     Write,
     Flush,

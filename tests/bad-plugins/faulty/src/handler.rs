@@ -8,11 +8,11 @@ use jackfield_plugin_api::{Facets, Handler, HandlerInfo, Host, Result, Session};
 pub struct FaultyHandler(Fault);
 
 impl Handler for FaultyHandler {
-    const INFO: HandlerInfo = HandlerInfo {
-        name: "faulty",
-        summary: "Fails where it is told to",
-        facets: Facets::STREAM.and(Facets::MESSAGES),
-    };
+    const INFO: HandlerInfo = HandlerInfo::new(
+        "faulty",
+        "Fails where it is told to",
+        Facets::STREAM.union(Facets::MESSAGES),
+    );
     type Options = Fault;
 
     fn new(_host: Host, fault: Fault) -> Result<Self> {

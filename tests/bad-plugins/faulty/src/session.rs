@@ -19,6 +19,7 @@ pub(crate) fn new(fault: Fault) -> Session {
     });
     let exchange = FaultyExchange { fault, _dropped: fault.on_drop(Place::DropExchange) };
     Session::builder(control)
+        .facets(Facets::CALL | Facets::PING | Facets::EVENTS | Facets::OPEN_STREAM | Facets::DIAL)
         .stream(stream)
         .messages(Messages::new(EchoMessages::new(fault)))
         .datagrams(Datagrams::new(EchoDatagrams::new(fault)))
@@ -32,11 +33,6 @@ struct FaultyControl {
 }
 
 impl Control for FaultyControl {
-    fn facets(&self) -> Facets {
-        self.fault.at(Place::Facets);
-        Facets::CALL | Facets::PING | Facets::EVENTS | Facets::OPEN_STREAM | Facets::DIAL
-    }
-
     fn info(&self) -> Info {
         self.fault.at(Place::Info);
         Info { peer: Some("faulty".to_owned()), ..Info::default() }

@@ -2,8 +2,7 @@
 //! it is what the crossing takes.
 
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Facets, Host, Info, Kind, Query, Request, Result, Role, RuntimeMode,
-    Scheme, Session, Stream,
+    Driver, DriverInfo, Facets, Host, Info, Request, Result, Role, Scheme, Session, Stream,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -25,17 +24,11 @@ pub struct NullOptions {
 pub struct NullDriver;
 
 impl Driver for NullDriver {
-    const INFO: DriverInfo = DriverInfo {
-        name: "null",
-        summary: "Gives zeros, or nothing",
-        kind: Kind::Transport,
-        schemes: &[Scheme { name: "null", stack: "null", port: None }],
-        client: true,
-        server: false,
-        facets: Facets::STREAM,
-        runtime: RuntimeMode::Host,
-        query: Query::Options,
-    };
+    const INFO: DriverInfo = DriverInfo::transport("null", "Gives zeros, or nothing")
+        .schemes(&[Scheme::new("null", "null")])
+        .client()
+        .facets(Facets::STREAM)
+        .query_options();
     type Options = NullOptions;
     type Endpoint = bool;
 
