@@ -186,10 +186,7 @@ impl Health {
     /// Counts a panic and tells of it. On the thread that panicked.
     pub(super) fn panicked(&self, report: &PanicReport) {
         self.panics.fetch_add(1, Ordering::Relaxed);
-        let mut culprit = Culprit::here(&self.plugin);
-        if !report.operation.is_empty() {
-            culprit.operation = Some(report.operation.clone());
-        }
+        let culprit = Culprit::here(&self.plugin);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (location, thread) = (some(&report.location), some(&report.thread));
         told!(ERROR, culprit, location = location, thread = thread, panic = report.message;

@@ -10,7 +10,7 @@ fn health(panics: u32) -> Health {
 }
 
 fn panic(health: &Health) {
-    health.panicked(&PanicReport::new("read", "index out of bounds"));
+    health.panicked(&PanicReport::new("index out of bounds"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -193,7 +193,7 @@ impl Manager {
 
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
-        let reports = self.graph.registry().reports();
+        let reports = self.graph.registry.reports();
         HostSnapshot {
             plugins: reports.iter().map(PluginSnapshot::new).collect(),
             listeners: self.listeners.clone(),
