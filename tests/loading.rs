@@ -8,3 +8,4 @@ mod folder;
 
 pub(crate) use folder::faulty_mode;
 mod generations;
+mod panics;
