@@ -149,6 +149,7 @@ async fn a_plugin_that_is_stuck_gets_no_new_sessions_until_its_call_comes_back()
     let mut host = Host::start(To::Handler, &fault, &[limit]).await;
     let mut victim = host.dial(1).await;
     let (open, _) = gate.accept().await.expect("its call");
+    host.host.logged(STUCK).await;
     // Held back, then refused.
     let mut early = host.dial(1).await;
     assert_eq!(early.read(&mut [0]).await.expect("an end"), 0);

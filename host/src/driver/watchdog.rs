@@ -18,9 +18,6 @@ use tokio::runtime::Handle;
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(20);
 
-/// From when on a call holds back new sessions of its file: each of them could keep one more worker.
-const HOLD: Duration = Duration::from_millis(100);
-
 /// Whose calls it tells of.
 pub(super) type Watched = Vec<(Owner, Arc<Health>)>;
 
@@ -164,7 +161,8 @@ impl Rounds {
                     told!(ERROR, culprit, lasts = tracing::field::debug(lasts);
                         "the plugin gets no new sessions until this call comes back");
                 }
-            } else if lasts >= HOLD && !options.stuck_limit.is_zero() {
+            } else if !lasts.is_zero() && !options.stuck_limit.is_zero() {
+                // It was there at the last look: each new session could keep one more worker.
                 health.hold();
             } else {
                 continue;
