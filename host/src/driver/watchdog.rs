@@ -2,9 +2,9 @@
 //! meanwhile, and tells of them.
 //!
 //! A worker of the runtime that is woken by the reactor runs what became ready itself; while that blocks,
-//! nobody waits for the reactor until another worker is woken (tokio-rs/tokio#4730). So this thread wakes
-//! one as soon as a call into a plugin, or a worker as such, was at the same spot at two looks in a row.
-//! Asleep but for one look each 20 ms, it costs 0.05 % of a core.
+//! nobody waits for the reactor until another worker is woken (tokio-rs/tokio#4730). So this thread looks
+//! every 20 ms, and every 50 ms while nothing happens at all, and wakes a worker if one is awake or a call
+//! into a plugin runs. A call that is there at two looks in a row is one that does not come back.
 
 use super::culprit::{Culprit, told};
 use super::health::Health;
@@ -17,6 +17,9 @@ use tokio::runtime::Handle;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Between two looks while nothing happens.
+const IDLE_TICK: Duration = Duration::from_millis(50);
 
 /// Whose calls it tells of.
 pub(super) type Watched = Vec<(Owner, Arc<Health>)>;
@@ -68,6 +71,16 @@ struct Call {
     is_refused: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Workers {
+    /// One is, and may be blocked.
+    Awake,
+    /// All are, but worked since the last look.
+    Asleep,
+    /// All are, and did nothing.
+    Idle,
+}
+
 struct Rounds {
     runtime: Handle,
     watched: Arc<Mutex<Watched>>,
@@ -85,21 +98,29 @@ impl Rounds {
     }
 
     fn run(&mut self, ended: &Receiver<()>) {
-        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-            self.look(watch::running(), Instant::now());
+        let mut tick = TICK;
+        while ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+            let is_idle = self.look(watch::running(), Instant::now());
+            tick = if is_idle { IDLE_TICK } else { TICK };
         }
         self.held.iter().for_each(|health| health.release());
     }
 
-    fn look(&mut self, running: Vec<Mark>, now: Instant) {
-        let stood = self.a_worker_stood();
+    /// Answers whether nothing has happened since the last look.
+    fn look(&mut self, running: Vec<Mark>, now: Instant) -> bool {
+        let workers = self.workers();
+        if workers == Workers::Idle && running.is_empty() && self.calls.is_empty() {
+            return true;
+        }
+        if workers == Workers::Awake || !running.is_empty() {
+            // Whichever worker takes it waits for the reactor afterwards.
+            drop(self.runtime.spawn(async {}));
+        }
         let mut before = std::mem::take(&mut self.calls);
-        let mut is_stuck = stood;
         for mark in running {
             let key = (mark.thread, mark.call);
             let call = match before.remove(&key) {
                 Some(call) => {
-                    is_stuck = true;
                     // Within one call of the host's another plugin may run now.
                     let health =
                         if call.mark.owner == mark.owner { call.health } else { self.health(mark) };
@@ -115,12 +136,9 @@ impl Rounds {
             };
             self.calls.insert(key, call);
         }
-        if is_stuck {
-            // Whichever worker takes it waits for the reactor afterwards.
-            drop(self.runtime.spawn(async {}));
-        }
         before.into_values().filter(|call| call.is_warned).for_each(|call| came_back(&call, now));
         self.judge(now);
+        false
     }
 
     fn health(&self, mark: Mark) -> Option<Arc<Health>> {
@@ -129,15 +147,22 @@ impl Rounds {
         found.map(|(_, health)| Arc::clone(health))
     }
 
-    /// Whether a worker is awake and has not slept since the last look.
-    fn a_worker_stood(&mut self) -> bool {
+    /// What the workers do, and did since the last look.
+    fn workers(&mut self) -> Workers {
         let metrics = self.runtime.metrics();
-        let now: Vec<u64> =
-            (0..metrics.num_workers()).map(|at| metrics.worker_park_unpark_count(at)).collect();
-        let stood =
-            now.iter().zip(&self.workers).any(|(now, before)| now == before && now % 2 == 0);
-        self.workers = now;
-        stood
+        let (mut is_awake, mut has_changed) = (false, false);
+        self.workers.resize(metrics.num_workers(), 0);
+        for (at, before) in self.workers.iter_mut().enumerate() {
+            let count = metrics.worker_park_unpark_count(at);
+            is_awake |= count.is_multiple_of(2);
+            has_changed |= count != *before;
+            *before = count;
+        }
+        match (is_awake, has_changed) {
+            (true, _) => Workers::Awake,
+            (false, true) => Workers::Asleep,
+            (false, false) => Workers::Idle,
+        }
     }
 
     /// Tells of calls that take long, and holds back or refuses new sessions of their files.
