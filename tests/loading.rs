@@ -10,4 +10,5 @@ pub(crate) use folder::{faulty, faulty_mode, write};
 pub(crate) use trials::initialiser;
 mod generations;
 mod order;
+mod panics;
 mod trials;

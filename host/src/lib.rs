@@ -30,7 +30,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`events`], [`secret`], [`nearest`], [`shutdown`], [`units`] | leaves |
+//! | [`events`], [`secret`], [`nearest`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -84,3 +84,4 @@ pub mod nearest;
 pub mod secret;
 pub mod shutdown;
 pub mod units;
+pub mod work;

@@ -10,6 +10,9 @@ enum Word {
     End,
 }
 
+/// How long workers that were told to end may take for that.
+pub const END_LIMIT: Duration = Duration::from_millis(150);
+
 /// Tells workers to stop or to end, and waits for them.
 #[derive(Debug)]
 pub struct Shutdown {
@@ -40,8 +43,8 @@ impl Shutdown {
     }
 
     /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
-    /// waits until they have. Answers `None` if all were gone in time, else what `late` said when
-    /// time was up.
+    /// waits until they have, but not for those that do not within [`END_LIMIT`]: code that blocks
+    /// keeps them. Answers `None` if all were gone in time, else what `late` said when time was up.
     pub async fn finish<T>(self, limit: Duration, late: impl FnOnce() -> T) -> Option<T> {
         let Shutdown { word, template } = self;
         drop(template);
@@ -50,7 +53,8 @@ impl Shutdown {
         }
         let answer = late();
         word.send_replace(Word::End);
-        word.closed().await;
+        // Who does not end now is left behind.
+        let _ = tokio::time::timeout(END_LIMIT, word.closed()).await;
         Some(answer)
     }
 }
@@ -95,5 +99,14 @@ mod tests {
         let work = tokio::spawn(async move { stubborn.ended().await });
         assert_eq!(shutdown.finish(Duration::from_secs(1), || 1).await, Some(1));
         assert!(work.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_do_not_end_are_left_behind() {
+        let shutdown = Shutdown::default();
+        let stuck = shutdown.worker();
+        shutdown.begin();
+        assert_eq!(shutdown.finish(Duration::from_secs(1), || 1).await, Some(1));
+        drop(stuck);
     }
 }

@@ -84,6 +84,12 @@ async fn each_mistake_in_a_file_has_its_line_and_place() {
     for (toml, place, part) in [
         ("[host]\nworker_thread = 1\n", "2:1: host.worker_thread: ", "\"worker_threads\""),
         ("[host]\nworker_threads = \"x\"\n", "2:18: host.worker_threads: ", "expected"),
+        ("[host.quarantine]\npause = \"0s\"\n", "2:9: host.quarantine.pause: ", "expected"),
+        (
+            "[handlers.echo]\n[[routes]]\nlisten = \"udp://127.0.0.1:0\"\nto = \"handlers.echo\"\n",
+            "4:6: routes.0.to: ",
+            "sessions of udp can have: datagrams; echo takes stream or messages",
+        ),
         ("[connections.a]\nuri = \"tcp:/\"\n\n[host\n", "4:", "expected"),
         (
             "[[routes]]\nlisten = \"tcp//x\"\nto = \"handlers.a\"\n",

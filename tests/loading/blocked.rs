@@ -1,75 +1,170 @@
-//! Code that blocks where it must not: it costs the thread it holds, and no other session.
+//! Code that blocks where it must not: it costs the thread it holds and its own sessions, and no other's.
+//! All of it in a process of its own, whose threads nobody wakes but its own watchdog and its sockets.
 
-use std::{sync::Arc, time::Duration};
-
-use jackfield_plugin_api::{Result, Role, Session};
-use serde_json::Map;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    runtime::Builder,
-    sync::oneshot,
+    net::{TcpListener, TcpStream},
 };
 
-use super::{
-    faults::{LIMIT, fault, open, stack},
-    folder::{Folder, built, faulty},
-};
-use crate::support::peers::echo::TcpPeer;
+use super::folder::{faulty, write};
+use crate::support::jackfield::Jackfield;
 
-/// A connection of its own: accepted, connected, read and written by the runtime that is short of
-/// threads.
-async fn round_trip(session: Result<Session>) {
-    let session = session.expect("a session");
-    let mut stream = session.take_stream().expect("a stream");
+/// A host with two routes: to the echo that works, and to the faulty handler or, by `driver`, to sessions
+/// of the faulty driver.
+pub(super) struct Host {
+    pub(super) host: Jackfield,
+    _plugins: TempDir,
+}
+
+/// What a route to the faulty plugin leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    Handler,
+    Driver,
+}
+
+impl Host {
+    pub(super) async fn start(to: To, fault: &Value, settings: &[&str]) -> Self {
+        let plugins = tempfile::tempdir().expect("a folder");
+        write(&plugins.path().join("faulty.so"), &faulty());
+        let to = match to {
+            To::Handler => "handlers.faulty",
+            To::Driver => "connections.faulty",
+        };
+        // JSON's texts, numbers and names are TOML's, too.
+        let fault = fault.as_object().expect("options");
+        let fault: Vec<String> =
+            fault.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let fault = fault.join(", ");
+        let (handler, driver) =
+            if to.starts_with('h') { (fault.as_str(), "") } else { ("", fault.as_str()) };
+        let toml = format!(
+            "[host]\nplugins = [{:?}]\nworker_threads = 2\nshutdown_timeout = \"1s\"\n\
+             [host.quarantine]\nstuck_warn = \"100ms\"\n\
+             [handlers.echo]\n[handlers.faulty]\noptions = {{ {handler} }}\n\
+             [connections.faulty]\nuri = \"faulty://x\"\noptions = {{ {driver} }}\n\
+             [[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+             [[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"{to}\"\n",
+            plugins.path(),
+        );
+        let settings: Vec<&str> = settings.iter().flat_map(|set| ["--set", set]).collect();
+        let host = Jackfield::run_with(&toml, &settings).await;
+        Self { host, _plugins: plugins }
+    }
+
+    pub(super) async fn dial(&self, route: usize) -> TcpStream {
+        TcpStream::connect(self.host.address(route)).await.expect("to be accepted")
+    }
+
+    /// A line of the log that has all of `parts`, once it is there.
+    pub(super) async fn line(&mut self, parts: &[&str]) -> String {
+        self.host.logged(parts[0]).await;
+        let log = self.host.log();
+        let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
+        log.lines()
+            .find(has_all)
+            .unwrap_or_else(|| panic!("no line with {parts:?} in:\n{log}"))
+            .to_owned()
+    }
+
+    async fn ended(&mut self) -> Option<i32> {
+        self.host.ended().await.code()
+    }
+}
+
+async fn echoes(stream: &mut TcpStream) {
     stream.write_all(b"alive").await.expect("to be written");
     let mut back = [0; 5];
     stream.read_exact(&mut back).await.expect("to come back");
     assert_eq!(&back, b"alive");
 }
 
-#[test]
-fn polls_that_block_cost_their_threads_and_no_other_session() {
-    let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let others = async {
-        let folder = Folder::empty();
-        folder.put("faulty.so", &faulty());
-        folder.put("tcp.so", &built("libjackfield_tcp.so"));
-        let registry = Arc::new(folder.load().await);
-        let peer = TcpPeer::echo().await;
-        for at in ["open", "read", "call"] {
-            let (blocks, blocked) = oneshot::channel();
-            let registry = Arc::clone(&registry);
-            tokio::spawn(async move {
-                if at == "open" {
-                    let stack = stack(&registry, "faulty://x", fault(at, "block"), Role::Client);
-                    let stack = stack.await.expect("a stack");
-                    // What follows is in the same poll as this.
-                    let _ = blocks.send(());
-                    return stack.open(None, LIMIT).await.map(drop);
-                }
-                let session = open(&registry, fault(at, "block")).await.expect("a session");
-                let _ = blocks.send(());
-                if at == "read" {
-                    let _ = session.take_stream().expect("a stream").read(&mut [0; 1]).await;
-                }
-                session.call("mode", &serde_json::Value::Null).await.map(drop)
-            });
-            blocked.await.expect("the task to come so far");
-        }
-        let uri = peer.uri();
+const STUCK: &str = "a call into a plugin does not come back";
+
+#[tokio::test]
+async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
+    for (to, at, how) in [
+        (To::Handler, "serve", "spin"),
+        (To::Handler, "serve", "block"),
+        (To::Driver, "open", "block"),
+        (To::Driver, "read", "spin"),
+        (To::Driver, "read", "block"),
+    ] {
+        let mut host = Host::start(to, &json!({ "at": at, "how": how }), &[]).await;
+        let mut before = host.dial(0).await;
+        echoes(&mut before).await;
+        let mut victim = host.dial(1).await;
+        victim.write_all(b"go").await.expect("to be written");
+        let whose = match to {
+            To::Handler => "handler=\"faulty\"",
+            To::Driver => "driver=\"faulty\"",
+        };
+        let operation = format!("operation=\"{at}\"");
+        let peer = format!("peer=\"{}\"", victim.local_addr().expect("an address"));
+        let parts =
+            [STUCK, "plugin=\"jackfield-faulty\"", whose, &operation, &peer, "listener=\"tcp:"];
+        assert!(host.line(&parts).await.contains(" WARN "));
+        echoes(&mut before).await;
         for _ in 0..20 {
-            let (registry, uri) = (Arc::clone(&registry), uri.clone());
-            let other = tokio::spawn(async move {
-                let stack = stack(&registry, &uri, Map::new(), Role::Client).await;
-                round_trip(stack.expect("a stack").open(None, LIMIT).await).await;
-                // Timers of the same runtime run too.
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            });
-            tokio::time::timeout(LIMIT, other).await.expect("another session").expect("its task");
+            echoes(&mut host.dial(0).await).await;
         }
-    };
-    runtime.block_on(others);
-    // The host ends in the same way: it does not wait for what never comes back.
-    runtime.shutdown_background();
+        host.host.signal(Signal::TERM);
+        assert_eq!(host.ended().await, Some(0), "{to:?} {at} {how}: {}", host.host.log());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_blocks_every_thread_does_not_hold_up_the_end_of_the_process() {
+    let fault = json!({ "at": "serve", "how": "spin" });
+    let one = "host.worker_threads=1";
+    let mut host = Host::start(To::Handler, &fault, &[one]).await;
+    let _victim = host.dial(1).await;
+    host.host.logged(STUCK).await;
+    host.host.signal(Signal::TERM);
+    assert_eq!(host.ended().await, Some(1), "{}", host.host.log());
+    let whose = "handler faulty of jackfield-faulty, in serve, for connection 1 (tcp:";
+    let line = host.line(&["did not end in time", whose]).await;
+    assert!(line.contains("ERROR"), "{line}");
+
+    let never = "host.shutdown_timeout=\"1h\"";
+    let mut host = Host::start(To::Handler, &fault, &[one, never]).await;
+    let _victim = host.dial(1).await;
+    host.host.logged(STUCK).await;
+    host.host.signal(Signal::TERM);
+    host.host.logged("stopping").await;
+    host.host.signal(Signal::INT);
+    assert_eq!(host.ended().await, Some(1), "{}", host.host.log());
+    host.line(&["ended at once by a second signal (SIGINT)"]).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_stuck_gets_no_new_sessions_until_its_call_comes_back() {
+    let gate = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = gate.local_addr().expect("an address").port();
+    let fault = json!({ "at": "serve", "how": "gate", "gate": port });
+    let limit = "host.quarantine.stuck_limit=\"300ms\"";
+    let mut host = Host::start(To::Handler, &fault, &[limit]).await;
+    let mut victim = host.dial(1).await;
+    let (open, _) = gate.accept().await.expect("its call");
+    host.host.logged(STUCK).await;
+    // Held back, then refused.
+    let mut early = host.dial(1).await;
+    assert_eq!(early.read(&mut [0]).await.expect("an end"), 0);
+    host.line(&["gets no new sessions until this call comes back", "handler=\"faulty\"", "ERROR"])
+        .await;
+    assert_eq!(host.dial(1).await.read(&mut [0]).await.expect("an end"), 0);
+    let text = "the plugin jackfield-faulty gets no new sessions: handler faulty";
+    host.line(&["error=the plugin", text, "did not come back within 300ms"]).await;
+    echoes(&mut host.dial(0).await).await;
+
+    drop(open);
+    assert_eq!(victim.read(&mut [0]).await.expect("its end"), 0);
+    host.line(&["the call has come back: the plugin is used again", "took=", "INFO"]).await;
+    let mut again = host.dial(1).await;
+    drop(gate.accept().await.expect("its call"));
+    assert_eq!(again.read(&mut [0]).await.expect("an end"), 0);
+    assert_eq!(host.host.log().matches("gets no new sessions: ").count(), 2, "{}", host.host.log());
 }

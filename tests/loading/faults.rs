@@ -22,7 +22,7 @@ use tokio::{
 use super::folder::{Folder, faulty, report};
 
 /// Only bounds a test that has failed.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const BAD: &str = "faulty.so";
 
@@ -84,12 +84,12 @@ const PLACES: &[(&str, Outcome)] = &[
     ("drop_op", Passes),
 ];
 
-pub(super) fn fault(at: &str, how: &str) -> Map<String, Value> {
+fn fault(at: &str, how: &str) -> Map<String, Value> {
     let fault = json!({ "at": at, "how": how });
     fault.as_object().cloned().unwrap_or_default()
 }
 
-pub(super) async fn stack(
+async fn stack(
     registry: &Registry,
     uri: &str,
     options: Map<String, Value>,
@@ -102,7 +102,7 @@ pub(super) async fn stack(
     Ok(made?)
 }
 
-pub(super) async fn open(registry: &Registry, options: Map<String, Value>) -> Result<Session> {
+async fn open(registry: &Registry, options: Map<String, Value>) -> Result<Session> {
     stack(registry, "faulty://x", options, Role::Client).await?.open(None, LIMIT).await
 }
 
@@ -209,7 +209,7 @@ async fn still_echoes(stream: &mut Stream) {
 
 async fn registry(max_panics: u32) -> (Folder, Registry) {
     let mut folder = Folder::new();
-    folder.options.max_panics = max_panics;
+    folder.options.quarantine.panics = max_panics;
     folder.put(BAD, &faulty());
     let registry = folder.load().await;
     (folder, registry)
@@ -267,7 +267,7 @@ async fn a_message_whose_sending_panicked_is_never_sent_in_another_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn repeated_panics_end_the_use_of_their_file_with_the_reason_kept() {
+async fn repeated_panics_leave_out_their_file_with_the_last_as_the_reason() {
     let (_folder, registry) = registry(3).await;
     let before = open(&registry, Map::new()).await.expect("a session");
     for _ in 0..3 {
@@ -276,14 +276,15 @@ async fn repeated_panics_end_the_use_of_their_file_with_the_reason_kept() {
         assert!(error.message().contains("told to panic"), "{error}");
     }
     assert_eq!(report(&registry, BAD).state(), "quarantined");
-    let reason = report(&registry, BAD).health.quarantine().expect("a reason").to_string();
+    let reason = report(&registry, BAD).health.reason().expect("a reason").to_string();
     assert!(reason.contains("3 panics") && reason.contains("told to panic at Open"), "{reason}");
     for error in [
         open(&registry, Map::new()).await.expect_err("in quarantine"),
         // Of the same file.
         provoke(&registry, "serve", "wait").await.expect_err("in quarantine"),
     ] {
-        assert!(error.to_string().contains("not used any more after 3 panics"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("plugin jackfield-faulty is in quarantine after 3 panics"), "{text}");
     }
     // What was open goes on.
     still_echoes(&mut before.take_stream().expect("a stream")).await;

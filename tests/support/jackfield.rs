@@ -100,7 +100,8 @@ impl Jackfield {
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
         let log = self.log();
         let local = |line: &str| {
-            let rest = line.split_once("listening on ").or_else(|| line.split_once("local=\""))?.1;
+            let marks = ["listening on ", "local=\"", "\"local\":\""];
+            let rest = marks.iter().find_map(|mark| line.split_once(mark))?.1;
             rest.split([' ', '"']).next()?.parse().ok()
         };
         log.lines().filter_map(local).nth(index).unwrap_or_else(|| panic!("no address in:\n{log}"))

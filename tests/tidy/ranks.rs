@@ -27,7 +27,7 @@ const RANKS: &[&[&str]] = &[
     &["driver"],
     &["dialogue"],
     &["services"],
-    &["error", "events", "metrics", "nearest", "secret", "shutdown", "units"],
+    &["error", "events", "metrics", "nearest", "secret", "shutdown", "units", "work"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

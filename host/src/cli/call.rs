@@ -64,7 +64,7 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
 }
 
 async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Value> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::of_command()?;
     let client = args.target.reach(to, loaded, Vec::new()).await?;
     let operation = operation(&client.reach, &args.operation)?;
     let params = params(args, operation)?;

@@ -14,6 +14,7 @@ mod connect;
 mod drivers;
 mod failure;
 mod loading;
+mod log;
 mod output;
 mod plugins;
 mod probe;
@@ -22,6 +23,7 @@ mod relay;
 mod run;
 mod runtime;
 mod schema;
+mod signals;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Outcome;
@@ -96,5 +98,7 @@ pub fn main() -> ExitCode {
         Command::Trial { file } => crate::driver::try_file(&file),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
-    outcome.unwrap_or_else(|failure| failure.report())
+    let code = outcome.unwrap_or_else(|failure| failure.report());
+    log::flush();
+    code
 }

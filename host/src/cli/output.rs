@@ -1,11 +1,15 @@
 //! Standard output and standard error. A reader that has gone away ends output, quietly.
 
+pub(super) use super::log::complain;
+
 use super::failure::{Failure, Outcome};
+use super::log;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Writes an answer to standard output.
+/// Writes an answer to standard output, after what was said before.
 pub(super) fn print(text: &str) -> Outcome {
+    log::flush();
     print_bytes(text.as_bytes())
 }
 
@@ -22,11 +26,6 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Outcome {
 /// Writes one JSON document to standard output.
 pub(super) fn print_json(value: &serde_json::Value) -> Outcome {
     print(&format!("{value:#}\n"))
-}
-
-/// Writes a line to standard error; when that is closed there is nobody to tell.
-pub(super) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Columns of the terminal that standard output is; `None` if it is none.

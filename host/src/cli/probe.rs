@@ -79,7 +79,7 @@ fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
 }
 
 async fn run(args: &ProbeArgs, to: &[Destination], loaded: &Loaded) -> Outcome<Vec<Probed>> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::of_command()?;
     let plugins = load_plugins(loaded).await;
     let graph = Graph::build(plugins, loaded).await?;
     let mut targets: Vec<(String, Arc<Target>)> = Vec::new();

@@ -69,7 +69,7 @@ fn named(what: &str, error: impl std::fmt::Display) -> Failure {
 }
 
 async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loaded) -> Outcome {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
     let plugins = load_plugins(loaded).await.without_sentinel();
     let route = one_route(args, from, to, loaded, plugins.registry())?;
     let manager = Manager::start_on(plugins, &route).await?;
@@ -88,7 +88,7 @@ async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loa
             manager.shutdown().await;
             Ok(ExitCode::SUCCESS)
         }
-        ended = signals.next() => stop(manager, &mut signals, ended.name, &route).await,
+        ended = signals.next() => stop(manager, ended.name, &route).await,
     }
 }
 

@@ -20,7 +20,8 @@ It does not start when a folder of plugins that was named cannot be read or has 
 was refused, unless host.refused_plugins is \"warn\"; the exit code is 1.
 
 SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
-host.shutdown_timeout. A second signal ends it at once.
+host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
+once.
 
 Every key can also be set by a variable: JACKFIELD__HOST__WORKER_THREADS=4.
 
@@ -44,7 +45,7 @@ async fn start(loaded: &Loaded) -> Outcome<Manager> {
 }
 
 async fn serve(loaded: &Loaded) -> Outcome {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
     let manager = tokio::select! {
         started = start(loaded) => started?,
         ended = signals.next() => {
@@ -57,29 +58,18 @@ async fn serve(loaded: &Loaded) -> Outcome {
     }
     tracing::info!(listeners, "ready");
     let ended = signals.next().await;
-    stop(manager, &mut signals, ended.name, loaded).await
+    stop(manager, ended.name, loaded).await
 }
 
-/// Ends a manager; a second signal does not wait for connections.
-pub(super) async fn stop(
-    manager: Manager,
-    signals: &mut Signals,
-    why: &str,
-    loaded: &Loaded,
-) -> Outcome {
+/// Ends a manager. A second signal, and the end of the time for all this, end the process elsewhere.
+pub(super) async fn stop(manager: Manager, why: &str, loaded: &Loaded) -> Outcome {
     let connections = manager.live();
     let limit = loaded.config.host.shutdown_timeout.0;
     tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
-    tokio::select! {
-        cut = manager.shutdown() => {
-            if cut > 0 {
-                tracing::warn!(connections = cut, "time was up: connections were ended");
-            }
-            tracing::info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-        second = signals.next() => {
-            Err(Failure::run(format!("ended at once by a second signal ({})", second.name)))
-        }
+    let cut = manager.shutdown().await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "time was up: connections were ended");
     }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
 }

@@ -90,6 +90,10 @@ impl Check<'_> {
                 self.fail(limits.key(name), message, None);
             }
         }
+        let quarantine = at.key("quarantine");
+        self.not_zero(quarantine.key("window"), Some(host.quarantine.window));
+        self.not_zero(quarantine.key("pause"), Some(host.quarantine.pause));
+        self.not_zero(quarantine.key("max_pause"), Some(host.quarantine.max_pause));
         let times = &host.timeouts;
         let at = at.key("timeouts");
         self.not_zero(at.key("connect"), Some(times.connect));

@@ -88,6 +88,8 @@ pub struct HostConfig {
     pub timeouts: Timeouts,
     /// `[host.limits]`: how large things may become.
     pub limits: Limits,
+    /// `[host.quarantine]`: when a plugin that misbehaves gets no new sessions.
+    pub quarantine: Quarantine,
 }
 
 /// What a host does about plugins that it was told of and cannot use.
@@ -148,9 +150,28 @@ pub struct Limits {
     pub pooled: u32,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
-    /// Panics of the code of one plugin, in calls, sessions and drops, after which it is no longer
-    /// used; 0 never. Default: 10.
-    pub driver_panics: u32,
+}
+
+/// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
+/// go on.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quarantine {
+    /// Panics of its code, in calls, sessions and drops, within `window`, after which it gets no new
+    /// sessions for a while; 0 never. Default: 10.
+    pub panics: u32,
+    /// For how long a panic counts. Default: `"10m"`.
+    pub window: Timespan,
+    /// How long that lasts at first, and how long one session at a time must then go without a panic
+    /// until it is used as before. Each further one in a row lasts twice as long. Default: `"30s"`.
+    pub pause: Timespan,
+    /// How long that lasts at most. Default: `"1h"`.
+    pub max_pause: Timespan,
+    /// How long a call into it may last until a line tells whose it is; `"0s"` never. Default: `"1s"`.
+    pub stuck_warn: Timespan,
+    /// How long a call into it may last until it gets no new sessions, which ends when the call does;
+    /// `"0s"` for ever. Default: `"10s"`.
+    pub stuck_limit: Timespan,
 }
 
 /// `[log]`: what the host writes about itself, to its standard error.
@@ -259,6 +280,7 @@ impl Default for HostConfig {
             max_connections: 10_000,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            quarantine: Quarantine::default(),
         }
     }
 }
@@ -283,7 +305,19 @@ impl Default for Limits {
             max_message: ByteSize(16 << 20),
             pooled: 10_000,
             log_rate: 1000,
-            driver_panics: 10,
+        }
+    }
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self {
+            panics: 10,
+            window: Timespan::seconds(600),
+            pause: Timespan::seconds(30),
+            max_pause: Timespan::seconds(3600),
+            stuck_warn: Timespan::seconds(1),
+            stuck_limit: Timespan::seconds(10),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Lives`]: the named connections that have a life now, at most so many.
 
 use super::live::{Live, Wish};
+use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -51,7 +52,10 @@ impl Lives {
     /// of being refused at once.
     pub fn waiting(max: usize, patience: Duration) -> Arc<Self> {
         let (total, table) = (AtomicU64::new(0), Mutex::default());
-        Arc::new(Lives { max, patience, left: Notify::new(), total, table })
+        let lives = Arc::new(Lives { max, patience, left: Notify::new(), total, table });
+        let weak: Weak<Self> = Arc::downgrade(&lives);
+        work::register(weak);
+        lives
     }
 
     /// Whether one more waits for room.
@@ -121,5 +125,12 @@ impl Lives {
             total: self.total.load(Ordering::Relaxed),
             max: self.max,
         }
+    }
+}
+
+impl work::Names for Lives {
+    fn named(&self, id: u64) -> Option<work::Named> {
+        let live = self.get(id)?;
+        Some(work::Named { name: Some(live.name.to_string()), ..work::Named::default() })
     }
 }

@@ -46,11 +46,12 @@ pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::{Caller, Entering, Gate, Leave, Target};
 
 use crate::relay::Totals;
+use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -150,12 +151,15 @@ pub struct Connections {
 impl Connections {
     /// A table for at most `max` connections at once.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Connections {
+        let table = Arc::new(Connections {
             total: AtomicU64::new(0),
             max,
             live: Mutex::default(),
             left: Notify::new(),
-        })
+        });
+        let weak: Weak<Self> = Arc::downgrade(&table);
+        work::register(weak);
+        table
     }
 
     /// Enters the connection of a session; it stays until the answer is dropped.
@@ -227,6 +231,17 @@ impl Connections {
         let mut list: Vec<_> = live.iter().map(|connection| connection.snapshot()).collect();
         list.sort_by_key(|connection| connection.id);
         list
+    }
+}
+
+impl work::Names for Connections {
+    fn named(&self, id: u64) -> Option<work::Named> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&id).map(|connection| work::Named {
+            name: None,
+            listener: Some(connection.listener.to_string()),
+            peer: connection.peer.clone(),
+        })
     }
 }
 

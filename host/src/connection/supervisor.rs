@@ -8,6 +8,7 @@ use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
 use crate::events::EventKind;
+use crate::work;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
 use std::panic::AssertUnwindSafe;
@@ -20,7 +21,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// Runs a life to its end. A panic, in a program's own target or hook, ends that life and nothing
 /// else, and is told as its cause.
 pub(super) async fn run(weak: Weak<Live>, wishes: watch::Receiver<Wish>) {
-    let ran = AssertUnwindSafe(live(Weak::clone(&weak), wishes)).catch_unwind().await;
+    let id = weak.upgrade().map_or(0, |live| live.id);
+    let living = std::pin::pin!(live(Weak::clone(&weak), wishes));
+    let ran = AssertUnwindSafe(work::under(id, living)).catch_unwind().await;
     let left = weak.upgrade().filter(|live| ran.is_err() && !live.state().is_final());
     if let Some(live) = left {
         let error = Error::new(ErrorKind::Panicked, "its target or its hook panicked");

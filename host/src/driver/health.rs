@@ -1,31 +1,88 @@
 //! [`Health`]: what the code of one plugin file did wrong while it ran, and whether it is still used.
 
+use super::circuit::{Admitted, Circuit, QuarantineOptions, Standing};
+use super::culprit::{Culprit, told};
+use jackfield_plugin_api::services::PanicReport;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Result, Retry};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 /// Kept for each file, and shared by all its drivers and handlers: they are one piece of code. A file
 /// that is replaced by another starts anew.
+///
+/// A file gets no new sessions while it is in quarantine for its panics, while one of its calls does not
+/// come back, and for ever once its options were not taken in time. Sessions that are open go on.
 #[derive(Debug)]
 pub struct Health {
-    max_panics: u32,
+    plugin: String,
+    options: QuarantineOptions,
     patience: Duration,
     panics: AtomicU32,
-    quarantine: OnceLock<Error>,
+    given_up: OnceLock<Error>,
+    /// Whether a new session has to look at what follows.
+    is_troubled: AtomicBool,
+    troubles: Mutex<Troubles>,
+    hold: watch::Sender<Hold>,
+}
+
+#[derive(Debug)]
+struct Troubles {
+    circuit: Circuit,
+    /// Why it was opened last.
+    reason: String,
+    /// How it stood when a line told of it.
+    told: Standing,
+}
+
+/// What a call that does not come back means for new sessions.
+#[derive(Clone, Debug, PartialEq)]
+enum Hold {
+    /// There is none.
+    Free,
+    /// They wait: the call may come back soon.
+    Wait,
+    /// They are refused.
+    Refuse(Error),
+}
+
+/// The session that tries a file that is half open; it has tried when this is dropped.
+#[derive(Debug)]
+pub(super) struct Trial<'a>(&'a Health);
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.0.troubles().circuit.tried();
+    }
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Health::new(10, Duration::from_secs(10))
+        Health::new("", QuarantineOptions::default(), Duration::from_secs(10))
     }
 }
 
 impl Health {
-    /// Quarantine after `max_panics` (0: never), or when preparing takes longer than `patience`.
-    pub(super) fn new(max_panics: u32, patience: Duration) -> Self {
-        Health { max_panics, patience, panics: AtomicU32::new(0), quarantine: OnceLock::new() }
+    /// For the file of `plugin`; preparing options may take as long as `patience`.
+    pub(super) fn new(plugin: &str, options: QuarantineOptions, patience: Duration) -> Self {
+        let circuit = Circuit::new();
+        let troubles = Troubles { circuit, reason: String::new(), told: Standing::Closed };
+        Health {
+            plugin: plugin.to_owned(),
+            options,
+            patience,
+            panics: AtomicU32::new(0),
+            given_up: OnceLock::new(),
+            is_troubled: AtomicBool::new(false),
+            troubles: Mutex::new(troubles),
+            hold: watch::Sender::new(Hold::Free),
+        }
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Panics of its code so far, in calls, sessions and drops alike.
@@ -33,30 +90,156 @@ impl Health {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Why it is not used any more. Sessions that were open then go on.
-    pub fn quarantine(&self) -> Option<&Error> {
-        self.quarantine.get()
-    }
-
-    /// # Errors
-    /// Why it is not used any more.
-    pub(super) fn check(&self) -> Result<()> {
-        self.quarantine.get().map_or(Ok(()), |reason| Err(reason.clone()))
-    }
-
-    /// Counts a panic that said `message`.
-    pub(super) fn panicked(&self, message: &str) {
-        let panics = self.panics.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if self.max_panics > 0 && panics >= self.max_panics {
-            let text = format!("not used any more after {panics} panics");
-            self.give_up(&Error::new(ErrorKind::Panicked, text).with("last", message));
+    /// Why it gets no new sessions, or only one at a time; `None` if it does.
+    pub fn reason(&self) -> Option<Error> {
+        if let Some(reason) = self.given_up.get() {
+            return Some(reason.clone());
         }
+        if let Hold::Refuse(reason) = &*self.hold.borrow() {
+            return Some(reason.clone());
+        }
+        let mut troubles = self.troubles();
+        let standing = troubles.circuit.standing(&self.options, Instant::now());
+        (standing != Standing::Closed).then(|| self.refusal(&troubles.reason, standing))
+    }
+
+    /// `running`; `quarantined` for its panics, or for options that were not taken; `half_open` while one
+    /// session at a time tries it after that; `stuck` while a call does not come back.
+    pub fn state(&self) -> &'static str {
+        if self.given_up.get().is_some() {
+            return "quarantined";
+        }
+        if matches!(*self.hold.borrow(), Hold::Refuse(_)) {
+            return "stuck";
+        }
+        match self.troubles().circuit.standing(&self.options, Instant::now()) {
+            Standing::Closed => "running",
+            Standing::Open(_) => "quarantined",
+            Standing::HalfOpen => "half_open",
+        }
+    }
+
+    pub(super) fn options(&self) -> &QuarantineOptions {
+        &self.options
+    }
+
+    fn refusal(&self, reason: &str, standing: Standing) -> Error {
+        let when = match standing {
+            Standing::Open(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                format!("it is tried again in {}s", left.as_secs() + 1)
+            }
+            _ => "one session at a time tries it".to_owned(),
+        };
+        let text = format!("the plugin {} is in quarantine {reason}; {when}", self.plugin);
+        Error::new(ErrorKind::Limit, text)
+    }
+
+    /// Whether a new session may begin; one that tries it, until the answer is dropped. While a call has
+    /// not come back for a moment, it waits, at most for the limit of such calls. Cancel safe.
+    ///
+    /// # Errors
+    /// Why it gets no new sessions.
+    pub(super) async fn admit(&self) -> Result<Option<Trial<'_>>> {
+        if !self.is_troubled.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if let Some(reason) = self.given_up.get() {
+            return Err(reason.clone());
+        }
+        let mut hold = self.hold.subscribe();
+        // The sender is in here: it cannot be gone.
+        if let Ok(now) = hold.wait_for(|hold| *hold != Hold::Wait).await
+            && let Hold::Refuse(reason) = &*now
+        {
+            return Err(reason.clone());
+        }
+        self.admit_by_circuit()
+    }
+
+    fn admit_by_circuit(&self) -> Result<Option<Trial<'_>>> {
+        let mut troubles = self.troubles();
+        let admitted = troubles.circuit.admit(&self.options, Instant::now());
+        match admitted {
+            Ok(Admitted::Freely) => {
+                if std::mem::replace(&mut troubles.told, Standing::Closed) != Standing::Closed {
+                    tracing::info!(
+                        plugin = self.plugin,
+                        "the plugin has behaved: it is used again"
+                    );
+                }
+                let is_held = *self.hold.borrow() != Hold::Free;
+                self.is_troubled.store(is_held, Ordering::Release);
+                Ok(None)
+            }
+            Ok(Admitted::OnTrial) => {
+                if std::mem::replace(&mut troubles.told, Standing::HalfOpen) != Standing::HalfOpen {
+                    let plugin = self.plugin.as_str();
+                    tracing::info!(plugin, "the plugin is tried, by one session at a time");
+                }
+                Ok(Some(Trial(self)))
+            }
+            Err(standing) => Err(self.refusal(&troubles.reason, standing)),
+        }
+    }
+
+    /// Counts a panic and tells of it. On the thread that panicked.
+    pub(super) fn panicked(&self, report: &PanicReport) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let culprit = Culprit::here(&self.plugin);
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let (location, thread) = (some(&report.location), some(&report.thread));
+        told!(ERROR, culprit, location = location, thread = thread, panic = report.message;
+            "a plugin panicked");
+        let mut troubles = self.troubles();
+        let Some(opened) = troubles.circuit.panicked(&self.options, Instant::now()) else { return };
+        let panics = opened.panics;
+        troubles.reason = format!("after {panics} panics, the last: {}", report.message);
+        troubles.told = Standing::Open(Instant::now());
+        self.is_troubled.store(true, Ordering::Release);
+        told!(ERROR, culprit, panics = panics, pause = tracing::field::debug(opened.pause);
+            "the plugin is in quarantine: it gets no new sessions for a while");
+    }
+
+    /// Lets new sessions wait: a call has not come back for a moment.
+    pub(super) fn hold(&self) {
+        self.set_hold(|hold| if *hold == Hold::Free { Some(Hold::Wait) } else { None });
+    }
+
+    /// Refuses new sessions: a call has not come back in time.
+    pub(super) fn refuse(&self, culprit: &Culprit, since: Duration) {
+        let text = format!(
+            "the plugin {} gets no new sessions: {culprit} did not come back within {since:?}",
+            self.plugin
+        );
+        let reason = Error::new(ErrorKind::Limit, text);
+        let anew = |hold: &Hold| (!matches!(hold, Hold::Refuse(_))).then_some(Hold::Refuse(reason));
+        self.set_hold(anew);
+    }
+
+    /// All calls have come back.
+    pub(super) fn release(&self) {
+        self.set_hold(|hold| (*hold != Hold::Free).then_some(Hold::Free));
+    }
+
+    fn set_hold(&self, next: impl FnOnce(&Hold) -> Option<Hold>) {
+        let _troubles = self.troubles();
+        self.hold.send_if_modified(|hold| {
+            let Some(next) = next(hold) else { return false };
+            *hold = next;
+            if *hold != Hold::Free {
+                self.is_troubled.store(true, Ordering::Release);
+            }
+            true
+        });
     }
 
     fn give_up(&self, reason: &Error) {
         // The first reason stays.
-        if let Ok(()) = self.quarantine.set(reason.clone()) {
-            tracing::error!(%reason, "a plugin is in quarantine");
+        if let Ok(()) = self.given_up.set(reason.clone()) {
+            self.is_troubled.store(true, Ordering::Release);
+            let plugin = self.plugin.as_str();
+            tracing::error!(plugin, %reason, "the plugin is not used any more");
         }
     }
 
@@ -69,7 +252,9 @@ impl Health {
         self: &Arc<Self>,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.check()?;
+        if let Some(reason) = self.given_up.get() {
+            return Err(reason.clone());
+        }
         let (send, receive) = oneshot::channel();
         let run = move || {
             // The receiver is gone when the time is over.
@@ -91,44 +276,5 @@ impl Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_allowed_panic_puts_it_in_quarantine_and_the_reason_stays() {
-        let health = Health::new(3, Duration::from_secs(1));
-        for _ in 0..2 {
-            health.panicked("index out of bounds");
-            assert_eq!(health.check(), Ok(()));
-        }
-        health.panicked("index out of bounds");
-        let reason = health.check().expect_err("three panics");
-        assert!(reason.to_string().contains("3 panics"), "{reason}");
-        assert!(reason.to_string().contains("index out of bounds"), "{reason}");
-        assert_eq!(reason.retry(), Retry::Never);
-        health.panicked("index out of bounds");
-        assert_eq!(health.check(), Err(reason));
-        assert_eq!(health.panics(), 4);
-    }
-
-    #[test]
-    fn zero_never_gives_up() {
-        let health = Health::new(0, Duration::from_secs(1));
-        for _ in 0..1000 {
-            health.panicked("index out of bounds");
-        }
-        assert_eq!(health.check(), Ok(()));
-        assert_eq!(health.panics(), 1000);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_come_back_is_given_up_and_not_tried_again() {
-        let health = Arc::new(Health::new(10, Duration::from_millis(50)));
-        let (never, waits) = std::sync::mpsc::channel::<()>();
-        let hung = health.prepare(move || Ok(waits.recv().is_ok())).await;
-        assert_eq!(hung.expect_err("hung").kind(), ErrorKind::TimedOut);
-        let again = health.prepare(|| -> Result<()> { unreachable!("it is in quarantine") }).await;
-        assert_eq!(again.expect_err("given up").kind(), ErrorKind::TimedOut);
-        drop(never);
-    }
-}
+#[path = "health_tests.rs"]
+mod tests;

@@ -43,6 +43,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
         let (report, running) = start(probe, options, &mut loader).await;
         registry.add(report, running);
     }
+    registry.watch();
     registry
 }
 
@@ -155,12 +156,14 @@ async fn start(
     options: &LoadOptions,
     loader: &mut Loader,
 ) -> (PluginReport, Option<Running>) {
+    let plugin = probe.manifest.as_ref().map_or("", |manifest| &manifest.name);
+    let health = Health::new(plugin, options.quarantine.clone(), options.init_timeout);
     let mut report = PluginReport {
         path: probe.path,
         sha256: probe.sha256,
         manifest: probe.manifest,
         refusal: None,
-        health: Arc::new(Health::new(options.max_panics, options.init_timeout)),
+        health: Arc::new(health),
     };
     let started = match (probe.result, &loader.hung) {
         (Ok(_), Some(hung)) => Err(Refusal::NotTried(hung.clone())),
@@ -200,7 +203,7 @@ async fn run(
         &candidate.manifest.name,
         options.log_rate,
         Arc::clone(&options.opener),
-        Box::new(move |report| health.panicked(&report.message)),
+        Box::new(move |report| health.panicked(report)),
     ));
     let settings = settings(options.runtime_threads);
     let path = candidate.path.clone();

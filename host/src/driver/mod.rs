@@ -9,8 +9,12 @@
 //! While plugins are in use, a file in the cache names them ([`Sentinel`]); it is left behind by an end that
 //! is not clean, and the next host names them ([`Crash`]).
 //!
-//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine.
+//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine for a
+//! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
+//! are, and keeps the runtime that they block going.
 
+mod circuit;
+mod culprit;
 mod file;
 mod health;
 mod load;
@@ -22,6 +26,9 @@ mod sentinel;
 mod trial;
 mod trust;
 
+mod watchdog;
+
+pub use circuit::QuarantineOptions;
 pub use file::plugin_files;
 pub use health::Health;
 pub use load::load;
@@ -31,6 +38,7 @@ pub use refusal::{Quarantine, Refusal, Writers};
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 pub use sentinel::{Crash, Sentinel, UsedPlugin};
 pub use trial::{TrialCommand, try_file};
+pub use watchdog::still_running;
 
 use crate::services::Opener;
 use jackfield_plugin_api::PluginManifest;
@@ -66,8 +74,8 @@ pub struct LoadOptions {
     pub trial: Option<TrialCommand>,
     /// Time for a plugin's trial, for it to start, and for one of its drivers to take its options.
     pub init_timeout: Duration,
-    /// Panics of a plugin's calls after which it is not used any more; 0: never.
-    pub max_panics: u32,
+    /// When a plugin that misbehaves gets no new sessions.
+    pub quarantine: QuarantineOptions,
     /// Log lines per second for each plugin.
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
@@ -89,7 +97,7 @@ impl Default for LoadOptions {
             leave_out_after_crash: false,
             trial: None,
             init_timeout: Duration::from_secs(10),
-            max_panics: 10,
+            quarantine: QuarantineOptions::default(),
             log_rate: 100,
             runtime_threads: 1,
             opener: Arc::default(),
@@ -155,12 +163,11 @@ pub struct PluginReport {
 }
 
 impl PluginReport {
-    /// `running`, `quarantined`, or the refusal's code.
+    /// As [`Health::state`], or the refusal's code.
     pub fn state(&self) -> &'static str {
         match &self.refusal {
             Some(refusal) => refusal.code(),
-            None if self.health.quarantine().is_some() => "quarantined",
-            None => "running",
+            None => self.health.state(),
         }
     }
 }

@@ -52,7 +52,7 @@ impl Prepared {
     }
 
     async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<T> {
-        self.health.check()?;
+        let _trial = self.health.admit().await?;
         start(&self.endpoint).await
     }
 }

@@ -5,6 +5,7 @@ use super::health::Health;
 use super::load::Running;
 use super::prepared::Prepared;
 use super::sentinel::{Crash, InUse, Sentinel, Use, UsedPlugin};
+use super::watchdog::Watchdog;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
 use jackfield_plugin_api::load::Plugin;
@@ -115,9 +116,21 @@ pub struct Registry {
     searched: Vec<PathBuf>,
     crashes: Vec<Crash>,
     in_use: InUse,
+    /// Lives as long as the last copy of this.
+    watchdog: Option<Arc<Watchdog>>,
 }
 
 impl Registry {
+    /// Watches all that is in here, and what is added later, on the current runtime, until the last copy
+    /// of this is dropped.
+    pub(super) fn watch(&mut self) {
+        let drivers = self.drivers.values().map(|driver| (driver.owner, &driver.health));
+        let handlers = self.handlers.values().map(|handler| (handler.owner, &handler.health));
+        let watched = drivers.chain(handlers);
+        let watched = watched.map(|(owner, health)| (owner, Arc::clone(health))).collect();
+        self.watchdog = Watchdog::start(watched);
+    }
+
     pub(super) fn add(&mut self, report: PluginReport, running: Option<Running>) {
         if let Some((plugin, manifest)) = running {
             let in_use = self.in_use.plugin(UsedPlugin {
@@ -144,8 +157,12 @@ impl Registry {
         health: &Arc<Health>,
         in_use: Option<&Arc<Use>>,
     ) {
+        let (plugin_name, watchdog) = (manifest.name.clone(), self.watchdog.clone());
         let owner = |kind, name: &str| {
-            Owner::new(OwnerName { plugin: manifest.name.clone(), kind, name: name.to_owned() })
+            let name = OwnerName { plugin: plugin_name.clone(), kind, name: name.to_owned() };
+            let owner = Owner::new(name);
+            watchdog.iter().for_each(|watchdog| watchdog.add(owner, health));
+            owner
         };
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {

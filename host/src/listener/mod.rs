@@ -4,6 +4,7 @@ use crate::connection::{Connections, Entered, State};
 use crate::route::Route;
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
+use crate::work;
 use jackfield_plugin_api::{ErrorKind, Listener as Accepting, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,11 +100,16 @@ impl Bound {
         let mut stopping = stopping.clone();
         let mut told = stopping.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                () = serve(&listener, session, &entered, &mut told) => {}
-                () = stopping.ended() => {
-                    let _ = entered.state.step(State::Closed);
-                }
+            {
+                let serving = std::pin::pin!(async {
+                    tokio::select! {
+                        () = serve(&listener, session, &entered, &mut told) => {}
+                        () = stopping.ended() => {
+                            let _ = entered.state.step(State::Closed);
+                        }
+                    }
+                });
+                work::under(entered.id, serving).await;
             }
             drop((entered, permit, stopping, told));
         });
@@ -119,7 +125,12 @@ async fn serve(listener: &Listener, session: Session, entered: &Entered, stoppin
     let session = match accepting.await {
         Ok(session) => session,
         Err(error) => {
-            tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+            if error.kind() == ErrorKind::Panicked {
+                // The panic itself has a line of its own, which names the code.
+                tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+            } else {
+                tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+            }
             let _ = entered.state.step(State::Error);
             return;
         }
@@ -131,7 +142,12 @@ async fn serve(listener: &Listener, session: Session, entered: &Entered, stoppin
             (served.to_string(), if failed { State::Error } else { State::Closed })
         }
         Err(error) => {
-            tracing::info!(listener = name, id, peer, route = &*listener.route.name, %error, "failed");
+            let route = &*listener.route.name;
+            if error.kind() == ErrorKind::Panicked {
+                tracing::info!(listener = name, id, peer, route, %error, "panicked");
+            } else {
+                tracing::info!(listener = name, id, peer, route, %error, "failed");
+            }
             (error.to_string(), State::Error)
         }
     };

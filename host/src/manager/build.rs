@@ -13,9 +13,10 @@ use crate::connection::{Lives, Managed};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
+use crate::stack::Stack;
 use crate::upstream::Upstream;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Error, ErrorKind, MessageKind, Role};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, MessageKind, Role};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -185,7 +186,10 @@ async fn listener(
             })
         }
         Destination::Device(to) => device(parts, to, route.observe, limit),
-        Destination::Handler(name) => handler(parts, name).await,
+        Destination::Handler(name) => {
+            takes(parts, &key.key("to"), stack.as_ref(), name);
+            handler(parts, name).await
+        }
         Destination::Uri(uri) => {
             let options = crate::config::Options::default();
             let key = key.key("to");
@@ -238,6 +242,28 @@ async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination
     let key = KeyPath::from_iter(["handlers", name]);
     let plugin_name = handler.handler.as_deref().unwrap_or(name);
     parts.handler(&key, plugin_name, &handler.options).await.map(route::Destination::Handler)
+}
+
+/// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,
+/// the route can never work.
+fn takes(parts: &mut Parts<'_>, key: &KeyPath, stack: Option<&Stack>, name: &str) {
+    let Some(config) = parts.loaded.config.handlers.get(name) else { return };
+    let plugin_name = config.handler.as_deref().unwrap_or(name);
+    let top = stack.and_then(Stack::top);
+    // What is missing has mistakes of its own.
+    let (Some(top), Ok(handler)) = (top, parts.registry.handler(plugin_name)) else { return };
+    let (gives, takes) = (top.manifest.facets, handler.manifest.facets);
+    if takes.bits() == 0 || gives.bits() & takes.bits() != 0 {
+        return;
+    }
+    let list = |facets: Facets| facets.names().collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "expected a handler of what sessions of {} can have: {}; {plugin_name} takes {}",
+        top.name(),
+        list(gives),
+        list(takes).replace(", ", " or "),
+    );
+    parts.fault(key, &Error::new(ErrorKind::Config, text));
 }
 
 /// A handler that no route uses is checked all the same.

@@ -33,18 +33,19 @@ pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
 pub use parts::Programs;
 pub use plugins::Plugins;
-pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
+pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
 use crate::driver::Sentinel;
 use crate::listener::Bound;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{END_LIMIT, Shutdown};
 use build::Built;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 /// A host that runs.
 #[derive(Debug)]
@@ -61,8 +62,9 @@ pub struct Manager {
     sentinel: Option<Sentinel>,
 }
 
-/// Time for pooled sessions and named connections to be closed at the end.
-const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+/// Time for pooled sessions and named connections to be closed at the end: as much as is left of the
+/// configured time, but within these two.
+const CLOSE_LIMITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(3)];
 
 /// Why a host does not run.
 #[derive(Debug)]
@@ -206,7 +208,9 @@ impl Manager {
 
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
+        let reports = self.graph.registry.reports();
         HostSnapshot {
+            plugins: reports.iter().map(PluginSnapshot::new).collect(),
             listeners: self.listeners.clone(),
             named: self.graph.named(),
             named_lives: self.graph.lives(),
@@ -218,16 +222,27 @@ impl Manager {
     }
 
     /// Stops listening at once, lets what runs finish for the configured time, then ends it.
-    /// Answers how many connections had to be ended.
+    /// Answers how many connections had to be ended. Takes half a second more than the configured
+    /// time at most: what code that blocks keeps is left behind.
     pub async fn shutdown(self) -> usize {
         let Manager { graph, connections, shutdown, mut tasks, .. } = self;
         let (checks, shutdown_timeout, sentinel) =
             (self.checks, self.shutdown_timeout, self.sentinel);
+        let end = Instant::now() + shutdown_timeout;
         shutdown.begin();
         drop(checks);
-        while tasks.join_next().await.is_some() {}
-        let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
-        graph.close_all(CLOSE_LIMIT).await;
+        let left = || end.saturating_duration_since(Instant::now());
+        let listening = async { while tasks.join_next().await.is_some() {} };
+        // A listener whose transport blocks is ended with the rest.
+        let _ = timeout(left(), listening).await;
+        let ended = shutdown.finish(left(), || connections.len()).await.unwrap_or(0);
+        let [least, most] = CLOSE_LIMITS;
+        let limit = left().clamp(least, most);
+        // Closing may call into what blocks, too.
+        let closed = timeout(limit + END_LIMIT, graph.close_all(limit)).await;
+        if closed.is_err() {
+            tracing::warn!("named connections and pools were not closed in time");
+        }
         drop(sentinel);
         ended
     }

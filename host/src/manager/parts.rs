@@ -1,11 +1,13 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
-use crate::config::model::PluginsAfterCrash;
+use crate::config::model::{PluginsAfterCrash, Quarantine};
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
 use crate::device::Path;
 use crate::dialogue::Login;
-use crate::driver::{LoadOptions, Prepared, Registry, program_folder, usual_folders};
+use crate::driver::{
+    LoadOptions, Prepared, QuarantineOptions, Registry, program_folder, usual_folders,
+};
 use crate::secret::{self, Resolver};
 use crate::services::Opener;
 use crate::stack::uri::StackUri;
@@ -75,7 +77,7 @@ impl Parts<'_> {
             leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
-            max_panics: host.limits.driver_panics,
+            quarantine: quarantine(&host.quarantine),
             opener,
             ..defaults
         }
@@ -217,5 +219,16 @@ impl Parts<'_> {
 
     fn base(&self, key: &KeyPath) -> PathBuf {
         self.loaded.sources.base_dir(key)
+    }
+}
+
+fn quarantine(config: &Quarantine) -> QuarantineOptions {
+    QuarantineOptions {
+        panics: config.panics,
+        window: config.window.0,
+        pause: config.pause.0,
+        max_pause: config.max_pause.0,
+        stuck_warn: config.stuck_warn.0,
+        stuck_limit: config.stuck_limit.0,
     }
 }

@@ -3,12 +3,15 @@
 use super::entries::DefinedBy;
 use crate::connection::{ConnectionSnapshot, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
+use crate::driver::PluginReport;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostSnapshot {
+    /// The plugin files, those that were refused included.
+    pub plugins: Vec<PluginSnapshot>,
     /// What listens.
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
@@ -23,6 +26,34 @@ pub struct HostSnapshot {
     pub connections: Vec<ConnectionSnapshot>,
     /// How many connections there have been.
     pub connections_total: u64,
+}
+
+/// One plugin file.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginSnapshot {
+    /// The file.
+    pub file: String,
+    /// The plugin's name; `None` if its manifest could not be read.
+    pub name: Option<String>,
+    /// `running`, `quarantined`, `half_open`, `stuck`, or the code of why it was refused.
+    pub state: &'static str,
+    /// Why it was refused, or gets no new sessions.
+    pub reason: Option<String>,
+    /// Panics of its code so far.
+    pub panics: u32,
+}
+
+impl PluginSnapshot {
+    pub(super) fn new(report: &PluginReport) -> Self {
+        let refusal = report.refusal.as_ref().map(ToString::to_string);
+        PluginSnapshot {
+            file: report.path.display().to_string(),
+            name: report.manifest.as_ref().map(|manifest| manifest.name.clone()),
+            state: report.state(),
+            reason: refusal.or_else(|| report.health.reason().map(|reason| reason.to_string())),
+            panics: report.health.panics(),
+        }
+    }
 }
 
 /// One listener.

@@ -85,7 +85,7 @@ pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
 }
 
 async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Duration) -> Outcome {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::of_command()?;
     let client = args.target.reach(to, loaded, extras()).await?;
     let session = tokio::select! {
         session = client.reach.open() => session?,

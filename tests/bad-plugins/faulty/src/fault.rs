@@ -11,6 +11,8 @@ pub struct Fault {
     pub at: Option<Place>,
     /// How to fail.
     pub how: How,
+    /// A port of 127.0.0.1 for `gate`.
+    pub gate: u16,
 }
 
 /// How to fail.
@@ -24,6 +26,10 @@ pub enum How {
     PanicTwice,
     /// By never returning.
     Block,
+    /// By computing for ever.
+    Spin,
+    /// By not returning before a connection to the port `gate` ends.
+    Gate,
     /// By never completing; where nothing is awaited, not at all.
     Wait,
 }
@@ -104,6 +110,13 @@ impl Fault {
             How::Panic => panic!("told to panic at {place:?}"),
             How::PanicTwice => std::panic::panic_any(Again),
             How::Block => block(),
+            How::Spin => loop {
+                std::hint::spin_loop();
+            },
+            How::Gate => {
+                let open = std::net::TcpStream::connect(("127.0.0.1", self.gate));
+                let _ = open.and_then(|mut gate| std::io::Read::read(&mut gate, &mut [0]));
+            }
             How::Wait => {}
         }
     }

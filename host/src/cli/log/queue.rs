@@ -1,0 +1,198 @@
+//! Lines on their way to standard error: a bounded queue, and a thread that writes. A reader that does not
+//! read holds up that thread and nothing else; lines for which there is no room are dropped and counted.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that wait.
+const ROOM: usize = 1 << 20;
+
+/// How long standard error may take nothing until the end does not wait for it any more.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct Lines {
+    waiting: VecDeque<Vec<u8>>,
+    bytes: usize,
+    dropped: u64,
+    /// Lines that were written, or could not be.
+    done: u64,
+    /// Lines that came in.
+    taken: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: Mutex<Lines>,
+    came: Condvar,
+    went: Condvar,
+}
+
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+impl Queue {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a line if there is room, or if it must not be dropped.
+    fn push(&self, line: &[u8], must: bool) {
+        let mut lines = self.lines();
+        if lines.bytes + line.len() > ROOM && !must {
+            lines.dropped += 1;
+            return;
+        }
+        lines.bytes += line.len();
+        lines.taken += 1;
+        lines.waiting.push_back(line.to_vec());
+        drop(lines);
+        self.came.notify_one();
+    }
+
+    /// Writes what comes, for ever.
+    fn write(&self, mut out: impl Write) {
+        loop {
+            let mut lines = self.lines();
+            while lines.waiting.is_empty() {
+                lines = self.came.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            }
+            let Some(line) = lines.waiting.pop_front() else { continue };
+            drop(lines);
+            // What is closed takes nothing, and there is nobody to tell.
+            let _ = out.write_all(&line);
+            let mut lines = self.lines();
+            lines.bytes -= line.len();
+            lines.done += 1;
+            // Once half of the queue is written, so that it is not told of line by line.
+            let dropped =
+                if lines.bytes <= ROOM / 2 { std::mem::take(&mut lines.dropped) } else { 0 };
+            drop(lines);
+            if dropped > 0 {
+                tracing::warn!(
+                    dropped,
+                    "{dropped} log lines were dropped: standard error did not take them in time"
+                );
+            }
+            self.went.notify_all();
+        }
+    }
+
+    /// Waits until all that came in so far is written, for as long as some of it is within `patience`.
+    fn flush(&self, patience: Duration) {
+        let mut lines = self.lines();
+        let goal = lines.taken;
+        while lines.done < goal {
+            let before = lines.done;
+            let waited = self.went.wait_timeout(lines, patience);
+            let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            lines = now;
+            if waited.timed_out() && lines.done == before {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts the thread that writes; a second start changes nothing.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn start() -> io::Result<()> {
+    if QUEUE.get().is_some() {
+        return Ok(());
+    }
+    // Not the standard library's handle: its lock would be held while it blocks.
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let queue = QUEUE.get_or_init(Queue::default);
+    let write = move || queue.write(out);
+    std::thread::Builder::new().name("jackfield-log".to_owned()).spawn(write)?;
+    Ok(())
+}
+
+/// Waits until standard error has all lines, if it takes any.
+pub(in super::super) fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(PATIENCE);
+    }
+}
+
+/// Writes a line to standard error, after those of the log; when that is closed there is nobody to tell.
+pub(in super::super) fn complain(line: &str) {
+    let line = format!("{line}\n");
+    match QUEUE.get() {
+        Some(queue) => queue.push(line.as_bytes(), true),
+        None => drop(io::stderr().lock().write_all(line.as_bytes())),
+    }
+}
+
+/// Where the log writes its lines, each at once.
+pub(super) struct ToQueue;
+
+impl Write for ToQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(queue) = QUEUE.get() {
+            queue.push(line, false);
+        }
+        Ok(line.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for ToQueue {
+    type Writer = ToQueue;
+    fn make_writer(&self) -> ToQueue {
+        ToQueue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    /// Takes a write only when told to.
+    struct Gate(Receiver<()>, SyncSender<Vec<u8>>);
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
+            self.1.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_holds_up_nobody_and_loses_only_what_has_no_room() {
+        let queue = Arc::new(Queue::default());
+        let (open, gate) = sync_channel(10_000);
+        let (send, written) = sync_channel(10_000);
+        let writer = Arc::clone(&queue);
+        std::thread::spawn(move || writer.write(Gate(gate, send)));
+        let line = [b'x'; 1024];
+        for _ in 0..5000 {
+            queue.push(&line, false);
+        }
+        queue.push(b"must", true);
+        queue.flush(Duration::from_millis(1));
+        assert_eq!(queue.lines().dropped, 5000 - 1024);
+        for _ in 0..1025 {
+            open.send(()).expect("a writer");
+        }
+        queue.flush(Duration::from_secs(60));
+        let written: Vec<Vec<u8>> = written.try_iter().collect();
+        assert_eq!((written.len(), written.last().map(Vec::as_slice)), (1025, Some(&b"must"[..])));
+        let lines = queue.lines();
+        assert_eq!((lines.dropped, lines.bytes), (0, 0), "it was told of");
+    }
+}

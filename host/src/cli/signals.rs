@@ -1,0 +1,128 @@
+//! Signals, on a thread of their own: they are heard, and the process ends in time, whatever code of
+//! plugins blocks.
+
+use super::failure::{Failure, Outcome};
+use super::log;
+use crate::driver::still_running;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::exit;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a command that only connects may take to close what it has opened.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Beyond `host.shutdown_timeout`, for closing what is left: with the log's, less than a second.
+const BEYOND: Duration = Duration::from_millis(800);
+
+/// The signals that tell a command to end. After the first one the process ends in time in any case.
+pub(super) struct Signals {
+    heard: mpsc::Receiver<Ended>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ended {
+    pub(super) name: &'static str,
+    /// The exit code of a program that such a signal has ended.
+    pub(super) code: u8,
+}
+
+impl Ended {
+    fn of(signal: i32) -> Self {
+        if signal == SIGINT {
+            Ended { name: "SIGINT", code: 130 }
+        } else {
+            Ended { name: "SIGTERM", code: 143 }
+        }
+    }
+}
+
+/// What follows a first signal.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// A second one ends the process at once; so does the end of this time and a bit.
+    Host(Duration),
+    /// The process ends within some seconds.
+    Command,
+}
+
+impl Signals {
+    /// For a command that listens, and stops within `shutdown_timeout`. From now on they no longer end
+    /// the process by themselves.
+    pub(super) fn of_host(shutdown_timeout: Duration) -> Outcome<Self> {
+        Self::listen(Ending::Host(shutdown_timeout))
+    }
+
+    /// For a command that only connects. As [`Signals::of_host`].
+    pub(super) fn of_command() -> Outcome<Self> {
+        Self::listen(Ending::Command)
+    }
+
+    fn listen(ending: Ending) -> Outcome<Self> {
+        let failed = |error: std::io::Error| Failure::run(format!("signals: {error}"));
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let (tell, heard) = mpsc::channel(1);
+        let run = move || {
+            for (count, signal) in signals.forever().enumerate() {
+                let ended = Ended::of(signal);
+                match (count, ending) {
+                    (0, _) => {
+                        // The command may be ending by itself.
+                        let _ = tell.try_send(ended);
+                        end_in_time(ending);
+                    }
+                    (_, Ending::Host(_)) => {
+                        let name = ended.name;
+                        log::complain(&format!("error: ended at once by a second signal ({name})"));
+                        log::flush();
+                        exit(1);
+                    }
+                    (_, Ending::Command) => {}
+                }
+            }
+        };
+        start("jackfield-signals", run).map_err(failed)?;
+        Ok(Signals { heard })
+    }
+
+    /// The first one. Cancel safe.
+    pub(super) async fn next(&mut self) -> Ended {
+        match self.heard.recv().await {
+            Some(ended) => ended,
+            // It never ends by itself; without it there are no signals.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
+}
+
+/// Ends the process when it has not ended by itself in time.
+fn end_in_time(ending: Ending) {
+    let limit = match ending {
+        Ending::Host(limit) => limit.saturating_add(BEYOND),
+        Ending::Command => CLOSE,
+    };
+    let end = move || {
+        std::thread::sleep(limit);
+        let running = still_running();
+        let running = if running.is_empty() {
+            "nothing of a plugin's".to_owned()
+        } else {
+            running.join("; ")
+        };
+        tracing::error!(
+            running,
+            ?limit,
+            "it did not end in time, so it is ended: connections are cut"
+        );
+        log::flush();
+        exit(1);
+    };
+    if let Err(error) = start("jackfield-deadline", end) {
+        tracing::error!(%error, "no thread for the deadline: plugins that block can hold up the end");
+    }
+}

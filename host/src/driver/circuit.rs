@@ -1,0 +1,275 @@
+//! When the code of a plugin file that panics too often is used again: a state machine without a clock
+//! or a lock.
+//!
+//! ```text
+//!            panics within the window          the pause ends
+//!   ┌────────┐ ───────────────────▶ ┌──────┐ ────────────────▶ ┌───────────┐
+//!   │ closed │                      │ open │                   │ half open │
+//!   └────────┘                      └──────┘ ◀──────────────── └───────────┘
+//!       ▲                                         a panic            │
+//!       └────────────────────────────────────────────────────────────┘
+//!                  no panic for as long as the first pause
+//! ```
+//!
+//! Open it gets no new sessions, half open one at a time. Each further pause is twice as long, up to the
+//! longest; a file that behaved for as long as its last pause begins anew.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When a plugin file that misbehaves gets no new sessions.
+#[derive(Clone, Debug)]
+pub struct QuarantineOptions {
+    /// Panics within `window` until the file is in quarantine; 0: never. Default: 10.
+    pub panics: u32,
+    /// For how long a panic counts. Default: 10 minutes.
+    pub window: Duration,
+    /// How long the first quarantine lasts, and how long the file must then behave. Default: 30 s.
+    pub pause: Duration,
+    /// How long a quarantine lasts at most. Default: 1 hour.
+    pub max_pause: Duration,
+    /// When a call that does not come back is told of; zero: never. Default: 1 s.
+    pub stuck_warn: Duration,
+    /// When the file gets no new sessions until that call comes back; zero: never. Default: 10 s.
+    pub stuck_limit: Duration,
+}
+
+impl Default for QuarantineOptions {
+    fn default() -> Self {
+        QuarantineOptions {
+            panics: 10,
+            window: Duration::from_secs(600),
+            pause: Duration::from_secs(30),
+            max_pause: Duration::from_secs(3600),
+            stuck_warn: Duration::from_secs(1),
+            stuck_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        /// When the first session that tries began.
+        since: Option<Instant>,
+        /// Whether one is being begun.
+        busy: bool,
+    },
+}
+
+/// What may be done with a file at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is used.
+    Closed,
+    /// It gets no new sessions until then.
+    Open(Instant),
+    /// It is tried.
+    HalfOpen,
+}
+
+/// How a session may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// As any.
+    Freely,
+    /// As the one that tries; to be followed by [`Circuit::tried`].
+    OnTrial,
+}
+
+/// What one more panic led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// How long no session begins.
+    pub(super) pause: Duration,
+    /// Panics that led here.
+    pub(super) panics: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Circuit {
+    state: State,
+    /// When it panicked, oldest first; at most as many as open it.
+    recent: VecDeque<Instant>,
+    /// Times it was opened in a row.
+    times: u32,
+    /// When the last quarantine ended, and how long it was.
+    last: Option<(Instant, Duration)>,
+}
+
+impl Circuit {
+    pub(super) fn new() -> Self {
+        Circuit { state: State::Closed, recent: VecDeque::new(), times: 0, last: None }
+    }
+
+    /// Steps on by time alone.
+    fn step(&mut self, options: &QuarantineOptions, now: Instant) {
+        match self.state {
+            State::Open { until } if until <= now => {
+                self.state = State::HalfOpen { since: None, busy: false };
+            }
+            State::HalfOpen { since: Some(since), .. } if now >= since + options.pause => {
+                self.state = State::Closed;
+                self.recent.clear();
+                self.last = self.last.map(|(_, pause)| (now, pause));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn standing(&mut self, options: &QuarantineOptions, now: Instant) -> Standing {
+        self.step(options, now);
+        match self.state {
+            State::Closed => Standing::Closed,
+            State::Open { until } => Standing::Open(until),
+            State::HalfOpen { .. } => Standing::HalfOpen,
+        }
+    }
+
+    /// Whether and how a session may begin.
+    ///
+    /// # Errors
+    /// How it stands, where none may.
+    pub(super) fn admit(
+        &mut self,
+        options: &QuarantineOptions,
+        now: Instant,
+    ) -> Result<Admitted, Standing> {
+        self.step(options, now);
+        match &mut self.state {
+            State::Closed => Ok(Admitted::Freely),
+            State::HalfOpen { since, busy } if !*busy => {
+                since.get_or_insert(now);
+                *busy = true;
+                Ok(Admitted::OnTrial)
+            }
+            State::HalfOpen { .. } => Err(Standing::HalfOpen),
+            State::Open { until } => Err(Standing::Open(*until)),
+        }
+    }
+
+    /// The session that tried has begun, or ended.
+    pub(super) fn tried(&mut self) {
+        if let State::HalfOpen { busy, .. } = &mut self.state {
+            *busy = false;
+        }
+    }
+
+    /// Counts a panic; answers whether no session begins from now on.
+    pub(super) fn panicked(&mut self, options: &QuarantineOptions, now: Instant) -> Option<Opened> {
+        self.step(options, now);
+        let most = options.panics as usize;
+        if most == 0 {
+            return None;
+        }
+        self.recent.push_back(now);
+        self.recent.retain(|at| now < *at + options.window);
+        let panics = self.recent.len();
+        match self.state {
+            State::Open { .. } => {
+                self.recent.pop_front();
+                None
+            }
+            State::Closed if panics < most => None,
+            State::Closed | State::HalfOpen { .. } => {
+                let is_anew = self.last.is_none_or(|(ended, pause)| {
+                    self.state == State::Closed && now >= ended + pause
+                });
+                self.times = if is_anew { 1 } else { self.times.saturating_add(1) };
+                let doubled = 2u32.saturating_pow(self.times - 1);
+                let pause = options.pause.saturating_mul(doubled).min(options.max_pause);
+                self.state = State::Open { until: now + pause };
+                self.last = Some((now + pause, pause));
+                self.recent.clear();
+                Some(Opened { pause, panics })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn options() -> QuarantineOptions {
+        QuarantineOptions {
+            panics: 3,
+            window: 60 * SECOND,
+            pause: 10 * SECOND,
+            max_pause: 35 * SECOND,
+            ..QuarantineOptions::default()
+        }
+    }
+
+    fn open(circuit: &mut Circuit, now: Instant) -> Duration {
+        assert_eq!(circuit.panicked(&options(), now), None);
+        assert_eq!(circuit.panicked(&options(), now), None);
+        circuit.panicked(&options(), now).expect("the third").pause
+    }
+
+    #[test]
+    fn only_panics_within_the_window_count() {
+        let (mut circuit, start) = (Circuit::new(), Instant::now());
+        for minutes in 0..100 {
+            assert_eq!(circuit.panicked(&options(), start + minutes * 31 * SECOND), None);
+        }
+        let now = start + 99 * 31 * SECOND;
+        assert!(circuit.panicked(&options(), now).is_some());
+        assert_eq!(circuit.admit(&options(), now), Err(Standing::Open(now + 10 * SECOND)));
+    }
+
+    #[test]
+    fn after_the_pause_one_at_a_time_tries_and_a_panic_doubles_the_pause() {
+        let (mut circuit, mut now) = (Circuit::new(), Instant::now());
+        assert_eq!(open(&mut circuit, now), 10 * SECOND);
+        for pause in [20, 35, 35] {
+            let Standing::Open(until) = circuit.standing(&options(), now) else { panic!("open") };
+            now = until;
+            assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
+            assert_eq!(circuit.admit(&options(), now), Err(Standing::HalfOpen));
+            circuit.tried();
+            assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
+            let opened = circuit.panicked(&options(), now).expect("it tried");
+            assert_eq!(opened.pause, pause * SECOND);
+            circuit.tried();
+            assert_eq!(circuit.panicked(&options(), now), None, "of a session that was open");
+        }
+    }
+
+    #[test]
+    fn behaving_for_a_while_closes_it_and_for_longer_makes_it_forget() {
+        let (mut circuit, mut now) = (Circuit::new(), Instant::now());
+        open(&mut circuit, now);
+        now += 10 * SECOND;
+        assert_eq!(circuit.standing(&options(), now), Standing::HalfOpen);
+        now += 3600 * SECOND;
+        assert_eq!(circuit.standing(&options(), now), Standing::HalfOpen, "nothing has tried");
+        assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
+        now += 10 * SECOND;
+        assert_eq!(circuit.admit(&options(), now), Ok(Admitted::Freely));
+        assert_eq!(open(&mut circuit, now), 20 * SECOND, "again so soon");
+        now += 20 * SECOND;
+        assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
+        now += 10 * SECOND;
+        assert_eq!(circuit.standing(&options(), now), Standing::Closed);
+        now += 20 * SECOND;
+        assert_eq!(open(&mut circuit, now), 10 * SECOND);
+    }
+
+    #[test]
+    fn zero_never_opens() {
+        let (mut circuit, now) = (Circuit::new(), Instant::now());
+        let never = QuarantineOptions { panics: 0, ..options() };
+        for _ in 0..1000 {
+            assert_eq!(circuit.panicked(&never, now), None);
+        }
+        assert_eq!(circuit.standing(&never, now), Standing::Closed);
+    }
+}

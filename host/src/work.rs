@@ -1,0 +1,78 @@
+//! What the host works for at this moment: the task of a connection is polled under its id, so that
+//! whoever sees a thread that does not come back, or a panic, can name the connection.
+
+use jackfield_plugin_api::watch;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError, Weak};
+
+/// Polls `work` as work for the connection `id`. Cancel safe as `work` is.
+pub async fn under<F: Future + ?Sized>(id: u64, mut work: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| watch::labelled(id, || work.as_mut().poll(cx))).await
+}
+
+/// A connection as a log line names it.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name of a named connection.
+    pub name: Option<String>,
+    /// The listener of an accepted one.
+    pub listener: Option<String>,
+    /// The peer of an accepted one, where its transport has addresses.
+    pub peer: Option<String>,
+}
+
+/// A table that knows connections by their ids.
+pub trait Names: Send + Sync {
+    /// The connection of that id, if it is in this table. Must not block.
+    fn named(&self, id: u64) -> Option<Named>;
+}
+
+static TABLES: Mutex<Vec<Weak<dyn Names>>> = Mutex::new(Vec::new());
+
+/// Lets `table` name its connections, for as long as it lives.
+pub(crate) fn register(table: Weak<dyn Names>) {
+    let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+    tables.retain(|table| table.strong_count() > 0);
+    tables.push(table);
+}
+
+/// What is known of the connection `id`; 0 is none.
+pub fn named(id: u64) -> Named {
+    if id == 0 {
+        return Named::default();
+    }
+    let tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tables.iter().filter_map(Weak::upgrade).find_map(|table| table.named(id)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    struct One;
+
+    impl Names for One {
+        fn named(&self, id: u64) -> Option<Named> {
+            (id == u64::MAX).then(|| Named { name: Some("console".to_owned()), ..Named::default() })
+        }
+    }
+
+    #[test]
+    fn a_table_names_its_connections_for_as_long_as_it_lives() {
+        let one: Arc<dyn Names> = Arc::new(One);
+        register(Arc::downgrade(&one));
+        assert_eq!(named(u64::MAX).name.as_deref(), Some("console"));
+        assert_eq!(named(0), Named::default());
+        drop(one);
+        assert_eq!(named(u64::MAX), Named::default());
+    }
+
+    #[tokio::test]
+    async fn work_is_polled_under_its_id_and_what_follows_is_not() {
+        let inside = std::pin::pin!(async { watch::label_here() });
+        assert_eq!(under(7, inside).await, 7);
+        assert_eq!(watch::label_here(), 0);
+    }
+}
