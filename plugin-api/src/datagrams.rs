@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use crate::op::Transfer;
 use crate::raw::layout::{self, Declared};
 use crate::raw::{
-    Broken, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
-    guard_drop, home, home_of, is_whole, owner_of, short_table, within_poll,
+    Broken, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, catch, count_of, fail,
+    guard, guard_drop, home, home_of, is_whole, owner_of, short_table, slice_of, slice_of_mut,
+    untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
@@ -97,7 +98,9 @@ pub struct DatagramMeta {
 
 /// What a driver or the host implements to give datagrams.
 pub trait DatagramIo: Send + 'static {
-    /// Receives one datagram into `buffer`; `Ready(Ok(None))` is the end.
+    /// Receives one datagram into `buffer`, whose content is of no meaning; the answer's `len` is how
+    /// many bytes of it are the datagram's. `Ready(Ok(None))` is the end, after which this is not called
+    /// again.
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -159,15 +162,31 @@ struct Exported<T> {
     io: T,
     recv: WakerCell,
     send: WakerCell,
-    /// What came after the datagrams that were delivered before it.
-    failed: Option<Error>,
+    /// What comes after the datagrams that were delivered before it.
+    after: After,
+    /// What the author writes into, never the caller's: so that no byte which the author has not written
+    /// is in a datagram, whatever length it says. As long as the longest room so far.
+    room: Vec<u8>,
+}
+
+#[derive(Default)]
+enum After {
+    #[default]
+    More,
+    Failure(Error),
+    End,
 }
 
 impl Datagrams {
     /// Makes `io` usable from the other side.
     pub fn new<T: DatagramIo>(io: T) -> Self {
-        let state =
-            Exported { io, recv: WakerCell::default(), send: WakerCell::default(), failed: None };
+        let state = Exported {
+            io,
+            recv: WakerCell::default(),
+            send: WakerCell::default(),
+            after: After::More,
+            room: Vec::new(),
+        };
         let table = const {
             &DatagramsTable {
                 size: size_of::<DatagramsTable>(),
@@ -215,10 +234,12 @@ impl Datagrams {
                 receive(raw.data, waker, slots.as_mut_ptr(), stride, room, &raw mut error)
             }
         });
-        let count = std::task::ready!(finish(code, error))?.min(slots.len());
-        for (meta, slot) in metas.iter_mut().zip(&slots[..count]) {
+        let what = "more datagrams than there is room for came";
+        let count = std::task::ready!(count_of(code, error, slots.len(), what))?;
+        for ((meta, slot), buffer) in metas.iter_mut().zip(&mut slots[..count]).zip(buffers) {
+            slot.capacity = buffer.len();
             // SAFETY: the slot is this side's own.
-            *meta = unsafe { meta_of(slot) };
+            *meta = unsafe { meta_of(slot) }?;
         }
         Poll::Ready(Ok(count))
     }
@@ -251,7 +272,10 @@ impl Datagrams {
                 send(raw.data, waker, &raw const slot, stride, 1, &raw mut error)
             }
         });
-        finish(code, error).map_ok(|_| ())
+        count_of(code, error, 1, "more datagrams than given were sent").map(|sent| match sent? {
+            0 => Err(untrue("no datagram was sent")),
+            _ => Ok(()),
+        })
     }
 
     /// The most bytes one datagram may have now.
@@ -283,23 +307,31 @@ impl Datagrams {
     }
 }
 
-fn finish(code: i64, error: RawError) -> Poll<Result<usize>> {
-    answer_of(code, error).map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
+/// The length of a datagram, which is no more than its buffer's.
+fn check_len(len: usize, capacity: usize) -> Result<usize> {
+    if len <= capacity {
+        return Ok(len);
+    }
+    let error = untrue("a datagram is longer than its buffer");
+    Err(error.with("length", len).with("at_most", capacity))
 }
 
+/// # Errors
+/// A length above the capacity.
+///
 /// # Safety
 /// `slot` has all fields of version 1.0.
-unsafe fn meta_of(slot: *const RawDatagram) -> DatagramMeta {
+unsafe fn meta_of(slot: *const RawDatagram) -> Result<DatagramMeta> {
     // SAFETY: by this function's contract; no reference to the whole of it is made, which may be
     // shorter than this side's.
     unsafe {
-        DatagramMeta {
-            len: (*slot).len.min((*slot).capacity),
+        Ok(DatagramMeta {
+            len: check_len((*slot).len, (*slot).capacity)?,
             peer: (*slot).peer.into(),
             local: (*slot).local.into(),
             segment: (*slot).segment,
             ecn: ((*slot).ecn & 0b11) as u8,
-        }
+        })
     }
 }
 
@@ -307,26 +339,6 @@ unsafe fn meta_of(slot: *const RawDatagram) -> DatagramMeta {
 fn check_stride(stride: usize) -> Result<()> {
     const FIRST: usize = layout::end_of(&RawDatagram::LAYOUT, "ecn");
     if stride < FIRST { Err(short_table("batch of datagrams")) } else { Ok(()) }
-}
-
-/// # Safety
-/// `len` initialised bytes that may be written, or a null pointer.
-unsafe fn bytes_mut<'a>(ptr: *mut u8, len: usize) -> &'a mut [u8] {
-    if ptr.is_null() {
-        return &mut [];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts_mut(ptr, len) }
-}
-
-/// # Safety
-/// As for [`bytes_mut`].
-unsafe fn bytes_of<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
-    if ptr.is_null() {
-        return &[];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts(ptr, len) }
 }
 
 impl Transfer for Datagrams {
@@ -434,49 +446,76 @@ unsafe extern "C" fn poll_recv<T: DatagramIo>(
     let body = || {
         let mut count = 0;
         // SAFETY: the caller's contract.
-        let Exported { io, recv, failed, .. } = unsafe { state::<T>(data) };
+        let Exported { io, recv, after, room: own, .. } = unsafe { state::<T>(data) };
         if let Err(problem) = check_stride(stride) {
             // SAFETY: the caller's slot.
             return unsafe { fail(error, problem) };
         }
-        if let Some(problem) = failed.take() {
+        match std::mem::take(after) {
+            After::More => {}
             // SAFETY: the caller's slot.
-            return unsafe { fail(error, problem) };
+            After::Failure(problem) => return unsafe { fail(error, problem) },
+            After::End => {
+                *after = After::End;
+                return 0;
+            }
         }
         for index in 0..room {
             // SAFETY: there are `room` slots, `stride` bytes apart.
             let slot = unsafe { slots.byte_add(index * stride) };
-            // SAFETY: the slot's buffer is writable for `capacity` bytes, and initialised.
-            let buffer = unsafe { bytes_mut((*slot).buffer, (*slot).capacity) };
+            // SAFETY: as above.
+            let capacity = unsafe { (*slot).capacity };
+            if own.len() < capacity {
+                *own = vec![0; capacity];
+            }
+            let buffer = &mut own[..capacity];
             // SAFETY: the caller lends its waker for this call.
-            let next = || unsafe { recv.poll(waker, |cx| io.poll_recv(cx, buffer)) };
+            let next = || match unsafe { recv.poll(waker, |cx| io.poll_recv(cx, buffer)) } {
+                Poll::Ready(Ok(Some(meta))) => {
+                    Poll::Ready(check_len(meta.len, capacity).map(|_| Some(meta)))
+                }
+                other => other,
+            };
             // Guarded one by one: what arrived before a panic is delivered before it.
-            match guard(next, |panic| Poll::Ready(Err(panic))) {
+            match catch(next, |panic| Poll::Ready(Err(panic))) {
                 Poll::Pending if count == 0 => return PENDING,
                 Poll::Ready(Ok(Some(meta))) => {
-                    // SAFETY: the slot has all fields of version 1.0.
-                    unsafe {
-                        (*slot).len = meta.len;
-                        (*slot).peer = meta.peer.into();
-                        (*slot).local = meta.local.into();
-                        (*slot).segment = meta.segment;
-                        (*slot).ecn = u32::from(meta.ecn);
-                    }
+                    // SAFETY: the slot's buffer is writable for `capacity` bytes, which its length is
+                    // not above; the slot has all fields of version 1.0.
+                    unsafe { fill(slot, &own[..meta.len], &meta) };
                     count += 1;
                 }
                 // SAFETY: the caller's slot.
                 Poll::Ready(Err(problem)) if count == 0 => return unsafe { fail(error, problem) },
                 Poll::Ready(Err(problem)) => {
-                    *failed = Some(problem);
+                    *after = After::Failure(problem);
                     break;
                 }
-                Poll::Pending | Poll::Ready(Ok(None)) => break,
+                Poll::Ready(Ok(None)) => {
+                    *after = After::End;
+                    break;
+                }
+                Poll::Pending => break,
             }
         }
         count
     };
     // SAFETY: the caller's slot.
     guard(body, |panic| unsafe { fail(error, panic) })
+}
+
+/// # Safety
+/// `slot` has all fields of version 1.0, and a buffer of at least as many bytes.
+unsafe fn fill(slot: *mut RawDatagram, bytes: &[u8], meta: &DatagramMeta) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        slice_of_mut((*slot).buffer, bytes.len()).copy_from_slice(bytes);
+        (*slot).len = bytes.len();
+        (*slot).peer = meta.peer.into();
+        (*slot).local = meta.local.into();
+        (*slot).segment = meta.segment;
+        (*slot).ecn = u32::from(meta.ecn);
+    }
 }
 
 unsafe extern "C" fn poll_send<T: DatagramIo>(
@@ -497,13 +536,13 @@ unsafe extern "C" fn poll_send<T: DatagramIo>(
         }
         for index in 0..count {
             // SAFETY: there are `count` slots, `stride` bytes apart, with all fields of version 1.0.
-            let (meta, bytes) = unsafe {
+            let one = || unsafe {
                 let slot = slots.byte_add(index * stride);
-                let meta = meta_of(slot);
-                (meta, bytes_of((*slot).buffer, meta.len))
+                let meta = meta_of(slot)?;
+                let bytes = slice_of((*slot).buffer, meta.len);
+                state.send.poll(waker, |cx| state.io.poll_send(cx, bytes, &meta))
             };
-            // SAFETY: the caller lends its waker for this call.
-            match unsafe { state.send.poll(waker, |cx| state.io.poll_send(cx, bytes, &meta)) } {
+            match catch(one, |panic| Poll::Ready(Err(panic))) {
                 Poll::Ready(Ok(())) => sent += 1,
                 Poll::Pending if sent == 0 => return PENDING,
                 // SAFETY: the caller's slot.

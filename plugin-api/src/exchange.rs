@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
-use crate::op::{Op, OpTable, Transfer};
+use crate::op::{Op, OpTable, Transfer, started};
 use crate::raw::{
     Broken, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
     guard_drop, is_whole, short_table, unknown_code, within_poll,
@@ -55,6 +55,7 @@ unsafe impl Sync for Body {}
 struct ExportedBody<T> {
     parts: T,
     waker: WakerCell,
+    ended: bool,
 }
 
 impl Body {
@@ -91,7 +92,7 @@ impl Body {
                 poll_part: poll_part::<T>,
             }
         };
-        let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
+        let state = Box::new(ExportedBody { parts, waker: WakerCell::default(), ended: false });
         let raw = RawObject { data: Box::into_raw(state).cast(), table };
         Body { raw, owner: Owner::NOBODY, ended: false }
     }
@@ -122,9 +123,13 @@ unsafe extern "C" fn poll_part<T: FuturesStream<Item = Result<BodyPart>> + Unpin
     // SAFETY: the box made in `Body::new`, polled by one caller at a time.
     let state = unsafe { &mut *data.cast::<ExportedBody<T>>() };
     let body = || {
+        if std::mem::replace(&mut state.ended, true) {
+            // Not asked again: a stream need not answer after its end.
+            return 0;
+        }
         let parts = Pin::new(&mut state.parts);
         // SAFETY: the caller lends its waker; both slots are the caller's.
-        unsafe {
+        let code = unsafe {
             match state.waker.poll(waker, |cx| parts.poll_next(cx)) {
                 Poll::Pending => PENDING,
                 Poll::Ready(None) => 0,
@@ -138,7 +143,9 @@ unsafe extern "C" fn poll_part<T: FuturesStream<Item = Result<BodyPart>> + Unpin
                     2
                 }
             }
-        }
+        };
+        state.ended = !matches!(code, PENDING | 1);
+        code
     };
     // SAFETY: the caller's slot.
     guard(body, |panic| unsafe { fail(error, panic) })
@@ -245,10 +252,15 @@ impl Transfer for Envelope {
     unsafe fn from_raw(raw: RawEnvelope) -> Self {
         // SAFETY: by this function's contract; an absent upgrade has no table.
         unsafe {
-            Envelope {
-                head: HeaderBlock::parse(raw.head.into_bytes()).unwrap_or_default(),
-                body: Body::from_raw(raw.body),
-                upgrade: (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade)),
+            let body = Body::from_raw(raw.body);
+            let upgrade = (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade));
+            match HeaderBlock::parse(raw.head.into_bytes()) {
+                Ok(head) => Envelope { head, body, upgrade },
+                // Nothing of a head that cannot be read; who wants the content hears why.
+                Err(error) => {
+                    let body = Body::new(futures_util::stream::iter([Err(error)]));
+                    Envelope::new(HeaderBlock::default(), body)
+                }
             }
         }
     }
@@ -357,10 +369,12 @@ where
     F: FnOnce(Envelope) -> R + Send + 'static,
     R: Future<Output = Result<()>> + Send + 'static,
 {
-    // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
-    let (send, response) =
-        unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
-    guard(|| Op::new(send(response)), |panic| Op::ready(Err(panic))).into_raw()
+    started(|| {
+        // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
+        let (send, response) =
+            unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
+        Op::new(send(response))
+    })
 }
 
 abi! {
@@ -500,13 +514,18 @@ unsafe extern "C" fn send_request<T: Exchanger>(
     data: *mut c_void,
     request: *mut RawEnvelope,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the slot holds a request.
-    let (exchanger, request) = unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
-    Op::new(async move { exchanger.send(request).await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share; the slot holds a request.
+        let (exchanger, request) =
+            unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
+        Op::new(async move { exchanger.send(request).await })
+    })
 }
 
 unsafe extern "C" fn accept_request<T: Exchanger>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let exchanger = unsafe { share::<T>(data) };
-    Op::new(async move { exchanger.accept().await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share.
+        let exchanger = unsafe { share::<T>(data) };
+        Op::new(async move { exchanger.accept().await })
+    })
 }

@@ -10,9 +10,10 @@ use crate::facets::Facets;
 use crate::info::{Event, Info};
 use crate::messages::{Messages, MessagesTable};
 use crate::object::{drop_shared, give, json_buf, share};
-use crate::op::{Op, OpTable, Transfer};
+use crate::op::{Op, OpTable, Transfer, started};
 use crate::raw::{
     Home, RawBuf, RawObject, RawStr, abi, guard, home, home_of, is_home, is_whole, owner_of,
+    untrue,
 };
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
@@ -242,8 +243,7 @@ impl Session {
             unsafe { self.op(Operation::Call, call) }
         };
         let json = op.await?;
-        serde_json::from_slice(&json)
-            .map_err(|error| Error::new(crate::ErrorKind::Protocol, error.to_string()))
+        serde_json::from_slice(&json).map_err(|error| unreadable("a result", &error))
     }
 
     /// Opens one more stream. See [`Control::open_stream`].
@@ -287,7 +287,8 @@ impl Session {
             // SAFETY: it gives an `Op<Option<Bytes>>`.
             unsafe { self.op(Operation::Event, next) }
         };
-        Ok(op.await?.and_then(|json| serde_json::from_slice(&json).ok()))
+        let Some(json) = op.await? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| unreadable("an event", &error))
     }
     /// Ends politely. See [`Control::close`].
     pub fn close(&self, code: u64, reason: &str) -> Op<()> {
@@ -389,10 +390,14 @@ unsafe extern "C" fn info<C: Control>(data: *mut c_void) -> RawBuf {
 macro_rules! take {
     ($($name:ident $field:ident $table:ty;)*) => {$(
         unsafe extern "C" fn $name<C>(data: *mut c_void) -> RawObject<$table> {
-            // SAFETY: the caller's contract.
-            let parts = unsafe { &state::<C>(data).parts };
-            let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.$field.take().map_or(RawObject::none(), Transfer::into_raw)
+            let body = || {
+                // SAFETY: the caller's contract.
+                let parts = unsafe { &state::<C>(data).parts };
+                // The lock is given back before the part crosses, which may run other code.
+                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).$field.take();
+                part.map_or(RawObject::none(), Transfer::into_raw)
+            };
+            guard(body, |_| RawObject::none())
         }
     )*};
 }
@@ -404,62 +409,67 @@ take! {
     take_exchange exchange ExchangeTable;
 }
 
+/// # Safety
+/// The text is alive for this call.
+unsafe fn params_of(json: RawStr) -> Result<Value> {
+    // SAFETY: by this function's contract.
+    serde_json::from_str(unsafe { json.get() }).map_err(|error| unreadable("parameters", &error))
+}
+
+#[cold]
+fn unreadable(what: &str, error: &serde_json::Error) -> Error {
+    untrue(&format!("{what} that crossed the plugin boundary cannot be read: {error}"))
+}
+
 unsafe extern "C" fn call<C: Control>(
     data: *mut c_void,
     operation: RawStr,
     params: RawStr,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, operation, params) =
-        unsafe { (share::<Exported<C>>(data), operation.get().to_owned(), params.get()) };
-    let params = serde_json::from_str(params).unwrap_or(Value::Null);
-    Op::new(async move {
-        let result = state.control.call(operation, params).await?;
-        Ok(Bytes::from(serde_json::to_vec(&result).unwrap_or_default()))
+    started(|| {
+        // SAFETY: the caller owns a share; the text is alive for this call.
+        let (state, operation, params) = unsafe {
+            (share::<Exported<C>>(data), operation.get().to_owned(), params_of(params))
+        };
+        Op::new(async move {
+            let result = state.control.call(operation, params?).await?;
+            Ok(Bytes::from(serde_json::to_vec(&result).unwrap_or_default()))
+        })
     })
-    .into_raw()
 }
 
 unsafe extern "C" fn open_stream<C: Control>(
     data: *mut c_void,
     params: RawStr,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, params) = unsafe { (share::<Exported<C>>(data), params.get()) };
-    let params = serde_json::from_str(params).unwrap_or(Value::Null);
-    Op::new(async move { state.control.open_stream(params).await }).into_raw()
-}
-
-unsafe extern "C" fn accept_stream<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.accept_stream().await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share; the text is alive for this call.
+        let (state, params) = unsafe { (share::<Exported<C>>(data), params_of(params)) };
+        Op::new(async move { state.control.open_stream(params?).await })
+    })
 }
 
 unsafe extern "C" fn dial<C: Control>(
     data: *mut c_void,
     address: *const RawAddress,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the address is alive for this call.
-    let (state, address) = unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
-    guard(|| Op::new(async move { state.control.dial(address).await }), |p| Op::ready(Err(p)))
-        .into_raw()
-}
-
-unsafe extern "C" fn ping<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.ping().await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share; the address is alive for this call.
+        let (state, address) =
+            unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
+        Op::new(async move { state.control.dial(address).await })
+    })
 }
 
 unsafe extern "C" fn next_event<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move {
-        let event = state.control.next_event().await?;
-        Ok(event.map(|event| Bytes::from(serde_json::to_vec(&event).unwrap_or_default())))
+    started(|| {
+        // SAFETY: the caller owns a share.
+        let state = unsafe { share::<Exported<C>>(data) };
+        Op::new(async move {
+            let event = state.control.next_event().await?;
+            Ok(event.map(|event| Bytes::from(serde_json::to_vec(&event).unwrap_or_default())))
+        })
     })
-    .into_raw()
 }
 
 unsafe extern "C" fn close<C: Control>(
@@ -467,19 +477,23 @@ unsafe extern "C" fn close<C: Control>(
     code: u64,
     reason: RawStr,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, reason) = unsafe { (share::<Exported<C>>(data), reason.get().to_owned()) };
-    Op::new(async move { state.control.close(code, reason).await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share; the text is alive for this call.
+        let (state, reason) = unsafe { (share::<Exported<C>>(data), reason.get().to_owned()) };
+        Op::new(async move { state.control.close(code, reason).await })
+    })
 }
 
-unsafe extern "C" fn reset<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.reset().await }).into_raw()
+macro_rules! plain {
+    ($($name:ident)*) => {$(
+        unsafe extern "C" fn $name<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
+            started(|| {
+                // SAFETY: the caller owns a share.
+                let state = unsafe { share::<Exported<C>>(data) };
+                Op::new(async move { state.control.$name().await })
+            })
+        }
+    )*};
 }
 
-unsafe extern "C" fn drain<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.drain().await }).into_raw()
-}
+plain! { accept_stream ping reset drain }
