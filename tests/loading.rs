@@ -2,9 +2,10 @@
 //! and the host lives on with the good plugins.
 
 mod blocked;
+mod fault_table;
 mod faults;
 mod files;
 mod folder;
 
-pub(crate) use folder::faulty_mode;
+pub(crate) use folder::{faulty_folder, faulty_mode};
 mod generations;

@@ -151,13 +151,11 @@ impl Module {
         if json.as_ref().is_empty() {
             return Err(Error::new(ErrorKind::Panicked, "when it described itself"));
         }
-        let unreadable = |error| {
-            Error::new(ErrorKind::Protocol, format!("the plugin's description: {error}"))
-        };
+        let unreadable =
+            |error| Error::new(ErrorKind::Protocol, format!("the plugin's description: {error}"));
         let said: Description = serde_json::from_slice(json.as_ref()).map_err(unreadable)?;
         match said.panicked {
-            Some(text) => Err(Error::new(ErrorKind::Panicked, text)
-                .with("call", "describe")),
+            Some(text) => Err(Error::new(ErrorKind::Panicked, text).with("call", "describe")),
             None => serde_json::from_slice(json.as_ref()).map_err(unreadable),
         }
     }

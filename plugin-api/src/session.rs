@@ -12,8 +12,7 @@ use crate::messages::{Messages, MessagesTable};
 use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer, started};
 use crate::raw::{
-    Home, RawBuf, RawObject, RawStr, abi, guard, home, home_of, is_home, is_whole, owner_of,
-    untrue,
+    Home, RawBuf, RawObject, RawStr, abi, guard, home, home_of, is_home, is_whole, owner_of, untrue,
 };
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
@@ -428,9 +427,8 @@ unsafe extern "C" fn call<C: Control>(
 ) -> RawObject<OpTable> {
     started(|| {
         // SAFETY: the caller owns a share; the text is alive for this call.
-        let (state, operation, params) = unsafe {
-            (share::<Exported<C>>(data), operation.get().to_owned(), params_of(params))
-        };
+        let (state, operation, params) =
+            unsafe { (share::<Exported<C>>(data), operation.get().to_owned(), params_of(params)) };
         Op::new(async move {
             let result = state.control.call(operation, params?).await?;
             Ok(Bytes::from(serde_json::to_vec(&result).unwrap_or_default()))
@@ -455,8 +453,7 @@ unsafe extern "C" fn dial<C: Control>(
 ) -> RawObject<OpTable> {
     started(|| {
         // SAFETY: the caller owns a share; the address is alive for this call.
-        let (state, address) =
-            unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
+        let (state, address) = unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
         Op::new(async move { state.control.dial(address).await })
     })
 }

@@ -54,6 +54,7 @@ impl Parts<'_> {
             allow: host.allow.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
+            runtime_threads: host.plugin_runtime_threads,
             max_panics: host.limits.driver_panics,
             opener,
             ..defaults

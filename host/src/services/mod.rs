@@ -9,6 +9,8 @@ mod inside;
 pub mod kernel;
 mod log;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod unix;
 mod watch;
 

@@ -37,11 +37,11 @@ mod waker;
 pub(crate) use broken::{Broken, short_table};
 pub use buffer::{RawBuf, RawStr};
 pub(crate) use buffer::{slice_of, slice_of_mut};
-#[cfg(feature = "private-runtime")]
-pub(crate) use guard::{caught, quietly};
-pub(crate) use guard::{catch, guard, guard_drop, keep_panics_quiet, tell_of_panics};
 #[cfg(feature = "host")]
 pub(crate) use guard::linked_into_host;
+pub(crate) use guard::{catch, guard, guard_drop, keep_panics_quiet, tell_of_panics};
+#[cfg(feature = "private-runtime")]
+pub(crate) use guard::{caught, quietly};
 pub use home::Home;
 pub(crate) use home::{home, home_of, is_home, owner_of};
 pub(crate) use layout::{abi, is_whole};

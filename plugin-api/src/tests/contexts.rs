@@ -2,7 +2,7 @@
 
 use super::{Count, OnDrop, panicked};
 use crate::op::{Op, Transfer};
-use crate::{Result, Stream};
+use crate::{Result, Stream, Task};
 use std::cell::RefCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -67,6 +67,26 @@ fn guards_of_runtimes_that_are_left_behind_cost_at_most_their_call() {
     works();
 }
 
+#[test]
+fn a_task_ends_with_its_owner_and_says_what_became_of_it() {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        assert_eq!(Task::spawn(async { 7 }).await, Ok(7));
+        let panics = Task::<()>::spawn(async { panic!("told to panic") });
+        assert_eq!(panics.await.expect_err("a panic").kind(), crate::ErrorKind::Panicked);
+        let dropped = Count::default();
+        let guard = OnDrop::count(&dropped);
+        let task = Task::spawn(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+        drop(task);
+        while dropped.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 thread_local! {
     static KEPT: RefCell<Vec<Stream>> = const { RefCell::new(Vec::new()) };
 }
@@ -117,8 +137,7 @@ fn an_object_that_is_dropped_while_its_thread_ends_is_only_dropped() {
             // Registered first, so dropped last: after the runtime's own words of this thread.
             KEPT.with_borrow_mut(Vec::clear);
             works();
-            let on_drop =
-                if panics { OnDrop::panic(&dropped) } else { OnDrop::count(&dropped) };
+            let on_drop = if panics { OnDrop::panic(&dropped) } else { OnDrop::count(&dropped) };
             let io = Io(tokio::io::duplex(8).0, on_drop);
             KEPT.with_borrow_mut(|kept| kept.push(crossed(Stream::new(io))));
         })

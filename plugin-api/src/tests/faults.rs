@@ -298,8 +298,7 @@ async fn a_request_whose_answer_panics_costs_that_request() {
     std::future::poll_fn(|cx| serving.poll(cx, answer)).await.expect("all were answered");
     let mut answered = answered.lock().unwrap().clone();
     answered.sort();
-    let expected =
-        ["/a 200", "/at-once 500", "/call 500", "/drop 200", "/later 500", "/z 200"];
+    let expected = ["/a 200", "/at-once 500", "/call 500", "/drop 200", "/later 500", "/z 200"];
     assert_eq!(answered, expected);
     assert_eq!(dropped.get(), 1);
 }

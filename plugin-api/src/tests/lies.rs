@@ -6,14 +6,14 @@ use crate::op::{Op, OpTable, Transfer};
 use crate::raw::layout::Declared;
 use crate::raw::{
     AnswerTable, BodyTable, DatagramsTable, ExchangeTable, FAILED, ListenerTable, MessagesTable,
-    RawBuf, RawDatagram, RawEnvelope, RawError, RawMessage, RawObject, RawSlice, RawStr, RawWaker,
-    SessionTable, StreamTable,
+    NextTable, RawBuf, RawDatagram, RawEnvelope, RawError, RawMessage, RawObject, RawSlice, RawStr,
+    RawWaker, SessionTable, StreamTable,
 };
 use crate::services::{FdReady, FdTable, Interest, Timer, TimerIo, TimerTable};
 use crate::{
-    Accept, Answer, Body, BodyPart, Control, DatagramMeta, Datagrams, Envelope, Error, ErrorKind,
-    Exchange, Exchanger, HeaderBlock, Info, Listener, Message, Messages, Origin, Result, Session,
-    Stream,
+    Accept, Answer, Body, BodyPart, Call, Control, DatagramMeta, Datagrams, Envelope, Error,
+    ErrorKind, Exchange, Exchanger, HeaderBlock, Info, Listener, Message, Messages, Next, Origin,
+    Result, Session, Stream,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -129,10 +129,7 @@ impl<A: Unpin, B: futures_sink::Sink<Message> + Unpin> futures_sink::Sink<Messag
     ) -> Poll<Result<(), B::Error>> {
         self.1.poll_ready_unpin(cx)
     }
-    fn start_send(
-        mut self: std::pin::Pin<&mut Self>,
-        message: Message,
-    ) -> Result<(), B::Error> {
+    fn start_send(mut self: std::pin::Pin<&mut Self>, message: Message) -> Result<(), B::Error> {
         self.1.start_send_unpin(message)
     }
     fn poll_flush(
@@ -358,6 +355,20 @@ async fn of_a_session_or_a_listener() {
     assert_eq!(listener.info(), Info::default());
 }
 
+#[test]
+fn of_the_rest_of_an_operations_way() {
+    let next = Next::new(|_| async { Ok(Value::Null) });
+    let raw = lying::<NextTable>(next.into_raw(), "run", garbage_next as *const ());
+    // SAFETY: used once; the function has the signature of its entry.
+    let next = unsafe { Next::from_raw(raw) };
+    let result = next.run(Call::new("c", "d", "o", Value::Null)).now_or_never();
+    assert_eq!(result.expect("at once").unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+unsafe extern "C" fn garbage_next(_: Data, _: RawStr) -> RawObject<OpTable> {
+    Op::ready(Ok(Bytes::from_static(b"\xff{"))).into_raw()
+}
+
 struct Now;
 impl TimerIo for Now {
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
@@ -371,8 +382,7 @@ fn of_a_service() {
     let timer = liar::<Timer, TimerTable>(Timer::new(Box::new(Now)), "poll", says!(-3; Wake));
     assert_eq!(timer.now_or_never(), Some(()), "a timer that cannot tell has fired");
     let ready = FdReady::new(Box::new(crate::raw::Broken("x")));
-    let mut ready =
-        liar::<FdReady, FdTable>(ready, "poll_ready", says!(-3; u32, Wake, Slot));
+    let mut ready = liar::<FdReady, FdTable>(ready, "poll_ready", says!(-3; u32, Wake, Slot));
     let Poll::Ready(result) = once(|cx| ready.poll_ready(Interest::Read, cx)) else {
         panic!("it is not known to be pending")
     };
