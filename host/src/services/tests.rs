@@ -56,7 +56,9 @@ async fn sockets_and_names_work_on_threads_of_a_plugins_own() {
             let port = local.parse::<SocketAddr>().map_or(0, |address| address.port());
             let services = Arc::clone(&ours);
             let connecting = on_a_thread(async move {
-                let near = services.connect(Socket { port, ..socket }).await?;
+                let mut socket = socket;
+                socket.port = port;
+                let near = services.connect(socket).await?;
                 let mut stream = near.take_stream().expect("a stream");
                 stream.write_all(b"over threads").await?;
                 Ok(stream)
@@ -71,7 +73,8 @@ async fn sockets_and_names_work_on_threads_of_a_plugins_own() {
         assert!(String::from_utf8_lossy(&resolved).contains(":7"), "{resolved:?}");
 
         let mut one = ours.bind_datagrams(Socket::new(SocketKind::Udp, "127.0.0.1", 0)).await?;
-        let nobody = DatagramMeta { peer: "127.0.0.1:1".parse().ok(), ..DatagramMeta::default() };
+        let mut nobody = DatagramMeta::default();
+        nobody.peer = "127.0.0.1:1".parse().ok();
         one.send(b"x", nobody).await?;
         let refused = ours.connect(Socket::new(SocketKind::UnixDatagram, "", 0)).await;
         assert!(refused.is_err(), "there is no such thing to connect");

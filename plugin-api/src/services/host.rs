@@ -1,6 +1,8 @@
 //! [`Host`]: a driver's safe face of the host services.
 
-use super::{FdReady, HostServices_Ref, Interest, Level, PanicReport, RawPair, Socket, Timer};
+use super::{
+    FdReady, HostServices_Ref, Interest, Level, PanicReport, RawPair, RunOnce, Socket, Timer,
+};
 use crate::datagrams::Datagrams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::Listener;
@@ -43,6 +45,13 @@ enum Job<W, T> {
     Waiting(W),
     Taken,
     Done(T),
+}
+
+type Shared<W, T> = Arc<Mutex<Job<W, T>>>;
+
+/// A job, and the function that takes a share of it.
+fn job<W: FnOnce() -> T, T>(work: W) -> (Shared<W, T>, RunOnce) {
+    (Arc::new(Mutex::new(Job::Waiting(work))), RunOnce { run: run_job::<W, T> })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -107,10 +116,9 @@ impl Host {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let job = Arc::new(Mutex::new(Job::Waiting(work)));
+        let (job, run) = job(work);
         let done: Op<()> = {
             let data = Opaque(Arc::into_raw(Arc::clone(&job)).cast_mut().cast());
-            let run = super::RunOnce { run: run_job::<_, T> };
             // SAFETY: the context belongs to the table; `run` takes the share.
             unsafe { op((self.table.spawn_blocking())(self.context, run, data)) }
         };
