@@ -73,6 +73,11 @@
     reason = "abi_stable's derive names the reference to a prefix type so"
 )]
 
+#![cfg_attr(
+    not(feature = "host"),
+    allow(dead_code, unused_imports, reason = "what only a host uses is built with it")
+)]
+
 #[doc(hidden)]
 pub mod abi;
 #[cfg(feature = "private-runtime")]
@@ -97,15 +102,21 @@ mod manifest;
 mod messages;
 mod module;
 mod object;
+#[doc(hidden)]
 pub mod op;
+mod options;
 mod params;
 pub mod peers;
+#[doc(hidden)]
 pub mod raw;
+mod reexports;
 mod request;
 mod runtime;
 mod secret;
 
+#[doc(hidden)]
 pub mod section;
+#[doc(hidden)]
 pub mod services;
 mod serving;
 mod session;
@@ -115,11 +126,17 @@ mod stream;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod transform;
 #[cfg(feature = "host")]
 pub mod watch;
 #[cfg(not(feature = "host"))]
 #[path = "unwatched.rs"]
 mod watch;
+mod wire;
+
+// The macros name this crate as their users do.
+#[cfg(test)]
+extern crate self as jackfield_plugin_api;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;
@@ -137,20 +154,31 @@ pub use interceptor::{Call, Interceptor, InterceptorInfo, Next};
 pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
-    ABI_MAJOR, ABI_MINOR, Abi, Apply, Below, DriverInfo, DriverManifest, HandlerInfo,
-    HandlerManifest, InterceptorManifest, Kind, Operation, PluginInfo, PluginManifest, Query,
-    Requirement, RequirementManifest, RuntimeMode, Scheme, SchemeManifest,
+    ABI_MAJOR, ABI_MINOR, Apply, Below, DriverInfo, HandlerInfo, Kind, Operation, Query,
+    Requirement, RuntimeMode, Scheme,
+};
+#[doc(hidden)]
+pub use manifest::{
+    Abi, DriverManifest, HandlerManifest, InterceptorManifest, PluginInfo, PluginManifest,
+    RequirementManifest, SchemeManifest,
 };
 pub use messages::{Message, MessageKind, Messages};
+#[doc(hidden)]
 pub use module::{PluginModule, PluginModule_Ref};
+pub use op::Op;
 pub use params::{NoParams, params};
+pub use reexports::{futures, io, prelude, sync};
 pub use request::{Address, Request};
 pub use secret::Secret;
-pub use services::Host;
+pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
 pub use session::{Session, SessionBuilder};
 pub use sse::ServerEvent;
 pub use stream::Stream;
+pub use transform::Transform;
+pub use wire::{Turn, Wire};
+
+pub use {bytes, schemars, serde, serde_json};
 
 /// For the export macro only; no part of the interface.
 #[doc(hidden)]

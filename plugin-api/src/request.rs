@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Where to: the parts of a URI after its scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Address {
     /// Host name or IP address without brackets; empty if none was given.
     pub host: String,
@@ -31,6 +32,11 @@ impl Address {
     /// A host and port.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Address { host: host.into(), port: Some(port), ..Address::default() }
+    }
+
+    /// A path, for what has no host.
+    pub fn at_path(path: impl Into<String>) -> Self {
+        Address { path: path.into(), ..Address::default() }
     }
 
     /// The path with its query, `/` when empty: a request target (RFC 9112 §3.2.1).
@@ -123,6 +129,7 @@ abi! {
 
 /// What an open, accept or listen is given.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// Where to connect or listen. For an accept: what the listener was given.
     pub address: Address,
