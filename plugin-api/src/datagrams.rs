@@ -98,8 +98,8 @@ pub struct DatagramMeta {
 
 impl DatagramMeta {
     /// Of a datagram of `len` bytes that comes from `peer` or goes to it; `None` on a connected session.
-    pub fn new(len: usize, peer: Option<SocketAddr>) -> Self {
-        DatagramMeta { len, peer, ..DatagramMeta::default() }
+    pub const fn new(len: usize, peer: Option<SocketAddr>) -> Self {
+        DatagramMeta { len, peer, local: None, segment: 0, ecn: 0 }
     }
 }
 

@@ -72,7 +72,6 @@
     non_local_definitions,
     reason = "abi_stable's derive names the reference to a prefix type so"
 )]
-
 #![cfg_attr(
     not(feature = "host"),
     allow(dead_code, unused_imports, reason = "what only a host uses is built with it")
@@ -85,6 +84,7 @@ mod carrier;
 mod control;
 mod datagrams;
 mod driver;
+mod envelope;
 mod error;
 mod events;
 mod exchange;
@@ -133,6 +133,12 @@ pub mod watch;
 #[path = "unwatched.rs"]
 mod watch;
 mod wire;
+
+#[doc = include_str!("../README.md")]
+pub mod cookbook {
+    #[allow(unused_imports, reason = "the text links to them")]
+    use super::*;
+}
 
 // The macros name this crate as their users do.
 #[cfg(test)]

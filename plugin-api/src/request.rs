@@ -39,6 +39,27 @@ impl Address {
         Address { path: path.into(), ..Address::default() }
     }
 
+    /// Sets the path.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Sets the user name.
+    #[must_use]
+    pub fn with_user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Sets the password.
+    #[must_use]
+    pub fn with_password(mut self, password: Secret) -> Self {
+        self.password = Some(password);
+        self
+    }
+
     /// The path with its query, `/` when empty: a request target (RFC 9112 §3.2.1).
     pub fn target(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
@@ -48,10 +69,14 @@ impl Address {
         }
     }
 
+    /// The host as URIs have it: an IPv6 address in brackets.
+    pub fn bracketed_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.bracketed_host();
         match self.port {
             Some(port) => format!("{host}:{port}"),
             None => host,

@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     fn data(text: &str) -> String {
-        let event = ServerEvent { data: Some(text), ..ServerEvent::default() };
+        let event = ServerEvent::new(text);
         String::from_utf8(event.encode().unwrap().to_vec()).unwrap()
     }
 

@@ -13,6 +13,7 @@ mod completions;
 mod connect;
 mod drivers;
 mod failure;
+mod new;
 mod output;
 mod plugins;
 mod probe;
@@ -68,6 +69,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// Listen on one thing and join each session to another
     Relay(relay::RelayArgs),
+    /// Write a plugin of one's own: a package to build, with tests
+    New(new::NewArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::call(&args, verbose),
         Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
+        Command::New(args) => new::new(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
     outcome.unwrap_or_else(|failure| failure.report())

@@ -98,6 +98,12 @@ impl Socket {
         Socket { host: host.into(), port, ..self.clone() }
     }
 
+    /// This socket at another path.
+    #[must_use]
+    pub fn to_path(&self, path: impl Into<String>) -> Self {
+        Socket { path: path.into(), ..self.clone() }
+    }
+
     pub(crate) fn lend<R>(&self, call: impl FnOnce(*const RawSocket) -> R) -> R {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let raw = RawSocket {
