@@ -52,7 +52,7 @@ impl Script {
         self
     }
 
-    /// Begins again after the last fault.
+    /// Begins again after the last fault. A direction of nothing but [`Fault::Pending`] then never goes on.
     #[must_use]
     pub fn again(mut self) -> Self {
         self.again = true;

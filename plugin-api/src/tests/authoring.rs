@@ -105,7 +105,7 @@ fn scripts() -> [Script; 4] {
         Script::new(),
         Script::slow(),
         Script::new().write(Fault::Short(3)).read(Fault::Short(3)).again(),
-        Script::new().write(Fault::Pending).write(Fault::Short(1)).read(Fault::Pending).again(),
+        Script::new().write(Fault::Pending).write(Fault::Short(1)).again(),
     ]
 }
 
@@ -249,6 +249,6 @@ impl<F: FnMut()> Drop for Guard<F> {
     }
 }
 
-fn scopeguard<F: FnMut()>(drop: F) -> Guard<F> {
+fn on_drop<F: FnMut()>(drop: F) -> Guard<F> {
     Guard(drop)
 }
