@@ -101,10 +101,10 @@ export_plugin! { drivers: [Template] }
 mod tests {
     use super::*;
     use jackfield_plugin_api::futures::{FutureExt, future};
-    use jackfield_plugin_api::testing::{self, Plugin, TestHost};
+    use jackfield_plugin_api::testing::{self, TestHost, TestPlugin};
 
     async fn open() -> Result<(Session, BufReader<Stream>)> {
-        let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+        let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
         let endpoint = plugin.driver("template", Role::Client, &json!({}))?;
         let (near, far) = testing::carriers(1024);
         let session = endpoint.open(testing::over(near)).await?;

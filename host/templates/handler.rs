@@ -86,12 +86,12 @@ export_plugin! { handlers: [Template] }
 mod tests {
     use super::*;
     use jackfield_plugin_api::futures::future;
-    use jackfield_plugin_api::testing::{self, Plugin, TestHost};
+    use jackfield_plugin_api::testing::{self, TestHost, TestPlugin};
 
     #[test]
     fn visitors_are_counted() -> Result<()> {
         testing::run(async {
-            let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+            let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
             let handler = plugin.handler("template", &json!({ "greeting": "number" }))?;
             let (client, session) = testing::exchange();
             let asking = async move {

@@ -71,12 +71,12 @@ export_plugin! { drivers: [Template] }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jackfield_plugin_api::testing::{self, Plugin, Script, TestHost};
+    use jackfield_plugin_api::testing::{self, Script, TestHost, TestPlugin};
 
     #[test]
     fn letters_are_turned_and_turned_back() -> Result<()> {
         testing::run(async {
-            let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+            let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
             let near = plugin.driver("template", Role::Client, &json!({ "places": 1 }))?;
             let far = plugin.driver("template", Role::Server, &json!({ "places": 1 }))?;
             let (one, other) = testing::carriers(1024);

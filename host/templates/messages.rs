@@ -51,11 +51,11 @@ export_plugin! { drivers: [Template] }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jackfield_plugin_api::testing::{self, Plugin, Script, TestHost};
+    use jackfield_plugin_api::testing::{self, Script, TestHost, TestPlugin};
 
     /// Both ends, the near one over a carrier with these faults.
     async fn joined(script: Script, most: u32) -> Result<(Messages, Messages)> {
-        let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+        let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
         let near = plugin.driver("template", Role::Client, &json!({ "max_message": most }))?;
         let far = plugin.driver("template", Role::Server, &json!({}))?;
         let (one, other) = testing::carriers(1024);

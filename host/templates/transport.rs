@@ -77,12 +77,12 @@ export_plugin! { drivers: [Template] }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jackfield_plugin_api::testing::{self, Plugin, TestHost};
+    use jackfield_plugin_api::testing::{self, TestHost, TestPlugin};
 
     #[test]
     fn both_ends_say_their_word() -> Result<()> {
         testing::run(async {
-            let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+            let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
             let server = plugin.driver("template", Role::Server, &json!({ "hello": "welcome" }))?;
             let client = plugin.driver("template", Role::Client, &json!({}))?;
             let at = |port| Request::new(Address::new("127.0.0.1", port), testing::DEADLINE);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_word_of_two_lines_is_refused() {
-        let plugin = Plugin::of::<crate::Plugin>(&TestHost::new()).unwrap();
+        let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new()).unwrap();
         let error = plugin.driver("template", Role::Client, &json!({ "hello": "a\nb" }));
         assert!(error.unwrap_err().to_string().contains("option=hello"));
     }

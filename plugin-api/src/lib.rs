@@ -1,17 +1,9 @@
 //! What a Jackfield plugin is written against.
 //!
-//! An author implements [`Driver`] (one protocol) or [`Handler`] (code that answers sessions) in
-//! ordinary async Rust and writes one [`export_plugin!`] line; everything else here is made by this
-//! crate. It is also the host's side of the same boundary, so that each form is defined once.
-//!
-//! # Three planes
-//!
-//! 1. **Probe**: a JSON manifest in an ELF section ([`section`]), read without running anything.
-//! 2. **Control**, rare calls: [`PluginModule`] and [`services::HostServices`], `abi_stable` prefix
-//!    types, append only, whose layouts are compared in both directions when a plugin is loaded.
-//!    Options and operation parameters cross as JSON text against the driver's own JSON Schema.
-//! 3. **Data**, every byte: plain `repr(C)` tables of `extern "C"` poll functions ([`raw`]), size
-//!    first, with the caller's buffers and a borrowed waker.
+//! An author implements [`Driver`] (one protocol), [`Handler`] (code that answers sessions) or
+//! [`Interceptor`] (code around operations) in ordinary async Rust and writes one [`export_plugin!`] line;
+//! everything else here is made by this crate. `jackfield new` writes a package to begin with, the
+//! [`cookbook`] tells what one must know, and the feature `testing` runs a plugin as a host would.
 //!
 //! # The objects
 //!
@@ -26,7 +18,7 @@
 //! | requests | [`Exchange`] | [`Exchanger`] |
 //! | calls, streams, dial, ping, events, close, drain | [`Session`] | [`Control`] |
 //! | a passive side | [`Listener`] | [`Accept`] |
-//! | anything awaited | [`op::Op`] | a future |
+//! | anything awaited | [`Op`] | a future |
 //!
 //! # How protocols map
 //!
@@ -64,7 +56,13 @@
 //! a word at the end of a table that starts with its size, a facet bit, an error kind (unknown ones
 //! read as "other"). What stands is never changed in form or meaning inside a major. A host accepts
 //! a plugin when majors are equal, the host's minor is at least the plugin's required one, and the
-//! target is the same; never by compiler, runtime version or feature set.
+//! target is the same; never by compiler, runtime version or feature set. What of the boundary is
+//! frozen, and how a plugin asks for a minor, stands in the [`cookbook`].
+//!
+//! # Features
+//!
+//! None is on by default. `private-runtime`: one tokio runtime for each plugin whose protocol crate needs
+//! tokio's reactor, and its `Carrier`. `testing`: for authors' tests. `host`: loading, for hosts.
 
 #![allow(unsafe_code, reason = "this crate is the boundary; each block says why it is sound")]
 #![allow(

@@ -1,6 +1,6 @@
 //! Testing a plugin without a host.
 //!
-//! [`Plugin`] is a plugin *as a host sees it*: its options are JSON, its panics are errors, what it does
+//! [`TestPlugin`] is a plugin *as a host sees it*: its options are JSON, its panics are errors, what it does
 //! not export is not there. [`TestHost`] is the host that it sees, on the test's own tokio runtime, with
 //! what it was told: log lines, events, measurements, tasks that still run. Both ends of each facet are
 //! joined in memory by [`carriers`], [`messages()`], [`datagrams`] and [`exchange`]. [`Script`] puts faults
@@ -9,7 +9,7 @@
 //! [`paused`] run a test's future, the latter with a clock that stands still.
 //!
 //! ```
-//! use jackfield_plugin_api::testing::{self, Plugin, Script, TestHost};
+//! use jackfield_plugin_api::testing::{self, Script, TestHost, TestPlugin};
 //! use jackfield_plugin_api::{Role, serde_json::json};
 //! # use jackfield_plugin_api::prelude::*;
 //! # options! { /** Options. */ pub struct Options { /** Sent first. */ pub hello: String } }
@@ -32,7 +32,7 @@
 //! use jackfield_plugin_api::io::AsyncReadExt;
 //!
 //! testing::run(async {
-//!     let plugin = Plugin::of::<crate::Plugin>(&TestHost::new())?;
+//!     let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
 //!     let endpoint = plugin.driver("greet", Role::Client, &json!({ "hello": "hi" }))?;
 //!     let (near, far) = testing::carriers(1024);
 //!     // Each byte by itself.
@@ -59,7 +59,7 @@ mod services;
 pub use faults::{Fault, Script};
 pub use host::{Line, Measurement, TestHost};
 pub use pairs::{carriers, datagrams, exchange, messages};
-pub use plugin::Plugin;
+pub use plugin::TestPlugin;
 pub use run::{cancel_at_every_await, paused, run};
 
 pub use crate::load::Endpoint;

@@ -1,4 +1,4 @@
-//! [`Plugin`]: a plugin as a host sees it.
+//! [`TestPlugin`]: a plugin as a host sees it.
 
 use super::TestHost;
 use crate::driver::Role;
@@ -15,13 +15,13 @@ use std::time::Duration;
 /// is not exported is not there. Only the checks that a host makes by the schema of the options, such as
 /// ranges, are not made.
 #[derive(Debug)]
-pub struct Plugin {
+pub struct TestPlugin {
     plugin: load::Plugin,
     manifest: PluginManifest,
 }
 
-impl Plugin {
-    /// The plugin that `export_plugin!` has made: `Plugin::of::<crate::Plugin>(&host)`.
+impl TestPlugin {
+    /// The plugin that `export_plugin!` has made: `TestPlugin::of::<crate::Plugin>(&host)`.
     ///
     /// # Errors
     /// What `new` of a driver or an interceptor says, or what a host would refuse the plugin for.
@@ -31,7 +31,7 @@ impl Plugin {
         if let Some(problem) = manifest.problem() {
             return Err(Error::new(ErrorKind::Config, problem));
         }
-        Ok(Plugin { plugin: module.init(host.services(), "{}")?, manifest })
+        Ok(TestPlugin { plugin: module.init(host.services(), "{}")?, manifest })
     }
 
     /// What it says of itself, schemas and operations included, as JSON.
@@ -55,7 +55,7 @@ impl Plugin {
     /// Configures a handler. The endpoint serves.
     ///
     /// # Errors
-    /// As [`Plugin::driver`], with what `new` says.
+    /// As [`TestPlugin::driver`], with what `new` says.
     pub fn handler(&self, name: &str, options: &Value) -> Result<Endpoint> {
         let names = self.manifest.handlers.iter().map(|it| it.name.as_str());
         self.plugin.configure_handler(find("handler", name, names)?, &options.to_string())
@@ -64,7 +64,7 @@ impl Plugin {
     /// Configures an interceptor. The endpoint intercepts.
     ///
     /// # Errors
-    /// As [`Plugin::driver`], with what `new` says.
+    /// As [`TestPlugin::driver`], with what `new` says.
     pub fn interceptor(&self, name: &str, options: &Value) -> Result<Endpoint> {
         let names = self.manifest.interceptors.iter().map(|it| it.name.as_str());
         self.plugin.configure_interceptor(find("interceptor", name, names)?, &options.to_string())

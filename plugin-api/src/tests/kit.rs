@@ -1,7 +1,7 @@
 //! The kit for authors' tests: a plugin through its tables, and both ends of each facet.
 
 use crate::prelude::*;
-use crate::testing::{self, Plugin as Tested, TestHost};
+use crate::testing::{self, TestHost, TestPlugin};
 use crate::{Body, DatagramMeta, Envelope, HeaderBlock, Incoming, Serving};
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ export_plugin! { drivers: [Sample], handlers: [Counts] }
 fn a_plugin_is_what_a_host_sees_of_it() -> Result<()> {
     testing::run(async {
         let host = TestHost::new();
-        let plugin = Tested::of::<Plugin>(&host)?;
+        let plugin = TestPlugin::of::<Plugin>(&host)?;
         assert_eq!(plugin.describe()?["drivers"][0]["name"], "sample");
         let missing = plugin.driver("smaple", Role::Client, &json!({})).unwrap_err();
         assert!(missing.to_string().contains("there are: sample"), "{missing}");
@@ -103,7 +103,7 @@ fn a_plugin_is_what_a_host_sees_of_it() -> Result<()> {
 #[test]
 fn a_handler_answers_requests_of_a_client_in_memory() -> Result<()> {
     testing::run(async {
-        let plugin = Tested::of::<Plugin>(&TestHost::new())?;
+        let plugin = TestPlugin::of::<Plugin>(&TestHost::new())?;
         let handler = plugin.handler("counts", &json!({}))?;
         let (client, session) = testing::exchange();
         let asking = async move {
@@ -127,7 +127,7 @@ fn a_handler_answers_requests_of_a_client_in_memory() -> Result<()> {
 #[test]
 fn a_session_ends_when_its_client_goes_in_the_middle_of_any_request() -> Result<()> {
     testing::run(async {
-        let plugin = Tested::of::<Plugin>(&TestHost::new())?;
+        let plugin = TestPlugin::of::<Plugin>(&TestHost::new())?;
         let (times, result) = testing::cancel_at_every_await(|| async {
             let handler = plugin.handler("counts", &json!({}))?;
             let (client, session) = testing::exchange();
