@@ -23,6 +23,7 @@ mod io;
 mod loading;
 mod named;
 mod outage;
+mod outside;
 mod peers_smoke;
 mod pools;
 mod quic;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{certs::Certs, peers::quic::soon};
 
-const META: DatagramMeta = DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
+const META: DatagramMeta = DatagramMeta::new(0, None);
 
 /// A listener of the driver itself, for what no route does: several streams of one session.
 async fn listen(certs: &Certs, change: impl FnOnce(&mut QuicOptions)) -> (Listener, u16) {

@@ -18,7 +18,7 @@ use crate::support::{
     },
 };
 
-const META: DatagramMeta = DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
+const META: DatagramMeta = DatagramMeta::new(0, None);
 
 /// Sends `bytes` on a session's stream, ends it and reads what comes back.
 async fn echoed(session: &Session, bytes: &[u8]) -> Vec<u8> {
@@ -114,7 +114,7 @@ async fn listen(certs: &Certs, change: impl FnOnce(&mut QuicOptions)) -> (Listen
     };
     change(&mut options);
     let endpoint = driver.configure(options, Role::Server).unwrap();
-    let address = Address { path: "/wt".into(), ..Address::new("127.0.0.1", 0) };
+    let address = Address::new("127.0.0.1", 0).with_path("/wt");
     let listener =
         driver.listen(&endpoint, Request::new(address, testing::DEADLINE)).await.unwrap();
     let local = listener.info().local.unwrap();

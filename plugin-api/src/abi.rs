@@ -1,3 +1,14 @@
+//! Three planes cross:
+//!
+//! 1. **Probe**: a JSON manifest in an ELF section ([`section`](crate::section)), read without running
+//!    anything.
+//! 2. **Control**, rare calls: [`PluginModule`](crate::PluginModule) and
+//!    [`HostServices`](crate::services::HostServices), `abi_stable` prefix types, append only, whose
+//!    layouts are compared in both directions when a plugin is loaded. Options and operation parameters
+//!    cross as JSON text against the driver's own JSON Schema.
+//! 3. **Data**, every byte: plain `repr(C)` tables of `extern "C"` poll functions ([`raw`](crate::raw)),
+//!    size first, with the caller's buffers and a borrowed waker.
+//!
 //! The whole ABI as data: what the committed snapshot `abi/1.lock` holds, and its fingerprint.
 //!
 //! The snapshot may be regenerated on purpose until the first tagged release; from then on it changes

@@ -8,14 +8,18 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// The part of a session that is called rather than polled. All methods have defaults; a driver
-/// writes those of the facets that it gives to [`SessionBuilder::facets`](crate::SessionBuilder::facets). Calls may run at the same time, and dropping one cancels
-/// it.
+/// writes those of the facets that it gives to [`SessionBuilder::facets`](crate::SessionBuilder::facets).
+///
+/// Calls may run at the same time, and dropping one cancels it, at any await: by a deadline, or because
+/// nobody waits any more. Where requests and replies share one wire, the reply of a dropped call must not
+/// become that of the next one: use a [`Wire`](crate::Wire), numbers or a task of the session
+/// ([`cookbook`](crate::cookbook)).
 pub trait Control: Send + Sync + 'static {
     /// Addresses, negotiated parameters, peer identity, as they are now. Must not block.
     fn info(&self) -> Info {
         Info::default()
     }
-    /// Runs a named operation; [`crate::params`] reads `params` as a type and refuses what the type
+    /// Runs a named operation; [`params`](crate::params()) reads `params` as a type and refuses what the type
     /// does not know.
     fn call(&self, operation: String, params: Value) -> impl Future<Output = Result<Value>> + Send {
         let _ = params;
@@ -45,7 +49,10 @@ pub trait Control: Send + Sync + 'static {
     fn next_event(&self) -> impl Future<Output = Result<Option<Event>>> + Send {
         async { Ok(None) }
     }
-    /// Ends the session politely, with the protocol's own code where it has one (0: normal).
+    /// Ends the session politely, with the protocol's own code where it has one (0: normal). Completes when
+    /// what was handed over before has left, and the goodbye too: the session is dropped as soon as it
+    /// completes, and when its deadline (`call_timeout`) passes. A protocol whose goodbye ends the other's
+    /// reading at once, as QUIC's does, says so in its README.
     fn close(&self, code: u64, reason: String) -> impl Future<Output = Result<()>> + Send {
         let _ = (code, reason);
         async { Ok(()) }

@@ -83,6 +83,7 @@ abi! {
 
 /// What belongs to one datagram beside its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DatagramMeta {
     /// Bytes in the buffer.
     pub len: usize,
@@ -94,6 +95,13 @@ pub struct DatagramMeta {
     pub segment: u32,
     /// ECN bits (RFC 3168 §5).
     pub ecn: u8,
+}
+
+impl DatagramMeta {
+    /// Of a datagram of `len` bytes that comes from `peer` or goes to it; `None` on a connected session.
+    pub const fn new(len: usize, peer: Option<SocketAddr>) -> Self {
+        DatagramMeta { len, peer, local: None, segment: 0, ecn: 0 }
+    }
 }
 
 /// What a driver or the host implements to give datagrams.

@@ -40,39 +40,49 @@ macro_rules! open_enum {
 }
 
 open_enum! {
-    /// What the caller can do about an error.
+    /// What the caller can do about an error, and what the host does about it. Where nothing is said, the
+    /// host goes on to an upstream's next target and counts the failure towards the ejection of this one;
+    /// opening is tried again where [`Error::retry`] is not [`Retry::Never`].
     ErrorKind {
-        /// Anything that no other kind says better.
+        /// Anything that no other kind says better. Not tried again.
         Other = 0 "other",
-        /// An option, address or parameter is not acceptable; correct it.
+        /// An option, address or parameter is not acceptable; correct it. Our own mistake: told at once, no
+        /// other target is tried, and none is blamed.
         Config = 1 "config",
-        /// Nothing listens there, or the way is blocked.
+        /// Nothing listens there, or the way is blocked. Tried again.
         Unreachable = 2 "unreachable",
-        /// A deadline passed.
+        /// A deadline passed. Tried again. From a stream of a pooled session: the session is thrown away. A
+        /// client of http gets 504.
         TimedOut = 3 "timed_out",
-        /// The peer's identity did not verify: certificate, host key.
+        /// The peer's identity did not verify: certificate, host key. Not tried again.
         Untrusted = 4 "untrusted",
-        /// The peer did not accept our credentials.
+        /// The peer did not accept our credentials. The only kind by which the host goes on to the credentials
+        /// that stand in `fallback`; not tried again with the same ones.
         Denied = 5 "denied",
-        /// The peer broke its protocol.
+        /// The peer broke its protocol. Not tried again.
         Protocol = 6 "protocol",
-        /// The peer, or we, closed the connection.
+        /// The peer, or we, closed the connection. From a call or a stream of a pooled session: the session is
+        /// thrown away, and a request whose method is safe is sent again over another one. A session's normal
+        /// end: not logged as a failure. A `Control::call` over a wire that is broken says it.
         Closed = 7 "closed",
-        /// A limit was reached: frame, queue, connections.
+        /// A limit was reached: frame, queue, connections. From opening a stream or a session of a pool it says
+        /// that there is no room now: another target is asked, and none is blamed. A client of http gets 503.
         Limit = 8 "limit",
-        /// The session or driver has no such facet, role or operation.
+        /// The session or driver has no such facet, role or operation. Our own mistake, as `Config`. The answer
+        /// of a default method, by which the host knows that a driver does not do it.
         Unsupported = 9 "unsupported",
-        /// An operating-system call failed.
+        /// An operating-system call failed. Not tried again.
         Io = 10 "io",
-        /// The peer answered, and its answer is a failure.
+        /// The peer answered, and its answer is a failure. Not tried again; no reason to try other credentials.
         Refused = 11 "refused",
-        /// The address or resource is taken.
+        /// The address or resource is taken. Not tried again: a listener's start fails with it.
         InUse = 12 "in_use",
-        /// Something named does not exist: a file, a host name, a device.
+        /// Something named does not exist: a file, a host name, a device. Not tried again.
         NotFound = 13 "not_found",
-        /// The driver's code panicked; its connection is lost, the host lives on.
+        /// The driver's code panicked; its connection is lost, the host lives on. Made by this crate, for the
+        /// host: it counts towards the quarantine of the plugin.
         Panicked = 14 "panicked",
-        /// The call was cancelled.
+        /// The call was cancelled. Not tried again.
         Cancelled = 15 "cancelled",
     }
 }

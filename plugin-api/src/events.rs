@@ -39,7 +39,7 @@ impl EventQueue {
             state.events.pop_front();
             state.dropped += 1;
         }
-        state.events.push_back(Event { name: name.to_owned(), data });
+        state.events.push_back(Event::new(name, data));
         drop(state);
         self.changed.notify_waiters();
     }
@@ -66,7 +66,7 @@ impl EventQueue {
         let mut state = self.state();
         if state.dropped > 0 {
             let data = serde_json::json!({ "count": std::mem::take(&mut state.dropped) });
-            return Some(Some(Event { name: "events_dropped".to_owned(), data }));
+            return Some(Some(Event::new("events_dropped", data)));
         }
         match state.events.pop_front() {
             Some(event) => Some(Some(event)),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// A request, or a response: a head and a body.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Envelope {
     /// `:method`, `:scheme`, `:authority`, `:path` or `:status` (RFC 9113 §8.3), then the fields.
     pub head: HeaderBlock,
@@ -42,6 +43,13 @@ impl Envelope {
     /// A head and a body, without an upgrade.
     pub fn new(head: HeaderBlock, body: Body) -> Self {
         Envelope { head, body, upgrade: None }
+    }
+
+    /// Sets what it may turn into.
+    #[must_use]
+    pub fn with_upgrade(mut self, upgrade: Op<Session>) -> Self {
+        self.upgrade = Some(upgrade);
+        self
     }
 }
 
@@ -73,11 +81,19 @@ impl Transfer for Envelope {
 
 /// A request that waits for its answer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Incoming {
     /// What was asked.
     pub request: Envelope,
     /// Where the answer goes; dropped unanswered, the driver answers for it (http: 500).
     pub answer: Answer,
+}
+
+impl Incoming {
+    /// A request and the place for its answer.
+    pub fn new(request: Envelope, answer: Answer) -> Self {
+        Incoming { request, answer }
+    }
 }
 
 /// The place for one answer.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 /// Facts of a session, as they are when asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Info {
     /// Our end, as the driver writes addresses (`127.0.0.1:22`, `/dev/ttyS0`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +27,39 @@ pub struct Info {
 }
 
 impl Info {
+    /// No facts yet.
+    pub fn new() -> Self {
+        Info::default()
+    }
+
+    /// Sets our end.
+    #[must_use]
+    pub fn local(mut self, address: impl Into<String>) -> Self {
+        self.local = Some(address.into());
+        self
+    }
+
+    /// Sets the peer's end.
+    #[must_use]
+    pub fn peer(mut self, address: impl Into<String>) -> Self {
+        self.peer = Some(address.into());
+        self
+    }
+
+    /// Says that bytes are encrypted.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.encrypted = true;
+        self
+    }
+
+    /// Sets who the peer has proven to be.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
     /// Adds a fact.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -50,10 +84,18 @@ impl Info {
 
 /// Something that happened beside the data: a modem line changed, a window was resized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Its name, listed in the driver's README.
     pub name: String,
     /// What belongs to it.
     #[serde(default)]
     pub data: Value,
+}
+
+impl Event {
+    /// `name` has happened, with what belongs to it.
+    pub fn new(name: impl Into<String>, data: impl Into<Value>) -> Self {
+        Event { name: name.into(), data: data.into() }
+    }
 }

@@ -1,17 +1,9 @@
 //! What a Jackfield plugin is written against.
 //!
-//! An author implements [`Driver`] (one protocol) or [`Handler`] (code that answers sessions) in
-//! ordinary async Rust and writes one [`export_plugin!`] line; everything else here is made by this
-//! crate. It is also the host's side of the same boundary, so that each form is defined once.
-//!
-//! # Three planes
-//!
-//! 1. **Probe**: a JSON manifest in an ELF section ([`section`]), read without running anything.
-//! 2. **Control**, rare calls: [`PluginModule`] and [`services::HostServices`], `abi_stable` prefix
-//!    types, append only, whose layouts are compared in both directions when a plugin is loaded.
-//!    Options and operation parameters cross as JSON text against the driver's own JSON Schema.
-//! 3. **Data**, every byte: plain `repr(C)` tables of `extern "C"` poll functions ([`raw`]), size
-//!    first, with the caller's buffers and a borrowed waker.
+//! An author implements [`Driver`] (one protocol), [`Handler`] (code that answers sessions) or
+//! [`Interceptor`] (code around operations) in ordinary async Rust and writes one [`export_plugin!`] line;
+//! everything else here is made by this crate. `jackfield new` writes a package to begin with, the
+//! [`cookbook`] tells what one must know, and the feature `testing` runs a plugin as a host would.
 //!
 //! # The objects
 //!
@@ -26,7 +18,7 @@
 //! | requests | [`Exchange`] | [`Exchanger`] |
 //! | calls, streams, dial, ping, events, close, drain | [`Session`] | [`Control`] |
 //! | a passive side | [`Listener`] | [`Accept`] |
-//! | anything awaited | [`op::Op`] | a future |
+//! | anything awaited | [`Op`] | a future |
 //!
 //! # How protocols map
 //!
@@ -86,13 +78,23 @@
 //! a word at the end of a table that starts with its size, a facet bit, an error kind (unknown ones
 //! read as "other"). What stands is never changed in form or meaning inside a major. A host accepts
 //! a plugin when majors are equal, the host's minor is at least the plugin's required one, and the
-//! target is the same; never by compiler, runtime version or feature set.
+//! target is the same; never by compiler, runtime version or feature set. What of the boundary is
+//! frozen, and how a plugin asks for a minor, stands in the [`cookbook`].
+//!
+//! # Features
+//!
+//! None is on by default. `private-runtime`: one tokio runtime for each plugin whose protocol crate needs
+//! tokio's reactor, and its `Carrier`. `testing`: for authors' tests. `host`: loading, for hosts.
 
 #![allow(unsafe_code, reason = "this crate is the boundary; each block says why it is sound")]
 #![allow(
     non_camel_case_types,
     non_local_definitions,
     reason = "abi_stable's derive names the reference to a prefix type so"
+)]
+#![cfg_attr(
+    not(feature = "host"),
+    allow(dead_code, unused_imports, reason = "what only a host uses is built with it")
 )]
 
 #[doc(hidden)]
@@ -102,6 +104,7 @@ mod carrier;
 mod control;
 mod datagrams;
 mod driver;
+mod envelope;
 mod error;
 mod events;
 mod exchange;
@@ -119,16 +122,22 @@ mod manifest;
 mod messages;
 mod module;
 mod object;
+#[doc(hidden)]
 pub mod op;
+mod options;
 mod params;
 pub mod peers;
 mod private_file;
+#[doc(hidden)]
 pub mod raw;
+mod reexports;
 mod request;
 mod runtime;
 mod secret;
 
+#[doc(hidden)]
 pub mod section;
+#[doc(hidden)]
 pub mod services;
 mod serving;
 mod session;
@@ -140,11 +149,23 @@ mod task;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod transform;
 #[cfg(feature = "host")]
 pub mod watch;
 #[cfg(not(feature = "host"))]
 #[path = "unwatched.rs"]
 mod watch;
+mod wire;
+
+#[doc = include_str!("../README.md")]
+pub mod cookbook {
+    #[allow(unused_imports, reason = "the text links to them")]
+    use super::*;
+}
+
+// The macros name this crate as their users do.
+#[cfg(test)]
+extern crate self as jackfield_plugin_api;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;
@@ -162,23 +183,34 @@ pub use interceptor::{Call, Interceptor, InterceptorInfo, Next};
 pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
-    ABI_MAJOR, ABI_MINOR, Abi, Apply, Below, DriverInfo, DriverManifest, HandlerInfo,
-    HandlerManifest, InterceptorManifest, Kind, Operation, PluginInfo, PluginManifest, Query,
-    Requirement, RequirementManifest, RuntimeMode, Scheme, SchemeManifest,
+    ABI_MAJOR, ABI_MINOR, Apply, Below, DriverInfo, HandlerInfo, Kind, Operation, Query,
+    Requirement, RuntimeMode, Scheme,
+};
+#[doc(hidden)]
+pub use manifest::{
+    Abi, DriverManifest, HandlerManifest, InterceptorManifest, PluginInfo, PluginManifest,
+    RequirementManifest, SchemeManifest,
 };
 pub use messages::{Message, MessageKind, Messages};
+#[doc(hidden)]
 pub use module::{PluginModule, PluginModule_Ref};
+pub use op::Op;
 pub use params::{NoParams, params};
 pub use private_file::open_private;
+pub use reexports::{futures, io, prelude, sync};
 pub use request::{Address, Request};
 pub use secret::Secret;
-pub use services::Host;
+pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
 pub use session::{Session, SessionBuilder};
 pub use sse::ServerEvent;
 pub use stream::Stream;
 #[cfg(feature = "private-runtime")]
 pub use task::Task;
+pub use transform::Transform;
+pub use wire::{Turn, Wire};
+
+pub use {bytes, schemars, serde, serde_json};
 
 /// For the export macro only; no part of the interface.
 #[doc(hidden)]

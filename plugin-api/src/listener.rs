@@ -78,6 +78,7 @@ impl Listener {
     }
 
     /// The value given to [`Listener::new`], if this very binary made the listener of a `T`.
+    #[doc(hidden)]
     pub fn inner<T: Accept>(&self) -> Option<Arc<T>> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
         let home = unsafe { &(*self.raw.table).home };

@@ -243,6 +243,7 @@ pub struct DriverManifest {
 /// Options that a driver wants of the layer directly below it, whichever that is. What a user has set
 /// wins, and options that the layer does not have are left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Below {
     /// Values that options of the driver itself must be set to; empty: always.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -319,6 +320,7 @@ pub struct InterceptorManifest {
 
 /// A named operation of a driver's sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Operation {
     /// Lower case, `snake_case`.
     pub name: String,

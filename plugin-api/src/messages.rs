@@ -2,6 +2,7 @@
 //! metadata; received and sent in batches so that the crossing is paid once for many.
 
 mod export;
+mod parts;
 
 use crate::error::{Error, Result};
 use crate::op::Transfer;
@@ -34,6 +35,7 @@ impl MessageKind {
 
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Message {
     /// What it is.
     pub kind: MessageKind,
@@ -57,6 +59,19 @@ impl Message {
     /// A message of `kind` without an id or metadata.
     pub fn of(kind: MessageKind, payload: Bytes) -> Self {
         Message { kind, id: 0, payload, metadata: Bytes::new() }
+    }
+
+    /// Sets the driver's own number for it.
+    #[must_use]
+    pub fn with_id(mut self, id: u64) -> Self {
+        self.id = id;
+        self
+    }
+    /// Sets what belongs to it beside the content.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: impl Into<Bytes>) -> Self {
+        self.metadata = metadata.into();
+        self
     }
 
     fn into_raw(self) -> RawMessage {

@@ -37,8 +37,25 @@ pub(crate) fn started<T: Transfer>(make: impl FnOnce() -> Op<T>) -> RawObject<Op
     guard(make, |panic| Op::ready(Err(panic))).into_raw()
 }
 
+mod sealed {
+    /// Only this crate says what crosses.
+    pub trait Crosses {}
+}
+
+macro_rules! crosses {
+    ($($type:ty)*) => { $(impl sealed::Crosses for $type {})* };
+}
+
+crosses! {
+    () Bytes Duration
+    crate::Stream crate::Messages crate::Datagrams crate::Exchange crate::Session crate::Listener
+    crate::Body crate::Envelope crate::Incoming crate::Timer crate::FdReady
+}
+impl<T> sealed::Crosses for Option<T> {}
+impl<T: Transfer> sealed::Crosses for Op<T> {}
+
 /// What can be the result of an [`Op`]: it has a form that is plain `repr(C)`.
-pub trait Transfer: Send + 'static {
+pub trait Transfer: sealed::Crosses + Send + 'static {
     /// The form on the way.
     type Raw;
     /// Leaves this side.

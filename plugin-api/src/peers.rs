@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// What a listener keeps at most.
+/// What a listener keeps at most: made by [`Limits::default`], then set field by field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Peers with a session at once.
     pub sessions: usize,
@@ -37,6 +38,19 @@ pub struct Limits {
     pub idle: Duration,
     /// The most bytes of a datagram to send.
     pub max_size: usize,
+}
+
+/// 1024 sessions, 64 datagrams for each, 4 MiB for all, a minute, and the most that UDP over IPv4 takes.
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            sessions: 1024,
+            queue: 64,
+            bytes: 4 << 20,
+            idle: Duration::from_secs(60),
+            max_size: 65_507,
+        }
+    }
 }
 
 /// A session with the one peer that `fd`, a datagram socket, is connected to. `facts` are added to
@@ -73,7 +87,7 @@ impl DatagramIo for Connected {
             return Poll::Ready(Err(too_long(len, buffer.len())));
         }
         let peer = peer.as_socket();
-        Poll::Ready(Ok(Some(DatagramMeta { len, peer, ..DatagramMeta::default() })))
+        Poll::Ready(Ok(Some(DatagramMeta::new(len, peer))))
     }
 
     fn poll_send(
@@ -190,7 +204,7 @@ impl DatagramIo for PeerIo {
         };
         room.copy_from_slice(&bytes);
         let peer = self.place.peer.as_socket();
-        Poll::Ready(Ok(Some(DatagramMeta { len, peer, ..DatagramMeta::default() })))
+        Poll::Ready(Ok(Some(DatagramMeta::new(len, peer))))
     }
 
     fn poll_send(

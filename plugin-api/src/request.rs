@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Where to: the parts of a URI after its scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Address {
     /// Host name or IP address without brackets; empty if none was given.
     pub host: String,
@@ -33,6 +34,32 @@ impl Address {
         Address { host: host.into(), port: Some(port), ..Address::default() }
     }
 
+    /// A path, for what has no host.
+    pub fn at_path(path: impl Into<String>) -> Self {
+        Address { path: path.into(), ..Address::default() }
+    }
+
+    /// Sets the path.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Sets the user name.
+    #[must_use]
+    pub fn with_user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Sets the password.
+    #[must_use]
+    pub fn with_password(mut self, password: Secret) -> Self {
+        self.password = Some(password);
+        self
+    }
+
     /// The path with its query, `/` when empty: a request target (RFC 9112 §3.2.1).
     pub fn target(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
@@ -42,10 +69,14 @@ impl Address {
         }
     }
 
+    /// The host as URIs have it: an IPv6 address in brackets.
+    pub fn bracketed_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = self.bracketed_host();
         match self.port {
             Some(port) => format!("{host}:{port}"),
             None => host,
@@ -123,6 +154,7 @@ abi! {
 
 /// What an open, accept or listen is given.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// Where to connect or listen. For an accept: what the listener was given.
     pub address: Address,

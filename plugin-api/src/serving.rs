@@ -32,6 +32,14 @@ impl<F: Future<Output = ()>> Serving<F> {
         Serving { running: FuturesUnordered::new(), next, exchange, most: most.max(1) }
     }
 
+    /// Answers all requests with `answer`, until the peer sends no more and all were answered.
+    ///
+    /// # Errors
+    /// What keeps the session from taking further requests.
+    pub async fn run(mut self, mut answer: impl FnMut(Incoming) -> F) -> Result<()> {
+        std::future::poll_fn(|cx| self.poll(cx, &mut answer)).await
+    }
+
     /// Goes on, with `answer` for each request that comes. Ready when the peer sends no more and all of
     /// them were answered.
     ///

@@ -128,6 +128,11 @@ impl Session {
         Session::builder(info).stream(stream).build()
     }
 
+    /// A session that is messages with their facts.
+    pub fn of_messages(info: Info, messages: Messages) -> Session {
+        Session::builder(info).messages(messages).build()
+    }
+
     /// The facets it was made with.
     pub fn facets(&self) -> Facets {
         // SAFETY: the table belongs to the data.
@@ -149,6 +154,7 @@ impl Session {
     }
 
     /// The control given to [`Session::builder`], if this very binary made the session with a `C`.
+    #[doc(hidden)]
     pub fn control<C: Control>(&self) -> Option<&C> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
         let home = unsafe { &(*self.raw.table).home };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// One event of a `text/event-stream` (HTML Living Standard §9.2), for a [`crate::BodyPart::Data`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerEvent<'a> {
     /// Its type; without one it is a `message`.
     pub name: Option<&'a str>,
@@ -18,7 +19,32 @@ pub struct ServerEvent<'a> {
     pub data: Option<&'a str>,
 }
 
-impl ServerEvent<'_> {
+impl<'a> ServerEvent<'a> {
+    /// An event with data and nothing else.
+    pub fn new(data: &'a str) -> Self {
+        ServerEvent { data: Some(data), ..ServerEvent::default() }
+    }
+
+    /// Sets its type.
+    #[must_use]
+    pub fn name(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets its id.
+    #[must_use]
+    pub fn id(mut self, id: &'a str) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets how long clients wait before they connect anew.
+    #[must_use]
+    pub fn retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
     /// The event on the wire, its closing empty line included.
     ///
     /// # Errors
@@ -68,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     fn data(text: &str) -> String {
-        let event = ServerEvent { data: Some(text), ..ServerEvent::default() };
+        let event = ServerEvent::new(text);
         String::from_utf8(event.encode().unwrap().to_vec()).unwrap()
     }
 

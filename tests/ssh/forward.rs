@@ -60,7 +60,7 @@ async fn a_unix_socket_is_dialled_by_its_path() {
     let path = lab.sshd.home().join("socket");
     let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
     let session = lab.session(&json!({})).await;
-    let address = Address { path: path.display().to_string(), ..Address::default() };
+    let address = Address::at_path(path.display().to_string());
     let (dialled, accepted) = tokio::join!(session.dial(&address), listener.accept());
     let mut near = dialled.expect("a way").take_stream().expect("bytes");
     let (mut far, _) = accepted.expect("a connection");

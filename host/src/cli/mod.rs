@@ -15,6 +15,7 @@ mod drivers;
 mod failure;
 mod loading;
 mod log;
+mod new;
 mod output;
 mod plugins;
 mod probe;
@@ -72,6 +73,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// Listen on one thing and join each session to another
     Relay(relay::RelayArgs),
+    /// Write a plugin of one's own: a package to build, with tests
+    New(new::NewArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Load, start and stop one plugin file in this process, which is ended by it
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::call(&args, verbose),
         Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
+        Command::New(args) => new::new(&args),
         Command::Trial { file } => crate::driver::try_file(&file),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };

@@ -280,7 +280,7 @@ mod table_tests {
         let table = Connections::new(2);
         let (listener, to) = (Arc::from("tcp://:1"), Arc::from("handlers.echo"));
         let first = table.enter(&listener, &to, Info::default())?;
-        let peer = Info { peer: Some("peer".to_owned()), encrypted: true, ..Info::default() };
+        let peer = Info::new().peer("peer").encrypted();
         let second = table.enter(&listener, &to, peer)?;
         let flags = second.snapshot().flags;
         assert!(flags.is_encrypted && flags.is_connecting && !flags.is_client);

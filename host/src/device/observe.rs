@@ -134,7 +134,7 @@ impl Observer {
     /// and discards what is written. When its writing direction is ended, it ends: who has gone and who
     /// has just nothing more to say cannot be told apart, and the first would take up room for ever.
     pub fn into_session(self) -> Session {
-        let info = Info { peer: Some(self.name.to_string()), ..Info::default() };
+        let info = Info::new().peer(self.name.to_string());
         let seen = futures_util::stream::unfold(self, async |mut observer| {
             let seen = observer.next().await?;
             Some((seen, observer))

@@ -50,7 +50,7 @@ impl Packets {
 
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(bytes) = &self.outgoing else { return Poll::Ready(Ok(())) };
-        let meta = DatagramMeta { len: bytes.len(), ..DatagramMeta::default() };
+        let meta = DatagramMeta::new(bytes.len(), None);
         let sent = ready!(self.datagrams.poll_send(cx, bytes, &meta));
         self.outgoing = None;
         Poll::Ready(sent)

@@ -45,7 +45,7 @@ pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
                 Ok(None) | Err(_) => asking = false,
             },
             event = far.next_event(), if telling => match event {
-                Ok(Some(Event { name, data })) => {
+                Ok(Some(Event { name, data, .. })) => {
                     note(near.call("told", &json!({ "name": name, "data": data })).await);
                 }
                 Ok(None) | Err(_) => telling = false,

@@ -103,7 +103,7 @@ impl<'a> Forward<'a> {
 
     /// Answers a request: with events until the host stops, where that is `telling`.
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
-        let Incoming { request, answer } = incoming;
+        let Incoming { request, answer, .. } = incoming;
         if request.head.get(":method") == Some(b"CONNECT") {
             return refuse(answer, "501", "this is no proxy for other addresses").await;
         }

@@ -23,7 +23,9 @@ pub enum KernelStream {
 /// A connected TCP socket as a session.
 pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
     let local = stream.local_addr().ok().map(|address| address.to_string());
-    let info = Info { local, peer: peer.map(|peer| peer.to_string()), ..Info::default() };
+    let mut info = Info::new();
+    info.local = local;
+    info.peer = peer.map(|peer| peer.to_string());
     Session::of_stream(info, tcp_stream(stream))
 }
 
@@ -37,7 +39,7 @@ pub fn tcp_stream(stream: TcpStream) -> Stream {
 
 /// A connected Unix socket as a session.
 pub fn unix_session(stream: UnixStream, path: &str) -> Session {
-    let mut info = Info { peer: Some(path.to_owned()), ..Info::default() };
+    let mut info = Info::new().peer(path.to_owned());
     if let Ok(peer) = stream.peer_cred() {
         info = info.with("peer_uid", peer.uid()).with("peer_gid", peer.gid());
         if let Some(pid) = peer.pid() {

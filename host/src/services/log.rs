@@ -37,7 +37,7 @@ impl PluginLog {
             Level::Warn => tracing::warn!(plugin, driver = target, "{message}"),
             Level::Info => tracing::info!(plugin, driver = target, "{message}"),
             Level::Debug => tracing::debug!(plugin, driver = target, "{message}"),
-            Level::Trace => tracing::trace!(plugin, driver = target, "{message}"),
+            _ => tracing::trace!(plugin, driver = target, "{message}"),
         }
         if count == self.per_second {
             tracing::warn!(plugin, limit = count, "more log lines this second are left out");

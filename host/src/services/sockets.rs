@@ -225,7 +225,9 @@ impl Accept for HostListener {
             HostListener::Tcp(listener, _) => listener.local_addr().ok().map(|a| a.to_string()),
             HostListener::Unix(_, file) => Some(file.path().to_owned()),
         };
-        Info { local, ..Info::default() }
+        let mut info = Info::new();
+        info.local = local;
+        info
     }
 
     async fn accept(&self) -> Result<Session> {
@@ -273,7 +275,7 @@ impl DatagramIo for HostUdp {
         let mut buffer = ReadBuf::new(buffer);
         self.0.poll_recv_from(cx, &mut buffer).map(|received| {
             let peer = Some(received?);
-            Ok(Some(DatagramMeta { len: buffer.filled().len(), peer, ..DatagramMeta::default() }))
+            Ok(Some(DatagramMeta::new(buffer.filled().len(), peer)))
         })
     }
 

@@ -39,14 +39,12 @@ impl Plan {
             // A lone transport over a carrier is the carrier itself: tcp via ssh.
             layers.pop();
         }
-        let mut address = Address {
-            host: uri.host.clone().unwrap_or_default(),
-            port,
-            path: uri.path.clone(),
-            query: uri.query.clone(),
-            user: uri.user.clone(),
-            password: uri.password.clone(),
-        };
+        let mut address = Address::at_path(uri.path.clone());
+        address.host = uri.host.clone().unwrap_or_default();
+        address.port = port;
+        address.query = uri.query.clone();
+        address.user = uri.user.clone();
+        address.password = uri.password.clone();
         let mut query_options = Map::new();
         if let Some(driver) = layers.iter().find(|layer| layer.manifest.query == Query::Options) {
             for (name, value) in uri.query_pairs() {

@@ -135,7 +135,7 @@ mod tests {
         let of_name = |name, peer| key("info.server_name", Some(peer), named(name));
         assert_eq!(of_name("a.test", "10.0.0.1:5"), of_name("a.test", "10.0.0.2:6"));
         assert_ne!(of_name("a.test", "10.0.0.1:5"), of_name("b.test", "10.0.0.1:5"));
-        let who = Info { identity: Some("CN=lab".to_owned()), ..none() };
+        let who = none().identity("CN=lab");
         assert_eq!(key("identity", Some("1.2.3.4:5"), who.clone()), key("identity", None, who));
     }
 

@@ -50,11 +50,19 @@ fn report(info: &PanicHookInfo<'_>) {
     let Some(host) = LISTENER.get().filter(|_| !QUIET.get()) else { return };
     let mut report = PanicReport::new(text_of(info.payload()));
     report.location = info.location().map(ToString::to_string).unwrap_or_default();
-    // Not `thread::current()`, which panics once the thread's locals are gone.
-    let name = rustix::thread::name().ok();
-    report.thread = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    report.thread = thread_name();
     host.panicked(&report);
     REPORTED.set(true);
+}
+
+/// This thread's name. Not from `thread::current()`, which panics once the thread's locals are gone.
+fn thread_name() -> String {
+    // As long as the system lets a name be, with its NUL.
+    let mut name = [0_u8; 16];
+    // SAFETY: the call writes at most 16 bytes there.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Runs `body` inside the plugin's runtime, if it has one, and turns a panic into an error.

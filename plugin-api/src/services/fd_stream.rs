@@ -8,7 +8,7 @@ use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -82,8 +82,10 @@ impl AsyncRead for FdStream {
         let read = self.poll_io(Interest::Read, cx, |file| {
             // SAFETY: the system only writes into it, so that no byte of it becomes uninitialised.
             let room = unsafe { buf.unfilled_mut() };
-            let (read, _) = rustix::io::read(file, room)?;
-            Ok(read.len())
+            // SAFETY: the descriptor is open, and the room is ours for the call.
+            let count =
+                unsafe { libc::read(file.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+            usize::try_from(count).map_err(|_| io::Error::last_os_error())
         });
         match ready!(read) {
             Ok(count) => {

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 /// How much a log line matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
 pub enum Level {
     /// Something is lost or broken.
     Error,

@@ -6,6 +6,7 @@ use std::time::Duration;
 /// The kinds of socket the host makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
+#[non_exhaustive]
 pub enum SocketKind {
     /// TCP.
     Tcp = 0,
@@ -19,8 +20,10 @@ pub enum SocketKind {
     Unknown = u32::MAX,
 }
 
-/// A socket to connect, listen on or bind. Unset options leave the system's default.
+/// A socket to connect, listen on or bind. Unset options leave the system's default. Made by
+/// [`Socket::new`] or [`Socket::at_path`]; what else is wanted is set in its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Socket {
     /// Which kind.
     pub kind: SocketKind,
@@ -87,6 +90,18 @@ impl Socket {
     /// A Unix socket of `kind` at `path`.
     pub fn at_path(kind: SocketKind, path: impl Into<String>) -> Self {
         Socket { path: path.into(), ..Socket::new(kind, "", 0) }
+    }
+
+    /// This socket for another host and port, as options are configured before an address is known.
+    #[must_use]
+    pub fn to(&self, host: impl Into<String>, port: u16) -> Self {
+        Socket { host: host.into(), port, ..self.clone() }
+    }
+
+    /// This socket at another path.
+    #[must_use]
+    pub fn to_path(&self, path: impl Into<String>) -> Self {
+        Socket { path: path.into(), ..self.clone() }
     }
 
     pub(crate) fn lend<R>(&self, call: impl FnOnce(*const RawSocket) -> R) -> R {

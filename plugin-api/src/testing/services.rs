@@ -1,6 +1,7 @@
 //! Host services on the current tokio runtime.
 
-use crate::datagrams::Datagrams;
+use super::host::Shared;
+use crate::datagrams::{DatagramIo, DatagramMeta, Datagrams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::info::Info;
 use crate::listener::{Accept, Listener};
@@ -11,32 +12,41 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::ReadBuf;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 pub(super) struct TokioServices {
     start: Instant,
+    shared: Arc<Shared>,
 }
 
-impl Default for TokioServices {
-    fn default() -> Self {
-        TokioServices { start: Instant::now() }
+impl TokioServices {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        TokioServices { start: Instant::now(), shared }
     }
 }
 
 impl Services for TokioServices {
-    fn log(&self, _level: Level, _target: &str, _message: &str) {}
+    fn log(&self, level: Level, target: &str, message: &str) {
+        self.shared.log(level, target, message);
+    }
 
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
     fn spawn(&self, task: Op<()>) -> Op<()> {
-        Op::new(Running(tokio::spawn(task)))
+        let counted = self.shared.task();
+        Op::new(Running(tokio::spawn(async move {
+            let _counted = counted;
+            task.await
+        })))
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
@@ -67,14 +77,19 @@ impl Services for TokioServices {
             }
             tcp_only(&socket)?;
             let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
-            let local = Some(listener.local_addr()?.to_string());
-            let info = Info { local, ..Info::default() };
+            let info = Info::new().local(listener.local_addr()?.to_string());
             Ok(Listener::new(TcpAccept { listener, info }))
         })
     }
 
-    fn bind_datagrams(&self, _socket: Socket) -> Op<Datagrams> {
-        Op::ready(Err(absent("datagrams")))
+    fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
+        Op::new(async move {
+            if socket.kind != SocketKind::Udp {
+                return Err(absent("a datagram socket other than UDP"));
+            }
+            let socket = UdpSocket::bind((socket.host.as_str(), socket.port)).await?;
+            Ok(Datagrams::new(Udp(socket)))
+        })
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
@@ -93,16 +108,34 @@ impl Services for TokioServices {
         })
     }
 
-    fn secret(&self, _reference: &str) -> Op<Bytes> {
-        Op::ready(Err(absent("secrets")))
+    fn secret(&self, reference: &str) -> Op<Bytes> {
+        let found = self.shared.secret(reference);
+        let secret = found.map(|secret| Bytes::from(secret.expose().to_owned()));
+        Op::ready(secret.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "there is no such secret").with("secret", reference)
+        }))
     }
 
-    fn metric(&self, _kind: &str, _name: &str, _labels: &str, _value: f64) {}
+    fn metric(&self, kind: &str, name: &str, labels: &str, value: f64) {
+        self.shared.metric(kind, name, labels, value);
+    }
 
-    fn event(&self, _event: &str) {}
+    fn event(&self, event: &str) {
+        self.shared.event(event);
+    }
 
-    fn open(&self, _uri: &str, _options: &str) -> Op<Session> {
-        Op::ready(Err(absent("opening stacks")))
+    fn open(&self, uri: &str, options: &str) -> Op<Session> {
+        let opened = self.shared.open(uri, options);
+        Op::ready(opened.unwrap_or_else(|| Err(absent("opening stacks"))))
+    }
+
+    fn stopping(&self) -> Op<()> {
+        let mut stopping = self.shared.stopping.subscribe();
+        Op::new(async move {
+            // Without a host nothing stops any more.
+            let _ = stopping.wait_for(|stops| *stops).await;
+            Ok(())
+        })
     }
 }
 
@@ -119,11 +152,8 @@ fn tcp_only(socket: &Socket) -> Result<()> {
 }
 
 fn session(socket: TcpStream) -> Result<Session> {
-    let info = Info {
-        local: Some(socket.local_addr()?.to_string()),
-        peer: Some(socket.peer_addr()?.to_string()),
-        ..Info::default()
-    };
+    let info =
+        Info::new().local(socket.local_addr()?.to_string()).peer(socket.peer_addr()?.to_string());
     Ok(Session::of_stream(info, Stream::new(socket)))
 }
 
@@ -142,7 +172,7 @@ impl Accept for TcpAccept {
 }
 
 fn unix_session(stream: UnixStream, path: &str) -> Session {
-    let info = Info { peer: Some(path.to_owned()), ..Info::default() };
+    let info = Info::new().peer(path.to_owned());
     Session::of_stream(info, Stream::new(stream))
 }
 
@@ -153,10 +183,41 @@ struct UnixAccept {
 
 impl Accept for UnixAccept {
     fn info(&self) -> Info {
-        Info { local: Some(self.path.clone()), ..Info::default() }
+        Info::new().local(self.path.clone())
     }
     async fn accept(&self) -> Result<Session> {
         Ok(unix_session(self.listener.accept().await?.0, &self.path))
+    }
+}
+
+struct Udp(UdpSocket);
+
+impl DatagramIo for Udp {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<DatagramMeta>>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let peer = ready!(self.0.poll_recv_from(cx, &mut buffer))?;
+        Poll::Ready(Ok(Some(DatagramMeta::new(buffer.filled().len(), Some(peer)))))
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+        meta: &DatagramMeta,
+    ) -> Poll<Result<()>> {
+        let Some(peer) = meta.peer else {
+            return Poll::Ready(Err(Error::new(ErrorKind::Config, "a datagram needs a peer")));
+        };
+        let bytes = buffer.get(..meta.len).unwrap_or(buffer);
+        Poll::Ready(ready!(self.0.poll_send_to(cx, bytes, peer)).map(drop).map_err(Error::from))
+    }
+
+    fn max_size(&self) -> usize {
+        65_507
     }
 }
 

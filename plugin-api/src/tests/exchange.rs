@@ -58,7 +58,7 @@ impl Exchanger for Server {
             Ok(())
         });
         let request = Envelope::new(head(&[(":method", "GET")]), Body::empty());
-        Ok(Some(Incoming { request, answer }))
+        Ok(Some(Incoming::new(request, answer)))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Every object of the data plane, made and used in one binary: what is polled goes through the same
 //! tables as between a host and a plugin.
 
+#[cfg(feature = "testing")]
+mod authoring;
 #[cfg(feature = "private-runtime")]
 mod contexts;
 mod datagrams;
 mod exchange;
 mod faults;
+#[cfg(feature = "testing")]
+#[expect(unreachable_pub, reason = "the macros write for the root of a crate")]
+mod kit;
 mod lies;
 mod messages;
 mod op;

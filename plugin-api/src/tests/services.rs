@@ -59,7 +59,7 @@ struct Nobody;
 
 impl Accept for Nobody {
     fn info(&self) -> Info {
-        Info { local: Some("nowhere".into()), ..Info::default() }
+        Info::new().local("nowhere")
     }
     async fn accept(&self) -> Result<Session> {
         Err(Error::new(ErrorKind::Closed, "nobody comes"))
@@ -167,7 +167,7 @@ async fn every_service_arrives_with_what_it_was_given() {
     assert_eq!(found, ["192.0.2.1:22".parse().unwrap(), "[2001:db8::1]:22".parse().unwrap()]);
     assert_eq!(host.secret("{\"env\":\"X\"}").await.unwrap(), "hunter2");
     host.metric("gauge", "rtt", &json!({ "peer": "a" }), 1.5);
-    host.event(&Event { name: "up".into(), data: json!(1) });
+    host.event(&Event::new("up", json!(1)));
     let error = host.open("tcp://lab:1", &json!({ "nodelay": true })).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
 
@@ -259,7 +259,7 @@ async fn a_host_that_panics_costs_its_plugin_that_call() {
     panicked(host.secret("x").await);
     panicked(host.open("x", &json!({})).await.map(drop));
     host.metric("counter", "x", &json!({}), 0.0);
-    host.event(&Event { name: "x".into(), data: json!(null) });
+    host.event(&Event::new("x", json!(null)));
     let (fd, _other) = UnixStream::pair().unwrap();
     panicked(host.watch(&fd).map(drop));
     // A timer that could not be made never fires; it is not a pointer to nothing.

@@ -16,14 +16,7 @@ fn crossed<T: Transfer>(value: T) -> T {
 }
 
 fn info() -> Info {
-    Info {
-        local: Some("here".into()),
-        peer: Some("there".into()),
-        encrypted: true,
-        identity: Some("CN=lab".into()),
-        ..Info::default()
-    }
-    .with("rtt_ms", 3)
+    Info::new().local("here").peer("there").encrypted().identity("CN=lab").with("rtt_ms", 3)
 }
 
 /// Writes down what it is asked.
@@ -60,7 +53,7 @@ impl Control for Recorder {
         Ok(Duration::from_micros(17))
     }
     async fn next_event(&self) -> Result<Option<Event>> {
-        Ok(Some(Event { name: "resized".into(), data: json!({ "rows": 24 }) }))
+        Ok(Some(Event::new("resized", json!({ "rows": 24 }))))
     }
     async fn close(&self, code: u64, reason: String) -> Result<()> {
         self.note(format!("close {code} {reason}"));

@@ -1,24 +1,12 @@
 //! [`Echo`]: the smallest useful handler, and the one to read first.
 
-use futures_util::{SinkExt, StreamExt};
-use jackfield_plugin_api::{
-    Error, Facets, Handler, HandlerInfo, Host, Messages, Result, Session, Stream,
-};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use jackfield_plugin_api::prelude::*;
 
-/// Options of `echo`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct EchoOptions {
-    /// The most bytes of a stream that are read before they are sent back; at least 1.
-    pub buffer: u32,
-}
-
-impl Default for EchoOptions {
-    fn default() -> Self {
-        EchoOptions { buffer: 16 * 1024 }
+options! {
+    /// Options of `echo`.
+    pub struct EchoOptions {
+        /// The most bytes of a stream that are read before they are sent back; at least 1.
+        pub buffer: u32 = 16 * 1024,
     }
 }
 
@@ -82,4 +70,101 @@ async fn echo_messages(mut messages: Messages) -> Result<()> {
         messages.send(message?).await?;
     }
     messages.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackfield_plugin_api::futures::future;
+    use jackfield_plugin_api::testing::{self, Endpoint, Fault, Script, TestHost, TestPlugin};
+
+    fn echo(options: &Value) -> Result<Endpoint> {
+        TestPlugin::of::<crate::Plugin>(&TestHost::new())?.handler("echo", options)
+    }
+
+    /// What comes back for `sent` over a line with these faults, and how serving ended.
+    async fn answered(script: Script, options: &Value, sent: &[u8]) -> (Vec<u8>, Result<()>) {
+        let (near, far) = testing::carriers(64);
+        let near = script.over(near).expect("a stream");
+        let peer = async move {
+            let mut far = far.take_stream().expect("a stream");
+            let mut heard = Vec::new();
+            for piece in sent.chunks(32) {
+                // Where the line is cut the echo is gone, and with it whoever reads.
+                if far.write_all(piece).await.is_err() {
+                    break;
+                }
+                let mut back = vec![0; piece.len()];
+                match far.read_exact(&mut back).await {
+                    Ok(_) => heard.extend(back),
+                    Err(_) => return heard,
+                }
+            }
+            let _ = far.shutdown().await;
+            let _ = far.read_to_end(&mut heard).await;
+            heard
+        };
+        let serving = echo(options).expect("options").serve(near);
+        future::join(peer, serving).await
+    }
+
+    #[test]
+    fn bytes_come_back_whole_over_the_worst_of_lines() {
+        let text: Vec<u8> = (0..=255).collect();
+        for script in [Script::new(), Script::slow(), Script::new().write(Fault::Short(1)).again()]
+        {
+            for options in [json!({}), json!({ "buffer": 1 })] {
+                let (heard, served) = testing::run(answered(script.clone(), &options, &text));
+                assert_eq!(heard, text);
+                served.expect("the end of the stream is no error");
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_is_passed_on_and_a_reset_is_told_wherever_they_come() {
+        for script in Script::at_every_byte(8) {
+            let (heard, served) = testing::run(answered(script, &json!({}), b"12345678"));
+            assert!(b"12345678".starts_with(&heard), "{heard:?}");
+            if let Err(error) = served {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn messages_keep_their_kind_and_the_end_is_passed_on() {
+        testing::run(async {
+            let (near, far) = testing::messages(4);
+            let mut far = far.take_messages().expect("messages");
+            let peer = async move {
+                far.send(Message::text("a")).await?;
+                far.send(Message::binary("b")).await?;
+                let heard = [far.next().await.transpose()?, far.next().await.transpose()?];
+                assert_eq!(heard, [Some(Message::text("a")), Some(Message::binary("b"))]);
+                drop(far);
+                Ok(())
+            };
+            let serving = echo(&json!({}))?.serve(near);
+            let (peer, served) = future::join(peer, serving).await;
+            peer.and(served)
+        })
+        .expect("an echo");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_session_that_is_dropped_at_any_await() {
+        let (times, heard) = testing::run(testing::cancel_at_every_await(|| async {
+            answered(Script::slow(), &json!({}), b"1234").await.0
+        }));
+        assert!(times > 4 && heard == b"1234");
+    }
+
+    #[test]
+    fn a_buffer_of_nothing_and_unknown_options_are_refused() {
+        for options in [json!({ "buffer": 0 }), json!({ "bufer": 1 })] {
+            let error = echo(&options).expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::Config);
+        }
+    }
 }

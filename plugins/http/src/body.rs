@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
 use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap};
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Result};
 use std::any::Any;
 use std::collections::VecDeque;

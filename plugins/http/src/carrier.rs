@@ -2,7 +2,7 @@
 //! for a peer that takes nothing.
 
 use bytes::{Buf, Bytes};
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Stream};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, IoSlice};

@@ -17,8 +17,8 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_fields::hidden;
-use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Op;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{
     Address, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info, Result,
     Stream,
@@ -139,7 +139,7 @@ fn authority(address: &Address, encrypted: bool) -> String {
     let default = if encrypted { 443 } else { 80 };
     match (address.host.as_str(), address.port) {
         ("", _) => "localhost".to_owned(),
-        (_, Some(port)) if port == default => Address { port: None, ..address.clone() }.authority(),
+        (_, Some(port)) if port == default => address.bracketed_host(),
         _ => address.authority(),
     }
 }
@@ -233,7 +233,9 @@ impl Client {
         } else {
             received(response.into_body(), bounds, alive)
         };
-        Ok(Envelope { head, body, upgrade })
+        let mut response = Envelope::new(head, body);
+        response.upgrade = upgrade;
+        Ok(response)
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit> {

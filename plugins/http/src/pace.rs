@@ -4,7 +4,7 @@
 //! while it waits for that. So content notes in its [`Pace`] what it has given, and the task that sends it
 //! sees there whether it waits for the peer or for more content.
 
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

@@ -4,7 +4,7 @@ use crate::pace::Paces;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::rt::{Executor, Sleep, Timer};
-use jackfield_plugin_api::{Host, services};
+use jackfield_plugin_api::Host;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -33,7 +33,7 @@ impl Timer for Clock {
     }
 }
 
-struct Nap(services::Timer);
+struct Nap(jackfield_plugin_api::Timer);
 
 impl Future for Nap {
     type Output = ();

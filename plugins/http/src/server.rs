@@ -195,8 +195,9 @@ impl Serving {
         let (tell, told) = oneshot::channel();
         let (http2, unread) = (self.http2, parts.method == Method::HEAD);
         let answer = Answer::new(move |envelope| give(envelope, http2, unread, tell));
-        let request = Envelope { head, body, upgrade };
-        if self.queue.send(Incoming { request, answer }).await.is_err() {
+        let mut request = Envelope::new(head, body);
+        request.upgrade = upgrade;
+        if self.queue.send(Incoming::new(request, answer)).await.is_err() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "nobody answers any more");
         }
         told.await.unwrap_or_else(|_| {

@@ -3,8 +3,8 @@
 use crate::failure::failure;
 use crate::pace::Paces;
 use crate::server::notable;
-use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Op;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Control, Error, Host, Info, Result};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

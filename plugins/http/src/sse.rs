@@ -103,7 +103,7 @@ fn message(event: Heard) -> Message {
         facts.insert("retry".to_owned(), retry.into());
     }
     let metadata = Bytes::from(Value::Object(facts).to_string());
-    Message { metadata, ..Message::of(MessageKind::TEXT, event.data.into()) }
+    Message::of(MessageKind::TEXT, event.data.into()).with_metadata(metadata)
 }
 
 impl Sink<Message> for Events {

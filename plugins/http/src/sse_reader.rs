@@ -194,9 +194,8 @@ mod tests {
 
     #[test]
     fn what_is_told_is_heard() {
-        let retry = Some(std::time::Duration::from_millis(20));
-        let told =
-            ServerEvent { name: Some("n"), id: Some("i"), retry, data: Some("a\r\n\nb\rc ") };
+        let told = ServerEvent::new("a\r\n\nb\rc ").name("n").id("i");
+        let told = told.retry(std::time::Duration::from_millis(20));
         let all = heard(&told.encode().unwrap(), 3, 100).unwrap();
         assert_eq!(all, [event("n", "a\n\nb\nc ", "i", Some(20))]);
         assert_eq!(heard(&ServerEvent::nothing(), 3, 100).unwrap(), []);

@@ -24,7 +24,7 @@ fn both(version: Version) -> [HttpOptions; 2] {
 }
 
 async fn open(options: HttpOptions, carrier: Session) -> Result<Session> {
-    let address = Address { path: "/start".into(), ..Address::new("a.test", 80) };
+    let address = Address::new("a.test", 80).with_path("/start");
     open_to(address, options, carrier).await
 }
 
@@ -197,11 +197,8 @@ async fn redirects_are_followed_when_asked_and_never_to_others() {
 #[tokio::test]
 async fn credentials_are_sent_and_not_shown() {
     let (near, far) = testing::carriers(CAPACITY);
-    let address = Address {
-        user: Some("Aladdin".into()),
-        password: Some(Secret::new("open sesame")),
-        ..Address::new("a.test", 8080)
-    };
+    let address =
+        Address::new("a.test", 8080).with_user("Aladdin").with_password(Secret::new("open sesame"));
     let session = open_to(address.clone(), HttpOptions::default(), near).await.unwrap();
     let server = accept(HttpOptions::default(), far);
     let serving = tokio::spawn(async move {

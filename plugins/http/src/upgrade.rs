@@ -2,7 +2,7 @@
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{Info, Keeping, Session, Stream};
 use std::any::Any;
 use std::sync::Arc;

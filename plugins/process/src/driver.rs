@@ -4,7 +4,7 @@ use crate::ending::{Endings, Running};
 use crate::options::ProcessOptions;
 use crate::session;
 use crate::spawn::{self, Started};
-use jackfield_plugin_api::services::FdStream;
+use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Driver, DriverInfo, Error, ErrorKind, Host, Operation, Request, Result, Role, Scheme, Session,
 };

@@ -1,7 +1,7 @@
 //! [`Running`]: a child for as long as its session lives, and [`Endings`]: what ends it after that.
 
 use crate::kid::{Exit, Kid};
-use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{Host, Result};
 use rustix::process::Signal;
 use std::collections::HashMap;

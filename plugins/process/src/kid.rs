@@ -1,7 +1,7 @@
 //! [`Kid`]: a child and its process group.
 
 use crate::signals;
-use jackfield_plugin_api::services::Interest;
+use jackfield_plugin_api::Interest;
 use jackfield_plugin_api::{Host, Result};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,

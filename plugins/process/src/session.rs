@@ -3,7 +3,7 @@
 use crate::ending::Running;
 use crate::kid::Exit;
 use crate::signals;
-use jackfield_plugin_api::services::FdStream;
+use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Info, Keeping, NoParams, Operation, Result, Session,
     Stream,
@@ -75,8 +75,7 @@ struct Process {
 
 impl Control for Process {
     fn info(&self) -> Info {
-        let info = Info { peer: Some(self.program.clone()), ..Info::default() }
-            .with("pid", self.running.kid.pid());
+        let info = Info::new().peer(self.program.clone()).with("pid", self.running.kid.pid());
         let Some(Exit { exit_status, exit_signal }) = self.running.kid.exit() else { return info };
         let info =
             exit_status.into_iter().fold(info, |info, status| info.with("exit_status", status));
@@ -116,7 +115,7 @@ impl Control for Process {
         if self.told.swap(true, Ordering::AcqRel) {
             return Ok(None);
         }
-        Ok(Some(Event { name: "exit".to_owned(), data: value(&exit)? }))
+        Ok(Some(Event::new("exit", value(&exit)?)))
     }
 
     async fn close(&self, _code: u64, _reason: String) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::transport::{most, transport};
 use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role, Session};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ConnectError, Connection, Endpoint, EndpointConfig};

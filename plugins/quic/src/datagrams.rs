@@ -86,7 +86,7 @@ impl DatagramIo for LinkDatagrams {
         };
         room.copy_from_slice(&bytes);
         let peer = Some(self.mux.link().connection.remote_address());
-        Poll::Ready(Ok(Some(DatagramMeta { len, peer, ..DatagramMeta::default() })))
+        Poll::Ready(Ok(Some(DatagramMeta::new(len, peer))))
     }
 
     fn poll_send(

@@ -186,8 +186,9 @@ impl Link {
         let local = self.socket.endpoint.local_addr().ok().map(|bound| {
             SocketAddr::new(connection.local_ip().unwrap_or(bound.ip()), bound.port()).to_string()
         });
-        let peer = Some(connection.remote_address().to_string());
-        let mut info = Info { local, peer, encrypted: true, ..Info::default() }
+        let mut info = Info::new()
+            .peer(connection.remote_address().to_string())
+            .encrypted()
             .with("tls_version", "1.3")
             .with("rtt_ms", millis(stats.path.rtt))
             .with("min_rtt_ms", millis(stats.path.min_rtt))
@@ -201,6 +202,7 @@ impl Link {
             .with("received_bytes", stats.udp_rx.bytes)
             .with("max_datagram", connection.max_datagram_size().unwrap_or(0))
             .with("streams", *self.streams.borrow());
+        info.local = local;
         if let Some(handshake) = handshake(connection) {
             if let Some(protocol) = handshake.protocol {
                 info = info.with("alpn", String::from_utf8_lossy(&protocol));
@@ -235,7 +237,7 @@ impl Link {
             ConnectionError::LocallyClosed => json!({ "by": "us" }),
             other => json!({ "by": "transport", "reason": self.explain.loss(other).to_string() }),
         };
-        Event { name: "closed".to_owned(), data }
+        Event::new("closed", data)
     }
 }
 

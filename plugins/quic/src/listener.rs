@@ -14,8 +14,8 @@ use crate::transport::{most, transport};
 use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
-use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::services::Level;
+use jackfield_plugin_api::Level;
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
     Accept, Address, Error, ErrorKind, Host, Info, Listener, Result, Role, Session,
 };
@@ -125,12 +125,9 @@ impl Server {
             ready,
         };
         let work = self.host.spawn(door.run());
-        Ok(Listener::new(Listening {
-            info: Info { local, ..Info::default() },
-            socket,
-            accepted: Mutex::new(accepted),
-            _work: work,
-        }))
+        let mut info = Info::new();
+        info.local = local;
+        Ok(Listener::new(Listening { info, socket, accepted: Mutex::new(accepted), _work: work }))
     }
 }
 

@@ -1,9 +1,9 @@
 //! [`HostRuntime`]: quinn on the host's services, so that the host's reactor is the only one. Datagrams
 //! go through the socket itself, several in one system call where the system can, with ECN.
 
-use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::services::{FdReady, Interest, Timer};
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{Error, Host};
+use jackfield_plugin_api::{FdReady, Interest, Timer};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use slab::Slab;

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use tokio::time::timeout;
 
-const META: DatagramMeta = DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
+const META: DatagramMeta = DatagramMeta::new(0, None);
 
 /// A certificate for `localhost` that nobody has signed, in a folder that goes away on drop.
 struct Certificate {

@@ -3,7 +3,7 @@
 use crate::line::Line;
 use crate::options::SerialOptions;
 use crate::{place, session};
-use jackfield_plugin_api::services::FdStream;
+use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Driver, DriverInfo, Host, Operation, Request, Result, Role, Scheme, Session,
 };

@@ -1,7 +1,7 @@
 //! The session of a line.
 
 use crate::line::{Line, Modem, Settings};
-use jackfield_plugin_api::services::FdStream;
+use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session,
     Stream,
@@ -87,7 +87,7 @@ impl Serial {
         if before.is_none_or(|before| before == now) {
             return Ok(None);
         }
-        Ok(Some(Event { name: "modem".to_owned(), data: value(&now)? }))
+        Ok(Some(Event::new("modem", value(&now)?)))
     }
 
     async fn send_break(&self, length: Duration) -> Result<()> {
@@ -108,7 +108,7 @@ impl Serial {
 
 impl Control for Serial {
     fn info(&self) -> Info {
-        let info = Info { peer: Some(self.path.clone()), ..Info::default() };
+        let info = Info::new().peer(self.path.clone());
         let Ok(Value::Object(settings)) = value(&self.line.settings()) else { return info };
         settings
             .into_iter()

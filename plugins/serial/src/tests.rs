@@ -21,7 +21,7 @@ fn line() -> (File, String) {
 async fn open(path: &str, options: SerialOptions) -> Result<Session> {
     let driver = SerialDriver::new(testing::host())?;
     let endpoint = driver.configure(options, Role::Client)?;
-    let address = Address { path: path.to_owned(), ..Address::default() };
+    let address = Address::at_path(path.to_owned());
     driver.open(&endpoint, Request::new(address, testing::DEADLINE)).await
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn connect(
     let password = address.password.as_ref();
     let method = auth::log_in(&mut handle, &channels, &user, &endpoint.credentials, password);
     let method = method.await.map_err(|error| at(error.with("user", &user)))?;
-    let info = Info { encrypted: true, ..Info::default() };
+    let info = Info::new().encrypted();
     let info = info.with("user", user).with("auth", method).over(below);
     Ok(Arc::new(Connection {
         handle: Some(handle),

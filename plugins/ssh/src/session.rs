@@ -150,7 +150,7 @@ impl Control for Main {
         let channel = Arc::new(channel.map_err(|error| error.with("address", &name))?);
         let through = self.connection.info().peer.unwrap_or_default();
         // The bytes are only encrypted as far as the server, so nothing is claimed of the rest.
-        let info = Info { peer: Some(name), ..Info::default() }.with("through", through);
+        let info = Info::new().peer(name).with("through", through);
         Ok(sub(channel, Stderr::Discard, false, info))
     }
 

@@ -1,9 +1,9 @@
 //! [`TcpDriver`]: options to sockets of the host, which does the rest.
 
 use crate::options::{Family, TcpOptions};
-use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
     Driver, DriverInfo, Error, Facets, Host, Listener, Request, Result, Role, Scheme, Session,
+    Socket, SocketKind,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -35,25 +35,24 @@ impl Driver for TcpDriver {
             return Err(Error::option("bind", format!("{bind:?} is neither IP nor IP:PORT")));
         }
         let seconds = |count: u32| Duration::from_secs(u64::from(count));
-        Ok(Socket {
-            bind: options.bind,
-            nodelay: options.nodelay,
-            reuse_port: options.reuse_port,
-            keepalive: seconds(options.keepalive),
-            keepalive_interval: seconds(options.keepalive_interval),
-            keepalive_count: options.keepalive_count,
-            user_timeout: seconds(options.user_timeout),
-            attempt_delay: Duration::from_millis(u64::from(options.attempt_delay)),
-            backlog: options.backlog,
-            send_buffer: options.send_buffer,
-            recv_buffer: options.recv_buffer,
-            family: match options.family {
-                Family::Any => 0,
-                Family::Ipv4 => 4,
-                Family::Ipv6 => 6,
-            },
-            ..Socket::new(SocketKind::Tcp, "", 0)
-        })
+        let mut socket = Socket::new(SocketKind::Tcp, "", 0);
+        socket.bind = options.bind;
+        socket.nodelay = options.nodelay;
+        socket.reuse_port = options.reuse_port;
+        socket.keepalive = seconds(options.keepalive);
+        socket.keepalive_interval = seconds(options.keepalive_interval);
+        socket.keepalive_count = options.keepalive_count;
+        socket.user_timeout = seconds(options.user_timeout);
+        socket.attempt_delay = Duration::from_millis(u64::from(options.attempt_delay));
+        socket.backlog = options.backlog;
+        socket.send_buffer = options.send_buffer;
+        socket.recv_buffer = options.recv_buffer;
+        socket.family = match options.family {
+            Family::Any => 0,
+            Family::Ipv4 => 4,
+            Family::Ipv6 => 6,
+        };
+        Ok(socket)
     }
 
     async fn open(&self, socket: &Socket, request: Request) -> Result<Session> {
@@ -62,12 +61,12 @@ impl Driver for TcpDriver {
             Error::new(jackfield_plugin_api::ErrorKind::Config, "a tcp address needs a port")
                 .with("address", address.authority())
         })?;
-        self.host.connect(&Socket { host: address.host, port, ..socket.clone() }).await
+        self.host.connect(&socket.to(address.host, port)).await
     }
 
     async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {
         let address = request.address;
         let port = address.port.unwrap_or(0);
-        self.host.listen(&Socket { host: address.host, port, ..socket.clone() }).await
+        self.host.listen(&socket.to(address.host, port)).await
     }
 }

@@ -236,7 +236,7 @@ impl Engine {
     }
 
     fn tell(&mut self, name: &str, data: Value) {
-        self.events.push(Event { name: name.to_owned(), data });
+        self.events.push(Event::new(name, data));
     }
 
     fn commanded(&mut self, code: u8, out: &mut BytesMut) {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(test)]
+mod boundary_tests;
 mod com_port;
 mod driver;
 mod engine;

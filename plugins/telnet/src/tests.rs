@@ -15,7 +15,8 @@ fn options(options: Value) -> TelnetOptions {
 async fn one(role: Role, given: Value, carrier: Session, user: Option<&str>) -> Result<Session> {
     let driver = TelnetDriver::new(testing::host())?;
     let endpoint = driver.configure(options(given), role)?;
-    let address = Address { user: user.map(str::to_owned), ..Address::new("memory", 23) };
+    let mut address = Address::new("memory", 23);
+    address.user = user.map(str::to_owned);
     let request = Request::new(address, testing::DEADLINE).with_carrier(carrier);
     match role {
         Role::Client => driver.open(&endpoint, request).await,

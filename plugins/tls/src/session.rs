@@ -31,7 +31,7 @@ fn info(state: &CommonState, before: &Before) -> Info {
         Some(ProtocolVersion::TLSv1_3) => "1.3".to_owned(),
         other => format!("{other:?}"),
     };
-    let mut info = Info { encrypted: true, ..Info::default() }.with("tls_version", version);
+    let mut info = Info::new().encrypted().with("tls_version", version);
     if let Some(suite) = state.negotiated_cipher_suite() {
         info = info.with("cipher", suite.suite().as_str().unwrap_or("unknown"));
     }

@@ -42,13 +42,12 @@ impl Driver for UdpDriver {
 
     fn configure(&self, options: UdpOptions, _role: Role) -> Result<Endpoint> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let limits = Limits {
-            sessions: count(options.sessions),
-            queue: count(options.queue),
-            bytes: count(options.buffer),
-            idle: Duration::from_secs(u64::from(options.idle)),
-            max_size: count(options.max_size),
-        };
+        let mut limits = Limits::default();
+        limits.sessions = count(options.sessions);
+        limits.queue = count(options.queue);
+        limits.bytes = count(options.buffer);
+        limits.idle = Duration::from_secs(u64::from(options.idle));
+        limits.max_size = count(options.max_size);
         Ok(Endpoint { from: sockets::local(options.bind.as_deref())?, limits, options })
     }
 

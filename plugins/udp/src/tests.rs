@@ -29,7 +29,7 @@ async fn received(datagrams: &mut Datagrams) -> Option<Vec<u8>> {
     Some(buffer[..meta.len].to_vec())
 }
 
-const META: DatagramMeta = DatagramMeta { len: 0, peer: None, local: None, segment: 0, ecn: 0 };
+const META: DatagramMeta = DatagramMeta::new(0, None);
 
 #[tokio::test]
 async fn each_peer_has_a_session_and_gets_its_own_answers() {

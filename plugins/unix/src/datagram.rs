@@ -22,17 +22,13 @@ pub struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(options: &UnixgramOptions) -> Result<Self> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        Ok(Endpoint {
-            mode: mode(options.mode.as_deref())?,
-            bind: options.bind.clone(),
-            limits: Limits {
-                sessions: count(options.sessions),
-                queue: count(options.queue),
-                bytes: count(options.buffer),
-                idle: Duration::from_secs(u64::from(options.idle)),
-                max_size: count(options.max_size),
-            },
-        })
+        let mut limits = Limits::default();
+        limits.sessions = count(options.sessions);
+        limits.queue = count(options.queue);
+        limits.bytes = count(options.buffer);
+        limits.idle = Duration::from_secs(u64::from(options.idle));
+        limits.max_size = count(options.max_size);
+        Ok(Endpoint { mode: mode(options.mode.as_deref())?, bind: options.bind.clone(), limits })
     }
 }
 
@@ -82,7 +78,7 @@ pub(crate) fn open(host: &Host, endpoint: &Endpoint, path: &str) -> Result<Sessi
         }
     };
     at(SockAddr::unix(path).and_then(|peer| socket.connect(&peer)), "connect", path)?;
-    let facts = Info { peer: Some(path.to_owned()), ..Info::default() };
+    let facts = Info::new().peer(path.to_owned());
     let session = peers::connected(host, socket.into(), endpoint.limits.max_size, facts)?;
     let none = || Error::new(ErrorKind::Other, "a session without datagrams");
     let datagrams = session.take_datagrams().ok_or_else(none)?;

@@ -3,10 +3,9 @@
 use crate::datagram::{self, Endpoint};
 use crate::options::{UnixOptions, UnixgramOptions};
 use crate::place::{Found, mode, path};
-use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
     Driver, DriverInfo, Error, ErrorKind, Facets, Host, Listener, Request, Result, Role, Scheme,
-    Session,
+    Session, Socket, SocketKind,
 };
 
 /// The `unix` driver: options to sockets of the host, which does the rest.
@@ -30,16 +29,18 @@ impl Driver for UnixDriver {
 
     fn configure(&self, options: UnixOptions, _role: Role) -> Result<Socket> {
         let mode = mode(options.mode.as_deref())?;
-        Ok(Socket { mode, backlog: options.backlog, ..Socket::at_path(SocketKind::Unix, "") })
+        let mut socket = Socket::at_path(SocketKind::Unix, "");
+        socket.mode = mode;
+        socket.backlog = options.backlog;
+        Ok(socket)
     }
 
     async fn open(&self, socket: &Socket, request: Request) -> Result<Session> {
-        let path = path(&request.address)?;
-        self.host.connect(&Socket { path, ..socket.clone() }).await
+        self.host.connect(&socket.to_path(path(&request.address)?)).await
     }
 
     async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {
-        let socket = Socket { path: path(&request.address)?, ..socket.clone() };
+        let socket = socket.to_path(path(&request.address)?);
         if let Some(found) = Found::at(&socket.path)? {
             match self.host.connect(&socket).await {
                 Ok(_) => return Err(found.in_use()),

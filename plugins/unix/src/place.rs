@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn of(path: &str) -> Result<String> {
-        self::path(&Address { path: path.to_owned(), ..Address::default() })
+        self::path(&Address::at_path(path.to_owned()))
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(of(wrong).expect_err(wrong).kind(), ErrorKind::Config);
         }
         assert!(of(&format!("/{}", "x".repeat(106))).is_ok());
-        let host = Address { host: "run".into(), path: "/x".into(), ..Address::default() };
+        let host = Address::new("run", 0).with_path("/x");
         assert!(path(&host).is_err());
     }
 

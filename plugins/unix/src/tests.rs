@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn request(path: &Path) -> Request {
-    let address = Address { path: path.display().to_string(), ..Address::default() };
+    let address = Address::at_path(path.display().to_string());
     Request::new(address, testing::DEADLINE)
 }
 

@@ -83,7 +83,7 @@ fn host(address: &Address, encrypted: bool) -> String {
     let default = if encrypted { 443 } else { 80 };
     match (address.host.as_str(), address.port) {
         ("", _) => "localhost".to_owned(),
-        (_, Some(port)) if port == default => Address { port: None, ..address.clone() }.authority(),
+        (_, Some(port)) if port == default => address.bracketed_host(),
         _ => address.authority(),
     }
 }
@@ -128,13 +128,9 @@ mod tests {
 
     #[test]
     fn a_user_becomes_basic_and_stays_hidden() {
-        let address = Address {
-            user: Some("Aladdin".into()),
-            password: Some(Secret::new("open sesame")),
-            path: "/a".into(),
-            query: Some("b=c".into()),
-            ..Address::new("a.test", 8080)
-        };
+        let mut address = Address::new("a.test", 8080).with_path("/a").with_user("Aladdin");
+        address.password = Some(Secret::new("open sesame"));
+        address.query = Some("b=c".into());
         let request = request(&endpoint(WsOptions::default()), &address, false).unwrap();
         assert_eq!(request.uri().path_and_query().unwrap(), "/a?b=c");
         assert_eq!(request.headers()["host"], "a.test:8080");
@@ -160,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_no_target_is_refused() {
-        let address = Address { path: "/a b".into(), ..Address::new("a.test", 80) };
+        let address = Address::new("a.test", 80).with_path("/a b");
         let error = request(&endpoint(WsOptions::default()), &address, false).unwrap_err();
         assert!(error.to_string().contains("path=/a b"), "{error}");
     }

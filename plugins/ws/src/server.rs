@@ -166,7 +166,7 @@ mod tests {
         headers: &[(&str, &str)],
     ) -> Result<Option<String>, StatusCode> {
         let endpoint = WsEndpoint::new(options, Role::Server).unwrap();
-        let address = Address { path: path.into(), ..Address::default() };
+        let address = Address::at_path(path);
         let request =
             headers.iter().fold(Request::builder().uri(target), |request, (name, value)| {
                 request.header(*name, *value)

@@ -5,7 +5,7 @@ use crate::endpoint::{Keepalive, WsEndpoint};
 use crate::socket::{Socket, Ticket};
 use crate::wakers::{Waiter, Wakers};
 use futures_util::{Sink, Stream as FuturesStream};
-use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Facets, Host, Info, Message, Messages, Result, Session, Stream,
 };

@@ -4,7 +4,7 @@ use crate::close::{abnormal, poll_linger, short};
 use crate::endpoint::Limits;
 use crate::failure::{Failure, closed, is_hang_up};
 use futures_util::{Sink, Stream as _};
-use jackfield_plugin_api::services::Timer;
+use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Message, MessageKind, Result, Stream};
 use std::collections::VecDeque;
 use std::pin::Pin;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const CAPACITY: usize = 64 * 1024;
 
 fn request(path: &str, carrier: Session) -> Request {
-    let address = Address { path: path.into(), ..Address::new("a.test", 80) };
+    let address = Address::new("a.test", 80).with_path(path);
     Request::new(address, testing::DEADLINE).with_carrier(carrier)
 }
 

@@ -245,7 +245,8 @@ fn take(event: Event, news: &watch::Sender<Option<Info>>) {
         // When standard error is closed there is nobody to tell.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
-    let info = Info { facts, ..Info::default() };
+    let mut info = Info::new();
+    info.facts = facts;
     if status(&info).is_some() {
         news.send_replace(Some(info));
     }

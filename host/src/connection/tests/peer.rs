@@ -99,10 +99,8 @@ struct PeerControl {
 
 impl Control for PeerControl {
     fn info(&self) -> Info {
-        let info =
-            Info { peer: Some("there".into()), local: Some("here".into()), ..Info::default() };
-        let identity = Some("CN=there".into());
-        Info { encrypted: true, identity, ..info.with("version", 2) }
+        let info = Info::new().peer("there").local("here").encrypted();
+        info.identity("CN=there").with("version", 2)
     }
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         if operation == "lose" {

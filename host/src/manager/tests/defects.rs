@@ -12,7 +12,9 @@ fn socket(address: SocketAddr) -> Stack {
     Stack::of_source("test:", move |_| async move {
         let stream = TcpStream::connect(address).await?;
         let peer = Some(address.to_string());
-        Ok(Session::of_stream(Info { peer, ..Info::default() }, Stream::new(stream)))
+        let mut info = Info::new();
+        info.peer = peer;
+        Ok(Session::of_stream(info, Stream::new(stream)))
     })
 }
 

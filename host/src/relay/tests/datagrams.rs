@@ -27,8 +27,8 @@ impl DatagramIo for Script {
     ) -> Poll<Result<Option<DatagramMeta>>> {
         let Some(bytes) = ready!(self.incoming.poll_recv(cx)) else { return Poll::Ready(Ok(None)) };
         buffer[..bytes.len()].copy_from_slice(&bytes);
-        let meta =
-            DatagramMeta { len: bytes.len(), segment: self.segment, ..DatagramMeta::default() };
+        let mut meta = DatagramMeta::new(bytes.len(), None);
+        meta.segment = self.segment;
         Poll::Ready(Ok(Some(meta)))
     }
     fn poll_send(

@@ -14,11 +14,9 @@ fn text_options() -> RelayOptions {
 async fn messages_pass_whole_and_in_order() {
     let ((a, mut peer_a), (b, mut peer_b)) = (messages(), messages());
     let running = start(a, b);
-    let odd = |id| Message {
-        kind: MessageKind(77),
-        id,
-        payload: Bytes::from(vec![1; 1000]),
-        metadata: Bytes::from_static(b"topic"),
+    let odd = |id| {
+        let message = Message::of(MessageKind(77), Bytes::from(vec![1; 1000]));
+        message.with_id(id).with_metadata(Bytes::from_static(b"topic"))
     };
     let sender = async {
         for id in 0..100 {

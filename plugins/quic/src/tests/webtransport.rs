@@ -24,7 +24,7 @@ async fn scene(path: &str, change: impl Fn(&mut QuicOptions, Role)) -> Scene {
     change(&mut client, Role::Client);
     let server = driver.configure(server, Role::Server).expect("options");
     let client = driver.configure(client, Role::Client).expect("options");
-    let address = Address { path: path.to_owned(), ..Address::new("127.0.0.1", 0) };
+    let address = Address::new("127.0.0.1", 0).with_path(path);
     let request = Request::new(address, testing::DEADLINE);
     let listener = driver.listen(&server, request).await.expect("a listener");
     let local = listener.info().local.expect("an address");
@@ -34,7 +34,7 @@ async fn scene(path: &str, change: impl Fn(&mut QuicOptions, Role)) -> Scene {
 
 impl Scene {
     async fn open(&self, path: &str) -> Result<Session> {
-        let address = Address { path: path.to_owned(), ..Address::new("localhost", self.port) };
+        let address = Address::new("localhost", self.port).with_path(path);
         soon(self.driver.open(&self.client, Request::new(address, testing::DEADLINE))).await
     }
 

@@ -6,7 +6,7 @@ use super::queue::Queue;
 use super::settings::Theirs;
 use crate::link::Link;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::Op;
 use quinn::{ReadError, RecvStream, SendStream};
 use std::future::poll_fn;
 use std::io::Cursor;

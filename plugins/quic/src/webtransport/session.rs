@@ -9,7 +9,7 @@ use crate::flow::{self, Flow};
 use crate::link::Link;
 use crate::mux::{Halves, Mux, Wanted};
 use futures_util::future::BoxFuture;
-use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{Error, ErrorKind, Event, Info, Result};
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use serde_json::json;
@@ -306,7 +306,7 @@ impl Mux for Wt {
                 }
                 None => json!({ "by": "transport", "reason": self.loss(&lost).to_string() }),
             };
-            Event { name: "closed".to_owned(), data }
+            Event::new("closed", data)
         })
     }
 

@@ -179,7 +179,7 @@ impl DatagramIo for EchoDatagrams {
         let Some(datagram) = self.held.pop_front() else { return Poll::Ready(Ok(None)) };
         let len = datagram.len().min(buffer.len());
         buffer[..len].copy_from_slice(&datagram[..len]);
-        Poll::Ready(Ok(Some(DatagramMeta { len, ..DatagramMeta::default() })))
+        Poll::Ready(Ok(Some(DatagramMeta::new(len, None))))
     }
 
     fn poll_send(

@@ -35,7 +35,7 @@ struct FaultyControl {
 impl Control for FaultyControl {
     fn info(&self) -> Info {
         self.fault.at(Place::Info);
-        Info { peer: Some("faulty".to_owned()), ..Info::default() }
+        Info::new().peer("faulty")
     }
 
     async fn call(&self, operation: String, _params: Value) -> Result<Value> {
@@ -101,7 +101,7 @@ impl Exchanger for FaultyExchange {
             fault.at(Place::Answer);
             async { Ok(()) }
         });
-        Ok(Some(Incoming { request, answer }))
+        Ok(Some(Incoming::new(request, answer)))
     }
 }
 

@@ -44,7 +44,7 @@ enum By {
 
 impl Client {
     pub(crate) fn new(scheme: Scheme, folder: &Path, port: u16) -> Self {
-        let address = Address { path: "/wt".into(), ..Address::new("127.0.0.1", port) };
+        let address = Address::new("127.0.0.1", port).with_path("/wt");
         let options = QuicOptions {
             ca_file: Some(folder.join("crt")),
             server_name: Some("localhost".into()),

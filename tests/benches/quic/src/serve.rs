@@ -44,7 +44,7 @@ async fn echo(session: Session) {
         tokio::spawn(async move {
             let mut buffer = vec![0; 2048];
             while let Ok(Some(meta)) = datagrams.recv(&mut buffer).await {
-                let meta = DatagramMeta { len: meta.len, ..DatagramMeta::default() };
+                let meta = DatagramMeta::new(meta.len, None);
                 if datagrams.send(&buffer[..meta.len], meta).await.is_err() {
                     return;
                 }

@@ -25,7 +25,7 @@ async fn main() {
     assert_eq!(manifest.abi.lacking(jackfield_plugin_api::ABI_MINOR), None, "requirements");
     println!("minor {}", manifest.abi.minor);
     let module = Module::load(path.as_ref(), &manifest.symbol).expect("to load");
-    let plugin = module.init(testing::services(), "{}").expect("to start");
+    let plugin = module.init(testing::TestHost::new().services(), "{}").expect("to start");
     assert_eq!(module.describe().expect("a description").drivers.len(), 1);
     println!("health {:?}", plugin.health().status);
 

@@ -47,7 +47,7 @@ fn check<D: Driver>(text: &str) {
 }
 
 fn texts(text: &str) {
-    let address = Address { path: text.to_owned(), ..Address::default() };
+    let address = Address::at_path(text.to_owned());
     if let Ok(path) = socket::path(&address) {
         assert!(path.len() < 108 && !path.contains('\0'));
     }

@@ -36,7 +36,7 @@ async fn receive(way: u8, bytes: &[u8]) -> Result<()> {
     let driver = TelnetDriver::new(host())?;
     let options = serde_json::from_value(options(way)).expect("options");
     let endpoint = driver.configure(options, role)?;
-    let address = Address { user: Some("lab".to_owned()), ..Address::new("a.test", 23) };
+    let address = Address::new("a.test", 23).with_user("lab");
     let request = Request::new(address, testing::DEADLINE).with_carrier(carrier_saying(bytes));
     let session = match role {
         Role::Client => driver.open(&endpoint, request).await?,

@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
 async fn receive(role: Role, bytes: Vec<u8>) -> Result<()> {
     let driver = WsDriver::new(host())?;
     let endpoint = driver.configure(WsOptions::default(), role)?;
-    let address = Address { path: "/".into(), ..Address::new("a.test", 80) };
+    let address = Address::new("a.test", 80).with_path("/");
     let request = Request::new(address, testing::DEADLINE).with_carrier(carrier_saying(&bytes));
     let session: Session = match role {
         Role::Client => driver.open(&endpoint, request).await?,
