@@ -4,9 +4,12 @@ mod answers;
 mod calling;
 mod connecting;
 mod documented;
+mod installed;
 mod mistakes;
+mod plugins;
 mod probing;
 mod running;
+mod unclean;
 
 use crate::support::peers::sshd::{Sshd, USER};
 

@@ -6,6 +6,9 @@ mod faults;
 mod files;
 mod folder;
 
-pub(crate) use folder::faulty_mode;
+pub(crate) use folder::{faulty, faulty_mode, write};
+pub(crate) use trials::initialiser;
 mod generations;
+mod order;
 mod panics;
+mod trials;

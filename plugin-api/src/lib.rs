@@ -100,6 +100,7 @@ mod object;
 pub mod op;
 mod params;
 pub mod peers;
+mod private_file;
 pub mod raw;
 mod request;
 mod runtime;
@@ -144,6 +145,7 @@ pub use manifest::{
 pub use messages::{Message, MessageKind, Messages};
 pub use module::{PluginModule, PluginModule_Ref};
 pub use params::{NoParams, params};
+pub use private_file::open_private;
 pub use request::{Address, Request};
 pub use secret::Secret;
 pub use services::Host;

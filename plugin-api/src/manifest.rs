@@ -13,7 +13,10 @@ pub const ABI_MAJOR: u32 = 1;
 pub const ABI_MINOR: u32 = 0;
 
 macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal since $since:literal,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -30,6 +33,11 @@ macro_rules! named {
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text,)* $name::Unknown => "unknown" }
             }
+
+            /// The ABI minor that brought it: a plugin with it needs such a host.
+            pub const fn since(self) -> u32 {
+                match self { $($name::$variant => $since,)* $name::Unknown => 0 }
+            }
         }
     };
 }
@@ -38,9 +46,9 @@ named! {
     /// Whether a driver reaches the outside world or speaks over what something below gives it.
     Kind {
         /// Turns an address into a session by itself.
-        Transport = "transport",
+        Transport = "transport" since 0,
         /// Needs a byte stream: its carrier.
-        Layer = "layer",
+        Layer = "layer" since 0,
     }
 }
 
@@ -48,10 +56,10 @@ named! {
     /// Who runs the futures of a driver or handler.
     RuntimeMode {
         /// The host; what runs uses host services and needs no tokio context. Fastest.
-        Host = "host",
+        Host = "host" since 0,
         /// The host polls, inside a tokio runtime that the plugin has for itself. Needs the feature
         /// `private-runtime`.
-        Private = "private",
+        Private = "private" since 0,
     }
 }
 
@@ -59,9 +67,9 @@ named! {
     /// What the part of a URI after `?` is.
     Query {
         /// Part of the address, as in http.
-        Address = "address",
+        Address = "address" since 0,
         /// Options of the driver, as in `serial:///dev/ttyS0?baud=9600`.
-        Options = "options",
+        Options = "options" since 0,
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::abi::FINGERPRINTS;
 use crate::facets::Facets;
 use crate::interceptor::InterceptorInfo;
-use crate::manifest::{ABI_MAJOR, ABI_MINOR, DriverInfo, HandlerInfo, PluginInfo, Requirement};
+use crate::manifest::{ABI_MAJOR, ABI_MINOR, DriverInfo, HandlerInfo, PluginInfo};
 
 /// Name of the ELF section.
 pub const SECTION: &str = ".jackfield";
@@ -68,6 +68,30 @@ struct Writer {
     len: usize,
 }
 
+/// The requirements written so far.
+struct Needs {
+    most: u32,
+    count: usize,
+}
+
+impl Needs {
+    /// What every host of this major has is not written.
+    const fn add(&mut self, out: &mut Writer, minor: u32, what: &str, part: &str) {
+        if minor == 0 {
+            return;
+        }
+        out.comma(self.count).raw("{\"minor\":").number(minor).raw(",\"what\":\"").escaped(what);
+        if !part.is_empty() {
+            out.raw(" of ").escaped(part);
+        }
+        out.raw("\"}");
+        self.count += 1;
+        if minor > self.most {
+            self.most = minor;
+        }
+    }
+}
+
 impl Writer {
     const fn byte(&mut self, byte: u8) -> &mut Self {
         assert!(self.len < SECTION_SIZE, "the manifest of this plugin is over 8 KiB");
@@ -87,7 +111,10 @@ impl Writer {
     }
 
     const fn text(&mut self, text: &str) -> &mut Self {
-        self.byte(b'"');
+        self.byte(b'"').escaped(text).byte(b'"')
+    }
+
+    const fn escaped(&mut self, text: &str) -> &mut Self {
         let bytes = text.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
@@ -100,7 +127,7 @@ impl Writer {
             };
             at += 1;
         }
-        self.byte(b'"')
+        self
     }
 
     const fn number(&mut self, value: u32) -> &mut Self {
@@ -170,19 +197,31 @@ impl Writer {
         self.number(info.order.unsigned_abs()).raw("}")
     }
 
-    /// What it needs of a host, and the form of its tables.
+    /// What it needs of a host, and the form of its tables. What its constants use is found here; the rest
+    /// its author names.
     const fn abi(&mut self, info: &PluginInfo) -> &mut Self {
-        let (mut most, mut at) = (0, 0);
+        let mut needs = Needs { most: 0, count: 0 };
         self.raw(",\"requires\":[");
+        let mut at = 0;
         while at < info.requires.len() {
-            let Requirement { minor, what } = info.requires[at];
-            self.comma(at).raw("{\"minor\":").number(minor).raw(",\"what\":").text(what).raw("}");
-            if minor > most {
-                most = minor;
-            }
+            needs.add(self, info.requires[at].minor, info.requires[at].what, "");
             at += 1;
         }
-        self.raw("],\"required_minor\":").number(most).raw(",\"layouts\":[");
+        at = 0;
+        while at < info.drivers.len() {
+            let driver = &info.drivers[at];
+            needs.add(self, driver.kind.since(), driver.kind.as_str(), driver.name);
+            needs.add(self, driver.runtime.since(), driver.runtime.as_str(), driver.name);
+            needs.add(self, driver.query.since(), driver.query.as_str(), driver.name);
+            at += 1;
+        }
+        at = 0;
+        while at < info.handlers.len() {
+            let handler = &info.handlers[at];
+            needs.add(self, handler.runtime.since(), handler.runtime.as_str(), handler.name);
+            at += 1;
+        }
+        self.raw("],\"required_minor\":").number(needs.most).raw(",\"layouts\":[");
         at = 0;
         while at < FINGERPRINTS.len() {
             self.comma(at).raw("\"").hex(FINGERPRINTS[at]).raw("\"");
@@ -198,5 +237,46 @@ impl Writer {
             self.byte(b"0123456789abcdef"[(value >> shift & 0xf) as usize]);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facets::Facets;
+    use crate::manifest::{PluginManifest, Requirement, Scheme, plugin_info};
+
+    const DRIVERS: &[DriverInfo] = &[DriverInfo::transport("a", "Says \"a\"\nand \\ more")
+        .schemes(&[Scheme::new("a", "a").port(65535)])
+        .client()
+        .facets(Facets::STREAM)];
+
+    fn rendered(requires: &'static [Requirement]) -> PluginManifest {
+        let texts = ["n", "1.2.3", "", "MIT", "symbol", ""];
+        let info = plugin_info(texts, DRIVERS, &[], &[], requires);
+        serde_json::from_slice(render(&info).trim_ascii_end()).expect("JSON")
+    }
+
+    #[test]
+    fn a_plugin_that_names_nothing_loads_in_every_host_of_its_major() {
+        let manifest = rendered(&[]);
+        assert_eq!((manifest.abi.required_minor, manifest.abi.lacking(0)), (0, None));
+        assert_eq!(manifest.abi.layouts, FINGERPRINTS.map(|it| format!("{it:016x}")));
+        assert_eq!(manifest.drivers[0].summary, "Says \"a\"\nand \\ more");
+        assert_eq!(manifest.drivers[0].schemes[0].port, Some(65535));
+    }
+
+    #[test]
+    fn what_a_plugin_cannot_do_without_is_named_to_a_host_that_is_too_old() {
+        const REQUIRES: &[Requirement] = &[
+            Requirement::new(1, "the service `lock`"),
+            Requirement::new(3, "sessions that \"warp\""),
+        ];
+        let manifest = rendered(REQUIRES);
+        assert_eq!(manifest.abi.required_minor, 3);
+        let lacking = manifest.abi.lacking(1).expect("minor 3 is needed");
+        assert_eq!(lacking, "sessions that \"warp\" (minor 3)");
+        assert!(manifest.abi.lacking(0).expect("both").contains("the service `lock` (minor 1), "));
+        assert_eq!(manifest.abi.lacking(3), None);
     }
 }

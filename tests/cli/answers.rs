@@ -1,11 +1,11 @@
 //! Commands that only tell: check, plugins, drivers, completions.
 
-use std::{fs, process::Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::ECHO;
-use crate::loading::faulty_mode;
+use crate::loading::{faulty_mode, write};
 use crate::support::jackfield::{Config, jackfield, ran};
 
 #[tokio::test]
@@ -14,7 +14,10 @@ async fn check_accepts_a_good_configuration_and_listens_to_nothing() {
     let address = taken.local_addr().unwrap().to_string();
     let config = Config::new(&ECHO.replace("127.0.0.1:0", &address));
     let checked = ran(&["check", "--config", &config.file()], "").await.ok();
-    assert_eq!(checked.text(), "ok: 1 routes, 0 connections, 0 devices, 0 upstreams, 1 handlers\n");
+    let said = checked.text();
+    let (looked_in, ok) = said.split_once('\n').unwrap();
+    assert!(looked_in.starts_with("plugins: looked in /"), "{said}");
+    assert_eq!(ok, "ok: 1 routes, 0 connections, 0 devices, 0 upstreams, 1 handlers\n");
     assert_eq!(checked.stderr, "");
 }
 
@@ -52,9 +55,13 @@ async fn check_warns_of_a_secret_in_plain_text_without_showing_it() {
 #[tokio::test]
 async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("notes.so"), "only text").unwrap();
+    write(&folder.path().join("notes.so"), b"only text");
     let dir = folder.path().display().to_string();
-    let listed = ran(&["plugins", "--plugins", &dir], "").await.ok().text();
+    let ran_with = ran(&["plugins", "--plugins", &dir], "").await;
+    assert_eq!(ran_with.code, Some(1), "a file in a folder that was named is refused");
+    let fault = format!("error: flag --plugins: host.plugins.0: {dir}/notes.so: ");
+    assert!(ran_with.stderr.starts_with(&fault), "{}", ran_with.stderr);
+    let listed = ran_with.text();
     let row = |name: &str| {
         let found = listed.lines().find(|line| line.contains(name));
         found.unwrap_or_else(|| panic!("no {name} in\n{listed}")).to_owned()
@@ -65,7 +72,7 @@ async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
     assert!(row("libjackfield_tcp.so").contains("running"), "{listed}");
     assert!(row("libjackfield_tcp.so").ends_with("driver tcp"), "{listed}");
 
-    let json = ran(&["plugins", "--plugins", &dir, "--json"], "").await.ok().text();
+    let json = ran(&["plugins", "--plugins", &dir, "--json"], "").await.text();
     let json: Value = serde_json::from_str(&json).unwrap();
     let refused = &json["plugins"][0];
     assert_eq!(refused["state"], "not_elf");
@@ -75,12 +82,13 @@ async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
 #[tokio::test]
 async fn a_plugin_that_hangs_is_reported_and_does_not_hold_up_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("hangs.so"), faulty_mode("hangs")).unwrap();
+    write(&folder.path().join("hangs.so"), &faulty_mode("hangs"));
     let dir = folder.path().display().to_string();
-    let set = ["--set", "host.timeouts.init=5s"];
-    let listed = ran(&[&["plugins", "--plugins", &dir][..], &set].concat(), "").await.ok().text();
+    let cache = format!("host.cache={dir}/cache");
+    let set = ["--set", "host.timeouts.init=5s", "--set", &cache];
+    let listed = ran(&[&["plugins", "--plugins", &dir][..], &set].concat(), "").await.text();
     let row = listed.lines().find(|line| line.contains("hangs.so")).unwrap();
-    assert!(row.contains("init_hung") && row.contains("did not start within 5s"), "{listed}");
+    assert!(row.contains("trial_hung") && row.contains("within 5s"), "{listed}");
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ async fn the_configuration_in_the_readme_passes_the_check() {
         .env("LAB_PASSPHRASE", PASSPHRASE)
         .env("LAB_PASSWORD", "x");
     let checked = run(check, "").await.ok();
-    assert_eq!(checked.text(), "ok: 3 routes, 2 connections, 1 devices, 0 upstreams, 0 handlers\n");
+    let ok = "\nok: 3 routes, 2 connections, 1 devices, 0 upstreams, 0 handlers\n";
+    assert!(checked.text().ends_with(ok), "{}", checked.text());
     assert_eq!(checked.stderr, "");
 }

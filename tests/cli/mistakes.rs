@@ -23,7 +23,7 @@ async fn refused(arguments: &[&str], code: i32) -> String {
 #[tokio::test]
 async fn each_mistake_on_the_command_line_has_its_line() {
     for (arguments, parts) in [
-        (&["run"][..], &["./jackfield.toml", "/etc/jackfield/jackfield.toml", "--config"][..]),
+        (&["run"][..], &["/etc/jackfield/jackfield.toml", "--config", "$JACKFIELD_CONFIG"][..]),
         (&["run", "--config", "absent.toml"], &["absent.toml", "No such file"]),
         (&["check", "--config", "absent.toml"], &["absent.toml", "No such file"]),
         (&["plugins", "--plugins", "absent"], &["--plugins absent", "no such folder"]),

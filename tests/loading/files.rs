@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield::driver::Refusal;
+use jackfield::driver::{Refusal, Writers};
 use jackfield_plugin_api::abi;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -136,6 +136,12 @@ const FILES: &[Bad] = &[
         says: &["-haiku-", "this host is", "-linux-"],
     },
     Bad {
+        name: "one that aborts on panic",
+        make: |_, bad| write(bad, &aborting()),
+        code: "aborts_on_panic",
+        says: &["panic = \"abort\"", "host.danger_allow_abort_on_panic"],
+    },
+    Bad {
         name: "a symbol that is not there",
         make: |_, bad| {
             let old = "\"symbol\":\"jackfield_plugin_v1_faulty\"";
@@ -246,6 +252,19 @@ const FILES: &[Bad] = &[
     },
 ];
 
+/// As long as before: spaces make no difference in JSON.
+fn aborting() -> Vec<u8> {
+    patch(faulty(), "\"panic\":\"unwind\"", "\"panic\": \"abort\"")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_aborts_on_panic_is_loaded_where_that_is_allowed() {
+    let mut folder = Folder::empty();
+    folder.put(BAD, &aborting());
+    folder.options.allow_abort_on_panic = true;
+    assert_eq!(report(&folder.load().await, BAD).state(), "running");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_bad_file_has_its_own_reason_and_the_good_one_beside_it_runs() {
     for bad in FILES {
@@ -296,8 +315,26 @@ async fn a_folder_that_everybody_may_write_gives_no_plugins() {
     allow(&folder.options.folders[0], 0o777);
     let registry = folder.load().await;
     let refusal = report(&registry, GOOD).refusal.clone().expect("a refusal");
-    assert_eq!(refusal, Refusal::Writable(folder.options.folders[0].clone()));
+    let path = fs::canonicalize(&folder.options.folders[0]).expect("a folder");
+    assert_eq!(refusal, Refusal::Writable { path, by: Writers::Everybody });
     assert!(registry.handler("echo").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_may_write_gives_no_plugins_be_it_the_file_its_folder_or_one_above() {
+    let folder = Folder::new();
+    let plugins = fs::canonicalize(&folder.options.folders[0]).expect("a folder");
+    let above = plugins.parent().expect("a folder above").to_owned();
+    for path in [plugins.join(GOOD), plugins, above] {
+        let before = fs::metadata(&path).expect("a mode").permissions();
+        allow(&path, 0o775);
+        let registry = folder.load().await;
+        fs::set_permissions(&path, before).expect("the mode it had");
+        let refusal = report(&registry, GOOD).refusal.clone().expect("a refusal");
+        assert!(refusal.to_string().contains("by its group: chmod g-w"), "{refusal}");
+        assert_eq!(refusal, Refusal::Writable { path, by: Writers::Group });
+    }
+    assert_eq!(report(&folder.load().await, GOOD).state(), "running");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,7 +379,8 @@ async fn a_file_of_another_user_is_refused() {
     std::os::unix::fs::chown(folder.path(BAD), Some(65534), None).expect("another owner");
     let registry = folder.load().await;
     let refusal = report(&registry, BAD).refusal.clone().expect("a refusal");
-    assert_eq!(refusal, Refusal::ForeignOwner(65534));
+    let path = fs::canonicalize(folder.path(BAD)).expect("a file");
+    assert_eq!(refusal, Refusal::ForeignOwner { path, uid: 65534 });
     assert!(refusal.to_string().contains("uid 65534"), "{refusal}");
     assert_eq!(report(&registry, GOOD).state(), "running");
 }

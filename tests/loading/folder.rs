@@ -27,7 +27,7 @@ pub(super) fn echo() -> Vec<u8> {
 }
 
 /// The plugin that fails where it is told to.
-pub(super) fn faulty() -> Vec<u8> {
+pub(crate) fn faulty() -> Vec<u8> {
     built("libfaulty.so")
 }
 
@@ -87,6 +87,8 @@ impl Folder {
         let root = tempfile::tempdir().expect("a folder");
         let plugins = root.path().join("plugins");
         fs::create_dir(&plugins).expect("a folder for plugins");
+        // Whatever the umask is.
+        allow(&plugins, 0o755);
         let options = LoadOptions {
             folders: vec![plugins],
             beside: None,
@@ -115,9 +117,10 @@ impl Folder {
 }
 
 /// Writes a file as an installer does: complete, then under its name.
-pub(super) fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     let draft = path.with_extension("draft");
     fs::write(&draft, bytes).expect("a file");
+    allow(&draft, 0o644);
     fs::rename(&draft, path).expect("its name");
 }
 

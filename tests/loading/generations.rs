@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::SystemTime};
 
 use jackfield::{
-    driver::{Refusal, Registry},
+    driver::{Refusal, Registry, Writers},
     secret::Resolver,
     stack::{Plan, Stack},
 };
@@ -118,11 +118,12 @@ async fn a_cache_that_others_may_write_is_not_used() {
     let folder = Folder::empty();
     folder.put(NAME, &faulty());
     fs::create_dir(&folder.options.cache).expect("a cache");
-    for mode in [0o777, 0o770] {
-        allow(&folder.options.cache, mode);
+    let path = fs::canonicalize(&folder.options.cache).expect("a cache");
+    for (mode, by) in [(0o777, Writers::Everybody), (0o770, Writers::Group)] {
+        allow(&path, mode);
         let registry = folder.load().await;
         let refusal = report(&registry, NAME).refusal.clone();
-        assert_eq!(refusal, Some(Refusal::Writable(folder.options.cache.clone())));
+        assert_eq!(refusal, Some(Refusal::Writable { path: path.clone(), by }));
         let error = registry.driver("faulty").expect_err("no driver");
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }

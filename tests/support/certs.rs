@@ -1,7 +1,8 @@
 //! Certificates for every case a TLS peer can present, made anew for each test.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -115,5 +116,6 @@ fn write(folder: &Path, name: &str, certificate: &str, key: &KeyPair) -> Pair {
     };
     fs::write(&pair.certificate, certificate).expect("a certificate file");
     fs::write(&pair.key, key.serialize_pem()).expect("a key file");
+    fs::set_permissions(&pair.key, Permissions::from_mode(0o600)).expect("a private file");
     pair
 }

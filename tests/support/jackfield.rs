@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::process::{Process, Ran, command, run, tempdir};
 
 /// The binary that was built beside this test.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     beside("jackfield")
 }
 

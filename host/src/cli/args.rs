@@ -5,14 +5,17 @@ use crate::config::{KeyPath, Loaded, Overrides, load};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Where a configuration is looked for when none is named; the first one there is taken.
-const USUAL: [&str; 2] = ["jackfield.toml", "/etc/jackfield/jackfield.toml"];
+/// The variable that names a configuration where no flag does.
+const VARIABLE: &str = "JACKFIELD_CONFIG";
+
+/// The configuration that is taken when none is named, if it is there.
+const USUAL: &str = "/etc/jackfield/jackfield.toml";
 
 /// What is configured, and how.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct ConfigArgs {
     /// Configuration file (TOML, YAML or JSON); may be repeated, later ones win. Without it
-    /// ./jackfield.toml is taken, else /etc/jackfield/jackfield.toml
+    /// the one that $JACKFIELD_CONFIG names is taken, else /etc/jackfield/jackfield.toml
     #[arg(short, long, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// Folder with plugins, in place of the configured ones; may be repeated
@@ -29,8 +32,7 @@ impl ConfigArgs {
         let files = self.files();
         if files.is_empty() {
             return Err(Failure::config(format!(
-                "no configuration: there is neither ./{} nor {}; name one with --config FILE",
-                USUAL[0], USUAL[1]
+                "no configuration: {USUAL} is not there; name one with --config FILE or ${VARIABLE}"
             )));
         }
         Ok(load(&files, &self.overrides()?)?)
@@ -47,7 +49,9 @@ impl ConfigArgs {
         if !self.config.is_empty() {
             return self.config.clone();
         }
-        USUAL.iter().map(PathBuf::from).find(|file| file.exists()).into_iter().collect()
+        let named = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let usual = || Some(PathBuf::from(USUAL)).filter(|file| file.exists());
+        named.or_else(usual).into_iter().collect()
     }
 
     fn overrides(&self) -> Outcome<Overrides> {

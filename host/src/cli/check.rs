@@ -2,29 +2,36 @@
 
 use super::args::ConfigArgs;
 use super::failure::{Outcome, one_line};
+use super::loading::{complain_of, load_plugins, searched};
 use super::output::{complain, print};
 use super::runtime::{block_on, start_client_log};
 use crate::config::model::Config;
 use crate::config::{KeyPath, Loaded, Options};
 use crate::driver::Registry;
-use crate::manager::{Graph, Plugins};
+use crate::manager::{Graph, Programs};
 use crate::secret;
 use crate::stack::uri::StackUri;
 use crate::stack::{Plan, options};
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
+use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Run the programs that secrets come from, { command = [...] }, as `jackfield run` does
+    #[arg(long)]
+    resolve: bool,
 }
 
 const EXAMPLES: &str = "\
 Plugins are loaded and every option is held against its driver's schema; nothing listens and nothing
-is connected to. Each mistake is one line, `file:line:column: key: …`, and the exit code is 2.
-Plugin files that are refused and secrets in plain text are warnings.
+is connected to. No program is run for a secret without --resolve; what needs one is held against the
+schemas only. Each mistake is one line, `file:line:column: key: …`, and the exit code is 2. It is 1 when
+there is none, but a folder of plugins that was named cannot be read or has none, or a file in it was
+refused. Other plugin files that are refused, and secrets in plain text, are warnings.
 
 Examples:
   jackfield check --config config/demo.toml
@@ -33,7 +40,10 @@ Examples:
 pub(super) fn check(args: &CheckArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     let loaded = args.config.load()?;
-    block_on(&loaded.config, build(&loaded))?;
+    let code = block_on(&loaded.config, build(&loaded, args.resolve))?;
+    if code != ExitCode::SUCCESS {
+        return Ok(code);
+    }
     let Config { routes, connections, devices, upstreams, handlers, .. } = &loaded.config;
     print(&format!(
         "ok: {} routes, {} connections, {} devices, {} upstreams, {} handlers\n",
@@ -45,18 +55,28 @@ pub(super) fn check(args: &CheckArgs, verbose: u8) -> Outcome {
     ))
 }
 
-async fn build(loaded: &Loaded) -> Outcome<()> {
-    let plugins = Plugins::load(loaded).await;
+async fn build(loaded: &Loaded, resolve: bool) -> Outcome {
+    let plugins = load_plugins(loaded).await;
+    let named = loaded.plugin_folders();
     for report in plugins.refused() {
-        if let Some(refusal) = &report.refusal {
+        let is_fault = named.iter().any(|folder| report.path.parent() == Some(folder));
+        if let Some(refusal) = report.refusal.as_ref().filter(|_| !is_fault) {
             complain(&one_line(&format!("warning: {}: {refusal}", report.path.display())));
         }
     }
+    let code = complain_of(&plugins);
+    let looked_in = searched(plugins.registry());
     for line in plain_secrets(loaded, plugins.registry()) {
         complain(&line);
     }
-    Graph::build(plugins, loaded).await?;
-    Ok(())
+    let programs = if resolve { Programs::Run } else { Programs::Leave };
+    for key in Graph::check(plugins, loaded, programs).await? {
+        let place = loaded.sources.locate(&key);
+        let line = "its secrets come from programs, which were not run; --resolve runs them";
+        complain(&one_line(&format!("{place}: {key}: not checked whole: {line}")));
+    }
+    print(&format!("plugins: looked in {looked_in}\n"))?;
+    Ok(code)
 }
 
 /// A line for each secret that stands in the configuration itself.

@@ -3,9 +3,10 @@
 use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
+use super::loading::load_plugins;
 use crate::config::{Destination, Link, Loaded};
 use crate::driver::{DriverHandle, Registry};
-use crate::manager::{Graph, Plugins, Reach};
+use crate::manager::{Graph, Reach};
 use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
@@ -91,7 +92,7 @@ impl TargetArgs {
         loaded: &Loaded,
         extras: Extras,
     ) -> Outcome<Client> {
-        let plugins = Plugins::load(loaded).await;
+        let plugins = load_plugins(loaded).await;
         let options = self.options(to, plugins.registry(), extras)?;
         let graph = Graph::build(plugins, loaded).await?;
         let reach = graph.reach(to, &options).await.map_err(Failure::config)?;

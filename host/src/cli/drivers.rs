@@ -2,11 +2,11 @@
 
 use super::args::ConfigArgs;
 use super::failure::{Failure, Outcome};
+use super::loading::{complain_of, load_plugins, searched};
 use super::output::{print, print_json, table, width};
 use super::runtime::{block_on, start_client_log};
 use super::schema::{Look, render};
 use crate::driver::{DriverHandle, HandlerHandle, Registry};
-use crate::manager::Plugins;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Below, Facets, Kind, Operation, Query, RuntimeMode};
 use serde_json::{Map, Value, json};
@@ -33,9 +33,12 @@ Examples:
 pub(super) fn drivers(args: &DriversArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     let loaded = args.config.load_any(|_| ())?;
-    let plugins = block_on(&loaded.config, async { Ok(Plugins::load(&loaded).await) })?;
+    let plugins = block_on(&loaded.config, async { Ok(load_plugins(&loaded).await) })?;
     let registry = plugins.registry();
-    let Some(name) = &args.name else { return list(registry, args.json) };
+    let Some(name) = &args.name else {
+        list(registry, args.json)?;
+        return Ok(complain_of(&plugins));
+    };
     let by_scheme = || registry.scheme(name).ok().map(|entry| &entry.driver);
     if let Some(driver) = registry.driver(name).ok().or_else(by_scheme) {
         return if args.json {
@@ -58,12 +61,10 @@ fn unknown(registry: &Registry, name: &str) -> Failure {
     let schemes = registry.schemes().map(|entry| entry.manifest.name.as_str());
     let near = did_you_mean(name, known.iter().copied().chain(schemes));
     let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-    let searched: Vec<String> =
-        registry.searched().iter().map(|folder| folder.display().to_string()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(" ") };
     Failure::config(format!(
         "there is no driver or handler {name:?}{hint} [known={known}, looked in={}]",
-        searched.join(" ")
+        searched(registry)
     ))
 }
 
@@ -72,7 +73,11 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
         let drivers: Vec<Value> = registry.drivers().map(|driver| driver_json(driver)).collect();
         let handlers: Vec<Value> =
             registry.handlers().map(|handler| handler_json(handler)).collect();
-        return print_json(&json!({ "drivers": drivers, "handlers": handlers }));
+        let searched = registry.searched().iter().map(|folder| folder.display().to_string());
+        let searched: Vec<String> = searched.collect();
+        return print_json(
+            &json!({ "searched": searched, "drivers": drivers, "handlers": handlers }),
+        );
     }
     let head = ["DRIVER", "KIND", "SCHEMES", "ROLES", "SUMMARY"].map(str::to_owned).to_vec();
     let rows = registry.drivers().map(|driver| {
@@ -96,6 +101,7 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
     });
     text.push('\n');
     text.push_str(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0, width()));
+    text.push_str(&format!("\nlooked in {}\n", searched(registry)));
     print(&text)
 }
 

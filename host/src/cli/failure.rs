@@ -65,7 +65,9 @@ impl From<StartError> for Failure {
             StartError::Config(errors) | StartError::State(errors) => {
                 Failure::lines(CONFIG, &errors)
             }
-            StartError::Listen(errors) => Failure::lines(RUN, &errors),
+            StartError::Plugins(errors) | StartError::Listen(errors) => {
+                Failure::lines(RUN, &errors)
+            }
         }
     }
 }

@@ -13,10 +13,12 @@ mod completions;
 mod connect;
 mod drivers;
 mod failure;
+mod loading;
 mod log;
 mod output;
 mod plugins;
 mod probe;
+mod quarantine;
 mod relay;
 mod run;
 mod runtime;
@@ -72,6 +74,12 @@ enum Command {
     Relay(relay::RelayArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Load, start and stop one plugin file in this process, which is ended by it
+    #[command(name = loading::TRIAL, hide = true)]
+    Trial {
+        /// The file
+        file: std::path::PathBuf,
+    },
 }
 
 /// Runs the command line of this process.
@@ -87,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::call(&args, verbose),
         Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
+        Command::Trial { file } => crate::driver::try_file(&file),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
     let code = outcome.unwrap_or_else(|failure| failure.report());

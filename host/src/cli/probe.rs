@@ -2,11 +2,12 @@
 
 use super::args::ConfigArgs;
 use super::failure::{Failure, Outcome};
+use super::loading::load_plugins;
 use super::output::{print, print_json, table, width};
 use super::runtime::{Signals, block_on, start_client_log};
 use crate::config::{Destination, Loaded};
 use crate::connection::Target;
-use crate::manager::{Graph, Plugins, Reach};
+use crate::manager::{Graph, Reach};
 use crate::probe::{Probed, probe_many};
 use crate::units::Timespan;
 use serde_json::{Map, json};
@@ -79,7 +80,7 @@ fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
 
 async fn run(args: &ProbeArgs, to: &[Destination], loaded: &Loaded) -> Outcome<Vec<Probed>> {
     let mut signals = Signals::of_command()?;
-    let plugins = Plugins::load(loaded).await;
+    let plugins = load_plugins(loaded).await;
     let graph = Graph::build(plugins, loaded).await?;
     let mut targets: Vec<(String, Arc<Target>)> = Vec::new();
     for to in to {

@@ -4,13 +4,14 @@ use super::args::ConfigArgs;
 use super::assign;
 use super::client::parse_assignments;
 use super::failure::{Failure, Outcome};
+use super::loading::load_plugins;
 use super::output::complain;
 use super::run::stop;
 use super::runtime::{Signals, block_on, start_log};
 use crate::config::model::LogFormat;
 use crate::config::{Destination, KeyPath, Loaded, Overrides};
 use crate::driver::Registry;
-use crate::manager::{Manager, Plugins};
+use crate::manager::Manager;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value, json};
@@ -69,7 +70,7 @@ fn named(what: &str, error: impl std::fmt::Display) -> Failure {
 
 async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loaded) -> Outcome {
     let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
-    let plugins = Plugins::load(loaded).await;
+    let plugins = load_plugins(loaded).await.without_sentinel();
     let route = one_route(args, from, to, loaded, plugins.registry())?;
     let manager = Manager::start_on(plugins, &route).await?;
     for listener in manager.listeners() {

@@ -2,6 +2,7 @@
 
 use super::args::ConfigArgs;
 use super::failure::{Failure, Outcome};
+use super::loading::{load_plugins, searched};
 use super::runtime::{Signals, block_on, level, start_log};
 use crate::config::Loaded;
 use crate::manager::Manager;
@@ -15,6 +16,9 @@ pub(super) struct RunArgs {
 }
 
 const EXAMPLES: &str = "\
+It does not start when a folder of plugins that was named cannot be read or has none, or a file in it
+was refused, unless host.refused_plugins is \"warn\"; the exit code is 1.
+
 SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
 host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
 once.
@@ -32,10 +36,18 @@ pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     block_on(&loaded.config, serve(&loaded))
 }
 
+async fn start(loaded: &Loaded) -> Outcome<Manager> {
+    let plugins = load_plugins(loaded).await;
+    let registry = plugins.registry();
+    let running = registry.reports().iter().filter(|report| report.refusal.is_none()).count();
+    tracing::info!(running, looked_in = searched(registry), "plugins");
+    Ok(Manager::start_on(plugins, loaded).await?)
+}
+
 async fn serve(loaded: &Loaded) -> Outcome {
     let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
     let manager = tokio::select! {
-        started = Manager::start(loaded) => started?,
+        started = start(loaded) => started?,
         ended = signals.next() => {
             return Err(Failure::run(format!("{} before it had started", ended.name)));
         }

@@ -51,10 +51,22 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
     /// Folders searched for plugins. A relative one is meant from the folder of the file it is
-    /// written in; from the working directory when it comes from the environment, a flag or the
-    /// default. `~/` is the home folder. Default: `["plugins"]`.
+    /// written in; from the working directory when it comes from the environment or a flag. `~/` is the
+    /// home folder. Default: `[]`, which is the folder of the program, for `libjackfield_*.so`, then
+    /// `../lib/jackfield/plugins` seen from there, then `/usr/lib/jackfield/plugins`; never the working
+    /// directory.
     pub plugins: Vec<String>,
-    /// Private folder that plugins are loaded from, by their hash. Default: `""`, which is
+    /// What a host does when a folder of `plugins` cannot be read or has no plugin, or a file in it is
+    /// refused. Default: `"stop"`.
+    pub refused_plugins: RefusedPlugins,
+    /// What becomes of the plugins that were in use when a host with the same `cache` ended without a
+    /// clean stop: by a crash, or because somebody killed it. They are named in a warning in any case.
+    /// Default: `"use"`.
+    pub plugins_after_crash: PluginsAfterCrash,
+    /// Whether plugins are loaded that are built with `panic = "abort"`: a panic of one ends the host.
+    /// Default: false.
+    pub danger_allow_abort_on_panic: bool,
+    /// Private folder that plugins are loaded from, by their hash, with what their trials came to. Default: `""`, which is
     /// `$XDG_CACHE_HOME/jackfield`, or `~/.cache/jackfield`.
     pub cache: String,
     /// SHA-256 sums, in hexadecimal, of the only plugin files that may be loaded. Default: `[]`,
@@ -80,6 +92,28 @@ pub struct HostConfig {
     pub quarantine: Quarantine,
 }
 
+/// What a host does about plugins that it was told of and cannot use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedPlugins {
+    /// It does not start.
+    #[default]
+    Stop,
+    /// It writes a warning for each and starts with the others.
+    Warn,
+}
+
+/// What becomes of plugins that were in use when a host ended without a clean stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginsAfterCrash {
+    /// They are used again.
+    #[default]
+    Use,
+    /// They are left out, until `jackfield plugins --forget HASH` brings one back.
+    LeaveOut,
+}
+
 /// `[host.timeouts]`: how long things may take, where nothing more specific says otherwise.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -91,7 +125,8 @@ pub struct Timeouts {
     /// How long one more named connection waits to be opened while `host.max_connections` of them are;
     /// `"0s"` refuses it at once. Default: `"0s"`.
     pub room: Timespan,
-    /// Until a plugin has started, or one of its drivers has taken its options. Default: `"10s"`.
+    /// Until a plugin has been tried in a process of its own, has started, or one of its drivers has taken
+    /// its options. Default: `"10s"`.
     pub init: Timespan,
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
@@ -233,7 +268,10 @@ pub struct HandlerConfig {
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
-            plugins: vec!["plugins".to_owned()],
+            plugins: Vec::new(),
+            refused_plugins: RefusedPlugins::default(),
+            plugins_after_crash: PluginsAfterCrash::default(),
+            danger_allow_abort_on_panic: false,
             cache: String::new(),
             allow: Vec::new(),
             state_dir: String::new(),

@@ -1,13 +1,15 @@
-//! One plugin file before any of its code runs: found, hashed, its manifest checked.
+//! One plugin file before any of its code runs: found, hashed, its manifest checked, copied.
 
-use super::LoadOptions;
+use super::records::{Known, Records};
 use super::refusal::Refusal;
+use super::trust::{self, Trust};
+use super::{LoadOptions, program_folder};
 use jackfield_plugin_api::load::{LoadError, read_manifest};
 use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR, PluginManifest, abi, section};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,7 +25,10 @@ pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) sha256: String,
     pub(super) manifest: PluginManifest,
-    bytes: Vec<u8>,
+    /// Its copy in the cache, which is what is loaded.
+    pub(super) place: PathBuf,
+    /// It has passed a trial, now or earlier.
+    pub(super) tried: bool,
 }
 
 /// What became of a file up to here. The hash and manifest are told also of refused files.
@@ -40,45 +45,71 @@ impl Probe {
     }
 }
 
-/// The `.so` files of the folders, each once, in order of folder and name. Beside binaries of a cargo
-/// target folder only `libjackfield_*.so` count: the folder holds other libraries too.
-pub(super) fn scan(options: &LoadOptions) -> Vec<PathBuf> {
+/// A file that was found, and how its place is judged.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    trust: Trust,
+}
+
+/// The files with the names of plugins in `folder`, by name.
+///
+/// # Errors
+/// What the system says of the folder.
+pub fn plugin_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "so"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The plugin files to load, each once, in order of folder and name. Beside the program only
+/// `libjackfield_*.so` count: its folder holds other libraries too.
+pub(super) fn scan(options: &LoadOptions) -> Vec<Found> {
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("libjackfield_"))
+    };
+    let program = program_folder();
     let mut found = Vec::new();
-    let mut folders: Vec<(&Path, bool)> =
-        options.folders.iter().map(|folder| (folder.as_path(), false)).collect();
-    folders.extend(options.beside.as_deref().map(|folder| (folder, true)));
-    for (folder, only_ours) in folders {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
-        let mut here: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "so"))
-            .filter(|path| {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                !only_ours || name.starts_with("libjackfield_")
-            })
-            .collect();
-        here.sort();
-        found.extend(here);
-    }
+    let mut add = |folder: &Path, only_ours: bool| {
+        // Whoever named it hears of a folder that is not there.
+        let mut files = plugin_files(folder).unwrap_or_default();
+        files.retain(|path| !only_ours || ours(path));
+        let is_program = program.is_some() && fs::canonicalize(folder).ok() == program;
+        let trust = if is_program { Trust::Program } else { Trust::Strict };
+        found.extend(files.into_iter().map(|path| Found { path, trust }));
+    };
+    options.folders.iter().for_each(|folder| add(folder, false));
+    options.beside.iter().for_each(|folder| add(folder, true));
+    options.usual.iter().for_each(|folder| add(folder, false));
+    let file = |path: &PathBuf| Found { path: path.clone(), trust: Trust::Strict };
+    found.extend(options.files.iter().map(file));
     let mut seen = std::collections::HashSet::new();
-    found.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+    found.retain(|one| {
+        seen.insert(fs::canonicalize(&one.path).unwrap_or_else(|_| one.path.clone()))
+    });
     found
 }
 
-/// Takes a file through the steps before loading.
-pub(super) fn probe(path: &Path, options: &LoadOptions) -> Probe {
-    let mut probe = Probe::refused(path.to_owned(), Refusal::NotAPlugin);
-    probe.result = check(path, options, &mut probe.sha256, &mut probe.manifest);
+/// Takes a file through the steps before its code runs, up to its copy in the cache.
+pub(super) fn probe(found: &Found, options: &LoadOptions, records: &Records) -> Probe {
+    let mut probe = Probe::refused(found.path.clone(), Refusal::NotAPlugin);
+    probe.result = check(found, options, records, &mut probe.sha256, &mut probe.manifest);
     probe
 }
 
 fn check(
-    path: &Path,
+    found: &Found,
     options: &LoadOptions,
+    records: &Records,
     sha256: &mut Option<String>,
     manifest: &mut Option<PluginManifest>,
 ) -> Result<Candidate, Refusal> {
-    let bytes = read_checked(path)?;
+    let bytes = read_checked(found)?;
     let hash = hex(&Sha256::digest(&bytes));
     *sha256 = Some(hash.clone());
     if !options.allow.is_empty() && !options.allow.contains(&hash) {
@@ -87,14 +118,34 @@ fn check(
     let read = read_manifest(&bytes).map_err(refusal)?;
     *manifest = Some(read.clone());
     check_manifest(&read)?;
-    Ok(Candidate { path: path.to_owned(), sha256: hash, manifest: read, bytes })
+    if read.panic == "abort" && !options.allow_abort_on_panic {
+        return Err(Refusal::AbortsOnPanic);
+    }
+    check_cache(&options.cache)?;
+    let record = records.get(&hash);
+    let tried = record.as_ref().is_some_and(|record| record.known == Known::Passed);
+    match record.as_ref().and_then(|record| Some((&record.known, record.quarantine()?))) {
+        Some((Known::InUseAtCrash { .. }, left)) if options.leave_out_after_crash => {
+            return Err(Refusal::LeftOut(left));
+        }
+        // The key was changed since: it is in use again.
+        Some((Known::InUseAtCrash { .. }, _)) | None => {}
+        // What only a trial could find is no matter where there are none.
+        Some((_, kept)) if options.trial.is_some() => return Err(Refusal::Quarantined(kept)),
+        Some(_) => {}
+    }
+    let place = generation(&options.cache, &hash, &bytes)?;
+    Ok(Candidate { path: found.path.clone(), sha256: hash, manifest: read, place, tried })
 }
 
 /// Reads the file through one descriptor, so that what was checked is what was read.
-fn read_checked(path: &Path) -> Result<Vec<u8>, Refusal> {
+fn read_checked(found: &Found) -> Result<Vec<u8>, Refusal> {
     let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let real = fs::canonicalize(path).map_err(unreadable)?;
+    let folder = match found.path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let real = fs::canonicalize(&found.path).map_err(unreadable)?;
     let real_folder = fs::canonicalize(folder).map_err(unreadable)?;
     if !real.starts_with(&real_folder) {
         return Err(Refusal::LinkOut(real));
@@ -105,30 +156,13 @@ fn read_checked(path: &Path) -> Result<Vec<u8>, Refusal> {
     }
     let mut file = File::open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
-    check_owner(&metadata, path)?;
-    check_owner(&fs::metadata(&real_folder).map_err(unreadable)?, folder)?;
+    trust::of_file(found.trust, &metadata, &real)?;
     if metadata.len() > MAX_FILE {
         return Err(Refusal::NotElf(format!("{} bytes is too large for a plugin", metadata.len())));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
-}
-
-fn check_owner(metadata: &Metadata, path: &Path) -> Result<(), Refusal> {
-    let us = rustix::process::geteuid().as_raw();
-    may_be_run(metadata.uid(), metadata.mode(), us, path)
-}
-
-fn may_be_run(owner: u32, mode: u32, us: u32, path: &Path) -> Result<(), Refusal> {
-    if owner != 0 && owner != us {
-        return Err(Refusal::ForeignOwner(owner));
-    }
-    // A sticky folder such as /tmp lets nobody replace another's file, but anybody add one.
-    if mode & 0o002 != 0 {
-        return Err(Refusal::Writable(path.to_owned()));
-    }
-    Ok(())
 }
 
 fn check_manifest(manifest: &PluginManifest) -> Result<(), Refusal> {
@@ -174,50 +208,50 @@ pub(super) fn refusal(error: LoadError) -> Refusal {
     }
 }
 
-impl Candidate {
-    /// Puts the bytes that were checked where only we can change them, under a name of their own:
-    /// replacing a file in place would give the old code back (dlopen knows files by path and inode).
-    /// A copy that is there already is used if it is the same to the byte.
-    pub(super) fn generation(&self, cache: &Path) -> Result<PathBuf, Refusal> {
-        let failed = |what: &Path, error: std::io::Error| {
-            Refusal::Unreadable(format!("cache {}: {error}", what.display()))
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(cache)
-            .map_err(|error| failed(cache, error))?;
-        let metadata = fs::metadata(cache).map_err(|error| failed(cache, error))?;
-        check_owner(&metadata, cache)?;
-        if metadata.mode() & 0o020 != 0 {
-            return Err(Refusal::Writable(cache.to_owned()));
-        }
-        let place = cache.join(format!("{}.so", self.sha256));
-        if fs::read(&place).is_ok_and(|there| there == self.bytes) {
-            return Ok(place);
-        }
-        // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
-        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let draft = cache.join(format!("{}.{}.{number}", self.sha256, std::process::id()));
-        let written = self.write(&draft).and_then(|()| fs::rename(&draft, &place));
-        if written.is_err() {
-            // It may not even have been made.
-            let _ = fs::remove_file(&draft);
-        }
-        written.map_err(|error| failed(&draft, error))?;
-        Ok(place)
-    }
+fn in_cache(what: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::Unreadable(format!("cache {}: {error}", what.display()))
+}
 
-    fn write(&self, draft: &Path) -> std::io::Result<()> {
-        // Left by a process of the same number that was killed.
-        match fs::remove_file(draft) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
-        file.write_all(&self.bytes)
+/// Makes the cache folder if it is not there, and holds it against the rules for folders of plugins.
+pub(super) fn check_cache(cache: &Path) -> Result<(), Refusal> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(cache)
+        .map_err(|error| in_cache(cache, &error))?;
+    let real = fs::canonicalize(cache).map_err(|error| in_cache(cache, &error))?;
+    trust::of_folder(Trust::Strict, &real)
+}
+
+/// Puts the bytes that were checked where only we can change them, under a name of their own:
+/// replacing a file in place would give the old code back (dlopen knows files by path and inode).
+/// A copy that is there already is used if it is the same to the byte.
+fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
+    let place = cache.join(format!("{sha256}.so"));
+    if fs::read(&place).is_ok_and(|there| there == bytes) {
+        return Ok(place);
     }
+    // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = cache.join(format!("{sha256}.{}.{number}", std::process::id()));
+    let written = write(&draft, bytes).and_then(|()| fs::rename(&draft, &place));
+    if written.is_err() {
+        // It may not even have been made.
+        let _ = fs::remove_file(&draft);
+    }
+    written.map_err(|error| in_cache(&draft, &error))?;
+    Ok(place)
+}
+
+fn write(draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // Left by a process of the same number that was killed.
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
+    file.write_all(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -227,26 +261,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_root_or_this_user_owns_and_not_everybody_may_write_is_run() {
-        let path = Path::new("x.so");
-        for (owner, mode, us, expected) in [
-            (0, 0o755, 0, Ok(())),
-            (0, 0o755, 1000, Ok(())),
-            (1000, 0o700, 1000, Ok(())),
-            (1000, 0o775, 1000, Ok(())),
-            (1001, 0o755, 1000, Err(Refusal::ForeignOwner(1001))),
-            (1000, 0o755, 0, Err(Refusal::ForeignOwner(1000))),
-            (0, 0o757, 0, Err(Refusal::Writable(path.to_owned()))),
-            (0, 0o1777, 0, Err(Refusal::Writable(path.to_owned()))),
-        ] {
-            assert_eq!(may_be_run(owner, mode, us, path), expected, "{owner} {mode:o} {us}");
-        }
-    }
 }

@@ -1,47 +1,117 @@
 //! The load sequence over all files of the folders.
 
-use super::file::{Candidate, Probe, probe, refusal, scan};
+use super::file::{Candidate, Probe, check_cache, probe, refusal, scan};
 use super::health::Health;
+use super::records::{Known, Record, Records};
 use super::refusal::Refusal;
 use super::registry::Registry;
+use super::sentinel::{self, Crash};
+use super::trial::{self, TrialCommand};
 use super::{LoadOptions, PluginReport};
 use crate::services::PluginServices;
 use jackfield_plugin_api::load::{Module, Plugin};
 use jackfield_plugin_api::{ErrorKind, PluginManifest};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
-/// Loads every plugin of the folders. Never fails as a whole: each file has its report.
+/// How many files are tried at a time, at most.
+const TRIALS: usize = 4;
+
+/// Loads every plugin of the folders, one after the other: the same files give the same reports each time.
+/// Never fails as a whole: each file has its report.
 ///
 /// Needs a tokio runtime: the plugins' services run on it. Not cancel safe in that plugins already
 /// loaded stay in memory.
 pub async fn load(options: &LoadOptions) -> Registry {
-    let paths = scan(options);
     let shared = Arc::new(options.clone());
-    let tasks: Vec<_> = paths
-        .into_iter()
-        .map(|path| {
-            let options = Arc::clone(&shared);
-            let file = path.clone();
-            (path, tokio::task::spawn_blocking(move || probe(&file, &options)))
-        })
-        .collect();
-    let mut probes = Vec::with_capacity(tasks.len());
-    for (path, task) in tasks {
-        let panicked = |_| Probe::refused(path, Refusal::NotElf("reading it panicked".to_owned()));
-        probes.push(task.await.unwrap_or_else(panicked));
+    let records = Records::of(&options.cache);
+    let crashes = crashes(options, &records);
+    let mut probes = probe_all(&shared, &records).await;
+    if let Some(command) = &options.trial {
+        probes = try_all(probes, command, options, &records).await;
     }
     refuse_duplicates(&mut probes);
-    let starting: Vec<_> = probes.into_iter().map(|probe| start(probe, &shared)).collect();
     let mut registry = Registry::default();
-    registry.set_searched(options.folders.iter().chain(&options.beside).cloned().collect());
-    for started in futures_util::future::join_all(starting).await {
-        registry.add(started.0, started.1);
+    let searched = options.folders.iter().chain(&options.beside).chain(&options.usual);
+    registry.set_searched(searched.cloned().collect());
+    registry.set_crashes(crashes);
+    let mut loader = Loader::default();
+    for probe in probes {
+        let (report, running) = start(probe, options, &mut loader).await;
+        registry.add(report, running);
     }
     registry.watch();
     registry
+}
+
+/// What hosts before this one left behind. If their plugins are to be left out, that is remembered until
+/// somebody brings them back.
+fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
+    // Nothing is taken from a folder that others may write.
+    if check_cache(&options.cache).is_err() {
+        return Vec::new();
+    }
+    let crashes = sentinel::crashes(&options.cache);
+    for crash in crashes.iter().filter(|_| options.leave_out_after_crash) {
+        // From here on the records say it, until somebody removes one.
+        crash.forget();
+        for plugin in &crash.plugins {
+            let pid = crash.pid;
+            let reason =
+                format!("was in use when the host with pid {pid} ended without a clean stop");
+            let known = Known::InUseAtCrash { reason };
+            if let Err(error) = records.put(&Record::new(&plugin.sha256, &plugin.file, known)) {
+                let file = plugin.file.display();
+                tracing::warn!(%file, "cannot be left out: {error}");
+            }
+        }
+    }
+    crashes
+}
+
+/// Reads, hashes and copies all files at a time.
+async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<Probe> {
+    let tasks: Vec<_> = scan(options)
+        .into_iter()
+        .map(|found| {
+            let (options, records, file) = (Arc::clone(options), records.clone(), found.clone());
+            (found, tokio::task::spawn_blocking(move || probe(&file, &options, &records)))
+        })
+        .collect();
+    let mut probes = Vec::with_capacity(tasks.len());
+    for (found, task) in tasks {
+        let refusal = || Refusal::NotElf("reading it panicked".to_owned());
+        probes.push(task.await.unwrap_or_else(|_| Probe::refused(found.path, refusal())));
+    }
+    probes
+}
+
+/// Tries what was never tried, several files at a time.
+async fn try_all(
+    probes: Vec<Probe>,
+    command: &TrialCommand,
+    options: &LoadOptions,
+    records: &Records,
+) -> Vec<Probe> {
+    let places = tokio::sync::Semaphore::new(TRIALS);
+    let tries = probes.into_iter().map(|mut probe| async {
+        probe.result = match probe.result {
+            Ok(candidate) if !candidate.tried => {
+                // Never closed: an error would only mean more trials at a time.
+                let _place = places.acquire().await;
+                let Candidate { path, sha256, place, .. } = &candidate;
+                let file = (path.as_path(), sha256.as_str(), place.as_path());
+                let passed = trial::passed(command, file, options.init_timeout, records).await;
+                passed.map(|()| candidate)
+            }
+            other => other,
+        };
+        probe
+    });
+    futures_util::future::join_all(tries).await
 }
 
 /// Names are unique over all files; the first file in order keeps one, before any code runs.
@@ -74,7 +144,18 @@ fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
 /// A plugin that runs, with its whole manifest.
 pub(super) type Running = (Plugin, PluginManifest);
 
-async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Running>) {
+/// What is known of the system's loader, which loads one file at a time.
+#[derive(Default)]
+struct Loader {
+    /// The file that hangs in it.
+    hung: Option<PathBuf>,
+}
+
+async fn start(
+    probe: Probe,
+    options: &LoadOptions,
+    loader: &mut Loader,
+) -> (PluginReport, Option<Running>) {
     let plugin = probe.manifest.as_ref().map_or("", |manifest| &manifest.name);
     let health = Health::new(plugin, options.quarantine.clone(), options.init_timeout);
     let mut report = PluginReport {
@@ -84,9 +165,10 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
         refusal: None,
         health: Arc::new(health),
     };
-    let started = match probe.result {
-        Ok(candidate) => run(candidate, options, &report.health).await,
-        Err(refusal) => Err(refusal),
+    let started = match (probe.result, &loader.hung) {
+        (Ok(_), Some(hung)) => Err(Refusal::NotTried(hung.clone())),
+        (Ok(candidate), None) => run(candidate, options, &report.health, loader).await,
+        (Err(refusal), _) => Err(refusal),
     };
     match started {
         Ok((plugin, manifest)) => {
@@ -104,11 +186,17 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
     }
 }
 
+/// What a plugin is told when it is made.
+pub(super) fn settings(runtime_threads: u16) -> String {
+    serde_json::json!({ "runtime_threads": runtime_threads }).to_string()
+}
+
 /// Loads and initialises on a thread of its own: a plugin that hangs keeps that thread, not the host.
 async fn run(
     candidate: Candidate,
     options: &LoadOptions,
     health: &Arc<Health>,
+    loader: &mut Loader,
 ) -> Result<Running, Refusal> {
     let health = Arc::clone(health);
     let services = Arc::new(PluginServices::new(
@@ -117,12 +205,14 @@ async fn run(
         Arc::clone(&options.opener),
         Box::new(move |report| health.panicked(report)),
     ));
-    let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();
-    let cache = options.cache.clone();
+    let settings = settings(options.runtime_threads);
+    let path = candidate.path.clone();
+    let loaded = Arc::new(AtomicBool::new(false));
     let (send, receive) = oneshot::channel();
+    let tell = Arc::clone(&loaded);
     let work = move || {
         // The receiver is gone when the deadline has passed.
-        let _ = send.send(load_one(&candidate, &cache, services, &settings));
+        let _ = send.send(load_one(&candidate, services, &settings, &tell));
     };
     std::thread::Builder::new()
         .name("plugin-init".to_owned())
@@ -131,18 +221,22 @@ async fn run(
     match tokio::time::timeout(options.init_timeout, receive).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Refusal::InitPanicked("the loading thread ended".to_owned())),
-        Err(_) => Err(Refusal::InitHung(options.init_timeout)),
+        Err(_) => {
+            loader.hung = (!loaded.load(Ordering::Acquire)).then_some(path);
+            Err(Refusal::InitHung(options.init_timeout))
+        }
     }
 }
 
 fn load_one(
     candidate: &Candidate,
-    cache: &Path,
     services: Arc<PluginServices>,
     settings: &str,
+    loaded: &AtomicBool,
 ) -> Result<Running, Refusal> {
-    let place = candidate.generation(cache)?;
-    let module = Module::load(&place, &candidate.manifest.symbol).map_err(refusal)?;
+    let module = Module::load(&candidate.place, &candidate.manifest.symbol);
+    loaded.store(true, Ordering::Release);
+    let module = module.map_err(refusal)?;
     let failed = |error: jackfield_plugin_api::Error| match error.kind() {
         ErrorKind::Panicked => Refusal::InitPanicked(error.message().to_owned()),
         _ => Refusal::InitFailed(error.to_string()),

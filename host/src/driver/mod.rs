@@ -1,8 +1,13 @@
 //! Drivers: plugin files become drivers and handlers by name.
 //!
-//! A file goes through one-way steps: found, hashed, manifest checked, loaded, initialised, running.
-//! Each refusal has one typed reason ([`Refusal`]) and the host lives on. Nothing of a plugin runs
-//! before the fourth step, and what runs then runs on a thread of its own with a deadline.
+//! A file goes through one-way steps: found, hashed, manifest checked, tried, loaded, initialised,
+//! running. Each refusal has one typed reason ([`Refusal`]) and the host lives on. Nothing of a plugin runs
+//! before the fourth step, which is in a process of its own ([`TrialCommand`]) and only for a file that no
+//! host with this cache has tried before ([`Records`]). From then on files are loaded one after the other,
+//! in the order of their folders and names, each on a thread of its own with a deadline.
+//!
+//! While plugins are in use, a file in the cache names them ([`Sentinel`]); it is left behind by an end that
+//! is not clean, and the next host names them ([`Crash`]).
 //!
 //! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine for a
 //! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
@@ -14,36 +19,59 @@ mod file;
 mod health;
 mod load;
 mod prepared;
+mod records;
 mod refusal;
 mod registry;
+mod sentinel;
+mod trial;
+mod trust;
 mod watchdog;
 
 pub use circuit::QuarantineOptions;
+pub use file::plugin_files;
 pub use health::Health;
 pub use load::load;
 pub use prepared::Prepared;
-pub use refusal::Refusal;
+pub use records::{Known, Record, Records};
+pub use refusal::{Quarantine, Refusal, Writers};
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
+pub use sentinel::{Crash, Sentinel, UsedPlugin, end_cleanly};
+pub use trial::{TrialCommand, try_file};
 pub use watchdog::still_running;
 
 use crate::services::Opener;
 use jackfield_plugin_api::PluginManifest;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Where plugins come from and what they may do.
 #[derive(Clone)]
 pub struct LoadOptions {
-    /// Folders searched, in order.
+    /// Folders searched, in order. Default: none.
     pub folders: Vec<PathBuf>,
-    /// A cargo target folder searched for `libjackfield_*.so` after them.
+    /// A folder searched for `libjackfield_*.so` after them. Default: that of this program, if cargo
+    /// builds in it.
     pub beside: Option<PathBuf>,
-    /// Private folder of loaded generations.
+    /// Folders searched after that; one that is not there is no mistake. Default: none.
+    pub usual: Vec<PathBuf>,
+    /// Single files, loaded after those of folders. Default: none.
+    pub files: Vec<PathBuf>,
+    /// Private folder of loaded generations, of what trials came to, and of what is in use. Default:
+    /// [`default_cache`].
     pub cache: PathBuf,
     /// When not empty, only files with these sha256 are loaded.
     pub allow: Vec<String>,
-    /// Time for a plugin to start, and for one of its drivers to take its options.
+    /// Whether plugins are loaded whose panics end the process. Default: false.
+    pub allow_abort_on_panic: bool,
+    /// Whether plugins are left out that were in use when a host with this cache ended without a clean
+    /// stop. Default: false.
+    pub leave_out_after_crash: bool,
+    /// How this program starts itself to try a file before it loads it. Default: `None`, which loads
+    /// without a trial: a file that hangs in the system's loader then keeps those after it from being
+    /// loaded, and one that crashes there ends this process.
+    pub trial: Option<TrialCommand>,
+    /// Time for a plugin's trial, for it to start, and for one of its drivers to take its options.
     pub init_timeout: Duration,
     /// When a plugin that misbehaves gets no new sessions.
     pub quarantine: QuarantineOptions,
@@ -60,8 +88,13 @@ impl Default for LoadOptions {
         LoadOptions {
             folders: Vec::new(),
             beside: beside_binary(),
+            usual: Vec::new(),
+            files: Vec::new(),
             cache: default_cache(),
             allow: Vec::new(),
+            allow_abort_on_panic: false,
+            leave_out_after_crash: false,
+            trial: None,
             init_timeout: Duration::from_secs(10),
             quarantine: QuarantineOptions::default(),
             log_rate: 100,
@@ -85,17 +118,32 @@ pub fn default_cache() -> PathBuf {
     )
 }
 
-/// The folder of this binary if it is one of cargo's, so that a fresh build finds its drivers.
+/// The folder of this program, without links. For tests and examples that cargo builds it is the folder
+/// of what they are built for.
+pub fn program_folder() -> Option<PathBuf> {
+    let program = std::fs::canonicalize(std::env::current_exe().ok()?).ok()?;
+    let folder = program.parent()?;
+    let inner = folder.ends_with("deps") || folder.ends_with("examples");
+    let outer = folder.parent().filter(|outer| inner && is_of_cargo(outer));
+    Some(outer.unwrap_or(folder).to_owned())
+}
+
+/// The folder of this program if cargo builds in it, so that a fresh build finds its drivers.
 pub fn beside_binary() -> Option<PathBuf> {
-    let binary = std::env::current_exe().ok()?;
-    let folder = binary.parent()?;
-    let folder = if folder.ends_with("deps") || folder.ends_with("examples") {
-        folder.parent()?
-    } else {
-        folder
-    };
-    (folder.join("deps").is_dir() && folder.join(".fingerprint").is_dir())
-        .then(|| folder.to_owned())
+    program_folder().filter(|folder| is_of_cargo(folder))
+}
+
+fn is_of_cargo(folder: &Path) -> bool {
+    folder.join("deps").is_dir() && folder.join(".fingerprint").is_dir()
+}
+
+/// Where plugins are searched for after the folder of this program, when no folder is named:
+/// `../lib/jackfield/plugins` seen from there, and `/usr/lib/jackfield/plugins`.
+pub fn usual_folders() -> Vec<PathBuf> {
+    let above = program_folder().and_then(|folder| Some(folder.parent()?.to_owned()));
+    let installed = above.map(|above| above.join("lib/jackfield/plugins"));
+    let system = PathBuf::from("/usr/lib/jackfield/plugins");
+    installed.into_iter().filter(|folder| *folder != system).chain([system.clone()]).collect()
 }
 
 /// What became of one file.

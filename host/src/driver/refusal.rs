@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The reason, in the order of the load steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +16,21 @@ pub enum Refusal {
     NotAFile,
     /// A link that leads out of its folder.
     LinkOut(PathBuf),
-    /// It belongs to somebody who is neither root nor the user that the host runs as.
-    ForeignOwner(u32),
-    /// Others may write it, or its folder.
-    Writable(PathBuf),
+    /// It, or a folder above it, belongs to somebody who is neither root nor the user that the host runs
+    /// as.
+    ForeignOwner {
+        /// What belongs to them.
+        path: PathBuf,
+        /// Their number.
+        uid: u32,
+    },
+    /// Others may write it, or a folder above it.
+    Writable {
+        /// What they may write.
+        path: PathBuf,
+        /// Who.
+        by: Writers,
+    },
     /// Its sha256 is not in `host.allow`.
     NotAllowed(String),
     /// Not an ELF file, or a damaged one.
@@ -56,6 +69,22 @@ pub enum Refusal {
         /// What this is.
         ours: String,
     },
+    /// It was in use when a host ended without a clean stop, and `host.plugins_after_crash` says to leave
+    /// such plugins out.
+    LeftOut(Quarantine),
+    /// An earlier trial of the same file crashed or hung.
+    Quarantined(Quarantine),
+    /// Its trial in a process of its own crashed.
+    TrialCrashed {
+        /// How: `SIGSEGV`, or its exit code.
+        how: String,
+        /// The last thing it wrote, if it wrote anything.
+        last: Option<String>,
+    },
+    /// Its trial in a process of its own did not end.
+    TrialHung(Duration),
+    /// A panic of its code would end the host, and no key allows that.
+    AbortsOnPanic,
     /// Another file already has this driver, handler or scheme.
     Duplicate {
         /// `driver`, `handler` or `scheme`.
@@ -77,6 +106,55 @@ pub enum Refusal {
     InitPanicked(String),
     /// Its own code did not come back.
     InitHung(Duration),
+    /// It was not loaded, because an earlier file hangs in the system's loader, which loads one at a time.
+    NotTried(PathBuf),
+}
+
+/// Who may write what only root and the user of the host should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// The group of the file.
+    Group,
+    /// Everybody.
+    Everybody,
+}
+
+/// Why and since when a file is not loaded any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its sha256.
+    pub sha256: String,
+    /// What it did.
+    pub reason: String,
+    /// When.
+    pub since: SystemTime,
+}
+
+impl Writers {
+    /// Who they are, and what `chmod` is told to end it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Writers::Group => ("its group", "g-w"),
+            Writers::Everybody => ("everybody", "o-w"),
+        }
+    }
+}
+
+impl Quarantine {
+    /// When, as people read it.
+    pub fn since_utc(&self) -> String {
+        let seconds = OffsetDateTime::from(self.since).truncate_to_second();
+        seconds.format(&Rfc3339).unwrap_or_else(|_| "an unknown time".to_owned())
+    }
+}
+
+impl fmt::Display for Quarantine {
+    /// Since when, why, and how it is brought back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = self.sha256.get(..12).unwrap_or(&self.sha256);
+        let (since, reason) = (self.since_utc(), &self.reason);
+        write!(f, "since {since}: {reason}; to use it again: jackfield plugins --forget {short}")
+    }
 }
 
 impl Refusal {
@@ -86,8 +164,8 @@ impl Refusal {
             Refusal::Unreadable(_) => "unreadable",
             Refusal::NotAFile => "not_a_file",
             Refusal::LinkOut(_) => "link_out",
-            Refusal::ForeignOwner(_) => "foreign_owner",
-            Refusal::Writable(_) => "writable",
+            Refusal::ForeignOwner { .. } => "foreign_owner",
+            Refusal::Writable { .. } => "writable",
             Refusal::NotAllowed(_) => "not_allowed",
             Refusal::NotElf(_) => "not_elf",
             Refusal::Architecture { .. } => "architecture",
@@ -96,6 +174,11 @@ impl Refusal {
             Refusal::AbiMajor { .. } => "abi_major",
             Refusal::HostTooOld { .. } => "host_too_old",
             Refusal::Target { .. } => "target",
+            Refusal::LeftOut(_) => "left_out",
+            Refusal::Quarantined(_) => "quarantined",
+            Refusal::TrialCrashed { .. } => "trial_crashed",
+            Refusal::TrialHung(_) => "trial_hung",
+            Refusal::AbortsOnPanic => "aborts_on_panic",
             Refusal::Duplicate { .. } => "duplicate",
             Refusal::Library(_) => "library",
             Refusal::NoSymbol(_) => "no_symbol",
@@ -103,22 +186,26 @@ impl Refusal {
             Refusal::InitFailed(_) => "init_failed",
             Refusal::InitPanicked(_) => "init_panicked",
             Refusal::InitHung(_) => "init_hung",
+            Refusal::NotTried(_) => "not_tried",
         }
     }
 }
 
 impl fmt::Display for Refusal {
+    #[allow(clippy::too_many_lines, reason = "an arm for each reason, which nothing is hidden in")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Refusal::NotAFile => f.write_str("is not a regular file"),
             Refusal::LinkOut(to) => write!(f, "is a link out of its folder, to {}", to.display()),
-            Refusal::ForeignOwner(uid) => write!(
+            Refusal::ForeignOwner { path, uid } => write!(
                 f,
-                "belongs to uid {uid}, neither root nor the user this host runs as: chown it"
+                "{} belongs to uid {uid}, neither root nor the user this host runs as: chown it",
+                path.display()
             ),
-            Refusal::Writable(path) => {
-                write!(f, "{} may be written by everybody: chmod o-w it", path.display())
+            Refusal::Writable { path, by } => {
+                let (who, mode) = by.words();
+                write!(f, "{} may be written by {who}: chmod {mode} it", path.display())
             }
             Refusal::NotAllowed(sha) => write!(f, "its sha256 {sha} is not in host.allow"),
             Refusal::NotElf(why) => write!(f, "is not a whole shared library (ELF): {why}"),
@@ -140,6 +227,21 @@ impl fmt::Display for Refusal {
             Refusal::Target { theirs, ours } => {
                 write!(f, "is built for {theirs}, this host is {ours}")
             }
+            Refusal::LeftOut(left) => write!(f, "is left out (host.plugins_after_crash) {left}"),
+            Refusal::Quarantined(kept) => write!(f, "is in quarantine {kept}"),
+            Refusal::TrialCrashed { how, last: None } => {
+                write!(f, "ended its trial process: {how}")
+            }
+            Refusal::TrialCrashed { how, last: Some(last) } => {
+                write!(f, "ended its trial process: {how}, after {last:?}")
+            }
+            Refusal::TrialHung(limit) => {
+                write!(f, "did not load, start and stop within {limit:?} in its trial process")
+            }
+            Refusal::AbortsOnPanic => f.write_str(
+                "is built with panic = \"abort\", so that a panic of it would end the host: build it \
+                 with \"unwind\", or set host.danger_allow_abort_on_panic",
+            ),
             Refusal::Duplicate { what, name, first } => {
                 write!(f, "has the {what} {name:?}, which {} already has", first.display())
             }
@@ -149,6 +251,11 @@ impl fmt::Display for Refusal {
             Refusal::InitFailed(why) => write!(f, "failed to start: {why}"),
             Refusal::InitPanicked(why) => write!(f, "panicked while starting: {why}"),
             Refusal::InitHung(limit) => write!(f, "did not start within {limit:?}"),
+            Refusal::NotTried(hung) => write!(
+                f,
+                "was not tried: {} hangs in the system's loader, which loads one file at a time",
+                hung.display()
+            ),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::PluginReport;
 use super::health::Health;
 use super::load::Running;
 use super::prepared::Prepared;
+use super::sentinel::{Crash, InUse, Sentinel, Use, UsedPlugin};
 use super::watchdog::Watchdog;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
@@ -14,7 +15,7 @@ use jackfield_plugin_api::{
     Role, SchemeManifest,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A driver that runs.
@@ -30,6 +31,7 @@ pub struct DriverHandle {
     pub owner: Owner,
     plugin: Plugin,
     health: Arc<Health>,
+    in_use: Option<Arc<Use>>,
     index: u32,
 }
 
@@ -54,6 +56,7 @@ impl DriverHandle {
     /// # Errors
     /// [`ErrorKind::Config`], naming the option; [`ErrorKind::TimedOut`].
     pub async fn configure(&self, role: Role, options: Secret) -> Result<Prepared> {
+        self.in_use.iter().for_each(|in_use| in_use.note());
         let (plugin, index) = (self.plugin.clone(), self.index);
         let work = move || plugin.configure_driver(index, role, options.expose());
         let endpoint = self.health.prepare(work).await;
@@ -74,6 +77,7 @@ pub struct HandlerHandle {
     pub owner: Owner,
     plugin: Plugin,
     health: Arc<Health>,
+    in_use: Option<Arc<Use>>,
     index: u32,
 }
 
@@ -83,6 +87,7 @@ impl HandlerHandle {
     /// # Errors
     /// As [`DriverHandle::configure`].
     pub async fn configure(&self, options: Secret) -> Result<Prepared> {
+        self.in_use.iter().for_each(|in_use| in_use.note());
         let (plugin, index) = (self.plugin.clone(), self.index);
         let work = move || plugin.configure_handler(index, options.expose());
         let endpoint = self.health.prepare(work).await;
@@ -109,6 +114,8 @@ pub struct Registry {
     schemes: BTreeMap<String, SchemeEntry>,
     reports: Vec<PluginReport>,
     searched: Vec<PathBuf>,
+    crashes: Vec<Crash>,
+    in_use: InUse,
     /// Lives as long as the last copy of this.
     watchdog: Option<Arc<Watchdog>>,
 }
@@ -126,7 +133,12 @@ impl Registry {
 
     pub(super) fn add(&mut self, report: PluginReport, running: Option<Running>) {
         if let Some((plugin, manifest)) = running {
-            self.add_running(&plugin, manifest, &report.health);
+            let in_use = self.in_use.plugin(UsedPlugin {
+                name: manifest.name.clone(),
+                sha256: report.sha256.clone().unwrap_or_default(),
+                file: report.path.clone(),
+            });
+            self.add_running(&plugin, manifest, &report.health, Some(&in_use));
         }
         self.reports.push(report);
     }
@@ -135,10 +147,16 @@ impl Registry {
     /// panics end their calls as others do, but are not counted: its code cannot be told from the
     /// host's.
     pub fn add_plugin(&mut self, plugin: &Plugin, manifest: PluginManifest) {
-        self.add_running(plugin, manifest, &Arc::default());
+        self.add_running(plugin, manifest, &Arc::default(), None);
     }
 
-    fn add_running(&mut self, plugin: &Plugin, manifest: PluginManifest, health: &Arc<Health>) {
+    fn add_running(
+        &mut self,
+        plugin: &Plugin,
+        manifest: PluginManifest,
+        health: &Arc<Health>,
+        in_use: Option<&Arc<Use>>,
+    ) {
         let (plugin_name, watchdog) = (manifest.name.clone(), self.watchdog.clone());
         let owner = |kind, name: &str| {
             let name = OwnerName { plugin: plugin_name.clone(), kind, name: name.to_owned() };
@@ -153,6 +171,7 @@ impl Registry {
                 owner: owner("driver", &driver.name),
                 plugin: plugin.clone(),
                 health: Arc::clone(health),
+                in_use: in_use.cloned(),
                 index,
                 manifest: driver,
             });
@@ -168,6 +187,7 @@ impl Registry {
                 owner: owner("handler", &handler.name),
                 plugin: plugin.clone(),
                 health: Arc::clone(health),
+                in_use: in_use.cloned(),
                 index,
                 manifest: handler,
             };
@@ -177,6 +197,24 @@ impl Registry {
 
     pub(super) fn set_searched(&mut self, folders: Vec<PathBuf>) {
         self.searched = folders;
+    }
+
+    pub(super) fn set_crashes(&mut self, crashes: Vec<Crash>) {
+        self.crashes = crashes;
+    }
+
+    /// Hosts that had the same cache and ended without a clean stop.
+    pub fn crashes(&self) -> &[Crash] {
+        &self.crashes
+    }
+
+    /// Names the plugins that are in use in a file of the cache folder `cache`, for as long as what is
+    /// given back lives: a plugin is in use once one of its drivers or handlers was given options.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn name_plugins_in_use(&self, cache: &Path) -> std::io::Result<Sentinel> {
+        self.in_use.keep(cache)
     }
 
     /// The drivers by name.

@@ -3,7 +3,7 @@
 use super::define::policy;
 use super::devices;
 use super::graph::Graph;
-use super::parts::{Parts, StackAt};
+use super::parts::{Parts, Programs, StackAt};
 use super::plugins::Plugins;
 use super::table::Named;
 use super::upstreams::upstreams;
@@ -24,18 +24,29 @@ use std::time::Duration;
 /// Listeners by the number of their route.
 pub(super) type Planned = Vec<(usize, Listener)>;
 
+/// What was built: all of it, or all that can be without the programs that secrets come from.
+pub(super) struct Built {
+    pub(super) graph: Arc<Graph>,
+    pub(super) planned: Planned,
+    /// What is missing because of them.
+    pub(super) unresolved: Vec<KeyPath>,
+}
+
 /// Builds everything, and remembers every mistake.
 pub(super) async fn build(
     plugins: Plugins,
     loaded: &Loaded,
-) -> Result<(Arc<Graph>, Planned), ConfigErrors> {
-    let Plugins { registry, opener } = plugins;
+    programs: Programs,
+) -> Result<Built, ConfigErrors> {
+    let Plugins { registry, opener, .. } = plugins;
     let mut parts = Parts {
         loaded,
         registry: &registry,
         connections: BTreeMap::new(),
         paths: BTreeMap::new(),
         errors: Vec::new(),
+        programs,
+        unresolved: Vec::new(),
     };
     let config = &loaded.config;
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
@@ -50,7 +61,9 @@ pub(super) async fn build(
     unused_handlers(&mut parts, config).await;
     let built = std::mem::take(&mut parts.paths);
     let devices = devices::devices(&mut parts, config, built);
-    let Parts { errors, connections, .. } = parts;
+    let Parts { errors, connections, mut unresolved, .. } = parts;
+    unresolved.sort();
+    unresolved.dedup();
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
@@ -73,7 +86,7 @@ pub(super) async fn build(
     let weak = Arc::downgrade(&graph);
     // Set once: the lock was made for this graph.
     let _ = opener.set(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
-    Ok((graph, planned))
+    Ok(Built { graph, planned, unresolved })
 }
 
 /// Time for a target to be connected, over all its layers.
@@ -173,10 +186,7 @@ async fn listener(
             })
         }
         Destination::Device(to) => device(parts, to, route.observe, limit),
-        Destination::Handler(name) => {
-            takes(parts, &key.key("to"), stack.as_ref(), name);
-            handler(parts, name).await
-        }
+        Destination::Handler(name) => handler_for(parts, &key, stack.as_ref(), name).await,
         Destination::Uri(uri) => {
             let options = crate::config::Options::default();
             let key = key.key("to");
@@ -229,6 +239,17 @@ async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination
     let key = KeyPath::from_iter(["handlers", name]);
     let plugin_name = handler.handler.as_deref().unwrap_or(name);
     parts.handler(&key, plugin_name, &handler.options).await.map(route::Destination::Handler)
+}
+
+/// The handler that a route leads to, if it can take sessions of `stack`.
+async fn handler_for(
+    parts: &mut Parts<'_>,
+    key: &KeyPath,
+    stack: Option<&Stack>,
+    name: &str,
+) -> Option<route::Destination> {
+    takes(parts, &key.key("to"), stack, name);
+    handler(parts, name).await
 }
 
 /// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,

@@ -1,8 +1,9 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
+use super::parts::Programs;
 use super::plugins::Plugins;
 use super::table::Named;
-use crate::config::{ConfigErrors, Destination, Loaded};
+use crate::config::{ConfigErrors, Destination, KeyPath, Loaded};
 use crate::connection::{Caller, Lives, Target};
 use crate::device::{Device, Devices};
 use crate::dialogue::{self, Dialogue};
@@ -36,7 +37,20 @@ impl Graph {
     /// # Errors
     /// Every mistake found, with its place.
     pub async fn build(plugins: Plugins, loaded: &Loaded) -> Result<Arc<Self>, ConfigErrors> {
-        super::build::build(plugins, loaded).await.map(|(graph, _)| graph)
+        super::build::build(plugins, loaded, Programs::Run).await.map(|built| built.graph)
+    }
+
+    /// As [`Graph::build`], but everything is dropped again, and with [`Programs::Leave`] no program is run
+    /// for a secret. Answers what could not be checked whole because of that.
+    ///
+    /// # Errors
+    /// Every mistake found, with its place.
+    pub async fn check(
+        plugins: Plugins,
+        loaded: &Loaded,
+        programs: Programs,
+    ) -> Result<Vec<KeyPath>, ConfigErrors> {
+        super::build::build(plugins, loaded, programs).await.map(|built| built.unresolved)
     }
 
     /// A graph of drivers that nothing is configured in, for programs that define at run time. At

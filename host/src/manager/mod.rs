@@ -31,13 +31,16 @@ pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
+pub use parts::Programs;
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
+use crate::driver::Sentinel;
 use crate::listener::Bound;
 use crate::shutdown::{END_LIMIT, Shutdown};
+use build::Built;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub struct Manager {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
     shutdown_timeout: Duration,
+    /// Names the plugins in use until the end, which is clean when this is dropped.
+    sentinel: Option<Sentinel>,
 }
 
 /// Time for pooled sessions and named connections to be closed at the end: as much as is left of the
@@ -66,6 +71,8 @@ const CLOSE_LIMITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_
 pub enum StartError {
     /// The configuration, checked against the drivers.
     Config(ConfigErrors),
+    /// Plugins that it was told of, by `host.plugins`, and cannot use.
+    Plugins(ConfigErrors),
     /// The state directory.
     State(ConfigErrors),
     /// Addresses that could not be taken, each with its place in the configuration.
@@ -75,9 +82,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(errors) | StartError::State(errors) | StartError::Listen(errors) => {
-                errors.fmt(f)
-            }
+            StartError::Config(errors)
+            | StartError::Plugins(errors)
+            | StartError::State(errors)
+            | StartError::Listen(errors) => errors.fmt(f),
         }
     }
 }
@@ -118,8 +126,14 @@ impl Manager {
     /// # Errors
     /// As there.
     pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
+        let stopping = plugins.stopping(loaded);
+        if !stopping.is_empty() {
+            return Err(StartError::Plugins(ConfigErrors::new(stopping)));
+        }
         plugins.warn();
-        let (graph, planned) = build::build(plugins, loaded).await.map_err(StartError::Config)?;
+        let sentinel = plugins.sentinel();
+        let built = build::build(plugins, loaded, Programs::Run).await;
+        let Built { graph, planned, .. } = built.map_err(StartError::Config)?;
         keep_state(&graph, loaded).map_err(StartError::State)?;
         let mut bound: Vec<Bound> = Vec::new();
         let mut errors = Vec::new();
@@ -146,6 +160,7 @@ impl Manager {
             tasks: JoinSet::new(),
             checks: JoinSet::new(),
             shutdown_timeout: host.shutdown_timeout.0,
+            sentinel,
         };
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
@@ -210,8 +225,9 @@ impl Manager {
     /// Answers how many connections had to be ended. Takes half a second more than the configured
     /// time at most: what code that blocks keeps is left behind.
     pub async fn shutdown(self) -> usize {
-        let Manager { graph, connections, shutdown, mut tasks, checks, shutdown_timeout, .. } =
-            self;
+        let Manager { graph, connections, shutdown, mut tasks, .. } = self;
+        let (checks, shutdown_timeout, sentinel) =
+            (self.checks, self.shutdown_timeout, self.sentinel);
         let end = Instant::now() + shutdown_timeout;
         shutdown.begin();
         drop(checks);
@@ -227,6 +243,7 @@ impl Manager {
         if closed.is_err() {
             tracing::warn!("named connections and pools were not closed in time");
         }
+        drop(sentinel);
         ended
     }
 }

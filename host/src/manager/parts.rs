@@ -1,12 +1,14 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
-use crate::config::model::Quarantine;
+use crate::config::model::{PluginsAfterCrash, Quarantine};
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
 use crate::device::Path;
 use crate::dialogue::Login;
-use crate::driver::{LoadOptions, Prepared, QuarantineOptions, Registry};
-use crate::secret::Resolver;
+use crate::driver::{
+    LoadOptions, Prepared, QuarantineOptions, Registry, program_folder, usual_folders,
+};
+use crate::secret::{self, Resolver};
 use crate::services::Opener;
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
@@ -23,6 +25,19 @@ pub(super) struct Parts<'a> {
     /// Paths of devices, by the name of the device.
     pub(super) paths: BTreeMap<String, Vec<Path>>,
     pub(super) errors: Vec<ConfigError>,
+    /// Whether programs that secrets come from are run.
+    pub(super) programs: Programs,
+    /// What was left unfinished because they are not: it has no mistake that can be seen without.
+    pub(super) unresolved: Vec<KeyPath>,
+}
+
+/// Whether programs that secrets come from are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// They are.
+    Run,
+    /// What needs one is held against the schemas of its drivers, and not put in place.
+    Leave,
 }
 
 /// One stack of the configuration: what it says and where.
@@ -45,14 +60,21 @@ impl Parts<'_> {
         let host = &loaded.config.host;
         let defaults = LoadOptions::default();
         let key = KeyPath::from_iter(["host", "cache"]);
+        let folders = loaded.plugin_folders();
+        let named = !folders.is_empty();
         LoadOptions {
-            folders: loaded.plugin_folders(),
+            folders,
+            // Who names folders means these; a fresh build finds its own drivers all the same.
+            beside: if named { defaults.beside } else { program_folder() },
+            usual: if named { Vec::new() } else { usual_folders() },
             cache: if host.cache.is_empty() {
                 defaults.cache
             } else {
                 loaded.file_name(&key, &host.cache)
             },
             allow: host.allow.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
+            allow_abort_on_panic: host.danger_allow_abort_on_panic,
+            leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
             quarantine: quarantine(&host.quarantine),
@@ -84,11 +106,15 @@ impl Parts<'_> {
                 return None;
             }
         };
+        let options = at.key.key("options");
+        if self.programs == Programs::Leave && self.needs_program(&plan, at) {
+            self.unresolved.push(at.key.clone());
+            return None;
+        }
         let login = match &at.login {
             Some((key, login)) => Some(self.login(key, login).await?),
             None => None,
         };
-        let options = at.key.key("options");
         let resolver = Resolver { base: self.base(&options), ..Resolver::default() };
         match Stack::new(plan, &at.options.0, at.role, &resolver).await {
             Ok(stack) => Some(stack.logging_in(login)),
@@ -101,6 +127,21 @@ impl Parts<'_> {
                 None
             }
         }
+    }
+
+    /// Whether a program must be run for a stack; then it is checked as far as it can be.
+    fn needs_program(&mut self, plan: &Plan, at: &StackAt<'_>) -> bool {
+        let (problems, mut needed) = options::look_over(plan, &at.options.0);
+        let said = at.login.as_ref().map(|(key, login)| (key, &login.0));
+        needed |=
+            said.is_some_and(|(_, login)| !secret::programs(login, login::schema()).is_empty());
+        if needed {
+            self.option_faults(&at.key.key("options"), problems);
+            if let Some((key, login)) = said {
+                self.option_faults(key, options::check(login::schema(), login, &[], &[]));
+            }
+        }
+        needed
     }
 
     async fn login(&mut self, key: &KeyPath, login: &Options) -> Option<Login> {
@@ -153,6 +194,12 @@ impl Parts<'_> {
         };
         let options_key = key.key("options");
         let schema = &handler.manifest.options;
+        let needed = || !secret::programs(&options.0, schema).is_empty();
+        if self.programs == Programs::Leave && needed() {
+            self.option_faults(&options_key, options::check(schema, &options.0, &[], &[]));
+            self.unresolved.push(key.clone());
+            return None;
+        }
         let resolver = Resolver { base: self.base(&options_key), ..Resolver::default() };
         let text = match options::prepare(schema, &options.0, &[], &[], &resolver).await {
             Ok(text) => text,

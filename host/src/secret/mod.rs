@@ -13,4 +13,4 @@ mod schema;
 pub use jackfield_plugin_api::Secret;
 pub use reference::SecretRef;
 pub use resolve::{ResolvedOptions, Resolver, SecretError};
-pub use schema::{SecretFinding, SecretProblem, check, placeholders};
+pub use schema::{SecretFinding, SecretProblem, check, placeholders, programs};

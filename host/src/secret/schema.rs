@@ -80,6 +80,13 @@ pub(super) fn references(options: &Map<String, Value>, schema: &Value) -> Vec<(S
     found
 }
 
+/// Where in `options` a program is to be run for a secret, as JSON pointers.
+pub fn programs(options: &Map<String, Value>, schema: &Value) -> Vec<String> {
+    let found = references(options, schema).into_iter();
+    let programs = found.filter(|(_, reference)| matches!(reference, SecretRef::Command(_)));
+    programs.map(|(pointer, _)| pointer).collect()
+}
+
 /// One value in the options.
 struct Site<'a> {
     pointer: &'a str,

@@ -134,6 +134,20 @@ pub fn check(
         .collect()
 }
 
+/// A whole stack's options: what is wrong with them, and whether secrets in them are had by running
+/// programs.
+pub fn look_over(plan: &Plan, options: &Map<String, Value>) -> (Vec<OptionProblem>, bool) {
+    let names: Vec<&str> = plan.layers.iter().skip(1).map(|layer| layer.name()).collect();
+    let (mut problems, mut programs) = (Vec::new(), false);
+    for (position, layer) in share_out(plan, options).into_iter().enumerate() {
+        let schema = &layer.driver.manifest.options;
+        let beside: &[&str] = if position == 0 { &names } else { &[] };
+        problems.extend(check(schema, &layer.options, &layer.path, beside));
+        programs |= !secret::programs(&layer.options, schema).is_empty();
+    }
+    (problems, programs)
+}
+
 /// Options that were checked, with their secrets in them, as JSON for the driver.
 ///
 /// # Errors

@@ -30,10 +30,15 @@ use std::time::Duration;
 /// How long a step of a test may take; generous, it only bounds a test that has failed already.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The services behind [`host`], for a plugin that is loaded.
+pub fn services() -> Arc<dyn crate::services::Services> {
+    Arc::new(TokioServices::default())
+}
+
 /// A host on the tokio runtime that the test runs in: tasks, timers (a paused clock holds them),
 /// blocking work, TCP and Unix streams, watched descriptors, names. Everything else is unsupported, and logs go nowhere.
 pub fn host() -> Host {
-    let (table, context) = export_services(Arc::new(TokioServices::default()));
+    let (table, context) = export_services(services());
     // SAFETY: both come from the call above.
     unsafe { Host::new(table, context) }
 }

@@ -33,6 +33,8 @@ impl Certificate {
         let made = params.self_signed(&key).expect("a certificate");
         std::fs::write(folder.path().join("crt"), made.pem()).expect("a file");
         std::fs::write(folder.path().join("key"), key.serialize_pem()).expect("a file");
+        let only_us = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(folder.path().join("key"), only_us).expect("a private file");
         Certificate { folder }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::endpoint::{expand, read_text};
 use crate::options::SshOptions;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Secret, open_private};
 use russh::keys::{Certificate, PrivateKey, decode_secret_key};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +47,9 @@ impl Credentials {
 
 fn load_key(name: &str, options: &SshOptions) -> Result<Key> {
     let path = expand(name, "key_file")?;
-    let text = read_file(&path, "key_file")?;
+    let text = std::io::read_to_string(open_private(&path, "key_file")?).map_err(|error| {
+        Error::option("key_file", format!("cannot be read: {error}")).with("file", path.display())
+    })?;
     let passphrase = options.passphrase.as_ref().map(Secret::expose);
     let private = decode_secret_key(&text, passphrase)
         .map_err(|error| key_error(&error, &path, passphrase.is_some()))?;
@@ -116,6 +118,15 @@ mod tests {
         std::fs::write(file.path(), "hello").expect("its text");
         let error = refused(json!({ "key_file": file.path() }));
         assert!(error.to_string().contains("option=key_file"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(file.path(), mode).expect("its mode");
+        let error = refused(json!({ "key_file": file.path() }));
+        assert!(error.to_string().contains("others may use (mode 0644)"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct SshOptions {
     pub user: Option<String>,
     /// Password, for the methods `password` and `keyboard-interactive`.
     pub password: Option<Secret>,
-    /// File of a private key; `~` is the home of the user that runs the host.
+    /// File of a private key; `~` is the home of the user that runs the host. Nobody else may read it: mode
+    /// 0600, or 0640 if root owns it.
     pub key_file: Option<String>,
     /// Passphrase of `key_file`.
     pub passphrase: Option<Secret>,

@@ -18,7 +18,8 @@ pub struct TlsOptions {
     pub alpn: Vec<String>,
     /// Our certificate, PEM, followed by those of its intermediate authorities. A listener needs one.
     pub certificate_file: Option<PathBuf>,
-    /// The private key of `certificate_file`, PEM, not encrypted.
+    /// The private key of `certificate_file`, PEM, not encrypted. Nobody else may read the file: mode 0600,
+    /// or 0640 if root owns it.
     pub key_file: Option<PathBuf>,
     /// Listener: certificates of the authorities whose clients are trusted, PEM.
     pub client_ca_file: Option<PathBuf>,

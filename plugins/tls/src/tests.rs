@@ -5,7 +5,8 @@ use jackfield_plugin_api::{
     Address, Driver, Error, ErrorKind, Origin, Request, Result, Role, Session, testing,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +38,12 @@ impl Folder {
 
     fn write(&self, name: &str, certificate: &str, key: &KeyPair) {
         fs::write(self.path(name), certificate).unwrap();
-        fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        self.secret(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    fn secret(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
     }
 
     fn server(&self, name: &str) -> TlsOptions {
@@ -268,8 +274,10 @@ async fn a_peer_without_tls_is_told_apart() {
 async fn mistakes_in_options_name_option_and_file() {
     let folder = folder();
     folder.sign("second", &named("second", &["localhost"]));
-    fs::write(folder.path("text"), "nothing here\n").unwrap();
-    fs::write(folder.path("locked"), "-----BEGIN ENCRYPTED PRIVATE KEY-----\n").unwrap();
+    folder.secret("text", "nothing here\n");
+    folder.secret("locked", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
+    fs::copy(folder.path("good.key"), folder.path("open.key")).unwrap();
+    fs::set_permissions(folder.path("open.key"), Permissions::from_mode(0o644)).unwrap();
     let ca = |name: &str| TlsOptions { ca_file: Some(folder.path(name)), ..TlsOptions::default() };
     let key =
         |name: &str| TlsOptions { key_file: Some(folder.path(name)), ..folder.server("good") };
@@ -278,6 +286,7 @@ async fn mistakes_in_options_name_option_and_file() {
         (Role::Client, ca("text"), "ca_file", "has no certificate"),
         (Role::Server, key("text"), "key_file", "has no private key"),
         (Role::Server, key("locked"), "key_file", "is encrypted"),
+        (Role::Server, key("open.key"), "key_file", "others may use (mode 0644)"),
         (Role::Server, key("second.key"), "key_file", "is not the key of the certificate"),
         (Role::Server, TlsOptions::default(), "certificate_file", "is missing"),
         (Role::Server, ca("ca"), "ca_file", "is for connecting"),

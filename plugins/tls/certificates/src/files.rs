@@ -1,6 +1,6 @@
 //! Certificates and keys from PEM files, and what is wrong with them.
 
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Result, open_private};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,18 +24,24 @@ impl Named<'_> {
     }
 
     fn read(self) -> Result<Vec<u8>> {
-        let unreadable = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                _ => ErrorKind::Config,
-            };
-            Error::new(kind, format!("cannot be read: {error}"))
-                .with("option", self.option)
-                .with("file", self.path.display())
+        let file = std::fs::File::open(self.path).map_err(|error| self.unreadable(&error))?;
+        self.read_from(file)
+    }
+
+    fn unreadable(self, error: &std::io::Error) -> Error {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Config,
         };
-        let file = std::fs::File::open(self.path).map_err(unreadable)?;
+        Error::new(kind, format!("cannot be read: {error}"))
+            .with("option", self.option)
+            .with("file", self.path.display())
+    }
+
+    fn read_from(self, file: std::fs::File) -> Result<Vec<u8>> {
         let mut text = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut text).map_err(unreadable)?;
+        let read = file.take(LONGEST + 1).read_to_end(&mut text);
+        read.map_err(|error| self.unreadable(&error))?;
         if text.len() as u64 > LONGEST {
             return Err(self.wrong(format!("longer than {LONGEST} bytes; expected a PEM file")));
         }
@@ -54,9 +60,9 @@ impl Named<'_> {
         Ok(found)
     }
 
-    /// The first private key of the file.
+    /// The first private key of the file, which nobody else may read.
     pub(crate) fn key(self) -> Result<PrivateKeyDer<'static>> {
-        let text = self.read()?;
+        let text = self.read_from(open_private(self.path, self.option)?)?;
         let encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
         if encrypted.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark)) {
             return Err(self.wrong("the key is encrypted; expected one without a passphrase"));

@@ -55,6 +55,8 @@ pub(crate) fn certificate(folder: &Path) {
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     fs::write(folder.join("crt"), made.cert.pem()).expect("a file");
     fs::write(folder.join("key"), made.signing_key.serialize_pem()).expect("a file");
+    let only_us = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(folder.join("key"), only_us).expect("a private file");
 }
 
 impl Server {
