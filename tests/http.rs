@@ -3,6 +3,7 @@
 mod events;
 mod files;
 mod login;
+mod panics;
 mod reuse;
 mod slow;
 mod sse;

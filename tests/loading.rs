@@ -2,11 +2,12 @@
 //! and the host lives on with the good plugins.
 
 mod blocked;
+mod fault_table;
 mod faults;
 mod files;
 mod folder;
 
-pub(crate) use folder::{faulty, faulty_mode, write};
+pub(crate) use folder::{faulty, faulty_folder, faulty_mode, write};
 pub(crate) use trials::initialiser;
 mod generations;
 mod order;

@@ -1,12 +1,13 @@
 //! [`Datagrams`]: the datagram facet, also what the host's UDP service gives. Buffers are the
 //! caller's; several datagrams cross at once.
 
-use crate::error::{Error, Result};
+mod export;
+
+use crate::error::Result;
 use crate::op::Transfer;
-use crate::raw::layout::{self, Declared};
 use crate::raw::{
-    Broken, Home, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
-    guard_drop, home, home_of, is_whole, owner_of, short_table, within_poll,
+    Broken, Home, RawError, RawObject, RawWaker, abi, count_of, is_whole, owner_of, untrue,
+    within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
@@ -97,7 +98,9 @@ pub struct DatagramMeta {
 
 /// What a driver or the host implements to give datagrams.
 pub trait DatagramIo: Send + 'static {
-    /// Receives one datagram into `buffer`; `Ready(Ok(None))` is the end.
+    /// Receives one datagram into `buffer`, whose content is of no meaning; the answer's `len` is how
+    /// many bytes of it are the datagram's. `Ready(Ok(None))` is the end, after which this is not called
+    /// again.
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -155,31 +158,10 @@ unsafe impl Send for Datagrams {}
 // SAFETY: every use needs `&mut self`.
 unsafe impl Sync for Datagrams {}
 
-struct Exported<T> {
-    io: T,
-    recv: WakerCell,
-    send: WakerCell,
-    /// What came after the datagrams that were delivered before it.
-    failed: Option<Error>,
-}
-
 impl Datagrams {
     /// Makes `io` usable from the other side.
     pub fn new<T: DatagramIo>(io: T) -> Self {
-        let state =
-            Exported { io, recv: WakerCell::default(), send: WakerCell::default(), failed: None };
-        let table = const {
-            &DatagramsTable {
-                size: size_of::<DatagramsTable>(),
-                home: home(inner::<T>),
-                drop: drop_datagrams::<T>,
-                poll_recv: poll_recv::<T>,
-                poll_send: poll_send::<T>,
-                max_size: max_size::<T>,
-            }
-        };
-        let raw = RawObject { data: Box::into_raw(Box::new(state)).cast(), table };
-        Datagrams { raw, owner: Owner::NOBODY }
+        Datagrams { raw: export::export(io), owner: Owner::NOBODY }
     }
 
     /// Receives into the buffers, one datagram each; answers how many, 0 at the end. `metas` must be
@@ -215,10 +197,12 @@ impl Datagrams {
                 receive(raw.data, waker, slots.as_mut_ptr(), stride, room, &raw mut error)
             }
         });
-        let count = std::task::ready!(finish(code, error))?.min(slots.len());
-        for (meta, slot) in metas.iter_mut().zip(&slots[..count]) {
+        let what = "more datagrams than there is room for came";
+        let count = std::task::ready!(count_of(code, error, slots.len(), what))?;
+        for ((meta, slot), buffer) in metas.iter_mut().zip(&mut slots[..count]).zip(buffers) {
+            slot.capacity = buffer.len();
             // SAFETY: the slot is this side's own.
-            *meta = unsafe { meta_of(slot) };
+            *meta = unsafe { meta_of(slot) }?;
         }
         Poll::Ready(Ok(count))
     }
@@ -251,7 +235,10 @@ impl Datagrams {
                 send(raw.data, waker, &raw const slot, stride, 1, &raw mut error)
             }
         });
-        finish(code, error).map_ok(|_| ())
+        count_of(code, error, 1, "more datagrams than given were sent").map(|sent| match sent? {
+            0 => Err(untrue("no datagram was sent")),
+            _ => Ok(()),
+        })
     }
 
     /// The most bytes one datagram may have now.
@@ -283,50 +270,32 @@ impl Datagrams {
     }
 }
 
-fn finish(code: i64, error: RawError) -> Poll<Result<usize>> {
-    answer_of(code, error).map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
+/// The length of a datagram, which is no more than its buffer's.
+fn check_len(len: usize, capacity: usize) -> Result<usize> {
+    if len <= capacity {
+        return Ok(len);
+    }
+    let error = untrue("a datagram is longer than its buffer");
+    Err(error.with("length", len).with("at_most", capacity))
 }
 
+/// # Errors
+/// A length above the capacity.
+///
 /// # Safety
 /// `slot` has all fields of version 1.0.
-unsafe fn meta_of(slot: *const RawDatagram) -> DatagramMeta {
+unsafe fn meta_of(slot: *const RawDatagram) -> Result<DatagramMeta> {
     // SAFETY: by this function's contract; no reference to the whole of it is made, which may be
     // shorter than this side's.
     unsafe {
-        DatagramMeta {
-            len: (*slot).len.min((*slot).capacity),
+        Ok(DatagramMeta {
+            len: check_len((*slot).len, (*slot).capacity)?,
             peer: (*slot).peer.into(),
             local: (*slot).local.into(),
             segment: (*slot).segment,
             ecn: ((*slot).ecn & 0b11) as u8,
-        }
+        })
     }
-}
-
-/// Slots that are nearer to each other than version 1.0's are long cannot be read.
-fn check_stride(stride: usize) -> Result<()> {
-    const FIRST: usize = layout::end_of(&RawDatagram::LAYOUT, "ecn");
-    if stride < FIRST { Err(short_table("batch of datagrams")) } else { Ok(()) }
-}
-
-/// # Safety
-/// `len` initialised bytes that may be written, or a null pointer.
-unsafe fn bytes_mut<'a>(ptr: *mut u8, len: usize) -> &'a mut [u8] {
-    if ptr.is_null() {
-        return &mut [];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts_mut(ptr, len) }
-}
-
-/// # Safety
-/// As for [`bytes_mut`].
-unsafe fn bytes_of<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
-    if ptr.is_null() {
-        return &[];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts(ptr, len) }
 }
 
 impl Transfer for Datagrams {
@@ -399,120 +368,4 @@ impl std::fmt::Debug for Datagrams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Datagrams")
     }
-}
-
-/// # Safety
-/// `data` is an `Exported<T>` of this table, polled by one caller at a time.
-unsafe fn state<'a, T>(data: *mut c_void) -> &'a mut Exported<T> {
-    // SAFETY: by this function's contract.
-    unsafe { &mut *data.cast::<Exported<T>>() }
-}
-
-unsafe extern "C" fn inner<T: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
-    // SAFETY: `home` functions are called only after `is_home`.
-    unsafe { home_of::<T>(&raw mut state::<T>(data).io, id) }
-}
-
-unsafe extern "C" fn drop_datagrams<T>(data: *mut c_void) {
-    // SAFETY: the box made in `Datagrams::new`, dropped once.
-    guard_drop(unsafe { Box::from_raw(data.cast::<Exported<T>>()) });
-}
-
-unsafe extern "C" fn max_size<T: DatagramIo>(data: *mut c_void) -> u64 {
-    // SAFETY: the caller's contract.
-    guard(|| unsafe { state::<T>(data) }.io.max_size() as u64, |_| 0)
-}
-
-unsafe extern "C" fn poll_recv<T: DatagramIo>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    slots: *mut RawDatagram,
-    stride: usize,
-    room: usize,
-    error: *mut RawError,
-) -> i64 {
-    let body = || {
-        let mut count = 0;
-        // SAFETY: the caller's contract.
-        let Exported { io, recv, failed, .. } = unsafe { state::<T>(data) };
-        if let Err(problem) = check_stride(stride) {
-            // SAFETY: the caller's slot.
-            return unsafe { fail(error, problem) };
-        }
-        if let Some(problem) = failed.take() {
-            // SAFETY: the caller's slot.
-            return unsafe { fail(error, problem) };
-        }
-        for index in 0..room {
-            // SAFETY: there are `room` slots, `stride` bytes apart.
-            let slot = unsafe { slots.byte_add(index * stride) };
-            // SAFETY: the slot's buffer is writable for `capacity` bytes, and initialised.
-            let buffer = unsafe { bytes_mut((*slot).buffer, (*slot).capacity) };
-            // SAFETY: the caller lends its waker for this call.
-            let next = || unsafe { recv.poll(waker, |cx| io.poll_recv(cx, buffer)) };
-            // Guarded one by one: what arrived before a panic is delivered before it.
-            match guard(next, |panic| Poll::Ready(Err(panic))) {
-                Poll::Pending if count == 0 => return PENDING,
-                Poll::Ready(Ok(Some(meta))) => {
-                    // SAFETY: the slot has all fields of version 1.0.
-                    unsafe {
-                        (*slot).len = meta.len;
-                        (*slot).peer = meta.peer.into();
-                        (*slot).local = meta.local.into();
-                        (*slot).segment = meta.segment;
-                        (*slot).ecn = u32::from(meta.ecn);
-                    }
-                    count += 1;
-                }
-                // SAFETY: the caller's slot.
-                Poll::Ready(Err(problem)) if count == 0 => return unsafe { fail(error, problem) },
-                Poll::Ready(Err(problem)) => {
-                    *failed = Some(problem);
-                    break;
-                }
-                Poll::Pending | Poll::Ready(Ok(None)) => break,
-            }
-        }
-        count
-    };
-    // SAFETY: the caller's slot.
-    guard(body, |panic| unsafe { fail(error, panic) })
-}
-
-unsafe extern "C" fn poll_send<T: DatagramIo>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    slots: *const RawDatagram,
-    stride: usize,
-    count: usize,
-    error: *mut RawError,
-) -> i64 {
-    let body = || {
-        let mut sent = 0;
-        // SAFETY: the caller's contract.
-        let state = unsafe { state::<T>(data) };
-        if let Err(problem) = check_stride(stride) {
-            // SAFETY: the caller's slot.
-            return unsafe { fail(error, problem) };
-        }
-        for index in 0..count {
-            // SAFETY: there are `count` slots, `stride` bytes apart, with all fields of version 1.0.
-            let (meta, bytes) = unsafe {
-                let slot = slots.byte_add(index * stride);
-                let meta = meta_of(slot);
-                (meta, bytes_of((*slot).buffer, meta.len))
-            };
-            // SAFETY: the caller lends its waker for this call.
-            match unsafe { state.send.poll(waker, |cx| state.io.poll_send(cx, bytes, &meta)) } {
-                Poll::Ready(Ok(())) => sent += 1,
-                Poll::Pending if sent == 0 => return PENDING,
-                // SAFETY: the caller's slot.
-                Poll::Ready(Err(problem)) if sent == 0 => return unsafe { fail(error, problem) },
-                Poll::Pending | Poll::Ready(Err(_)) => break,
-            }
-        }
-        sent
-    };
-    // SAFETY: the caller's slot.
-    guard(body, |panic| unsafe { fail(error, panic) })
 }

@@ -1,208 +1,20 @@
 //! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
 //! one flat block of fields, never JSON; bodies stream both ways.
 
+mod body;
+
+pub use body::{Body, BodyPart, BodyTable};
+
 use crate::error::{Error, Result};
 use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
-use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{
-    Broken, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
-    guard_drop, is_whole, short_table, unknown_code, within_poll,
-};
+use crate::op::{Op, OpTable, Transfer, started};
+use crate::raw::{Broken, RawBuf, RawObject, abi, guard_drop, is_whole, short_table};
 use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
-use bytes::Bytes;
-use futures_core::Stream as FuturesStream;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-/// A piece of a body.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum BodyPart {
-    /// Content.
-    Data(Bytes),
-    /// Fields after the content; the last part.
-    Trailers(HeaderBlock),
-}
-
-/// A streaming body. The end of the stream is the end of the body; an error means it was cut short.
-pub struct Body {
-    raw: RawObject<BodyTable>,
-    owner: Owner,
-    ended: bool,
-}
-
-abi! {
-    /// The functions of a body. A poll answers 1 for data, 2 for trailers, 0 at the end. A body whose data
-    /// pointer is null has no content.
-    #[derive(Debug)]
-    pub grows struct BodyTable {
-        size: usize,
-        drop: unsafe extern "C" fn(*mut c_void),
-        poll_part:
-            unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawBuf, *mut RawError) -> i64,
-    }
-}
-
-// SAFETY: `Body::new` takes only `Send` values, and the far side promises the same.
-unsafe impl Send for Body {}
-// SAFETY: every use needs `&mut self`.
-unsafe impl Sync for Body {}
-
-struct ExportedBody<T> {
-    parts: T,
-    waker: WakerCell,
-}
-
-impl Body {
-    /// No content. Takes no memory.
-    pub fn empty() -> Self {
-        let table = const {
-            &BodyTable { size: size_of::<BodyTable>(), drop: drop_nothing, poll_part: no_part }
-        };
-        let raw = RawObject { data: std::ptr::null_mut(), table };
-        Body { raw, owner: Owner::NOBODY, ended: false }
-    }
-
-    /// Whether it is known without polling that there is no content. One that is not known to be empty
-    /// may be so all the same.
-    pub fn is_empty(&self) -> bool {
-        self.ended || self.raw.data.is_null()
-    }
-
-    /// Content that is all here.
-    pub fn full(bytes: impl Into<Bytes>) -> Self {
-        let part = Ok(BodyPart::Data(bytes.into()));
-        Body::new(futures_util::stream::iter([part]))
-    }
-
-    /// Content as it comes.
-    pub fn new<T>(parts: T) -> Self
-    where
-        T: FuturesStream<Item = Result<BodyPart>> + Send + Unpin + 'static,
-    {
-        let table = const {
-            &BodyTable {
-                size: size_of::<BodyTable>(),
-                drop: drop_body::<T>,
-                poll_part: poll_part::<T>,
-            }
-        };
-        let state = Box::new(ExportedBody { parts, waker: WakerCell::default() });
-        let raw = RawObject { data: Box::into_raw(state).cast(), table };
-        Body { raw, owner: Owner::NOBODY, ended: false }
-    }
-}
-
-unsafe extern "C" fn drop_nothing(_: *mut c_void) {}
-
-unsafe extern "C" fn no_part(
-    _: *mut c_void,
-    _: *const RawWaker,
-    _: *mut RawBuf,
-    _: *mut RawError,
-) -> i64 {
-    0
-}
-
-unsafe extern "C" fn drop_body<T>(data: *mut c_void) {
-    // SAFETY: the box made in `Body::new`, dropped once.
-    guard_drop(unsafe { Box::from_raw(data.cast::<ExportedBody<T>>()) });
-}
-
-unsafe extern "C" fn poll_part<T: FuturesStream<Item = Result<BodyPart>> + Unpin>(
-    data: *mut c_void,
-    waker: *const RawWaker,
-    out: *mut RawBuf,
-    error: *mut RawError,
-) -> i64 {
-    // SAFETY: the box made in `Body::new`, polled by one caller at a time.
-    let state = unsafe { &mut *data.cast::<ExportedBody<T>>() };
-    let body = || {
-        let parts = Pin::new(&mut state.parts);
-        // SAFETY: the caller lends its waker; both slots are the caller's.
-        unsafe {
-            match state.waker.poll(waker, |cx| parts.poll_next(cx)) {
-                Poll::Pending => PENDING,
-                Poll::Ready(None) => 0,
-                Poll::Ready(Some(Err(problem))) => fail(error, problem),
-                Poll::Ready(Some(Ok(BodyPart::Data(bytes)))) => {
-                    out.write(RawBuf::new(bytes));
-                    1
-                }
-                Poll::Ready(Some(Ok(BodyPart::Trailers(fields)))) => {
-                    out.write(RawBuf::new(fields.into_bytes()));
-                    2
-                }
-            }
-        }
-    };
-    // SAFETY: the caller's slot.
-    guard(body, |panic| unsafe { fail(error, panic) })
-}
-
-impl FuturesStream for Body {
-    type Item = Result<BodyPart>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let raw = self.raw;
-        let (mut out, mut error) = (RawBuf::empty(), RawError::empty());
-        let code = within_poll(self.owner, Operation::Body, cx, |waker| {
-            // SAFETY: the table belongs to the data; both slots are ours.
-            unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
-        });
-        self.ended = !matches!(code, PENDING | 1);
-        Poll::Ready(match ready!(answer_of(code, error)) {
-            Ok(0) => None,
-            Ok(1) => Some(Ok(BodyPart::Data(out.into_bytes()))),
-            Ok(2) => Some(HeaderBlock::parse(out.into_bytes()).map(BodyPart::Trailers)),
-            Ok(_) => Some(Err(unknown_code(code))),
-            Err(error) => Some(Err(error)),
-        })
-    }
-}
-
-impl Transfer for Body {
-    type Raw = RawObject<BodyTable>;
-    fn into_raw(self) -> Self::Raw {
-        if self.is_empty() {
-            return std::mem::ManuallyDrop::new(Body::empty()).raw;
-        }
-        if !self.owner.is_nobody() {
-            return Body::new(self).into_raw();
-        }
-        std::mem::ManuallyDrop::new(self).raw
-    }
-    unsafe fn from_raw(raw: Self::Raw) -> Self {
-        // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        if !unsafe { is_whole(raw.table) } {
-            let error = short_table("body");
-            return Body::new(futures_util::stream::iter([Err(error)]));
-        }
-        Body { raw, owner: watch::current(), ended: false }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        watch::within(self.owner, Operation::Drop, || {
-            // SAFETY: this is the only owner.
-            unsafe { ((*self.raw.table).drop)(self.raw.data) };
-        });
-    }
-}
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Body")
-    }
-}
 
 /// A request, or a response: a head and a body.
 #[derive(Debug)]
@@ -245,10 +57,15 @@ impl Transfer for Envelope {
     unsafe fn from_raw(raw: RawEnvelope) -> Self {
         // SAFETY: by this function's contract; an absent upgrade has no table.
         unsafe {
-            Envelope {
-                head: HeaderBlock::parse(raw.head.into_bytes()).unwrap_or_default(),
-                body: Body::from_raw(raw.body),
-                upgrade: (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade)),
+            let body = Body::from_raw(raw.body);
+            let upgrade = (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade));
+            match HeaderBlock::parse(raw.head.into_bytes()) {
+                Ok(head) => Envelope { head, body, upgrade },
+                // Nothing of a head that cannot be read; who wants the content hears why.
+                Err(error) => {
+                    let body = Body::new(futures_util::stream::iter([Err(error)]));
+                    Envelope::new(HeaderBlock::default(), body)
+                }
             }
         }
     }
@@ -357,10 +174,12 @@ where
     F: FnOnce(Envelope) -> R + Send + 'static,
     R: Future<Output = Result<()>> + Send + 'static,
 {
-    // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
-    let (send, response) =
-        unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
-    guard(|| Op::new(send(response)), |panic| Op::ready(Err(panic))).into_raw()
+    started(|| {
+        // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
+        let (send, response) =
+            unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
+        Op::new(send(response))
+    })
 }
 
 abi! {
@@ -500,13 +319,18 @@ unsafe extern "C" fn send_request<T: Exchanger>(
     data: *mut c_void,
     request: *mut RawEnvelope,
 ) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the slot holds a request.
-    let (exchanger, request) = unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
-    Op::new(async move { exchanger.send(request).await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share; the slot holds a request.
+        let (exchanger, request) =
+            unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
+        Op::new(async move { exchanger.send(request).await })
+    })
 }
 
 unsafe extern "C" fn accept_request<T: Exchanger>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let exchanger = unsafe { share::<T>(data) };
-    Op::new(async move { exchanger.accept().await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share.
+        let exchanger = unsafe { share::<T>(data) };
+        Op::new(async move { exchanger.accept().await })
+    })
 }

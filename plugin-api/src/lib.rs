@@ -51,12 +51,34 @@
 //! # Contract
 //!
 //! Objects may be polled from any thread, by one caller at a time; a waker is replaced at each poll;
-//! a read of 0 is the end; errors are [`Error`]s whole. Nothing unwinds across: every entry and drop
-//! is guarded, a panic becomes [`ErrorKind::Panicked`]. A plugin is never unloaded.
+//! a read of 0 into a buffer with room is the end; errors are [`Error`]s whole. Services of the host may
+//! be used from any thread too, one of the plugin's own included. Nothing unwinds across: every entry and
+//! drop is guarded, a panic becomes [`ErrorKind::Panicked`]. A plugin is never unloaded.
 //!
-//! What a guard cannot hold: a second panic while the first unwinds (in a `Drop`), an abort, an exit,
-//! a fault of memory. They end the process. A poll must not block: one that does keeps a thread of the
-//! host's for as long as it does, and no deadline can end it.
+//! What safe code says that cannot be (more read than there was room for, more written than was given,
+//! another buffer in the place of the one that was lent, a datagram longer than its buffer) is an error
+//! of that session, [`ErrorKind::Protocol`] of [`Origin::Internal`], and no byte of it is used. What each
+//! side of the boundary owes the other is in [`raw`].
+//!
+//! An operation or body that has ended is not polled again by this crate, whoever holds it; a stream or
+//! datagram facet may be polled after an error, because more can come.
+//!
+//! # What a guard cannot hold
+//!
+//! | fault | what happens |
+//! |---|---|
+//! | a second panic while the first unwinds, which only a `Drop` or a panic hook can do | the process aborts |
+//! | `abort`, `exit`, `_exit` | the process ends |
+//! | a fault of memory: in C code, in `unsafe`, or a stack that overflows | the process ends by a signal |
+//! | an allocation that fails | the process aborts |
+//! | a descriptor of somebody else's that is closed | whoever had it loses it |
+//! | a poll, call or drop that does not return | it keeps its thread for as long, and no deadline can end it; the host's other sessions go on |
+//! | memory, threads and tasks that are left behind | they stay, and count for the process; `Task` ends with its owner |
+//! | `panic = "abort"` in the plugin's profile | each panic ends the process |
+//! | a thread-local of the plugin's own that panics when it is dropped | the process aborts, as in any Rust program |
+//!
+//! All else costs the call or session that it is in. `tests/loading/FAULTS.md` has what each fault costs,
+//! from runs of the host. The unit tests of this crate run under valgrind (`tests/valgrind`).
 //!
 //! # Evolution
 //!
@@ -112,6 +134,8 @@ mod serving;
 mod session;
 mod sse;
 mod stream;
+#[cfg(feature = "private-runtime")]
+mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(test)]
@@ -153,6 +177,8 @@ pub use serving::Serving;
 pub use session::{Session, SessionBuilder};
 pub use sse::ServerEvent;
 pub use stream::Stream;
+#[cfg(feature = "private-runtime")]
+pub use task::Task;
 
 /// For the export macro only; no part of the interface.
 #[doc(hidden)]

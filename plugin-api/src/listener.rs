@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::info::Info;
 use crate::object::{drop_shared, give, json_buf, share};
-use crate::op::{Op, OpTable, Transfer};
+use crate::op::{Op, OpTable, Transfer, started};
 use crate::raw::{
     Broken, Home, RawBuf, RawObject, abi, home, home_of, is_home, is_whole, owner_of,
 };
@@ -143,7 +143,9 @@ unsafe extern "C" fn info<T: Accept>(data: *mut c_void) -> RawBuf {
 }
 
 unsafe extern "C" fn accept_one<T: Accept>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let accept = unsafe { share::<T>(data) };
-    Op::new(async move { accept.accept().await }).into_raw()
+    started(|| {
+        // SAFETY: the caller owns a share.
+        let accept = unsafe { share::<T>(data) };
+        Op::new(async move { accept.accept().await })
+    })
 }

@@ -121,6 +121,7 @@ impl Module {
     /// # Errors
     /// None that a plugin of this build could cause.
     pub fn of_static<P: crate::export::Exports>() -> Self {
+        crate::raw::linked_into_host();
         Module { table: crate::export::module::<P>() }
     }
 
@@ -150,9 +151,13 @@ impl Module {
         if json.as_ref().is_empty() {
             return Err(Error::new(ErrorKind::Panicked, "when it described itself"));
         }
-        serde_json::from_slice(json.as_ref()).map_err(|error| {
-            Error::new(ErrorKind::Protocol, format!("the plugin's description: {error}"))
-        })
+        let unreadable =
+            |error| Error::new(ErrorKind::Protocol, format!("the plugin's description: {error}"));
+        let said: Description = serde_json::from_slice(json.as_ref()).map_err(unreadable)?;
+        match said.panicked {
+            Some(text) => Err(Error::new(ErrorKind::Panicked, text).with("call", "describe")),
+            None => serde_json::from_slice(json.as_ref()).map_err(unreadable),
+        }
     }
 
     /// Makes the plugin. Runs author's code: call it where blocking is allowed, with a deadline.
@@ -171,6 +176,12 @@ impl Module {
         }
         Ok(Plugin(Arc::new(Handle { table: self.table, handle })))
     }
+}
+
+/// What is looked for in a description before it is read as a manifest.
+#[derive(serde::Deserialize)]
+struct Description {
+    panicked: Option<String>,
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {

@@ -3,11 +3,11 @@
 
 mod export;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, abi, answer_of, is_whole,
-    owner_of, within_poll,
+    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, abi, answer_of, count_of,
+    is_whole, owner_of, untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -104,8 +104,11 @@ abi! {
             usize,
             *mut RawError,
         ) -> i64,
-        /// Takes the first `n` of them, and answers `n`, at least 1. On [`FAILED`] none of them will be
-        /// sent; all are still the caller's to drop.
+        /// Takes the first `n` of them, leaves an empty message in the place of each, and answers `n`, at
+        /// least 1. On [`PENDING`] none was taken. On [`FAILED`] none of them will be sent; all are still
+        /// the caller's to drop.
+        ///
+        /// [`FAILED`]: crate::raw::FAILED
         poll_send: unsafe extern "C" fn(
             *mut c_void,
             *const RawWaker,
@@ -115,6 +118,12 @@ abi! {
         ) -> i64,
         poll_flush: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
         poll_close: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
+    }
+}
+
+impl RawMessage {
+    fn is_given_away(&self) -> bool {
+        self.payload.is_given_away() && self.metadata.is_given_away()
     }
 }
 
@@ -210,14 +219,13 @@ impl FuturesStream for Messages {
                 receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, &raw mut error)
             }
         });
-        match answer_of(code, error) {
+        match count_of(code, error, BATCH, "more messages than there is room for came") {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => {
                 self.ended = true;
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(Ok(count)) => {
-                let count = usize::try_from(count).unwrap_or(0).min(BATCH);
                 for slot in out.into_iter().take(count) {
                     // SAFETY: the far side has written the first `count`.
                     self.received.push_back(Message::from_raw(unsafe { slot.assume_init() }));
@@ -244,17 +252,23 @@ impl Messages {
                     send(raw.data, waker, batch.as_mut_ptr(), batch.len(), &raw mut error)
                 }
             });
-            let taken = match answer_of(code, error) {
-                Poll::Ready(Ok(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+            let most = batch.len();
+            let taken = match count_of(code, error, most, "more messages than given were taken") {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(untrue("no message was taken"))),
+                Poll::Ready(Ok(taken)) => taken,
                 Poll::Pending => 0,
                 // A sink that failed takes nothing more: what waits would only come out of order.
                 Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
             };
+            if !batch[..taken].iter().all(RawMessage::is_given_away) {
+                // Whose they are nobody can tell now: better lost than freed twice.
+                std::mem::forget(batch);
+                let text = "messages were taken and are still in their places";
+                return Poll::Ready(Err(untrue(text)));
+            }
             self.outgoing.extend(batch.into_iter().skip(taken).map(Message::from_raw));
-            match code {
-                PENDING => return Poll::Pending,
-                0 => return Poll::Ready(Err(Error::new(ErrorKind::Protocol, "nothing was taken"))),
-                _ => {}
+            if code == PENDING {
+                return Poll::Pending;
             }
         }
         Poll::Ready(Ok(()))

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::raw::layout::{Declared, Field, Layout};
 use crate::raw::{
-    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, fail, guard,
+    FAILED, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, catch, fail, guard,
     guard_drop, is_whole, short_table, unknown_code, with_raw_waker,
 };
 use crate::watch::{self, Operation, Owner};
@@ -30,6 +30,11 @@ abi! {
         /// Drops it; an unfinished operation is cancelled.
         drop: unsafe extern "C" fn(data: *mut c_void),
     }
+}
+
+/// What `make` gives, or an operation that fails with its panic, on its way to the other side.
+pub(crate) fn started<T: Transfer>(make: impl FnOnce() -> Op<T>) -> RawObject<OpTable> {
+    guard(make, |panic| Op::ready(Err(panic))).into_raw()
 }
 
 /// What can be the result of an [`Op`]: it has a form that is plain `repr(C)`.
@@ -190,19 +195,27 @@ where
         // SAFETY: the future lives in its box and is dropped in place, never moved.
         let future = unsafe { Pin::new_unchecked(future) };
         // SAFETY: the caller lends its waker for this call.
-        match unsafe { state.waker.poll(waker, |cx| future.poll(cx)) } {
-            Poll::Pending => PENDING,
-            Poll::Ready(Ok(value)) => {
-                state.future = None;
+        let poll = || unsafe { state.waker.poll(waker, |cx| future.poll(cx)) };
+        let result = match catch(poll, |panic| Poll::Ready(Err(panic))) {
+            Poll::Pending => return PENDING,
+            Poll::Ready(result) => result,
+        };
+        // Finished, or panicked: either way it is not polled again. A drop that panics costs the result,
+        // which is dropped by itself.
+        let dropped = catch(|| Ok(state.future = None), Err);
+        match (result, dropped) {
+            (Ok(value), Ok(())) => {
                 // SAFETY: `out` is a slot for `T::Raw` by the type of the `Op`.
                 unsafe { out.cast::<T::Raw>().write(value.into_raw()) };
                 0
             }
-            Poll::Ready(Err(problem)) => {
-                state.future = None;
+            (Ok(value), Err(panic)) => {
+                guard_drop(value);
                 // SAFETY: the caller's slot.
-                unsafe { fail(error, problem) }
+                unsafe { fail(error, panic) }
             }
+            // SAFETY: the caller's slot.
+            (Err(problem), _) => unsafe { fail(error, problem) },
         }
     };
     // SAFETY: the caller's slot.

@@ -4,6 +4,8 @@
 #[cfg(feature = "private-runtime")]
 mod private {
     use crate::error::{Error, ErrorKind, Result};
+    use crate::raw::{caught, quietly};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::OnceLock;
     use tokio::runtime::{Builder, EnterGuard, Runtime};
 
@@ -33,18 +35,22 @@ mod private {
     /// there then runs without it.
     pub(crate) fn enter() -> Option<EnterGuard<'static>> {
         let runtime = RUNTIME.get()?;
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.enter())) {
-            Ok(entered) => Some(entered),
-            Err(payload) => {
-                std::mem::forget(payload);
-                None
-            }
+        quietly(|| runtime.enter())
+    }
+
+    /// Leaves what [`enter`] has entered. A call that has left a guard of its own behind, of this runtime
+    /// or another, has entered that: the next call enters this one again.
+    pub(crate) fn leave(entered: Option<EnterGuard<'static>>) {
+        if entered.is_some()
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(entered)))
+        {
+            caught(payload);
         }
     }
 }
 
 #[cfg(feature = "private-runtime")]
-pub(crate) use private::{enter, start};
+pub(crate) use private::{enter, leave, start};
 
 /// There is no runtime to enter.
 #[cfg(not(feature = "private-runtime"))]
@@ -54,6 +60,9 @@ pub(crate) struct NoRuntime;
 pub(crate) fn enter() -> NoRuntime {
     NoRuntime
 }
+
+#[cfg(not(feature = "private-runtime"))]
+pub(crate) fn leave(_: NoRuntime) {}
 
 /// Without the feature there is nothing to start: a driver that needs it says so at `init`.
 #[cfg(not(feature = "private-runtime"))]

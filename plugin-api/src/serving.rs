@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::exchange::{Exchange, Incoming};
 use crate::op::Op;
+use crate::raw::catch;
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use std::pin::Pin;
@@ -10,10 +11,15 @@ use std::task::{Context, Poll};
 
 /// Takes the requests of a session and runs the futures that answer them, a bounded number at once; more
 /// requests wait at the peer. Dropped, it ends all of them.
+///
+/// A panic costs its request: the future that has panicked is dropped, and an [`Answer`] that it has not
+/// used is the driver's to give (http: 500). The others go on.
+///
+/// [`Answer`]: crate::Answer
 #[derive(Debug)]
 pub struct Serving<F> {
     // Dropped in this order.
-    running: FuturesUnordered<F>,
+    running: FuturesUnordered<One<F>>,
     next: Option<Op<Option<Incoming>>>,
     exchange: Exchange,
     most: usize,
@@ -43,7 +49,8 @@ impl<F: Future<Output = ()>> Serving<F> {
                 self.next = None;
                 match incoming {
                     Ok(Some(incoming)) => {
-                        self.running.push(answer(incoming));
+                        let one = catch(|| Some(answer(incoming)), |_| None);
+                        self.running.extend(one.map(|one| One(Some(one))));
                         self.next = Some(self.exchange.accept());
                     }
                     Ok(None) => {}
@@ -57,5 +64,43 @@ impl<F: Future<Output = ()>> Serving<F> {
                 _ => return Poll::Pending,
             }
         }
+    }
+}
+
+/// One request's future. What panics in it, or when it is dropped, ends here.
+#[derive(Debug)]
+struct One<F>(Option<F>);
+
+impl<F> One<F> {
+    fn future(self: Pin<&mut Self>) -> Pin<&mut Option<F>> {
+        // SAFETY: the future is pinned as this is: it is never moved out, and dropped in its place.
+        unsafe { self.map_unchecked_mut(|one| &mut one.0) }
+    }
+
+    fn end(self: Pin<&mut Self>) {
+        catch(|| self.future().set(None), |_| ());
+    }
+}
+
+impl<F: Future<Output = ()>> Future for One<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let poll = || match self.as_mut().future().as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Ready(()),
+        };
+        let result = catch(poll, |_| Poll::Ready(()));
+        if result.is_ready() {
+            self.end();
+        }
+        result
+    }
+}
+
+impl<F> Drop for One<F> {
+    fn drop(&mut self) {
+        // SAFETY: a value that is dropped is not moved any more.
+        unsafe { Pin::new_unchecked(self) }.end();
     }
 }

@@ -1,5 +1,6 @@
 //! [`Session`]: what a driver gives back, one established conversation with the facets it declares.
 
+mod export;
 mod passed;
 
 use crate::control::Control;
@@ -9,11 +10,8 @@ use crate::exchange::{Exchange, ExchangeTable};
 use crate::facets::Facets;
 use crate::info::{Event, Info};
 use crate::messages::{Messages, MessagesTable};
-use crate::object::{drop_shared, give, json_buf, share};
 use crate::op::{Op, OpTable, Transfer};
-use crate::raw::{
-    Home, RawBuf, RawObject, RawStr, abi, guard, home, home_of, is_home, is_whole, owner_of,
-};
+use crate::raw::{Home, RawBuf, RawObject, RawStr, abi, is_home, is_whole, owner_of, untrue};
 use crate::request::{Address, RawAddress};
 use crate::stream::{Stream, StreamTable};
 use crate::watch::{self, Operation, Owner};
@@ -21,7 +19,6 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::any::TypeId;
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 abi! {
@@ -70,12 +67,6 @@ struct Parts {
     exchange: Option<Exchange>,
 }
 
-struct Exported<C> {
-    control: C,
-    declared: Facets,
-    parts: Mutex<Parts>,
-}
-
 /// Builds a [`Session`] from its control and its data facets.
 pub struct SessionBuilder<C> {
     control: C,
@@ -121,34 +112,8 @@ impl<C: Control> SessionBuilder<C> {
         declared.set(Facets::MESSAGES, self.parts.messages.is_some());
         declared.set(Facets::DATAGRAMS, self.parts.datagrams.is_some());
         declared.set(Facets::EXCHANGE, self.parts.exchange.is_some());
-        let state = Exported { control: self.control, declared, parts: Mutex::new(self.parts) };
-        let raw = RawObject { data: give(Arc::new(state)), table: table_of::<C>() };
+        let raw = export::export(self.control, declared, self.parts);
         Session { raw, owner: Owner::NOBODY }
-    }
-}
-
-fn table_of<C: Control>() -> &'static SessionTable {
-    const {
-        &SessionTable {
-            size: size_of::<SessionTable>(),
-            home: home(inner::<C>),
-            drop: drop_shared::<Exported<C>>,
-            facets: facets::<C>,
-            info: info::<C>,
-            take_stream: take_stream::<C>,
-            take_messages: take_messages::<C>,
-            take_datagrams: take_datagrams::<C>,
-            take_exchange: take_exchange::<C>,
-            call: call::<C>,
-            open_stream: open_stream::<C>,
-            accept_stream: accept_stream::<C>,
-            dial: dial::<C>,
-            ping: ping::<C>,
-            next_event: next_event::<C>,
-            close: close::<C>,
-            drain: drain::<C>,
-            reset: reset::<C>,
-        }
     }
 }
 
@@ -242,8 +207,7 @@ impl Session {
             unsafe { self.op(Operation::Call, call) }
         };
         let json = op.await?;
-        serde_json::from_slice(&json)
-            .map_err(|error| Error::new(crate::ErrorKind::Protocol, error.to_string()))
+        serde_json::from_slice(&json).map_err(|error| unreadable("a result", &error))
     }
 
     /// Opens one more stream. See [`Control::open_stream`].
@@ -287,7 +251,8 @@ impl Session {
             // SAFETY: it gives an `Op<Option<Bytes>>`.
             unsafe { self.op(Operation::Event, next) }
         };
-        Ok(op.await?.and_then(|json| serde_json::from_slice(&json).ok()))
+        let Some(json) = op.await? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| unreadable("an event", &error))
     }
     /// Ends politely. See [`Control::close`].
     pub fn close(&self, code: u64, reason: &str) -> Op<()> {
@@ -364,122 +329,7 @@ unsafe fn taken<T: Transfer<Raw = RawObject<R>>, R>(raw: RawObject<R>) -> Option
     (!raw.is_none()).then(|| unsafe { T::from_raw(raw) })
 }
 
-/// # Safety
-/// `data` is an `Exported<C>` of this table.
-unsafe fn state<'a, C>(data: *mut c_void) -> &'a Exported<C> {
-    // SAFETY: by this function's contract; the caller holds a share for the call.
-    unsafe { &*data.cast::<Exported<C>>() }
-}
-
-unsafe extern "C" fn inner<C: 'static>(data: *mut c_void, id: *const c_void) -> *mut c_void {
-    // SAFETY: `home` functions are called only after `is_home`; the answer is only read through.
-    unsafe { home_of::<C>((&raw const state::<C>(data).control).cast_mut(), id) }
-}
-
-unsafe extern "C" fn facets<C>(data: *mut c_void) -> u64 {
-    // SAFETY: the caller's contract.
-    unsafe { state::<C>(data) }.declared.bits()
-}
-
-unsafe extern "C" fn info<C: Control>(data: *mut c_void) -> RawBuf {
-    // SAFETY: the caller's contract.
-    json_buf(|| unsafe { state::<C>(data) }.control.info())
-}
-
-macro_rules! take {
-    ($($name:ident $field:ident $table:ty;)*) => {$(
-        unsafe extern "C" fn $name<C>(data: *mut c_void) -> RawObject<$table> {
-            // SAFETY: the caller's contract.
-            let parts = unsafe { &state::<C>(data).parts };
-            let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.$field.take().map_or(RawObject::none(), Transfer::into_raw)
-        }
-    )*};
-}
-
-take! {
-    take_stream stream StreamTable;
-    take_messages messages MessagesTable;
-    take_datagrams datagrams DatagramsTable;
-    take_exchange exchange ExchangeTable;
-}
-
-unsafe extern "C" fn call<C: Control>(
-    data: *mut c_void,
-    operation: RawStr,
-    params: RawStr,
-) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, operation, params) =
-        unsafe { (share::<Exported<C>>(data), operation.get().to_owned(), params.get()) };
-    let params = serde_json::from_str(params).unwrap_or(Value::Null);
-    Op::new(async move {
-        let result = state.control.call(operation, params).await?;
-        Ok(Bytes::from(serde_json::to_vec(&result).unwrap_or_default()))
-    })
-    .into_raw()
-}
-
-unsafe extern "C" fn open_stream<C: Control>(
-    data: *mut c_void,
-    params: RawStr,
-) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, params) = unsafe { (share::<Exported<C>>(data), params.get()) };
-    let params = serde_json::from_str(params).unwrap_or(Value::Null);
-    Op::new(async move { state.control.open_stream(params).await }).into_raw()
-}
-
-unsafe extern "C" fn accept_stream<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.accept_stream().await }).into_raw()
-}
-
-unsafe extern "C" fn dial<C: Control>(
-    data: *mut c_void,
-    address: *const RawAddress,
-) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the address is alive for this call.
-    let (state, address) = unsafe { (share::<Exported<C>>(data), Address::from_raw(address)) };
-    guard(|| Op::new(async move { state.control.dial(address).await }), |p| Op::ready(Err(p)))
-        .into_raw()
-}
-
-unsafe extern "C" fn ping<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.ping().await }).into_raw()
-}
-
-unsafe extern "C" fn next_event<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move {
-        let event = state.control.next_event().await?;
-        Ok(event.map(|event| Bytes::from(serde_json::to_vec(&event).unwrap_or_default())))
-    })
-    .into_raw()
-}
-
-unsafe extern "C" fn close<C: Control>(
-    data: *mut c_void,
-    code: u64,
-    reason: RawStr,
-) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share; the text is alive for this call.
-    let (state, reason) = unsafe { (share::<Exported<C>>(data), reason.get().to_owned()) };
-    Op::new(async move { state.control.close(code, reason).await }).into_raw()
-}
-
-unsafe extern "C" fn reset<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.reset().await }).into_raw()
-}
-
-unsafe extern "C" fn drain<C: Control>(data: *mut c_void) -> RawObject<OpTable> {
-    // SAFETY: the caller owns a share.
-    let state = unsafe { share::<Exported<C>>(data) };
-    Op::new(async move { state.control.drain().await }).into_raw()
+#[cold]
+fn unreadable(what: &str, error: &serde_json::Error) -> Error {
+    untrue(&format!("{what} that crossed the plugin boundary cannot be read: {error}"))
 }

@@ -1,16 +1,18 @@
 //! [`Stream`]: the byte-stream facet, both directions, with half-close.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail,
-    guard, guard_drop, home, home_of, is_home, is_whole, owner_of, within_poll,
+    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of,
+    count_of, fail, guard, guard_drop, home, home_of, is_home, is_whole, owner_of, slice_of,
+    slice_of_mut, untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use std::any::TypeId;
 use std::ffi::c_void;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -224,12 +226,19 @@ unsafe extern "C" fn poll_read<T: AsyncRead + Unpin>(
     // SAFETY: the caller's contract for `data`, `waker`, and a buffer of `len` writable bytes.
     unsafe {
         let state = state::<T>(data);
-        let buffer = std::slice::from_raw_parts_mut(buffer.cast(), len);
+        let room: &mut [MaybeUninit<u8>] = slice_of_mut(buffer.cast(), len);
+        let lent = room.as_ptr().cast::<u8>();
         answer(error, || {
-            let mut buffer = ReadBuf::uninit(buffer);
+            let mut room = ReadBuf::uninit(room);
             let io = Pin::new(&mut state.io);
-            ready!(state.read.poll(waker, |cx| io.poll_read(cx, &mut buffer)))?;
-            Poll::Ready(Ok(buffer.filled().len()))
+            ready!(state.read.poll(waker, |cx| io.poll_read(cx, &mut room)))?;
+            // Safe code may put another buffer in the place of the one that it was lent.
+            let filled = room.filled();
+            if !std::ptr::eq(filled.as_ptr(), lent) || filled.len() > len {
+                let error = untrue("a stream has put another buffer in the place of its reader's");
+                return Poll::Ready(Err(error.into_io()));
+            }
+            Poll::Ready(Ok(filled.len()))
         })
     }
 }
@@ -244,16 +253,16 @@ unsafe extern "C" fn poll_write<T: AsyncWrite + Unpin>(
     // SAFETY: the caller's contract for `data`, `waker`, and `count` slices of readable bytes.
     unsafe {
         let state = state::<T>(data);
-        let slices = std::slice::from_raw_parts(slices, count.min(MAX_SLICES));
+        let slices = slice_of(slices, count.min(MAX_SLICES));
         answer(error, || {
             let io = Pin::new(&mut state.io);
             if let [one] = slices {
-                let bytes = std::slice::from_raw_parts(one.ptr, one.len);
+                let bytes = slice_of(one.ptr, one.len);
                 return state.write.poll(waker, |cx| io.poll_write(cx, bytes));
             }
             let mut list = [IoSlice::new(&[]); MAX_SLICES];
             for (slot, piece) in list.iter_mut().zip(slices) {
-                *slot = IoSlice::new(std::slice::from_raw_parts(piece.ptr, piece.len));
+                *slot = IoSlice::new(slice_of(piece.ptr, piece.len));
             }
             state.write.poll(waker, |cx| io.poll_write_vectored(cx, &list[..slices.len()]))
         })
@@ -301,10 +310,17 @@ unsafe extern "C" fn take_fd_of<T>(data: *mut c_void, leftover: *mut RawBuf) -> 
 }
 
 impl Stream {
-    fn finish(code: i64, error: RawError) -> Poll<io::Result<usize>> {
-        answer_of(code, error)
-            .map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
-            .map_err(Error::into_io)
+    fn finish(
+        code: i64,
+        error: RawError,
+        most: usize,
+        what: &'static str,
+    ) -> Poll<io::Result<usize>> {
+        count_of(code, error, most, what).map_err(Error::into_io)
+    }
+
+    fn done(code: i64, error: RawError) -> Poll<io::Result<()>> {
+        answer_of(code, error).map_ok(drop).map_err(Error::into_io)
     }
 
     fn write_slices(&mut self, cx: &Context<'_>, slices: &[RawSlice]) -> Poll<io::Result<usize>> {
@@ -317,12 +333,8 @@ impl Stream {
                 write(raw.data, waker, slices.as_ptr(), slices.len(), &raw mut error)
             }
         });
-        let count = ready!(Stream::finish(code, error))?;
-        if count > slices.iter().map(|slice| slice.len).sum() {
-            let text = "a stream says it wrote more than it was given";
-            return Poll::Ready(Err(Error::new(ErrorKind::Protocol, text).into_io()));
-        }
-        Poll::Ready(Ok(count))
+        let given = slices.iter().map(|slice| slice.len).sum();
+        Stream::finish(code, error, given, "a stream says it wrote more than it was given")
     }
 }
 
@@ -332,6 +344,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let most = buf.remaining();
+        if most == 0 {
+            // No room for bytes: this says nothing of the end, and the far side is not asked.
+            return Poll::Ready(Ok(()));
+        }
         let raw = self.raw;
         let mut error = RawError::empty();
         let code = within_poll(self.owner, Operation::Read, cx, |waker| {
@@ -342,7 +359,8 @@ impl AsyncRead for Stream {
                 read(raw.data, waker, spare.as_mut_ptr().cast(), spare.len(), &raw mut error)
             }
         });
-        let count = ready!(Stream::finish(code, error))?.min(buf.remaining());
+        let what = "a stream says it read more than there is room for";
+        let count = ready!(Stream::finish(code, error, most, what))?;
         // SAFETY: the far side has written `count` bytes there.
         unsafe { buf.assume_init(count) };
         buf.advance(count);
@@ -383,7 +401,7 @@ impl AsyncWrite for Stream {
             // SAFETY: the table belongs to the data.
             unsafe { ((*raw.table).poll_flush)(raw.data, waker, &raw mut error) }
         });
-        Stream::finish(code, error).map_ok(|_| ())
+        Stream::done(code, error)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -393,6 +411,6 @@ impl AsyncWrite for Stream {
             // SAFETY: the table belongs to the data.
             unsafe { ((*raw.table).poll_shutdown)(raw.data, waker, &raw mut error) }
         });
-        Stream::finish(code, error).map_ok(|_| ())
+        Stream::done(code, error)
     }
 }

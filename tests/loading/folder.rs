@@ -31,6 +31,13 @@ pub(crate) fn faulty() -> Vec<u8> {
     built("libfaulty.so")
 }
 
+/// A folder with the faulty plugin in it, for a host that finds the others by itself.
+pub(crate) fn faulty_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("faulty.so"), &faulty());
+    folder
+}
+
 /// A copy of the faulty plugin that is told something in its own bytes.
 pub(crate) fn faulty_mode(mode: &str) -> Vec<u8> {
     let mark = b"faulty mode is: ";

@@ -76,6 +76,10 @@ impl Check<'_> {
         if host.worker_threads > 1024 {
             self.fail(at.key("worker_threads"), "expected a whole number from 0 to 1024", None);
         }
+        if !(1..=1024).contains(&host.plugin_runtime_threads) {
+            let message = "expected a whole number from 1 to 1024";
+            self.fail(at.key("plugin_runtime_threads"), message, None);
+        }
         self.at_least_one(at.key("max_connections"), Some(host.max_connections));
         let limits = at.key("limits");
         self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));

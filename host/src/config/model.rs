@@ -78,6 +78,8 @@ pub struct HostConfig {
     pub state_dir: String,
     /// Threads that move data. Default: 0, which is one for each processor.
     pub worker_threads: u16,
+    /// Threads of the runtime of each plugin that has one of its own; 1 to 1024. Default: 1.
+    pub plugin_runtime_threads: u16,
     /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
     /// once. Default: `"30s"`.
     pub shutdown_timeout: Timespan,
@@ -276,6 +278,7 @@ impl Default for HostConfig {
             allow: Vec::new(),
             state_dir: String::new(),
             worker_threads: 0,
+            plugin_runtime_threads: 1,
             shutdown_timeout: Timespan::seconds(30),
             max_connections: 10_000,
             timeouts: Timeouts::default(),

@@ -1,6 +1,7 @@
 //! [`Records`]: what is known of plugin files from before, by their hash, in the cache folder.
 
 use super::refusal::Quarantine;
+use jackfield_plugin_api::abi::FINGERPRINTS;
 use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -88,7 +89,9 @@ impl Record {
 
 /// What a trial depends on besides the file.
 fn this_host() -> String {
-    format!("jackfield {} abi {ABI_MAJOR}.{ABI_MINOR}", env!("CARGO_PKG_VERSION"))
+    let layout = FINGERPRINTS[FINGERPRINTS.len() - 1];
+    let version = env!("CARGO_PKG_VERSION");
+    format!("jackfield {version} abi {ABI_MAJOR}.{ABI_MINOR} {layout:016x}")
 }
 
 /// The records in one cache folder; hosts share them.

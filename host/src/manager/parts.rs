@@ -78,6 +78,7 @@ impl Parts<'_> {
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
             quarantine: quarantine(&host.quarantine),
+            runtime_threads: host.plugin_runtime_threads,
             opener,
             ..defaults
         }

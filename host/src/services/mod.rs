@@ -1,16 +1,21 @@
 //! Host services: the one reactor's timers, tasks and sockets, given to plugins.
 //!
-//! Everything a plugin does through here runs on the host's runtime and is counted there. Sockets
-//! that are given out come home as themselves: see [`kernel`].
+//! Everything a plugin does through here runs on the host's runtime and is counted there, also when it
+//! is polled on a thread of the plugin's own. Sockets that are given out come home as themselves: see
+//! [`kernel`].
 
 mod blocking;
+mod inside;
 pub mod kernel;
 mod log;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod unix;
 mod watch;
 
 use bytes::Bytes;
+use inside::inside;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::{FdIo, Level, PanicReport, Services, Socket, TimerIo};
 use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};
@@ -118,15 +123,15 @@ impl Services for PluginServices {
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {
-        Op::new(sockets::connect(socket))
+        inside(&self.runtime, sockets::connect(socket))
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
-        Op::new(sockets::listen(socket))
+        inside(&self.runtime, sockets::listen(socket))
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
-        Op::new(sockets::bind_datagrams(socket))
+        inside(&self.runtime, sockets::bind_datagrams(socket))
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
@@ -136,7 +141,7 @@ impl Services for PluginServices {
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
         let host = host.to_owned();
-        Op::new(async move {
+        inside(&self.runtime, async move {
             let addresses = sockets::resolve(&host, port, 0).await?;
             Ok(Bytes::from(serde_json::to_vec(&addresses).unwrap_or_default()))
         })
@@ -157,7 +162,7 @@ impl Services for PluginServices {
 
     fn open(&self, uri: &str, options: &str) -> Op<Session> {
         match self.opener.get() {
-            Some(opener) => opener(uri.to_owned(), options.to_owned()),
+            Some(opener) => inside(&self.runtime, opener(uri.to_owned(), options.to_owned())),
             None => Op::ready(Err(Error::unsupported("opening stacks while the host starts"))),
         }
     }

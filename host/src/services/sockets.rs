@@ -1,5 +1,6 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
+use super::inside::AcceptInside;
 use super::kernel::{tcp_session, unix_session};
 use super::unix;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -30,10 +31,13 @@ pub(super) async fn connect(socket: Socket) -> Result<Session> {
 /// Listens on a socket of any stream kind.
 pub(super) async fn listen(socket: Socket) -> Result<Listener> {
     match socket.kind {
-        SocketKind::Tcp => Ok(Listener::new(HostListener::Tcp(listen_tcp(&socket).await?, socket))),
+        SocketKind::Tcp => {
+            let listener = listen_tcp(&socket).await?;
+            Ok(AcceptInside::listener(HostListener::Tcp(listener, socket)))
+        }
         SocketKind::Unix => {
             let (listener, file) = at(unix::bind(&socket), "listen", &socket.path)?;
-            Ok(Listener::new(HostListener::Unix(listener, file)))
+            Ok(AcceptInside::listener(HostListener::Unix(listener, file)))
         }
         other => Err(Error::unsupported(&format!("listening on a socket of kind {other:?}"))),
     }
@@ -207,8 +211,7 @@ fn bind_tcp(socket: &Socket, address: SocketAddr, dual: bool) -> std::io::Result
     TcpListener::from_std(tcp.into())
 }
 
-/// A listening socket of the host's; the host's own listener takes it out again with
-/// [`Listener::inner`].
+/// A listening socket of the host's.
 pub(super) enum HostListener {
     /// TCP, with the options for accepted sockets.
     Tcp(TcpListener, Socket),

@@ -9,11 +9,14 @@ use crate::interceptor::{Interceptor, Next, value};
 use crate::manifest::{PluginInfo, PluginManifest, schema_of};
 use crate::module::{CLIENT, HANDLER, INTERCEPTOR, PluginModule, PluginModule_Ref, SERVER};
 use crate::op::{Op, Transfer};
-use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, tell_of_panics};
+use crate::raw::{
+    Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, keep_panics_quiet, tell_of_panics,
+};
 use crate::request::Request;
 use crate::services::{Host, HostServices_Ref, RawPair, is_own_table};
 use crate::session::Session;
 use abi_stable::prefix_type::PrefixTypeTrait;
+use bytes::Bytes;
 use endpoint::{DriverEndpoint, Endpoint, HandlerEndpoint, InterceptorEndpoint, Made};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -233,7 +236,15 @@ pub fn module<P: Exports>() -> PluginModule_Ref {
 }
 
 unsafe extern "C" fn describe_raw<P: Exports>() -> RawBuf {
-    crate::object::json_buf(describe::<P>)
+    keep_panics_quiet();
+    let body = || Ok(RawBuf::new(Bytes::from(serde_json::to_vec(&describe::<P>())?)));
+    guard(body, |panic| Ok(told(&panic))).unwrap_or_else(|_: serde_json::Error| RawBuf::empty())
+}
+
+/// What a description says instead where the plugin has panicked.
+fn told(panic: &Error) -> RawBuf {
+    let json = serde_json::json!({ "panicked": panic.message() });
+    RawBuf::new(Bytes::from(json.to_string()))
 }
 
 unsafe extern "C" fn init<P: Exports>(

@@ -3,7 +3,8 @@
 use super::{Message, MessagesTable, RawMessage};
 use crate::error::{Error, Result};
 use crate::raw::{
-    PENDING, RawError, RawObject, RawWaker, WakerCell, fail, guard, guard_drop, home, home_of,
+    PENDING, RawError, RawObject, RawWaker, WakerCell, catch, fail, guard, guard_drop, home,
+    home_of,
 };
 use bytes::Bytes;
 use futures_core::Stream as FuturesStream;
@@ -111,7 +112,7 @@ where
             while count < room {
                 // Guarded one by one: what arrived before a panic is delivered before it.
                 let next = || recv.poll(waker, |cx| Pin::new(&mut *io).poll_next(cx));
-                match guard(next, |panic| Poll::Ready(Some(Err(panic)))) {
+                match catch(next, |panic| Poll::Ready(Some(Err(panic)))) {
                     Poll::Pending if count == 0 => return Poll::Pending,
                     Poll::Pending => break,
                     Poll::Ready(None) => {
@@ -163,7 +164,7 @@ where
                     let message = Message::from_raw(slot.replace(empty));
                     Poll::Ready(Pin::new(&mut *io).start_send(message))
                 };
-                match guard(one, |panic| Poll::Ready(Err(panic))) {
+                match catch(one, |panic| Poll::Ready(Err(panic))) {
                     Poll::Pending if taken == 0 => return Poll::Pending,
                     Poll::Pending => break,
                     Poll::Ready(Ok(())) => taken += 1,

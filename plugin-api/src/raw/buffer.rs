@@ -26,11 +26,8 @@ impl RawStr {
     /// # Safety
     /// The bytes must be alive for `'a`: an argument is, for the length of its call.
     pub unsafe fn get<'a>(self) -> &'a str {
-        if self.ptr.is_null() {
-            return "";
-        }
         // SAFETY: by this function's contract.
-        let bytes = unsafe { std::slice::from_raw_parts(self.ptr, self.len) };
+        let bytes = unsafe { slice_of(self.ptr, self.len) };
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
@@ -85,12 +82,40 @@ unsafe extern "C" fn free_bytes(owner: *mut c_void) {
 
 impl AsRef<[u8]> for RawBuf {
     fn as_ref(&self) -> &[u8] {
-        if self.ptr.is_null() {
-            return &[];
-        }
         // SAFETY: the owner keeps `len` bytes alive until `free`.
-        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
+        unsafe { slice_of(self.ptr, self.len) }
     }
+}
+
+impl RawBuf {
+    /// Whether there is nothing to free: what the taker of a slot leaves in it.
+    pub(crate) fn is_given_away(&self) -> bool {
+        self.free.is_none()
+    }
+}
+
+/// As [`std::slice::from_raw_parts`], but a null pointer is no elements.
+///
+/// # Safety
+/// `ptr` is null or points to `len` elements that are alive and not written for `'a`.
+pub(crate) unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
+    if ptr.is_null() {
+        return &[];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { std::slice::from_raw_parts(ptr, len) }
+}
+
+/// As [`slice_of`], to be written.
+///
+/// # Safety
+/// `ptr` is null or points to `len` elements that are alive and nobody else's for `'a`.
+pub(crate) unsafe fn slice_of_mut<'a, T>(ptr: *mut T, len: usize) -> &'a mut [T] {
+    if ptr.is_null() {
+        return &mut [];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { std::slice::from_raw_parts_mut(ptr, len) }
 }
 
 impl Drop for RawBuf {

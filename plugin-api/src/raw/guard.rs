@@ -5,44 +5,85 @@ use crate::services::{Host, PanicReport};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, OnceLock};
 
 /// Who hears of the panics of this binary's plugin; nobody in a host, whose own they would be.
 static LISTENER: OnceLock<Host> = OnceLock::new();
 
+/// Whether this binary is a host with a plugin linked into it: then the panic hook is the host's.
+static LINKED: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     /// Whether the panic that unwinds on this thread was reported by the hook.
     static REPORTED: Cell<bool> = const { Cell::new(false) };
+    /// Whether a panic on this thread is part of a question that is asked here, and nobody's fault.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that a plugin is linked into this binary, whose panic hook stays as it is.
+#[cfg(feature = "host")]
+pub(crate) fn linked_into_host() {
+    LINKED.store(true, Ordering::Relaxed);
+}
+
+/// Keeps panics of this binary from standard error, from before there is a host to tell of them: until
+/// then the call that they end says what they said.
+pub(crate) fn keep_panics_quiet() {
+    static ONCE: Once = Once::new();
+    if !LINKED.load(Ordering::Relaxed) {
+        // This binary's own copy of the standard library: the host's hook is another one.
+        ONCE.call_once(|| std::panic::set_hook(Box::new(report)));
+    }
 }
 
 /// Tells `host` of every panic from now on, wherever in this binary it is, instead of writing it to
 /// standard error. The first one stays: a binary exports one plugin.
 pub(crate) fn tell_of_panics(host: Host) {
     if LISTENER.set(host).is_ok() {
-        // This binary's own copy of the standard library: the host's hook is another one.
-        std::panic::set_hook(Box::new(report));
+        keep_panics_quiet();
     }
 }
 
+/// Nothing in here may panic, not even for a thread that ends: a panic in a hook ends the process.
 fn report(info: &PanicHookInfo<'_>) {
-    let Some(host) = LISTENER.get() else { return };
+    let Some(host) = LISTENER.get().filter(|_| !QUIET.get()) else { return };
     let mut report = PanicReport::new(text_of(info.payload()));
     report.location = info.location().map(ToString::to_string).unwrap_or_default();
-    report.thread = std::thread::current().name().unwrap_or_default().to_owned();
+    // Not `thread::current()`, which panics once the thread's locals are gone.
+    let name = rustix::thread::name().ok();
+    report.thread = name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     host.panicked(&report);
-    let _ = REPORTED.try_with(|reported| reported.set(true));
+    REPORTED.set(true);
 }
 
 /// Runs `body` inside the plugin's runtime, if it has one, and turns a panic into an error.
+///
+/// What the body has given stays, also when the runtime cannot be left: that is so where the body has
+/// left a guard of a runtime behind, and is reported as a panic.
 pub(crate) fn guard<R>(body: impl FnOnce() -> R, on_panic: impl FnOnce(Error) -> R) -> R {
-    let inside = || {
-        let _entered = crate::runtime::enter();
-        body()
-    };
-    match catch_unwind(AssertUnwindSafe(inside)) {
+    let entered = crate::runtime::enter();
+    let result = catch(body, on_panic);
+    crate::runtime::leave(entered);
+    result
+}
+
+/// As [`guard`], for a step inside of one.
+pub(crate) fn catch<R>(step: impl FnOnce() -> R, on_panic: impl FnOnce(Error) -> R) -> R {
+    match catch_unwind(AssertUnwindSafe(step)) {
         Ok(value) => value,
         Err(payload) => on_panic(caught(payload)),
     }
+}
+
+/// What `question` answers; `None` if it panics, of which nobody hears.
+#[cfg(feature = "private-runtime")]
+pub(crate) fn quietly<R>(question: impl FnOnce() -> R) -> Option<R> {
+    QUIET.set(true);
+    let answer = catch_unwind(AssertUnwindSafe(question));
+    QUIET.set(false);
+    // The payload is the standard library's or tokio's: a text.
+    answer.ok()
 }
 
 /// Drops a value of the author's; a panic in its `Drop` ends here.
@@ -57,7 +98,7 @@ pub(crate) fn caught(payload: Box<dyn Any + Send>) -> Error {
     let text = text_of(&*payload);
     let report = PanicReport::new(text);
     let error = Error::new(ErrorKind::Panicked, &*report.message);
-    let reported = REPORTED.try_with(Cell::take).unwrap_or(false);
+    let reported = REPORTED.take();
     if let Some(host) = LISTENER.get().filter(|_| !reported) {
         host.panicked(&report);
     }
@@ -65,7 +106,7 @@ pub(crate) fn caught(payload: Box<dyn Any + Send>) -> Error {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // That one's payload may be no better: it is left alone.
         std::mem::forget(second);
-        let _ = REPORTED.try_with(Cell::take);
+        REPORTED.set(false);
         return error.with("payload", "panicked again when dropped");
     }
     error

@@ -4,6 +4,28 @@
 //! grow at its end, and with `home` and `inner`, by which a binary recognises an object that it
 //! made itself. Poll functions answer a count (`>= 0`), [`PENDING`] or [`FAILED`]; on `FAILED` they
 //! have written a [`RawError`]. One poll of one object at a time; any thread; any task.
+//!
+//! # What each side owes the other
+//!
+//! This crate keeps all of it for authors, whatever their safe code does; a second implementation must
+//! do so by itself. What can be checked is checked, and what does not hold is an error of that object.
+//!
+//! | what | the far side | this side checks |
+//! |---|---|---|
+//! | lent buffers | writes only into them, and answers how much it has written there | a count above the room is an error, and nothing is taken from the buffer |
+//! | lent bytes | only reads them | a count above what was given is an error |
+//! | slots to be filled (`poll_recv`) | has written the first `n`, and answers `n` | `n` above the room is an error, and no slot is looked at |
+//! | slots to be taken from (`poll_send` of messages) | moves the first `n` out, writes an empty message into each of them, and answers `n`, at least 1; after `PENDING` and `FAILED` all are still the caller's | `n`, and that each taken slot was emptied |
+//! | an answer of 0 from an operation | has written the result | other codes are errors, and the result's place is not looked at |
+//! | objects passed in (requests, answers, carriers, sessions) | takes them with the call, also if that fails | - |
+//! | the end (a count of 0, of a body: 0 or trailers) | says the same again when it is asked again | is not asked again, except where more may come: a byte stream, datagrams |
+//! | wakers | are alive for the call; a clone is the cloner's to drop; any thread may wake, at any time, also long after the object is gone | - |
+//! | text and JSON | UTF-8; what is not is as if it were empty | that it can be parsed: otherwise an error |
+//!
+//! An object that is polled is polled through `&mut`, so that no safe code can poll it a second time from
+//! inside its own poll, not even by way of the other side: whoever holds the one owner is in that poll.
+//! Objects that are called through `&` (sessions, exchanges, listeners) hand out shared references only,
+//! and take their parts out under a lock that is given back before any other code runs.
 
 mod broken;
 mod buffer;
@@ -14,7 +36,12 @@ mod waker;
 
 pub(crate) use broken::{Broken, short_table};
 pub use buffer::{RawBuf, RawStr};
-pub(crate) use guard::{guard, guard_drop, tell_of_panics};
+pub(crate) use buffer::{slice_of, slice_of_mut};
+#[cfg(feature = "host")]
+pub(crate) use guard::linked_into_host;
+pub(crate) use guard::{catch, guard, guard_drop, keep_panics_quiet, tell_of_panics};
+#[cfg(feature = "private-runtime")]
+pub(crate) use guard::{caught, quietly};
 pub use home::Home;
 pub(crate) use home::{home, home_of, is_home, owner_of};
 pub(crate) use layout::{abi, is_whole};
@@ -127,12 +154,30 @@ pub(crate) fn answer_of(code: i64, error: RawError) -> Poll<Result<u64>> {
     }
 }
 
+/// As [`answer_of`], for a count that may be no more than `most`.
+#[inline]
+pub(crate) fn count_of(
+    code: i64,
+    error: RawError,
+    most: usize,
+    what: &'static str,
+) -> Poll<Result<usize>> {
+    answer_of(code, error).map(|count| match usize::try_from(count?) {
+        Ok(count) if count <= most => Ok(count),
+        _ => Err(untrue(what).with("count", code).with("at_most", most)),
+    })
+}
+
+/// What the other side says cannot be: nothing of it is used.
+#[cold]
+pub(crate) fn untrue(what: &str) -> Error {
+    Error::new(ErrorKind::Protocol, what).with_origin(crate::error::Origin::Internal)
+}
+
 /// The other side answered with a code that this ABI does not have.
 #[cold]
 pub(crate) fn unknown_code(code: i64) -> Error {
-    Error::new(ErrorKind::Protocol, "a poll answered with a code that this ABI does not have")
-        .with_origin(crate::error::Origin::Internal)
-        .with("code", code)
+    untrue("a poll answered with a code that this ABI does not have").with("code", code)
 }
 
 /// Writes an error for the other side and gives the code to return.

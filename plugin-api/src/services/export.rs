@@ -5,7 +5,7 @@ use super::{
     TimerIo,
 };
 use crate::error::Error;
-use crate::op::{Op, Transfer};
+use crate::op::{Op, Transfer, started};
 use crate::raw::{Opaque, RawBuf, RawError, RawObject, RawStr, fail, guard};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use bytes::Bytes;
@@ -66,7 +66,7 @@ unsafe fn services<'a>(context: Opaque) -> &'a Arc<dyn Services> {
 
 /// An `Op` made by the host, or a failed one if the host panicked.
 fn op<T: Transfer>(make: impl FnOnce() -> Op<T>) -> RawPair {
-    RawPair::of(guard(make, |panic| Op::ready(Err(panic))).into_raw())
+    RawPair::of(started(make))
 }
 
 unsafe extern "C" fn log(context: Opaque, level: u32, target: RawStr, message: RawStr) {

@@ -1,6 +1,8 @@
 //! [`Host`]: a driver's safe face of the host services.
 
-use super::{FdReady, HostServices_Ref, Interest, Level, PanicReport, RawPair, Socket, Timer};
+use super::{
+    FdReady, HostServices_Ref, Interest, Level, PanicReport, RawPair, RunOnce, Socket, Timer,
+};
 use crate::datagrams::Datagrams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::Listener;
@@ -10,7 +12,7 @@ use crate::session::Session;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The host, as a plugin sees it. Cheap to clone.
@@ -36,6 +38,37 @@ impl std::fmt::Debug for Host {
 unsafe fn op<T: Transfer>(pair: RawPair) -> Op<T> {
     // SAFETY: by this function's contract.
     unsafe { Op::from_raw(pair.object()) }
+}
+
+/// Blocking work on its way to a thread, and its result on the way back.
+enum Job<W, T> {
+    Waiting(W),
+    Taken,
+    Done(T),
+}
+
+type Shared<W, T> = Arc<Mutex<Job<W, T>>>;
+
+/// A job, and the function that takes a share of it.
+fn job<W: FnOnce() -> T, T>(work: W) -> (Shared<W, T>, RunOnce) {
+    (Arc::new(Mutex::new(Job::Waiting(work))), RunOnce { run: run_job::<W, T> })
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+unsafe extern "C" fn run_job<W: FnOnce() -> T, T>(data: Opaque) {
+    let body = || {
+        // SAFETY: the share made in `Host::blocking`, taken once.
+        let job = unsafe { Arc::from_raw(data.0.cast_const().cast::<Mutex<Job<W, T>>>()) };
+        let taken = std::mem::replace(&mut *locked(&job), Job::Taken);
+        if let Job::Waiting(work) = taken {
+            let value = work();
+            *locked(&job) = Job::Done(value);
+        }
+    };
+    guard(body, |_| ());
 }
 
 impl Host {
@@ -83,27 +116,20 @@ impl Host {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        type Work = Box<dyn FnOnce() + Send>;
-        unsafe extern "C" fn run(data: Opaque) {
-            // SAFETY: the box made below, run once.
-            let work = unsafe { Box::from_raw(data.0.cast::<Work>()) };
-            guard(work, |_| ());
-        }
-        let slot = Arc::new(Mutex::new(None));
-        let filled = Arc::clone(&slot);
-        let work: Work = Box::new(move || {
-            let value = work();
-            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        });
+        let (job, run) = job(work);
         let done: Op<()> = {
-            let data = Opaque(Box::into_raw(Box::new(work)).cast());
-            let run = super::RunOnce { run };
-            // SAFETY: the context belongs to the table; `run` takes the box.
+            let data = Opaque(Arc::into_raw(Arc::clone(&job)).cast_mut().cast());
+            // SAFETY: the context belongs to the table; `run` takes the share.
             unsafe { op((self.table.spawn_blocking())(self.context, run, data)) }
         };
-        done.await?;
-        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        value.ok_or_else(|| Error::new(ErrorKind::Panicked, "blocking work panicked"))
+        let result = done.await;
+        // Work that a host did not take is dropped here.
+        let job = std::mem::replace(&mut *locked(&job), Job::Taken);
+        result?;
+        match job {
+            Job::Done(value) => Ok(value),
+            _ => Err(Error::new(ErrorKind::Panicked, "blocking work panicked")),
+        }
     }
 
     /// A timer that fires `after` from now.

@@ -12,7 +12,7 @@ pub struct PanicReport {
     pub message: String,
     /// File, line and column in the plugin's source.
     pub location: String,
-    /// The thread, if it has a name.
+    /// The thread's name as the system has it, which cuts it to 15 bytes.
     pub thread: String,
 }
 

@@ -58,7 +58,7 @@ static TIMER: TimerTable = TimerTable {
 
 impl Timer {
     /// Makes a host's timer usable from the other side.
-    pub(super) fn new(timer: Box<dyn TimerIo>) -> Self {
+    pub(crate) fn new(timer: Box<dyn TimerIo>) -> Self {
         let state = Box::new(ExportedTimer { timer, waker: WakerCell::default() });
         Timer { raw: RawObject { data: Box::into_raw(state).cast(), table: &raw const TIMER } }
     }
@@ -172,7 +172,7 @@ static FD: FdTable = FdTable {
 };
 
 impl FdReady {
-    pub(super) fn new(fd: Box<dyn FdIo>) -> Self {
+    pub(crate) fn new(fd: Box<dyn FdIo>) -> Self {
         let state =
             Box::new(ExportedFd { fd, read: WakerCell::default(), write: WakerCell::default() });
         FdReady { raw: RawObject { data: Box::into_raw(state).cast(), table: &raw const FD } }

@@ -1,8 +1,12 @@
 //! Every object of the data plane, made and used in one binary: what is polled goes through the same
 //! tables as between a host and a plugin.
 
+#[cfg(feature = "private-runtime")]
+mod contexts;
 mod datagrams;
 mod exchange;
+mod faults;
+mod lies;
 mod messages;
 mod op;
 mod services;

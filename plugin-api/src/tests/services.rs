@@ -237,6 +237,15 @@ async fn a_task_that_is_dropped_is_stopped_and_work_that_panics_says_so() {
 }
 
 #[tokio::test]
+async fn blocking_work_that_a_host_does_not_take_is_dropped() {
+    let refuses = host(Fake { panics: true, ..Fake::default() });
+    let dropped = Count::default();
+    let guard = OnDrop::count(&dropped);
+    panicked(refuses.blocking(move || drop(guard)).await);
+    assert_eq!(dropped.get(), 1);
+}
+
+#[tokio::test]
 async fn a_host_that_panics_costs_its_plugin_that_call() {
     let host = host(Fake { panics: true, ..Fake::default() });
     host.log(Level::Error, "", "");

@@ -202,3 +202,84 @@ fn a_waker_that_cannot_be_cloned_wakes_nobody() {
     });
     kept.unwrap().wake();
 }
+
+/// Wakes, clones and drops from other threads all the time, while polls go on and long after.
+#[test]
+fn wakers_may_be_used_from_any_thread_at_any_time() {
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicUsize);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    const POLLS: usize = 200;
+    const THREADS: usize = 4;
+    let tasks: Vec<Arc<Woken>> = (0..3).map(|_| Arc::default()).collect();
+    let mut senders = Vec::new();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (send, receive) = std::sync::mpsc::channel::<Waker>();
+            senders.push(send);
+            std::thread::spawn(move || {
+                let mut kept = Vec::new();
+                for waker in receive {
+                    let storm: Vec<Waker> = (0..8).map(|_| waker.clone()).collect();
+                    waker.wake_by_ref();
+                    storm.into_iter().for_each(Waker::wake);
+                    kept.push(waker);
+                }
+                // The object and its tasks' polls are gone.
+                kept.into_iter().for_each(Waker::wake);
+            })
+        })
+        .collect();
+    let mut cell = WakerCell::default();
+    for round in 0..POLLS {
+        let waker = Waker::from(Arc::clone(&tasks[round % tasks.len()]));
+        let _ = poll::<()>(&mut cell, &waker, |cx| {
+            // Also while the lent waker is only lent.
+            let lent = cx.waker();
+            std::thread::scope(|scope| {
+                scope.spawn(|| lent.clone().wake());
+                lent.wake_by_ref();
+            });
+            for send in &senders {
+                send.send(cx.waker().clone()).expect("a thread");
+            }
+            if round % 2 == 0 { Poll::Pending } else { Poll::Ready(()) }
+        });
+    }
+    drop((cell, senders));
+    threads.into_iter().for_each(|thread| thread.join().expect("a thread"));
+    let woken: usize =
+        tasks.iter().map(|task| task.0.load(std::sync::atomic::Ordering::Relaxed)).sum();
+    assert_eq!(woken, POLLS * (2 + THREADS * 10));
+    assert!(tasks.into_iter().all(|task| Arc::into_inner(task).is_some()), "no clone is left");
+}
+
+/// A waker of the plugin's own that wakes another from inside, as combinators do.
+#[test]
+fn a_waker_may_be_cloned_and_dropped_while_it_wakes() {
+    struct Chain(std::sync::Mutex<Option<Waker>>);
+    impl Wake for Chain {
+        fn wake(self: Arc<Self>) {
+            let next = self.0.lock().unwrap().take().expect("woken once");
+            let copies = (next.clone(), next.clone());
+            next.wake();
+            drop(copies);
+        }
+    }
+    let task = Task::new();
+    let mut cell = WakerCell::default();
+    let mut kept = None;
+    let _ = poll::<()>(&mut cell, &task.waker(), |cx| {
+        kept = Some(Waker::from(Arc::new(Chain(std::sync::Mutex::new(Some(cx.waker().clone()))))));
+        Poll::Pending
+    });
+    let waker = kept.expect("a waker");
+    drop(cell);
+    waker.wake();
+    assert_eq!(task.wakes.get(), 1);
+    assert_eq!(task.drops.get(), task.clones.get() + 1);
+}

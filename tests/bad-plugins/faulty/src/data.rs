@@ -1,6 +1,6 @@
 //! The data facets: each echoes, and fails where it is told to.
 
-use crate::fault::{Fault, OnDrop, Place};
+use crate::fault::{Fault, Lie, OnDrop, Place};
 use crate::session::part;
 use bytes::{Buf, BytesMut};
 use futures_core::Stream;
@@ -49,6 +49,18 @@ impl AsyncRead for EchoBytes {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        match self.fault.lie(Place::Read) {
+            Some(Lie::Swap) => {
+                *buf = ReadBuf::new(Box::leak(Box::new(*b"of another")));
+                buf.set_filled(10);
+                return Poll::Ready(Ok(()));
+            }
+            Some(Lie::Endless) => {
+                buf.put_slice(&[b'.'; ROOM][..ROOM.min(buf.remaining())]);
+                return Poll::Ready(Ok(()));
+            }
+            _ => {}
+        }
         let count = self.held.len().min(buf.remaining());
         buf.put_slice(&self.held[..count]);
         self.held.advance(count);
@@ -64,6 +76,12 @@ impl AsyncWrite for EchoBytes {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.fault.at(Place::Write);
+        match self.fault.lie(Place::Write) {
+            Some(Lie::OneMore) => return Poll::Ready(Ok(bytes.len() + 1)),
+            Some(Lie::Most) => return Poll::Ready(Ok(usize::MAX)),
+            Some(Lie::None) => return Poll::Ready(Ok(0)),
+            _ => {}
+        }
         let room = ROOM.saturating_sub(self.held.len());
         if room == 0 {
             self.writer = Some(cx.waker().clone());

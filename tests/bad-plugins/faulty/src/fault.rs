@@ -1,5 +1,6 @@
 //! Where and how to fail.
 
+use crate::deed::Deed;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,6 +33,28 @@ pub enum How {
     Gate,
     /// By never completing; where nothing is awaited, not at all.
     Wait,
+    /// As nothing but a deed of its own could: see [`crate::deed`].
+    #[serde(untagged)]
+    Deed(Deed),
+    /// By what it says it has read or written: see [`crate::data`].
+    #[serde(untagged)]
+    Lie(Lie),
+}
+
+/// What streams can say that is not so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Lie {
+    /// Puts a buffer with other content in the place of the one that it was lent.
+    Swap,
+    /// Says that it wrote one byte more than it was given.
+    OneMore,
+    /// Says that it wrote as much as there can be.
+    Most,
+    /// Says that it wrote nothing.
+    None,
+    /// Gives bytes without end.
+    Endless,
 }
 
 /// Where to fail.
@@ -47,6 +70,7 @@ pub enum Place {
     ListenerInfo,
     ListenerAccept,
     Serve,
+    Request,
     Info,
     Read,
     Write,
@@ -117,15 +141,27 @@ impl Fault {
                 let open = std::net::TcpStream::connect(("127.0.0.1", self.gate));
                 let _ = open.and_then(|mut gate| std::io::Read::read(&mut gate, &mut [0]));
             }
-            How::Wait => {}
+            How::Deed(deed) => deed.done(),
+            How::Wait | How::Lie(_) => {}
         }
     }
 
     /// Fails if this is the place, also by waiting.
     pub(crate) async fn reach(self, place: Place) {
         self.at(place);
-        if self.at == Some(place) && self.how == How::Wait {
-            std::future::pending::<()>().await;
+        match self.how {
+            _ if self.at != Some(place) => {}
+            How::Wait => std::future::pending::<()>().await,
+            How::Deed(deed) => deed.awaited().await,
+            _ => {}
+        }
+    }
+
+    /// What is said at this place that is not so.
+    pub(crate) fn lie(self, place: Place) -> Option<Lie> {
+        match self.how {
+            How::Lie(lie) if self.at == Some(place) => Some(lie),
+            _ => None,
         }
     }
 

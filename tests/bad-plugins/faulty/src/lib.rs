@@ -5,14 +5,16 @@
 #![allow(clippy::panic, reason = "panicking is what this plugin is for")]
 
 mod data;
+mod deed;
 mod driver;
 mod fault;
 mod handler;
 mod mode;
 mod session;
 
+pub use deed::Deed;
 pub use driver::{Faulty, FaultyLayer};
-pub use fault::{Fault, How, Place};
+pub use fault::{Fault, How, Lie, Place};
 pub use handler::FaultyHandler;
 
 jackfield_plugin_api::export_plugin! {
