@@ -3,7 +3,7 @@
 
 use super::failure::{Failure, Outcome};
 use super::log;
-use crate::driver::still_running;
+use crate::driver::{end_cleanly, still_running};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::exit;
 use std::time::Duration;
@@ -75,8 +75,7 @@ impl Signals {
                     (_, Ending::Host(_)) => {
                         let name = ended.name;
                         log::complain(&format!("error: ended at once by a second signal ({name})"));
-                        log::flush();
-                        exit(1);
+                        end_now();
                     }
                     (_, Ending::Command) => {}
                 }
@@ -100,6 +99,13 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()>
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
 }
 
+/// Ends the process as it was told to, whatever still runs in it.
+fn end_now() -> ! {
+    log::flush();
+    end_cleanly();
+    exit(1)
+}
+
 /// Ends the process when it has not ended by itself in time.
 fn end_in_time(ending: Ending) {
     let limit = match ending {
@@ -107,7 +113,9 @@ fn end_in_time(ending: Ending) {
         Ending::Command => CLOSE,
     };
     let end = move || {
-        std::thread::sleep(limit);
+        let (_open, never) = std::sync::mpsc::channel::<()>();
+        // Nothing comes: it is the time that passes.
+        let _ = never.recv_timeout(limit);
         let running = still_running();
         let running = if running.is_empty() {
             "nothing of a plugin's".to_owned()
@@ -119,8 +127,7 @@ fn end_in_time(ending: Ending) {
             ?limit,
             "it did not end in time, so it is ended: connections are cut"
         );
-        log::flush();
-        exit(1);
+        end_now();
     };
     if let Err(error) = start("jackfield-deadline", end) {
         tracing::error!(%error, "no thread for the deadline: plugins that block can hold up the end");

@@ -25,7 +25,6 @@ mod registry;
 mod sentinel;
 mod trial;
 mod trust;
-
 mod watchdog;
 
 pub use circuit::QuarantineOptions;
@@ -36,7 +35,7 @@ pub use prepared::Prepared;
 pub use records::{Known, Record, Records};
 pub use refusal::{Quarantine, Refusal, Writers};
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
-pub use sentinel::{Crash, Sentinel, UsedPlugin};
+pub use sentinel::{Crash, Sentinel, UsedPlugin, end_cleanly};
 pub use trial::{TrialCommand, try_file};
 pub use watchdog::still_running;
 

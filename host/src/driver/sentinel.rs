@@ -20,6 +20,18 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Files that this process began.
 static STARTED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
+/// Files of this process that are there now.
+static HERE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the files of this process, which ends on purpose and without its destructors: for those who
+/// look into the folder later, that is a clean end.
+pub fn end_cleanly() {
+    for path in HERE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // What is left is told of as an end that was not clean.
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// A plugin that is or was in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsedPlugin {
@@ -78,6 +90,7 @@ impl InUse {
         }
         uses.file = Some(file);
         drop(uses);
+        HERE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
         Ok(Sentinel { path, all: self.clone() })
     }
 
@@ -123,6 +136,7 @@ pub struct Sentinel {
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
+        HERE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
         // If it stays, the next host tells of an end that was clean; there is nothing better to do.
         let _ = fs::remove_file(&self.path);
         self.all.lock().file = None;

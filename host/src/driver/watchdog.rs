@@ -237,8 +237,8 @@ mod tests {
         let watched = Arc::new(Mutex::new(vec![(here, Arc::clone(&health))]));
         let mut rounds = Rounds::new(Handle::current(), watched);
         let start = Instant::now();
-        for call in 0..1000 {
-            rounds.look(vec![mark(here, call)], start + call as u32 * TICK);
+        for call in 0..1000u32 {
+            rounds.look(vec![mark(here, call.into())], start + call * TICK);
         }
         assert_eq!(health.state(), "running");
         let start = start + 1000 * TICK;

@@ -186,10 +186,7 @@ async fn listener(
             })
         }
         Destination::Device(to) => device(parts, to, route.observe, limit),
-        Destination::Handler(name) => {
-            takes(parts, &key.key("to"), stack.as_ref(), name);
-            handler(parts, name).await
-        }
+        Destination::Handler(name) => handler_for(parts, &key, stack.as_ref(), name).await,
         Destination::Uri(uri) => {
             let options = crate::config::Options::default();
             let key = key.key("to");
@@ -242,6 +239,17 @@ async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination
     let key = KeyPath::from_iter(["handlers", name]);
     let plugin_name = handler.handler.as_deref().unwrap_or(name);
     parts.handler(&key, plugin_name, &handler.options).await.map(route::Destination::Handler)
+}
+
+/// The handler that a route leads to, if it can take sessions of `stack`.
+async fn handler_for(
+    parts: &mut Parts<'_>,
+    key: &KeyPath,
+    stack: Option<&Stack>,
+    name: &str,
+) -> Option<route::Destination> {
+    takes(parts, &key.key("to"), stack, name);
+    handler(parts, name).await
 }
 
 /// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,
