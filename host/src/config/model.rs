@@ -14,6 +14,7 @@ pub use super::device::{
 };
 use super::reference::Destination;
 use super::tree::Options;
+pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
@@ -41,6 +42,11 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// `[handlers.NAME]`: handlers that routes refer to. Default: none.
     pub handlers: BTreeMap<String, HandlerConfig>,
+    /// `[interceptors.NAME]`: code of plugins that connections, paths of devices and upstreams put around
+    /// their operations. Default: none.
+    pub interceptors: BTreeMap<String, InterceptorConfig>,
+    /// `[plugins.NAME]`: what single plugins may do. Default: none.
+    pub plugins: BTreeMap<String, PluginConfig>,
     /// `[[routes]]`: what is listened on, and where it leads. Default: none. A later file that has
     /// routes replaces those of earlier files.
     pub routes: Vec<RouteConfig>,
@@ -69,6 +75,8 @@ pub struct HostConfig {
     /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
     /// once. Default: `"30s"`.
     pub shutdown_timeout: Timespan,
+    /// How often plugins are asked for their health; a change is logged. `"0s"` never. Default: `"30s"`.
+    pub health_interval: Timespan,
     /// Accepted sessions open at a time, and likewise named connections; more are refused. Default:
     /// 10000.
     pub max_connections: u32,
@@ -91,6 +99,8 @@ pub struct Timeouts {
     pub room: Timespan,
     /// Until a plugin has started, or one of its drivers has taken its options. Default: `"10s"`.
     pub init: Timespan,
+    /// Until a plugin has said how it is. Default: `"1s"`.
+    pub health: Timespan,
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
     pub idle: Timespan,
@@ -113,6 +123,13 @@ pub struct Limits {
     pub pooled: u32,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
+    /// Events of its own a second that one plugin may tell; the rest are left out. Default: 1000.
+    pub event_rate: u32,
+    /// Series, each a metric with one set of labels, that one plugin may measure; measurements of more are
+    /// counted and left out. Default: 1000.
+    pub plugin_metrics: u32,
+    /// Series of all plugins together. Default: 10000.
+    pub metrics: u32,
     /// Panics of the code of one plugin, in calls, sessions and drops, after which it is no longer
     /// used; 0 never. Default: 10.
     pub driver_panics: u32,
@@ -218,6 +235,7 @@ impl Default for HostConfig {
             state_dir: String::new(),
             worker_threads: 0,
             shutdown_timeout: Timespan::seconds(30),
+            health_interval: Timespan::seconds(30),
             max_connections: 10_000,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -231,6 +249,7 @@ impl Default for Timeouts {
             connect: Timespan::seconds(10),
             handshake: Timespan::seconds(10),
             init: Timespan::seconds(10),
+            health: Timespan::seconds(1),
             idle: Timespan::seconds(0),
             half_close: Timespan::seconds(300),
             room: Timespan::seconds(0),
@@ -245,6 +264,9 @@ impl Default for Limits {
             max_message: ByteSize(16 << 20),
             pooled: 10_000,
             log_rate: 1000,
+            event_rate: 1000,
+            plugin_metrics: 1000,
+            metrics: 10_000,
             driver_panics: 10,
         }
     }

@@ -36,6 +36,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
     refuse_duplicates(&mut probes);
     let starting: Vec<_> = probes.into_iter().map(|probe| start(probe, &shared)).collect();
     let mut registry = Registry::default();
+    registry.set_common(&options.common);
     registry.set_searched(options.folders.iter().chain(&options.beside).cloned().collect());
     for started in futures_util::future::join_all(starting).await {
         registry.add(started.0, started.1);
@@ -67,7 +68,8 @@ fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
         .iter()
         .flat_map(|driver| &driver.schemes)
         .map(|scheme| ("scheme", scheme.name.clone()));
-    drivers.chain(handlers).chain(schemes).collect()
+    let interceptors = manifest.interceptors.iter().map(|it| ("interceptor", it.name.clone()));
+    drivers.chain(handlers).chain(interceptors).chain(schemes).collect()
 }
 
 /// A plugin that runs, with its whole manifest.
@@ -91,6 +93,7 @@ async fn start(probe: Probe, options: &LoadOptions) -> (PluginReport, Option<Run
                 let file = report.path.display();
                 tracing::warn!(%file, "a panic of this plugin ends the host: it is built so");
             }
+            super::annotations::warn(&manifest);
             report.manifest = Some(manifest.clone());
             (report, Some((plugin, manifest)))
         }
@@ -111,7 +114,7 @@ async fn run(
     let services = Arc::new(PluginServices::new(
         &candidate.manifest.name,
         options.log_rate,
-        Arc::clone(&options.opener),
+        Arc::clone(&options.common),
         Box::new(move |report| health.panicked(&report.message)),
     ));
     let settings = serde_json::json!({ "runtime_threads": options.runtime_threads }).to_string();

@@ -6,23 +6,28 @@
 //!
 //! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine.
 
+mod annotations;
+mod asked;
 mod file;
 mod health;
+mod interceptor;
 mod load;
 mod prepared;
 mod refusal;
 mod registry;
 
+pub use asked::{PluginState, RunningPlugin};
 pub use health::Health;
+pub use interceptor::InterceptorHandle;
 pub use load::load;
 pub use prepared::Prepared;
 pub use refusal::Refusal;
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 
-use crate::services::Opener;
+use crate::services::Common;
 use jackfield_plugin_api::PluginManifest;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where plugins come from and what they may do.
@@ -44,8 +49,8 @@ pub struct LoadOptions {
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
     pub runtime_threads: u16,
-    /// By which plugins open stacks through the host.
-    pub opener: Arc<OnceLock<Opener>>,
+    /// What the plugins share: limits, secrets, and how they reach the host.
+    pub common: Arc<Common>,
 }
 
 impl Default for LoadOptions {
@@ -59,7 +64,7 @@ impl Default for LoadOptions {
             max_panics: 10,
             log_rate: 100,
             runtime_threads: 1,
-            opener: Arc::default(),
+            common: Arc::default(),
         }
     }
 }

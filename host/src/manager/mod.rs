@@ -17,6 +17,8 @@ mod devices;
 mod entries;
 mod filter;
 mod graph;
+mod health;
+mod interceptors;
 mod named;
 mod parts;
 mod plugins;
@@ -29,6 +31,7 @@ mod upstreams;
 pub use all::{AllOptions, Outcomes};
 pub use entries::DefinedBy;
 pub use filter::Filter;
+pub(crate) use health::{detail as health_detail, word as health_word};
 pub use graph::{Graph, Reach};
 pub use named::{End, Existing, Own};
 pub use plugins::Plugins;
@@ -36,12 +39,15 @@ pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
+use crate::events::{Bus, EventKind};
 use crate::listener::Bound;
+use crate::metrics::MetricsSnapshot;
 use crate::shutdown::Shutdown;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// A host that runs.
 #[derive(Debug)]
@@ -148,6 +154,11 @@ impl Manager {
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
         }
+        if !host.health_interval.is_zero() {
+            let graph = Arc::downgrade(&manager.graph);
+            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
+            manager.checks.spawn(health::watch(graph, interval, limit));
+        }
         manager.graph.upstreams().for_each(|upstream| upstream.warm());
         for listener in bound {
             manager.accept(listener);
@@ -199,19 +210,35 @@ impl Manager {
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),
+            plugins: self.graph.registry.running().iter().map(|plugin| plugin.state()).collect(),
         }
     }
 
-    /// Stops listening at once, lets what runs finish for the configured time, then ends it.
-    /// Answers how many connections had to be ended.
+    /// What plugins measure, as it is now.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.graph.metrics()
+    }
+
+    /// What plugins tell. See [`Graph::events`].
+    pub fn events(&self) -> &Bus {
+        self.graph.events()
+    }
+
+    /// Stops listening at once and tells plugins so, lets what runs finish for the configured time, then ends
+    /// it; plugins are drained in what is left of that time. Answers how many connections had to be ended.
     pub async fn shutdown(self) -> usize {
         let Manager { graph, connections, shutdown, mut tasks, checks, shutdown_timeout, .. } =
             self;
+        let begun = Instant::now();
         shutdown.begin();
+        graph.registry.common().stop();
         drop(checks);
         while tasks.join_next().await.is_some() {}
         let ended = shutdown.finish(shutdown_timeout, || connections.len()).await.unwrap_or(0);
         graph.close_all(CLOSE_LIMIT).await;
+        graph.registry.drain(shutdown_timeout.saturating_sub(begun.elapsed())).await;
+        let cause = "the host has stopped".to_owned();
+        graph.events().emit(EventKind::Closed { cause });
         ended
     }
 }

@@ -1,23 +1,28 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
+use super::interceptors::Interceptors;
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
 use crate::device::Path;
 use crate::dialogue::Login;
 use crate::driver::{LoadOptions, Prepared, Registry};
-use crate::secret::Resolver;
-use crate::services::Opener;
+use crate::metrics::MetricLimits;
+use crate::secret::{Resolver, Secret};
+use crate::services::{Common, PluginSecrets};
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
+use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, Role};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Builds parts and remembers what was wrong.
 pub(super) struct Parts<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) registry: &'a Registry,
+    pub(super) interceptors: Interceptors,
     pub(super) connections: BTreeMap<String, Arc<Managed>>,
     /// Paths of devices, by the name of the device.
     pub(super) paths: BTreeMap<String, Vec<Path>>,
@@ -40,7 +45,7 @@ pub(super) struct StackAt<'a> {
 
 impl Parts<'_> {
     /// How plugins are loaded for a configuration.
-    pub(super) fn load_options(loaded: &Loaded, opener: Arc<OnceLock<Opener>>) -> LoadOptions {
+    pub(super) fn load_options(loaded: &Loaded) -> LoadOptions {
         let host = &loaded.config.host;
         let defaults = LoadOptions::default();
         let key = KeyPath::from_iter(["host", "cache"]);
@@ -55,7 +60,7 @@ impl Parts<'_> {
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
             max_panics: host.limits.driver_panics,
-            opener,
+            common: Arc::new(common(loaded)),
             ..defaults
         }
     }
@@ -151,15 +156,7 @@ impl Parts<'_> {
             }
         };
         let options_key = key.key("options");
-        let schema = &handler.manifest.options;
-        let resolver = Resolver { base: self.base(&options_key), ..Resolver::default() };
-        let text = match options::prepare(schema, &options.0, &[], &[], &resolver).await {
-            Ok(text) => text,
-            Err(problems) => {
-                self.option_faults(&options_key, problems);
-                return None;
-            }
-        };
+        let text = self.options(&options_key, &handler.manifest.options, options).await?;
         match handler.configure(text).await {
             Ok(prepared) => Some(prepared),
             Err(error) => {
@@ -169,7 +166,58 @@ impl Parts<'_> {
         }
     }
 
+    /// Options of a handler or an interceptor against its schema, as JSON with their secrets in them.
+    pub(super) async fn options(
+        &mut self,
+        key: &KeyPath,
+        schema: &Value,
+        options: &Options,
+    ) -> Option<Secret> {
+        let resolver = Resolver { base: self.base(key), ..Resolver::default() };
+        match options::prepare(schema, &options.0, &[], &[], &resolver).await {
+            Ok(text) => Some(text),
+            Err(problems) => {
+                self.option_faults(key, problems);
+                None
+            }
+        }
+    }
+
+    /// What is configured for a plugin that is not there has no effect, and most likely a wrong name.
+    pub(super) fn unknown_plugins(&mut self) {
+        let manifests = || self.registry.reports().iter().filter_map(|it| it.manifest.as_ref());
+        let known: Vec<&str> = manifests().map(|manifest| manifest.name.as_str()).collect();
+        let mut errors = Vec::new();
+        for name in self.loaded.config.plugins.keys().filter(|name| !known.contains(&name.as_str()))
+        {
+            let key = KeyPath::from_iter(["plugins", name.as_str()]);
+            let position = self.loaded.sources.locate_key(&key);
+            let near = did_you_mean(name, known.iter().copied()).map(str::to_owned);
+            let error = ConfigError::new(position, key, "no plugin of that name was found");
+            errors.push(error.suggest(near));
+        }
+        self.errors.extend(errors);
+    }
+
     fn base(&self, key: &KeyPath) -> PathBuf {
         self.loaded.sources.base_dir(key)
     }
+}
+
+/// What plugins share, as the configuration says.
+fn common(loaded: &Loaded) -> Common {
+    let limits = &loaded.config.host.limits;
+    let metrics = MetricLimits {
+        per_plugin: limits.plugin_metrics as usize,
+        in_all: limits.metrics as usize,
+    };
+    let secrets = loaded.config.plugins.iter().map(|(plugin, config)| {
+        let mut granted = PluginSecrets::default();
+        for (name, source) in &config.secrets {
+            let key = KeyPath::from_iter(["plugins", plugin.as_str(), "secrets", name.as_str()]);
+            granted.grant(name, source.0.clone(), loaded.sources.base_dir(&key));
+        }
+        (plugin.clone(), granted)
+    });
+    Common::new(metrics, limits.event_rate, secrets.collect())
 }

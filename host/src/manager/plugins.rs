@@ -3,21 +3,16 @@
 use super::parts::Parts;
 use crate::config::Loaded;
 use crate::driver::{PluginReport, Registry, load};
-use crate::services::Opener;
-use std::sync::{Arc, OnceLock};
 
 /// Plugins that run. One graph is built on them, after which they can open stacks through it.
 pub struct Plugins {
     pub(super) registry: Registry,
-    pub(super) opener: Arc<OnceLock<Opener>>,
 }
 
 impl Plugins {
     /// Loads what the folders of `loaded` hold. Never fails as a whole: each file has its report.
     pub async fn load(loaded: &Loaded) -> Self {
-        let opener = Arc::new(OnceLock::new());
-        let registry = load(&Parts::load_options(loaded, Arc::clone(&opener))).await;
-        Plugins { registry, opener }
+        Plugins { registry: load(&Parts::load_options(loaded)).await }
     }
 
     /// Their drivers, handlers and schemes.

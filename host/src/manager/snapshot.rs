@@ -3,6 +3,7 @@
 use super::entries::DefinedBy;
 use crate::connection::{ConnectionSnapshot, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
+use crate::driver::PluginState;
 use crate::upstream::UpstreamSnapshot;
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct HostSnapshot {
     pub connections: Vec<ConnectionSnapshot>,
     /// How many connections there have been.
     pub connections_total: u64,
+    /// Plugins that run, and how each said it was when it was last asked.
+    pub plugins: Vec<PluginState>,
 }
 
 /// One listener.
