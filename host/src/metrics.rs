@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Upper bounds of the buckets of every histogram, three for each power of ten, in whatever unit the plugin
 /// measures: from a tenth of a millisecond, in seconds, to a megabyte, in bytes.
 pub const BUCKETS: [f64; 31] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6,
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5,
+    1e6,
 ];
 
 /// The longest name of a metric or label, in bytes.
@@ -281,7 +282,11 @@ impl PluginMetrics {
                     tracing::warn!(plugin, key, "no room for a new series; others are counted");
                 }
                 Refused::Invalid(reason) => {
-                    tracing::warn!(plugin, reason, "a measurement was left out; others are counted");
+                    tracing::warn!(
+                        plugin,
+                        reason,
+                        "a measurement was left out; others are counted"
+                    );
                 }
             }
         }
@@ -332,7 +337,10 @@ fn check(
         return invalid(format!("expected counter, gauge or histogram, found {:?}", cut(kind)));
     };
     if name.len() > MAX_NAME || !is_name(name, true) {
-        return invalid(format!("expected a name of a-z, A-Z, 0-9, _ and :, found {:?}", cut(name)));
+        return invalid(format!(
+            "expected a name of a-z, A-Z, 0-9, _ and :, found {:?}",
+            cut(name)
+        ));
     }
     if !value.is_finite() || kind == MetricKind::Counter && value < 0.0 {
         return invalid(format!("{name}: expected a finite value, of a counter not below 0"));

@@ -81,8 +81,12 @@ fn one_plugin_and_all_together_have_only_so_many_series() {
     // What is there goes on, and a plugin that is loaded again has what it had.
     metrics.of("first").record("counter", "c", r#"{"n": 0}"#, 1.0);
     let snapshot = metrics.snapshot();
-    let found: Vec<_> = snapshot.series.iter().map(|one| (&*one.plugin, &one.labels["n"])).collect();
-    assert_eq!(found, [("first", &"0".to_owned()), ("first", &"1".to_owned()), ("second", &"0".to_owned())]);
+    let found: Vec<_> =
+        snapshot.series.iter().map(|one| (&*one.plugin, &one.labels["n"])).collect();
+    assert_eq!(
+        found,
+        [("first", &"0".to_owned()), ("first", &"1".to_owned()), ("second", &"0".to_owned())]
+    );
     assert_eq!(snapshot.series[0].reading, Reading::Counter { value: 2.0 });
     assert_eq!(snapshot.dropped["first"], Dropped { full: 2, invalid: 0 });
     assert_eq!(snapshot.dropped["second"], Dropped { full: 3, invalid: 0 });

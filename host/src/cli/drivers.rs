@@ -77,7 +77,8 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
         let drivers: Vec<Value> = registry.drivers().map(|driver| driver_json(driver)).collect();
         let handlers: Vec<Value> =
             registry.handlers().map(|handler| handler_json(handler)).collect();
-        let interceptors: Vec<Value> = registry.interceptors().map(|it| interceptor_json(it)).collect();
+        let interceptors: Vec<Value> =
+            registry.interceptors().map(|it| interceptor_json(it)).collect();
         return print_json(
             &json!({ "drivers": drivers, "handlers": handlers, "interceptors": interceptors }),
         );

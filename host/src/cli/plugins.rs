@@ -53,7 +53,8 @@ pub(super) fn plugins(args: &PluginsArgs, verbose: u8) -> Outcome {
     if reports.is_empty() {
         return print(&format!("no plugins in {}\n", searched.join(" ")));
     }
-    let head = ["FILE", "NAME", "VERSION", "STATE", "HEALTH", "SHA256", "HAS"].map(str::to_owned).to_vec();
+    let head =
+        ["FILE", "NAME", "VERSION", "STATE", "HEALTH", "SHA256", "HAS"].map(str::to_owned).to_vec();
     let rows = reports.iter().map(|report| as_row(report, &states));
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     print(&table(&rows, 0, width()))

@@ -12,9 +12,9 @@ pub use super::connection::{ConnectionConfig, ReconnectConfig};
 pub use super::device::{
     CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
 };
+pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Destination;
 use super::tree::Options;
-pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};

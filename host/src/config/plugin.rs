@@ -68,10 +68,9 @@ impl JsonSchema for SecretSource {
 impl Config {
     /// Every list of interceptors, by the table that it stands in.
     pub(super) fn interceptor_lists(&self) -> impl Iterator<Item = (Vec<&str>, &[String])> {
-        let connections = self
-            .connections
-            .iter()
-            .map(|(name, connection)| (vec!["connections", name.as_str()], &connection.interceptors[..]));
+        let connections = self.connections.iter().map(|(name, connection)| {
+            (vec!["connections", name.as_str()], &connection.interceptors[..])
+        });
         let upstreams = self
             .upstreams
             .iter()

@@ -87,11 +87,7 @@ impl Around {
         self.next(innermost, operation).run(params).await
     }
 
-    pub(super) fn next<'a>(
-        &'a self,
-        innermost: &'a dyn Innermost,
-        operation: &'a str,
-    ) -> Next<'a> {
+    pub(super) fn next<'a>(&'a self, innermost: &'a dyn Innermost, operation: &'a str) -> Next<'a> {
         let Around { connection, driver, rest } = self;
         Next { connection, driver, operation, rest, innermost }
     }

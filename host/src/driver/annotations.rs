@@ -59,9 +59,7 @@ mod tests {
 
     #[test]
     fn an_unknown_word_for_a_change_is_told_with_those_that_there_are() {
-        let options = |word: &str| {
-            json!({ "properties": { "a": { "x-apply": word }, "b": { "x-apply": "live" } } })
-        };
+        let options = |word: &str| json!({ "properties": { "a": { "x-apply": word }, "b": { "x-apply": "live" } } });
         let manifest = |word: &str| -> PluginManifest {
             let interceptor = json!({ "name": "i", "summary": "", "options": options(word) });
             let abi = json!({ "major": 1, "minor": 0, "required_minor": 0 });

@@ -5,7 +5,6 @@ use super::registry::Registry;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth, PluginManifest};
 use serde::Serialize;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,8 +17,8 @@ pub struct RunningPlugin {
     version: String,
     plugin: Plugin,
     health: Arc<Health>,
-    /// Whether a thread is in its `health` now.
-    asking: Arc<AtomicBool>,
+    /// What a thread that is in its `health` will say; it is asked once at a time.
+    running: tokio::sync::Mutex<Option<oneshot::Receiver<PluginHealth>>>,
     last: Mutex<Option<PluginHealth>>,
 }
 
@@ -43,7 +42,7 @@ impl RunningPlugin {
             version: manifest.version.clone(),
             plugin,
             health: Arc::clone(health),
-            asking: Arc::default(),
+            running: tokio::sync::Mutex::default(),
             last: Mutex::default(),
         }
     }
@@ -63,8 +62,8 @@ impl RunningPlugin {
         }
     }
 
-    /// Asks how it is, on a thread of its own. One that does not answer within `limit` has failed, and is
-    /// not asked again until it does. Cancel safe.
+    /// Asks how it is, on a thread of its own. One that does not answer within `limit` has failed; it is asked
+    /// once at a time, so that one which never answers keeps one thread. Cancel safe.
     pub async fn ask(&self, limit: Duration) -> PluginHealth {
         let answer = self.answer(limit).await.unwrap_or_else(|text| failed(&self.name, text));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
@@ -72,27 +71,37 @@ impl RunningPlugin {
     }
 
     async fn answer(&self, limit: Duration) -> Result<PluginHealth, String> {
-        if self.asking.swap(true, Ordering::AcqRel) {
-            return Err("it still does not say how it is".to_owned());
-        }
-        let (send, receive) = oneshot::channel();
-        let (plugin, asking) = (self.plugin.clone(), Arc::clone(&self.asking));
-        let ask = move || {
-            let answer = plugin.health();
-            asking.store(false, Ordering::Release);
-            // The receiver is gone when the time is over.
-            let _ = send.send(answer);
+        let asking = async {
+            let mut running = self.running.lock().await;
+            // An answer that has come since nobody waited for it any more is old.
+            let goes_on = running.as_mut().is_some_and(|answer| {
+                matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+            });
+            if !goes_on {
+                *running = Some(self.begin()?);
+            }
+            let answer = match running.as_mut() {
+                Some(answer) => answer.await,
+                None => return Err("it was not asked".to_owned()),
+            };
+            *running = None;
+            answer.map_err(|_| "it panicked when it was asked".to_owned())
         };
-        let started = std::thread::Builder::new().name("plugin-health".to_owned()).spawn(ask);
-        if let Err(error) = started {
-            self.asking.store(false, Ordering::Release);
-            return Err(format!("it could not be asked: {error}"));
-        }
-        match timeout(limit, receive).await {
-            Ok(Ok(health)) => Ok(health),
-            Ok(Err(_)) => Err("it panicked when it was asked".to_owned()),
-            Err(_) => Err(format!("it did not say how it is within {limit:?}")),
-        }
+        let late = |_| Err(format!("it did not say how it is within {limit:?}"));
+        timeout(limit, asking).await.unwrap_or_else(late)
+    }
+
+    /// Asks on a thread of its own.
+    fn begin(&self) -> Result<oneshot::Receiver<PluginHealth>, String> {
+        let (send, receive) = oneshot::channel();
+        let plugin = self.plugin.clone();
+        let ask = move || {
+            // The receiver is gone when the plugin is.
+            let _ = send.send(plugin.health());
+        };
+        let thread = std::thread::Builder::new().name("plugin-health".to_owned());
+        thread.spawn(ask).map_err(|error| format!("it could not be asked: {error}"))?;
+        Ok(receive)
     }
 
     /// Lets it end what it does beside its sessions, at most for `limit`; one in quarantine is not told.

@@ -56,12 +56,7 @@ impl PluginServices {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn new(
-        plugin: &str,
-        log_rate: u32,
-        common: Arc<Common>,
-        on_panic: OnPanic,
-    ) -> Self {
+    pub fn new(plugin: &str, log_rate: u32, common: Arc<Common>, on_panic: OnPanic) -> Self {
         PluginServices {
             plugin: plugin.to_owned(),
             runtime: Handle::current(),
@@ -158,8 +153,7 @@ impl Services for PluginServices {
     }
 
     fn secret(&self, name: &str) -> Op<Bytes> {
-        let (secrets, plugin, name) =
-            (self.secrets.clone(), self.plugin.clone(), name.to_owned());
+        let (secrets, plugin, name) = (self.secrets.clone(), self.plugin.clone(), name.to_owned());
         let reading = async move { secrets.read(&plugin, &name).await };
         // On the host's runtime, from whichever thread it is asked.
         Op::new(Task(self.runtime.spawn(reading)))
