@@ -28,6 +28,7 @@ mod peers_smoke;
 mod pools;
 mod quic;
 mod serial;
+mod services;
 mod snapshot;
 mod ssh;
 mod stacks;

@@ -30,7 +30,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`events`], [`secret`], [`nearest`], [`shutdown`], [`units`], [`work`] | leaves |
+//! | [`events`], [`metrics`], [`secret`], [`nearest`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -80,6 +80,7 @@ pub mod dialogue;
 pub mod services;
 
 pub mod events;
+pub mod metrics;
 pub mod nearest;
 pub mod secret;
 pub mod shutdown;

@@ -15,7 +15,9 @@
 //! by appends only, each of which raises [`ABI_MINOR`](crate::ABI_MINOR).
 
 use crate::manifest::{ABI_MAJOR, ABI_MINOR};
-use crate::raw::layout::{Declared, Field, Layout};
+#[cfg(any(test, feature = "testing"))]
+use crate::raw::layout::Field;
+use crate::raw::layout::{Declared, Layout};
 
 macro_rules! layouts {
     ($($type:ty,)*) => { &[$(<$type as Declared>::LAYOUT,)*] };

@@ -75,6 +75,13 @@ impl PluginHealth {
         PluginHealth { status, parts }
     }
 
+    /// Of a plugin that does not say it.
+    #[cfg(feature = "host")]
+    pub(crate) fn unknown() -> Self {
+        let text = "it does not say how it is: it panicked, or what it says makes no sense";
+        PluginHealth::of(vec![PluginHealth::part("plugin", "", Health::failed(text))])
+    }
+
     pub(crate) fn part(kind: &str, name: &str, health: Health) -> PartHealth {
         PartHealth { kind: kind.to_owned(), name: name.to_owned(), health }
     }

@@ -260,7 +260,8 @@ impl Plugin {
     pub fn health(&self) -> PluginHealth {
         // SAFETY: the plugin is alive.
         let json = unsafe { (self.0.table.health())(self.0.handle) };
-        serde_json::from_slice(json.as_ref()).unwrap_or_default()
+        // Empty when the author's code panicked.
+        serde_json::from_slice(json.as_ref()).unwrap_or_else(|_| PluginHealth::unknown())
     }
 
     /// No new work; completes when the running work has ended.

@@ -67,7 +67,7 @@ async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Valu
     let mut signals = Signals::of_command()?;
     let client = args.target.reach(to, loaded, Vec::new()).await?;
     let operation = operation(&client.reach, &args.operation)?;
-    let params = params(args, operation)?;
+    let params = params(args, &operation)?;
     let params = Value::Object(params);
     let result: Result<Value> = tokio::select! {
         result = client.reach.call(&operation.name, &params) => result,
@@ -82,11 +82,12 @@ pub(super) async fn close(session: &Session) {
     let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
 }
 
-fn operation<'a>(reach: &'a Reach, name: &str) -> Outcome<&'a Operation> {
+fn operation(reach: &Reach, name: &str) -> Outcome<Operation> {
     if let Some(operation) = reach.operation(name) {
         return Ok(operation);
     }
     let driver = reach.driver();
+    let driver = driver.as_ref();
     let own = driver.map_or(&[][..], |driver| &driver.manifest.operations);
     let streams = driver.is_none_or(|driver| driver.manifest.facets.contains(Facets::STREAM));
     let more = if streams { dialogue::operations() } else { &[] };

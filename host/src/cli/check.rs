@@ -116,6 +116,12 @@ fn plain_secrets(loaded: &Loaded, registry: &Registry) -> Vec<String> {
         let key = KeyPath::from_iter(["handlers", name.as_str(), "options"]);
         warn(&key, &handle.manifest.options, &handler.options);
     }
+    for (name, interceptor) in &config.interceptors {
+        let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
+        let Ok(handle) = registry.interceptor(plugin_name) else { continue };
+        let key = KeyPath::from_iter(["interceptors", name.as_str(), "options"]);
+        warn(&key, &handle.manifest.options, &interceptor.options);
+    }
     lines
 }
 

@@ -47,7 +47,9 @@ const CLOSE: Duration = Duration::from_secs(2);
 impl Client {
     /// Ends what was opened beside the session itself, politely.
     pub(super) async fn close(&self) {
+        self.graph.registry.common().stop();
         self.graph.close_all(CLOSE).await;
+        self.graph.registry.drain(CLOSE).await;
     }
 }
 
@@ -82,6 +84,7 @@ impl TargetArgs {
             }
             _ => {}
         }
+        loaded.config.retain_used_interceptors();
         Ok((to, loaded))
     }
 

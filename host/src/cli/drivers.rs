@@ -6,7 +6,7 @@ use super::loading::{complain_of, load_plugins, searched};
 use super::output::{print, print_json, table, width};
 use super::runtime::{block_on, start_client_log};
 use super::schema::{Look, render};
-use crate::driver::{DriverHandle, HandlerHandle, Registry};
+use crate::driver::{DriverHandle, HandlerHandle, InterceptorHandle, Registry};
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Below, Facets, Kind, Operation, Query, RuntimeMode};
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DriversArgs {
-    /// A driver, a handler or a URI scheme
+    /// A driver, a handler, an interceptor or a URI scheme
     name: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -50,20 +50,25 @@ pub(super) fn drivers(args: &DriversArgs, verbose: u8) -> Outcome {
     match registry.handler(name) {
         Ok(handler) if args.json => print_json(&handler_json(handler)),
         Ok(handler) => print(&about_handler(handler)),
-        Err(_) => Err(unknown(registry, name)),
+        Err(_) => match registry.interceptor(name) {
+            Ok(interceptor) if args.json => print_json(&interceptor_json(interceptor)),
+            Ok(interceptor) => print(&about_interceptor(interceptor)),
+            Err(_) => Err(unknown(registry, name)),
+        },
     }
 }
 
 fn unknown(registry: &Registry, name: &str) -> Failure {
     let drivers = registry.drivers().map(|driver| driver.name());
     let handlers = registry.handlers().map(|handler| handler.manifest.name.as_str());
-    let known: Vec<&str> = drivers.chain(handlers).collect();
+    let interceptors = registry.interceptors().map(|it| it.manifest.name.as_str());
+    let known: Vec<&str> = drivers.chain(handlers).chain(interceptors).collect();
     let schemes = registry.schemes().map(|entry| entry.manifest.name.as_str());
     let near = did_you_mean(name, known.iter().copied().chain(schemes));
     let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(" ") };
     Failure::config(format!(
-        "there is no driver or handler {name:?}{hint} [known={known}, looked in={}]",
+        "there is no driver, handler or interceptor {name:?}{hint} [known={known}, looked in={}]",
         searched(registry)
     ))
 }
@@ -75,8 +80,10 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
             registry.handlers().map(|handler| handler_json(handler)).collect();
         let searched = registry.searched().iter().map(|folder| folder.display().to_string());
         let searched: Vec<String> = searched.collect();
+        let interceptors: Vec<Value> =
+            registry.interceptors().map(|it| interceptor_json(it)).collect();
         return print_json(
-            &json!({ "searched": searched, "drivers": drivers, "handlers": handlers }),
+            &json!({ "searched": searched, "drivers": drivers, "handlers": handlers, "interceptors": interceptors }),
         );
     }
     let head = ["DRIVER", "KIND", "SCHEMES", "ROLES", "SUMMARY"].map(str::to_owned).to_vec();
@@ -101,8 +108,24 @@ fn list(registry: &Registry, as_json: bool) -> Outcome {
     });
     text.push('\n');
     text.push_str(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0, width()));
+    text.push_str(&interceptors(registry));
     text.push_str(&format!("\nlooked in {}\n", searched(registry)));
     print(&text)
+}
+
+/// The interceptors as a table of their own; empty when there are none.
+fn interceptors(registry: &Registry) -> String {
+    let row = |interceptor: &Arc<InterceptorHandle>| {
+        let manifest = &interceptor.manifest;
+        vec![manifest.name.clone(), manifest.order.to_string(), manifest.summary.clone()]
+    };
+    let head = ["INTERCEPTOR", "ORDER", "SUMMARY"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(head).chain(registry.interceptors().map(row)).collect();
+    if rows.len() == 1 {
+        return String::new();
+    }
+    format!("\n{}", table(&rows, 0, width()))
 }
 
 fn driver_json(driver: &DriverHandle) -> Value {
@@ -115,6 +138,13 @@ fn driver_json(driver: &DriverHandle) -> Value {
 fn handler_json(handler: &HandlerHandle) -> Value {
     let mut value = json!(handler.manifest);
     value["plugin"] = json!(handler.plugin_name);
+    value
+}
+
+fn interceptor_json(interceptor: &InterceptorHandle) -> Value {
+    let mut value = json!(interceptor.manifest);
+    value["plugin"] = json!(interceptor.plugin_name);
+    value["version"] = json!(interceptor.plugin_version);
     value
 }
 
@@ -151,7 +181,7 @@ fn about(driver: &DriverHandle, registry: &Registry) -> String {
             vec![format!("{}://", scheme.name), scheme.stack.clone(), port]
         })
         .collect();
-    let mut text = format!("{}: {}\n\n", manifest.name, manifest.summary);
+    let mut text = heading(&manifest.name, &manifest.summary, &manifest.description);
     text.push_str(&table(&facts, 2, width()));
     text.push_str("\nSchemes\n");
     text.push_str(&table(&schemes, 2, width()));
@@ -205,7 +235,7 @@ fn wanted_below(below: &[Below]) -> String {
 fn about_handler(handler: &HandlerHandle) -> String {
     let manifest = &handler.manifest;
     let facets: Vec<&str> = manifest.facets.names().collect();
-    let mut text = format!("{}: {}\n\n", manifest.name, manifest.summary);
+    let mut text = heading(&manifest.name, &manifest.summary, &manifest.description);
     let facts = [
         vec!["kind".to_owned(), "handler".to_owned()],
         vec!["takes".to_owned(), facets.join(" or ")],
@@ -216,8 +246,31 @@ fn about_handler(handler: &HandlerHandle) -> String {
     text
 }
 
+fn about_interceptor(interceptor: &InterceptorHandle) -> String {
+    let manifest = &interceptor.manifest;
+    let mut text = heading(&manifest.name, &manifest.summary, "");
+    let InterceptorHandle { plugin_name, plugin_version, .. } = interceptor;
+    let order = format!("{}; lower ones are further outside", manifest.order);
+    let facts = [
+        vec!["kind".to_owned(), "interceptor".to_owned()],
+        vec!["order".to_owned(), order],
+        vec!["plugin".to_owned(), format!("{plugin_name} {plugin_version}")],
+    ];
+    text.push_str(&table(&facts, 2, width()));
+    text.push_str(&section("Options", "OPTION", &manifest.options));
+    text
+}
+
+/// Name and summary in one line, and what else is said of it below.
+fn heading(name: &str, summary: &str, description: &str) -> String {
+    let description = description.trim();
+    let end = if description.is_empty() { "" } else { "\n\n" };
+    format!("{name}: {summary}\n\n{description}{end}")
+}
+
 fn section(title: &str, first: &'static str, schema: &Value) -> String {
-    let rows = render(schema, &Look { first, indent: 2, defaults: true }, width());
+    let look = Look { first, indent: 2, defaults: true, applies: true };
+    let rows = render(schema, &look, width());
     let rows = if rows.is_empty() { "  none\n".to_owned() } else { rows };
     format!("\n{title}\n{rows}")
 }
@@ -225,9 +278,9 @@ fn section(title: &str, first: &'static str, schema: &Value) -> String {
 /// Name, summary, parameters and result of an operation.
 fn about_operation(operation: &Operation) -> String {
     let mut text = format!("  {}: {}\n", operation.name, operation.summary);
-    let look = Look { first: "PARAMETER", indent: 4, defaults: true };
+    let look = Look { first: "PARAMETER", indent: 4, defaults: true, applies: false };
     text.push_str(&render(&operation.params, &look, width()));
-    let look = Look { first: "RESULT", indent: 4, defaults: false };
+    let look = Look { first: "RESULT", indent: 4, defaults: false, applies: false };
     text.push_str(&render(&operation.result, &look, width()));
     text
 }

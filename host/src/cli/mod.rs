@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 it failed while it ran, 2 what was asked or configured is wrong; `connect`
 //! and `call` exit with the remote exit status where there is one.
 
+mod about_plugins;
 mod args;
 mod assign;
 mod call;

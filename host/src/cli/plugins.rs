@@ -1,14 +1,14 @@
 //! `jackfield plugins`.
 
+use super::about_plugins::{has, health, readme, state_of};
 use super::args::ConfigArgs;
 use super::failure::Outcome;
 use super::loading::{complain_of, load_file, load_plugins, searched};
 use super::output::{print, print_json, table, width};
 use super::quarantine::{self, SHORT};
 use super::runtime::{block_on, start_client_log};
-use crate::driver::PluginReport;
+use crate::driver::{PluginReport, PluginState};
 use crate::manager::Plugins;
-use jackfield_plugin_api::{ABI_MINOR, PluginManifest};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +30,9 @@ pub(super) struct PluginsArgs {
     /// Print whole reports, manifests included, as JSON
     #[arg(long)]
     json: bool,
+    /// Print the README that a plugin has in it, and nothing else
+    #[arg(long, value_name = "NAME")]
+    readme: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -44,7 +47,8 @@ Examples:
   jackfield plugins target/release/libmine.so          one file, as a host would judge it
   jackfield plugins --plugins /opt/plugins --json
   jackfield plugins --quarantined
-  jackfield plugins --forget 3f2a9c";
+  jackfield plugins --forget 3f2a9c
+  jackfield plugins --readme jackfield-ssh";
 
 pub(super) fn plugins(args: &PluginsArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
@@ -56,33 +60,41 @@ pub(super) fn plugins(args: &PluginsArgs, verbose: u8) -> Outcome {
     if let Some(hash) = &args.forget {
         return quarantine::forget(&cache, hash);
     }
+    let limit = loaded.config.host.timeouts.health.0;
     let load = async {
-        Ok(match &args.file {
+        let plugins = match &args.file {
             Some(file) => load_file(&loaded, file).await,
             None => load_plugins(&loaded).await,
-        })
+        };
+        let states = plugins.registry().ask_health(limit).await;
+        Ok((plugins, states))
     };
-    let plugins = block_on(&loaded.config, load)?;
-    show(&plugins, args.json)?;
+    let (plugins, states) = block_on(&loaded.config, load)?;
+    if let Some(name) = &args.readme {
+        return readme(plugins.registry().reports(), name);
+    }
+    show(&plugins, &states, args.json)?;
     let refused = args.file.is_some() && plugins.refused().next().is_some();
     Ok(if refused { ExitCode::FAILURE } else { complain_of(&plugins) })
 }
 
-fn show(plugins: &Plugins, as_json: bool) -> Outcome {
+fn show(plugins: &Plugins, states: &[PluginState], as_json: bool) -> Outcome {
     let registry = plugins.registry();
     let reports = registry.reports();
     if as_json {
         let searched: Vec<String> =
             registry.searched().iter().map(|folder| folder.display().to_string()).collect();
-        let reports: Vec<Value> = reports.iter().map(to_json).collect();
+        let reports: Vec<Value> = reports.iter().map(|one| to_json(one, states)).collect();
         return print_json(&json!({ "searched": searched, "plugins": reports }));
     }
     let looked_in = searched(registry);
     if reports.is_empty() {
         return print(&format!("no plugins in {looked_in}\n"));
     }
-    let head = ["FILE", "NAME", "VERSION", "STATE", "SHA256", "HAS"].map(str::to_owned).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(reports.iter().map(row)).collect();
+    let head =
+        ["FILE", "NAME", "VERSION", "STATE", "HEALTH", "SHA256", "HAS"].map(str::to_owned).to_vec();
+    let rows = reports.iter().map(|report| row(report, states));
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let mut text = table(&rows, 0, width());
     if !looked_in.is_empty() {
         text.push_str(&format!("\nlooked in {looked_in}\n"));
@@ -90,7 +102,7 @@ fn show(plugins: &Plugins, as_json: bool) -> Outcome {
     print(&text)
 }
 
-fn row(report: &PluginReport) -> Vec<String> {
+fn row(report: &PluginReport, states: &[PluginState]) -> Vec<String> {
     let manifest = report.manifest.as_ref();
     let sha256 = report.sha256.as_deref().unwrap_or("-");
     let has = match &report.refusal {
@@ -102,39 +114,18 @@ fn row(report: &PluginReport) -> Vec<String> {
         manifest.map_or("-", |manifest| &manifest.name).to_owned(),
         manifest.map_or("-", |manifest| &manifest.version).to_owned(),
         report.state().to_owned(),
+        health(state_of(report, states)),
         sha256.get(..SHORT).unwrap_or(sha256).to_owned(),
         has,
     ]
 }
 
-fn has(manifest: &PluginManifest) -> String {
-    let drivers = manifest.drivers.iter().map(|driver| ("driver", &driver.name));
-    let handlers = manifest.handlers.iter().map(|handler| ("handler", &handler.name));
-    let all: Vec<String> =
-        drivers.chain(handlers).map(|(what, name)| format!("{what} {name}")).collect();
-    let remarks = remarks(manifest);
-    let remarks = if remarks.is_empty() { remarks } else { format!(" ({remarks})") };
-    format!("{}{remarks}", all.join(", "))
-}
-
-/// What is worth knowing of how a plugin was built.
-fn remarks(manifest: &PluginManifest) -> String {
-    let mut remarks = Vec::new();
-    if manifest.abi.minor != ABI_MINOR {
-        let (theirs, major) = (manifest.abi.minor, manifest.abi.major);
-        remarks.push(format!("built for ABI {major}.{theirs}, this host has {major}.{ABI_MINOR}"));
-    }
-    if manifest.panic == "abort" {
-        remarks.push("a panic of it ends the host".to_owned());
-    }
-    remarks.join("; ")
-}
-
-fn to_json(report: &PluginReport) -> Value {
+fn to_json(report: &PluginReport, states: &[PluginState]) -> Value {
     json!({
         "path": report.path.display().to_string(),
         "state": report.state(),
         "reason": report.refusal.as_ref().map(ToString::to_string),
+        "health": state_of(report, states).and_then(|state| state.health.as_ref()),
         "sha256": report.sha256,
         "manifest": report.manifest,
     })

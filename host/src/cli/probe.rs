@@ -75,6 +75,7 @@ fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
         loaded.config.connections.clear();
         loaded.config.devices.clear();
     }
+    loaded.config.retain_used_interceptors();
     Ok(loaded)
 }
 

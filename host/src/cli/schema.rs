@@ -3,6 +3,7 @@
 
 use super::output::table;
 use crate::nearest::did_you_mean;
+use jackfield_plugin_api::Apply;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -16,13 +17,23 @@ pub(super) struct Row {
     pub(super) kind: String,
     pub(super) default: String,
     pub(super) text: String,
+    /// What a change of it means while the host runs.
+    pub(super) apply: &'static str,
 }
 
 /// All properties of an object's schema, those of tables inside it with their dotted names.
 pub(super) fn rows(schema: &Value) -> Vec<Row> {
     let mut found = Vec::new();
-    collect(schema, schema, "", 0, &mut found);
+    collect(schema, schema, &At { prefix: "", depth: 0, apply: None }, &mut found);
     found
+}
+
+/// Where in a schema one is.
+struct At<'a> {
+    prefix: &'a str,
+    depth: usize,
+    /// What a change of the table means that one is in.
+    apply: Option<Apply>,
 }
 
 /// How a table of properties looks.
@@ -33,6 +44,8 @@ pub(super) struct Look {
     pub(super) indent: usize,
     /// Whether defaults are shown; results have none.
     pub(super) defaults: bool,
+    /// Whether it is shown what a change means while the host runs; only options are changed.
+    pub(super) applies: bool,
 }
 
 /// The rows as a table with a heading; empty when there are none.
@@ -46,31 +59,42 @@ pub(super) fn render(schema: &Value, look: &Look, width: Option<usize>) -> Strin
         kind: "TYPE".to_owned(),
         default: "DEFAULT".to_owned(),
         text: "MEANING".to_owned(),
+        apply: "CHANGE",
     };
     let cells = |row: Row| {
         let default = look.defaults.then_some(row.default);
-        [Some(row.name), Some(row.kind), default, Some(row.text)].into_iter().flatten().collect()
+        let apply = look.applies.then(|| row.apply.to_owned());
+        [Some(row.name), Some(row.kind), default, apply, Some(row.text)]
+            .into_iter()
+            .flatten()
+            .collect()
     };
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).map(cells).collect();
     table(&rows, look.indent, width)
 }
 
-fn collect(root: &Value, schema: &Value, prefix: &str, depth: usize, found: &mut Vec<Row>) {
+fn collect(root: &Value, schema: &Value, at: &At<'_>, found: &mut Vec<Row>) {
     let Some(properties) = schema["properties"].as_object() else { return };
-    if depth > MAX_DEPTH {
+    if at.depth > MAX_DEPTH {
         return;
     }
+    let At { prefix, depth, .. } = *at;
     for (name, property) in properties {
         let parts = alternatives(root, property);
         let full = format!("{prefix}{name}");
+        // What is said of a table holds for what is in it.
+        let own = property.get(Apply::KEY).map(|_| Apply::of(schema, name));
+        let apply = own.or(at.apply);
         found.push(Row {
             name: full.clone(),
             kind: kind(root, property),
             default: default(schema, name, property),
             text: description(property, &parts),
+            apply: apply.unwrap_or_default().as_str(),
         });
         for part in parts.into_iter().filter(|part| part["properties"].is_object()) {
-            collect(root, part, &format!("{full}."), depth + 1, found);
+            let at = At { prefix: &format!("{full}."), depth: depth + 1, apply };
+            collect(root, part, &at, found);
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn check(
     check.devices();
     check.cycles();
     check.upstreams();
+    check.interceptors();
     check.routes();
     check.errors
 }
@@ -84,6 +85,7 @@ impl Check<'_> {
         let limits = at.key("limits");
         self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));
         self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
+        self.at_least_one(limits.key("event_rate"), Some(host.limits.event_rate));
         let sizes = [
             ("relay_buffer", host.limits.relay_buffer, 16 << 20),
             ("max_message", host.limits.max_message, 1 << 30),
@@ -103,6 +105,7 @@ impl Check<'_> {
         self.not_zero(at.key("connect"), Some(times.connect));
         self.not_zero(at.key("handshake"), Some(times.handshake));
         self.not_zero(at.key("init"), Some(times.init));
+        self.not_zero(at.key("health"), Some(times.health));
     }
 
     pub(super) fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {
@@ -122,7 +125,9 @@ impl Check<'_> {
         let all = connections.keys().map(|name| ("connections", name));
         let all = all.chain(upstreams.keys().map(|name| ("upstreams", name)));
         let all = all.chain(self.config.credentials.keys().map(|name| ("credentials", name)));
-        for (table, name) in all.chain(handlers.keys().map(|name| ("handlers", name))) {
+        let all = all.chain(handlers.keys().map(|name| ("handlers", name)));
+        let all = all.chain(self.config.interceptors.keys().map(|name| ("interceptors", name)));
+        for (table, name) in all.chain(self.config.plugins.keys().map(|name| ("plugins", name))) {
             let path = KeyPath::from_iter([table, name]);
             if !is_name(name) {
                 let message = "expected a name of a-z, 0-9, _ . and -, which begins with a letter \

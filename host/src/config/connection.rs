@@ -30,6 +30,10 @@ pub struct ConnectionConfig {
     /// to them. Default: nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<Options>,
+    /// What stands around its operations: names of `[interceptors.NAME]`, of the same order from the outside
+    /// to the inside. Default: `[]`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub interceptors: Vec<String>,
     /// Until a session is open, over all layers and `login`. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +131,7 @@ impl Default for ConnectionConfig {
             options: Options::default(),
             via: None,
             login: None,
+            interceptors: Vec::new(),
             connect_timeout: None,
             call_timeout: CALL_TIMEOUT,
             keepalive: KEEPALIVE,

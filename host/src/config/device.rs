@@ -55,6 +55,8 @@ pub struct PathConfig {
     /// How one logs in on a new session; name and password are those of the credentials, unless it
     /// has its own. Default: nothing is said.
     pub login: Option<Options>,
+    /// What stands around its operations, as for connections. Default: `[]`.
+    pub interceptors: Vec<String>,
     /// Until a session is open, over all layers and credentials. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     pub connect_timeout: Option<Timespan>,
@@ -84,6 +86,7 @@ impl PathConfig {
             options: self.options.clone(),
             via: self.via.clone(),
             login: self.login.clone(),
+            interceptors: self.interceptors.clone(),
             connect_timeout: self.connect_timeout,
             call_timeout: self.call_timeout,
             keepalive: self.keepalive,
@@ -105,6 +108,7 @@ impl Default for PathConfig {
             options,
             via,
             login,
+            interceptors,
             connect_timeout,
             call_timeout,
             keepalive,
@@ -121,6 +125,7 @@ impl Default for PathConfig {
             options,
             via,
             login,
+            interceptors,
             credentials: None,
             exclusive: false,
             lease: None,

@@ -13,6 +13,7 @@
 
 mod check;
 mod check_devices;
+mod check_interceptors;
 mod connection;
 mod device;
 mod document;
@@ -21,6 +22,7 @@ mod locate_toml;
 mod locate_yaml;
 pub mod model;
 mod overrides;
+mod plugin;
 mod position;
 mod reference;
 mod strict;

@@ -12,6 +12,7 @@ pub use super::connection::{ConnectionConfig, ReconnectConfig};
 pub use super::device::{
     CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
 };
+pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Destination;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
@@ -41,6 +42,11 @@ pub struct Config {
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// `[handlers.NAME]`: handlers that routes refer to. Default: none.
     pub handlers: BTreeMap<String, HandlerConfig>,
+    /// `[interceptors.NAME]`: code of plugins that connections, paths of devices and upstreams put around
+    /// their operations. Default: none.
+    pub interceptors: BTreeMap<String, InterceptorConfig>,
+    /// `[plugins.NAME]`: what single plugins may do. Default: none.
+    pub plugins: BTreeMap<String, PluginConfig>,
     /// `[[routes]]`: what is listened on, and where it leads. Default: none. A later file that has
     /// routes replaces those of earlier files.
     pub routes: Vec<RouteConfig>,
@@ -83,6 +89,8 @@ pub struct HostConfig {
     /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
     /// once. Default: `"30s"`.
     pub shutdown_timeout: Timespan,
+    /// How often plugins are asked for their health; a change is logged. `"0s"` never. Default: `"30s"`.
+    pub health_interval: Timespan,
     /// Accepted sessions open at a time, and likewise named connections; more are refused. Default:
     /// 10000.
     pub max_connections: u32,
@@ -130,6 +138,8 @@ pub struct Timeouts {
     /// Until a plugin has been tried in a process of its own, has started, or one of its drivers has taken
     /// its options. Default: `"10s"`.
     pub init: Timespan,
+    /// Until a plugin has said how it is. Default: `"1s"`.
+    pub health: Timespan,
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
     pub idle: Timespan,
@@ -152,6 +162,13 @@ pub struct Limits {
     pub pooled: u32,
     /// Log lines a second that one plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
+    /// Events of its own a second that one plugin may tell; the rest are left out. Default: 1000.
+    pub event_rate: u32,
+    /// Series, each a metric with one set of labels, that one plugin may measure; measurements of more are
+    /// counted and left out. Default: 1000.
+    pub plugin_metrics: u32,
+    /// Series of all plugins together. Default: 10000.
+    pub metrics: u32,
 }
 
 /// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
@@ -280,6 +297,7 @@ impl Default for HostConfig {
             worker_threads: 0,
             plugin_runtime_threads: 1,
             shutdown_timeout: Timespan::seconds(30),
+            health_interval: Timespan::seconds(30),
             max_connections: 10_000,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -294,6 +312,7 @@ impl Default for Timeouts {
             connect: Timespan::seconds(10),
             handshake: Timespan::seconds(10),
             init: Timespan::seconds(10),
+            health: Timespan::seconds(1),
             idle: Timespan::seconds(0),
             half_close: Timespan::seconds(300),
             room: Timespan::seconds(0),
@@ -308,6 +327,9 @@ impl Default for Limits {
             max_message: ByteSize(16 << 20),
             pooled: 10_000,
             log_rate: 1000,
+            event_rate: 1000,
+            plugin_metrics: 1000,
+            metrics: 10_000,
         }
     }
 }

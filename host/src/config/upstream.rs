@@ -22,6 +22,8 @@ pub struct UpstreamConfig {
     pub targets: Vec<Target>,
     /// How the next target is picked. Default: `"round_robin"`.
     pub balance: Balance,
+    /// What stands around the operations that are run on its targets, as for connections. Default: `[]`.
+    pub interceptors: Vec<String>,
     /// Until a session is open, over all layers and all targets tried. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     pub connect_timeout: Option<Timespan>,

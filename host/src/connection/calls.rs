@@ -1,7 +1,7 @@
 //! Operations through a connection: one deadline over waiting, running and being opened again.
 
 use super::counted::{CountedMessages, CountedStream};
-use super::intercept::{Calling, Innermost, Next};
+use super::intercept::{Calling, Innermost};
 use super::live::Live;
 use super::state::State;
 use crate::dialogue::{self, Dialogue};
@@ -60,12 +60,11 @@ struct OnSession<'a> {
     live: &'a Live,
     session: &'a Session,
     generation: u64,
-    operation: &'a str,
 }
 
 impl Innermost for OnSession<'_> {
-    fn run<'a>(&'a self, params: &'a Value) -> Calling<'a> {
-        let OnSession { live, session, generation, operation } = *self;
+    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
+        let OnSession { live, session, generation } = *self;
         if live.is_dialogue(session, operation) {
             return Box::pin(live.converse(session, generation, operation, params));
         }
@@ -123,9 +122,9 @@ impl Live {
         operation: &str,
         params: &Value,
     ) -> Result<Value> {
-        let own = OnSession { live: self, session, generation, operation };
-        let rest = self.spec.interceptors.all();
-        let next = Next { connection: &self.name, operation, rest: &rest, innermost: &own };
+        let own = OnSession { live: self, session, generation };
+        let around = self.spec.around();
+        let next = around.next(&own, operation);
         let calling = timeout_at(deadline, next.run(params));
         tokio::select! {
             called = calling => called.unwrap_or_else(|_| {

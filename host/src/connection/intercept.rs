@@ -1,12 +1,15 @@
-//! [`Interceptor`]: code of a program around the operations of a named connection: before, after, on an
-//! error, or in their place.
+//! [`Interceptor`]: code of a program or a plugin around the operations of a connection: before, after, on
+//! an error, or in their place.
 //!
 //! ```text
-//! Live::call ─▶ interceptor of the lowest order ─▶ … ─▶ the one of the highest ─▶ the operation
-//!            ◀─                                 ◀─   ◀─                         ◀─ result or error
+//! a call ─▶ interceptor of the lowest order ─▶ … ─▶ the one of the highest ─▶ the operation
+//!        ◀─                                 ◀─   ◀─                         ◀─ result or error
 //! ```
+//!
+//! A call is one on the session that a named connection shares, or on one of its target's own; [`Around`] is
+//! what stands around both.
 
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use serde_json::Value;
 use std::fmt;
 use std::pin::Pin;
@@ -20,6 +23,8 @@ pub const MAX_INTERCEPTORS: usize = 64;
 pub struct Call<'a> {
     /// The name of the connection.
     pub connection: &'a str,
+    /// The driver on top of its stack; empty where a program makes the sessions itself.
+    pub driver: &'a str,
     /// The operation.
     pub operation: &'a str,
     /// Its parameters, as far as they have come.
@@ -43,17 +48,59 @@ pub trait Interceptor: Send + Sync {
 }
 
 /// The operation itself.
-pub(super) trait Innermost: Sync {
-    fn run<'a>(&'a self, params: &'a Value) -> Calling<'a>;
+pub(crate) trait Innermost: Sync {
+    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a>;
+}
+
+/// On a session, as it is.
+impl Innermost for Session {
+    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
+        Box::pin(self.call(operation, params))
+    }
+}
+
+/// What stands around the operations of one connection, at one moment.
+#[derive(Clone, Debug)]
+pub struct Around {
+    pub(super) connection: Arc<str>,
+    pub(super) driver: Arc<str>,
+    pub(super) rest: Arc<[Entry]>,
+}
+
+impl Around {
+    /// Runs an operation on `session`, through everything that stands around. Cancel safe as far as the
+    /// operation is.
+    ///
+    /// # Errors
+    /// What the operation says, or what stands around it makes of that.
+    pub async fn call(&self, session: &Session, operation: &str, params: &Value) -> Result<Value> {
+        self.run(session, operation, params).await
+    }
+
+    /// As [`Around::call`], with `innermost` in the place of a session.
+    pub(crate) async fn run(
+        &self,
+        innermost: &dyn Innermost,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        self.next(innermost, operation).run(params).await
+    }
+
+    pub(super) fn next<'a>(&'a self, innermost: &'a dyn Innermost, operation: &'a str) -> Next<'a> {
+        let Around { connection, driver, rest } = self;
+        Next { connection, driver, operation, rest, innermost }
+    }
 }
 
 /// What is behind an interceptor: further ones, and the operation.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
-    pub(super) connection: &'a str,
-    pub(super) operation: &'a str,
-    pub(super) rest: &'a [Entry],
-    pub(super) innermost: &'a dyn Innermost,
+    connection: &'a str,
+    driver: &'a str,
+    operation: &'a str,
+    rest: &'a [Entry],
+    innermost: &'a dyn Innermost,
 }
 
 impl Next<'_> {
@@ -62,16 +109,25 @@ impl Next<'_> {
     /// # Errors
     /// Those of what is behind.
     pub fn run<'a>(&'a self, params: &'a Value) -> Calling<'a> {
-        let Next { connection, operation, .. } = *self;
-        let call = Call { connection, operation, params };
+        self.run_as(self.operation, params)
+    }
+
+    /// Goes on with another operation.
+    ///
+    /// # Errors
+    /// As [`Next::run`].
+    pub fn run_as<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
+        let Next { connection, driver, .. } = *self;
+        let call = Call { connection, driver, operation, params };
         let mut rest = self.rest;
         while let Some((first, behind)) = rest.split_first() {
             if first.interceptor.applies(&call) {
-                return first.interceptor.intercept(call, Next { rest: behind, ..*self });
+                let next = Next { rest: behind, operation, ..*self };
+                return first.interceptor.intercept(call, next);
             }
             rest = behind;
         }
-        self.innermost.run(params)
+        self.innermost.run(operation, params)
     }
 }
 
@@ -89,7 +145,34 @@ pub(super) struct Entry {
     interceptor: Arc<dyn Interceptor>,
 }
 
-/// All interceptors of a connection, in order. Calls that run keep those they began with.
+impl Entry {
+    /// One that a definition names.
+    pub(super) fn defined((order, interceptor): (i32, Arc<dyn Interceptor>)) -> Self {
+        Entry { order, id: 0, interceptor }
+    }
+
+    pub(super) fn order(&self) -> i32 {
+        self.order
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("order", &self.order).finish_non_exhaustive()
+    }
+}
+
+/// Those that a definition names and those that a program has added, in order.
+pub(super) fn merged(defined: &Arc<[Entry]>, added: Arc<[Entry]>) -> Arc<[Entry]> {
+    if defined.is_empty() {
+        return added;
+    }
+    let mut all: Vec<Entry> = defined.iter().chain(&*added).cloned().collect();
+    all.sort_by_key(|entry| entry.order);
+    all.into()
+}
+
+/// All interceptors that a program adds to a connection, in order. Calls that run keep those they began with.
 #[derive(Default)]
 pub(super) struct Interceptors {
     list: Mutex<(u64, Arc<[Entry]>)>,

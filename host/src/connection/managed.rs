@@ -3,7 +3,7 @@
 
 use super::handler::SessionHandler;
 use super::info::LiveSnapshot;
-use super::intercept::{Interception, Interceptor};
+use super::intercept::{Around, Interception, Interceptor};
 use super::live::Live;
 use super::lives::Lives;
 use super::outbox::{Payload, Receipt};
@@ -191,6 +191,11 @@ impl Managed {
     /// [`ErrorKind::Limit`] when there are [`MAX_INTERCEPTORS`](super::MAX_INTERCEPTORS).
     pub fn intercept(&self, order: i32, interceptor: Arc<dyn Interceptor>) -> Result<Interception> {
         self.spec.load().interceptors.add(order, interceptor)
+    }
+
+    /// What stands around its operations now: also for calls on a session of one's own to its target.
+    pub fn around(&self) -> Around {
+        self.spec.load().around()
     }
 
     /// Connects onward from its far end within `limit`, over the session it has or a new one. A

@@ -1,7 +1,7 @@
 //! What a named connection is, shared by all its lives.
 
 use super::handler::{SessionHandler, Slot};
-use super::intercept::Interceptors;
+use super::intercept::{Around, Interceptors};
 use super::lives::Lives;
 use super::policy::Policy;
 use super::target::Target;
@@ -90,6 +90,11 @@ impl Spec {
             leave: Arc::clone(&self.leave),
             interceptors: Arc::clone(&self.interceptors),
         }
+    }
+
+    /// What stands around its operations.
+    pub(super) fn around(&self) -> Around {
+        self.target.around(&self.name, self.interceptors.all())
     }
 
     pub(super) fn set_handler(

@@ -1,5 +1,6 @@
 //! [`Target`]: one place to connect to, directly or via another connection.
 
+use super::intercept::{Around, Entry, Interceptor, merged};
 use super::keepalive::KeepAlive;
 use super::managed::Managed;
 use super::rested::{Rested, Shelf};
@@ -64,12 +65,41 @@ pub struct Target {
     via: Option<Arc<Managed>>,
     gate: Option<Arc<dyn Gate>>,
     shelf: Shelf,
+    interceptors: Arc<[Entry]>,
 }
 
 impl Target {
     /// A target reached by its own transport, or via another connection.
     pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
-        Target { stack, others: Vec::new(), via, gate: None, shelf: Shelf::default() }
+        let (others, shelf, interceptors) = (Vec::new(), Shelf::default(), Arc::default());
+        Target { stack, others, via, gate: None, shelf, interceptors }
+    }
+
+    /// Puts interceptors around the operations on its sessions, each with its order; the lower ones are
+    /// further outside, of the same order the earlier ones.
+    #[must_use]
+    pub fn intercepted(
+        mut self,
+        interceptors: impl IntoIterator<Item = (i32, Arc<dyn Interceptor>)>,
+    ) -> Self {
+        let mut all: Vec<Entry> = interceptors.into_iter().map(Entry::defined).collect();
+        all.sort_by_key(Entry::order);
+        self.interceptors = all.into();
+        self
+    }
+
+    /// What stands around operations on its sessions, for calls in the name of `connection`.
+    pub fn around_as(&self, connection: &str) -> Around {
+        self.around(&connection.into(), Arc::default())
+    }
+
+    /// With those that a program has `added`.
+    pub(super) fn around(&self, connection: &Arc<str>, added: Arc<[Entry]>) -> Around {
+        Around {
+            connection: Arc::clone(connection),
+            driver: self.stack.top().map_or("", |driver| driver.name()).into(),
+            rest: merged(&self.interceptors, added),
+        }
     }
 
     /// Also tries `others`, in this order, each only when the peer has refused the credentials of the

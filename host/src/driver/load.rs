@@ -38,6 +38,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
     let searched = options.folders.iter().chain(&options.beside).chain(&options.usual);
     registry.set_searched(searched.cloned().collect());
     registry.set_crashes(crashes);
+    registry.set_common(&options.common);
     let mut loader = Loader::default();
     for probe in probes {
         let (report, running) = start(probe, options, &mut loader).await;
@@ -138,7 +139,8 @@ fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
         .iter()
         .flat_map(|driver| &driver.schemes)
         .map(|scheme| ("scheme", scheme.name.clone()));
-    drivers.chain(handlers).chain(schemes).collect()
+    let interceptors = manifest.interceptors.iter().map(|it| ("interceptor", it.name.clone()));
+    drivers.chain(handlers).chain(interceptors).chain(schemes).collect()
 }
 
 /// A plugin that runs, with its whole manifest.
@@ -176,6 +178,7 @@ async fn start(
                 let file = report.path.display();
                 tracing::warn!(%file, "a panic of this plugin ends the host: it is built so");
             }
+            super::annotations::warn(&manifest);
             report.manifest = Some(manifest.clone());
             (report, Some((plugin, manifest)))
         }
@@ -202,7 +205,7 @@ async fn run(
     let services = Arc::new(PluginServices::new(
         &candidate.manifest.name,
         options.log_rate,
-        Arc::clone(&options.opener),
+        Arc::clone(&options.common),
         Box::new(move |report| health.panicked(report)),
     ));
     let settings = settings(options.runtime_threads);

@@ -13,10 +13,13 @@
 //! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
 //! are, and keeps the runtime that they block going.
 
+mod annotations;
+mod asked;
 mod circuit;
 mod culprit;
 mod file;
 mod health;
+mod interceptor;
 mod load;
 mod prepared;
 mod records;
@@ -27,9 +30,11 @@ mod trial;
 mod trust;
 mod watchdog;
 
+pub use asked::{PluginState, RunningPlugin};
 pub use circuit::QuarantineOptions;
 pub use file::plugin_files;
 pub use health::Health;
+pub use interceptor::InterceptorHandle;
 pub use load::load;
 pub use prepared::Prepared;
 pub use records::{Known, Record, Records};
@@ -39,10 +44,10 @@ pub use sentinel::{Crash, Sentinel, UsedPlugin, end_cleanly};
 pub use trial::{TrialCommand, try_file};
 pub use watchdog::still_running;
 
-use crate::services::Opener;
+use crate::services::Common;
 use jackfield_plugin_api::PluginManifest;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where plugins come from and what they may do.
@@ -79,8 +84,8 @@ pub struct LoadOptions {
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
     pub runtime_threads: u16,
-    /// By which plugins open stacks through the host.
-    pub opener: Arc<OnceLock<Opener>>,
+    /// What the plugins share: limits, secrets, and how they reach the host.
+    pub common: Arc<Common>,
 }
 
 impl Default for LoadOptions {
@@ -99,7 +104,7 @@ impl Default for LoadOptions {
             quarantine: QuarantineOptions::default(),
             log_rate: 100,
             runtime_threads: 1,
-            opener: Arc::default(),
+            common: Arc::default(),
         }
     }
 }

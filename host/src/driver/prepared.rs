@@ -1,12 +1,13 @@
-//! [`Prepared`]: a driver or handler with its options in place.
+//! [`Prepared`]: a driver, handler or interceptor with its options in place.
 
 use super::health::Health;
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::op::{Op, Transfer};
-use jackfield_plugin_api::{Listener, Request, Result, Session};
+use jackfield_plugin_api::{Call, Listener, Next, Request, Result, Session};
+use serde_json::Value;
 use std::sync::Arc;
 
-/// A driver or handler with its options in place, for any number of calls at once. All are cancel
+/// A driver, handler or interceptor with its options in place, for any number of calls at once. All are cancel
 /// safe: dropping one ends what it had begun.
 #[derive(Debug)]
 pub struct Prepared {
@@ -49,6 +50,15 @@ impl Prepared {
     /// As [`Prepared::open`].
     pub async fn serve(&self, session: Session) -> Result<()> {
         self.call(|endpoint| endpoint.serve(session)).await
+    }
+
+    /// Runs an operation through an interceptor, which may pass it on to `next`.
+    ///
+    /// # Errors
+    /// As [`Prepared::open`], or the operation's.
+    pub async fn intercept(&self, call: &Call, next: Next) -> Result<Value> {
+        let _trial = self.health.admit().await?;
+        self.endpoint.intercept(call, next).await
     }
 
     async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<T> {

@@ -1,13 +1,16 @@
 //! [`Registry`]: all drivers, handlers and schemes by name, and the report of every file.
 
 use super::PluginReport;
+use super::asked::RunningPlugin;
 use super::health::Health;
+use super::interceptor::{InterceptorHandle, handles};
 use super::load::Running;
 use super::prepared::Prepared;
 use super::sentinel::{Crash, InUse, Sentinel, Use, UsedPlugin};
 use super::watchdog::Watchdog;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
+use crate::services::Common;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::watch::{Owner, OwnerName};
 use jackfield_plugin_api::{
@@ -111,6 +114,9 @@ pub struct SchemeEntry {
 pub struct Registry {
     drivers: BTreeMap<String, Arc<DriverHandle>>,
     handlers: BTreeMap<String, Arc<HandlerHandle>>,
+    interceptors: BTreeMap<String, Arc<InterceptorHandle>>,
+    running: Vec<Arc<RunningPlugin>>,
+    common: Arc<Common>,
     schemes: BTreeMap<String, SchemeEntry>,
     reports: Vec<PluginReport>,
     searched: Vec<PathBuf>,
@@ -126,7 +132,8 @@ impl Registry {
     pub(super) fn watch(&mut self) {
         let drivers = self.drivers.values().map(|driver| (driver.owner, &driver.health));
         let handlers = self.handlers.values().map(|handler| (handler.owner, &handler.health));
-        let watched = drivers.chain(handlers);
+        let interceptors = self.interceptors.values().map(|it| (it.owner, it.health()));
+        let watched = drivers.chain(handlers).chain(interceptors);
         let watched = watched.map(|(owner, health)| (owner, Arc::clone(health))).collect();
         self.watchdog = Watchdog::start(watched);
     }
@@ -164,6 +171,8 @@ impl Registry {
             watchdog.iter().for_each(|watchdog| watchdog.add(owner, health));
             owner
         };
+        self.running.push(Arc::new(RunningPlugin::new(plugin.clone(), &manifest, health)));
+        self.interceptors.extend(handles(plugin, &manifest, health, &owner));
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {
                 plugin_name: manifest.name.clone(),
@@ -195,6 +204,20 @@ impl Registry {
         }
     }
 
+    pub(super) fn set_common(&mut self, common: &Arc<Common>) {
+        self.common = Arc::clone(common);
+    }
+
+    /// What the plugins share: what they measure and tell, and when they are to stop.
+    pub fn common(&self) -> &Arc<Common> {
+        &self.common
+    }
+
+    /// The plugins that run, to be asked and told as a whole.
+    pub fn running(&self) -> &[Arc<RunningPlugin>] {
+        &self.running
+    }
+
     pub(super) fn set_searched(&mut self, folders: Vec<PathBuf>) {
         self.searched = folders;
     }
@@ -224,6 +247,10 @@ impl Registry {
     /// The handlers by name.
     pub fn handlers(&self) -> impl Iterator<Item = &Arc<HandlerHandle>> {
         self.handlers.values()
+    }
+    /// The interceptors by name.
+    pub fn interceptors(&self) -> impl Iterator<Item = &Arc<InterceptorHandle>> {
+        self.interceptors.values()
     }
     /// The schemes by name.
     pub fn schemes(&self) -> impl Iterator<Item = &SchemeEntry> {
@@ -257,6 +284,15 @@ impl Registry {
         self.handlers
             .get(name)
             .ok_or_else(|| self.unknown("handler", name, self.handlers.keys().map(String::as_str)))
+    }
+
+    /// An interceptor by name.
+    ///
+    /// # Errors
+    /// As [`Registry::driver`].
+    pub fn interceptor(&self, name: &str) -> Result<&Arc<InterceptorHandle>> {
+        let known = self.interceptors.keys().map(String::as_str);
+        self.interceptors.get(name).ok_or_else(|| self.unknown("interceptor", name, known))
     }
 
     /// A scheme by name.

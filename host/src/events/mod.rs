@@ -1,6 +1,6 @@
 //! Events: what happens to a connection, told in order to whoever listens.
 //!
-//! One [`Bus`] belongs to one connection. Its events have numbers without gaps, every subscriber gets
+//! One [`Bus`] belongs to one connection, or to a host, whose plugins tell what is of no connection. Its events have numbers without gaps, every subscriber gets
 //! them in that order, and after `closed`, which comes exactly once, there is none. A subscriber is
 //! a function, called at once; an asynchronous function, run on a task of its own; or a queue, read
 //! when convenient. A function that panics is
@@ -69,6 +69,15 @@ pub enum EventKind {
     /// The driver tells something of its own.
     Driver {
         /// The driver's name for it.
+        name: String,
+        /// What belongs to it.
+        data: serde_json::Value,
+    },
+    /// A plugin tells something of its own, of no connection; only among the events of a host.
+    Plugin {
+        /// The plugin's name.
+        plugin: String,
+        /// The plugin's name for it.
         name: String,
         /// What belongs to it.
         data: serde_json::Value,

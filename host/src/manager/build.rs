@@ -3,12 +3,13 @@
 use super::define::policy;
 use super::devices;
 use super::graph::Graph;
+use super::interceptors::{Interceptors, interceptors};
 use super::parts::{Parts, Programs, StackAt};
 use super::plugins::Plugins;
 use super::table::Named;
 use super::upstreams::upstreams;
 use crate::config::model::{Frames, RouteConfig};
-use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded};
+use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded, Via};
 use crate::connection::{Lives, Managed};
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
@@ -38,10 +39,12 @@ pub(super) async fn build(
     loaded: &Loaded,
     programs: Programs,
 ) -> Result<Built, ConfigErrors> {
-    let Plugins { registry, opener, .. } = plugins;
+    let Plugins { registry, .. } = plugins;
+    let common = Arc::clone(registry.common());
     let mut parts = Parts {
         loaded,
         registry: &registry,
+        interceptors: Interceptors::default(),
         connections: BTreeMap::new(),
         paths: BTreeMap::new(),
         errors: Vec::new(),
@@ -50,6 +53,8 @@ pub(super) async fn build(
     };
     let config = &loaded.config;
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
+    parts.unknown_plugins();
+    parts.interceptors = interceptors(&mut parts, config).await;
     links(&mut parts, config, &lives).await;
     devices::unknown_credentials(&mut parts, config);
     let upstreams = upstreams(&mut parts, config).await;
@@ -61,7 +66,7 @@ pub(super) async fn build(
     unused_handlers(&mut parts, config).await;
     let built = std::mem::take(&mut parts.paths);
     let devices = devices::devices(&mut parts, config, built);
-    let Parts { errors, connections, mut unresolved, .. } = parts;
+    let Parts { errors, connections, interceptors, mut unresolved, .. } = parts;
     unresolved.sort();
     unresolved.dedup();
     if !errors.is_empty() {
@@ -82,10 +87,10 @@ pub(super) async fn build(
     for (_, target) in upstreams.values().flat_map(|upstream| upstream.targets()) {
         target.via().into_iter().for_each(|via| named.carries_target(via, true));
     }
-    let graph = Arc::new(Graph { registry, named, devices, upstreams, connect_limit });
+    let graph =
+        Arc::new(Graph { registry, named, devices, upstreams, interceptors, connect_limit });
     let weak = Arc::downgrade(&graph);
-    // Set once: the lock was made for this graph.
-    let _ = opener.set(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
+    common.set_opener(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
     Ok(Built { graph, planned, unresolved })
 }
 
@@ -146,7 +151,9 @@ async fn connection(parts: &mut Parts<'_>, config: &Config, name: &str, lives: &
         role: Role::Client,
         via: connection.via.as_ref(),
     };
-    if let Some(target) = parts.target(&at).await.map(Arc::new) {
+    if let Some(target) = parts.target(&at).await {
+        let interceptors = parts.interceptors.listed(&connection.interceptors);
+        let target = Arc::new(target.intercepted(interceptors));
         let policy = policy(connect_limit(config), connection);
         let (labels, lives) = (connection.labels.clone(), Arc::clone(lives));
         let managed = Managed::counted(name, target, policy, labels, lives);
@@ -210,6 +217,7 @@ async fn listener(
         route: Route {
             name: route.to.to_string().into(),
             destination: destination?,
+            managed: managed(parts, &route.to),
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
@@ -217,6 +225,15 @@ async fn listener(
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
     })
+}
+
+/// The named connection or path of a device that a route leads to.
+fn managed(parts: &Parts<'_>, to: &Destination) -> Option<Arc<Managed>> {
+    match to {
+        Destination::Connection(name) => parts.connections.get(name).cloned(),
+        Destination::Device(to) => parts.carrier(&Via::Device(to.clone())),
+        _ => None,
+    }
 }
 
 /// A path of a device; one that has mistakes is missing here.

@@ -93,7 +93,9 @@ impl Graph {
             }
             None => stack,
         };
-        let target = Arc::new(Target::new(stack, via));
+        let interceptors = self.interceptors.all_listed(&config.interceptors);
+        let interceptors = interceptors.map_err(|error| error.with("key", "interceptors"))?;
+        let target = Arc::new(Target::new(stack, via).intercepted(interceptors));
         let policy = policy(self.connect_limit, config);
         let lives = Arc::clone(&self.named.lives);
         Ok(Managed::counted(name, target, policy, config.labels.clone(), lives))

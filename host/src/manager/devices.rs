@@ -33,6 +33,7 @@ pub(super) async fn path(
     let key = KeyPath::from_iter(["devices", device, "paths", name]);
     let mut stacks = stacks(parts, config, (device, name), path, &key).await?.into_iter();
     let target = Target::new(stacks.next()?, via).or_else(stacks.collect());
+    let target = target.intercepted(parts.interceptors.listed(&path.interceptors));
     let policy = policy(connect_limit(config), &path.connection());
     if !path.exclusive {
         return Some(Path::shared(device, name, target, policy).counted(lives));

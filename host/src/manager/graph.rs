@@ -1,13 +1,16 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
+use super::interceptors::Interceptors;
 use super::parts::Programs;
 use super::plugins::Plugins;
 use super::table::Named;
 use crate::config::{ConfigErrors, Destination, KeyPath, Loaded};
-use crate::connection::{Caller, Lives, Target};
+use crate::connection::{Caller, Calling, Innermost, Lives, Managed, Target};
 use crate::device::{Device, Devices};
 use crate::dialogue::{self, Dialogue};
 use crate::driver::{DriverHandle, Registry};
+use crate::events::Bus;
+use crate::metrics::MetricsSnapshot;
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
 use crate::stack::uri::StackUri;
@@ -28,6 +31,8 @@ pub struct Graph {
     pub(super) named: Named,
     pub(super) devices: Devices,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// By the names of the configuration.
+    pub(super) interceptors: Interceptors,
     pub(super) connect_limit: Duration,
 }
 
@@ -58,7 +63,8 @@ impl Graph {
     /// says otherwise.
     pub fn empty(registry: Registry, max: usize, connect_limit: Duration) -> Arc<Self> {
         let (named, devices) = (Named::new(Lives::new(max)), Devices::default());
-        Arc::new(Graph { registry, named, devices, upstreams: BTreeMap::new(), connect_limit })
+        let (upstreams, interceptors) = (BTreeMap::new(), Interceptors::default());
+        Arc::new(Graph { registry, named, devices, upstreams, interceptors, connect_limit })
     }
 
     /// Opens a session: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI. Options
@@ -71,8 +77,8 @@ impl Graph {
         self.reach(&destination(to)?, options).await?.open().await
     }
 
-    /// Runs an operation at `to`, as in [`Graph::open`]: of an upstream with a pool, on a session that
-    /// is given back after it. Cancel safe.
+    /// Runs an operation at `to`, as in [`Graph::open`], through the interceptors that stand around it: of
+    /// an upstream with a pool, on a session that is given back after it. Cancel safe.
     ///
     /// # Errors
     /// As [`Graph::open`], or what the operation says.
@@ -98,11 +104,12 @@ impl Graph {
         match to {
             Destination::Connection(name) => {
                 let managed = self.connection(name).await?;
-                Ok(Reach::Target(managed.target(), managed.policy().connect_timeout))
+                let limit = managed.policy().connect_timeout;
+                Ok(Reach::Named(managed, limit))
             }
             Destination::Device(to) => {
                 let path = self.devices.get(&to.device)?.path(to.path.as_deref())?;
-                Ok(Reach::Target(path.managed().target(), self.connect_limit))
+                Ok(Reach::Named(Arc::clone(path.managed()), self.connect_limit))
             }
             Destination::Upstream(name) => {
                 find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
@@ -145,6 +152,17 @@ impl Graph {
         self.upstreams.values()
     }
 
+    /// What its plugins measure, as it is now.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.registry.common().metrics().snapshot()
+    }
+
+    /// What its plugins tell, each event with the name of its plugin; `closed` when a manager has stopped.
+    /// A subscriber's queue and its rate are bounded.
+    pub fn events(&self) -> &Bus {
+        self.registry.common().events()
+    }
+
     /// A stack of this graph's drivers, for any number of connections.
     ///
     /// # Errors
@@ -167,16 +185,19 @@ impl Graph {
 pub enum Reach {
     /// One target, and the time for it.
     Target(Arc<Target>, Duration),
+    /// The target of a named connection or a path of a device, and the time for it.
+    Named(Arc<Managed>, Duration),
     /// Whichever target's turn it is.
     Upstream(Arc<Upstream>),
 }
 
 impl Reach {
     /// The driver on top, whose operations its sessions have; an upstream's is its first target's.
-    pub fn driver(&self) -> Option<&Arc<DriverHandle>> {
+    pub fn driver(&self) -> Option<Arc<DriverHandle>> {
         match self {
-            Reach::Target(target, _) => target.stack().top(),
-            Reach::Upstream(upstream) => upstream.driver(),
+            Reach::Target(target, _) => target.stack().top().cloned(),
+            Reach::Named(managed, _) => managed.target().stack().top().cloned(),
+            Reach::Upstream(upstream) => upstream.driver().cloned(),
         }
     }
 
@@ -184,6 +205,7 @@ impl Reach {
     pub fn targets(&self, name: &str) -> Vec<(String, Arc<Target>)> {
         match self {
             Reach::Target(target, _) => vec![(name.to_owned(), Arc::clone(target))],
+            Reach::Named(managed, _) => vec![(name.to_owned(), managed.target())],
             Reach::Upstream(upstream) => upstream.targets(),
         }
     }
@@ -195,45 +217,62 @@ impl Reach {
     pub async fn open(&self) -> Result<Session> {
         match self {
             Reach::Target(target, limit) => target.open_for(&here(), *limit).await,
+            Reach::Named(managed, limit) => managed.target().open_for(&here(), *limit).await,
             Reach::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
         }
     }
 
-    /// Runs an operation on a session that is closed, or given back to its pool, after it. Cancel
-    /// safe.
+    /// Runs an operation on a session that is closed, or given back to its pool, after it, through the
+    /// interceptors that stand around it. Cancel safe.
     ///
     /// # Errors
     /// As [`Reach::open`], or what the operation says.
     pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
-        match self {
-            Reach::Target(target, limit) => {
-                let session = target.open_for(&here(), *limit).await?;
-                let result = if self.is_dialogue(operation) {
-                    converse(&session, operation, params).await
-                } else {
-                    session.call(operation, params).await
-                };
-                // Ends politely, but not for ever: everything of worth has been had.
-                let _ = timeout(CLOSE, session.close(0, "")).await;
-                result
-            }
+        let (around, session) = match self {
             Reach::Upstream(upstream) if self.is_dialogue(operation) => {
-                let session = upstream.open(None).await?.into_session();
-                converse(&session, operation, params).await
+                let opened = upstream.open(None).await?;
+                let around = opened.around(&format!("upstreams.{}", upstream.name()));
+                (around, opened.into_session())
             }
-            Reach::Upstream(upstream) => upstream.call(None, operation, params).await,
-        }
+            Reach::Upstream(upstream) => return upstream.call(None, operation, params).await,
+            Reach::Target(target, _) => (target.around_as(""), self.open().await?),
+            Reach::Named(managed, _) => (managed.around(), self.open().await?),
+        };
+        let own = OnOwn { reach: self, session: &session };
+        let result = around.run(&own, operation, params).await;
+        // Ends politely, but not for ever: everything of worth has been had.
+        let _ = timeout(CLOSE, session.close(0, "")).await;
+        result
     }
 
     /// The operation of that name: the driver's own, or one that any stream has.
-    pub fn operation(&self, name: &str) -> Option<&Operation> {
-        let own = self.driver().and_then(|driver| driver.operation(name));
-        own.or_else(|| dialogue::operation(name))
+    pub fn operation(&self, name: &str) -> Option<Operation> {
+        let own = self.driver().and_then(|driver| driver.operation(name).cloned());
+        own.or_else(|| dialogue::operation(name).cloned())
     }
 
     fn is_dialogue(&self, operation: &str) -> bool {
-        let own = self.driver().and_then(|driver| driver.operation(operation));
+        let driver = self.driver();
+        let own = driver.as_ref().and_then(|driver| driver.operation(operation));
         own.is_none() && dialogue::operation(operation).is_some()
+    }
+}
+
+/// An operation on a session of its own.
+struct OnOwn<'a> {
+    reach: &'a Reach,
+    session: &'a Session,
+}
+
+impl Innermost for OnOwn<'_> {
+    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
+        Box::pin(async move {
+            if self.reach.is_dialogue(operation) {
+                converse(self.session, operation, params).await
+            } else {
+                self.session.call(operation, params).await
+            }
+        })
     }
 }
 

@@ -17,6 +17,8 @@ mod devices;
 mod entries;
 mod filter;
 mod graph;
+mod health;
+mod interceptors;
 mod named;
 mod parts;
 mod plugins;
@@ -30,6 +32,7 @@ pub use all::{AllOptions, Outcomes};
 pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::{Graph, Reach};
+pub(crate) use health::{detail as health_detail, word as health_word};
 pub use named::{End, Existing, Own};
 pub use parts::Programs;
 pub use plugins::Plugins;
@@ -38,7 +41,9 @@ pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
 use crate::driver::Sentinel;
+use crate::events::{Bus, EventKind};
 use crate::listener::Bound;
+use crate::metrics::MetricsSnapshot;
 use crate::shutdown::{END_LIMIT, Shutdown};
 use build::Built;
 use std::fmt;
@@ -165,6 +170,11 @@ impl Manager {
         for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
             manager.checks.spawn(checks);
         }
+        if !host.health_interval.is_zero() {
+            let graph = Arc::downgrade(&manager.graph);
+            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
+            manager.checks.spawn(health::watch(graph, interval, limit));
+        }
         manager.graph.upstreams().for_each(|upstream| upstream.warm());
         for listener in bound {
             manager.accept(listener);
@@ -208,9 +218,11 @@ impl Manager {
 
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
-        let reports = self.graph.registry.reports();
+        let registry = &self.graph.registry;
+        let reports = registry.reports();
+        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
         HostSnapshot {
-            plugins: reports.iter().map(PluginSnapshot::new).collect(),
+            plugins: reports.iter().map(|one| PluginSnapshot::new(one, &states)).collect(),
             listeners: self.listeners.clone(),
             named: self.graph.named(),
             named_lives: self.graph.lives(),
@@ -221,15 +233,26 @@ impl Manager {
         }
     }
 
-    /// Stops listening at once, lets what runs finish for the configured time, then ends it.
-    /// Answers how many connections had to be ended. Takes half a second more than the configured
-    /// time at most: what code that blocks keeps is left behind.
+    /// What plugins measure, as it is now.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.graph.metrics()
+    }
+
+    /// What plugins tell. See [`Graph::events`].
+    pub fn events(&self) -> &Bus {
+        self.graph.events()
+    }
+
+    /// Stops listening at once and tells plugins so, lets what runs finish for the configured time, then ends
+    /// it, and drains plugins. Answers how many connections had to be ended. Takes half a second more than the
+    /// configured time at most: what code that blocks keeps is left behind.
     pub async fn shutdown(self) -> usize {
         let Manager { graph, connections, shutdown, mut tasks, .. } = self;
         let (checks, shutdown_timeout, sentinel) =
             (self.checks, self.shutdown_timeout, self.sentinel);
         let end = Instant::now() + shutdown_timeout;
         shutdown.begin();
+        graph.registry.common().stop();
         drop(checks);
         let left = || end.saturating_duration_since(Instant::now());
         let listening = async { while tasks.join_next().await.is_some() {} };
@@ -243,7 +266,10 @@ impl Manager {
         if closed.is_err() {
             tracing::warn!("named connections and pools were not closed in time");
         }
+        graph.registry.drain(left().clamp(least, most)).await;
         drop(sentinel);
+        let cause = "the host has stopped".to_owned();
+        graph.events().emit(EventKind::Closed { cause });
         ended
     }
 }

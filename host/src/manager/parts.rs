@@ -1,5 +1,6 @@
 //! The parts of a graph, each from its piece of the configuration; mistakes are collected.
 
+use super::interceptors::Interceptors;
 use crate::config::model::{PluginsAfterCrash, Quarantine};
 use crate::config::{ConfigError, KeyPath, Link, Loaded, Options, Via};
 use crate::connection::{Managed, Target};
@@ -8,19 +9,23 @@ use crate::dialogue::Login;
 use crate::driver::{
     LoadOptions, Prepared, QuarantineOptions, Registry, program_folder, usual_folders,
 };
-use crate::secret::{self, Resolver};
-use crate::services::Opener;
+use crate::metrics::MetricLimits;
+use crate::nearest::did_you_mean;
+use crate::secret::{self, Resolver, Secret};
+use crate::services::{Common, PluginSecrets};
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
 use jackfield_plugin_api::{Error, Role};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Builds parts and remembers what was wrong.
 pub(super) struct Parts<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) registry: &'a Registry,
+    pub(super) interceptors: Interceptors,
     pub(super) connections: BTreeMap<String, Arc<Managed>>,
     /// Paths of devices, by the name of the device.
     pub(super) paths: BTreeMap<String, Vec<Path>>,
@@ -56,7 +61,7 @@ pub(super) struct StackAt<'a> {
 
 impl Parts<'_> {
     /// How plugins are loaded for a configuration.
-    pub(super) fn load_options(loaded: &Loaded, opener: Arc<OnceLock<Opener>>) -> LoadOptions {
+    pub(super) fn load_options(loaded: &Loaded) -> LoadOptions {
         let host = &loaded.config.host;
         let defaults = LoadOptions::default();
         let key = KeyPath::from_iter(["host", "cache"]);
@@ -79,7 +84,7 @@ impl Parts<'_> {
             log_rate: host.limits.log_rate,
             quarantine: quarantine(&host.quarantine),
             runtime_threads: host.plugin_runtime_threads,
-            opener,
+            common: Arc::new(common(loaded)),
             ..defaults
         }
     }
@@ -194,21 +199,7 @@ impl Parts<'_> {
             }
         };
         let options_key = key.key("options");
-        let schema = &handler.manifest.options;
-        let needed = || !secret::programs(&options.0, schema).is_empty();
-        if self.programs == Programs::Leave && needed() {
-            self.option_faults(&options_key, options::check(schema, &options.0, &[], &[]));
-            self.unresolved.push(key.clone());
-            return None;
-        }
-        let resolver = Resolver { base: self.base(&options_key), ..Resolver::default() };
-        let text = match options::prepare(schema, &options.0, &[], &[], &resolver).await {
-            Ok(text) => text,
-            Err(problems) => {
-                self.option_faults(&options_key, problems);
-                return None;
-            }
-        };
+        let text = self.options(&options_key, &handler.manifest.options, options).await?;
         match handler.configure(text).await {
             Ok(prepared) => Some(prepared),
             Err(error) => {
@@ -216,6 +207,45 @@ impl Parts<'_> {
                 None
             }
         }
+    }
+
+    /// Options of a handler or an interceptor against its schema, as JSON with their secrets in them.
+    pub(super) async fn options(
+        &mut self,
+        key: &KeyPath,
+        schema: &Value,
+        options: &Options,
+    ) -> Option<Secret> {
+        let needed = || !secret::programs(&options.0, schema).is_empty();
+        if self.programs == Programs::Leave && needed() {
+            self.option_faults(key, options::check(schema, &options.0, &[], &[]));
+            self.unresolved.push(key.clone());
+            return None;
+        }
+        let resolver = Resolver { base: self.base(key), ..Resolver::default() };
+        match options::prepare(schema, &options.0, &[], &[], &resolver).await {
+            Ok(text) => Some(text),
+            Err(problems) => {
+                self.option_faults(key, problems);
+                None
+            }
+        }
+    }
+
+    /// What is configured for a plugin that is not there has no effect, and most likely a wrong name.
+    pub(super) fn unknown_plugins(&mut self) {
+        let manifests = || self.registry.reports().iter().filter_map(|it| it.manifest.as_ref());
+        let known: Vec<&str> = manifests().map(|manifest| manifest.name.as_str()).collect();
+        let mut errors = Vec::new();
+        for name in self.loaded.config.plugins.keys().filter(|name| !known.contains(&name.as_str()))
+        {
+            let key = KeyPath::from_iter(["plugins", name.as_str()]);
+            let position = self.loaded.sources.locate_key(&key);
+            let near = did_you_mean(name, known.iter().copied()).map(str::to_owned);
+            let error = ConfigError::new(position, key, "no plugin of that name was found");
+            errors.push(error.suggest(near));
+        }
+        self.errors.extend(errors);
     }
 
     fn base(&self, key: &KeyPath) -> PathBuf {
@@ -232,4 +262,22 @@ fn quarantine(config: &Quarantine) -> QuarantineOptions {
         stuck_warn: config.stuck_warn.0,
         stuck_limit: config.stuck_limit.0,
     }
+}
+
+/// What plugins share, as the configuration says.
+fn common(loaded: &Loaded) -> Common {
+    let limits = &loaded.config.host.limits;
+    let metrics = MetricLimits {
+        per_plugin: limits.plugin_metrics as usize,
+        in_all: limits.metrics as usize,
+    };
+    let secrets = loaded.config.plugins.iter().map(|(plugin, config)| {
+        let mut granted = PluginSecrets::default();
+        for (name, source) in &config.secrets {
+            let key = KeyPath::from_iter(["plugins", plugin.as_str(), "secrets", name.as_str()]);
+            granted.grant(name, source.0.clone(), loaded.sources.base_dir(&key));
+        }
+        (plugin.clone(), granted)
+    });
+    Common::new(metrics, limits.event_rate, secrets.collect())
 }

@@ -4,14 +4,11 @@ use super::parts::Parts;
 use crate::config::model::RefusedPlugins;
 use crate::config::{ConfigError, KeyPath, Loaded};
 use crate::driver::{LoadOptions, PluginReport, Registry, Sentinel, load, plugin_files};
-use crate::services::Opener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
 /// Plugins that run. One graph is built on them, after which they can open stacks through it.
 pub struct Plugins {
     pub(super) registry: Registry,
-    pub(super) opener: Arc<OnceLock<Opener>>,
     /// Where what is in use is named; `None` names it nowhere.
     cache: Option<PathBuf>,
     faults: Faults,
@@ -35,12 +32,11 @@ impl Plugins {
 
     /// As [`Plugins::load`]; `change` may change how.
     pub async fn load_with(loaded: &Loaded, change: impl FnOnce(&mut LoadOptions)) -> Self {
-        let opener = Arc::new(OnceLock::new());
-        let mut options = Parts::load_options(loaded, Arc::clone(&opener));
+        let mut options = Parts::load_options(loaded);
         change(&mut options);
         let registry = load(&options).await;
         let faults = faults(loaded, &options.folders, registry.reports());
-        Plugins { registry, opener, cache: Some(options.cache), faults }
+        Plugins { registry, cache: Some(options.cache), faults }
     }
 
     /// For a host that a person looks at while it runs: what is in use is not named in a file, and hosts
@@ -53,7 +49,7 @@ impl Plugins {
 
     /// The folder where copies of plugins, and what is known of them, are kept.
     pub fn cache_folder(loaded: &Loaded) -> PathBuf {
-        Parts::load_options(loaded, Arc::default()).cache
+        Parts::load_options(loaded).cache
     }
 
     /// Their drivers, handlers and schemes.

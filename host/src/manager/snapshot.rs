@@ -3,8 +3,9 @@
 use super::entries::DefinedBy;
 use crate::connection::{ConnectionSnapshot, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
-use crate::driver::PluginReport;
+use crate::driver::{PluginReport, PluginState};
 use crate::upstream::UpstreamSnapshot;
+use jackfield_plugin_api::PluginHealth;
 use serde::Serialize;
 
 /// Everything at one moment.
@@ -41,10 +42,15 @@ pub struct PluginSnapshot {
     pub reason: Option<String>,
     /// Panics of its code so far.
     pub panics: u32,
+    /// What it said of itself when it was last asked; `None` before that.
+    pub health: Option<PluginHealth>,
 }
 
 impl PluginSnapshot {
-    pub(super) fn new(report: &PluginReport) -> Self {
+    pub(super) fn new(report: &PluginReport, states: &[PluginState]) -> Self {
+        let name = report.manifest.as_ref().map(|manifest| manifest.name.as_str());
+        let state =
+            states.iter().find(|state| report.refusal.is_none() && name == Some(&*state.name));
         let refusal = report.refusal.as_ref().map(ToString::to_string);
         PluginSnapshot {
             file: report.path.display().to_string(),
@@ -52,6 +58,7 @@ impl PluginSnapshot {
             state: report.state(),
             reason: refusal.or_else(|| report.health.reason().map(|reason| reason.to_string())),
             panics: report.health.panics(),
+            health: state.and_then(|state| state.health.clone()),
         }
     }
 }

@@ -73,6 +73,7 @@ async fn targets(
             login: None,
         };
         let Some(target) = parts.target(&at).await else { continue };
+        let target = target.intercepted(parts.interceptors.listed(&upstream.interceptors));
         made.push(spec(unique(config, &mut names), target, config));
     }
     made

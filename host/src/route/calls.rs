@@ -1,10 +1,12 @@
 //! Operations that an accepted session asks of the session it is joined to: its peer may say how the far
-//! end is to be set, and only the far end can do it.
+//! end is to be set, and only the far end can do it. What stands around the operations of the far end stands
+//! around these too.
 //!
 //! A session asks by an event `call` with `{id, operation, params}`. The operation is run at the far end,
 //! and the session is called in turn: `answer {id, result}`, without a result if it failed. From the first
 //! such event on it is also told what happens at the far end: `told {name, data}`.
 
+use crate::connection::Around;
 use jackfield_plugin_api::{Event, Facets, Result, Session};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,8 +31,8 @@ pub(super) fn may_ask(near: &Session) -> bool {
     near.facets().contains(Facets::EVENTS | Facets::CALL)
 }
 
-/// Carries what `near` asks to `far` and back, until dropped.
-pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
+/// Carries what `near` asks to `far`, through what stands `around` its operations, and back, until dropped.
+pub(super) async fn carry(near: &Session, far: &Session, around: Option<Around>) -> Infallible {
     let mut asking = true;
     let mut telling = false;
     loop {
@@ -39,7 +41,7 @@ pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
                 Ok(Some(event)) if event.name == "call" => {
                     // Whoever asks has ears for events too.
                     telling |= far.facets().contains(Facets::EVENTS);
-                    answer(near, far, event.data).await;
+                    answer(near, far, around.as_ref(), event.data).await;
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => asking = false,
@@ -55,9 +57,15 @@ pub(super) async fn carry(near: &Session, far: &Session) -> Infallible {
     }
 }
 
-async fn answer(near: &Session, far: &Session, ask: Value) {
+async fn answer(near: &Session, far: &Session, around: Option<&Around>, ask: Value) {
     let Ok(Ask { id, operation, params }) = serde_json::from_value(ask) else { return };
-    let answer = match timeout(LIMIT, far.call(&operation, &params)).await {
+    let calling = async {
+        match around {
+            Some(around) => around.call(far, &operation, &params).await,
+            None => far.call(&operation, &params).await,
+        }
+    };
+    let answer = match timeout(LIMIT, calling).await {
         Ok(Ok(result)) => json!({ "id": id, "result": result }),
         Ok(Err(error)) => {
             tracing::debug!(operation, %error, "asked of the far end in vain");

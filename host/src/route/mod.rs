@@ -6,7 +6,7 @@ mod forward;
 mod lent;
 mod sse;
 
-use crate::connection::{Asker, Caller, Entered, State, Target};
+use crate::connection::{Around, Asker, Caller, Entered, Managed, State, Target};
 use crate::device::Observers;
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
@@ -39,6 +39,9 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
+    /// The named connection or path of a device whose target it leads to, if it does: what stands around its
+    /// operations also stands around those that a session of this route asks for.
+    pub managed: Option<Arc<Managed>>,
     /// What of a session decides which target it meets, where the upstream looks at that.
     pub hash: KeyFrom,
     /// How the two are joined.
@@ -91,7 +94,8 @@ impl Route {
         let relaying = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals));
         // Boxed: most sessions never ask, and need no room for it.
         let asks = calls::may_ask(&session);
-        let carrying = asks.then(|| Box::pin(calls::carry(&session, far.session())));
+        let around = asks.then(|| self.around(&far)).flatten();
+        let carrying = asks.then(|| Box::pin(calls::carry(&session, far.session(), around)));
         let end = tokio::select! {
             end = relaying => end,
             Some(never) = OptionFuture::from(carrying) => match never {},
@@ -103,6 +107,14 @@ impl Route {
             opened.failed(error, Instant::now());
         }
         Ok(Served::Relayed(end))
+    }
+
+    /// What stands around operations on `far`.
+    fn around(&self, far: &Far) -> Option<Around> {
+        match far {
+            Far::Own(_) => self.managed.as_ref().map(|managed| managed.around()),
+            Far::Opened(opened) => Some(opened.around(&self.name)),
+        }
     }
 
     /// A session of the destination. For a request one will do that has waited since the last one for

@@ -5,15 +5,23 @@
 //! [`kernel`].
 
 mod blocking;
+mod common;
 mod inside;
 pub mod kernel;
 mod log;
+mod news;
+mod rate;
+mod secrets;
 mod sockets;
 #[cfg(test)]
 mod tests;
 mod unix;
 mod watch;
 
+pub use common::Common;
+pub use secrets::PluginSecrets;
+
+use crate::metrics::PluginMetrics;
 use bytes::Bytes;
 use inside::inside;
 use jackfield_plugin_api::op::Op;
@@ -21,7 +29,7 @@ use jackfield_plugin_api::services::{FdIo, Level, PanicReport, Services, Socket,
 use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -40,38 +48,40 @@ pub struct PluginServices {
     started: Instant,
     log: log::PluginLog,
     blocking: blocking::Blocking,
-    opener: Arc<OnceLock<Opener>>,
+    common: Arc<Common>,
+    metrics: PluginMetrics,
+    news: news::News,
+    secrets: PluginSecrets,
     on_panic: OnPanic,
 }
 
 impl PluginServices {
-    /// Services for `plugin` on the current runtime; `log_rate` is its log lines per second.
+    /// Services for `plugin` on the current runtime; `log_rate` is its log lines per second, `common` what
+    /// it shares with other plugins of the same host.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn new(
-        plugin: &str,
-        log_rate: u32,
-        opener: Arc<OnceLock<Opener>>,
-        on_panic: OnPanic,
-    ) -> Self {
+    pub fn new(plugin: &str, log_rate: u32, common: Arc<Common>, on_panic: OnPanic) -> Self {
         PluginServices {
             plugin: plugin.to_owned(),
             runtime: Handle::current(),
             started: Instant::now(),
             log: log::PluginLog::new(plugin, log_rate),
             blocking: blocking::Blocking::default(),
-            opener,
+            metrics: common.metrics().of(plugin),
+            news: news::News::new(plugin, common.events().clone(), common.event_rate()),
+            secrets: common.secrets(plugin),
+            common,
             on_panic,
         }
     }
 }
 
 /// A task's handle that stops the task when it is dropped.
-struct Task(tokio::task::JoinHandle<Result<()>>);
+struct Task<T>(tokio::task::JoinHandle<Result<T>>);
 
-impl Future for Task {
-    type Output = Result<()>;
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|joined| match joined {
             Ok(result) => result,
@@ -83,7 +93,7 @@ impl Future for Task {
     }
 }
 
-impl Drop for Task {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -147,24 +157,35 @@ impl Services for PluginServices {
         })
     }
 
-    /// No configuration gives a plugin secrets of its own yet: drivers get theirs in their options.
-    fn secret(&self, _reference: &str) -> Op<Bytes> {
-        Op::ready(Err(Error::unsupported("reading a secret by reference")))
+    fn secret(&self, name: &str) -> Op<Bytes> {
+        let (secrets, plugin, name) = (self.secrets.clone(), self.plugin.clone(), name.to_owned());
+        let reading = async move { secrets.read(&plugin, &name).await };
+        // On the host's runtime, from whichever thread it is asked.
+        Op::new(Task(self.runtime.spawn(reading)))
     }
 
     fn metric(&self, kind: &str, name: &str, labels: &str, value: f64) {
-        tracing::trace!(plugin = self.plugin, kind, name, labels, value, "metric");
+        self.metrics.record(kind, name, labels, value);
     }
 
     fn event(&self, event: &str) {
-        tracing::debug!(plugin = self.plugin, event, "event");
+        self.news.tell(event);
     }
 
     fn open(&self, uri: &str, options: &str) -> Op<Session> {
-        match self.opener.get() {
+        match self.common.opener() {
             Some(opener) => inside(&self.runtime, opener(uri.to_owned(), options.to_owned())),
             None => Op::ready(Err(Error::unsupported("opening stacks while the host starts"))),
         }
+    }
+
+    fn stopping(&self) -> Op<()> {
+        let mut stopping = self.common.stopping();
+        Op::new(async move {
+            // A sender that is gone says the same.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+            Ok(())
+        })
     }
 
     fn panicked(&self, report: &PanicReport) {

@@ -347,6 +347,11 @@ impl<T> Ticket<'_, T> {
 }
 
 impl<T> InFlight<T> {
+    /// Its target.
+    pub fn at(&self) -> &T {
+        &self.place.member.target
+    }
+
     /// The name of its target.
     pub fn target(&self) -> &str {
         &self.place.member.name

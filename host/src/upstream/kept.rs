@@ -114,6 +114,10 @@ impl<G: Send + Sync + 'static> Control for Kept<G> {
         if self.shared { Ok(()) } else { self.inner.close(code, &reason).await }
     }
 
+    async fn reset(&self) -> Result<()> {
+        if self.shared { Ok(()) } else { self.inner.reset().await }
+    }
+
     async fn drain(&self) -> Result<()> {
         if self.shared { Ok(()) } else { self.inner.drain().await }
     }

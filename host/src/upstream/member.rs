@@ -54,6 +54,8 @@ pub struct Dial {
     all: Option<PooledLimit>,
     /// For one session, over all its layers.
     limit: Duration,
+    /// Whether a session may have several callers at a time.
+    shared: bool,
     runtime: Handle,
     closing: Mutex<JoinSet<()>>,
 }
@@ -63,9 +65,10 @@ impl Dial {
         target: Arc<Target>,
         limit: Duration,
         all: Option<PooledLimit>,
+        shared: bool,
         runtime: Handle,
     ) -> Self {
-        Dial { target, all, limit, runtime, closing: Mutex::default() }
+        Dial { target, all, limit, shared, runtime, closing: Mutex::default() }
     }
 
     /// Waits until the sessions that are being closed have ended, or until `deadline`.
@@ -96,6 +99,22 @@ impl Connect for Dial {
 
     async fn validate(&self, member: &Member) -> bool {
         !member.session.facets().contains(Facets::PING) || member.session.ping().await.is_ok()
+    }
+
+    /// Others may be using a shared one, under whom it is not reset.
+    fn needs_reset(&self, member: &Member) -> bool {
+        !self.shared && member.session.facets().contains(Facets::RESET)
+    }
+
+    async fn reset(&self, member: &Member) -> bool {
+        match member.session.reset().await {
+            Ok(()) => true,
+            Err(error) => {
+                let target = self.target.stack().display();
+                tracing::debug!(target, %error, "a pooled session could not be reset");
+                false
+            }
+        }
     }
 
     fn close(&self, member: Arc<Member>, cause: CloseCause) {

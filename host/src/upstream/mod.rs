@@ -40,7 +40,7 @@ pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
-use crate::connection::{Asker, KeepAlive, Rested, Target};
+use crate::connection::{Around, Asker, KeepAlive, Rested, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
@@ -131,6 +131,11 @@ impl Opened {
     /// The name of its target.
     pub fn target(&self) -> &str {
         self.guard.target()
+    }
+
+    /// What stands around operations on it, for calls in the name of `connection`.
+    pub fn around(&self, connection: &str) -> Around {
+        self.guard.at().target().around_as(connection)
     }
 
     /// What asks on it: the session's own, or that of its requests before. `None` if the session
@@ -293,13 +298,14 @@ impl Upstream {
         self.have(key, Need { calls_only: true, ..Need::default() }).await
     }
 
-    /// Runs an operation on a session of one of the targets. Cancel safe.
+    /// Runs an operation on a session of one of the targets, through the target's interceptors. Cancel safe.
     ///
     /// # Errors
     /// As [`Upstream::open`], or what the operation says.
     pub async fn call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
         let mut opened = self.borrow(key).await?;
-        let result = opened.session.call(operation, params).await;
+        let around = opened.around(&format!("upstreams.{}", self.name));
+        let result = around.call(&opened.session, operation, params).await;
         let closed = matches!(&result, Err(error) if error.kind() == ErrorKind::Closed);
         match &mut opened.seat {
             Some(seat) if closed => seat.spoil(),

@@ -8,8 +8,9 @@
 //! | anything; only calls are made | up to `share` callers | given back |
 //! | one stream or messages; these are wanted | one caller, who uses it up | dropped; the pool opens another when one is wanted |
 //!
-//! Nothing has to be reset on return: a stream is never given to a second caller, and calls leave nothing
-//! behind. And nobody gets a session that was opened for others: a pool belongs to one target, with its
+//! A stream is never given to a second caller. What calls leave behind in a session is taken back before the
+//! next caller has it, where its driver can (`reset`) and one caller at a time has it (`share = 1`): within
+//! `test_timeout`, and a session that cannot be reset is closed. And nobody gets a session that was opened for others: a pool belongs to one target, with its
 //! options, credentials and what it goes via; callers of two upstreams never share one.
 //!
 //! In the last case the pool is what `maxconn` with a queue is elsewhere: used sessions count towards
@@ -169,7 +170,8 @@ impl Outlet {
             let runtime = Handle::try_current()
                 .map_err(|_| Error::unsupported("making a pool outside a runtime"))?;
             let (target, all) = (Arc::clone(&self.target), pooling.all.clone());
-            let dial = Dial::new(target, pooling.connect_limit, all, runtime);
+            let shared = pooling.options.share > 1;
+            let dial = Dial::new(target, pooling.connect_limit, all, shared, runtime);
             *slot = Some(Pool::new(dial, &pooling.options)?);
         }
         Ok(slot.clone())

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 /// One field as it lies in memory.
+#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code, reason = "for the snapshot"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     /// Its name.
@@ -33,6 +34,7 @@ impl Field {
 }
 
 /// One struct as it lies in memory.
+#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code, reason = "for the snapshot"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     /// Its name.

@@ -211,13 +211,22 @@ impl Host {
             .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
     }
 
-    /// Reads a secret that the configuration lets this plugin read.
-    pub fn secret(&self, reference: &str) -> Op<Bytes> {
+    /// Reads a secret that the configuration lets this plugin read, by the name that it has in
+    /// `[plugins.PACKAGE.secrets]`. It is read where it is kept now; keep it no longer than it is needed.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] if the configuration gives this plugin no such secret, [`ErrorKind::Config`] if
+    /// it cannot be had.
+    pub fn secret(&self, name: &str) -> Op<Bytes> {
         // SAFETY: as in `resolve`.
-        unsafe { op((self.table.secret())(self.context, RawStr::new(reference))) }
+        unsafe { op((self.table.secret())(self.context, RawStr::new(name))) }
     }
 
-    /// Records a measurement; `kind` is `counter`, `gauge` or `histogram`.
+    /// Records a measurement; `kind` is `counter` (which `value` is added to), `gauge` or `histogram`. Name
+    /// and labels follow the rules of Prometheus; the values of labels are texts, numbers or booleans. The
+    /// host limits how many series a plugin has; what breaks a rule or has no room is left out, counted and
+    /// told in its log.
     pub fn metric(&self, kind: &str, name: &str, labels: &serde_json::Value, value: f64) {
         let labels = labels.to_string();
         // SAFETY: as in `resolve`.
@@ -232,7 +241,8 @@ impl Host {
         }
     }
 
-    /// Tells the host of something worth an entry in its event stream.
+    /// Tells the host of something worth an entry in its event stream, where it stands with the name of this
+    /// plugin. The host limits how many there are in a second, and each to 64 KiB.
     pub fn event(&self, event: &crate::info::Event) {
         let json = serde_json::to_string(event).unwrap_or_default();
         // SAFETY: as in `resolve`.

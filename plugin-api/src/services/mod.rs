@@ -88,8 +88,8 @@ pub trait Services: Send + Sync + 'static {
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>>;
     /// Addresses of a host name, as JSON: `["192.0.2.1:22", …]`.
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes>;
-    /// Reads a secret that the configuration lets this plugin read, by reference as JSON.
-    fn secret(&self, reference: &str) -> Op<Bytes>;
+    /// Reads a secret that the configuration lets this plugin read, by the name that it has there.
+    fn secret(&self, name: &str) -> Op<Bytes>;
     /// Records a measurement; `kind` is `counter`, `gauge` or `histogram`, labels are a JSON object.
     fn metric(&self, kind: &str, name: &str, labels: &str, value: f64);
     /// Tells the host of something worth an entry in its event stream; JSON.

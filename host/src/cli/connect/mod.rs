@@ -164,7 +164,7 @@ async fn talk(
 
 /// Raw mode if both ends are terminals: the far side is one if it takes a size.
 async fn raw_mode(client: &Client, session: &Session) -> Result<Option<RawMode>> {
-    if !terminal::is_terminal() || !has_operation(client.reach.driver(), "resize") {
+    if !terminal::is_terminal() || !has_operation(client.reach.driver().as_ref(), "resize") {
         return Ok(None);
     }
     let Some(size) = terminal::size_params() else { return Ok(None) };
@@ -265,7 +265,7 @@ async fn exit_code(
     }
     let told = || status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status));
     // What takes signals has an exit status.
-    if told().is_none() && has_operation(client.reach.driver(), "signal") {
+    if told().is_none() && has_operation(client.reach.driver().as_ref(), "signal") {
         let mut heard = heard.clone();
         tokio::select! {
             () = listen(session, news) => {}

@@ -1,0 +1,75 @@
+//! Interceptors of plugins, each from its table of the configuration.
+
+use super::parts::Parts;
+use crate::config::{Config, KeyPath};
+use crate::connection::{Interceptor, Plugged};
+use crate::nearest::did_you_mean;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// An interceptor and where it stands among others.
+type Placed = (i32, Arc<dyn Interceptor>);
+
+/// Interceptors with their options in place, by the names of the configuration.
+#[derive(Default)]
+pub(super) struct Interceptors(BTreeMap<String, Placed>);
+
+impl fmt::Debug for Interceptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Interceptors {
+    /// Those that a list names. One that has mistakes is missing; they were reported.
+    pub(super) fn listed(&self, names: &[String]) -> Vec<Placed> {
+        names.iter().filter_map(|name| self.0.get(name).cloned()).collect()
+    }
+
+    /// As [`Interceptors::listed`], each of them being there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub(super) fn all_listed(&self, names: &[String]) -> Result<Vec<Placed>> {
+        let find = |name: &String| {
+            self.0.get(name).cloned().ok_or_else(|| {
+                let near = did_you_mean(name, self.0.keys());
+                let hint =
+                    near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+                Error::new(ErrorKind::NotFound, format!("there is no interceptor {name:?}{hint}"))
+            })
+        };
+        names.iter().map(find).collect()
+    }
+}
+
+/// All of them; those with mistakes are left out, and the mistakes remembered.
+pub(super) async fn interceptors(parts: &mut Parts<'_>, config: &Config) -> Interceptors {
+    let mut made = Interceptors::default();
+    for (name, interceptor) in &config.interceptors {
+        let key = KeyPath::from_iter(["interceptors", name.as_str()]);
+        let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
+        let found = match parts.registry.interceptor(plugin_name) {
+            Ok(found) => Arc::clone(found),
+            Err(error) => {
+                let key = if interceptor.interceptor.is_some() { key.key("use") } else { key };
+                parts.fault(&key, &error);
+                continue;
+            }
+        };
+        let options_key = key.key("options");
+        let schema = &found.manifest.options;
+        let options = parts.options(&options_key, schema, &interceptor.options).await;
+        let Some(options) = options else { continue };
+        match found.configure(options).await {
+            Ok(prepared) => {
+                let placed: Placed = (found.manifest.order, Arc::new(Plugged::new(prepared)));
+                made.0.insert(name.clone(), placed);
+            }
+            Err(error) => parts.fault(&options_key, &error),
+        }
+    }
+    made
+}
