@@ -22,9 +22,9 @@ params! {
     }
 }
 
-struct Template;
+struct TemplateDriver;
 
-impl Driver for Template {
+impl Driver for TemplateDriver {
     const INFO: DriverInfo = DriverInfo::layer("template", "Asks a server that answers lines")
         .schemes(&[Scheme::new("template", "template+tcp").port(7007)])
         .client()
@@ -33,7 +33,7 @@ impl Driver for Template {
     type Endpoint = ();
 
     fn new(_host: Host) -> Result<Self> {
-        Ok(Template)
+        Ok(TemplateDriver)
     }
 
     fn configure(&self, _options: Options, _role: Role) -> Result<()> {
@@ -95,7 +95,7 @@ impl Asking {
     }
 }
 
-export_plugin! { drivers: [Template] }
+export_plugin! { drivers: [TemplateDriver] }
 
 #[cfg(test)]
 mod tests {
@@ -141,11 +141,11 @@ mod tests {
         testing::run(async {
             // Nobody answers yet: the first is dropped at its first await, with its question on the way.
             let (session, far) = open().await?;
-            let mut first = Box::pin(session.call("ask", &json!({ "question": "a" })));
+            let (a, b) = (json!({ "question": "a" }), json!({ "question": "b" }));
+            let mut first = Box::pin(session.call("ask", &a));
             assert!(first.as_mut().now_or_never().is_none());
             drop(first);
-            let second = session.call("ask", &json!({ "question": "b" }));
-            let (answer, _) = future::join(second, serve(far)).await;
+            let (answer, _) = future::join(session.call("ask", &b), serve(far)).await;
             assert_eq!(answer.unwrap_err().kind(), ErrorKind::Closed);
             Ok(())
         })

@@ -17,21 +17,18 @@ options! {
     }
 }
 
-struct Template {
+struct TemplateHandler {
     options: Options,
     visitors: Arc<AtomicU64>,
 }
 
-impl Handler for Template {
-    const INFO: HandlerInfo = HandlerInfo::new(
-        "template",
-        "Counts visitors",
-        Facets::EXCHANGE.union(Facets::STREAM),
-    );
+impl Handler for TemplateHandler {
+    const INFO: HandlerInfo =
+        HandlerInfo::new("template", "Counts visitors", Facets::EXCHANGE.union(Facets::STREAM));
     type Options = Options;
 
     fn new(_host: Host, options: Options) -> Result<Self> {
-        Ok(Template { options, visitors: Arc::default() })
+        Ok(TemplateHandler { options, visitors: Arc::default() })
     }
 
     async fn serve(&self, session: Session) -> Result<()> {
@@ -43,7 +40,7 @@ impl Handler for Template {
     }
 }
 
-impl Template {
+impl TemplateHandler {
     fn greeting(&self) -> String {
         let number = self.visitors.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{} {number}", self.options.greeting)
@@ -80,7 +77,7 @@ impl Template {
     }
 }
 
-export_plugin! { handlers: [Template] }
+export_plugin! { handlers: [TemplateHandler] }
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,9 @@ options! {
     }
 }
 
-struct Template;
+struct TemplateDriver;
 
-impl Driver for Template {
+impl Driver for TemplateDriver {
     const INFO: DriverInfo = DriverInfo::layer("template", "Turns letters on their way")
         .schemes(&[Scheme::new("template", "template+tcp")])
         .client()
@@ -24,7 +24,7 @@ impl Driver for Template {
     type Endpoint = u8;
 
     fn new(_host: Host) -> Result<Self> {
-        Ok(Template)
+        Ok(TemplateDriver)
     }
 
     fn configure(&self, options: Options, _role: Role) -> Result<u8> {
@@ -66,7 +66,7 @@ fn turn(byte: u8, places: u8) -> u8 {
     }
 }
 
-export_plugin! { drivers: [Template] }
+export_plugin! { drivers: [TemplateDriver] }
 
 #[cfg(test)]
 mod tests {

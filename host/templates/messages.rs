@@ -12,10 +12,10 @@ options! {
     }
 }
 
-struct Template;
+struct TemplateDriver;
 
-impl Driver for Template {
-    const INFO: DriverInfo = DriverInfo::layer("template", "Messages with their length before them")
+impl Driver for TemplateDriver {
+    const INFO: DriverInfo = DriverInfo::layer("template", "Messages, their length before them")
         .schemes(&[Scheme::new("template", "template+tcp").port(7007)])
         .client()
         .server()
@@ -24,7 +24,7 @@ impl Driver for Template {
     type Endpoint = usize;
 
     fn new(_host: Host) -> Result<Self> {
-        Ok(Template)
+        Ok(TemplateDriver)
     }
 
     fn configure(&self, options: Options, _role: Role) -> Result<usize> {
@@ -46,7 +46,7 @@ impl Driver for Template {
     }
 }
 
-export_plugin! { drivers: [Template] }
+export_plugin! { drivers: [TemplateDriver] }
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,11 @@ options! {
     }
 }
 
-struct Template {
+struct TemplateDriver {
     host: Host,
 }
 
-impl Driver for Template {
+impl Driver for TemplateDriver {
     const INFO: DriverInfo = DriverInfo::transport("template", "TCP with a word at the beginning")
         .schemes(&[Scheme::new("template", "template").port(7007)])
         .client()
@@ -25,7 +25,7 @@ impl Driver for Template {
     type Endpoint = String;
 
     fn new(host: Host) -> Result<Self> {
-        Ok(Template { host })
+        Ok(TemplateDriver { host })
     }
 
     fn configure(&self, options: Options, _role: Role) -> Result<String> {
@@ -72,7 +72,7 @@ impl Accept for Greeting {
     }
 }
 
-export_plugin! { drivers: [Template] }
+export_plugin! { drivers: [TemplateDriver] }
 
 #[cfg(test)]
 mod tests {

@@ -93,8 +93,8 @@
     reason = "abi_stable's derive names the reference to a prefix type so"
 )]
 #![cfg_attr(
-    not(feature = "host"),
-    allow(dead_code, unused_imports, reason = "what only a host uses is built with it")
+    not(feature = "testing"),
+    allow(dead_code, unused_imports, reason = "some is for hosts only, and some for tests")
 )]
 
 #[doc(hidden)]
