@@ -51,7 +51,7 @@ impl Interceptor for Audit {
             "tag": tag, "connection": connection, "driver": driver, "operation": operation,
             "params": params,
         });
-        self.host.event(&Event { name: "called".to_owned(), data });
+        self.host.event(&Event::new("called", data));
         if operation == "panic" {
             panic!("told to");
         }

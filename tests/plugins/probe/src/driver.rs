@@ -70,7 +70,7 @@ impl Driver for Probe {
     }
 
     async fn drain(&self) -> Result<()> {
-        self.host.event(&Event { name: "drained".to_owned(), data: ().into() });
+        self.host.event(&Event::new("drained", ()));
         if self.state.keeps_on() {
             std::future::pending::<()>().await;
         }

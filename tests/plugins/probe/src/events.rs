@@ -42,7 +42,7 @@ async fn answer(host: Host, incoming: Incoming) {
     let fields = [(":status", "200"), ("content-type", "text/event-stream")];
     let Ok(head) = HeaderBlock::new(fields) else { return };
     let event = |text: &'static str| {
-        ServerEvent { data: Some(text), ..ServerEvent::default() }.encode().map(BodyPart::Data)
+        ServerEvent::new(text).encode().map(BodyPart::Data)
     };
     let last = once(Box::pin(async move {
         host.stopping().await;

@@ -78,7 +78,7 @@ impl Control for Probing {
             }
             "tell" => {
                 let Tell { name, data } = params(given)?;
-                self.host.event(&Event { name, data });
+                self.host.event(&Event::new(name, data));
             }
             "read" => {
                 let Read { name } = params(given)?;
@@ -87,9 +87,9 @@ impl Control for Probing {
             }
             "ail" => self.state.set(params(given)?),
             "stopping" => {
-                self.host.event(&Event { name: "waits".to_owned(), data: Value::Null });
+                self.host.event(&Event::new("waits", Value::Null));
                 self.host.stopping().await;
-                self.host.event(&Event { name: "stops".to_owned(), data: Value::Null });
+                self.host.event(&Event::new("stops", Value::Null));
             }
             other => return Err(Error::unsupported(&format!("operation {other:?}"))),
         }
