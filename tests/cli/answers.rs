@@ -70,7 +70,7 @@ async fn plugins_lists_each_file_with_its_state_and_the_reason_of_a_refusal() {
     assert!(row("notes.so").contains("not_elf"), "{listed}");
     assert!(row("notes.so").contains("is not a whole shared library"), "{listed}");
     assert!(row("libjackfield_tcp.so").contains("running"), "{listed}");
-    assert!(row("libjackfield_tcp.so").ends_with("driver tcp"), "{listed}");
+    assert!(row("libjackfield_tcp.so").contains("driver tcp"), "{listed}");
 
     let json = ran(&["plugins", "--plugins", &dir, "--json"], "").await.text();
     let json: Value = serde_json::from_str(&json).unwrap();
