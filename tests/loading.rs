@@ -9,3 +9,4 @@ mod folder;
 
 pub(crate) use folder::{faulty_folder, faulty_mode};
 mod generations;
+mod threads;
