@@ -12,4 +12,5 @@ pub(crate) use trials::initialiser;
 mod generations;
 mod order;
 mod panics;
+mod threads;
 mod trials;

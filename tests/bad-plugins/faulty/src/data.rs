@@ -59,6 +59,7 @@ impl AsyncRead for EchoBytes {
                 buf.put_slice(&[b'.'; ROOM][..ROOM.min(buf.remaining())]);
                 return Poll::Ready(Ok(()));
             }
+            Some(Lie::Silent) => return Poll::Pending,
             _ => {}
         }
         let count = self.held.len().min(buf.remaining());

@@ -133,7 +133,7 @@ fn wake_from_threads(waker: &Waker) {
     for _ in 0..4 {
         let waker = waker.clone();
         thread::spawn(move || {
-            for _ in 0..20_000 {
+            for _ in 0..1_000 {
                 waker.clone().wake();
             }
             thread::sleep(Duration::from_millis(300));

@@ -55,6 +55,8 @@ pub enum Lie {
     None,
     /// Gives bytes without end.
     Endless,
+    /// Gives nothing, and wakes nobody.
+    Silent,
 }
 
 /// Where to fail.

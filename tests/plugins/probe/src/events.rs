@@ -41,9 +41,7 @@ impl Handler for Events {
 async fn answer(host: Host, incoming: Incoming) {
     let fields = [(":status", "200"), ("content-type", "text/event-stream")];
     let Ok(head) = HeaderBlock::new(fields) else { return };
-    let event = |text: &'static str| {
-        ServerEvent::new(text).encode().map(BodyPart::Data)
-    };
+    let event = |text: &'static str| ServerEvent::new(text).encode().map(BodyPart::Data);
     let last = once(Box::pin(async move {
         host.stopping().await;
         event("bye")
