@@ -5,6 +5,7 @@ pub(super) use super::signals::{Ended, Signals};
 
 use super::failure::{Failure, Outcome};
 use crate::config::Config;
+use crate::driver::still_running;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -17,7 +18,12 @@ pub(super) fn block_on<T>(config: &Config, work: impl Future<Output = Outcome<T>
     let runtime = build(usize::from(config.host.worker_threads))
         .map_err(|error| Failure::run(format!("no threads: {error}")))?;
     let outcome = runtime.block_on(work);
-    runtime.shutdown_timeout(GRACE);
+    if still_running().is_empty() {
+        runtime.shutdown_timeout(GRACE);
+    } else {
+        // A thread that blocks in a plugin ends with the process, and no sooner.
+        runtime.shutdown_background();
+    }
     outcome
 }
 
