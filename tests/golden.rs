@@ -83,9 +83,10 @@ async fn layer(registry: &Registry) {
 }
 
 async fn calls(registry: &Registry) {
-    let uri = "process:///bin/cat".parse().expect("a URI");
+    let uri = "process:".parse().expect("a URI");
     let plan = Plan::new(&uri, registry, Role::Client, false).expect("a plan");
-    let stack = Stack::new(plan, &Map::new(), Role::Client, &Resolver::default()).await;
+    let options = Map::from_iter([("command".to_owned(), json!(["cat"]))]);
+    let stack = Stack::new(plan, &options, Role::Client, &Resolver::default()).await;
     let session = stack.expect("a stack").open(None, LIMIT).await.expect("to open");
     session.call("signal", &json!({ "name": "TERM" })).await.expect("to be sent");
     let mut stream = session.take_stream().expect("a stream");

@@ -111,9 +111,9 @@ const MINORS: usize = ABI_MINOR as usize + 1;
 /// both have are equal.
 pub const FINGERPRINTS: [u64; MINORS] = {
     let mut all = [0; MINORS];
-    let mut minor = 0;
-    while minor < MINORS {
-        all[minor] = fingerprint(minor as u32);
+    let mut minor = 0_u32;
+    while (minor as usize) < MINORS {
+        all[minor as usize] = fingerprint(minor);
         minor += 1;
     }
     all

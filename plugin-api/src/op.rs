@@ -219,7 +219,13 @@ where
         };
         // Finished, or panicked: either way it is not polled again. A drop that panics costs the result,
         // which is dropped by itself.
-        let dropped = catch(|| Ok(state.future = None), Err);
+        let dropped = catch(
+            || {
+                state.future = None;
+                Ok(())
+            },
+            Err,
+        );
         match (result, dropped) {
             (Ok(value), Ok(())) => {
                 // SAFETY: `out` is a slot for `T::Raw` by the type of the `Op`.

@@ -3,6 +3,7 @@
 //!
 //! `cargo build --release --workspace && cargo bench -p jackfield-tests --bench blocked`
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -49,10 +49,13 @@ async fn upstreams_of_the_configuration_can_be_connected_to() {
         Config::new(&format!("[upstreams.echo]\ntargets = [\"tcp://{}\"]\n", host.address(0)));
     let file = config.file();
     assert_eq!(ran(&["connect", "upstreams.echo", "-c", &file], "hi").await.ok().text(), "hi");
-    // The usual place is the folder it is started in.
+    // What stands in the folder that it is started in is not taken for its own.
     let mut here = jackfield(&["connect", "upstreams.echo"]);
     here.current_dir(config.folder());
-    assert_eq!(run(here, "hi").await.ok().text(), "hi");
+    assert_eq!(run(here, "hi").await.code, Some(2));
+    let mut named = jackfield(&["connect", "upstreams.echo"]);
+    named.env("JACKFIELD_CONFIG", &file);
+    assert_eq!(run(named, "hi").await.ok().text(), "hi");
     let misspelt = ran(&["connect", "upstreams.ehco", "-c", &file], "").await;
     assert_eq!(misspelt.code, Some(2));
     assert!(misspelt.stderr.contains("did you mean \"echo\"?"), "{}", misspelt.stderr);

@@ -126,7 +126,7 @@ impl Host {
         let folder = faulty_folder();
         let mut toml = format!(
             "[host]\nplugins = [{:?}]\nworker_threads = 2\nshutdown_timeout = \"1s\"\n\
-             limits = {{ driver_panics = 0 }}\n[handlers.echo]\n",
+             quarantine = {{ panics = 0 }}\n[handlers.echo]\n",
             folder.path()
         );
         let mut route = |to: &str| {

@@ -22,7 +22,7 @@ use tokio::{
 use super::folder::{Folder, faulty, report};
 
 /// Only bounds a test that has failed.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 const BAD: &str = "faulty.so";
 
@@ -84,12 +84,12 @@ const PLACES: &[(&str, Outcome)] = &[
     ("drop_op", Passes),
 ];
 
-fn fault(at: &str, how: &str) -> Map<String, Value> {
+pub(super) fn fault(at: &str, how: &str) -> Map<String, Value> {
     let fault = json!({ "at": at, "how": how });
     fault.as_object().cloned().unwrap_or_default()
 }
 
-async fn stack(
+pub(super) async fn stack(
     registry: &Registry,
     uri: &str,
     options: Map<String, Value>,
@@ -102,7 +102,7 @@ async fn stack(
     Ok(made?)
 }
 
-async fn open(registry: &Registry, options: Map<String, Value>) -> Result<Session> {
+pub(super) async fn open(registry: &Registry, options: Map<String, Value>) -> Result<Session> {
     stack(registry, "faulty://x", options, Role::Client).await?.open(None, LIMIT).await
 }
 

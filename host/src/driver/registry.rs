@@ -172,7 +172,7 @@ impl Registry {
             owner
         };
         self.running.push(Arc::new(RunningPlugin::new(plugin.clone(), &manifest, health)));
-        self.interceptors.extend(handles(plugin, &manifest, health, &owner));
+        self.interceptors.extend(handles(plugin, &manifest, health, owner));
         for (index, driver) in (0..).zip(manifest.drivers) {
             let handle = Arc::new(DriverHandle {
                 plugin_name: manifest.name.clone(),

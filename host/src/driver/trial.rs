@@ -6,7 +6,9 @@ use super::records::{Known, Record, Records};
 use super::refusal::Refusal;
 use crate::services::PluginServices;
 use jackfield_plugin_api::load::{Module, read_manifest};
-use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getpid, kill_process, set_parent_process_death_signal, setrlimit,
+};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -46,6 +48,8 @@ pub struct TrialCommand {
 pub fn try_file(place: &Path) -> ! {
     // No file of a dead trial is wanted; without the limit there may be one.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // Whatever this process does by then. The thread below waits as well: the parent may be gone already.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let watch = std::thread::Builder::new().name("parent".to_owned()).spawn(|| {
         // Ends, or fails, when the parent is gone; nothing is ever written there.
         let _ = std::io::stdin().read(&mut [0]);

@@ -151,7 +151,7 @@ fn whole(bytes: &[u8]) -> usize {
 
 fn event(data: &[u8]) -> Result<Bytes> {
     let data = String::from_utf8_lossy(data);
-    ServerEvent::new(&*data).encode()
+    ServerEvent::new(&data).encode()
 }
 
 #[cfg(test)]

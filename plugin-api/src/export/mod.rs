@@ -365,8 +365,9 @@ unsafe extern "C" fn health(plugin: Opaque) -> RawBuf {
 }
 
 unsafe extern "C" fn drain(plugin: Opaque, deadline_ms: u64) -> RawPair {
-    // SAFETY: as in `health`. The host drops the operation when the time is over.
+    // The host drops the operation when the time is over.
     let _ = deadline_ms;
+    // SAFETY: as in `health`.
     pair(|| unsafe { &*plugin.0.cast::<Plugin>() }.drain())
 }
 

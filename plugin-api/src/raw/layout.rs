@@ -138,13 +138,13 @@ pub(crate) use entry;
 /// The bytes up to the end of a field.
 pub(crate) const fn end_of(layout: &Layout, field: &str) -> usize {
     let mut at = 0;
-    while at < layout.fields.len() {
+    loop {
+        assert!(at < layout.fields.len(), "no such field");
         if same(layout.fields[at].name, field) {
             return layout.fields[at].offset + layout.fields[at].size;
         }
         at += 1;
     }
-    panic!("no such field")
 }
 
 const fn same(one: &str, other: &str) -> bool {

@@ -33,7 +33,8 @@ fn another() -> &'static Runtime {
 fn guards_of_runtimes_that_are_left_behind_cost_at_most_their_call() {
     crate::runtime::start("test", 1).expect("a runtime");
     works();
-    let left: [(&str, fn() -> Result<()>); 4] = [
+    type Leave = fn() -> Result<()>;
+    let left: [(&str, Leave); 4] = [
         ("of the private runtime", || {
             std::mem::forget(Box::leak(Box::new(Handle::current())).enter());
             Ok(())

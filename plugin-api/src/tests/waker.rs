@@ -241,7 +241,10 @@ fn wakers_may_be_used_from_any_thread_at_any_time() {
             // Also while the lent waker is only lent.
             let lent = cx.waker();
             std::thread::scope(|scope| {
-                scope.spawn(|| lent.clone().wake());
+                scope.spawn(|| {
+                    let own = lent.clone();
+                    own.wake_by_ref();
+                });
                 lent.wake_by_ref();
             });
             for send in &senders {

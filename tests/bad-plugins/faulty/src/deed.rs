@@ -1,5 +1,12 @@
 //! What code can do beside failing: some of it no host in the same process can bear.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::waker_clone_wake,
+    reason = "it does what must not be done"
+)]
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::hint::black_box;

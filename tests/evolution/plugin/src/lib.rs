@@ -182,7 +182,8 @@ impl Exchanger for Answers {
     async fn accept(&self) -> Result<Option<Incoming>> {
         let head = jackfield_plugin_api::HeaderBlock::new([(":path", "/asked")])?;
         let answer = Answer::new(|_| async { Ok(()) });
-        Ok(Some(Incoming { request: Envelope::new(head, Body::full(Bytes::from_static(b"?"))), answer }))
+        let request = Envelope::new(head, Body::full(Bytes::from_static(b"?")));
+        Ok(Some(Incoming::new(request, answer)))
     }
 }
 
