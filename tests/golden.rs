@@ -92,5 +92,5 @@ async fn calls(registry: &Registry) {
     let mut stream = session.take_stream().expect("a stream");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.expect("the end");
-    assert_eq!(session.info().facts["exit_signal"], json!("TERM"));
+    assert!(rest.is_empty());
 }
