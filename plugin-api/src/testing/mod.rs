@@ -32,7 +32,7 @@
 //! use jackfield_plugin_api::io::AsyncReadExt;
 //!
 //! testing::run(async {
-//!     let plugin = TestPlugin::of::<crate::Plugin>(&TestHost::new())?;
+//!     let plugin = TestPlugin::of::<Plugin>(&TestHost::new())?;
 //!     let endpoint = plugin.driver("greet", Role::Client, &json!({ "hello": "hi" }))?;
 //!     let (near, far) = testing::carriers(1024);
 //!     // Each byte by itself.
@@ -42,7 +42,7 @@
 //!     let mut said = String::new();
 //!     far.take_stream().expect("a stream").read_to_string(&mut said).await?;
 //!     assert_eq!(said, "hi");
-//!     jackfield_plugin_api::Result::Ok(())
+//!     Ok::<(), jackfield_plugin_api::Error>(())
 //! })
 //! # .unwrap();
 //! ```
