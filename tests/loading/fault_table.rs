@@ -68,14 +68,14 @@ const FAULTS: &[Fault] = &[
         Ends,
         true,
     ),
-    fault("a panic in a thread of the plugin's", "serve", "panic_in_thread", Ends, false),
+    fault("a panic in a thread of the plugin's", "serve", "panic_in_thread", Ends, true),
     fault("a panic when a connection is opened", "open", "panic", Ends, true),
-    fault("a panic in a read", "read", "panic", Ends, false),
-    fault("a panic in a write", "write", "panic", Ends, false),
-    fault("a panic when a stream is dropped", "drop_stream", "panic", GoesOn, false),
-    fault("a panic when a session is dropped", "drop_session", "panic", GoesOn, false),
+    fault("a panic in a read", "read", "panic", Ends, true),
+    fault("a panic in a write", "write", "panic", Ends, true),
+    fault("a panic when a stream is dropped", "drop_stream", "panic", GoesOn, true),
+    fault("a panic when a session is dropped", "drop_session", "panic", GoesOn, true),
     fault("a panic in a drop while another panic unwinds", "serve", "panic_unwinding", Dies, false),
-    fault("a guard of a runtime that is left behind", "serve", "keep_guard", Ends, false),
+    fault("a guard of a runtime that is left behind", "serve", "keep_guard", Ends, true),
     fault(
         "a handler that needs a runtime of its own, and has one",
         "serve",
@@ -109,9 +109,6 @@ const FAULTS: &[Fault] = &[
     fault("64 TiB of memory asked for", "serve", "allocate", Dies, false),
     fault("a call that calls itself without end", "serve", "recurse", Dies, false),
 ];
-
-/// Whether the host holds out against calls that block: then those are in the table too.
-const BLOCKED_CALLS: bool = false;
 
 /// A host with the route of a bystander, and one route for each fault.
 struct Host {
@@ -248,12 +245,11 @@ async fn survived(faults: &[&Fault]) -> Vec<String> {
 /// A fault that ends the process.
 async fn died(fault: &Fault) -> String {
     let mut host = Host::start(&[fault]).await;
-    let before = host.process.log().len();
     let _victim = TcpStream::connect(host.addresses[1]).await.expect("a listener");
     let ended = host.process.ended().await.to_string();
     let end = ended.split_once(" (core dumped)").map_or(ended.as_str(), |(end, _)| end);
-    let told = host.told(fault, before).await;
-    row(fault, ["ends", &format!("dies: {end}"), "end", &told])
+    // A line that was written at its last moment may be lost: only the next start tells for certain.
+    row(fault, ["ends", &format!("dies: {end}"), "end", "at the next start"])
 }
 
 /// A call that blocks: the others go on, the host says whose it is, and ends when it is told to.
@@ -275,11 +271,10 @@ with `UPDATE_FAULTS=1` it writes this file. *Others* are a connection of another
 a new one. A session that waits or goes on is ended by whoever has it, or by `host.timeouts.idle`. After all of \
 them SIGTERM ends the host within `host.shutdown_timeout`.\n\n\
 The documentation of `jackfield-plugin-api` says what a guard cannot hold: those are the faults of which the \
-host dies.\n\n\
+host dies. The next start names the plugins that were in use (`cli::unclean`).\n\n\
 | fault | its session | the host | others | told in the log |\n|---|---|---|---|---|\n";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "one fault that should end the host has left it running; not explained yet"]
 async fn a_fault_of_a_plugin_costs_what_the_table_says() {
     let survives = |fault: &&Fault| matches!(fault.then, Ends | GoesOn | Waits);
     let mut together =
@@ -288,8 +283,7 @@ async fn a_fault_of_a_plugin_costs_what_the_table_says() {
     for fault in FAULTS {
         let row = match fault.then {
             Dies => died(fault).await,
-            Blocks if BLOCKED_CALLS => blocked(fault).await,
-            Blocks => continue,
+            Blocks => blocked(fault).await,
             _ => together.next().expect("a row for each"),
         };
         assert!(!row.contains("STAND STILL"), "{row}");

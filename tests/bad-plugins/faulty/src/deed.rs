@@ -99,7 +99,12 @@ impl Deed {
                 std::mem::forget(runtime.enter());
             }
             Deed::SigPipe => raise(rustix::process::Signal::PIPE),
-            Deed::SegFault => raise(rustix::process::Signal::SEGV),
+            // The standard library's handler takes the first one for a stack overflow, sees that it is none,
+            // puts the default action back and returns: a real fault happens again, one that was sent
+            // must be sent until it ends the process.
+            Deed::SegFault => loop {
+                raise(rustix::process::Signal::SEGV);
+            },
             Deed::Abort => std::process::abort(),
             Deed::Exit => std::process::exit(3),
             Deed::Allocate => drop(black_box(Vec::<u8>::with_capacity(64 << 40))),
