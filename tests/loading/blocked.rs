@@ -93,7 +93,9 @@ async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
         (To::Driver, "read", "spin"),
         (To::Driver, "read", "block"),
     ] {
-        let mut host = Host::start(to, &json!({ "at": at, "how": how }), &[]).await;
+        // Nobody waits for what is known to block: the deadline is far from what this takes.
+        let patient = "host.shutdown_timeout=\"60s\"";
+        let mut host = Host::start(to, &json!({ "at": at, "how": how }), &[patient]).await;
         let mut before = host.dial(0).await;
         echoes(&mut before).await;
         let mut victim = host.dial(1).await;
@@ -112,9 +114,8 @@ async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
             echoes(&mut host.dial(0).await).await;
         }
         host.host.signal(Signal::TERM);
-        // 1 where the machine is so busy that the deadline is reached.
         let code = host.ended().await;
-        assert!(matches!(code, Some(0 | 1)), "{to:?} {at} {how}: {code:?} {}", host.host.log());
+        assert_eq!(code, Some(0), "{to:?} {at} {how}: {}", host.host.log());
     }
 }
 

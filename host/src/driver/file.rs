@@ -1,5 +1,6 @@
 //! One plugin file before any of its code runs: found, hashed, its manifest checked, copied.
 
+use super::cache::{check_cache, generation};
 use super::records::{Known, Records};
 use super::refusal::Refusal;
 use super::trust::{self, Trust};
@@ -8,16 +9,11 @@ use jackfield_plugin_api::load::{LoadError, read_manifest};
 use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR, PluginManifest, abi, section};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest file read as a plugin.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
-
-/// Copies into a cache that this process began.
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// A file that may be loaded.
 #[derive(Debug)]
@@ -206,52 +202,6 @@ pub(super) fn refusal(error: LoadError) -> Refusal {
         LoadError::Root(why) => Refusal::InitFailed(why),
         _ => Refusal::InitFailed("a reason that this host does not know".to_owned()),
     }
-}
-
-fn in_cache(what: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::Unreadable(format!("cache {}: {error}", what.display()))
-}
-
-/// Makes the cache folder if it is not there, and holds it against the rules for folders of plugins.
-pub(super) fn check_cache(cache: &Path) -> Result<(), Refusal> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(cache)
-        .map_err(|error| in_cache(cache, &error))?;
-    let real = fs::canonicalize(cache).map_err(|error| in_cache(cache, &error))?;
-    trust::of_folder(Trust::Strict, &real)
-}
-
-/// Puts the bytes that were checked where only we can change them, under a name of their own:
-/// replacing a file in place would give the old code back (dlopen knows files by path and inode).
-/// A copy that is there already is used if it is the same to the byte.
-fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
-    let place = cache.join(format!("{sha256}.so"));
-    if fs::read(&place).is_ok_and(|there| there == bytes) {
-        return Ok(place);
-    }
-    // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
-    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let draft = cache.join(format!("{sha256}.{}.{number}", std::process::id()));
-    let written = write(&draft, bytes).and_then(|()| fs::rename(&draft, &place));
-    if written.is_err() {
-        // It may not even have been made.
-        let _ = fs::remove_file(&draft);
-    }
-    written.map_err(|error| in_cache(&draft, &error))?;
-    Ok(place)
-}
-
-fn write(draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // Left by a process of the same number that was killed.
-    match fs::remove_file(draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
-    file.write_all(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

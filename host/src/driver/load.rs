@@ -1,6 +1,7 @@
 //! The load sequence over all files of the folders.
 
-use super::file::{Candidate, Probe, check_cache, probe, refusal, scan};
+use super::cache::{check_cache, remove_unused};
+use super::file::{Candidate, Probe, probe, refusal, scan};
 use super::health::Health;
 use super::records::{Known, Record, Records};
 use super::refusal::Refusal;
@@ -45,6 +46,9 @@ pub async fn load(options: &LoadOptions) -> Registry {
         registry.add(report, running);
     }
     registry.watch();
+    let cache = options.cache.clone();
+    // Nobody waits for it.
+    drop(tokio::task::spawn_blocking(move || remove_unused(&cache)));
     registry
 }
 

@@ -15,6 +15,7 @@
 
 mod annotations;
 mod asked;
+mod cache;
 mod circuit;
 mod culprit;
 mod file;

@@ -1,0 +1,126 @@
+//! The cache folder: copies of plugin files by their hash, which are what is loaded.
+
+use super::refusal::Refusal;
+use super::trust::{self, Trust};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Copies that this process began.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+/// How long a copy stays that no host has loaded.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+fn in_cache(what: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::Unreadable(format!("cache {}: {error}", what.display()))
+}
+
+/// Makes the cache folder if it is not there, and holds it against the rules for folders of plugins.
+pub(super) fn check_cache(cache: &Path) -> Result<(), Refusal> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(cache)
+        .map_err(|error| in_cache(cache, &error))?;
+    let real = fs::canonicalize(cache).map_err(|error| in_cache(cache, &error))?;
+    trust::of_folder(Trust::Strict, &real)
+}
+
+/// Puts the bytes that were checked where only we can change them, under a name of their own:
+/// replacing a file in place would give the old code back (dlopen knows files by path and inode).
+/// A copy that is there already is used if it is the same to the byte.
+pub(super) fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
+    let place = cache.join(format!("{sha256}.so"));
+    if fs::read(&place).is_ok_and(|there| there == bytes) {
+        mark_used(&place);
+        return Ok(place);
+    }
+    // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = cache.join(format!("{sha256}.{}.{number}", std::process::id()));
+    let written = write(&draft, bytes).and_then(|()| fs::rename(&draft, &place));
+    if written.is_err() {
+        // It may not even have been made.
+        let _ = fs::remove_file(&draft);
+    }
+    written.map_err(|error| in_cache(&draft, &error))?;
+    Ok(place)
+}
+
+fn write(draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // Left by a process of the same number that was killed.
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
+    file.write_all(bytes)
+}
+
+/// Notes that a copy was loaded, by its time of change. At most once a day, so that a start writes nothing.
+fn mark_used(place: &Path) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    if age(place).is_some_and(|age| age > DAY) {
+        // If it cannot be noted, the copy is made again after it has been removed.
+        let _ = File::open(place).and_then(|file| file.set_modified(SystemTime::now()));
+    }
+}
+
+fn age(place: &Path) -> Option<Duration> {
+    fs::metadata(place).ok()?.modified().ok()?.elapsed().ok()
+}
+
+/// Removes copies that no host has loaded for [`KEEP`], so that the cache does not grow with every release
+/// of a plugin. A host that runs for longer than that keeps its code: it is mapped.
+pub(super) fn remove_unused(cache: &Path) {
+    let Ok(entries) = fs::read_dir(cache) else { return };
+    for place in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = place.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        if is_copy(name) && age(&place).is_some_and(|age| age > KEEP) {
+            // The next start tries again.
+            let _ = fs::remove_file(&place);
+        }
+    }
+}
+
+/// Whether a file is a copy, or one that was begun and left: `SHA256.so`, `SHA256.PID.NUMBER`.
+fn is_copy(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(hash, _)| {
+        hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aged(place: &Path, days: u64) {
+        let then = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+        File::open(place).unwrap().set_modified(then).unwrap();
+    }
+
+    #[test]
+    fn a_copy_that_no_host_has_loaded_for_a_month_is_removed_and_nothing_else() {
+        let cache = tempfile::tempdir().unwrap();
+        let (old, used) = ("a".repeat(64), "b".repeat(64));
+        let old = generation(cache.path(), &old, b"old").unwrap();
+        let draft = cache.path().join(format!("{}.17.0", "c".repeat(64)));
+        let other = cache.path().join("notes.so");
+        for place in [&draft, &other] {
+            fs::write(place, b"").unwrap();
+        }
+        let kept = generation(cache.path(), &used, b"used").unwrap();
+        for place in [&old, &draft, &other, &kept] {
+            aged(place, 40);
+        }
+        generation(cache.path(), &used, b"used").unwrap();
+        remove_unused(cache.path());
+        assert!(kept.exists() && other.exists());
+        assert!(!old.exists() && !draft.exists());
+    }
+}
