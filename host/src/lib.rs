@@ -41,6 +41,9 @@
 //!
 //! # Embedding
 //!
+//! `jackfield = { …, default-features = false }` leaves out [`cli`] and what only it needs (clap, subscribers of
+//! logs, signals).
+//!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let loaded = jackfield::config::load(&["jackfield.toml".into()], &Default::default())?;
@@ -56,6 +59,7 @@
 //! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
 //! `lease`, `pool`, `balancer`, `probe` and `dialogue`.
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod manager;
 

@@ -32,6 +32,7 @@ pub use all::{AllOptions, Outcomes};
 pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::{Graph, Reach};
+#[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
 pub use named::{End, Existing, Own};
 pub use parts::Programs;
