@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use super::trust::{self, Trust};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,7 @@ pub(super) fn check_cache(cache: &Path) -> Result<(), Refusal> {
 /// A copy that is there already is used if it is the same to the byte.
 pub(super) fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
     let place = cache.join(format!("{sha256}.so"));
-    if fs::read(&place).is_ok_and(|there| there == bytes) {
+    if is_same(&place, bytes).is_ok_and(|same| same) {
         mark_used(&place);
         return Ok(place);
     }
@@ -49,6 +49,23 @@ pub(super) fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<Pat
     }
     written.map_err(|error| in_cache(&draft, &error))?;
     Ok(place)
+}
+
+/// Whether a file has exactly these bytes. Read in pieces: every start does this for every plugin.
+fn is_same(place: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    let mut file = File::open(place)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut piece = vec![0; 64 * 1024];
+    for expected in bytes.chunks(piece.len()) {
+        let Some(read) = piece.get_mut(..expected.len()) else { return Ok(false) };
+        file.read_exact(read)?;
+        if read != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn write(draft: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -91,28 +91,37 @@ pub(super) fn scan(options: &LoadOptions) -> Vec<Found> {
     found
 }
 
-/// Takes a file through the steps before its code runs, up to its copy in the cache.
-pub(super) fn probe(found: &Found, options: &LoadOptions, records: &Records) -> Probe {
+/// Takes a file through the steps before its code runs, up to its copy in the cache. Its bytes are read
+/// into `bytes`, which is reused: fresh memory for each file would take as long as its hash.
+pub(super) fn probe(
+    found: &Found,
+    options: &LoadOptions,
+    records: &Records,
+    bytes: &mut Vec<u8>,
+) -> Probe {
     let mut probe = Probe::refused(found.path.clone(), Refusal::NotAPlugin);
-    probe.result = check(found, options, records, &mut probe.sha256, &mut probe.manifest);
+    bytes.clear();
+    probe.result = match read_checked(found, bytes) {
+        Ok(()) => check(bytes, found, options, records, &mut probe),
+        Err(refusal) => Err(refusal),
+    };
     probe
 }
 
 fn check(
+    bytes: &[u8],
     found: &Found,
     options: &LoadOptions,
     records: &Records,
-    sha256: &mut Option<String>,
-    manifest: &mut Option<PluginManifest>,
+    seen: &mut Probe,
 ) -> Result<Candidate, Refusal> {
-    let bytes = read_checked(found)?;
-    let hash = hex(&Sha256::digest(&bytes));
-    *sha256 = Some(hash.clone());
+    let hash = hex(&Sha256::digest(bytes));
+    seen.sha256 = Some(hash.clone());
     if !options.allow.is_empty() && !options.allow.contains(&hash) {
         return Err(Refusal::NotAllowed(hash));
     }
-    let read = read_manifest(&bytes).map_err(refusal)?;
-    *manifest = Some(read.clone());
+    let read = read_manifest(bytes).map_err(refusal)?;
+    seen.manifest = Some(read.clone());
     check_manifest(&read)?;
     if read.panic == "abort" && !options.allow_abort_on_panic {
         return Err(Refusal::AbortsOnPanic);
@@ -130,12 +139,12 @@ fn check(
         Some((_, kept)) if options.trial.is_some() => return Err(Refusal::Quarantined(kept)),
         Some(_) => {}
     }
-    let place = generation(&options.cache, &hash, &bytes)?;
+    let place = generation(&options.cache, &hash, bytes)?;
     Ok(Candidate { path: found.path.clone(), sha256: hash, manifest: read, place, tried })
 }
 
 /// Reads the file through one descriptor, so that what was checked is what was read.
-fn read_checked(found: &Found) -> Result<Vec<u8>, Refusal> {
+fn read_checked(found: &Found, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
     let folder = match found.path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -156,9 +165,9 @@ fn read_checked(found: &Found) -> Result<Vec<u8>, Refusal> {
     if metadata.len() > MAX_FILE {
         return Err(Refusal::NotElf(format!("{} bytes is too large for a plugin", metadata.len())));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    bytes.reserve(usize::try_from(metadata.len()).unwrap_or(0));
+    Read::by_ref(&mut file).take(MAX_FILE).read_to_end(bytes).map_err(unreadable)?;
+    Ok(())
 }
 
 fn check_manifest(manifest: &PluginManifest) -> Result<(), Refusal> {

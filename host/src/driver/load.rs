@@ -1,7 +1,7 @@
 //! The load sequence over all files of the folders.
 
 use super::cache::{check_cache, remove_unused};
-use super::file::{Candidate, Probe, probe, refusal, scan};
+use super::file::{Candidate, Found, Probe, probe, refusal, scan};
 use super::health::Health;
 use super::records::{Known, Record, Records};
 use super::refusal::Refusal;
@@ -15,7 +15,7 @@ use jackfield_plugin_api::{ErrorKind, PluginManifest};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 /// How many files are tried at a time, at most.
@@ -77,21 +77,46 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
     crashes
 }
 
-/// Reads, hashes and copies all files at a time.
+/// Reads, hashes and copies the files, as many at a time as there are processors.
 async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<Probe> {
-    let tasks: Vec<_> = scan(options)
-        .into_iter()
-        .map(|found| {
-            let (options, records, file) = (Arc::clone(options), records.clone(), found.clone());
-            (found, tokio::task::spawn_blocking(move || probe(&file, &options, &records)))
+    let found: Arc<[Found]> = scan(options).into();
+    let next = Arc::new(AtomicUsize::new(0));
+    let at_a_time = std::thread::available_parallelism().map_or(1, usize::from).min(found.len());
+    let workers: Vec<_> = (0..at_a_time)
+        .map(|_| {
+            let (options, records) = (Arc::clone(options), records.clone());
+            let (found, next) = (Arc::clone(&found), Arc::clone(&next));
+            tokio::task::spawn_blocking(move || probe_some(&found, &next, &options, &records))
         })
         .collect();
-    let mut probes = Vec::with_capacity(tasks.len());
-    for (found, task) in tasks {
-        let refusal = || Refusal::NotElf("reading it panicked".to_owned());
-        probes.push(task.await.unwrap_or_else(|_| Probe::refused(found.path, refusal())));
+    let mut probes: Vec<Option<Probe>> = found.iter().map(|_| None).collect();
+    for worker in workers {
+        for (index, probe) in worker.await.unwrap_or_default() {
+            if let Some(place) = probes.get_mut(index) {
+                *place = Some(probe);
+            }
+        }
     }
+    let unread = || Refusal::NotElf("reading it panicked".to_owned());
+    let probes = probes.into_iter().zip(found.iter());
     probes
+        .map(|(probe, found)| probe.unwrap_or_else(|| Probe::refused(found.path.clone(), unread())))
+        .collect()
+}
+
+/// Takes one file after the other that no other worker has taken.
+fn probe_some(
+    found: &[Found],
+    next: &AtomicUsize,
+    options: &LoadOptions,
+    records: &Records,
+) -> Vec<(usize, Probe)> {
+    let (mut probes, mut bytes) = (Vec::new(), Vec::new());
+    loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let Some(file) = found.get(index) else { return probes };
+        probes.push((index, probe(file, options, records, &mut bytes)));
+    }
 }
 
 /// Tries what was never tried, several files at a time.
