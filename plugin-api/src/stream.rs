@@ -310,6 +310,7 @@ unsafe extern "C" fn take_fd_of<T>(data: *mut c_void, leftover: *mut RawBuf) -> 
 }
 
 impl Stream {
+    #[inline]
     fn finish(
         code: i64,
         error: RawError,

@@ -1,7 +1,7 @@
 //! Which plugin's code runs on which thread at this moment: the host marks each call that it makes into
 //! a plugin, so that a thread of its own can name the code that does not come back.
 //!
-//! A mark costs two relaxed stores. Plugins make none: in a binary that is not a host, an [`Owner`] is
+//! A mark costs a relaxed load and two stores. Plugins make none: in a binary that is not a host, an [`Owner`] is
 //! always nobody.
 
 use std::cell::Cell;
@@ -99,12 +99,15 @@ operations! {
     Drop = "drop",
 }
 
-/// One thread's mark. Written by its thread only, read by any.
+/// Set in [`Slot::running`] by whoever looks, and gone with the call: a call that two looks have seen is one.
+const SEEN: u64 = 1 << 8;
+
+/// One thread's mark, which only its thread writes, but for [`SEEN`].
 #[derive(Debug, Default)]
 struct Slot {
-    /// Owner in the upper 32 bits, operation in the lower 8; 0: no plugin's code runs.
+    /// Owner in the upper 32 bits, [`SEEN`], operation in the lower 8; 0: no plugin's code runs.
     running: AtomicU64,
-    /// Grows with each call that begins while none runs, so that two looks can tell one call from two.
+    /// Grows with each call that is seen for the first time. Written by who looks, one at a time.
     calls: AtomicU64,
     /// What the host says that this thread works for: a connection's id; 0: nothing.
     label: AtomicU64,
@@ -165,14 +168,25 @@ pub(crate) fn within<R>(owner: Owner, operation: Operation, call: impl FnOnce() 
         return call();
     }
     let Some(slot) = slot() else { return call() };
+    let mark = u64::from(owner.0) << 32 | u64::from(operation as u8);
     let before = slot.running.load(Ordering::Relaxed);
-    if before == 0 {
-        slot.calls.store(slot.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    if before != 0 {
+        return within_another(slot, before, mark, call);
     }
-    slot.running.store(u64::from(owner.0) << 32 | u64::from(operation as u8), Ordering::Relaxed);
+    slot.running.store(mark, Ordering::Relaxed);
     // Nothing unwinds out of a plugin.
     let result = call();
-    slot.running.store(before, Ordering::Relaxed);
+    slot.running.store(0, Ordering::Relaxed);
+    result
+}
+
+/// A call inside of another is part of that: having been seen passes from one to the other.
+#[inline]
+fn within_another<R>(slot: &Slot, before: u64, mark: u64, call: impl FnOnce() -> R) -> R {
+    slot.running.store(mark | before & SEEN, Ordering::Relaxed);
+    let result = call();
+    let seen = slot.running.load(Ordering::Relaxed) & SEEN;
+    slot.running.store(before | seen, Ordering::Relaxed);
     result
 }
 
@@ -219,29 +233,36 @@ pub struct Mark {
     pub label: u64,
 }
 
-fn mark_of(thread: usize, slot: &Slot) -> Option<Mark> {
-    let call = slot.calls.load(Ordering::Relaxed);
-    let running = slot.running.load(Ordering::Relaxed);
-    let label = slot.label.load(Ordering::Relaxed);
+/// The call that a thread is in. `looks` says that this is a look of those that count calls.
+fn mark_of(thread: usize, slot: &Slot, looks: bool) -> Option<Mark> {
+    let mut running = slot.running.load(Ordering::Relaxed);
+    if looks && running != 0 && running & SEEN == 0 {
+        // Where the call has ended meanwhile, the next look sees what is there then.
+        let now = (running, running | SEEN, Ordering::Relaxed, Ordering::Relaxed);
+        slot.running.compare_exchange(now.0, now.1, now.2, now.3).ok()?;
+        slot.calls.fetch_add(1, Ordering::Relaxed);
+        running |= SEEN;
+    }
     let owner = owner_of(running);
+    let unseen = u64::from(running & SEEN == 0);
     (!owner.is_nobody()).then(|| Mark {
         thread,
-        call,
+        call: slot.calls.load(Ordering::Relaxed).wrapping_add(unseen),
         owner,
         operation: operation_of(running),
-        label,
+        label: slot.label.load(Ordering::Relaxed),
     })
 }
 
 /// The calls into plugins that run at this moment, on any thread.
 pub fn running() -> Vec<Mark> {
     let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    slots.iter().enumerate().filter_map(|(thread, slot)| mark_of(thread, slot)).collect()
+    slots.iter().enumerate().filter_map(|(thread, slot)| mark_of(thread, slot, true)).collect()
 }
 
 /// The call that this thread is in: asked by a host service, the plugin that calls it.
 pub fn here() -> Option<Mark> {
-    SLOT.get().and_then(|slot| mark_of(0, slot))
+    SLOT.get().and_then(|slot| mark_of(0, slot, false))
 }
 
 /// The label of this thread's work; 0: none.

@@ -146,12 +146,18 @@ impl Opaque {
 }
 
 /// What the code of a poll function says: a count, an error, or that it is not ready.
+#[inline]
 pub(crate) fn answer_of(code: i64, error: RawError) -> Poll<Result<u64>> {
-    match code {
-        PENDING => Poll::Pending,
-        FAILED => Poll::Ready(Err(Error::from_raw(error))),
-        _ => Poll::Ready(u64::try_from(code).map_err(|_| unknown_code(code))),
+    match u64::try_from(code) {
+        Ok(count) => Poll::Ready(Ok(count)),
+        Err(_) if code == PENDING => Poll::Pending,
+        Err(_) => Poll::Ready(Err(error_of(code, error))),
     }
+}
+
+#[cold]
+fn error_of(code: i64, error: RawError) -> Error {
+    if code == FAILED { Error::from_raw(error) } else { unknown_code(code) }
 }
 
 /// As [`answer_of`], for a count that may be no more than `most`.

@@ -46,3 +46,20 @@ fn a_call_within_a_call_is_the_inner_ones_until_it_ends() {
     within(outer, Operation::Serve, || ());
     within(Owner::NOBODY, Operation::Serve, || assert_eq!(here(), None));
 }
+
+#[test]
+fn two_calls_are_told_apart_and_one_stays_itself_while_it_makes_others() {
+    let (outer, inner) = (owner("caller"), owner("callee"));
+    let mine = || running().into_iter().find(|mark| [outer, inner].contains(&mark.owner));
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        within(outer, Operation::Serve, || {
+            let before = mine().expect("a mark").call;
+            within(inner, Operation::Read, || assert_eq!(mine().expect("a mark").call, before));
+            within(inner, Operation::Read, || ());
+            assert_eq!(mine().expect("a mark").call, before);
+            calls.push(before);
+        });
+    }
+    assert_ne!(calls[0], calls[1]);
+}
