@@ -113,6 +113,9 @@ mod facets;
 mod headers;
 mod health;
 mod info;
+#[cfg(any(feature = "host", feature = "testing"))]
+#[doc(hidden)]
+pub mod inside;
 mod interceptor;
 mod keeping;
 mod listener;

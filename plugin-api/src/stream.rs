@@ -310,7 +310,7 @@ unsafe extern "C" fn take_fd_of<T>(data: *mut c_void, leftover: *mut RawBuf) -> 
 }
 
 impl Stream {
-    #[inline]
+    #[inline(always)]
     fn finish(
         code: i64,
         error: RawError,
@@ -320,6 +320,7 @@ impl Stream {
         count_of(code, error, most, what).map_err(Error::into_io)
     }
 
+    #[inline(always)]
     fn done(code: i64, error: RawError) -> Poll<io::Result<()>> {
         answer_of(code, error).map_ok(drop).map_err(Error::into_io)
     }

@@ -161,32 +161,25 @@ fn slot() -> Option<&'static Slot> {
     SLOT.get().or_else(first_use)
 }
 
-/// Runs a call into a plugin under its mark.
-#[inline]
+/// Runs a call into a plugin under its mark. A call inside of another is part of that: having been seen
+/// passes from one to the other.
+#[inline(always)]
 pub(crate) fn within<R>(owner: Owner, operation: Operation, call: impl FnOnce() -> R) -> R {
-    if owner.is_nobody() {
-        return call();
+    let slot = if owner.is_nobody() { None } else { slot() };
+    let mut before = 0;
+    if let Some(slot) = slot {
+        let mark = u64::from(owner.0) << 32 | u64::from(operation as u8);
+        before = slot.running.load(Ordering::Relaxed);
+        slot.running.store(mark | before & SEEN, Ordering::Relaxed);
     }
-    let Some(slot) = slot() else { return call() };
-    let mark = u64::from(owner.0) << 32 | u64::from(operation as u8);
-    let before = slot.running.load(Ordering::Relaxed);
-    if before != 0 {
-        return within_another(slot, before, mark, call);
-    }
-    slot.running.store(mark, Ordering::Relaxed);
     // Nothing unwinds out of a plugin.
     let result = call();
-    slot.running.store(0, Ordering::Relaxed);
-    result
-}
-
-/// A call inside of another is part of that: having been seen passes from one to the other.
-#[inline]
-fn within_another<R>(slot: &Slot, before: u64, mark: u64, call: impl FnOnce() -> R) -> R {
-    slot.running.store(mark | before & SEEN, Ordering::Relaxed);
-    let result = call();
-    let seen = slot.running.load(Ordering::Relaxed) & SEEN;
-    slot.running.store(before | seen, Ordering::Relaxed);
+    if let Some(slot) = slot {
+        if before != 0 {
+            before |= slot.running.load(Ordering::Relaxed) & SEEN;
+        }
+        slot.running.store(before, Ordering::Relaxed);
+    }
     result
 }
 

@@ -6,7 +6,6 @@
 
 mod blocking;
 mod common;
-mod inside;
 pub mod kernel;
 mod log;
 mod news;
@@ -23,7 +22,7 @@ pub use secrets::PluginSecrets;
 
 use crate::metrics::PluginMetrics;
 use bytes::Bytes;
-use inside::inside;
+use jackfield_plugin_api::inside::inside;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::{FdIo, Level, PanicReport, Services, Socket, TimerIo};
 use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};

@@ -1,9 +1,9 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
-use super::inside::AcceptInside;
 use super::kernel::{tcp_session, unix_session};
 use super::unix;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jackfield_plugin_api::inside::AcceptInside;
 use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
     Accept, DatagramIo, DatagramMeta, Datagrams, Error, ErrorKind, Info, Listener, Result, Session,

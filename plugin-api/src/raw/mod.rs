@@ -146,32 +146,44 @@ impl Opaque {
 }
 
 /// What the code of a poll function says: a count, an error, or that it is not ready.
-#[inline]
+#[inline(always)]
 pub(crate) fn answer_of(code: i64, error: RawError) -> Poll<Result<u64>> {
-    match u64::try_from(code) {
-        Ok(count) => Poll::Ready(Ok(count)),
-        Err(_) if code == PENDING => Poll::Pending,
-        Err(_) => Poll::Ready(Err(error_of(code, error))),
-    }
+    count_up_to(code, error, u64::MAX, "")
 }
 
-#[cold]
-fn error_of(code: i64, error: RawError) -> Error {
-    if code == FAILED { Error::from_raw(error) } else { unknown_code(code) }
-}
-
-/// As [`answer_of`], for a count that may be no more than `most`.
-#[inline]
+/// As [`answer_of`], for a count that may be no more than `most`, or else `what` is said.
+#[inline(always)]
 pub(crate) fn count_of(
     code: i64,
     error: RawError,
     most: usize,
     what: &'static str,
 ) -> Poll<Result<usize>> {
-    answer_of(code, error).map(|count| match usize::try_from(count?) {
-        Ok(count) if count <= most => Ok(count),
-        _ => Err(untrue(what).with("count", code).with("at_most", most)),
-    })
+    count_up_to(code, error, most as u64, what)
+        .map_ok(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// On the fast path nothing is called and no error is touched.
+#[inline(always)]
+fn count_up_to(code: i64, error: RawError, most: u64, what: &'static str) -> Poll<Result<u64>> {
+    let error = std::mem::ManuallyDrop::new(error);
+    match u64::try_from(code) {
+        Ok(count) if count <= most => Poll::Ready(Ok(count)),
+        Err(_) if code == PENDING => Poll::Pending,
+        _ => {
+            Poll::Ready(Err(error_of(code, std::mem::ManuallyDrop::into_inner(error), most, what)))
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn error_of(code: i64, error: RawError, most: u64, what: &'static str) -> Error {
+    match code {
+        FAILED => Error::from_raw(error),
+        ..0 => unknown_code(code),
+        _ => untrue(what).with("count", code).with("at_most", most),
+    }
 }
 
 /// What the other side says cannot be: nothing of it is used.

@@ -37,6 +37,7 @@ static OPS: WakerTable = WakerTable {
 };
 
 /// Lends this task's waker for the length of `call`.
+#[inline(always)]
 pub(crate) fn with_raw_waker<R>(cx: &Context<'_>, call: impl FnOnce(*const RawWaker) -> R) -> R {
     let waker = cx.waker();
     let raw = RawWaker {
@@ -48,7 +49,7 @@ pub(crate) fn with_raw_waker<R>(cx: &Context<'_>, call: impl FnOnce(*const RawWa
 }
 
 /// As [`with_raw_waker`], for a call into an object of `owner`.
-#[inline]
+#[inline(always)]
 pub(crate) fn within_poll<R>(
     owner: Owner,
     operation: Operation,
@@ -147,6 +148,8 @@ impl WakerCell {
         let result = poll(&mut Context::from_waker(&waker));
         if result.is_pending() {
             lent.owned();
+        } else if lent.owned.get().is_none() {
+            return result;
         }
         if let Some(owned) = lent.owned.into_inner() {
             // The words to compare with are the clone's, not the lent ones: those may be an address on

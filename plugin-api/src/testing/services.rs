@@ -4,6 +4,7 @@ use super::host::Shared;
 use crate::datagrams::{DatagramIo, DatagramMeta, Datagrams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::info::Info;
+use crate::inside::{AcceptInside, inside};
 use crate::listener::{Accept, Listener};
 use crate::op::Op;
 use crate::services::{FdIo, Interest, Level, Services, Socket, SocketKind, TimerIo};
@@ -18,17 +19,20 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 pub(super) struct TokioServices {
+    /// The test's: a plugin's private runtime has a clock of its own, that does not stand still.
+    runtime: Handle,
     start: Instant,
     shared: Arc<Shared>,
 }
 
 impl TokioServices {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        TokioServices { start: Instant::now(), shared }
+        TokioServices { runtime: Handle::current(), start: Instant::now(), shared }
     }
 }
 
@@ -38,28 +42,30 @@ impl Services for TokioServices {
     }
 
     fn now(&self) -> Duration {
+        let _entered = self.runtime.enter();
         self.start.elapsed()
     }
 
     fn spawn(&self, task: Op<()>) -> Op<()> {
         let counted = self.shared.task();
-        Op::new(Running(tokio::spawn(async move {
+        Op::new(Running(self.runtime.spawn(async move {
             let _counted = counted;
             task.await
         })))
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
-        let task = tokio::task::spawn_blocking(work);
+        let task = self.runtime.spawn_blocking(work);
         Op::new(async move { task.await.map_err(|error| lost(&error)) })
     }
 
     fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
+        let _entered = self.runtime.enter();
         Box::new(TokioTimer(Box::pin(tokio::time::sleep(after))))
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {
-        Op::new(async move {
+        inside(&self.runtime, async move {
             if socket.kind == SocketKind::Unix {
                 let stream = UnixStream::connect(&socket.path).await?;
                 return Ok(unix_session(stream, &socket.path));
@@ -70,20 +76,20 @@ impl Services for TokioServices {
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
-        Op::new(async move {
+        inside(&self.runtime, async move {
             if socket.kind == SocketKind::Unix {
                 let listener = UnixListener::bind(&socket.path)?;
-                return Ok(Listener::new(UnixAccept { listener, path: socket.path }));
+                return Ok(AcceptInside::listener(UnixAccept { listener, path: socket.path }));
             }
             tcp_only(&socket)?;
             let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
             let info = Info::new().local(listener.local_addr()?.to_string());
-            Ok(Listener::new(TcpAccept { listener, info }))
+            Ok(AcceptInside::listener(TcpAccept { listener, info }))
         })
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
-        Op::new(async move {
+        inside(&self.runtime, async move {
             if socket.kind != SocketKind::Udp {
                 return Err(absent("a datagram socket other than UDP"));
             }
@@ -93,6 +99,7 @@ impl Services for TokioServices {
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+        let _entered = self.runtime.enter();
         #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
         let fd = AsyncFd::new(fd.try_clone_to_owned()?)?;
         Ok(Box::new(Watched(fd)))
@@ -100,7 +107,7 @@ impl Services for TokioServices {
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
         let host = host.to_owned();
-        Op::new(async move {
+        inside(&self.runtime, async move {
             let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
             serde_json::to_vec(&found)
                 .map(Bytes::from)

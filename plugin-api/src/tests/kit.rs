@@ -1,6 +1,7 @@
 //! The kit for authors' tests: a plugin through its tables, and both ends of each facet.
 
 use crate::prelude::*;
+use crate::services::{Socket, SocketKind};
 use crate::testing::{self, TestHost, TestPlugin};
 use crate::{Body, DatagramMeta, Envelope, HeaderBlock, Incoming, Serving};
 use std::time::Duration;
@@ -190,5 +191,19 @@ fn a_host_counts_tasks_gives_its_secrets_and_stops_when_told() -> Result<()> {
         task.await?;
         assert_eq!(kit.tasks(), 0);
         Ok(())
+    })
+}
+
+#[test]
+fn the_tests_clock_is_the_hosts_also_beside_a_private_runtime() -> Result<()> {
+    crate::runtime::start("private", 1)?;
+    testing::paused(async {
+        let host = TestHost::new().host();
+        let began = host.now();
+        host.timer(Duration::from_secs(30)).await;
+        assert_eq!(host.now() - began, Duration::from_secs(30));
+        let listener = host.listen(&Socket::new(SocketKind::Tcp, "127.0.0.1", 0)).await?;
+        assert!(listener.info().local.is_some());
+        host.spawn(async {}).await
     })
 }

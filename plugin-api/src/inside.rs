@@ -1,7 +1,10 @@
-//! The host's runtime around what a plugin polls, from whatever thread it does so.
+//! A host's runtime around what a plugin polls, from whatever thread and in whatever runtime it does so.
 
-use jackfield_plugin_api::op::{Op, Transfer};
-use jackfield_plugin_api::{Accept, Info, Listener, Result, Session};
+use crate::error::Result;
+use crate::info::Info;
+use crate::listener::{Accept, Listener};
+use crate::op::{Op, Transfer};
+use crate::session::Session;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -36,7 +39,7 @@ impl<F> Drop for Inside<F> {
 }
 
 /// `future` as an operation, polled in `runtime` wherever it is polled.
-pub(super) fn inside<T, F>(runtime: &Handle, future: F) -> Op<T>
+pub fn inside<T, F>(runtime: &Handle, future: F) -> Op<T>
 where
     T: Transfer,
     F: Future<Output = Result<T>> + Send + 'static,
@@ -45,14 +48,18 @@ where
 }
 
 /// A listener whose sessions are accepted in a runtime wherever they are waited for.
-pub(super) struct AcceptInside<T> {
+#[derive(Debug)]
+pub struct AcceptInside<T> {
     runtime: Handle,
     accept: T,
 }
 
 impl<T: Accept> AcceptInside<T> {
     /// A listener of the runtime that this is called in.
-    pub(super) fn listener(accept: T) -> Listener {
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn listener(accept: T) -> Listener {
         Listener::new(AcceptInside { runtime: Handle::current(), accept })
     }
 }
