@@ -33,17 +33,26 @@ mod private {
 
     /// Nothing where there is no runtime, and on a thread that ends, whose context is gone: what runs
     /// there then runs without it.
+    #[inline(always)]
     pub(crate) fn enter() -> Option<EnterGuard<'static>> {
-        let runtime = RUNTIME.get()?;
+        enter_runtime(RUNTIME.get()?)
+    }
+
+    fn enter_runtime(runtime: &'static Runtime) -> Option<EnterGuard<'static>> {
         quietly(|| runtime.enter())
     }
 
     /// Leaves what [`enter`] has entered. A call that has left a guard of its own behind, of this runtime
     /// or another, has entered that: the next call enters this one again.
+    #[inline(always)]
     pub(crate) fn leave(entered: Option<EnterGuard<'static>>) {
-        if entered.is_some()
-            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(entered)))
-        {
+        if let Some(entered) = entered {
+            leave_runtime(entered);
+        }
+    }
+
+    fn leave_runtime(entered: EnterGuard<'static>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(entered))) {
             caught(payload);
         }
     }
