@@ -120,6 +120,25 @@ impl Drop for Kept {
 pub(crate) struct WakerCell {
     kept: Option<Waker>,
     words: (usize, usize),
+    /// The caller of the last poll that was not the kept one, and how often it has come since.
+    guest: Guest,
+}
+
+/// A caller that may come to stay: its two words in one, and the count of its polls in the lowest bits.
+#[derive(Default)]
+struct Guest(usize);
+
+impl Guest {
+    const COUNT: usize = 3;
+
+    /// Whether this is its second poll in a row. Its words are only compared, to decide what to keep: an
+    /// address that is used again by another caller costs one clone.
+    fn comes_again(&mut self, words: (usize, usize)) -> bool {
+        let guest = (words.0.rotate_left(7) ^ words.1) & !Guest::COUNT;
+        let count = if self.0 & !Guest::COUNT == guest { self.0 & Guest::COUNT } else { 0 };
+        self.0 = guest | (count + 1).min(Guest::COUNT);
+        count == 1
+    }
 }
 
 impl WakerCell {
@@ -127,38 +146,53 @@ impl WakerCell {
     ///
     /// # Safety
     /// `raw` points to a waker that is alive for this call.
+    #[inline]
     pub(crate) unsafe fn poll<R>(
         &mut self,
         raw: *const RawWaker,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        // Not copied: the words are compared where they are, a copy would be waited for.
         // SAFETY: by this function's contract.
-        let lent = unsafe { *raw };
-        if self.words == words_of(&lent)
+        let lent = unsafe { &*raw };
+        if self.words == words_of(lent)
             && let Some(kept) = &self.kept
         {
             return poll(&mut Context::from_waker(kept));
         }
-        // A new caller: lend its waker on, cloning only if the poll keeps it or is Pending, and then
-        // once.
+        self.poll_lent(*lent, poll)
+    }
+
+    /// A new caller: lends its waker on, cloning only if the poll keeps it, is pending, or is this caller's
+    /// second one, and then once: a task that always finds what it reads would be lent for ever.
+    #[cold]
+    #[inline(never)]
+    fn poll_lent<R>(
+        &mut self,
+        lent: RawWaker,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        let comes_again = self.guest.comes_again(words_of(&lent));
         let lent = Lent { waker: lent, owned: OnceLock::new() };
         let borrowed = StdRawWaker::new(std::ptr::from_ref(&lent).cast(), &BORROWED);
         // SAFETY: `BORROWED` treats the data as a `Lent` that outlives this call, and drops nothing.
         let waker = ManuallyDrop::new(unsafe { Waker::from_raw(borrowed) });
         let result = poll(&mut Context::from_waker(&waker));
-        if result.is_pending() {
+        if comes_again || result.is_pending() {
             lent.owned();
-        } else if lent.owned.get().is_none() {
-            return result;
         }
         if let Some(owned) = lent.owned.into_inner() {
-            // The words to compare with are the clone's, not the lent ones: those may be an address on
-            // a stack that another caller's will have too, while the clone's are ours alone as long
-            // as it lives. A waker whose clones differ from it is cloned once more, and then known.
-            self.words = owned.words;
-            self.kept = Some(owned.waker);
+            self.keep(owned);
         }
         result
+    }
+
+    /// The words to compare with are the clone's, not the lent ones: those may be an address on a stack that
+    /// another caller's will have too, while the clone's are ours alone as long as it lives. A waker whose
+    /// clones differ from it is lent each time.
+    fn keep(&mut self, owned: Owned) {
+        self.words = owned.words;
+        self.kept = Some(owned.waker);
     }
 }
 
@@ -175,12 +209,17 @@ struct Owned {
 
 impl Lent {
     fn owned(&self) -> &Owned {
-        self.owned.get_or_init(|| {
-            // SAFETY: the words are lent for as long as this value is.
-            let kept = unsafe { own(&self.waker) };
-            Owned { words: words_of(&kept.0), waker: Waker::from(Arc::new(kept)) }
-        })
+        // SAFETY: the words are lent for as long as this value is.
+        self.owned.get_or_init(|| unsafe { owned(&self.waker) })
     }
+}
+
+/// # Safety
+/// The words are alive for this call.
+unsafe fn owned(lent: &RawWaker) -> Owned {
+    // SAFETY: by this function's contract.
+    let kept = unsafe { own(lent) };
+    Owned { words: words_of(&kept.0), waker: Waker::from(Arc::new(kept)) }
 }
 
 fn words_of(waker: &RawWaker) -> (usize, usize) {
