@@ -27,6 +27,7 @@ mod outside;
 mod peers_smoke;
 mod pools;
 mod quic;
+mod readme;
 mod serial;
 mod services;
 mod snapshot;

@@ -121,8 +121,8 @@ async fn each_kind_of_new_plugin_is_loaded_and_carries_traffic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_the_readme_lead_from_nothing_to_a_loaded_plugin() {
-    let readme = fs::read_to_string(top().join("README.md")).unwrap();
-    let section = readme.split_once("## Write a plugin").expect("the section").1;
+    let readme = fs::read_to_string(top().join("plugin-api/README.md")).unwrap();
+    let section = readme.split_once("## From nothing").expect("the section").1;
     let lines = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     let peer = TcpPeer::echo().await;
     let folder = tempdir();

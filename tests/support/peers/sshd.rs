@@ -18,6 +18,8 @@ use crate::support::{
 
 /// The account every server here has.
 pub(crate) const USER: &str = "tester";
+/// Another with the same keys and password, which the README names.
+const LAB: &str = "lab";
 /// Its password.
 pub(crate) const PASSWORD: &str = "secret";
 /// The passphrase of the encrypted key.
@@ -271,9 +273,10 @@ async fn accounts(dir: &Path) {
     let needed =
         |line: &&str| ["root:", "sshd:", "nobody:"].iter().any(|name| line.starts_with(name));
     let machine: String = machine.lines().filter(needed).map(|line| format!("{line}\n")).collect();
-    let passwd = format!("{USER}:{hash}:{uid}:{gid}:{USER}:{}:/bin/bash\n", home.display());
-    write(dir, "passwd", &(passwd + &machine));
-    write(dir, "shadow", &format!("{USER}:{hash}:19000:0:99999:7:::\n"));
+    let line = |name| format!("{name}:{hash}:{uid}:{gid}:{name}:{}:/bin/bash\n", home.display());
+    write(dir, "passwd", &(line(USER) + &line(LAB) + &machine));
+    let shadow = |name| format!("{name}:{hash}:19000:0:99999:7:::\n");
+    write(dir, "shadow", &(shadow(USER) + &shadow(LAB)));
     // No group `tty`: the server would give terminals to it, which only root may do.
     write(dir, "group", &format!("root:x:{gid}:\nnogroup:x:65534:\n"));
 }

@@ -1,0 +1,68 @@
+//! Every command of the three READMEs does what is printed there: in a network and with devices of its own,
+//! so that addresses, ports and names stand as a reader types them.
+//!
+//! A fenced block of `toml` whose first line is `# NAME.toml` is a file. A block of `console` is typed: what
+//! follows `$ ` is a command, the lines after it what it prints on standard output; `…` stands for anything
+//! on that line, and alone for any number of lines. A command that ends with `&` is waited for until it says that it is ready; all of them must
+//! end well at the end of the block. A command without lines may print anything.
+
+mod blocks;
+mod world;
+
+use blocks::{Command, commands, files};
+use std::{env, fs, path::Path, process::Stdio};
+use world::World;
+
+use crate::support::{need::need, process::command};
+
+const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn readme(name: &str) -> String {
+    fs::read_to_string(Path::new(TOP).join(name)).expect("a README")
+}
+
+#[tokio::test]
+async fn every_command_of_the_readme_does_what_is_printed() {
+    need("unshare", "util-linux");
+    need("ip", "iproute2");
+    let mut inside = command("unshare");
+    inside.args(["--net", "--mount"]);
+    if !rustix::process::getuid().is_root() {
+        inside.arg("--map-root-user");
+    }
+    inside.arg(env::current_exe().expect("this program"));
+    inside.args(["readme::in_a_world_of_its_own", "--exact", "--ignored", "--nocapture"]);
+    let output = inside.stdin(Stdio::null()).output().expect("to be started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by the test above, with a network of its own"]
+async fn in_a_world_of_its_own() {
+    let world = World::make().await;
+    let text = readme("README.md");
+    for (name, content) in files(&text) {
+        world.put(&name, &content);
+    }
+    let blocks = commands(&text);
+    assert!(!blocks.is_empty(), "the README has no commands");
+    for block in &blocks {
+        run(&world, block).await;
+    }
+}
+
+/// Types one block, and compares.
+async fn run(world: &World, block: &[Command]) {
+    let (printed, complaints) = world.typed(block).await;
+    for (command, printed) in block.iter().zip(&printed) {
+        assert!(
+            command.is_printed(printed),
+            "$ {}\n--- printed\n{printed}\n--- expected\n{}\n--- complaints\n{complaints}",
+            command.line,
+            command.expected.join("\n"),
+        );
+    }
+    assert_eq!(printed.len(), block.len(), "not all was typed: {printed:?}");
+}
