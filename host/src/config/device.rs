@@ -62,6 +62,8 @@ pub struct PathConfig {
     pub connect_timeout: Option<Timespan>,
     /// The most that one operation on the session may take. Default: `"1m"`.
     pub call_timeout: Timespan,
+    /// The same for single operations, by their names. Default: none.
+    pub call_timeouts: BTreeMap<String, Timespan>,
     /// Time between questions to the peer whether it is there; `"0s"` never. Default: `"30s"`.
     pub keepalive: Timespan,
     /// Time for the answer. Default: `"5s"`.
@@ -89,6 +91,7 @@ impl PathConfig {
             interceptors: self.interceptors.clone(),
             connect_timeout: self.connect_timeout,
             call_timeout: self.call_timeout,
+            call_timeouts: self.call_timeouts.clone(),
             keepalive: self.keepalive,
             keepalive_timeout: self.keepalive_timeout,
             keepalive_count: self.keepalive_count,
@@ -111,6 +114,7 @@ impl Default for PathConfig {
             interceptors,
             connect_timeout,
             call_timeout,
+            call_timeouts,
             keepalive,
             keepalive_timeout,
             keepalive_count,
@@ -132,6 +136,7 @@ impl Default for PathConfig {
             observers: None,
             connect_timeout,
             call_timeout,
+            call_timeouts,
             keepalive,
             keepalive_timeout,
             keepalive_count,
@@ -327,6 +332,13 @@ impl Config {
         self.connections.keys().map(|name| Link::Connection(name)).chain(paths)
     }
 
+    /// Whether `link` is a path with `exclusive = true`.
+    pub fn is_exclusive(&self, link: Link<'_>) -> bool {
+        let Link::Path(device, path) = link else { return false };
+        let path = self.devices.get(device).and_then(|device| device.paths.get(path));
+        path.is_some_and(|path| path.exclusive)
+    }
+
     /// What `via` means; `None` when it means nothing.
     pub fn carrier<'a>(&'a self, via: &'a Via) -> Option<Link<'a>> {
         match via {
@@ -350,7 +362,11 @@ impl Config {
     pub fn credentials_for(&self, device: &str, path: &str) -> Vec<&str> {
         let Some(device) = self.devices.get(device) else { return Vec::new() };
         let own = device.paths.get(path).and_then(|path| path.credentials.as_deref());
-        let first = own.or(device.credentials.as_deref()).unwrap_or("default");
+        self.credentials_from(own.or(device.credentials.as_deref()).unwrap_or("default"))
+    }
+
+    /// The credentials `first` and those tried after them; none if there are no such.
+    pub fn credentials_from(&self, first: &str) -> Vec<&str> {
         let Some((first, found)) = self.credentials.get_key_value(first) else { return Vec::new() };
         let mut names = vec![first.as_str()];
         names.extend(found.fallback.iter().map(String::as_str));

@@ -38,7 +38,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
-pub use reference::{Destination, DevicePath, ReferenceError, Via, is_name};
+pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
 pub use target::Target;
 pub use tree::Options;
 

@@ -1,9 +1,12 @@
 //! Verbs on many connections at once: in parallel, with a limit, one deadline, and a result each.
 
+use super::entries::Entry;
 use super::filter::Filter;
 use super::graph::Graph;
+use super::named::End;
 use crate::config::DevicePath;
 use crate::connection::Live;
+use crate::deadline::Deadline;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -68,6 +71,77 @@ impl Graph {
         });
         let closing = futures_util::stream::iter(closing);
         closing.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Forgets all that `filter` is for, those that go via others before these, and ends or detaches their
+    /// sessions as `end` says. One that carries something that stays has [`ErrorKind::InUse`], and what is
+    /// not closed at the deadline is aborted and has [`ErrorKind::TimedOut`]: it is forgotten all the same.
+    pub async fn unregister_all(
+        &self,
+        filter: &Filter,
+        end: &End,
+        options: AllOptions,
+    ) -> Outcomes<()> {
+        let deadline = Deadline::after(options.within);
+        let mut outcomes = Outcomes::new();
+        for taken in self.take_all(filter, &mut outcomes) {
+            let ending = taken.into_iter().map(|entry| async move {
+                let live = entry.managed.get().and_then(|managed| managed.last());
+                let result = match (live, end) {
+                    (Some(live), End::Close { code, reason }) => {
+                        let closed =
+                            timeout_at(deadline.instant(), live.close(*code, reason)).await;
+                        closed.or_else(|_| {
+                            live.abort(reason);
+                            late(options)
+                        })
+                    }
+                    _ => Ok(()),
+                };
+                (entry.name.to_string(), result)
+            });
+            let ending = futures_util::stream::iter(ending);
+            let done: Vec<_> = ending.buffer_unordered(options.limit.max(1)).collect().await;
+            outcomes.extend(done);
+        }
+        outcomes
+    }
+
+    /// Ends all that `filter` is for at once and forgets them, as [`Graph::unregister_all`].
+    pub async fn destroy_all(&self, filter: &Filter) -> Outcomes<()> {
+        let mut outcomes = Outcomes::new();
+        for entry in self.take_all(filter, &mut outcomes).into_iter().flatten() {
+            if let Some(live) = entry.managed.get().and_then(|managed| managed.last()) {
+                live.abort("destroyed");
+                live.wait_closed().await;
+            }
+            outcomes.insert(entry.name.to_string(), Ok(()));
+        }
+        outcomes
+    }
+
+    /// Takes out of the table what `filter` is for, in rounds: what carries others goes after them. What
+    /// cannot go is noted.
+    fn take_all(&self, filter: &Filter, outcomes: &mut Outcomes<()>) -> Vec<Vec<Arc<Entry>>> {
+        let (mut left, mut rounds) = (self.matching(filter), Vec::new());
+        loop {
+            let mut taken = Vec::new();
+            left.retain(|entry| match self.named.take(&entry.name) {
+                Ok(entry) => {
+                    outcomes.remove(&*entry.name);
+                    taken.push(entry);
+                    false
+                }
+                Err(error) => {
+                    outcomes.insert(entry.name.to_string(), Err(error));
+                    true
+                }
+            });
+            if taken.is_empty() {
+                return rounds;
+            }
+            rounds.push(taken);
+        }
     }
 
     /// Connects paths of devices: `NAME.PATH`, or `NAME` for the default one. As with
@@ -144,7 +218,8 @@ impl Graph {
         }
         let (options, reason) =
             (AllOptions { limit: usize::MAX, within: limit / 2 }, "the host is stopping");
-        let devices = self.devices.iter().map(|device| device.disconnect_all(reason));
+        let all = self.devices.all();
+        let devices = all.iter().map(|device| device.disconnect_all(reason));
         let devices = timeout(options.within, futures_util::future::join_all(devices));
         let all = Filter::default();
         let named = self.disconnect_all(&all, 0, reason, options);

@@ -12,11 +12,11 @@ pub use options::OptionProblem;
 pub use plan::Plan;
 pub use source::{Opening, Source};
 
-use crate::dialogue::Login;
+use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
 use jackfield_plugin_api::{
-    Address, Error, ErrorKind, Listener, Origin, Request, Result, Role, Session,
+    Address, Error, ErrorKind, Facets, Listener, Origin, Request, Result, Role, Session,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -136,6 +136,17 @@ impl Stack {
     /// The driver on top; `None` when the stack is nothing but its carrier.
     pub fn top(&self) -> Option<&Arc<DriverHandle>> {
         self.layers.first().map(|layer| &layer.driver)
+    }
+
+    /// Whether `operation` is not the driver's own, but one that any byte stream has: then it is a
+    /// [dialogue](crate::dialogue) with `session`.
+    pub fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
+        let own = match self.top() {
+            Some(top) => top.operation(operation).is_some(),
+            // Nobody knows which, but it may have some.
+            None => session.facets().contains(Facets::CALL),
+        };
+        !own && dialogue::operation(operation).is_some()
     }
 
     /// The most sessions it bears at the same time, as far as its drivers declare.
