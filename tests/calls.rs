@@ -41,8 +41,8 @@ async fn nothing_runs_without_a_limit_whoever_is_called() {
         assert_eq!(call(&host, name, "send_expect", never()).await, ErrorKind::TimedOut, "{name}");
     }
     // A URI has no keys; its caller sets the limit.
-    let to = host.manager().graph().destination(&peer.uri().parse().unwrap(), &Map::new());
-    let to = to.await.unwrap();
+    let (uri, options) = (peer.uri().parse().unwrap(), Map::new());
+    let to = host.manager().graph().destination(&uri, &options).await.unwrap();
     let limited = to.call_within(Duration::from_millis(100), "send_expect", &never()).await;
     assert_eq!(limited.unwrap_err().kind(), ErrorKind::TimedOut);
 }
@@ -106,7 +106,7 @@ async fn files_of_a_definition_are_meant_from_its_file_and_without_one_from_the_
     let text = error.to_string();
     assert!(text.starts_with("connections.late.login.password: "), "{text}");
     assert!(
-        text.contains("file pass.txt") && !text.contains(&*folder.path().to_string_lossy()),
+        text.contains("file = \"pass.txt\"") && !text.contains(&*folder.path().to_string_lossy()),
         "{text}"
     );
 }

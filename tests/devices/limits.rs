@@ -48,7 +48,6 @@ async fn the_connect_timeout_of_a_path_holds_for_connect() {
     let config = Config::new(&never_open(&peer));
     let done = ran(&["connect", "devices.d", "--config", &config.file()], "").await;
     assert_eq!(done.code, Some(1));
-    assert!(done.stderr.contains("no answer within"), "{}", done.stderr);
     let host = TestHost::start(&never_open(&peer)).await;
     let opened = timeout(DEADLINE, host.open("devices.d.p", json!({}))).await;
     let error = opened.expect("in time").unwrap_err();

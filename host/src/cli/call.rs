@@ -57,6 +57,9 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
+    if args.timeout.is_some_and(Timespan::is_zero) {
+        return Err(Failure::config("--timeout: expected more than \"0s\""));
+    }
     let (to, loaded) = args.target.load()?;
     let result = block_on(&loaded.config, run(args, &to, &loaded))?;
     if args.json {

@@ -1,12 +1,10 @@
-//! `[devices]` and `[credentials]`: what they hold, and what a reference to a path means.
+//! `[devices]`: what they hold, and what a reference to a path means.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::connection::{ConnectionConfig, ReconnectConfig};
 use super::model::{Config, Labels};
@@ -29,6 +27,16 @@ pub struct DeviceConfig {
     pub aliases: Vec<String>,
     /// Free labels. Default: none.
     pub labels: Labels,
+    /// What paths connect to that name nothing themselves. Default: none.
+    pub uri: Option<StackUri>,
+    /// Options of all paths; those of a path win. Default: none.
+    pub options: Options,
+    /// How one logs in on all paths; the keys of a path win. Default: nothing is said.
+    pub login: Option<Options>,
+    /// `keepalive` of paths that have none themselves. Default: none.
+    pub keepalive: Option<Timespan>,
+    /// `reconnect` of paths that have none themselves. Default: none.
+    pub reconnect: Option<ReconnectConfig>,
     /// `[devices.NAME.paths]`: the ways to it, by name. At least one.
     pub paths: BTreeMap<String, PathConfig>,
 }
@@ -171,16 +179,6 @@ pub struct ObserversConfig {
     pub buffer: ByteSize,
 }
 
-/// `[credentials.NAME]`: options that let one in, by the names that drivers give them, and which
-/// credentials are tried next. `Debug` shows the names only.
-#[derive(Clone, Default, PartialEq)]
-pub struct CredentialsConfig {
-    /// Credentials tried in this order when these were refused. Default: `[]`.
-    pub fallback: Vec<String>,
-    /// Options for whichever driver of a stack has them. `username` and `user` are the same.
-    pub options: Options,
-}
-
 impl Default for LeaseConfig {
     fn default() -> Self {
         Self { timeout: Timespan::seconds(30), max_waiters: 16, expiry: Timespan::default() }
@@ -190,60 +188,6 @@ impl Default for LeaseConfig {
 impl Default for ObserversConfig {
     fn default() -> Self {
         Self { max: 16, buffer: ByteSize(256 << 10) }
-    }
-}
-
-impl fmt::Debug for CredentialsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fallback, options } = self;
-        f.debug_struct("CredentialsConfig")
-            .field("fallback", fallback)
-            .field("options", options)
-            .finish()
-    }
-}
-
-struct CredentialsVisitor;
-
-impl<'de> de::Visitor<'de> for CredentialsVisitor {
-    type Value = CredentialsConfig;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table")
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fallback, mut options) = (Vec::new(), Map::new());
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "fallback" {
-                fallback = map.next_value()?;
-            } else {
-                let value: Value = map.next_value()?;
-                options.insert(key, value);
-            }
-        }
-        Ok(CredentialsConfig { fallback, options: Options(options) })
-    }
-}
-
-impl<'de> Deserialize<'de> for CredentialsConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(CredentialsVisitor)
-    }
-}
-
-impl JsonSchema for CredentialsConfig {
-    fn schema_name() -> Cow<'static, str> {
-        "CredentialsConfig".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let fallback = generator.subschema_for::<Vec<String>>();
-        json_schema!({
-            "type": "object",
-            "properties": { "fallback": fallback },
-            "additionalProperties": true,
-        })
     }
 }
 

@@ -9,9 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use super::connection::{ConnectionConfig, ReconnectConfig};
-pub use super::device::{
-    CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
-};
+pub use super::credentials::CredentialsConfig;
+pub use super::device::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
 pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;

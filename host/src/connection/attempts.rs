@@ -4,6 +4,7 @@
 use super::managed::Managed;
 use super::policy::Reconnect;
 use super::target::Target;
+use crate::deadline::Deadline;
 use crate::parallel::in_order;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Retry, Session};
 use std::sync::Arc;
@@ -97,8 +98,8 @@ pub async fn connect_many(
 /// # Errors
 /// What opening says; [`ErrorKind::TimedOut`] after `limit`.
 pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc<Session>> {
-    let deadline = Instant::now() + limit;
-    let left = || deadline.saturating_duration_since(Instant::now());
+    let deadline = Deadline::after(limit);
+    let left = || deadline.left();
     loop {
         let live = managed.live();
         let session = live.wait_ready(left()).await?;

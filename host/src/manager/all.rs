@@ -36,13 +36,14 @@ impl Graph {
     /// Connects all that `filter` is for. One that fails leaves the others alone; what is not
     /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it had begun.
     pub async fn connect_all(&self, filter: &Filter, options: AllOptions) -> Outcomes<Arc<Live>> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let connecting = self.matching(filter).into_iter().map(|entry| async move {
             let connecting = async {
                 let managed = self.built(&entry).await?;
-                managed.connect(deadline.saturating_duration_since(Instant::now())).await
+                managed.connect(deadline.left()).await
             };
-            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            let result =
+                timeout_at(deadline.instant(), connecting).await.unwrap_or_else(|_| late(options));
             (entry.name.to_string(), result)
         });
         let connecting = futures_util::stream::iter(connecting);
@@ -58,11 +59,11 @@ impl Graph {
         reason: &str,
         options: AllOptions,
     ) -> Outcomes<()> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let closing = self.matching(filter).into_iter().map(|entry| async move {
             let live = entry.managed.get().and_then(|managed| managed.last());
             let Some(live) = live else { return (entry.name.to_string(), Ok(())) };
-            let closed = timeout_at(deadline, live.close(code, reason)).await;
+            let closed = timeout_at(deadline.instant(), live.close(code, reason)).await;
             let result = closed.or_else(|_| {
                 live.abort(reason);
                 late(options)
@@ -151,15 +152,15 @@ impl Graph {
         paths: impl IntoIterator<Item = &'a str>,
         options: AllOptions,
     ) -> Outcomes<Arc<Live>> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let connecting = paths.into_iter().map(|name| async move {
             let connecting = async {
                 let to = DevicePath::from_name(name);
                 let device = self.device(&to.device)?;
-                let left = deadline.saturating_duration_since(Instant::now());
-                device.connect(to.path.as_deref(), left).await
+                device.connect(to.path.as_deref(), deadline.left()).await
             };
-            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            let result =
+                timeout_at(deadline.instant(), connecting).await.unwrap_or_else(|_| late(options));
             (name.to_owned(), result)
         });
         let connecting = futures_util::stream::iter(connecting);
@@ -175,14 +176,14 @@ impl Graph {
         reason: &str,
         options: AllOptions,
     ) -> Outcomes<bool> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let closing = paths.into_iter().map(|name| async move {
             let closing = async {
                 let to = DevicePath::from_name(name);
                 let path = self.device(&to.device)?.path(to.path.as_deref())?;
                 let last = path.managed().last().filter(|live| !live.state().is_final());
                 let Some(live) = last else { return Ok(false) };
-                let closed = timeout_at(deadline, live.close(0, reason)).await;
+                let closed = timeout_at(deadline.instant(), live.close(0, reason)).await;
                 closed.map(|()| true).or_else(|_| {
                     live.abort(reason);
                     late(options)

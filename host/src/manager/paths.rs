@@ -57,6 +57,11 @@ impl Graph {
         existing: Existing,
     ) -> Result<Arc<Device>> {
         plain_name(name)?;
+        if let Some(other) = self.device(name).ok().filter(|other| other.name() != name) {
+            let text = format!("{name:?} is one more name of device {:?}", other.name());
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
+        let device = device.with_inherited();
         if device.paths.is_empty() {
             return Err(Error::new(ErrorKind::Config, format!("device {name:?} has no paths")));
         }

@@ -202,15 +202,11 @@ impl Member {
     /// One step of a dialogue with its stream, which goes on with what the last step has left. A step that
     /// fails or is given up leaves the session of no use: its answer may still come.
     pub(super) async fn converse(&self, operation: &str, params: &Value) -> Result<Value> {
-        let stream = {
-            let mut unused = self.unused();
-            // Until it is put back.
-            unused.ended = true;
-            let early = std::mem::take(&mut unused.early);
-            unused.stream.take().map(|stream| with_early(stream, early))
-        };
+        // It counts as ended until it is put back.
+        let out = Unused { ended: true, ..Unused::default() };
+        let Unused { stream, early, .. } = std::mem::replace(&mut *self.unused(), out);
         let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
-        let mut talk = Dialogue::new(stream);
+        let mut talk = Dialogue::resumed(stream, &early);
         let result = dialogue::call(&mut talk, operation, params).await?;
         let (stream, early) = talk.into_parts();
         *self.unused() = Unused { stream: Some(stream), early, ended: false };
