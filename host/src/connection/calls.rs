@@ -129,6 +129,7 @@ impl Live {
             biased;
             called = deadline.run(operation, next.run(params)) => called,
             () = self.lost(own.generation) => {
+                self.end_dialogue();
                 let text = format!("the session was lost while {operation} ran");
                 Err(Error::new(ErrorKind::Closed, text))
             }
@@ -154,6 +155,14 @@ impl Live {
         match slot.as_mut() {
             Some((_, talk)) => dialogue::call(talk, operation, params).await,
             None => Err(Error::unsupported("a dialogue")),
+        }
+    }
+
+    /// Lets go of the stream of a dialogue, with which its session would stay open; one that runs does so
+    /// when it is given up.
+    pub(super) fn end_dialogue(&self) {
+        if let Ok(mut slot) = self.dialogue.try_lock() {
+            *slot = None;
         }
     }
 
