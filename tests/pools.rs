@@ -1,6 +1,7 @@
 //! Pools of an upstream's targets over real connections.
 
 mod calls;
+mod consoles;
 mod hash;
 mod shared;
 mod used_up;

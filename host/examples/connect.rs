@@ -17,8 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut targets = Vec::new();
     for uri in std::env::args().skip(1) {
-        let reach = graph.reach(&uri.parse()?, &Map::new()).await?;
-        targets.extend(reach.targets(&uri));
+        let to = graph.destination(&uri.parse()?, &Map::new()).await?;
+        targets.extend(to.targets(&uri));
     }
 
     // The first one patiently: three more attempts, 100 ms, 200 ms and 400 ms apart.

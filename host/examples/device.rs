@@ -85,7 +85,7 @@ async fn main() -> Result<()> {
         Path::shared("core1", "cli", cli, policy.clone()),
         Path::exclusive("core1", "console", console, policy, exclusive, observers),
     ];
-    let mut devices = Devices::default();
+    let devices = Devices::default();
     devices.add(Device::new("core1", paths, Some("console"))?.with_aliases(vec!["c1".into()]))?;
 
     let limit = Duration::from_secs(5);

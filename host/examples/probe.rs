@@ -17,8 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut targets = Vec::new();
     for uri in std::env::args().skip(1) {
-        let reach = graph.reach(&uri.parse()?, &Map::new()).await?;
-        targets.extend(reach.targets(&uri));
+        let to = graph.destination(&uri.parse()?, &Map::new()).await?;
+        targets.extend(to.targets(&uri));
     }
     for probed in probe_many(targets, 16, Duration::from_secs(5)).await {
         match &probed.error {

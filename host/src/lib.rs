@@ -21,6 +21,7 @@
 //! | [`manager`] | owns everything: builds a configuration whole, defines and finds named connections at run time, listens, shuts down |
 //! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
 //! | [`listener`] | accepts sessions and takes them through their layers |
+//! | [`calls`] | operations whose parameters and results have types, on whatever runs them |
 //! | [`route`] | what a listener's sessions are joined to |
 //! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
 //! | [`device`] | named things with several paths; consoles that one uses at a time and others watch |
@@ -30,7 +31,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`events`], [`metrics`], [`secret`], [`nearest`], [`shutdown`], [`units`], [`work`] | leaves |
+//! | [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -66,6 +67,8 @@ pub mod manager;
 pub mod config;
 
 pub mod listener;
+
+pub mod calls;
 pub mod route;
 pub mod upstream;
 
@@ -83,9 +86,11 @@ pub mod driver;
 pub mod dialogue;
 pub mod services;
 
+pub mod deadline;
 pub mod events;
 pub mod metrics;
 pub mod nearest;
+pub mod parallel;
 pub mod secret;
 pub mod shutdown;
 pub mod units;

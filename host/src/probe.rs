@@ -5,7 +5,7 @@
 //! and takes its leave.
 
 use crate::connection::Target;
-use futures_util::stream::{self, StreamExt};
+use crate::parallel::in_order;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Result};
 use serde::Serialize;
 use std::sync::Arc;
@@ -80,13 +80,9 @@ pub async fn probe_many(
     parallel: usize,
     limit: Duration,
 ) -> Vec<Probed> {
-    let probes = targets
-        .into_iter()
-        .enumerate()
-        .map(|(at, (name, target))| async move { (at, probe(&name, &target, limit).await) });
-    let mut done: Vec<_> = stream::iter(probes).buffer_unordered(parallel.max(1)).collect().await;
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, probed)| probed).collect()
+    let probes =
+        targets.into_iter().map(|(name, target)| async move { probe(&name, &target, limit).await });
+    in_order(probes, parallel).await
 }
 
 async fn ask(target: &Target, limit: Duration, probed: &mut Probed) -> Result<()> {

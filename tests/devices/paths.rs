@@ -68,7 +68,7 @@ async fn a_path_is_reached_by_name_or_alias_and_a_wrong_one_is_named_with_those_
 async fn connecting_twice_is_one_connection_and_disconnecting_one_path_leaves_the_other() {
     let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
     let host = two_paths(&peers).await;
-    let device = Arc::clone(host.manager().graph().device("c1").unwrap());
+    let device = host.manager().graph().device("c1").unwrap();
     let console = device.connect(Some("console"), DEADLINE).await.unwrap();
     let again = device.connect(Some("console"), DEADLINE).await.unwrap();
     let cli = device.connect(Some("cli"), DEADLINE).await.unwrap();
@@ -187,7 +187,7 @@ async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
         listener.local_addr().unwrap()
     ))
     .await;
-    let device = Arc::clone(host.manager().graph().device("core1").unwrap());
+    let device = host.manager().graph().device("core1").unwrap();
     let path = device.path(None).unwrap();
     assert_eq!(path.managed().policy().call_timeout.as_secs(), 7);
     let live = device.connect(None, DEADLINE).await.unwrap();

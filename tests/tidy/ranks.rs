@@ -16,6 +16,7 @@ const RANKS: &[&[&str]] = &[
     &["manager"],
     &["config"],
     &["listener"],
+    &["calls"],
     &["route"],
     &["upstream"],
     &["device"],
@@ -27,7 +28,10 @@ const RANKS: &[&[&str]] = &[
     &["driver"],
     &["dialogue"],
     &["services"],
-    &["error", "events", "metrics", "nearest", "secret", "shutdown", "units", "work"],
+    &[
+        "deadline", "error", "events", "metrics", "nearest", "parallel", "secret", "shutdown",
+        "units", "work",
+    ],
 ];
 
 fn rank(module: &str) -> Option<usize> {

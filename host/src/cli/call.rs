@@ -6,10 +6,11 @@ use super::failure::{Failure, Outcome};
 use super::output::{complain, print, print_json};
 use super::runtime::{Signals, block_on, start_client_log};
 use super::schema;
-use crate::config::{Destination, Loaded};
+use crate::config::{Loaded, Reference};
 use crate::dialogue;
-use crate::manager::Reach;
 use crate::nearest::did_you_mean;
+use crate::route::Destination;
+use crate::units::Timespan;
 use jackfield_plugin_api::{Facets, Operation, Result, Session};
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -29,6 +30,9 @@ pub(super) struct CallArgs {
     /// Its parameters as one JSON object; KEY=VALUE wins over it
     #[arg(long, value_name = "JSON")]
     params: Option<String>,
+    /// How long it may take, opening included; without it, call_timeout of what TO names, else 1m
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Timespan>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -53,6 +57,9 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
+    if args.timeout.is_some_and(Timespan::is_zero) {
+        return Err(Failure::config("--timeout: expected more than \"0s\""));
+    }
     let (to, loaded) = args.target.load()?;
     let result = block_on(&loaded.config, run(args, &to, &loaded))?;
     if args.json {
@@ -63,16 +70,23 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     Ok(exit_code(&result))
 }
 
-async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Value> {
+async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::of_command()?;
-    let client = args.target.reach(to, loaded, Vec::new()).await?;
-    let operation = operation(&client.reach, &args.operation)?;
+    let client = args.target.resolve(to, loaded, Vec::new()).await?;
+    let operation = operation(&client.to, &args.operation)?;
     let params = params(args, &operation)?;
     let params = Value::Object(params);
+    let calling = async {
+        match args.timeout {
+            Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,
+            None => client.to.call(&operation.name, &params).await,
+        }
+    };
     let result: Result<Value> = tokio::select! {
-        result = client.reach.call(&operation.name, &params) => result,
+        result = calling => result,
         ended = signals.next() => return Err(Failure::run(ended.name)),
     };
+    // A session of a URI's own ends with it, politely.
     client.close().await;
     Ok(result?)
 }
@@ -82,11 +96,11 @@ pub(super) async fn close(session: &Session) {
     let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
 }
 
-fn operation(reach: &Reach, name: &str) -> Outcome<Operation> {
-    if let Some(operation) = reach.operation(name) {
+fn operation(to: &Destination, name: &str) -> Outcome<Operation> {
+    if let Some(operation) = to.operation(name) {
         return Ok(operation);
     }
-    let driver = reach.driver();
+    let driver = to.driver();
     let driver = driver.as_ref();
     let own = driver.map_or(&[][..], |driver| &driver.manifest.operations);
     let streams = driver.is_none_or(|driver| driver.manifest.facets.contains(Facets::STREAM));

@@ -4,14 +4,16 @@ use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
-use crate::config::{Destination, Link, Loaded};
+use crate::config::{Link, Loaded, Reference};
 use crate::driver::{DriverHandle, Registry};
-use crate::manager::{Graph, Reach};
+use crate::manager::Graph;
+use crate::route::Destination;
 use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// What to connect to.
 #[derive(clap::Args)]
@@ -37,8 +39,8 @@ pub(super) type Extras = Vec<(&'static str, Value)>;
 pub(super) struct Client {
     /// Lives as long as what is opened.
     graph: Arc<Graph>,
-    /// What to open.
-    pub(super) reach: Reach,
+    /// Where it leads.
+    pub(super) to: Destination,
 }
 
 /// How long sessions that were opened beside what was asked for may take to end.
@@ -47,6 +49,11 @@ const CLOSE: Duration = Duration::from_secs(2);
 impl Client {
     /// Ends what was opened beside the session itself, politely.
     pub(super) async fn close(&self) {
+        if let Destination::Connection(managed) = &self.to
+            && let Some(live) = managed.last()
+        {
+            let _ = timeout(CLOSE, live.close(0, "")).await;
+        }
         self.graph.registry.common().stop();
         self.graph.close_all(CLOSE).await;
         self.graph.registry.drain(CLOSE).await;
@@ -55,22 +62,22 @@ impl Client {
 
 impl TargetArgs {
     /// The configuration, without what TO does not need: a mistake elsewhere is no matter here.
-    pub(super) fn load(&self) -> Outcome<(Destination, Loaded)> {
-        let to: Destination = self.to.parse().map_err(Failure::config)?;
+    pub(super) fn load(&self) -> Outcome<(Reference, Loaded)> {
+        let to: Reference = self.to.parse().map_err(Failure::config)?;
         let mut loaded = self.config.load_any(|_| ())?;
         loaded.config.routes.clear();
         loaded.config.handlers.clear();
         match &to {
-            Destination::Uri(_) => {
+            Reference::Uri(_) => {
                 loaded.config.upstreams.clear();
                 loaded.config.connections.clear();
                 loaded.config.devices.clear();
             }
-            Destination::Connection(name) => {
+            Reference::Connection(name) => {
                 loaded.config.upstreams.clear();
                 loaded.config.retain_chain(Link::Connection(name));
             }
-            Destination::Device(path) => {
+            Reference::Device(path) => {
                 loaded.config.upstreams.clear();
                 let found = loaded.config.path(path);
                 let link = found.map_err(|problem| {
@@ -89,28 +96,28 @@ impl TargetArgs {
     }
 
     /// Loads plugins and puts the options in place; nothing is opened.
-    pub(super) async fn reach(
+    pub(super) async fn resolve(
         &self,
-        to: &Destination,
+        to: &Reference,
         loaded: &Loaded,
         extras: Extras,
     ) -> Outcome<Client> {
         let plugins = load_plugins(loaded).await;
         let options = self.options(to, plugins.registry(), extras)?;
         let graph = Graph::build(plugins, loaded).await?;
-        let reach = graph.reach(to, &options).await.map_err(Failure::config)?;
-        Ok(Client { graph, reach })
+        let to = graph.destination(to, &options).await.map_err(Failure::config)?;
+        Ok(Client { graph, to })
     }
 
     fn options(
         &self,
-        to: &Destination,
+        to: &Reference,
         registry: &Registry,
         extras: Extras,
     ) -> Outcome<Map<String, Value>> {
         let json = parse_options("--options", self.options.as_deref())?;
         let assignments = parse_assignments("-o", &self.option)?;
-        let Destination::Uri(uri) = to else {
+        let Reference::Uri(uri) = to else {
             if json.is_empty() && assignments.is_empty() {
                 return Ok(Map::new());
             }

@@ -5,9 +5,9 @@ use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
 use super::output::{print, print_json, table, width};
 use super::runtime::{Signals, block_on, start_client_log};
-use crate::config::{Destination, Loaded};
+use crate::config::{Loaded, Reference};
 use crate::connection::Target;
-use crate::manager::{Graph, Reach};
+use crate::manager::Graph;
 use crate::probe::{Probed, probe_many};
 use crate::units::Timespan;
 use serde_json::{Map, json};
@@ -51,7 +51,7 @@ pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
     if args.timeout.is_zero() {
         return Err(Failure::config("--timeout: expected more than \"0s\""));
     }
-    let to: Result<Vec<Destination>, _> = args.to.iter().map(|to| to.parse()).collect();
+    let to: Result<Vec<Reference>, _> = args.to.iter().map(|to| to.parse()).collect();
     let to = to.map_err(Failure::config)?;
     let loaded = load(args, &to)?;
     let found = block_on(&loaded.config, run(args, &to, &loaded))?;
@@ -64,14 +64,14 @@ pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
 }
 
 /// The configuration, without what is not to be probed: a mistake elsewhere is no matter here.
-fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
+fn load(args: &ProbeArgs, to: &[Reference]) -> Outcome<Loaded> {
     let mut loaded = args.config.load_any(|_| ())?;
     loaded.config.routes.clear();
     loaded.config.handlers.clear();
-    if !to.iter().any(|to| matches!(to, Destination::Upstream(_))) {
+    if !to.iter().any(|to| matches!(to, Reference::Upstream(_))) {
         loaded.config.upstreams.clear();
     }
-    if to.iter().all(|to| matches!(to, Destination::Uri(_))) {
+    if to.iter().all(|to| matches!(to, Reference::Uri(_))) {
         loaded.config.connections.clear();
         loaded.config.devices.clear();
     }
@@ -79,19 +79,15 @@ fn load(args: &ProbeArgs, to: &[Destination]) -> Outcome<Loaded> {
     Ok(loaded)
 }
 
-async fn run(args: &ProbeArgs, to: &[Destination], loaded: &Loaded) -> Outcome<Vec<Probed>> {
+async fn run(args: &ProbeArgs, to: &[Reference], loaded: &Loaded) -> Outcome<Vec<Probed>> {
     let mut signals = Signals::of_command()?;
     let plugins = load_plugins(loaded).await;
     let graph = Graph::build(plugins, loaded).await?;
     let mut targets: Vec<(String, Arc<Target>)> = Vec::new();
     for to in to {
-        let reach = graph.reach(to, &Map::new()).await.map_err(Failure::config)?;
-        // A URI is shown as its stack shows it: without a password.
-        let name = match (&reach, to) {
-            (Reach::Target(target, _), Destination::Uri(_)) => target.stack().display().to_owned(),
-            _ => to.to_string(),
-        };
-        targets.extend(reach.targets(&name));
+        let destination = graph.destination(to, &Map::new()).await.map_err(Failure::config)?;
+        // A URI is shown without its password.
+        targets.extend(destination.targets(&to.to_string()));
     }
     let probing = probe_many(targets, usize::from(args.parallel), args.timeout.0);
     let found = tokio::select! {

@@ -9,7 +9,7 @@ use super::output::complain;
 use super::run::stop;
 use super::runtime::{Signals, block_on, start_log};
 use crate::config::model::LogFormat;
-use crate::config::{Destination, KeyPath, Loaded, Overrides};
+use crate::config::{KeyPath, Loaded, Overrides, Reference};
 use crate::driver::Registry;
 use crate::manager::Manager;
 use crate::stack::uri::StackUri;
@@ -59,7 +59,7 @@ pub(super) fn relay(args: &RelayArgs, verbose: u8) -> Outcome {
     };
     start_log(log, LogFormat::Text)?;
     let from: StackUri = args.from.parse().map_err(|error| named("FROM", error))?;
-    let to: Destination = args.to.parse().map_err(|error| named("TO", error))?;
+    let to: Reference = args.to.parse().map_err(|error| named("TO", error))?;
     let loaded = args.config.load_any(|_| ())?;
     block_on(&loaded.config, serve(args, &from, &to, &loaded))
 }
@@ -68,7 +68,7 @@ fn named(what: &str, error: impl std::fmt::Display) -> Failure {
     Failure::config(format!("{what}: {error}"))
 }
 
-async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loaded) -> Outcome {
+async fn serve(args: &RelayArgs, from: &StackUri, to: &Reference, loaded: &Loaded) -> Outcome {
     let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
     let plugins = load_plugins(loaded).await.without_sentinel();
     let route = one_route(args, from, to, loaded, plugins.registry())?;
@@ -96,7 +96,7 @@ async fn serve(args: &RelayArgs, from: &StackUri, to: &Destination, loaded: &Loa
 fn one_route(
     args: &RelayArgs,
     from: &StackUri,
-    to: &Destination,
+    to: &Reference,
     loaded: &Loaded,
     registry: &Registry,
 ) -> Outcome<Loaded> {
@@ -104,12 +104,12 @@ fn one_route(
     let to_options = parse_assignments("--to-option", &args.to_option)?;
     let listen = assign::options(registry, from, Role::Server, Map::new(), &from_options)?;
     let (table, name, target) = match to {
-        Destination::Uri(_) if to_options.is_empty() => (None, args.to.clone(), Map::new()),
-        Destination::Uri(uri) => {
+        Reference::Uri(_) if to_options.is_empty() => (None, args.to.clone(), Map::new()),
+        Reference::Uri(uri) => {
             let options = assign::options(registry, uri, Role::Client, Map::new(), &to_options)?;
             (Some("connections"), format!("connections.{NAME}"), options)
         }
-        Destination::Handler(name) => {
+        Reference::Handler(name) => {
             let known = loaded.config.handlers.get(name);
             let plugin_name = known.and_then(|handler| handler.handler.as_deref()).unwrap_or(name);
             let handler = registry.handler(plugin_name).map_err(|error| named("TO", error))?;
@@ -124,12 +124,12 @@ fn one_route(
     };
     args.config.load_any(|overrides| {
         let root = KeyPath::root();
-        if let (Some(table), Destination::Uri(_)) = (table, to) {
+        if let (Some(table), Reference::Uri(_)) = (table, to) {
             let key = root.key(table).key(NAME);
             overrides.set("TO", key.clone(), json!({}));
             overrides.set("TO", key.key("uri"), Value::String(args.to.clone()));
             set_all(overrides, "--to-option", &key.key("options"), target);
-        } else if let (Some(table), Destination::Handler(name)) = (table, to) {
+        } else if let (Some(table), Reference::Handler(name)) = (table, to) {
             let key = root.key(table).key(name);
             if !loaded.config.handlers.contains_key(name) {
                 overrides.set("TO", key.clone(), json!({}));

@@ -8,7 +8,7 @@ use super::connection::{ConnectionConfig, NO_URI};
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
-use super::reference::{DESTINATION, Destination, DevicePath, Via, is_name};
+use super::reference::{DESTINATION, DevicePath, Reference, Via, is_name};
 use super::target::Target;
 use crate::connection::KeepAlive;
 use crate::nearest::did_you_mean;
@@ -219,6 +219,10 @@ impl Check<'_> {
         for (name, upstream) in &self.config.upstreams {
             let at = KeyPath::from_iter(["upstreams", name]);
             self.not_zero(at.key("connect_timeout"), upstream.connect_timeout);
+            self.not_zero(at.key("call_timeout"), Some(upstream.call_timeout));
+            for (operation, time) in &upstream.call_timeouts {
+                self.not_zero(at.key("call_timeouts").key(operation), Some(*time));
+            }
             if upstream.targets.is_empty() {
                 self.fail(at.key("targets"), "expected at least one target, found none", None);
             }
@@ -230,6 +234,7 @@ impl Check<'_> {
             }
             self.keepalive(&at.key("keepalive"), upstream);
             self.health(&at, upstream);
+            self.checkable(&at, upstream);
         }
     }
 
@@ -263,6 +268,23 @@ impl Check<'_> {
         self.at_most_100(retry.key("budget_percent"), upstream.retry.budget_percent);
     }
 
+    /// A check has a session of its own, for which it would wait as long as others have the path.
+    fn checkable(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
+        if upstream.health.is_none() {
+            return;
+        }
+        for (index, target) in upstream.targets.iter().enumerate() {
+            let Some(link) = target.to.as_ref().and_then(|to| self.config.carrier(to)) else {
+                continue;
+            };
+            if self.config.is_exclusive(link) {
+                let message = format!("no target can be exclusive, and {link} is");
+                let at = at.key("health");
+                self.fail(at, format!("{message} (target {})", index + 1), None);
+            }
+        }
+    }
+
     fn at_most_100(&mut self, path: KeyPath, value: u32) {
         if value > 100 {
             self.fail(path, "expected a whole number from 0 to 100", None);
@@ -270,8 +292,11 @@ impl Check<'_> {
     }
 
     fn target(&mut self, at: &KeyPath, target: &Target) {
-        self.uri(&at.key("uri"), &target.uri);
         self.via(&at.key("via"), target.via.as_ref());
+        self.via(&at.key("to"), target.to.as_ref());
+        if let Some(name) = &target.credentials {
+            self.credentials_exist(at.key("credentials"), name);
+        }
         for (key, expected) in target.problems() {
             self.fail(at.key(key), expected, None);
         }
@@ -293,7 +318,7 @@ impl Check<'_> {
 
     /// A handler answers requests itself.
     fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
-        if route.sse && matches!(route.to, Destination::Handler(_)) {
+        if route.sse && matches!(route.to, Reference::Handler(_)) {
             let message = "only for what sends bytes or messages, and this leads to a handler";
             self.fail(at.key("sse"), message, None);
         }
@@ -305,7 +330,7 @@ impl Check<'_> {
             return;
         }
         let upstream = match &route.to {
-            Destination::Upstream(name) => self.config.upstreams.get(name),
+            Reference::Upstream(name) => self.config.upstreams.get(name),
             _ => None,
         };
         if upstream.is_some_and(|upstream| upstream.balance.0.uses_key) {
@@ -315,19 +340,19 @@ impl Check<'_> {
         self.fail(path.clone(), message, None);
     }
 
-    fn destination(&mut self, path: &KeyPath, to: &Destination) {
+    fn destination(&mut self, path: &KeyPath, to: &Reference) {
         let Config { connections, upstreams, handlers, .. } = self.config;
         match to {
-            Destination::Upstream(name) => self.exists(path, "upstreams", name, upstreams.keys()),
-            Destination::Connection(name) => {
+            Reference::Upstream(name) => self.exists(path, "upstreams", name, upstreams.keys()),
+            Reference::Connection(name) => {
                 self.exists(path, "connections", name, connections.keys());
             }
-            Destination::Device(to) => self.device_path(path, to),
-            Destination::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
-            Destination::Uri(uri) if uri.is_empty() => {
+            Reference::Device(to) => self.device_path(path, to),
+            Reference::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
+            Reference::Uri(uri) if uri.is_empty() => {
                 self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
             }
-            Destination::Uri(_) => {}
+            Reference::Uri(_) => {}
         }
     }
 

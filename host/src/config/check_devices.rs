@@ -6,7 +6,7 @@ use super::check::Check;
 use super::device::{DeviceConfig, Link, PathConfig};
 use super::model::RouteConfig;
 use super::position::KeyPath;
-use super::reference::{Destination, is_name};
+use super::reference::{Reference, is_name};
 use crate::nearest::did_you_mean;
 use crate::units::ByteSize;
 
@@ -31,7 +31,7 @@ impl Check<'_> {
         }
     }
 
-    fn credentials_exist(&mut self, path: KeyPath, name: &str) {
+    pub(super) fn credentials_exist(&mut self, path: KeyPath, name: &str) {
         let known = &self.config.credentials;
         let told = self.is_known(&KeyPath::from_iter(["credentials", name]));
         if !told && !known.contains_key(name) {
@@ -128,13 +128,13 @@ impl Check<'_> {
             return;
         }
         let found = match &route.to {
-            Destination::Device(to) => self.config.path(to).ok(),
+            Reference::Device(to) => self.config.path(to).ok(),
             _ => None,
         };
         let exclusive = match found {
-            Some(Link::Path(device, path)) => self.config.devices[device].paths[path].exclusive,
+            Some(link) => self.config.is_exclusive(link),
             // It has a mistake of its own.
-            _ if matches!(route.to, Destination::Device(_)) => true,
+            _ if matches!(route.to, Reference::Device(_)) => true,
             _ => false,
         };
         if !exclusive {

@@ -1,5 +1,7 @@
 //! The keys of `[connections.NAME]`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,9 @@ pub struct ConnectionConfig {
     /// Default: `"1m"`.
     #[serde(skip_serializing_if = "is_call_timeout")]
     pub call_timeout: Timespan,
+    /// The same for single operations, by their names: `{ exec = "5m" }`. Default: none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub call_timeouts: BTreeMap<String, Timespan>,
     /// Time between questions to the peer whether it is there, where the driver can ask; `"0s"`
     /// never. Default: `"30s"`.
     #[serde(skip_serializing_if = "is_keepalive")]
@@ -101,6 +106,7 @@ impl ConnectionConfig {
             (self.uri.is_empty(), "uri", NO_URI),
             (self.connect_timeout.is_some_and(Timespan::is_zero), "connect_timeout", DURATION),
             (self.call_timeout.is_zero(), "call_timeout", DURATION),
+            (has_zero(&self.call_timeouts), "call_timeouts", DURATIONS),
             (self.keepalive_timeout.is_zero(), "keepalive_timeout", DURATION),
             (self.keepalive_count == 0, "keepalive_count", ONE),
             (self.post_queue == 0, "post_queue", ONE),
@@ -114,10 +120,17 @@ impl ConnectionConfig {
     }
 }
 
+/// What is said of a duration in a table that is none.
+pub(super) const DURATIONS: &str = "expected durations of at least 1ms";
+
+pub(super) fn has_zero(times: &BTreeMap<String, Timespan>) -> bool {
+    times.values().any(|time| time.is_zero())
+}
+
 /// What is said of a URI that is missing.
 pub(super) const NO_URI: &str = "expected a URI such as \"tcp://host:port\", found none";
 
-const CALL_TIMEOUT: Timespan = Timespan::seconds(60);
+pub(super) const CALL_TIMEOUT: Timespan = Timespan::seconds(60);
 const KEEPALIVE: Timespan = Timespan::seconds(30);
 const KEEPALIVE_TIMEOUT: Timespan = Timespan::seconds(5);
 const KEEPALIVE_COUNT: u16 = 3;
@@ -134,6 +147,7 @@ impl Default for ConnectionConfig {
             interceptors: Vec::new(),
             connect_timeout: None,
             call_timeout: CALL_TIMEOUT,
+            call_timeouts: BTreeMap::new(),
             keepalive: KEEPALIVE,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             keepalive_count: KEEPALIVE_COUNT,

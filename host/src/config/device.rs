@@ -1,12 +1,10 @@
-//! `[devices]` and `[credentials]`: what they hold, and what a reference to a path means.
+//! `[devices]`: what they hold, and what a reference to a path means.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::connection::{ConnectionConfig, ReconnectConfig};
 use super::model::{Config, Labels};
@@ -29,6 +27,16 @@ pub struct DeviceConfig {
     pub aliases: Vec<String>,
     /// Free labels. Default: none.
     pub labels: Labels,
+    /// What paths connect to that name nothing themselves. Default: none.
+    pub uri: Option<StackUri>,
+    /// Options of all paths; those of a path win. Default: none.
+    pub options: Options,
+    /// How one logs in on all paths; the keys of a path win. Default: nothing is said.
+    pub login: Option<Options>,
+    /// `keepalive` of paths that have none themselves. Default: none.
+    pub keepalive: Option<Timespan>,
+    /// `reconnect` of paths that have none themselves. Default: none.
+    pub reconnect: Option<ReconnectConfig>,
     /// `[devices.NAME.paths]`: the ways to it, by name. At least one.
     pub paths: BTreeMap<String, PathConfig>,
 }
@@ -62,6 +70,8 @@ pub struct PathConfig {
     pub connect_timeout: Option<Timespan>,
     /// The most that one operation on the session may take. Default: `"1m"`.
     pub call_timeout: Timespan,
+    /// The same for single operations, by their names. Default: none.
+    pub call_timeouts: BTreeMap<String, Timespan>,
     /// Time between questions to the peer whether it is there; `"0s"` never. Default: `"30s"`.
     pub keepalive: Timespan,
     /// Time for the answer. Default: `"5s"`.
@@ -89,6 +99,7 @@ impl PathConfig {
             interceptors: self.interceptors.clone(),
             connect_timeout: self.connect_timeout,
             call_timeout: self.call_timeout,
+            call_timeouts: self.call_timeouts.clone(),
             keepalive: self.keepalive,
             keepalive_timeout: self.keepalive_timeout,
             keepalive_count: self.keepalive_count,
@@ -111,6 +122,7 @@ impl Default for PathConfig {
             interceptors,
             connect_timeout,
             call_timeout,
+            call_timeouts,
             keepalive,
             keepalive_timeout,
             keepalive_count,
@@ -132,6 +144,7 @@ impl Default for PathConfig {
             observers: None,
             connect_timeout,
             call_timeout,
+            call_timeouts,
             keepalive,
             keepalive_timeout,
             keepalive_count,
@@ -166,16 +179,6 @@ pub struct ObserversConfig {
     pub buffer: ByteSize,
 }
 
-/// `[credentials.NAME]`: options that let one in, by the names that drivers give them, and which
-/// credentials are tried next. `Debug` shows the names only.
-#[derive(Clone, Default, PartialEq)]
-pub struct CredentialsConfig {
-    /// Credentials tried in this order when these were refused. Default: `[]`.
-    pub fallback: Vec<String>,
-    /// Options for whichever driver of a stack has them. `username` and `user` are the same.
-    pub options: Options,
-}
-
 impl Default for LeaseConfig {
     fn default() -> Self {
         Self { timeout: Timespan::seconds(30), max_waiters: 16, expiry: Timespan::default() }
@@ -185,60 +188,6 @@ impl Default for LeaseConfig {
 impl Default for ObserversConfig {
     fn default() -> Self {
         Self { max: 16, buffer: ByteSize(256 << 10) }
-    }
-}
-
-impl fmt::Debug for CredentialsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fallback, options } = self;
-        f.debug_struct("CredentialsConfig")
-            .field("fallback", fallback)
-            .field("options", options)
-            .finish()
-    }
-}
-
-struct CredentialsVisitor;
-
-impl<'de> de::Visitor<'de> for CredentialsVisitor {
-    type Value = CredentialsConfig;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table")
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fallback, mut options) = (Vec::new(), Map::new());
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "fallback" {
-                fallback = map.next_value()?;
-            } else {
-                let value: Value = map.next_value()?;
-                options.insert(key, value);
-            }
-        }
-        Ok(CredentialsConfig { fallback, options: Options(options) })
-    }
-}
-
-impl<'de> Deserialize<'de> for CredentialsConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(CredentialsVisitor)
-    }
-}
-
-impl JsonSchema for CredentialsConfig {
-    fn schema_name() -> Cow<'static, str> {
-        "CredentialsConfig".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let fallback = generator.subschema_for::<Vec<String>>();
-        json_schema!({
-            "type": "object",
-            "properties": { "fallback": fallback },
-            "additionalProperties": true,
-        })
     }
 }
 
@@ -327,6 +276,13 @@ impl Config {
         self.connections.keys().map(|name| Link::Connection(name)).chain(paths)
     }
 
+    /// Whether `link` is a path with `exclusive = true`.
+    pub fn is_exclusive(&self, link: Link<'_>) -> bool {
+        let Link::Path(device, path) = link else { return false };
+        let path = self.devices.get(device).and_then(|device| device.paths.get(path));
+        path.is_some_and(|path| path.exclusive)
+    }
+
     /// What `via` means; `None` when it means nothing.
     pub fn carrier<'a>(&'a self, via: &'a Via) -> Option<Link<'a>> {
         match via {
@@ -350,7 +306,11 @@ impl Config {
     pub fn credentials_for(&self, device: &str, path: &str) -> Vec<&str> {
         let Some(device) = self.devices.get(device) else { return Vec::new() };
         let own = device.paths.get(path).and_then(|path| path.credentials.as_deref());
-        let first = own.or(device.credentials.as_deref()).unwrap_or("default");
+        self.credentials_from(own.or(device.credentials.as_deref()).unwrap_or("default"))
+    }
+
+    /// The credentials `first` and those tried after them; none if there are no such.
+    pub fn credentials_from(&self, first: &str) -> Vec<&str> {
         let Some((first, found)) = self.credentials.get_key_value(first) else { return Vec::new() };
         let mut names = vec![first.as_str()];
         names.extend(found.fallback.iter().map(String::as_str));

@@ -15,9 +15,11 @@ mod check;
 mod check_devices;
 mod check_interceptors;
 mod connection;
+mod credentials;
 mod device;
 mod document;
 mod error;
+mod inherit;
 mod locate_toml;
 mod locate_yaml;
 pub mod model;
@@ -38,7 +40,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
-pub use reference::{Destination, DevicePath, ReferenceError, Via, is_name};
+pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
 pub use target::Target;
 pub use tree::Options;
 
@@ -106,7 +108,8 @@ pub fn load(files: &[PathBuf], overrides: &Overrides) -> Result<Loaded, ConfigEr
         let whole = Position::whole(Origin::Default);
         ConfigErrors::new(vec![ConfigError::new(whole, KeyPath::root(), error.to_string())])
     })?;
-    let (config, mut errors) = strict::deserialize(tree, &sources, texts);
+    let (mut config, mut errors) = strict::deserialize(tree, &sources, texts);
+    config.inherit(&mut sources);
     errors.extend(check::check(&config, &sources, &errors));
     errors.extend(odd);
     if errors.is_empty() { Ok(Loaded { config, sources }) } else { Err(ConfigErrors::new(errors)) }

@@ -9,11 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use super::connection::{ConnectionConfig, ReconnectConfig};
-pub use super::device::{
-    CredentialsConfig, DeviceConfig, LeaseConfig, ObserversConfig, PathConfig,
-};
+pub use super::credentials::CredentialsConfig;
+pub use super::device::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
 pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
-use super::reference::Destination;
+use super::reference::Reference;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::stack::uri::StackUri;
@@ -239,7 +238,7 @@ pub struct RouteConfig {
     pub listen: StackUri,
     /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
     /// `"devices.NAME.PATH"`, `"handlers.NAME"`, or the URI of a stack. Required.
-    pub to: Destination,
+    pub to: Reference,
     /// Whether sessions only watch what passes on an exclusive path of a device; what they send is
     /// discarded. Default: false.
     pub observe: bool,

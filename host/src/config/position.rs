@@ -219,6 +219,20 @@ impl SourceMap {
         self.entries.insert(path.clone(), (place.clone(), place));
     }
 
+    /// Lets what stands at `from` and below it also stand at `to`, as far as nothing is written there.
+    pub(super) fn inherit(&mut self, from: &KeyPath, to: &KeyPath) {
+        let below = self.entries.range(from..).take_while(|(key, _)| key.is_within(from));
+        let copied: Vec<_> = below
+            .map(|(key, place)| {
+                let rest = key.segments().iter().skip(from.segments().len());
+                (rest.fold(to.clone(), |key, name| key.key(name)), place.clone())
+            })
+            .collect();
+        for (key, place) in copied {
+            self.entries.entry(key).or_insert(place);
+        }
+    }
+
     fn remove_below(&mut self, path: &KeyPath) {
         let below = self.entries.range(path..).map(|(key, _)| key);
         let doomed: Vec<_> = below.take_while(|key| key.is_within(path)).cloned().collect();

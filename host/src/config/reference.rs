@@ -10,9 +10,10 @@ use serde::{Deserialize, Deserializer, de};
 use crate::nearest::did_you_mean;
 use crate::stack::uri::StackUri;
 
-/// Where a route leads.
+/// What a text of a configuration or a command refers to: where a route, an upstream's target or a verb
+/// leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
+pub enum Reference {
     /// `upstreams.NAME`
     Upstream(String),
     /// `connections.NAME`
@@ -49,14 +50,14 @@ pub enum Via {
 #[error("{0}")]
 pub struct ReferenceError(String);
 
-type Build = fn(String) -> Destination;
+type Build = fn(String) -> Reference;
 
 /// A constructor for each table that a route can lead to.
 const TABLES: &[(&str, Build)] = &[
-    ("upstreams", Destination::Upstream),
-    ("connections", Destination::Connection),
-    ("devices", |name| Destination::Device(DevicePath::from_name(&name))),
-    ("handlers", Destination::Handler),
+    ("upstreams", Reference::Upstream),
+    ("connections", Reference::Connection),
+    ("devices", |name| Reference::Device(DevicePath::from_name(&name))),
+    ("handlers", Reference::Handler),
 ];
 
 pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"devices.NAME.PATH\", \
@@ -64,13 +65,13 @@ pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", 
 const URI: &str = "a URI such as \"tcp://host:port\"";
 const VIA: &str = "\"connections.NAME\" or \"devices.NAME.PATH\"";
 
-impl Default for Destination {
+impl Default for Reference {
     fn default() -> Self {
         Self::Uri(StackUri::default())
     }
 }
 
-impl FromStr for Destination {
+impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
@@ -130,7 +131,7 @@ impl FromStr for Via {
     }
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(name) => write!(f, "upstreams.{name}"),
@@ -210,4 +211,4 @@ macro_rules! deserialize_by_parsing {
     )*};
 }
 
-deserialize_by_parsing!(Destination: DESTINATION, Via: VIA, StackUri: URI);
+deserialize_by_parsing!(Reference: DESTINATION, Via: VIA, StackUri: URI);

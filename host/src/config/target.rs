@@ -1,4 +1,4 @@
-//! One target of an upstream: a URI, or a table around it.
+//! One target of an upstream: a URI, a named connection or a path of a device, or a table around it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,16 +7,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
+use super::connection::NO_URI;
 use super::model::Labels;
-use super::reference::Via;
+use super::reference::{Reference, Via};
 use super::tree::Options;
 use crate::stack::uri::StackUri;
 
-/// One place that an upstream can connect to. Written as a URI alone, or as a table.
+/// One place that an upstream can connect to. Written as a URI or a name alone, or as a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// What to connect to. Required.
+    /// What to connect to. Required, unless there is `to`.
     pub uri: StackUri,
+    /// In place of `uri`: `"connections.NAME"` or `"devices.NAME.PATH"`. The upstream opens sessions of its
+    /// own, by what is said there of options, `via`, `login` and credentials. Default: none.
+    pub to: Option<Via>,
     /// Share of the sessions, relative to the other targets; 0 to 1000. 0 drains the target: it gets
     /// no sessions. Default: 1.
     pub weight: u16,
@@ -29,6 +33,11 @@ pub struct Target {
     pub options: Options,
     /// The connection that dials for this target: `"connections.NAME"`. Default: the host dials.
     pub via: Option<Via>,
+    /// How one logs in on a new session; name and password are those of the credentials, unless it
+    /// has its own. Default: nothing is said.
+    pub login: Option<Options>,
+    /// The credentials of this target. Default: none.
+    pub credentials: Option<String>,
     /// Free labels. Default: none.
     pub labels: Labels,
 }
@@ -38,19 +47,49 @@ pub struct Target {
 #[serde(default, deny_unknown_fields)]
 struct TargetTable {
     uri: StackUri,
+    to: Option<Via>,
     weight: u16,
     priority: u16,
     max_connections: Option<u32>,
     options: Options,
     via: Option<Via>,
+    login: Option<Options>,
+    credentials: Option<String>,
     labels: Labels,
 }
 
 impl Default for TargetTable {
     fn default() -> Self {
-        let Target { uri, weight, priority, max_connections, options, via, labels } =
-            Target::from(StackUri::default());
-        Self { uri, weight, priority, max_connections, options, via, labels }
+        let target = Target::from(StackUri::default());
+        Self {
+            uri: target.uri,
+            to: target.to,
+            weight: target.weight,
+            priority: target.priority,
+            max_connections: target.max_connections,
+            options: target.options,
+            via: target.via,
+            login: target.login,
+            credentials: target.credentials,
+            labels: target.labels,
+        }
+    }
+}
+
+impl From<TargetTable> for Target {
+    fn from(table: TargetTable) -> Self {
+        Self {
+            uri: table.uri,
+            to: table.to,
+            weight: table.weight,
+            priority: table.priority,
+            max_connections: table.max_connections,
+            options: table.options,
+            via: table.via,
+            login: table.login,
+            credentials: table.credentials,
+            labels: table.labels,
+        }
     }
 }
 
@@ -58,8 +97,16 @@ impl Target {
     /// Values out of range: the key, and what was expected.
     pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
         const SHARE: &str = "expected a whole number from 0 to 1000";
+        const THERE: &str = "only beside uri: what to names has its own";
         let none = self.max_connections == Some(0);
+        let named = self.to.is_some();
         let wrong = [
+            (self.uri.is_empty() && !named, "uri", NO_URI),
+            (!self.uri.is_empty() && named, "to", "expected either uri or to, found both"),
+            (named && !self.options.is_empty(), "options", THERE),
+            (named && self.via.is_some(), "via", THERE),
+            (named && self.login.is_some(), "login", THERE),
+            (named && self.credentials.is_some(), "credentials", THERE),
             (self.weight > 1000, "weight", SHARE),
             (self.priority > 1000, "priority", SHARE),
             (none, "max_connections", "expected a whole number of at least 1"),
@@ -73,33 +120,50 @@ impl From<StackUri> for Target {
     fn from(uri: StackUri) -> Self {
         Self {
             uri,
+            to: None,
             weight: 1,
             priority: 0,
             max_connections: None,
             options: Options::default(),
             via: None,
+            login: None,
+            credentials: None,
             labels: Labels::new(),
         }
     }
 }
 
+impl From<Via> for Target {
+    fn from(to: Via) -> Self {
+        Self { to: Some(to), ..Target::from(StackUri::default()) }
+    }
+}
+
 struct TargetVisitor;
+
+const EXPECTED: &str =
+    "a URI, \"connections.NAME\", \"devices.NAME.PATH\", or a table with the key uri or to";
 
 impl<'de> de::Visitor<'de> for TargetVisitor {
     type Value = Target;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URI, or a table with the key uri")
+        f.write_str(EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
-        text.parse().map(|uri: StackUri| uri.into()).map_err(E::custom)
+        if text.contains(':') {
+            return text.parse().map(|uri: StackUri| uri.into()).map_err(E::custom);
+        }
+        match text.parse() {
+            Ok(Reference::Connection(name)) => Ok(Via::Connection(name).into()),
+            Ok(Reference::Device(path)) => Ok(Via::Device(path).into()),
+            _ => Err(E::custom(format!("expected {EXPECTED}"))),
+        }
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-        let table = TargetTable::deserialize(MapAccessDeserializer::new(map))?;
-        let TargetTable { uri, weight, priority, max_connections, options, via, labels } = table;
-        Ok(Target { uri, weight, priority, max_connections, options, via, labels })
+        TargetTable::deserialize(MapAccessDeserializer::new(map)).map(Target::from)
     }
 }
 

@@ -132,6 +132,33 @@ fn later_layers_win_and_tables_are_merged() {
 }
 
 #[test]
+fn what_a_device_says_for_all_holds_where_a_path_says_nothing() {
+    let files = files(&[(
+        "a.toml",
+        "[devices.d]\nuri = 'tcp://h:1'\nkeepalive = '1s'\nreconnect.attempts = 3\n\
+         options = { x = 1, y = 1 }\nlogin.timeout = '5s'\n\
+         [devices.d.paths]\na = {}\n\
+         b = { uri = 'tcp://h:2', keepalive = '30s', options.y = 2, login.wake = 'x' }\n",
+    )]);
+    let loaded = files.loaded(&Overrides::new());
+    let paths = &loaded.config.devices["d"].paths;
+    let said = |name: &str| {
+        let path = &paths[name];
+        let login = path.login.as_ref().map(|login| login.keys().cloned().collect::<Vec<_>>());
+        let options = serde_json::to_string(&path.options).unwrap();
+        (path.uri.to_string(), path.keepalive.0.as_secs(), path.reconnect.attempts, options, login)
+    };
+    let login = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect());
+    let first = ("tcp://h:1".to_owned(), 1, 3, r#"{"x":1,"y":1}"#.to_owned(), login(&["timeout"]));
+    assert_eq!(said("a"), first);
+    let second = r#"{"x":1,"y":2}"#.to_owned();
+    // A value that is that of the default is said all the same.
+    assert_eq!(said("b"), ("tcp://h:2".to_owned(), 30, 3, second, login(&["timeout", "wake"])));
+    let line = |key: &str| loaded.sources.locate(&key.split('.').collect()).line;
+    assert_eq!((line("devices.d.paths.b.options.x"), line("devices.d.paths.b.options.y")), (5, 9));
+}
+
+#[test]
 fn options_are_located_by_json_pointer() {
     let text = "[connections.a]\nuri = 'ssh://h'\n\n[connections.a.options]\n\
                 'odd/key' = [1, { deep = 'x' }]\n";

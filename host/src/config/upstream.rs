@@ -1,12 +1,14 @@
 //! The keys of `[upstreams.NAME]`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
+use super::connection::CALL_TIMEOUT;
 use super::target::Target;
 use crate::connection::KeepAlive;
 use crate::pool::PoolOptions;
@@ -14,11 +16,12 @@ use crate::units::Timespan;
 use crate::upstream::{STRATEGIES, StrategyInfo, strategy};
 
 /// `[upstreams.NAME]`: a named set of targets.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// Where sessions can be taken: URIs, or tables with `uri`, `weight`, `priority`,
-    /// `max_connections`, `options`, `via` and `labels`. At least one.
+    /// Where sessions can be taken: URIs, names of connections and paths of devices, or tables with `uri`
+    /// or `to`, `weight`, `priority`, `max_connections`, `labels` and, beside `uri`, `options`, `via`,
+    /// `login` and `credentials`. At least one.
     pub targets: Vec<Target>,
     /// How the next target is picked. Default: `"round_robin"`.
     pub balance: Balance,
@@ -27,6 +30,11 @@ pub struct UpstreamConfig {
     /// Until a session is open, over all layers and all targets tried. Default: the sum of
     /// `host.timeouts.connect` and `host.timeouts.handshake`.
     pub connect_timeout: Option<Timespan>,
+    /// The most that one operation may take, from asking for a session to its result, over all targets
+    /// tried. Default: `"1m"`.
+    pub call_timeout: Timespan,
+    /// The same for single operations, by their names: `{ exec = "5m" }`. Default: none.
+    pub call_timeouts: BTreeMap<String, Timespan>,
     /// A pool of sessions for each target. Default: none, so that each session is opened when it is
     /// asked for; `{}` is with the defaults below.
     pub pool: Option<PoolOptions>,
@@ -80,6 +88,25 @@ pub struct RetryConfig {
     pub attempts: u32,
     /// Further targets tried, in percent of sessions; 10 a second are free. Default: 20.
     pub budget_percent: u32,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            balance: Balance::default(),
+            interceptors: Vec::new(),
+            connect_timeout: None,
+            call_timeout: CALL_TIMEOUT,
+            call_timeouts: BTreeMap::new(),
+            pool: None,
+            keepalive: KeepAlive::default(),
+            health: None,
+            outlier: OutlierConfig::default(),
+            retry: RetryConfig::default(),
+            slow_start: Timespan::default(),
+        }
+    }
 }
 
 impl Default for HealthConfig {

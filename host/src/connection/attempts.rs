@@ -4,7 +4,8 @@
 use super::managed::Managed;
 use super::policy::Reconnect;
 use super::target::Target;
-use futures_util::stream::{self, StreamExt};
+use crate::deadline::Deadline;
+use crate::parallel::in_order;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Retry, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub async fn connect_many(
     limit: Duration,
     deadline: Instant,
 ) -> Vec<Connected> {
-    let opening = targets.into_iter().enumerate().map(|(at, (name, target))| async move {
+    let opening = targets.into_iter().map(|(name, target)| async move {
         let begun = Instant::now();
         let left = limit.min(deadline.saturating_duration_since(begun));
         let result = if left.is_zero() {
@@ -86,11 +87,9 @@ pub async fn connect_many(
         } else {
             target.open(left).await
         };
-        (at, Connected { name, result, took: begun.elapsed() })
+        Connected { name, result, took: begun.elapsed() }
     });
-    let mut done: Vec<_> = stream::iter(opening).buffer_unordered(parallel.max(1)).collect().await;
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, connected)| connected).collect()
+    in_order(opening, parallel).await
 }
 
 /// The session of a named connection, alive: the one that is open, after a round trip if its driver
@@ -99,8 +98,8 @@ pub async fn connect_many(
 /// # Errors
 /// What opening says; [`ErrorKind::TimedOut`] after `limit`.
 pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc<Session>> {
-    let deadline = Instant::now() + limit;
-    let left = || deadline.saturating_duration_since(Instant::now());
+    let deadline = Deadline::after(limit);
+    let left = || deadline.left();
     loop {
         let live = managed.live();
         let session = live.wait_ready(left()).await?;

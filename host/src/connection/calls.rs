@@ -4,14 +4,14 @@ use super::counted::{CountedMessages, CountedStream};
 use super::intercept::{Calling, Innermost};
 use super::live::Live;
 use super::state::State;
+use crate::deadline::Deadline;
 use crate::dialogue::{self, Dialogue};
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
 
 /// Counts calls, all and running.
 #[derive(Debug)]
@@ -65,11 +65,12 @@ struct OnSession<'a> {
 impl Innermost for OnSession<'_> {
     fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
         let OnSession { live, session, generation } = *self;
-        if live.is_dialogue(session, operation) {
-            return Box::pin(live.converse(session, generation, operation, params));
-        }
         Box::pin(async move {
-            let result = session.call(operation, params).await;
+            let result = if live.spec.target.stack().is_dialogue(session, operation) {
+                live.converse(session, generation, operation, params).await
+            } else {
+                session.call(operation, params).await
+            };
             if let Err(error) = &result {
                 // Whatever an interceptor makes of it.
                 live.lose(generation, error);
@@ -81,13 +82,13 @@ impl Innermost for OnSession<'_> {
 
 impl Live {
     /// Runs an operation on its session, through its [interceptors](super::Interceptor), waiting for one if it is just being opened; all of it
-    /// within the policy's call timeout. Cancel safe as far as the operation is.
+    /// within the policy's call timeout for that operation. Cancel safe as far as the operation is.
     ///
     /// # Errors
     /// What the operation says; [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] if the session is lost
     /// meanwhile, and the operation may have been done or not.
     pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
-        self.call_within(self.spec.policy.call_timeout, operation, params).await
+        self.call_within(self.spec.policy.call_limit(operation), operation, params).await
     }
 
     /// As [`Live::call`], within `limit`.
@@ -101,49 +102,38 @@ impl Live {
         params: &Value,
     ) -> Result<Value> {
         self.calls.total.fetch_add(1, Ordering::Relaxed);
-        let deadline = Instant::now() + limit;
+        let deadline = Deadline::after(limit);
         let session = self.wait_ready(limit).await?;
-        let generation = self.generation();
+        let own = OnSession { live: self, session: &session, generation: self.generation() };
         let _running = self.calls.begin();
-        let result = self.run_call(&session, generation, deadline, limit, operation, params).await;
+        let result = self.run_call(&own, deadline, operation, params).await;
         self.record_activity();
         if let Err(error) = &result {
-            self.report(generation, error);
+            // Whether the session is lost was seen where the error came from: what an interceptor says
+            // by itself says nothing of the session.
+            self.note_error(error);
         }
         result
     }
 
     async fn run_call(
         &self,
-        session: &Arc<Session>,
-        generation: u64,
-        deadline: Instant,
-        limit: Duration,
+        own: &OnSession<'_>,
+        deadline: Deadline,
         operation: &str,
         params: &Value,
     ) -> Result<Value> {
-        let own = OnSession { live: self, session, generation };
         let around = self.spec.around();
-        let next = around.next(&own, operation);
-        let calling = timeout_at(deadline, next.run(params));
+        let next = around.next(own, operation);
         tokio::select! {
-            called = calling => called.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::TimedOut, format!("{operation} took over {limit:?}")))
-            }),
-            () = self.lost(generation) => {
+            biased;
+            called = deadline.run(operation, next.run(params)) => called,
+            () = self.lost(own.generation) => {
+                self.end_dialogue();
                 let text = format!("the session was lost while {operation} ran");
                 Err(Error::new(ErrorKind::Closed, text))
             }
         }
-    }
-
-    fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
-        let own = match self.spec.target.stack().top() {
-            Some(top) => top.operation(operation).is_some(),
-            // Nobody knows which, but it may have some.
-            None => session.facets().contains(Facets::CALL),
-        };
-        !own && dialogue::operation(operation).is_some()
     }
 
     /// One step of the dialogue with the session numbered `generation`, which goes on with what the last
@@ -165,6 +155,14 @@ impl Live {
         match slot.as_mut() {
             Some((_, talk)) => dialogue::call(talk, operation, params).await,
             None => Err(Error::unsupported("a dialogue")),
+        }
+    }
+
+    /// Lets go of the stream of a dialogue, with which its session would stay open; one that runs does so
+    /// when it is given up.
+    pub(super) fn end_dialogue(&self) {
+        if let Ok(mut slot) = self.dialogue.try_lock() {
+            *slot = None;
         }
     }
 

@@ -308,6 +308,7 @@ impl Live {
     /// The last step: by then it is in no count any more, and every post has its answer.
     pub(super) fn end(&self, state: State, by: Decider, cause: &str) {
         self.session.store(None);
+        self.end_dialogue();
         self.outbox.refuse(&Error::new(ErrorKind::Closed, format!("{}: {cause}", self.name)));
         if let Some(lives) = &self.spec.lives {
             lives.leave(self.id);

@@ -1,6 +1,7 @@
 //! What a connection does by itself: when it asks its peer, when it gives up, when it tries again.
 //! Pure: time and chance come as arguments.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// When a lost connection, or one that could not be opened, is tried again.
@@ -65,6 +66,8 @@ pub struct Policy {
     /// The most that one call may take, waiting for the session included; also what is waited for a
     /// polite close. Default: 60 s.
     pub call_timeout: Duration,
+    /// The same for single operations, by their names. Default: none.
+    pub call_timeouts: BTreeMap<String, Duration>,
     /// Time between questions to the peer whether it is there; zero: never. Default: 30 s.
     pub keepalive: Duration,
     /// Time for the answer. Default: 5 s.
@@ -87,6 +90,7 @@ impl Default for Policy {
         Policy {
             connect_timeout: Duration::from_secs(20),
             call_timeout: Duration::from_secs(60),
+            call_timeouts: BTreeMap::new(),
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(5),
             keepalive_count: 3,
@@ -95,6 +99,13 @@ impl Default for Policy {
             post_bytes: 1 << 20,
             reconnect: Reconnect::default(),
         }
+    }
+}
+
+impl Policy {
+    /// The most that one call of `operation` may take.
+    pub fn call_limit(&self, operation: &str) -> Duration {
+        self.call_timeouts.get(operation).copied().unwrap_or(self.call_timeout)
     }
 }
 
@@ -112,6 +123,13 @@ mod tests {
         let waits: Vec<_> = (1..=5).map(|n| policy.delay(n, Duration::ZERO, 0.0)).collect();
         let expected = [Some(1), Some(2), Some(4), Some(5), None].map(|wait| wait.map(seconds));
         assert_eq!(waits, expected);
+    }
+
+    #[test]
+    fn an_operation_has_its_own_limit_or_that_of_all() {
+        let call_timeouts = BTreeMap::from([("exec".to_owned(), seconds(300))]);
+        let policy = Policy { call_timeout: seconds(5), call_timeouts, ..Policy::default() };
+        assert_eq!([policy.call_limit("exec"), policy.call_limit("get")], [300, 5].map(seconds));
     }
 
     #[test]

@@ -59,9 +59,9 @@ pub trait Leave: Send {
 /// A stack and what carries it.
 #[derive(Debug)]
 pub struct Target {
-    stack: Stack,
+    stack: Arc<Stack>,
     /// The same with other credentials, for when the ones before were refused.
-    others: Vec<Stack>,
+    others: Arc<[Stack]>,
     via: Option<Arc<Managed>>,
     gate: Option<Arc<dyn Gate>>,
     shelf: Shelf,
@@ -71,18 +71,33 @@ pub struct Target {
 impl Target {
     /// A target reached by its own transport, or via another connection.
     pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
-        let (others, shelf, interceptors) = (Vec::new(), Shelf::default(), Arc::default());
-        Target { stack, others, via, gate: None, shelf, interceptors }
+        let (others, shelf, interceptors) = (Arc::default(), Shelf::default(), Arc::default());
+        Target { stack: Arc::new(stack), others, via, gate: None, shelf, interceptors }
     }
 
-    /// Puts interceptors around the operations on its sessions, each with its order; the lower ones are
-    /// further outside, of the same order the earlier ones.
+    /// The same place, for somebody else: with the same stack, credentials, gate and interceptors, but no
+    /// sessions in common.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Target {
+            stack: Arc::clone(&self.stack),
+            others: Arc::clone(&self.others),
+            via: self.via.clone(),
+            gate: self.gate.clone(),
+            shelf: Shelf::default(),
+            interceptors: Arc::clone(&self.interceptors),
+        }
+    }
+
+    /// Puts interceptors around the operations on its sessions, beside those that are there, each with its
+    /// order; the lower ones are further outside, of the same order the earlier ones.
     #[must_use]
     pub fn intercepted(
         mut self,
         interceptors: impl IntoIterator<Item = (i32, Arc<dyn Interceptor>)>,
     ) -> Self {
-        let mut all: Vec<Entry> = interceptors.into_iter().map(Entry::defined).collect();
+        let mut all = self.interceptors.to_vec();
+        all.extend(interceptors.into_iter().map(Entry::defined));
         all.sort_by_key(Entry::order);
         self.interceptors = all.into();
         self
@@ -106,7 +121,7 @@ impl Target {
     /// one before, and for no other reason.
     #[must_use]
     pub fn or_else(mut self, others: Vec<Stack>) -> Self {
-        self.others = others;
+        self.others = others.into();
         self
     }
 
@@ -177,7 +192,7 @@ impl Target {
 
     async fn connect(&self, limit: Duration) -> Result<Session> {
         let deadline = Instant::now() + limit;
-        let mut stack = &self.stack;
+        let mut stack: &Stack = &self.stack;
         let mut others = self.others.iter();
         loop {
             let left = || deadline.saturating_duration_since(Instant::now());

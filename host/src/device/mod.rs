@@ -2,7 +2,8 @@
 //! address.
 //!
 //! A path is a [managed connection](crate::connection::Managed) under a name of its own: connecting it
-//! twice gives the same [`Live`], and disconnecting it leaves the other paths alone. Asking for a path
+//! twice gives the same [`Live`], calls and posts share its session, and disconnecting it leaves the other
+//! paths alone. Asking for a path
 //! that is not there, or for none where it is not clear which is meant, is an error that names those
 //! there are.
 //!
@@ -26,24 +27,56 @@ pub use observe::{Observer, Observers, Seen};
 pub use path::{Path, PathSnapshot};
 pub use registry::Devices;
 
-use crate::connection::Live;
+use crate::connection::{Live, Payload, Receipt};
 use crate::nearest::did_you_mean;
-use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-/// A named thing and the ways to it.
+/// A named thing and the ways to it, which may change while it is used.
 #[derive(Debug)]
 pub struct Device {
     name: Arc<str>,
-    aliases: Vec<String>,
     labels: BTreeMap<String, String>,
-    default: ArcSwapOption<String>,
+    ways: RwLock<Ways>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    aliases: Vec<String>,
+    /// The path that is meant where none is named.
+    default: Option<String>,
     paths: BTreeMap<String, Path>,
+}
+
+impl Ways {
+    /// The names of the paths, for errors.
+    fn known(&self) -> String {
+        self.paths.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn usual(&self) -> Option<&String> {
+        let only = || self.paths.keys().next().filter(|_| self.paths.len() == 1);
+        self.default.as_ref().or_else(only)
+    }
+
+    fn path(&self, device: &str, name: Option<&str>) -> Result<&Path> {
+        let Some(name) = name.or_else(|| self.usual().map(String::as_str)) else {
+            let text = format!("device {device:?} has no default path; paths: {}", self.known());
+            return Err(Error::new(ErrorKind::Config, text));
+        };
+        self.paths.get(name).ok_or_else(|| {
+            let near = did_you_mean(name, self.paths.keys());
+            let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+            let known = self.known();
+            let text = format!("device {device:?} has no path {name:?}{hint}; paths: {known}");
+            Error::new(ErrorKind::NotFound, text)
+        })
+    }
 }
 
 /// A device as others read it.
@@ -77,23 +110,16 @@ impl Device {
         if by_name.is_empty() {
             return Err(Error::new(ErrorKind::Config, format!("device {name:?} has no paths")));
         }
-        let device = Device {
-            name: name.into(),
-            aliases: Vec::new(),
-            labels: BTreeMap::new(),
-            default: ArcSwapOption::new(default.map(|path| Arc::new(path.to_owned()))),
-            paths: by_name,
-        };
-        if default.is_some() {
-            device.path(default)?;
-        }
+        let ways = Ways { paths: by_name, ..Ways::default() };
+        let device = Device { name: name.into(), labels: BTreeMap::new(), ways: RwLock::new(ways) };
+        device.set_default(default)?;
         Ok(device)
     }
 
     /// With further names.
     #[must_use]
-    pub fn with_aliases(mut self, aliases: Vec<String>) -> Self {
-        self.aliases = aliases;
+    pub fn with_aliases(self, aliases: Vec<String>) -> Self {
+        self.write().aliases = aliases;
         self
     }
 
@@ -104,19 +130,68 @@ impl Device {
         self
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Ways> {
+        self.ways.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ways> {
+        self.ways.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its further names.
-    pub fn aliases(&self) -> &[String] {
-        &self.aliases
+    /// Its further names; [`Devices::add_alias`] gives it one more.
+    pub fn aliases(&self) -> Vec<String> {
+        self.read().aliases.clone()
+    }
+
+    fn change_aliases(&self, change: impl FnOnce(&mut Vec<String>)) {
+        change(&mut self.write().aliases);
     }
 
     /// Its paths, by name.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.values()
+    pub fn paths(&self) -> Vec<Path> {
+        self.read().paths.values().cloned().collect()
+    }
+
+    /// Adds a path.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] when it has one of that name.
+    pub fn add_path(&self, path: Path) -> Result<()> {
+        let mut ways = self.write();
+        if ways.paths.contains_key(path.name()) {
+            let text = format!("device {:?} has a path {:?} already", self.name, path.name());
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
+        ways.paths.insert(path.name().to_owned(), path);
+        Ok(())
+    }
+
+    /// Puts a path in the place of the one of its name.
+    pub fn replace_path(&self, path: Path) {
+        self.write().paths.insert(path.name().to_owned(), path);
+    }
+
+    /// Takes a path away; was it the default one, there is no default path any more. What runs over it
+    /// runs on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] naming the paths; [`ErrorKind::InUse`] for the last one, without which it
+    /// would be no device.
+    pub fn remove_path(&self, name: &str) -> Result<Path> {
+        let mut ways = self.write();
+        let path = ways.path(&self.name, Some(name))?.clone();
+        if ways.paths.len() == 1 {
+            let text = format!("{name:?} is the only path of device {:?}", self.name);
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
+        ways.paths.remove(name);
+        ways.default.take_if(|default| default == name);
+        Ok(path)
     }
 
     /// The path of that name; `None`: the default one, or the only one.
@@ -124,34 +199,8 @@ impl Device {
     /// # Errors
     /// [`ErrorKind::NotFound`] naming the paths; [`ErrorKind::Config`] when none is named and it is
     /// not clear which is meant.
-    pub fn path(&self, name: Option<&str>) -> Result<&Path> {
-        let known = || {
-            let names: Vec<&str> = self.paths.keys().map(String::as_str).collect();
-            names.join(" ")
-        };
-        match name.map(str::to_owned).or_else(|| self.default_path()) {
-            Some(name) => self.paths.get(&name).ok_or_else(|| {
-                let near = did_you_mean(&name, self.paths.keys());
-                let hint = near.map(|near| format!(" (did you mean {near:?}?)"));
-                let text = format!(
-                    "device {:?} has no path {name:?}{}; paths: {}",
-                    self.name,
-                    hint.unwrap_or_default(),
-                    known()
-                );
-                Error::new(ErrorKind::NotFound, text)
-            }),
-            None => {
-                let text =
-                    format!("device {:?} has no default path; paths: {}", self.name, known());
-                Err(Error::new(ErrorKind::Config, text))
-            }
-        }
-    }
-
-    fn default_path(&self) -> Option<String> {
-        let only = || self.paths.keys().next().filter(|_| self.paths.len() == 1).cloned();
-        self.default.load().as_deref().cloned().or_else(only)
+    pub fn path(&self, name: Option<&str>) -> Result<Path> {
+        self.read().path(&self.name, name).cloned()
     }
 
     /// Makes `path` the one that is meant where none is named, for everybody, until the host ends;
@@ -161,11 +210,11 @@ impl Device {
     /// # Errors
     /// [`ErrorKind::NotFound`] naming the paths; nothing has changed then.
     pub fn set_default(&self, path: Option<&str>) -> Result<Option<String>> {
-        let path = match path {
-            Some(path) => Some(Arc::new(self.path(Some(path))?.name().to_owned())),
-            None => None,
-        };
-        Ok(self.default.swap(path).as_deref().cloned())
+        let mut ways = self.write();
+        if path.is_some() {
+            ways.path(&self.name, path)?;
+        }
+        Ok(std::mem::replace(&mut ways.default, path.map(str::to_owned)))
     }
 
     /// As [`Device::set_default`], until the answer is dropped: then it is the one before again.
@@ -175,6 +224,23 @@ impl Device {
     pub fn default_for_now(&self, path: &str) -> Result<DefaultForNow<'_>> {
         let before = self.set_default(Some(path))?;
         Ok(DefaultForNow { device: self, before })
+    }
+
+    /// Runs an operation on the session that a path shares, which is opened if there is none; `None`: the
+    /// default path. See [`Live::call`].
+    ///
+    /// # Errors
+    /// [`Device::path`]'s, or as there.
+    pub async fn call(&self, path: Option<&str>, operation: &str, params: &Value) -> Result<Value> {
+        self.path(path)?.call(operation, params).await
+    }
+
+    /// Queues a payload for the session that a path shares; `None`: the default path. See [`Live::post`].
+    ///
+    /// # Errors
+    /// [`Device::path`]'s, or as there; [`ErrorKind::Closed`] if it is not connected.
+    pub fn post(&self, path: Option<&str>, payload: impl Into<Payload>) -> Result<Receipt> {
+        self.path(path)?.post(payload)
     }
 
     /// Connects a path and waits at most for `limit`; one that is connected, or on its way, is not
@@ -206,7 +272,7 @@ impl Device {
 
     /// Disconnects all paths, all at once. Answers for each whether it was connected, or on its way.
     pub async fn disconnect_all(&self, reason: &str) -> BTreeMap<String, bool> {
-        let ended = self.paths.values().map(|path| async move {
+        let ended = self.paths().into_iter().map(|path| async move {
             let last = path.managed().last().filter(|live| !live.state().is_final());
             if let Some(live) = &last {
                 live.close(0, reason).await;
@@ -218,12 +284,13 @@ impl Device {
 
     /// As others read it.
     pub fn snapshot(&self) -> DeviceSnapshot {
+        let (paths, ways) = (self.paths(), self.read());
         DeviceSnapshot {
             name: self.name.to_string(),
-            aliases: self.aliases.clone(),
+            aliases: ways.aliases.clone(),
             labels: self.labels.clone(),
-            default: self.default_path(),
-            paths: self.paths.values().map(Path::snapshot).collect(),
+            default: ways.usual().cloned(),
+            paths: paths.iter().map(Path::snapshot).collect(),
         }
     }
 }
@@ -238,7 +305,9 @@ pub struct DefaultForNow<'a> {
 
 impl Drop for DefaultForNow<'_> {
     fn drop(&mut self) {
-        // A path of before is there still: paths do not go.
-        let _ = self.device.set_default(self.before.as_deref());
+        // A path of before that has gone meanwhile leaves no default.
+        if self.device.set_default(self.before.as_deref()).is_err() {
+            let _ = self.device.set_default(None);
+        }
     }
 }

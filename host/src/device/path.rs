@@ -4,10 +4,12 @@ use super::exclusive::Exclusive;
 use super::lease::LeaseSnapshot;
 use super::observe::Observers;
 use crate::connection::{
-    Caller, Entering, Gate, Leave, Lives, Managed, ManagedSnapshot, Policy, Target,
+    Caller, Entering, Gate, Leave, Lives, Managed, ManagedSnapshot, Payload, Policy, Receipt,
+    Target,
 };
 use jackfield_plugin_api::{Result, Session};
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +74,12 @@ impl Path {
         Path { name, managed: Arc::new(managed), console }
     }
 
+    /// The same, known as `managed`, which has become what it is.
+    #[must_use]
+    pub fn on(self, managed: Arc<Managed>) -> Self {
+        Path { managed, ..self }
+    }
+
     /// Its name within the device.
     pub fn name(&self) -> &str {
         &self.name
@@ -80,6 +88,24 @@ impl Path {
     /// The named connection that it is: one session for all that connect it or go via it.
     pub fn managed(&self) -> &Arc<Managed> {
         &self.managed
+    }
+
+    /// Runs an operation on the session that it shares, which is opened if there is none and stays open; of
+    /// an exclusive path that session holds the lease, until it is disconnected or idle for too long. See
+    /// [`Live::call`](crate::connection::Live::call).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        self.managed.call(operation, params).await
+    }
+
+    /// Queues a payload for the session that it shares. See [`Live::post`](crate::connection::Live::post).
+    ///
+    /// # Errors
+    /// As there; [`ErrorKind::Closed`](jackfield_plugin_api::ErrorKind::Closed) if it is not connected.
+    pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
+        self.managed.post(payload)
     }
 
     /// Opens a session of one's own.

@@ -1,65 +1,127 @@
-//! [`Devices`]: all devices, by name and alias.
+//! [`Devices`]: all devices, by name and alias, changed while they are used.
 
 use super::Device;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Devices by name; no name or alias stands for two.
-#[derive(Clone, Debug, Default)]
-pub struct Devices {
+#[derive(Debug, Default)]
+pub struct Devices(RwLock<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
     by_name: BTreeMap<String, Arc<Device>>,
     /// From aliases to names.
     aliases: BTreeMap<String, String>,
 }
 
-impl Devices {
-    /// Adds a device.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InUse`] when its name or one of its aliases is taken; nothing is added then.
-    pub fn add(&mut self, device: Device) -> Result<()> {
-        let mut own: Vec<&str> = Vec::new();
-        for name in
-            std::iter::once(device.name()).chain(device.aliases().iter().map(String::as_str))
-        {
-            let other = self.find(name).map(Device::name);
-            let other = other.or_else(|| own.contains(&name).then_some(device.name()));
-            if let Some(other) = other {
-                let text = format!("{name:?} is already a name of device {other:?}");
-                return Err(Error::new(ErrorKind::InUse, text).with("device", device.name()));
-            }
-            own.push(name);
-        }
-        let name = device.name().to_owned();
-        for alias in device.aliases() {
-            self.aliases.insert(alias.clone(), name.clone());
-        }
-        self.by_name.insert(name, Arc::new(device));
-        Ok(())
-    }
-
-    fn find(&self, name: &str) -> Option<&Device> {
-        let name = self.aliases.get(name).map_or(name, String::as_str);
-        self.by_name.get(name).map(AsRef::as_ref)
-    }
-
-    /// The device of that name or alias.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] with the nearest name.
-    pub fn get(&self, name: &str) -> Result<&Arc<Device>> {
+impl Table {
+    fn get(&self, name: &str) -> Option<&Arc<Device>> {
         let own = self.aliases.get(name).map_or(name, String::as_str);
-        self.by_name.get(own).ok_or_else(|| {
+        self.by_name.get(own)
+    }
+
+    fn find(&self, name: &str) -> Result<&Arc<Device>> {
+        self.get(name).ok_or_else(|| {
             let near = did_you_mean(name, self.by_name.keys().chain(self.aliases.keys()));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             Error::new(ErrorKind::NotFound, format!("there is no device {name:?}{hint}"))
         })
     }
 
+    /// `name` must be no name yet of another device.
+    fn is_free(&self, name: &str, device: &str) -> Result<()> {
+        let Some(other) = self.get(name) else { return Ok(()) };
+        let text = format!("{name:?} is already a name of device {:?}", other.name());
+        Err(Error::new(ErrorKind::InUse, text).with("device", device))
+    }
+}
+
+impl Devices {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] when its name or one of its aliases is taken; nothing is added then.
+    pub fn add(&self, device: Device) -> Result<Arc<Device>> {
+        let (mut table, aliases) = (self.write(), device.aliases());
+        let mut own: Vec<&str> = Vec::new();
+        for name in std::iter::once(device.name()).chain(aliases.iter().map(String::as_str)) {
+            table.is_free(name, device.name())?;
+            if own.contains(&name) {
+                let text = format!("{name:?} is already a name of device {:?}", device.name());
+                return Err(Error::new(ErrorKind::InUse, text).with("device", device.name()));
+            }
+            own.push(name);
+        }
+        let (name, device) = (device.name().to_owned(), Arc::new(device));
+        table.aliases.extend(aliases.into_iter().map(|alias| (alias, name.clone())));
+        table.by_name.insert(name, Arc::clone(&device));
+        Ok(device)
+    }
+
+    /// Takes a device away, with its aliases. What runs over its paths runs on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn remove(&self, name: &str) -> Result<Arc<Device>> {
+        let mut table = self.write();
+        let device = Arc::clone(table.find(name)?);
+        table.aliases.retain(|_, own| own != device.name());
+        table.by_name.remove(device.name());
+        Ok(device)
+    }
+
+    /// Gives a device one more name; one that it has already changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for the device; [`ErrorKind::InUse`] for a name that is another's.
+    pub fn add_alias(&self, device: &str, alias: &str) -> Result<()> {
+        let mut table = self.write();
+        let device = Arc::clone(table.find(device)?);
+        if table.get(alias).is_some_and(|other| Arc::ptr_eq(other, &device)) {
+            return Ok(());
+        }
+        table.is_free(alias, device.name())?;
+        table.aliases.insert(alias.to_owned(), device.name().to_owned());
+        device.change_aliases(|aliases| aliases.push(alias.to_owned()));
+        Ok(())
+    }
+
+    /// Takes one of its further names from a device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is none, with the nearest name.
+    pub fn remove_alias(&self, alias: &str) -> Result<()> {
+        let mut table = self.write();
+        let device = Arc::clone(table.find(alias)?);
+        if table.aliases.remove(alias).is_none() {
+            let text = format!("{alias:?} is the name of a device, and not one more name of it");
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
+        device.change_aliases(|aliases| aliases.retain(|name| name != alias));
+        Ok(())
+    }
+
+    /// The device of that name or alias.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn get(&self, name: &str) -> Result<Arc<Device>> {
+        self.read().find(name).cloned()
+    }
+
     /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Device>> {
-        self.by_name.values()
+    pub fn all(&self) -> Vec<Arc<Device>> {
+        self.read().by_name.values().cloned().collect()
     }
 }

@@ -3,13 +3,14 @@
 use super::kept;
 use super::patterns::Patterns;
 use super::talk::{Dialogue, RETURN};
+use crate::deadline::Deadline;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret, Session};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// How one logs in: which prompts come, and what is said to them. Patterns are regular expressions.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -90,8 +91,7 @@ impl Login {
         dialogue: &mut Dialogue<S>,
         limit: Duration,
     ) -> Result<()> {
-        let deadline = Instant::now() + limit.min(self.timeout.0);
-        let left = || deadline.saturating_duration_since(Instant::now());
+        let deadline = Deadline::after(limit.min(self.timeout.0));
         let patterns =
             Patterns::new([&self.refused, &self.user_prompt, &self.password_prompt, &self.prompt])?;
         if !self.wake.is_empty() {
@@ -99,7 +99,7 @@ impl Login {
         }
         let (mut named, mut proven) = (false, false);
         let prompt = loop {
-            let found = dialogue.expect(&patterns, left()).await?;
+            let found = dialogue.expect(&patterns, deadline.left()).await?;
             let denied = |text: &str| Err(Error::new(ErrorKind::Denied, text));
             match (found.index, &self.username, &self.password) {
                 (REFUSED, ..) => return denied("the peer does not let us in"),
@@ -126,7 +126,7 @@ impl Login {
             let patterns = Patterns::new([&self.prompt])?;
             for line in &self.then {
                 let line = format!("{line}{}", self.end);
-                last = dialogue.send_expect(&line, &patterns, left()).await?.matched;
+                last = dialogue.send_expect(&line, &patterns, deadline.left()).await?.matched;
             }
         }
         dialogue.put_back(&last);

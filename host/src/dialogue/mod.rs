@@ -17,7 +17,7 @@ mod tests;
 
 pub use login::Login;
 pub use matcher::{Found, Look, Matcher};
-pub use operations::{call, operation, operations};
+pub use operations::{call, converse, operation, operations};
 pub use patterns::Patterns;
 pub use rules::{Conversed, Rule, Rules};
 pub use talk::{Dialogue, RETURN};

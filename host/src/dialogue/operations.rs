@@ -6,7 +6,7 @@ use super::patterns::Patterns;
 use super::rules::{Rule, Rules};
 use super::talk::{Dialogue, RETURN};
 use crate::units::Timespan;
-use jackfield_plugin_api::{Error, ErrorKind, Operation, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Operation, Result, Session};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -164,7 +164,7 @@ fn value(result: &impl Serialize) -> Result<Value> {
     serde_json::to_value(result).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+async fn answer_by_rules<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
     params: Converse,
 ) -> Result<Value> {
@@ -203,7 +203,7 @@ pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
             let patterns = patterns(pattern, more)?;
             value(&heard(&dialogue.send_expect(&line, &patterns, timeout.0).await?))
         }
-        "converse" => converse(dialogue, parse(params)?).await,
+        "converse" => answer_by_rules(dialogue, parse(params)?).await,
         "login" => {
             let login: Login = parse(params)?;
             login.check()?;
@@ -211,4 +211,14 @@ pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
         }
         _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
     }
+}
+
+/// Runs one of [`operations`] on the stream of `session`, which is used up.
+///
+/// # Errors
+/// As [`call`]; [`ErrorKind::Unsupported`] if the session has no byte stream to give.
+pub async fn converse(session: &Session, operation: &str, params: &Value) -> Result<Value> {
+    let stream = session.take_stream();
+    let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
+    call(&mut Dialogue::new(stream), operation, params).await
 }

@@ -4,12 +4,13 @@
 use super::matcher::Found;
 use super::patterns::Patterns;
 use super::talk::{Dialogue, RETURN};
+use crate::deadline::Deadline;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 /// What is heard, and what is done then.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -88,18 +89,17 @@ impl Rules {
         dialogue: &mut Dialogue<S>,
         limit: Duration,
     ) -> Result<Conversed> {
-        let mut deadline = Instant::now() + limit;
+        let mut deadline = Deadline::after(limit);
         let mut applied = Vec::new();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let found = dialogue.expect(&self.patterns, left).await?;
+            let found = dialogue.expect(&self.patterns, deadline.left()).await?;
             let Some(rule) = self.rules.get(found.index) else {
                 return Err(Error::new(ErrorKind::Other, "a match of no rule"));
             };
             if rule.renew {
-                deadline = Instant::now() + limit;
+                deadline = Deadline::after(limit);
             }
-            let answering = timeout_at(deadline, answer(rule, dialogue)).await;
+            let answering = timeout_at(deadline.instant(), answer(rule, dialogue)).await;
             answering.unwrap_or_else(|_| {
                 let text = format!("the peer takes nothing, for {limit:?}");
                 Err(dialogue.explain(Error::new(ErrorKind::TimedOut, text)))

@@ -2,6 +2,7 @@
 
 use super::matcher::{Found, Look, Matcher};
 use super::patterns::Patterns;
+use crate::deadline::Deadline;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,6 +34,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
     /// As [`Dialogue::new`], keeping at most `bytes`: of more, the oldest are forgotten.
     pub fn keeping(bytes: usize, stream: S) -> Self {
         Dialogue { stream, matcher: Matcher::new(bytes), ended: false }
+    }
+
+    /// Goes on with a stream and what was heard of it before, as [`Dialogue::into_parts`] gave them.
+    pub fn resumed(stream: S, heard: &[u8]) -> Self {
+        let mut dialogue = Dialogue::new(stream);
+        dialogue.put_back(heard);
+        dialogue
     }
 
     /// Sends text. Not cancel safe: a part of it may have been sent.
@@ -102,9 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         patterns: &Patterns,
         limit: Duration,
     ) -> Result<Found> {
-        let deadline = Instant::now() + limit;
+        let deadline = Deadline::after(limit);
         self.send_anew(text, limit).await?;
-        self.expect(patterns, deadline.saturating_duration_since(Instant::now())).await
+        self.expect(patterns, deadline.left()).await
     }
 
     /// Forgets what was heard, and sends text within `limit`: only what the peer says from now on can match.

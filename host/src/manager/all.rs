@@ -1,9 +1,12 @@
 //! Verbs on many connections at once: in parallel, with a limit, one deadline, and a result each.
 
+use super::entries::Entry;
 use super::filter::Filter;
 use super::graph::Graph;
+use super::named::End;
 use crate::config::DevicePath;
 use crate::connection::Live;
+use crate::deadline::Deadline;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -33,13 +36,14 @@ impl Graph {
     /// Connects all that `filter` is for. One that fails leaves the others alone; what is not
     /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it had begun.
     pub async fn connect_all(&self, filter: &Filter, options: AllOptions) -> Outcomes<Arc<Live>> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let connecting = self.matching(filter).into_iter().map(|entry| async move {
             let connecting = async {
                 let managed = self.built(&entry).await?;
-                managed.connect(deadline.saturating_duration_since(Instant::now())).await
+                managed.connect(deadline.left()).await
             };
-            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            let result =
+                timeout_at(deadline.instant(), connecting).await.unwrap_or_else(|_| late(options));
             (entry.name.to_string(), result)
         });
         let connecting = futures_util::stream::iter(connecting);
@@ -55,11 +59,11 @@ impl Graph {
         reason: &str,
         options: AllOptions,
     ) -> Outcomes<()> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let closing = self.matching(filter).into_iter().map(|entry| async move {
             let live = entry.managed.get().and_then(|managed| managed.last());
             let Some(live) = live else { return (entry.name.to_string(), Ok(())) };
-            let closed = timeout_at(deadline, live.close(code, reason)).await;
+            let closed = timeout_at(deadline.instant(), live.close(code, reason)).await;
             let result = closed.or_else(|_| {
                 live.abort(reason);
                 late(options)
@@ -70,6 +74,77 @@ impl Graph {
         closing.buffer_unordered(options.limit.max(1)).collect().await
     }
 
+    /// Forgets all that `filter` is for, those that go via others before these, and ends or detaches their
+    /// sessions as `end` says. One that carries something that stays has [`ErrorKind::InUse`], and what is
+    /// not closed at the deadline is aborted and has [`ErrorKind::TimedOut`]: it is forgotten all the same.
+    pub async fn unregister_all(
+        &self,
+        filter: &Filter,
+        end: &End,
+        options: AllOptions,
+    ) -> Outcomes<()> {
+        let deadline = Deadline::after(options.within);
+        let mut outcomes = Outcomes::new();
+        for taken in self.take_all(filter, &mut outcomes) {
+            let ending = taken.into_iter().map(|entry| async move {
+                let live = entry.managed.get().and_then(|managed| managed.last());
+                let result = match (live, end) {
+                    (Some(live), End::Close { code, reason }) => {
+                        let closed =
+                            timeout_at(deadline.instant(), live.close(*code, reason)).await;
+                        closed.or_else(|_| {
+                            live.abort(reason);
+                            late(options)
+                        })
+                    }
+                    _ => Ok(()),
+                };
+                (entry.name.to_string(), result)
+            });
+            let ending = futures_util::stream::iter(ending);
+            let done: Vec<_> = ending.buffer_unordered(options.limit.max(1)).collect().await;
+            outcomes.extend(done);
+        }
+        outcomes
+    }
+
+    /// Ends all that `filter` is for at once and forgets them, as [`Graph::unregister_all`].
+    pub async fn destroy_all(&self, filter: &Filter) -> Outcomes<()> {
+        let mut outcomes = Outcomes::new();
+        for entry in self.take_all(filter, &mut outcomes).into_iter().flatten() {
+            if let Some(live) = entry.managed.get().and_then(|managed| managed.last()) {
+                live.abort("destroyed");
+                live.wait_closed().await;
+            }
+            outcomes.insert(entry.name.to_string(), Ok(()));
+        }
+        outcomes
+    }
+
+    /// Takes out of the table what `filter` is for, in rounds: what carries others goes after them. What
+    /// cannot go is noted.
+    fn take_all(&self, filter: &Filter, outcomes: &mut Outcomes<()>) -> Vec<Vec<Arc<Entry>>> {
+        let (mut left, mut rounds) = (self.matching(filter), Vec::new());
+        loop {
+            let mut taken = Vec::new();
+            left.retain(|entry| match self.named.take(&entry.name) {
+                Ok(entry) => {
+                    outcomes.remove(&*entry.name);
+                    taken.push(entry);
+                    false
+                }
+                Err(error) => {
+                    outcomes.insert(entry.name.to_string(), Err(error));
+                    true
+                }
+            });
+            if taken.is_empty() {
+                return rounds;
+            }
+            rounds.push(taken);
+        }
+    }
+
     /// Connects paths of devices: `NAME.PATH`, or `NAME` for the default one. As with
     /// [`Graph::connect_all`], each has a result of its own, by what it was called here.
     pub async fn connect_paths<'a>(
@@ -77,15 +152,15 @@ impl Graph {
         paths: impl IntoIterator<Item = &'a str>,
         options: AllOptions,
     ) -> Outcomes<Arc<Live>> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let connecting = paths.into_iter().map(|name| async move {
             let connecting = async {
                 let to = DevicePath::from_name(name);
                 let device = self.device(&to.device)?;
-                let left = deadline.saturating_duration_since(Instant::now());
-                device.connect(to.path.as_deref(), left).await
+                device.connect(to.path.as_deref(), deadline.left()).await
             };
-            let result = timeout_at(deadline, connecting).await.unwrap_or_else(|_| late(options));
+            let result =
+                timeout_at(deadline.instant(), connecting).await.unwrap_or_else(|_| late(options));
             (name.to_owned(), result)
         });
         let connecting = futures_util::stream::iter(connecting);
@@ -101,14 +176,14 @@ impl Graph {
         reason: &str,
         options: AllOptions,
     ) -> Outcomes<bool> {
-        let deadline = Instant::now() + options.within;
+        let deadline = Deadline::after(options.within);
         let closing = paths.into_iter().map(|name| async move {
             let closing = async {
                 let to = DevicePath::from_name(name);
                 let path = self.device(&to.device)?.path(to.path.as_deref())?;
                 let last = path.managed().last().filter(|live| !live.state().is_final());
                 let Some(live) = last else { return Ok(false) };
-                let closed = timeout_at(deadline, live.close(0, reason)).await;
+                let closed = timeout_at(deadline.instant(), live.close(0, reason)).await;
                 closed.map(|()| true).or_else(|_| {
                     live.abort(reason);
                     late(options)
@@ -144,7 +219,8 @@ impl Graph {
         }
         let (options, reason) =
             (AllOptions { limit: usize::MAX, within: limit / 2 }, "the host is stopping");
-        let devices = self.devices.iter().map(|device| device.disconnect_all(reason));
+        let all = self.devices.all();
+        let devices = all.iter().map(|device| device.disconnect_all(reason));
         let devices = timeout(options.within, futures_util::future::join_all(devices));
         let all = Filter::default();
         let named = self.disconnect_all(&all, 0, reason, options);

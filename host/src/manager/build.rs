@@ -1,21 +1,22 @@
 //! From a configuration to a graph and its listeners: whole, or not at all.
 
-use super::define::policy;
+use super::credentials::{self, Credentials};
 use super::devices;
 use super::graph::Graph;
-use super::interceptors::{Interceptors, interceptors};
-use super::parts::{Parts, Programs, StackAt};
+use super::interceptors::interceptors;
+use super::parts::Parts;
+use super::paths::with_credentials;
 use super::plugins::Plugins;
-use super::table::Named;
+use super::target_builder::{Programs, StackAt};
 use super::upstreams::upstreams;
 use crate::config::model::{Frames, RouteConfig};
-use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded, Via};
-use crate::connection::{Lives, Managed};
+use crate::config::{Config, ConfigErrors, KeyPath, Link, Loaded, Options, Reference};
+use crate::connection::Lives;
+use crate::driver::Prepared;
 use crate::listener::Listener;
 use crate::relay::RelayOptions;
-use crate::route::{self, Route};
+use crate::route::Route;
 use crate::stack::Stack;
-use crate::upstream::Upstream;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, MessageKind, Role};
 use std::collections::BTreeMap;
@@ -41,54 +42,35 @@ pub(super) async fn build(
 ) -> Result<Built, ConfigErrors> {
     let Plugins { registry, .. } = plugins;
     let common = Arc::clone(registry.common());
-    let mut parts = Parts {
-        loaded,
-        registry: &registry,
-        interceptors: Interceptors::default(),
-        connections: BTreeMap::new(),
-        paths: BTreeMap::new(),
-        errors: Vec::new(),
-        programs,
-        unresolved: Vec::new(),
-    };
     let config = &loaded.config;
+    let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
-    parts.unknown_plugins();
-    parts.interceptors = interceptors(&mut parts, config).await;
-    links(&mut parts, config, &lives).await;
-    devices::unknown_credentials(&mut parts, config);
-    let upstreams = upstreams(&mut parts, config).await;
+    let mut graph = Graph::bare(registry, lives, connect_limit(config));
+    parts.unknown_plugins(&graph.registry);
+    graph.interceptors = interceptors(&mut parts, &graph.registry, config).await;
+    graph.credentials = Credentials::of(loaded);
+    links(&mut parts, &graph, config).await;
+    devices::finish(&mut parts, &graph);
+    credentials::unknown_options(&mut parts, &graph.registry, config);
+    graph.upstreams = upstreams(&mut parts, &graph, config).await;
+    let around = config.upstreams.iter().map(|(name, it)| (name.clone(), it.interceptors.clone()));
+    graph.around_targets = around.collect();
+    graph.handlers = handlers(&mut parts, &graph, config).await;
     let mut planned = Planned::new();
     for (index, route) in config.routes.iter().enumerate() {
-        let listener = listener(&mut parts, index, route, &upstreams).await;
+        let listener = listener(&mut parts, &graph, index, route).await;
         planned.extend(listener.map(|listener| (index, listener)));
     }
-    unused_handlers(&mut parts, config).await;
-    let built = std::mem::take(&mut parts.paths);
-    let devices = devices::devices(&mut parts, config, built);
-    let Parts { errors, connections, interceptors, mut unresolved, .. } = parts;
+    let Parts { errors, mut unresolved, .. } = parts;
     unresolved.sort();
     unresolved.dedup();
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
-    let connect_limit = connect_limit(config);
-    let named = Named::new(lives);
-    for (name, managed) in connections {
-        if let Some(connection) = config.connections.get(&name) {
-            named.enter(managed, connection);
-        }
+    for (_, target) in graph.upstreams.values().flat_map(|upstream| upstream.targets()) {
+        target.via().into_iter().for_each(|via| graph.named.carries(via, true));
     }
-    for link in config.links().filter(|link| matches!(link, Link::Path(..))) {
-        if let Some(Link::Connection(name)) = config.carrier_of(link) {
-            named.carries_path(name);
-        }
-    }
-    for (_, target) in upstreams.values().flat_map(|upstream| upstream.targets()) {
-        target.via().into_iter().for_each(|via| named.carries_target(via, true));
-    }
-    let graph =
-        Arc::new(Graph { registry, named, devices, upstreams, interceptors, connect_limit });
+    let graph = Arc::new(graph);
     let weak = Arc::downgrade(&graph);
     common.set_opener(Arc::new(move |uri, options| open_for_plugin(weak.clone(), uri, options)));
     Ok(Built { graph, planned, unresolved })
@@ -116,7 +98,7 @@ fn open_for_plugin(
 
 /// Named connections and paths of devices, those that carry others first. That there is no cycle was
 /// checked before.
-async fn links(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
+async fn links(parts: &mut Parts<'_>, graph: &Graph, config: &Config) {
     let mut waiting: Vec<Link<'_>> = config.links().collect();
     while !waiting.is_empty() {
         let (now, later): (Vec<Link<'_>>, Vec<Link<'_>>) = waiting
@@ -127,89 +109,62 @@ async fn links(parts: &mut Parts<'_>, config: &Config, lives: &Arc<Lives>) {
         }
         for link in now {
             match link {
-                Link::Connection(name) => connection(parts, config, name, lives).await,
-                Link::Path(device, path) => {
-                    let path = devices::path(parts, config, (device, path), lives).await;
-                    parts.paths.entry(device.to_owned()).or_default().extend(path);
-                }
+                Link::Connection(name) => connection(parts, graph, config, name).await,
+                Link::Path(device, path) => path_of(parts, graph, config, (device, path)).await,
             }
         }
         waiting = later;
     }
 }
 
-async fn connection(parts: &mut Parts<'_>, config: &Config, name: &str, lives: &Arc<Lives>) {
+async fn connection(parts: &mut Parts<'_>, graph: &Graph, config: &Config, name: &str) {
     let Some(connection) = config.connections.get(name) else { return };
-    let key = KeyPath::from_iter(["connections", name]);
-    let login = connection.login.as_ref().map(|login| (key.key("login"), login));
-    let at = StackAt {
-        login,
-        uri_key: key.key("uri"),
-        key,
-        uri: &connection.uri,
-        options: &connection.options,
-        role: Role::Client,
-        via: connection.via.as_ref(),
-    };
-    if let Some(target) = parts.target(&at).await {
-        let interceptors = parts.interceptors.listed(&connection.interceptors);
-        let target = Arc::new(target.intercepted(interceptors));
-        let policy = policy(connect_limit(config), connection);
-        let (labels, lives) = (connection.labels.clone(), Arc::clone(lives));
-        let managed = Managed::counted(name, target, policy, labels, lives);
-        parts.connections.insert(name.to_owned(), Arc::new(managed));
+    let builder = graph.builder(&parts.loaded.sources, parts.programs);
+    let made = graph.make_connection(&builder, name, connection).await;
+    if let Some(managed) = parts.keep(made) {
+        graph.named.enter(Arc::new(managed), connection);
+    }
+}
+
+async fn path_of(
+    parts: &mut Parts<'_>,
+    graph: &Graph,
+    config: &Config,
+    (device, name): (&str, &str),
+) {
+    let Some(with) = config.devices.get(device) else { return };
+    let Some(path) = with.paths.get(name) else { return };
+    let builder = graph.builder(&parts.loaded.sources, parts.programs);
+    let path = with_credentials(path, with);
+    let made = graph.make_path(&builder, (device, name), &path).await;
+    let Some(made) = parts.keep(made) else { return };
+    if let Err(error) = graph.enter_path(device, with, made, &path) {
+        parts.fault(&KeyPath::from_iter(["devices", device, "paths", name]), error);
     }
 }
 
 async fn listener(
     parts: &mut Parts<'_>,
+    graph: &Graph,
     index: usize,
     route: &RouteConfig,
-    upstreams: &BTreeMap<String, Arc<Upstream>>,
 ) -> Option<Listener> {
     let config = &parts.loaded.config;
     let key = KeyPath::from_iter(["routes"]).index(index);
     let at = StackAt {
         uri_key: key.key("listen"),
-        key: key.clone(),
-        uri: &route.listen,
-        options: &route.options,
         role: Role::Server,
-        via: None,
-        login: None,
+        ..StackAt::client(key.clone(), &route.listen, &route.options)
     };
-    let stack = parts.stack(&at).await;
-    let limit = connect_limit(config);
-    let destination = match &route.to {
-        // A name that is missing here had mistakes of its own, which were reported.
-        Destination::Upstream(name) => {
-            upstreams.get(name).cloned().map(route::Destination::Upstream)
-        }
-        Destination::Connection(name) => {
-            let managed = parts.connections.get(name);
-            managed.map(|managed| {
-                let limit = managed.policy().connect_timeout;
-                route::Destination::Target(managed.target(), limit)
-            })
-        }
-        Destination::Device(to) => device(parts, to, route.observe, limit),
-        Destination::Handler(name) => handler_for(parts, &key, stack.as_ref(), name).await,
-        Destination::Uri(uri) => {
-            let options = crate::config::Options::default();
-            let key = key.key("to");
-            let at = StackAt {
-                uri_key: key.clone(),
-                key,
-                uri,
-                options: &options,
-                role: Role::Client,
-                via: None,
-                login: None,
-            };
-            let target = parts.target(&at).await.map(Arc::new);
-            target.map(|target| route::Destination::Target(target, limit))
-        }
-    };
+    let builder = graph.builder(&parts.loaded.sources, parts.programs);
+    let stack = builder.stack(&at).await;
+    let stack = parts.keep(stack);
+    let (to, options) = (key.key("to"), Options::default());
+    if let Reference::Handler(name) = &route.to {
+        takes(parts, graph, &to, stack.as_ref(), name);
+    }
+    let destination = graph.resolve(&builder, &to, &route.to, &options, route.observe).await;
+    let destination = parts.keep(destination);
     let max = config.host.max_connections;
     Some(Listener {
         name: route.listen.to_string().into(),
@@ -217,7 +172,6 @@ async fn listener(
         route: Route {
             name: route.to.to_string().into(),
             destination: destination?,
-            managed: managed(parts, &route.to),
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
@@ -227,56 +181,30 @@ async fn listener(
     })
 }
 
-/// The named connection or path of a device that a route leads to.
-fn managed(parts: &Parts<'_>, to: &Destination) -> Option<Arc<Managed>> {
-    match to {
-        Destination::Connection(name) => parts.connections.get(name).cloned(),
-        Destination::Device(to) => parts.carrier(&Via::Device(to.clone())),
-        _ => None,
-    }
-}
-
-/// A path of a device; one that has mistakes is missing here.
-fn device(
-    parts: &Parts<'_>,
-    to: &DevicePath,
-    observe: bool,
-    limit: Duration,
-) -> Option<route::Destination> {
-    let Ok(Link::Path(device, name)) = parts.loaded.config.path(to) else { return None };
-    let path = parts.paths.get(device)?.iter().find(|path| path.name() == name)?;
-    if observe {
-        return path.observers().cloned().map(route::Destination::Observe);
-    }
-    Some(route::Destination::Target(path.managed().target(), limit))
-}
-
-async fn handler(parts: &mut Parts<'_>, name: &str) -> Option<route::Destination> {
-    let handler = parts.loaded.config.handlers.get(name)?;
-    let key = KeyPath::from_iter(["handlers", name]);
-    let plugin_name = handler.handler.as_deref().unwrap_or(name);
-    parts.handler(&key, plugin_name, &handler.options).await.map(route::Destination::Handler)
-}
-
-/// The handler that a route leads to, if it can take sessions of `stack`.
-async fn handler_for(
+/// All handlers with their options, whether or not a route uses them.
+async fn handlers(
     parts: &mut Parts<'_>,
-    key: &KeyPath,
-    stack: Option<&Stack>,
-    name: &str,
-) -> Option<route::Destination> {
-    takes(parts, &key.key("to"), stack, name);
-    handler(parts, name).await
+    graph: &Graph,
+    config: &Config,
+) -> BTreeMap<String, Arc<Prepared>> {
+    let mut made = BTreeMap::new();
+    for (name, handler) in &config.handlers {
+        let key = KeyPath::from_iter(["handlers", name]);
+        let plugin_name = handler.handler.as_deref().unwrap_or(name);
+        let prepared = parts.handler(&graph.registry, &key, plugin_name, &handler.options).await;
+        made.extend(prepared.map(|prepared| (name.clone(), Arc::new(prepared))));
+    }
+    made
 }
 
 /// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,
 /// the route can never work.
-fn takes(parts: &mut Parts<'_>, key: &KeyPath, stack: Option<&Stack>, name: &str) {
+fn takes(parts: &mut Parts<'_>, graph: &Graph, key: &KeyPath, stack: Option<&Stack>, name: &str) {
     let Some(config) = parts.loaded.config.handlers.get(name) else { return };
     let plugin_name = config.handler.as_deref().unwrap_or(name);
     let top = stack.and_then(Stack::top);
     // What is missing has mistakes of its own.
-    let (Some(top), Ok(handler)) = (top, parts.registry.handler(plugin_name)) else { return };
+    let (Some(top), Ok(handler)) = (top, graph.registry.handler(plugin_name)) else { return };
     let (gives, takes) = (top.manifest.facets, handler.manifest.facets);
     if takes.bits() == 0 || gives.bits() & takes.bits() != 0 {
         return;
@@ -288,19 +216,7 @@ fn takes(parts: &mut Parts<'_>, key: &KeyPath, stack: Option<&Stack>, name: &str
         list(gives),
         list(takes).replace(", ", " or "),
     );
-    parts.fault(key, &Error::new(ErrorKind::Config, text));
-}
-
-/// A handler that no route uses is checked all the same.
-async fn unused_handlers(parts: &mut Parts<'_>, config: &Config) {
-    let used = |name: &String| {
-        let is = |to: &Destination| matches!(to, Destination::Handler(used) if used == name);
-        config.routes.iter().any(|route| is(&route.to))
-    };
-    for name in config.handlers.keys().filter(|name| !used(name)) {
-        // Only its mistakes are wanted.
-        let _ = handler(parts, name).await;
-    }
+    parts.fault(key, Error::new(ErrorKind::Config, text));
 }
 
 fn relay_options(config: &Config, route: &RouteConfig) -> RelayOptions {

@@ -1,13 +1,15 @@
-//! Building a connection from its definition at run time.
+//! Connections from their definitions, in a file or at run time.
 
 use super::entries::Entry;
 use super::graph::Graph;
+use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::ConnectionConfig;
-use crate::config::{Via, is_name};
-use crate::connection::{Managed, Policy, Reconnect, Target};
-use crate::secret::{self, Resolver};
-use crate::stack::{Plan, Stack, StackError, login, options};
+use crate::config::{KeyPath, Timespan, is_name};
+use crate::connection::{Managed, Policy, Reconnect};
+use crate::secret;
+use crate::stack::{Plan, login, options};
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +26,25 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Config, text))
 }
 
+/// The first value that is out of range, as a mistake at its key below `key`.
+pub(super) fn in_range(key: &KeyPath, problems: Vec<(&'static str, &'static str)>) -> Result<()> {
+    let Some((name, expected)) = problems.into_iter().next() else { return Ok(()) };
+    let at = name.split('.').fold(key.clone(), |key, name| key.key(name));
+    Err(Unbuilt::at(at, Error::new(ErrorKind::Config, expected)).into())
+}
+
+/// Limits of operations by their names.
+pub(super) fn limits(times: &BTreeMap<String, Timespan>) -> BTreeMap<String, Duration> {
+    times.iter().map(|(name, time)| (name.clone(), time.0)).collect()
+}
+
 /// What a definition says about what its connection does by itself.
 pub(super) fn policy(connect_limit: Duration, connection: &ConnectionConfig) -> Policy {
     let again = &connection.reconnect;
     Policy {
         connect_timeout: connection.connect_timeout.map_or(connect_limit, |limit| limit.0),
         call_timeout: connection.call_timeout.0,
+        call_timeouts: limits(&connection.call_timeouts),
         keepalive: connection.keepalive.0,
         keepalive_timeout: connection.keepalive_timeout.0,
         keepalive_count: u32::from(connection.keepalive_count),
@@ -59,60 +74,53 @@ impl Graph {
             let build = || async {
                 let gone = || Error::new(ErrorKind::Other, "a definition without a configuration");
                 let config = entry.config.as_ref().ok_or_else(gone)?;
-                let managed = self.build_connection(&entry.name, config, false).await?;
+                let managed = self.define_unnamed(&entry.name, config, false).await?;
                 Ok::<_, Error>(Arc::new(managed))
             };
             entry.managed.get_or_try_init(build).await.cloned()
         })
     }
 
-    /// Builds a connection; `kept` ones may hold no secret written out.
-    pub(super) async fn build_connection(
+    /// Makes the connection that a program defines, and enters it nowhere; `kept` ones may hold no secret
+    /// written out.
+    pub(super) async fn define_unnamed(
         &self,
         name: &str,
         config: &ConnectionConfig,
         kept: bool,
     ) -> Result<Managed> {
         check_name(name)?;
-        if let Some((key, expected)) = config.problems().into_iter().next() {
-            let text = format!("{key}: {expected}");
-            return Err(Error::new(ErrorKind::Config, text).with("connection", name));
-        }
-        let plan = Plan::new(&config.uri, &self.registry, Role::Client, config.via.is_some())?;
+        in_range(&KeyPath::from_iter(["connections", name]), config.problems())?;
         if kept {
+            let carried = config.via.is_some();
+            let plan = Plan::new(&config.uri, &self.registry, Role::Client, carried)?;
             refuse_secrets(&plan, config)?;
         }
-        let via = self.carrier(config.via.as_ref()).await?;
-        let made = Stack::new(plan, &config.options, Role::Client, &Resolver::default()).await;
-        let stack = made.map_err(|error| Error::from(error).with("connection", name))?;
-        let stack = match &config.login {
-            Some(login) => {
-                let login = login::login(login, &Resolver::default()).await;
-                let login = login.map_err(|problems| Error::from(StackError::Options(problems)));
-                stack.logging_in(Some(login.map_err(|error| error.with("key", "login"))?))
-            }
-            None => stack,
-        };
-        let interceptors = self.interceptors.all_listed(&config.interceptors);
-        let interceptors = interceptors.map_err(|error| error.with("key", "interceptors"))?;
-        let target = Arc::new(Target::new(stack, via).intercepted(interceptors));
-        let policy = policy(self.connect_limit, config);
-        let lives = Arc::clone(&self.named.lives);
-        Ok(Managed::counted(name, target, policy, config.labels.clone(), lives))
+        Ok(self.make_connection(&self.run_time_builder(), name, config).await?)
     }
 
-    /// What `via` means, if anything.
-    pub(super) async fn carrier(&self, via: Option<&Via>) -> Result<Option<Arc<Managed>>> {
-        let via = match via {
-            Some(Via::Connection(via)) => Some(self.connection(via).await),
-            Some(Via::Device(to)) => {
-                let device = self.devices.get(&to.device);
-                let path = device.and_then(|device| device.path(to.path.as_deref()));
-                Some(path.map(|path| Arc::clone(path.managed())))
-            }
-            None => None,
+    /// Makes a connection of its definition, wherever that stands.
+    pub(super) async fn make_connection(
+        &self,
+        builder: &TargetBuilder<'_>,
+        name: &str,
+        config: &ConnectionConfig,
+    ) -> Result<Managed, Unbuilt> {
+        let key = KeyPath::from_iter(["connections", name]);
+        let at = StackAt {
+            is_carried: config.via.is_some(),
+            login: config.login.as_ref(),
+            ..StackAt::client(key, &config.uri, &config.options)
         };
-        via.transpose().map_err(|error| error.with("key", "via"))
+        let extras = Extras {
+            interceptors: &config.interceptors,
+            call_timeouts: Some(&config.call_timeouts),
+            ..Extras::default()
+        };
+        let target = builder.target(&at, &extras, self.dials(config.via.as_ref()).await).await?;
+        let policy = policy(self.connect_limit, config);
+        let (labels, lives) = (config.labels.clone(), Arc::clone(&self.named.lives));
+        Ok(Managed::counted(name, Arc::new(target), policy, labels, lives))
     }
 
     /// Whether the stack of `entry` has that driver, without building it.

@@ -1,22 +1,23 @@
 //! [`Graph`]: everything of a configuration that connects; nothing of it listens.
 
+use super::credentials::Credentials;
 use super::interceptors::Interceptors;
-use super::parts::Programs;
+use super::paths::DefinedPaths;
 use super::plugins::Plugins;
+use super::resolve::find;
 use super::table::Named;
-use crate::config::{ConfigErrors, Destination, KeyPath, Loaded};
-use crate::connection::{Caller, Calling, Innermost, Lives, Managed, Target};
+use super::target_builder::{Programs, StackAt};
+use crate::config::{ConfigErrors, KeyPath, Loaded, Options, Reference};
+use crate::connection::{Caller, Lives, Payload, Receipt};
 use crate::device::{Device, Devices};
-use crate::dialogue::{self, Dialogue};
-use crate::driver::{DriverHandle, Registry};
+use crate::driver::{Prepared, Registry};
 use crate::events::Bus;
 use crate::metrics::MetricsSnapshot;
-use crate::nearest::did_you_mean;
-use crate::secret::Resolver;
+use crate::route::Destination;
+use crate::stack::Stack;
 use crate::stack::uri::StackUri;
-use crate::stack::{Plan, Stack, StackError};
-use crate::upstream::{Opened, Upstream};
-use jackfield_plugin_api::{Error, ErrorKind, Operation, Result, Role, Session};
+use crate::upstream::Upstream;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Role, Session};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,11 +31,19 @@ pub struct Graph {
     pub registry: Registry,
     pub(super) named: Named,
     pub(super) devices: Devices,
+    pub(super) paths: DefinedPaths,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// The interceptors that each upstream puts around its targets.
+    pub(super) around_targets: BTreeMap<String, Vec<String>>,
+    pub(super) handlers: BTreeMap<String, Arc<Prepared>>,
     /// By the names of the configuration.
     pub(super) interceptors: Interceptors,
+    pub(super) credentials: Credentials,
     pub(super) connect_limit: Duration,
 }
+
+/// How long the polite end of a session that was opened for one call may take.
+const CLOSE: Duration = Duration::from_secs(2);
 
 impl Graph {
     /// Builds everything on loaded plugins, listeners included, without listening.
@@ -62,26 +71,44 @@ impl Graph {
     /// most `max` named connections live at a time; one is opened within `connect_limit` unless it
     /// says otherwise.
     pub fn empty(registry: Registry, max: usize, connect_limit: Duration) -> Arc<Self> {
-        let (named, devices) = (Named::new(Lives::new(max)), Devices::default());
-        let (upstreams, interceptors) = (BTreeMap::new(), Interceptors::default());
-        Arc::new(Graph { registry, named, devices, upstreams, interceptors, connect_limit })
+        Arc::new(Self::bare(registry, Lives::new(max), connect_limit))
     }
 
-    /// Opens a session: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI. Options
-    /// are for a URI only; in a named thing they are in the configuration. A session of an upstream
+    pub(super) fn bare(registry: Registry, lives: Arc<Lives>, connect_limit: Duration) -> Self {
+        Graph {
+            registry,
+            named: Named::new(lives),
+            devices: Devices::default(),
+            paths: DefinedPaths::default(),
+            upstreams: BTreeMap::new(),
+            around_targets: BTreeMap::new(),
+            handlers: BTreeMap::new(),
+            interceptors: Interceptors::default(),
+            credentials: Credentials::default(),
+            connect_limit,
+        }
+    }
+
+    /// Opens a session of one's own: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI.
+    /// Options are for a URI only; in a named thing they are in the configuration. A session of an upstream
     /// counts as in flight at its target, and in its pool as in use, for as long as it is kept.
     ///
     /// # Errors
-    /// What [`Graph::reach`] or opening says.
+    /// What [`Graph::destination`] or opening says.
     pub async fn open(&self, to: &str, options: &Map<String, Value>) -> Result<Session> {
-        self.reach(&destination(to)?, options).await?.open().await
+        let to = self.destination(&reference(to)?, options).await?;
+        to.open(&Caller::new("this process", "")).await
     }
 
-    /// Runs an operation at `to`, as in [`Graph::open`], through the interceptors that stand around it: of
-    /// an upstream with a pool, on a session that is given back after it. Cancel safe.
+    /// Runs an operation at `to`, as in [`Graph::open`]: on the session that a connection or a path of a
+    /// device shares, which is opened if there is none and stays open, or on one of an upstream's pool;
+    /// for a URI, on a session that ends after it. It goes through the interceptors that stand around it,
+    /// within the `call_timeout` that it has there (a URI: 1 minute), and is counted. The shared session of
+    /// an exclusive path holds its lease until it is disconnected or idle for too long. Cancel safe as far
+    /// as the operation is.
     ///
     /// # Errors
-    /// As [`Graph::open`], or what the operation says.
+    /// As [`Graph::open`], or what the operation says; [`ErrorKind::TimedOut`].
     pub async fn call(
         &self,
         to: &str,
@@ -89,48 +116,45 @@ impl Graph {
         operation: &str,
         params: &Value,
     ) -> Result<Value> {
-        self.reach(&destination(to)?, options).await?.call(operation, params).await
+        let to = reference(to)?;
+        let destination = self.destination(&to, options).await?;
+        let result = destination.call(operation, params).await;
+        if let (Reference::Uri(_), Destination::Connection(managed)) = (&to, &destination)
+            && let Some(live) = managed.last()
+            && timeout(CLOSE, live.close(0, "")).await.is_err()
+        {
+            // Everything of worth has been had.
+            live.abort("the peer does not take leave");
+        }
+        result
     }
 
-    /// What `to` means, ready to be opened. Options as in [`Graph::open`].
+    /// Posts to what `to` names, from anywhere: the session that `connections.NAME`, short `NAME`, or
+    /// `devices.NAME.PATH` shares. See [`Live::post`](crate::connection::Live::post).
     ///
     /// # Errors
-    /// An unknown name with the nearest one, or options not accepted.
-    pub async fn reach(&self, to: &Destination, options: &Map<String, Value>) -> Result<Reach> {
-        if !options.is_empty() && !matches!(to, Destination::Uri(_)) {
-            let text = format!("{to} has its options in the configuration");
-            return Err(Error::new(ErrorKind::Config, text));
+    /// As there; [`ErrorKind::NotFound`]; [`ErrorKind::Closed`] if it is not connected;
+    /// [`ErrorKind::Unsupported`] for what shares no session: an upstream, a URI.
+    pub fn post(&self, to: &str, payload: impl Into<Payload>) -> Result<Receipt> {
+        match to.parse() {
+            Ok(Reference::Device(path)) => self.path(&path)?.managed().post(payload),
+            Ok(Reference::Connection(name)) => self.post_by_name(&name, payload),
+            Ok(other) => Err(Error::unsupported(&format!("a post to {other}: open a session"))),
+            Err(_) => self.post_by_name(to, payload),
         }
-        match to {
-            Destination::Connection(name) => {
-                let managed = self.connection(name).await?;
-                let limit = managed.policy().connect_timeout;
-                Ok(Reach::Named(managed, limit))
-            }
-            Destination::Device(to) => {
-                let path = self.devices.get(&to.device)?.path(to.path.as_deref())?;
-                Ok(Reach::Named(Arc::clone(path.managed()), self.connect_limit))
-            }
-            Destination::Upstream(name) => {
-                find("upstream", &self.upstreams, name).cloned().map(Reach::Upstream)
-            }
-            Destination::Handler(name) => {
-                let text = format!("handlers.{name} answers sessions; it cannot be connected to");
-                Err(Error::new(ErrorKind::Unsupported, text))
-            }
-            Destination::Uri(uri) => {
-                let stack = self.stack(uri, options, Role::Client).await?;
-                let target = Target::new(stack, None);
-                Ok(Reach::Target(Arc::new(target), self.connect_limit))
-            }
-        }
+    }
+
+    fn post_by_name(&self, name: &str, payload: impl Into<Payload>) -> Result<Receipt> {
+        let entry = self.named.get(name)?;
+        let closed = || Error::new(ErrorKind::Closed, format!("{name} is not connected"));
+        entry.managed.get().ok_or_else(closed)?.post(payload)
     }
 
     /// A device, by its name or an alias.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name.
-    pub fn device(&self, name: &str) -> Result<&Arc<Device>> {
+    pub fn device(&self, name: &str) -> Result<Arc<Device>> {
         self.devices.get(name)
     }
 
@@ -173,131 +197,12 @@ impl Graph {
         options: &Map<String, Value>,
         role: Role,
     ) -> Result<Stack> {
-        let plan = Plan::new(uri, &self.registry, role, false)?;
-        let made: Result<Stack, StackError> =
-            Stack::new(plan, options, role, &Resolver::default()).await;
-        Ok(made?)
+        let (root, options) = (KeyPath::root(), Options(options.clone()));
+        let at = StackAt { uri_key: root.clone(), role, ..StackAt::client(root, uri, &options) };
+        Ok(self.run_time_builder().stack(&at).await?)
     }
 }
 
-/// Something that sessions can be opened to.
-#[derive(Clone, Debug)]
-pub enum Reach {
-    /// One target, and the time for it.
-    Target(Arc<Target>, Duration),
-    /// The target of a named connection or a path of a device, and the time for it.
-    Named(Arc<Managed>, Duration),
-    /// Whichever target's turn it is.
-    Upstream(Arc<Upstream>),
-}
-
-impl Reach {
-    /// The driver on top, whose operations its sessions have; an upstream's is its first target's.
-    pub fn driver(&self) -> Option<Arc<DriverHandle>> {
-        match self {
-            Reach::Target(target, _) => target.stack().top().cloned(),
-            Reach::Named(managed, _) => managed.target().stack().top().cloned(),
-            Reach::Upstream(upstream) => upstream.driver().cloned(),
-        }
-    }
-
-    /// The targets behind it: one by `name`, or each of an upstream by its own.
-    pub fn targets(&self, name: &str) -> Vec<(String, Arc<Target>)> {
-        match self {
-            Reach::Target(target, _) => vec![(name.to_owned(), Arc::clone(target))],
-            Reach::Named(managed, _) => vec![(name.to_owned(), managed.target())],
-            Reach::Upstream(upstream) => upstream.targets(),
-        }
-    }
-
-    /// Opens a session. Cancel safe: what was open is dropped.
-    ///
-    /// # Errors
-    /// The first layer's that fails, or the last target's.
-    pub async fn open(&self) -> Result<Session> {
-        match self {
-            Reach::Target(target, limit) => target.open_for(&here(), *limit).await,
-            Reach::Named(managed, limit) => managed.target().open_for(&here(), *limit).await,
-            Reach::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
-        }
-    }
-
-    /// Runs an operation on a session that is closed, or given back to its pool, after it, through the
-    /// interceptors that stand around it. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Reach::open`], or what the operation says.
-    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
-        let (around, session) = match self {
-            Reach::Upstream(upstream) if self.is_dialogue(operation) => {
-                let opened = upstream.open(None).await?;
-                let around = opened.around(&format!("upstreams.{}", upstream.name()));
-                (around, opened.into_session())
-            }
-            Reach::Upstream(upstream) => return upstream.call(None, operation, params).await,
-            Reach::Target(target, _) => (target.around_as(""), self.open().await?),
-            Reach::Named(managed, _) => (managed.around(), self.open().await?),
-        };
-        let own = OnOwn { reach: self, session: &session };
-        let result = around.run(&own, operation, params).await;
-        // Ends politely, but not for ever: everything of worth has been had.
-        let _ = timeout(CLOSE, session.close(0, "")).await;
-        result
-    }
-
-    /// The operation of that name: the driver's own, or one that any stream has.
-    pub fn operation(&self, name: &str) -> Option<Operation> {
-        let own = self.driver().and_then(|driver| driver.operation(name).cloned());
-        own.or_else(|| dialogue::operation(name).cloned())
-    }
-
-    fn is_dialogue(&self, operation: &str) -> bool {
-        let driver = self.driver();
-        let own = driver.as_ref().and_then(|driver| driver.operation(operation));
-        own.is_none() && dialogue::operation(operation).is_some()
-    }
-}
-
-/// An operation on a session of its own.
-struct OnOwn<'a> {
-    reach: &'a Reach,
-    session: &'a Session,
-}
-
-impl Innermost for OnOwn<'_> {
-    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
-        Box::pin(async move {
-            if self.reach.is_dialogue(operation) {
-                converse(self.session, operation, params).await
-            } else {
-                self.session.call(operation, params).await
-            }
-        })
-    }
-}
-
-async fn converse(session: &Session, operation: &str, params: &Value) -> Result<Value> {
-    let stream = session.take_stream();
-    let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
-    dialogue::call(&mut Dialogue::new(stream), operation, params).await
-}
-
-/// How long the polite end of a session may take after a call.
-const CLOSE: Duration = Duration::from_secs(2);
-
-fn destination(to: &str) -> Result<Destination> {
+fn reference(to: &str) -> Result<Reference> {
     to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))
-}
-
-/// Who opens what this process itself opens.
-fn here() -> Caller {
-    Caller::new("this process", "")
-}
-
-fn find<'a, T>(what: &str, all: &'a BTreeMap<String, T>, name: &str) -> Result<&'a T> {
-    all.get(name).ok_or_else(|| {
-        let near = did_you_mean(name, all.keys().map(String::as_str));
-        let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-        Error::new(ErrorKind::NotFound, format!("there is no {what} {name:?}{hint}"))
-    })
 }

@@ -3,6 +3,7 @@
 use super::parts::Parts;
 use crate::config::{Config, KeyPath};
 use crate::connection::{Interceptor, Plugged};
+use crate::driver::Registry;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -23,12 +24,7 @@ impl fmt::Debug for Interceptors {
 }
 
 impl Interceptors {
-    /// Those that a list names. One that has mistakes is missing; they were reported.
-    pub(super) fn listed(&self, names: &[String]) -> Vec<Placed> {
-        names.iter().filter_map(|name| self.0.get(name).cloned()).collect()
-    }
-
-    /// As [`Interceptors::listed`], each of them being there.
+    /// Those that a list names.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name.
@@ -46,16 +42,20 @@ impl Interceptors {
 }
 
 /// All of them; those with mistakes are left out, and the mistakes remembered.
-pub(super) async fn interceptors(parts: &mut Parts<'_>, config: &Config) -> Interceptors {
+pub(super) async fn interceptors(
+    parts: &mut Parts<'_>,
+    registry: &Registry,
+    config: &Config,
+) -> Interceptors {
     let mut made = Interceptors::default();
     for (name, interceptor) in &config.interceptors {
         let key = KeyPath::from_iter(["interceptors", name.as_str()]);
         let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
-        let found = match parts.registry.interceptor(plugin_name) {
+        let found = match registry.interceptor(plugin_name) {
             Ok(found) => Arc::clone(found),
             Err(error) => {
                 let key = if interceptor.interceptor.is_some() { key.key("use") } else { key };
-                parts.fault(&key, &error);
+                parts.fault(&key, error);
                 continue;
             }
         };
@@ -68,7 +68,7 @@ pub(super) async fn interceptors(parts: &mut Parts<'_>, config: &Config) -> Inte
                 let placed: Placed = (found.manifest.order, Arc::new(Plugged::new(prepared)));
                 made.0.insert(name.clone(), placed);
             }
-            Err(error) => parts.fault(&options_key, &error),
+            Err(error) => parts.fault(&options_key, error),
         }
     }
     made

@@ -5,13 +5,17 @@
 //! is not made at all, and a manager that cannot take one address takes none.
 //!
 //! Named connections come from the configuration, or are defined at run time by the verbs of
-//! [`Graph`]: `define`, `register`, `adopt`, `connection`, `get_or_connect`, `find`, `connect_all`,
-//! `disconnect_all`, `connect_paths`, `disconnect_paths`, `unregister`, `destroy`, `post`; targets of upstreams come and go by `add_target`,
-//! `remove_target`, `weigh_target` and `drain_target`. With `host.state_dir`, what was defined at run
+//! [`Graph`]: `define`, `register`, `adopt`, `connection`, `get_or_connect`, `is_connected`, `find`,
+//! `connect_all`, `disconnect_all`, `unregister`, `unregister_all`, `destroy`, `destroy_all`. Devices and their paths
+//! come and go by `define_device`, `define_path`, `define_path_like`, `remove_path`, `remove_device`,
+//! `alias_device` and `unalias_device`, and are connected by `connect_paths` and `disconnect_paths`; targets
+//! of upstreams by `add_target`, `remove_target`, `weigh_target` and `drain_target`. [`Graph::call`],
+//! [`Graph::post`] and [`Graph::open`] take any of these by its name. With `host.state_dir`, what was defined at run
 //! time is there again after a restart, whatever ended the host.
 
 mod all;
 mod build;
+mod credentials;
 mod define;
 mod devices;
 mod entries;
@@ -21,23 +25,26 @@ mod health;
 mod interceptors;
 mod named;
 mod parts;
+mod paths;
 mod plugins;
+mod resolve;
 mod snapshot;
 mod state;
 mod table;
+mod target_builder;
 mod targets;
 mod upstreams;
 
 pub use all::{AllOptions, Outcomes};
 pub use entries::DefinedBy;
 pub use filter::Filter;
-pub use graph::{Graph, Reach};
+pub use graph::Graph;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
 pub use named::{End, Existing, Own};
-pub use parts::Programs;
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
+pub use target_builder::Programs;
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::connection::{Connections, Flags};
@@ -227,7 +234,7 @@ impl Manager {
             listeners: self.listeners.clone(),
             named: self.graph.named(),
             named_lives: self.graph.lives(),
-            devices: self.graph.devices().iter().map(|device| device.snapshot()).collect(),
+            devices: self.graph.devices().all().iter().map(|device| device.snapshot()).collect(),
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
             connections: self.connections.snapshot(),
             connections_total: self.connections.total(),

@@ -5,6 +5,7 @@ use super::filter::Filter;
 use super::graph::Graph;
 use super::snapshot::NamedSnapshot;
 use super::state::State;
+use crate::config::Reference;
 use crate::config::model::ConnectionConfig;
 use crate::connection::{
     Live, LivesCount, Managed, ManagedSnapshot, Payload, Policy, Receipt, Target,
@@ -81,8 +82,8 @@ impl Graph {
     /// be references, `{ env = "NAME" }` and the like.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] for a name that is taken, unless it is replaced;
-    /// [`ErrorKind::Config`] for a name, a key or options that are not acceptable, a via that leads
+    /// [`ErrorKind::InUse`] for a name that is taken by another definition, unless it is replaced; by an
+    /// equal one, that is used again. [`ErrorKind::Config`] for a name, a key or options that are not acceptable, a via that leads
     /// back, or a secret written out that would be kept.
     pub async fn define(
         &self,
@@ -90,8 +91,12 @@ impl Graph {
         config: ConnectionConfig,
         existing: Existing,
     ) -> Result<Arc<Managed>> {
+        let defined = self.named.entries.get(name).and_then(|entry| entry.config.clone());
+        if defined.is_some_and(|defined| *defined == config) {
+            return self.connection(name).await;
+        }
         self.named.refuse(name, existing)?;
-        let managed = self.build_connection(name, &config, self.named.keeps()).await?;
+        let managed = self.define_unnamed(name, &config, self.named.keeps()).await?;
         let config = Some(Arc::new(config));
         self.put(entry(name, DefinedBy::Call, config, Some(Arc::new(managed))), existing).await
     }
@@ -174,6 +179,22 @@ impl Graph {
         self.connection(name).await?.connect(limit).await
     }
 
+    /// Whether what `to` names is connected now: `connections.NAME`, short `NAME`, or
+    /// `devices.NAME.PATH`. What there is not is not connected.
+    pub fn is_connected(&self, to: &str) -> bool {
+        let by_name = |name: &str| {
+            let entry = self.named.entries.get(name);
+            entry.is_some_and(|entry| entry.managed.get().is_some_and(|it| it.is_connected()))
+        };
+        match to.parse() {
+            Ok(Reference::Device(path)) => {
+                self.path(&path).is_ok_and(|path| path.managed().is_connected())
+            }
+            Ok(Reference::Connection(name)) => by_name(&name),
+            _ => by_name(to),
+        }
+    }
+
     /// The life with that id, if it has not ended.
     pub fn live(&self, id: u64) -> Option<Arc<Live>> {
         self.named.lives.get(id)
@@ -187,16 +208,6 @@ impl Graph {
     /// How many connections are defined.
     pub fn defined(&self) -> usize {
         self.named.entries.len()
-    }
-
-    /// Posts to the connection of that name, from anywhere. See [`Live::post`].
-    ///
-    /// # Errors
-    /// As there; [`ErrorKind::NotFound`]; [`ErrorKind::Closed`] if it is not connected.
-    pub fn post(&self, name: &str, payload: impl Into<Payload>) -> Result<Receipt> {
-        let entry = self.named.get(name)?;
-        let closed = || Error::new(ErrorKind::Closed, format!("{name} is not connected"));
-        entry.managed.get().ok_or_else(closed)?.post(payload)
     }
 
     /// Posts to the life with that id, from anywhere.

@@ -46,15 +46,9 @@ impl Named {
         self.entries.insert(Arc::new(entry));
     }
 
-    /// Notes that a path of a device goes via `name`, as long as there are devices.
-    pub(super) fn carries_path(&self, name: &str) {
-        let _changes = self.changes();
-        self.count(Some(name), true);
-    }
-
-    /// Notes that a target goes via `managed`, or no longer does; a path of a device is not counted, as
-    /// it cannot be taken away.
-    pub(super) fn carries_target(&self, managed: &Arc<Managed>, more: bool) {
+    /// Notes that a target of an upstream or of a device's path goes via `managed`, or no longer does. Only
+    /// named connections are counted here.
+    pub(super) fn carries(&self, managed: &Arc<Managed>, more: bool) {
         let _changes = self.changes();
         let entry = self.entries.get(managed.name());
         let built = entry.as_ref().and_then(|entry| entry.managed.get());

@@ -1,13 +1,13 @@
 //! The targets of upstreams, changed while they serve. What runs is never disturbed: the sessions of a
 //! target that is removed or drained run on.
 
+use super::define::in_range;
 use super::graph::Graph;
+use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use super::upstreams::{name_of, spec};
-use crate::config;
+use crate::config::{self, KeyPath};
 use crate::connection::Target;
-use crate::secret::Resolver;
-use crate::stack::{Plan, Stack};
-use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -25,18 +25,46 @@ impl Graph {
     /// accepted.
     pub async fn add_target(&self, upstream: &str, target: config::Target) -> Result<String> {
         let (to, name) = (self.upstream(upstream)?, name_of(&target));
-        if let Some((key, expected)) = target.problems().into_iter().next() {
-            let text = format!("{key}: {expected}");
-            return Err(Error::new(ErrorKind::Config, text).with("target", name));
-        }
-        let plan = Plan::new(&target.uri, &self.registry, Role::Client, target.via.is_some())?;
-        let via = self.carrier(target.via.as_ref()).await?;
-        let made = Stack::new(plan, &target.options, Role::Client, &Resolver::default()).await;
-        let stack = made.map_err(|error| Error::from(error).with("target", &name))?;
-        let outlet = to.outlet(Target::new(stack, via.clone()))?;
-        to.balancer().add(spec(name.clone(), outlet, &target), Instant::now())?;
-        via.iter().for_each(|via| self.named.carries_target(via, true));
+        let key = KeyPath::from_iter(["upstreams", upstream, "targets", &name]);
+        in_range(&key, target.problems())?;
+        let interceptors = self.around_targets.get(upstream).map_or(&[][..], Vec::as_slice);
+        let builder = self.run_time_builder();
+        let made = self.make_target(&builder, &key, &target, interceptors).await?;
+        let via = made.via().cloned();
+        to.balancer().add(spec(name.clone(), to.outlet(made)?, &target), Instant::now())?;
+        via.iter().for_each(|via| self.named.carries(via, true));
         Ok(name)
+    }
+
+    /// A target of an upstream, which puts `interceptors` around it. What it names gives it stack,
+    /// credentials and interceptors, but no session: those are the upstream's own.
+    pub(super) async fn make_target(
+        &self,
+        builder: &TargetBuilder<'_>,
+        key: &KeyPath,
+        target: &config::Target,
+        interceptors: &[String],
+    ) -> Result<Target, Unbuilt> {
+        if let Some(to) = &target.to {
+            let named = self.carrier(to).await;
+            let named = named.map_err(|error| Unbuilt::missing(key.key("to"), error))?;
+            let around = self.interceptors.all_listed(interceptors);
+            let around = around.map_err(|error| Unbuilt::missing(key.clone(), error))?;
+            return Ok(named.target().again().intercepted(around));
+        }
+        let credentials = match &target.credentials {
+            Some(first) => self.credentials.chain(first),
+            None => Ok(Vec::new()),
+        };
+        let credentials =
+            credentials.map_err(|error| Unbuilt::missing(key.key("credentials"), error))?;
+        let at = StackAt {
+            is_carried: target.via.is_some(),
+            login: target.login.as_ref(),
+            ..StackAt::client(key.clone(), &target.uri, &target.options)
+        };
+        let extras = Extras { credentials, interceptors, ..Extras::default() };
+        builder.target(&at, &extras, self.dials(target.via.as_ref()).await).await
     }
 
     /// Takes a target out of an upstream. Its unused pooled sessions are closed, the others run on.
@@ -49,7 +77,7 @@ impl Graph {
         from.balancer().remove(name, Instant::now())?;
         let removed = targets.iter().find(|(other, _)| other == name);
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
-            self.named.carries_target(via, false);
+            self.named.carries(via, false);
         }
         Ok(())
     }

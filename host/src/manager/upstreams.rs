@@ -1,34 +1,45 @@
 //! Upstreams, each from its table of the configuration.
 
 use super::build::connect_limit;
-use super::parts::{Parts, StackAt};
+use super::define::limits;
+use super::graph::Graph;
+use super::parts::Parts;
+use super::target_builder::check_call_timeouts;
 use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
 use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, outlet};
 use crate::upstream::{PooledLimit, Upstream, UpstreamOptions};
-use jackfield_plugin_api::{Error, ErrorKind, Role};
+use jackfield_plugin_api::{Error, ErrorKind};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// All of them; those with mistakes are left out, and the mistakes remembered.
 pub(super) async fn upstreams(
     parts: &mut Parts<'_>,
+    graph: &Graph,
     config: &Config,
 ) -> BTreeMap<String, Arc<Upstream>> {
     let mut made = BTreeMap::new();
     let pooled = PooledLimit::new(config.host.limits.pooled);
     for (name, upstream) in &config.upstreams {
         let key = KeyPath::from_iter(["upstreams", name.as_str()]);
-        let targets = targets(parts, &key, upstream).await;
+        let targets = targets(parts, graph, &key, upstream).await;
         if targets.len() < upstream.targets.len() || !share_fits(parts, &key, upstream, &targets) {
+            continue;
+        }
+        let first = targets.first().filter(|_| upstream.interceptors.is_empty());
+        let checked = first.map_or(Ok(()), |spec| {
+            check_call_timeouts(&key, &upstream.call_timeouts, spec.target.stack())
+        });
+        if parts.keep(checked).is_none() {
             continue;
         }
         match Upstream::new(name, targets, options(config, upstream, &pooled)) {
             Ok(upstream) => {
                 made.insert(name.clone(), Arc::new(upstream));
             }
-            Err(error) => parts.fault(&key.key("targets"), &error),
+            Err(error) => parts.fault(&key.key("targets"), error),
         }
     }
     made
@@ -49,31 +60,24 @@ fn share_fits(
             "expected 1, not {}: sessions of {driver} ({}) carry one conversation each",
             pool.share, spec.name
         );
-        parts.fault(&key.key("pool").key("share"), &Error::new(ErrorKind::Config, text));
+        parts.fault(&key.key("pool").key("share"), Error::new(ErrorKind::Config, text));
     }
     alone.is_none()
 }
 
 async fn targets(
     parts: &mut Parts<'_>,
+    graph: &Graph,
     key: &KeyPath,
     upstream: &UpstreamConfig,
 ) -> Vec<Spec<Target>> {
     let mut made = Vec::new();
     let mut names = HashSet::new();
+    let builder = graph.builder(&parts.loaded.sources, parts.programs);
     for (index, config) in upstream.targets.iter().enumerate() {
         let key = key.key("targets").index(index);
-        let at = StackAt {
-            uri_key: key.key("uri"),
-            key,
-            uri: &config.uri,
-            options: &config.options,
-            role: Role::Client,
-            via: config.via.as_ref(),
-            login: None,
-        };
-        let Some(target) = parts.target(&at).await else { continue };
-        let target = target.intercepted(parts.interceptors.listed(&upstream.interceptors));
+        let target = graph.make_target(&builder, &key, config, &upstream.interceptors).await;
+        let Some(target) = parts.keep(target) else { continue };
         made.push(spec(unique(config, &mut names), target, config));
     }
     made
@@ -91,11 +95,12 @@ pub(super) fn spec<T>(name: String, target: T, config: &crate::config::Target) -
     }
 }
 
-/// A target's URI, and what it goes via.
+/// A target's URI and what it goes via, or what it names.
 pub(super) fn name_of(config: &crate::config::Target) -> String {
-    match &config.via {
-        Some(via) => format!("{} via {via}", config.uri),
-        None => config.uri.to_string(),
+    match (&config.to, &config.via) {
+        (Some(to), _) => to.to_string(),
+        (None, Some(via)) => format!("{} via {via}", config.uri),
+        (None, None) => config.uri.to_string(),
     }
 }
 
@@ -134,5 +139,7 @@ fn options(config: &Config, upstream: &UpstreamConfig, pooled: &PooledLimit) -> 
             attempts: upstream.retry.attempts,
             budget_percent: upstream.retry.budget_percent,
         },
+        call_timeout: upstream.call_timeout.0,
+        call_timeouts: limits(&upstream.call_timeouts),
     }
 }

@@ -245,8 +245,10 @@ impl<'a> Forward<'a> {
         let Kept { asker, far, .. } = kept;
         let (far, asker) = match (far, &self.route.destination) {
             (Far::Opened(opened), _) if opened.can_rest() => return opened.rest(asker),
-            (Far::Own(session), Destination::Target(target, _)) if target.is_open_to_all() => {
-                return target.rest(Rested { asker, session });
+            (Far::Own(session), Destination::Connection(managed))
+                if managed.target().is_open_to_all() =>
+            {
+                return managed.target().rest(Rested { asker, session });
             }
             (far, _) => (far, asker),
         };

@@ -1,36 +1,24 @@
 //! Routes: what a listener's sessions are joined to.
 
 mod calls;
+mod destination;
 mod fields;
 mod forward;
 mod lent;
 mod sse;
 
-use crate::connection::{Around, Asker, Caller, Entered, Managed, State, Target};
-use crate::device::Observers;
+use crate::connection::{Around, Asker, Caller, Entered, State};
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::shutdown::Stopping;
-use crate::upstream::{KeyFrom, Opened, Upstream, shared};
+use crate::upstream::{KeyFrom, Opened, shared};
+pub use destination::Destination;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Where a route leads.
-#[derive(Debug)]
-pub enum Destination {
-    /// One of an upstream's targets.
-    Upstream(Arc<Upstream>),
-    /// A session of its own to one target.
-    Target(Arc<Target>, Duration),
-    /// What others do on an exclusive path of a device, to watch.
-    Observe(Arc<Observers>),
-    /// Code of a plugin.
-    Handler(Prepared),
-}
 
 /// A destination and how to join a session to it.
 #[derive(Debug)]
@@ -39,9 +27,6 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
-    /// The named connection or path of a device whose target it leads to, if it does: what stands around its
-    /// operations also stands around those that a session of this route asks for.
-    pub managed: Option<Arc<Managed>>,
     /// What of a session decides which target it meets, where the upstream looks at that.
     pub hash: KeyFrom,
     /// How the two are joined.
@@ -111,9 +96,10 @@ impl Route {
 
     /// What stands around operations on `far`.
     fn around(&self, far: &Far) -> Option<Around> {
-        match far {
-            Far::Own(_) => self.managed.as_ref().map(|managed| managed.around()),
-            Far::Opened(opened) => Some(opened.around(&self.name)),
+        match (far, &self.destination) {
+            (Far::Opened(opened), _) => Some(opened.around(&self.name)),
+            (Far::Own(_), Destination::Connection(managed)) => Some(managed.around()),
+            (Far::Own(_), _) => None,
         }
     }
 
@@ -127,7 +113,6 @@ impl Route {
     ) -> Result<(Far, Option<Asker>)> {
         // Boxed, so that a relayed connection does not keep room for being opened.
         let far = match &self.destination {
-            Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
@@ -137,15 +122,16 @@ impl Route {
                 let asker = opened.is_rested().then(|| opened.take_asker()).flatten();
                 return Ok((Far::Opened(opened), asker));
             }
-            Destination::Target(target, limit) => {
-                if let Some(rested) = within.and_then(|within| target.rested(within)) {
+            to => {
+                if let (Destination::Connection(managed), Some(within)) = (to, within)
+                    && let Some(rested) = managed.target().rested(within)
+                {
                     return Ok((Far::Own(rested.session), Some(rested.asker)));
                 }
                 let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
                 let caller = Caller::new(peer, &*connection.listener);
-                Far::Own(Box::pin(async move { target.open_for(&caller, *limit).await }).await?)
+                Far::Own(Box::pin(async move { to.open(&caller).await }).await?)
             }
-            Destination::Observe(observers) => Far::Own(observers.observe()?.into_session()),
         };
         Ok((far, None))
     }

@@ -12,16 +12,16 @@ pub use options::OptionProblem;
 pub use plan::Plan;
 pub use source::{Opening, Source};
 
-use crate::dialogue::Login;
+use crate::deadline::Deadline;
+use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
 use jackfield_plugin_api::{
-    Address, Error, ErrorKind, Listener, Origin, Request, Result, Role, Session,
+    Address, Error, ErrorKind, Facets, Listener, Origin, Request, Result, Role, Session,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A stack with its options in place, for any number of connections.
 #[derive(Debug)]
@@ -138,6 +138,17 @@ impl Stack {
         self.layers.first().map(|layer| &layer.driver)
     }
 
+    /// Whether `operation` is not the driver's own, but one that any byte stream has: then it is a
+    /// [dialogue](crate::dialogue) with `session`.
+    pub fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
+        let own = match self.top() {
+            Some(top) => top.operation(operation).is_some(),
+            // Nobody knows which, but it may have some.
+            None => session.facets().contains(Facets::CALL),
+        };
+        !own && dialogue::operation(operation).is_some()
+    }
+
     /// The most sessions it bears at the same time, as far as its drivers declare.
     pub fn max_sessions(&self) -> Option<u32> {
         self.layers.iter().filter_map(|layer| layer.driver.manifest.max_sessions).min()
@@ -155,31 +166,27 @@ impl Stack {
     /// # Errors
     /// The first layer's that fails, with its name; [`ErrorKind::TimedOut`] when time is up.
     pub async fn open(&self, carrier: Option<Session>, limit: Duration) -> Result<Session> {
-        let deadline = Instant::now() + limit;
+        let deadline = Deadline::after(limit);
         let mut below = match (&self.source, carrier) {
             (Some(source), None) => {
-                let opened = tokio::time::timeout_at(deadline, source.0.open(limit)).await;
-                let opened = opened.unwrap_or_else(|_| Err(timed_out(limit)));
+                let opened = within(deadline, limit, source.0.open(limit)).await;
                 Some(opened.map_err(|error| error.with("uri", &self.display))?)
             }
             (_, carrier) => carrier,
         };
         for layer in self.layers.iter().rev() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut request = Request::new(self.address.clone(), left);
+            let mut request = Request::new(self.address.clone(), deadline.left());
             if let Some(session) = below.take() {
                 request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }
-            let opened = tokio::time::timeout_at(deadline, layer.endpoint.open(request)).await;
-            let opened = opened.unwrap_or_else(|_| Err(timed_out(limit)));
+            let opened = within(deadline, limit, layer.endpoint.open(request)).await;
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
         let none = || Error::new(ErrorKind::Config, "an empty stack without a carrier");
         let session = below.ok_or_else(none)?;
         let Some(login) = &self.login else { return Ok(session) };
-        let left = deadline.saturating_duration_since(Instant::now());
         // Boxed: most sessions need no room for it.
-        let session = Box::pin(login.session(session, left)).await;
+        let session = Box::pin(login.session(session, deadline.left())).await;
         session.map_err(|error| error.with("uri", &self.display))
     }
 
@@ -212,19 +219,28 @@ impl Stack {
         if layers.is_empty() {
             return Ok(accepted);
         }
-        let deadline = Instant::now() + limit;
+        let deadline = Deadline::after(limit);
         let mut below = accepted;
         for layer in layers.iter().rev() {
-            let left = deadline.saturating_duration_since(Instant::now());
             let carrier = carrier_of(below, layer.driver.name())?;
-            let request = Request::new(self.address.clone(), left).with_carrier(carrier);
-            let accepted = tokio::time::timeout_at(deadline, layer.endpoint.accept(request)).await;
-            let accepted = accepted.unwrap_or_else(|_| Err(timed_out(limit)));
+            let request = Request::new(self.address.clone(), deadline.left());
+            let accepting = layer.endpoint.accept(request.with_carrier(carrier));
+            let accepted = within(deadline, limit, accepting).await;
             below = accepted
                 .map_err(|error| self.explain(error.with_origin(Origin::Downstream), layer))?;
         }
         Ok(below)
     }
+}
+
+/// What is done by `deadline`, which was `limit` away at first.
+async fn within<T>(
+    deadline: Deadline,
+    limit: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let done = tokio::time::timeout_at(deadline.instant(), work).await;
+    done.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 
 fn timed_out(limit: Duration) -> Error {

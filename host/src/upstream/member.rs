@@ -2,8 +2,10 @@
 
 use super::kept::Parts;
 use crate::connection::Target;
+use crate::dialogue::{self, Dialogue};
 use crate::pool::{CloseCause, Connect};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session, Stream};
+use serde_json::Value;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -197,6 +199,20 @@ impl Member {
         parts
     }
 
+    /// One step of a dialogue with its stream, which goes on with what the last step has left. A step that
+    /// fails or is given up leaves the session of no use: its answer may still come.
+    pub(super) async fn converse(&self, operation: &str, params: &Value) -> Result<Value> {
+        // It counts as ended until it is put back.
+        let out = Unused { ended: true, ..Unused::default() };
+        let Unused { stream, early, .. } = std::mem::replace(&mut *self.unused(), out);
+        let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
+        let mut talk = Dialogue::resumed(stream, &early);
+        let result = dialogue::call(&mut talk, operation, params).await?;
+        let (stream, early) = talk.into_parts();
+        *self.unused() = Unused { stream: Some(stream), early, ended: false };
+        Ok(result)
+    }
+
     fn stop_watching(&self) {
         if let Some(watch) = &self.watch {
             watch.abort();
@@ -228,16 +244,16 @@ impl Unused {
     /// read, so that no peer can fill our memory.
     fn has_ended(&mut self) -> bool {
         if let Some(stream) = &mut self.stream
-            && self.early.is_empty()
+            && self.early.len() < EARLY
             && !self.ended
         {
             let mut buffer = [0; EARLY];
-            let mut buffer = ReadBuf::new(&mut buffer);
+            let mut buffer = ReadBuf::new(&mut buffer[self.early.len()..]);
             let mut context = Context::from_waker(Waker::noop());
             match Pin::new(stream).poll_read(&mut context, &mut buffer) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.early = buffer.filled().to_vec();
+                    self.early.extend_from_slice(buffer.filled());
                 }
                 Poll::Ready(_) => self.ended = true,
             }

@@ -42,7 +42,7 @@ impl Control for Scripted {
 
     async fn next_event(&self) -> Result<Option<Event>> {
         self.ends.notified().await;
-        Ok(Some(Event::new("closed", serde_json::Value::Null)))
+        Ok(Some(Event::new("closed", Value::Null)))
     }
 
     async fn close(&self, _: u64, reason: String) -> Result<()> {

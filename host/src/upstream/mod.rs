@@ -13,8 +13,8 @@
 
 mod attempt;
 mod balancer;
+mod call;
 mod checker;
-mod fan;
 pub mod health;
 mod kept;
 mod key;
@@ -29,6 +29,7 @@ mod target_set;
 
 pub use attempt::{Attempts, Need, OpenError, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
+pub use call::CallsSnapshot;
 pub use checker::{CheckOptions, Probe, check};
 pub use health::HealthOptions;
 pub use kept::shared;
@@ -43,14 +44,14 @@ pub use target_set::Spec;
 use crate::connection::{Around, Asker, KeepAlive, Rested, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
+use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use kept::Parts;
 use outlet::{Seat, Taken};
-use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// How an upstream serves.
 #[derive(Clone, Debug)]
@@ -72,6 +73,10 @@ pub struct UpstreamOptions {
     pub checks: Option<CheckOptions>,
     /// How often further targets are tried. Default: see there.
     pub retry: RetryOptions,
+    /// The most that one call may take, from asking for a session to its result. Default: 60 s.
+    pub call_timeout: Duration,
+    /// The same for single operations, by their names. Default: none.
+    pub call_timeouts: BTreeMap<String, Duration>,
 }
 
 impl Default for UpstreamOptions {
@@ -85,6 +90,8 @@ impl Default for UpstreamOptions {
             health: HealthOptions::default(),
             checks: None,
             retry: RetryOptions::default(),
+            call_timeout: Duration::from_secs(60),
+            call_timeouts: BTreeMap::new(),
         }
     }
 }
@@ -98,6 +105,7 @@ pub struct Upstream {
     attempts: Attempts,
     pools: Pools,
     checks: Option<CheckOptions>,
+    calls: Calls,
 }
 
 /// What each target's sessions are kept in.
@@ -180,9 +188,6 @@ impl Opened {
     }
 }
 
-/// How long the polite end of a session without a pool may take after a call.
-const CLOSE: Duration = Duration::from_secs(2);
-
 impl Upstream {
     /// An upstream over `targets`, of which there is at least one. Does not connect yet.
     ///
@@ -209,6 +214,7 @@ impl Upstream {
             attempts: Attempts::new(options.retry),
             pools,
             checks: options.checks,
+            calls: Calls::new(options.call_timeout, options.call_timeouts),
         })
     }
 
@@ -298,24 +304,6 @@ impl Upstream {
         self.have(key, Need { calls_only: true, ..Need::default() }).await
     }
 
-    /// Runs an operation on a session of one of the targets, through the target's interceptors. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Upstream::open`], or what the operation says.
-    pub async fn call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
-        let mut opened = self.borrow(key).await?;
-        let around = opened.around(&format!("upstreams.{}", self.name));
-        let result = around.call(&opened.session, operation, params).await;
-        let closed = matches!(&result, Err(error) if error.kind() == ErrorKind::Closed);
-        match &mut opened.seat {
-            Some(seat) if closed => seat.spoil(),
-            Some(_) => {}
-            // Ends politely, but not for ever: everything of worth has been had.
-            None => drop(timeout(CLOSE, opened.session.close(0, "")).await),
-        }
-        result
-    }
-
     async fn have(&self, key: Option<u64>, need: Need) -> Result<Opened> {
         let limit = self.pools.limit_of_all();
         let opened = self.attempts.open(&self.balancer, key, need, limit).await;
@@ -342,6 +330,7 @@ impl Upstream {
             balance: self.balancer.strategy().name,
             panic: self.balancer.is_panic(),
             retries_refused: self.attempts.refused(),
+            calls: self.calls.snapshot(),
             targets,
         }
     }

@@ -26,6 +26,7 @@ use super::checker::Probe;
 use super::kept;
 use super::member::{Dial, Member, PooledLimit};
 use crate::connection::{Asker, Rested, Target};
+use crate::dialogue;
 use crate::pool::{AcquireError, Pool, PoolOptions, Pooled, Stats};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use serde_json::Value;
@@ -76,6 +77,19 @@ impl Seat {
         Some(Seat { pooled: Some(pooled), used_up })
     }
 
+    /// One step of a dialogue: on a stream of its own where sessions open streams, else with the stream of
+    /// the session, which goes on with what the last step has left.
+    pub(super) async fn converse(&self, operation: &str, params: &Value) -> Result<Value> {
+        let gone = || Error::new(ErrorKind::Closed, "the session was given back");
+        let member: &Arc<Member> = self.pooled.as_ref().ok_or_else(gone)?.member();
+        if !member.opens_streams() {
+            return member.converse(operation, params).await;
+        }
+        // Null asks for the stream that the target's options describe.
+        let session = member.session().open_stream(&Value::Null).await?;
+        dialogue::converse(&session, operation, params).await
+    }
+
     /// The session is of no use to others.
     pub(super) fn spoil(&mut self) {
         self.used_up = true;
@@ -116,6 +130,10 @@ impl Outlet {
         if let Some(most) = target.stack().max_sessions() {
             options.max_size = options.max_size.min(most.max(1));
             options.min_idle = options.min_idle.min(options.max_size);
+        }
+        if !target.is_open_to_all() {
+            // More would only wait for the first one to go.
+            (options.max_size, options.min_idle) = (1, options.min_idle.min(1));
         }
         if options.share > 1 && !shares(&target) {
             let name = target.stack().top().map_or("this target", |driver| driver.name());

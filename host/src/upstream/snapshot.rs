@@ -1,5 +1,6 @@
 //! Upstreams as others read them.
 
+use super::call::CallsSnapshot;
 use super::health::Standing;
 use super::target_set::Entry;
 use crate::pool::{CloseCause, Stats};
@@ -19,6 +20,8 @@ pub struct UpstreamSnapshot {
     pub panic: bool,
     /// Attempts at a further target that the retry budget refused.
     pub retries_refused: u64,
+    /// Operations run on its targets.
+    pub calls: CallsSnapshot,
     /// Its targets, in the order they were given.
     pub targets: Vec<TargetSnapshot>,
 }

@@ -11,7 +11,8 @@ use super::client::{Client, Extras, TargetArgs, has_operation};
 use super::failure::{Failure, Outcome, one_line};
 use super::output::complain;
 use super::runtime::{Ended, Signals, block_on, start_client_log};
-use crate::config::{Destination, Loaded, Timespan};
+use crate::config::{Loaded, Reference, Timespan};
+use crate::connection::Caller;
 use crate::relay::messages_of;
 use escape::Escape;
 use futures_util::{FutureExt, StreamExt};
@@ -84,11 +85,12 @@ pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
     block_on(&loaded.config, run(args, &to, &loaded, linger.0))
 }
 
-async fn run(args: &ConnectArgs, to: &Destination, loaded: &Loaded, linger: Duration) -> Outcome {
+async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Duration) -> Outcome {
     let mut signals = Signals::of_command()?;
-    let client = args.target.reach(to, loaded, extras()).await?;
+    let client = args.target.resolve(to, loaded, extras()).await?;
+    let caller = Caller::new("this process", "");
     let session = tokio::select! {
-        session = client.reach.open() => session?,
+        session = client.to.open(&caller) => session?,
         ended = signals.next() => return Ok(ExitCode::from(ended.code)),
     };
     tell(&session.info());
@@ -164,7 +166,7 @@ async fn talk(
 
 /// Raw mode if both ends are terminals: the far side is one if it takes a size.
 async fn raw_mode(client: &Client, session: &Session) -> Result<Option<RawMode>> {
-    if !terminal::is_terminal() || !has_operation(client.reach.driver().as_ref(), "resize") {
+    if !terminal::is_terminal() || !has_operation(client.to.driver().as_ref(), "resize") {
         return Ok(None);
     }
     let Some(size) = terminal::size_params() else { return Ok(None) };
@@ -265,7 +267,7 @@ async fn exit_code(
     }
     let told = || status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status));
     // What takes signals has an exit status.
-    if told().is_none() && has_operation(client.reach.driver().as_ref(), "signal") {
+    if told().is_none() && has_operation(client.to.driver().as_ref(), "signal") {
         let mut heard = heard.clone();
         tokio::select! {
             () = listen(session, news) => {}

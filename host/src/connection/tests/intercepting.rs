@@ -144,3 +144,42 @@ async fn the_hook_takes_leave_before_a_polite_close_and_not_of_one_that_is_lost_
     assert_eq!((begun.elapsed(), live.state()), (seconds(9), State::Closed));
     assert_eq!(peer.living.load(Ordering::SeqCst), 0);
 }
+
+/// Says by itself that something is closed.
+struct SaysClosed;
+
+impl Interceptor for SaysClosed {
+    fn intercept<'a>(&'a self, _: Call<'a>, _: Next<'a>) -> Calling<'a> {
+        Box::pin(async { Err(Error::new(ErrorKind::Closed, "the shop is closed")) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_interceptor_says_by_itself_loses_no_session_and_counts_once() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy::default());
+    let live = connected(&managed).await;
+    let says = managed.intercept(0, Arc::new(SaysClosed)).unwrap();
+    let error = managed.call("echo", &json!(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    drop(says);
+    assert_eq!(managed.call("echo", &json!(2)).await.unwrap(), json!(2));
+    let info = live.info();
+    assert_eq!((live.generation(), info.calls, info.errors), (1, 2, 1));
+    assert_eq!(peer.opened.load(Ordering::SeqCst), 1, "it is the same session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_operation_may_have_a_limit_of_its_own() {
+    let peer = Peer::new();
+    peer.gate.send_replace(false);
+    let call_timeouts = [("echo".to_owned(), seconds(2))].into();
+    let policy = Policy { call_timeout: seconds(10), call_timeouts, ..Policy::default() };
+    let managed = managed(&peer, policy);
+    connected(&managed).await;
+    for (operation, limit) in [("echo", 2), ("other", 10)] {
+        let begun = Instant::now();
+        let late = managed.call(operation, &json!(1)).await.unwrap_err();
+        assert_eq!((late.kind(), begun.elapsed()), (ErrorKind::TimedOut, seconds(limit)));
+    }
+}

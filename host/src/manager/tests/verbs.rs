@@ -28,7 +28,8 @@ async fn define_register_get_and_forget() {
 async fn a_taken_name_is_refused_unless_replaced_and_then_the_old_session_is_closed() {
     let graph = graph(10);
     let first = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
-    assert_eq!(kind(graph.define("lab", null(), Existing::Refuse)).await, ErrorKind::InUse);
+    let other = config(json!({"uri": "null://y"}));
+    assert_eq!(kind(graph.define("lab", other, Existing::Refuse)).await, ErrorKind::InUse);
     assert_eq!(kind(graph.define_own("lab", own(None), Own::default())).await, ErrorKind::InUse);
     assert_eq!(first.state(), State::Connected, "a refusal changes nothing");
     let before = graph.connection("lab").await.unwrap();
@@ -78,6 +79,49 @@ async fn via_refers_to_run_time_definitions_and_never_in_a_circle() {
     for name in ["core", "inner", "bastion"] {
         graph.destroy(name).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_equal_definition_is_used_again_and_disturbs_nothing() {
+    let graph = graph(10);
+    let live = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+    let managed = graph.connection("lab").await.unwrap();
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let again = graph.define("lab", null(), existing).await.unwrap();
+        assert!(Arc::ptr_eq(&managed, &again));
+        assert_eq!(graph.register("lab", null(), existing, SOON).await.unwrap().id, live.id);
+    }
+    assert!(graph.is_connected("lab") && graph.is_connected("connections.lab"));
+    live.close(0, "").await;
+    assert!(!graph.is_connected("lab"));
+    assert!(!graph.is_connected("lob") && !graph.is_connected("devices.lab.cli"), "unknown");
+}
+
+#[tokio::test]
+async fn all_are_forgotten_those_that_go_via_others_first() {
+    let via = |name: &str| config(json!({"uri": "null://x", "via": format!("connections.{name}")}));
+    let graph = graph(10);
+    let three = async || {
+        let live = graph.register("a", null(), Existing::Refuse, SOON).await.unwrap();
+        graph.define("b", via("a"), Existing::Refuse).await.unwrap();
+        graph.define("c", via("b"), Existing::Refuse).await.unwrap();
+        live
+    };
+    let live = three().await;
+    let only = Filter { names: Some(vec!["b".to_owned()]), ..Filter::default() };
+    let end = End::Close { code: 0, reason: String::new() };
+    let kept = graph.unregister_all(&only, &end, AllOptions::default()).await;
+    assert_eq!(kept["b"].as_ref().unwrap_err().kind(), ErrorKind::InUse);
+    let gone = graph.unregister_all(&Filter::default(), &end, AllOptions::default()).await;
+    assert_eq!(
+        gone.into_iter().map(|(name, it)| (name, it.is_ok())).collect::<Vec<_>>(),
+        [("a".to_owned(), true), ("b".to_owned(), true), ("c".to_owned(), true)]
+    );
+    assert_eq!((live.state(), graph.defined()), (State::Closed, 0));
+    let live = three().await;
+    let gone = graph.destroy_all(&Filter::default()).await;
+    assert!(gone.len() == 3 && gone.values().all(Result::is_ok), "{gone:?}");
+    assert_eq!((live.state(), graph.defined(), graph.lives().now), (State::Closed, 0, 0));
 }
 
 #[tokio::test]

@@ -1,0 +1,74 @@
+//! `[credentials.NAME]`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use super::tree::Options;
+
+/// `[credentials.NAME]`: options that let one in, by the names that drivers give them, and which
+/// credentials are tried next. `Debug` shows the names only.
+#[derive(Clone, Default, PartialEq)]
+pub struct CredentialsConfig {
+    /// Credentials tried in this order when these were refused. Default: `[]`.
+    pub fallback: Vec<String>,
+    /// Options for whichever driver of a stack has them. `username` and `user` are the same.
+    pub options: Options,
+}
+
+impl fmt::Debug for CredentialsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fallback, options } = self;
+        f.debug_struct("CredentialsConfig")
+            .field("fallback", fallback)
+            .field("options", options)
+            .finish()
+    }
+}
+
+struct CredentialsVisitor;
+
+impl<'de> de::Visitor<'de> for CredentialsVisitor {
+    type Value = CredentialsConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut fallback, mut options) = (Vec::new(), Map::new());
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "fallback" {
+                fallback = map.next_value()?;
+            } else {
+                let value: Value = map.next_value()?;
+                options.insert(key, value);
+            }
+        }
+        Ok(CredentialsConfig { fallback, options: Options(options) })
+    }
+}
+
+impl<'de> Deserialize<'de> for CredentialsConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CredentialsVisitor)
+    }
+}
+
+impl JsonSchema for CredentialsConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "CredentialsConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let fallback = generator.subschema_for::<Vec<String>>();
+        json_schema!({
+            "type": "object",
+            "properties": { "fallback": fallback },
+            "additionalProperties": true,
+        })
+    }
+}

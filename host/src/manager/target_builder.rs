@@ -1,0 +1,294 @@
+//! [`TargetBuilder`]: the one way from a definition to a [`Target`], whether it stands in a file, comes from
+//! a program at run time or from the command line.
+//!
+//! Files are meant from the folder of the file that the definition stands in, or from the working directory
+//! if it stands in none. What is wrong is told with the key it stands at: [`Fault`].
+
+use super::credentials::{Credentials, Merged, known};
+use super::interceptors::Interceptors;
+use crate::config::{KeyPath, Options, SourceMap, Timespan};
+use crate::connection::{Managed, Target};
+use crate::dialogue::{self, Login};
+use crate::driver::Registry;
+use crate::nearest::did_you_mean;
+use crate::secret::{self, Resolver};
+use crate::stack::uri::StackUri;
+use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+/// Whether programs that secrets come from are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// They are.
+    Run,
+    /// What needs one is held against the schemas of its drivers, and not put in place.
+    Leave,
+}
+
+/// Something wrong with a definition.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Where it stands.
+    pub(super) key: KeyPath,
+    pub(super) error: Error,
+    /// The nearest name that there is.
+    pub(super) near: Option<String>,
+    /// Whether the key itself is at fault, and not its value.
+    pub(super) is_name: bool,
+}
+
+impl Fault {
+    /// A value at fault.
+    pub(super) fn new(key: KeyPath, error: Error) -> Self {
+        Fault { key, error, near: None, is_name: false }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.segments().is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}", self.error)?;
+        match &self.near {
+            Some(near) => write!(f, " (did you mean {near:?}?)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a definition gave nothing.
+#[derive(Debug)]
+pub(super) enum Unbuilt {
+    /// It has mistakes.
+    Faults(Vec<Fault>),
+    /// What it refers to is not there: by a mistake of its own if that has a place in the configuration.
+    Missing(Fault),
+    /// Its secrets come from programs, which are not to be run; no mistake was found without them.
+    NeedsProgram(KeyPath),
+}
+
+impl Unbuilt {
+    /// One value at fault.
+    pub(super) fn at(key: KeyPath, error: Error) -> Self {
+        Unbuilt::Faults(vec![Fault::new(key, error)])
+    }
+
+    /// What is referred to at `key` is not there.
+    pub(super) fn missing(key: KeyPath, error: Error) -> Self {
+        Unbuilt::Missing(Fault::new(key, error))
+    }
+}
+
+/// As a program is told that defined it.
+impl From<Unbuilt> for Error {
+    fn from(unbuilt: Unbuilt) -> Self {
+        let faults = match unbuilt {
+            Unbuilt::Missing(fault) => vec![fault],
+            Unbuilt::Faults(faults) => faults,
+            Unbuilt::NeedsProgram(key) => {
+                let text = format!("{key}: its secrets come from programs, which are not run");
+                return Error::new(ErrorKind::Config, text);
+            }
+        };
+        let kind = faults.first().map_or(ErrorKind::Config, |fault| fault.error.kind());
+        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Error::new(kind, texts.join("; "))
+    }
+}
+
+/// One stack: what is said of it and where.
+pub(super) struct StackAt<'a> {
+    /// The table or text that says it.
+    pub(super) key: KeyPath,
+    /// The key of the URI itself.
+    pub(super) uri_key: KeyPath,
+    pub(super) uri: &'a StackUri,
+    pub(super) options: &'a Options,
+    pub(super) role: Role,
+    /// Whether something else carries it (`via`).
+    pub(super) is_carried: bool,
+    /// What is said of logging in.
+    pub(super) login: Option<&'a Options>,
+}
+
+impl<'a> StackAt<'a> {
+    /// A stack to connect by, of which the table at `key` has `uri` and `options`.
+    pub(super) fn client(key: KeyPath, uri: &'a StackUri, options: &'a Options) -> Self {
+        let (uri_key, role) = (key.key("uri"), Role::Client);
+        StackAt { key, uri_key, uri, options, role, is_carried: false, login: None }
+    }
+}
+
+/// What is said of a target beside its stack.
+#[derive(Default)]
+pub(super) struct Extras<'a> {
+    /// Names of credentials, in the order they are tried.
+    pub(super) credentials: Vec<&'a str>,
+    pub(super) interceptors: &'a [String],
+    pub(super) call_timeouts: Option<&'a BTreeMap<String, Timespan>>,
+}
+
+/// Makes targets, and the stacks of listeners.
+#[derive(Clone, Copy)]
+pub(super) struct TargetBuilder<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) interceptors: &'a Interceptors,
+    pub(super) credentials: &'a Credentials,
+    /// Where definitions stand.
+    pub(super) sources: &'a SourceMap,
+    pub(super) programs: Programs,
+}
+
+/// Where a definition stands that stands in no file.
+pub(super) static NOWHERE: LazyLock<SourceMap> = LazyLock::new(SourceMap::default);
+
+impl TargetBuilder<'_> {
+    /// A target with all its credentials and interceptors, dialled by `via`, if that is there.
+    pub(super) async fn target(
+        &self,
+        at: &StackAt<'_>,
+        extras: &Extras<'_>,
+        via: Result<Option<Arc<Managed>>>,
+    ) -> Result<Target, Unbuilt> {
+        let mut stacks = self.stacks(at, &extras.credentials).await?.into_iter();
+        let none = || Unbuilt::at(at.key.clone(), Error::new(ErrorKind::Other, "no stack"));
+        let first = stacks.next().ok_or_else(none)?;
+        if let (Some(timeouts), []) = (extras.call_timeouts, extras.interceptors) {
+            check_call_timeouts(&at.key, timeouts, &first)?;
+        }
+        let interceptors = self.interceptors.all_listed(extras.interceptors);
+        let interceptors =
+            interceptors.map_err(|error| Unbuilt::missing(at.key.key("interceptors"), error))?;
+        let via = via.map_err(|error| Unbuilt::missing(at.key.key("via"), error))?;
+        Ok(Target::new(first, via).or_else(stacks.collect()).intercepted(interceptors))
+    }
+
+    /// The stack with each of its credentials, in the order they are tried.
+    async fn stacks(&self, at: &StackAt<'_>, names: &[&str]) -> Result<Vec<Stack>, Unbuilt> {
+        if names.is_empty() {
+            return Ok(vec![self.stack(at).await?]);
+        }
+        let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
+        let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
+        let (mut stacks, mut faults, mut unresolved) = (Vec::new(), Vec::new(), None);
+        for name in names {
+            let found = self.credentials.get(name);
+            let credentials =
+                found.map_err(|error| Unbuilt::at(at.key.key("credentials"), error))?;
+            let merged = Merged::new(&plan, at.options, credentials);
+            let login = at.login.map(|login| known(login, credentials));
+            let with = StackAt {
+                key: at.key.clone(),
+                uri_key: at.uri_key.clone(),
+                options: &merged.options,
+                login: login.as_ref(),
+                ..*at
+            };
+            match self.stack(&with).await {
+                Ok(stack) => stacks.push(stack),
+                Err(Unbuilt::Faults(found)) => {
+                    let blamed = found.into_iter().map(|fault| merged.blame(fault, &at.key, name));
+                    faults.extend(blamed);
+                }
+                Err(Unbuilt::NeedsProgram(key)) => unresolved = Some(key),
+                Err(missing) => return Err(missing),
+            }
+        }
+        match unresolved {
+            _ if !faults.is_empty() => Err(Unbuilt::Faults(faults)),
+            Some(key) => Err(Unbuilt::NeedsProgram(key)),
+            None => Ok(stacks),
+        }
+    }
+
+    /// One stack.
+    pub(super) async fn stack(&self, at: &StackAt<'_>) -> Result<Stack, Unbuilt> {
+        let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
+        let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
+        let options = at.key.key("options");
+        if self.programs == Programs::Leave {
+            self.needs_no_program(&plan, at)?;
+        }
+        let login = match at.login {
+            Some(login) => Some(self.login(&at.key.key("login"), login).await?),
+            None => None,
+        };
+        match Stack::new(plan, at.options, at.role, &self.resolver(&options)).await {
+            Ok(stack) => Ok(stack.logging_in(login)),
+            Err(StackError::Options(problems)) => Err(faults(&options, problems)),
+            Err(StackError::Other(error)) => Err(Unbuilt::at(at.key.clone(), error)),
+        }
+    }
+
+    /// A stack for which a program must be run is checked as far as it can be without.
+    fn needs_no_program(&self, plan: &Plan, at: &StackAt<'_>) -> Result<(), Unbuilt> {
+        let (problems, mut needed) = options::look_over(plan, at.options);
+        needed |=
+            at.login.is_some_and(|login| !secret::programs(login, login::schema()).is_empty());
+        if !needed {
+            return Ok(());
+        }
+        let mut found = option_faults(&at.key.key("options"), problems);
+        if let Some(login) = at.login {
+            let problems = options::check(login::schema(), login, &[], &[]);
+            found.extend(option_faults(&at.key.key("login"), problems));
+        }
+        if found.is_empty() {
+            return Err(Unbuilt::NeedsProgram(at.key.clone()));
+        }
+        Err(Unbuilt::Faults(found))
+    }
+
+    async fn login(&self, key: &KeyPath, login: &Options) -> Result<Login, Unbuilt> {
+        let login = login::login(login, &self.resolver(key)).await;
+        login.map_err(|problems| faults(key, problems))
+    }
+
+    fn resolver(&self, key: &KeyPath) -> Resolver {
+        Resolver { base: self.sources.base_dir(key), ..Resolver::default() }
+    }
+}
+
+/// A limit for an operation that there is not would be passed over in silence. Not for what has
+/// interceptors: they may have operations of their own.
+pub(super) fn check_call_timeouts(
+    key: &KeyPath,
+    timeouts: &BTreeMap<String, Timespan>,
+    stack: &Stack,
+) -> Result<(), Unbuilt> {
+    let Some(top) = stack.top() else { return Ok(()) };
+    let own = top.manifest.operations.iter().chain(dialogue::operations());
+    let known: Vec<&str> = own.map(|operation| operation.name.as_str()).collect();
+    let unknown = timeouts.keys().filter(|name| !known.contains(&name.as_str()));
+    let found: Vec<Fault> = unknown
+        .map(|name| Fault {
+            key: key.key("call_timeouts").key(name),
+            error: Error::new(
+                ErrorKind::Config,
+                format!("{} has no such operation; known: {}", top.name(), known.join(" ")),
+            ),
+            near: did_you_mean(name, known.iter().copied()).map(str::to_owned),
+            is_name: true,
+        })
+        .collect();
+    if found.is_empty() { Ok(()) } else { Err(Unbuilt::Faults(found)) }
+}
+
+/// What is wrong with options that stand at `key`.
+pub(super) fn option_faults(key: &KeyPath, problems: Vec<OptionProblem>) -> Vec<Fault> {
+    let fault = |problem: OptionProblem| Fault {
+        key: problem.path.iter().fold(key.clone(), |key, step| key.key(step)),
+        error: Error::new(ErrorKind::Config, problem.message),
+        near: problem.suggestion,
+        is_name: true,
+    };
+    problems.into_iter().map(fault).collect()
+}
+
+fn faults(key: &KeyPath, problems: Vec<OptionProblem>) -> Unbuilt {
+    Unbuilt::Faults(option_faults(key, problems))
+}

@@ -1,0 +1,129 @@
+//! [`Destination`]: where something leads, whoever goes there: a route with the sessions it accepts, a
+//! program with a call, a command.
+
+use crate::connection::{Caller, Managed, Payload, Receipt, Target};
+use crate::device::Observers;
+use crate::dialogue;
+use crate::driver::{DriverHandle, Prepared};
+use crate::upstream::{Opened, Upstream};
+use jackfield_plugin_api::{Error, Operation, Result, Session};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where something leads.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// One of an upstream's targets.
+    Upstream(Arc<Upstream>),
+    /// A named connection, a path of a device, or what a URI says.
+    Connection(Arc<Managed>),
+    /// What others do on an exclusive path of a device, to watch.
+    Observe(Arc<Observers>),
+    /// Code of a plugin.
+    Handler(Arc<Prepared>),
+}
+
+impl Destination {
+    /// The driver on top, whose operations its sessions have; an upstream's is its first target's.
+    pub fn driver(&self) -> Option<Arc<DriverHandle>> {
+        match self {
+            Destination::Upstream(upstream) => upstream.driver().cloned(),
+            Destination::Connection(managed) => managed.target().stack().top().cloned(),
+            Destination::Observe(_) | Destination::Handler(_) => None,
+        }
+    }
+
+    /// The operation of that name: the driver's own, or one that any stream has.
+    pub fn operation(&self, name: &str) -> Option<Operation> {
+        let own = self.driver().and_then(|driver| driver.operation(name).cloned());
+        own.or_else(|| dialogue::operation(name).cloned())
+    }
+
+    /// The targets behind it: one by `name`, or each of an upstream by its own.
+    pub fn targets(&self, name: &str) -> Vec<(String, Arc<Target>)> {
+        match self {
+            Destination::Upstream(upstream) => upstream.targets(),
+            Destination::Connection(managed) => vec![(name.to_owned(), managed.target())],
+            Destination::Observe(_) | Destination::Handler(_) => Vec::new(),
+        }
+    }
+
+    /// Opens a session of one's own for `caller`, within its `connect_timeout`; an exclusive path is waited
+    /// for by its own rules before. One of an upstream counts as in flight at its target, and in its pool
+    /// as in use, for as long as it is kept. Cancel safe: what was open is dropped.
+    ///
+    /// # Errors
+    /// The first layer's that fails, or the last target's;
+    /// [`ErrorKind::Unsupported`](jackfield_plugin_api::ErrorKind::Unsupported) for a handler, which answers sessions.
+    pub async fn open(&self, caller: &Caller) -> Result<Session> {
+        match self {
+            Destination::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
+            Destination::Connection(managed) => {
+                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                target.open_for(caller, limit).await
+            }
+            Destination::Observe(observers) => Ok(observers.observe()?.into_session()),
+            Destination::Handler(_) => Err(Error::unsupported("connecting to a handler")),
+        }
+    }
+
+    /// Runs an operation on the session that a connection shares, which is opened if there is none, or on
+    /// a pooled one of an upstream: through its interceptors, within its `call_timeout` for that
+    /// operation, and counted there. Cancel safe as far as the operation is.
+    ///
+    /// # Errors
+    /// What opening or the operation says;
+    /// [`ErrorKind::TimedOut`](jackfield_plugin_api::ErrorKind::TimedOut).
+    pub async fn call(&self, operation: &str, params: &Value) -> Result<Value> {
+        match self {
+            Destination::Upstream(upstream) => upstream.call(None, operation, params).await,
+            Destination::Connection(managed) => managed.call(operation, params).await,
+            _ => Err(self.has_no_operations()),
+        }
+    }
+
+    /// As [`Destination::call`], within `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call_within(
+        &self,
+        limit: Duration,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        match self {
+            Destination::Upstream(upstream) => {
+                upstream.call_within(limit, None, operation, params).await
+            }
+            Destination::Connection(managed) => {
+                managed.live().call_within(limit, operation, params).await
+            }
+            _ => Err(self.has_no_operations()),
+        }
+    }
+
+    /// Queues a payload for the session that a connection shares. See
+    /// [`Live::post`](crate::connection::Live::post).
+    ///
+    /// # Errors
+    /// As there; [`ErrorKind::Closed`](jackfield_plugin_api::ErrorKind::Closed) if it is not connected;
+    /// [`ErrorKind::Unsupported`](jackfield_plugin_api::ErrorKind::Unsupported) for what shares no session.
+    pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
+        match self {
+            Destination::Connection(managed) => managed.post(payload),
+            Destination::Upstream(_) => {
+                Err(Error::unsupported("a post to an upstream, which shares no session: open one"))
+            }
+            _ => Err(self.has_no_operations()),
+        }
+    }
+
+    fn has_no_operations(&self) -> Error {
+        Error::unsupported(match self {
+            Destination::Handler(_) => "an operation of a handler, which answers sessions",
+            _ => "an operation of what is only watched",
+        })
+    }
+}

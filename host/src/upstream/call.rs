@@ -1,0 +1,138 @@
+//! Operations on the sessions of an upstream: one, or one for each of many items.
+
+use super::Upstream;
+use super::outlet::{Outlet, Seat};
+use crate::connection::{Calling, Innermost};
+use crate::deadline::Deadline;
+use crate::dialogue;
+use crate::parallel::in_order;
+use jackfield_plugin_api::{ErrorKind, Result, Session};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the polite end of a session without a pool may take after a call.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// How long calls may take, and how many there were.
+#[derive(Debug)]
+pub(super) struct Calls {
+    limit: Duration,
+    limits: BTreeMap<String, Duration>,
+    total: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Operations run on the targets of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CallsSnapshot {
+    /// Those that have begun.
+    pub total: u64,
+    /// Those that had an error, for whatever reason.
+    pub failed: u64,
+}
+
+impl Calls {
+    pub(super) fn new(limit: Duration, limits: BTreeMap<String, Duration>) -> Self {
+        Calls { limit, limits, total: AtomicU64::new(0), failed: AtomicU64::new(0) }
+    }
+
+    pub(super) fn snapshot(&self) -> CallsSnapshot {
+        CallsSnapshot {
+            total: self.total.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Upstream {
+    /// Runs an operation on a session of one of the targets, through the target's interceptors, within the
+    /// upstream's call timeout for that operation. With a pool, the session is borrowed and given back; one
+    /// that was lost, or that a dialogue was broken off with, is closed. Cancel safe as far as the operation is.
+    ///
+    /// # Errors
+    /// As [`Upstream::open`], or what the operation says; [`ErrorKind::TimedOut`].
+    pub async fn call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
+        let limit = self.calls.limits.get(operation).copied().unwrap_or(self.calls.limit);
+        self.call_within(limit, key, operation, params).await
+    }
+
+    /// As [`Upstream::call`], within `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call_within(
+        &self,
+        limit: Duration,
+        key: Option<u64>,
+        operation: &str,
+        params: &Value,
+    ) -> Result<Value> {
+        self.calls.total.fetch_add(1, Ordering::Relaxed);
+        let calling = self.run_call(key, operation, params);
+        let result = Deadline::after(limit).run(operation, calling).await;
+        if result.is_err() {
+            self.calls.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn run_call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
+        let mut opened = self.borrow(key).await?;
+        let around = opened.around(&format!("upstreams.{}", self.name));
+        let own = OnOpened {
+            session: &opened.session,
+            seat: opened.seat.as_ref(),
+            outlet: opened.guard.at(),
+        };
+        let result = around.run(&own, operation, params).await;
+        let closed = matches!(&result, Err(error) if error.kind() == ErrorKind::Closed);
+        match &mut opened.seat {
+            Some(seat) if closed => seat.spoil(),
+            Some(_) => {}
+            // Ends politely, but not for ever: everything of worth has been had.
+            None => drop(timeout(CLOSE, opened.session.close(0, "")).await),
+        }
+        result
+    }
+
+    /// Runs an operation once for each of `params`, at most `parallel` at a time (at least 1), each as in
+    /// [`Upstream::call`]: with a pool, on as many sessions as that has. The results are in the order of the
+    /// parameters; one that fails stops no other. Cancel safe: what runs is given up, what has not begun
+    /// does not.
+    pub async fn call_each(
+        &self,
+        operation: &str,
+        params: impl IntoIterator<Item = Value>,
+        parallel: usize,
+    ) -> Vec<Result<Value>> {
+        let calls = params
+            .into_iter()
+            .map(|params| async move { self.call(None, operation, &params).await });
+        in_order(calls, parallel).await
+    }
+}
+
+/// An operation on a session that was borrowed.
+struct OnOpened<'a> {
+    session: &'a Session,
+    /// Its place in a pool.
+    seat: Option<&'a Seat>,
+    outlet: &'a Outlet,
+}
+
+impl Innermost for OnOpened<'_> {
+    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
+        Box::pin(async move {
+            let stack = self.outlet.target().stack();
+            match (stack.is_dialogue(self.session, operation), self.seat) {
+                (true, Some(seat)) => seat.converse(operation, params).await,
+                (true, None) => dialogue::converse(self.session, operation, params).await,
+                (false, _) => self.session.call(operation, params).await,
+            }
+        })
+    }
+}
