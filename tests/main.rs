@@ -20,6 +20,7 @@ mod examples;
 mod golden;
 mod http;
 mod io;
+mod listen;
 mod loading;
 mod named;
 mod outage;

@@ -1,5 +1,6 @@
 //! Operations through a connection: one deadline over waiting, running and being opened again.
 
+use super::carried::weight;
 use super::counted::{CountedMessages, CountedStream};
 use super::intercept::{Calling, Innermost};
 use super::live::Live;
@@ -69,10 +70,12 @@ impl Innermost for OnSession<'_> {
             return Box::pin(live.converse(session, generation, operation, params));
         }
         Box::pin(async move {
+            live.traffic.sent(weight(params), 0);
             let result = session.call(operation, params).await;
-            if let Err(error) = &result {
+            match &result {
+                Ok(result) => live.traffic.received(weight(result), 0),
                 // Whatever an interceptor makes of it.
-                live.lose(generation, error);
+                Err(error) => live.lose(generation, error),
             }
             result
         })

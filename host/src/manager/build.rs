@@ -11,7 +11,7 @@ use super::upstreams::upstreams;
 use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, Destination, DevicePath, KeyPath, Link, Loaded, Via};
 use crate::connection::{Lives, Managed};
-use crate::listener::Listener;
+use crate::listener::{Listener, Service};
 use crate::relay::RelayOptions;
 use crate::route::{self, Route};
 use crate::stack::Stack;
@@ -53,6 +53,7 @@ pub(super) async fn build(
     };
     let config = &loaded.config;
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
+    lives.tell(common.events().clone());
     parts.unknown_plugins();
     parts.interceptors = interceptors(&mut parts, config).await;
     links(&mut parts, config, &lives).await;
@@ -214,14 +215,14 @@ async fn listener(
     Some(Listener {
         name: route.listen.to_string().into(),
         stack: stack?,
-        route: Route {
+        service: Service::Route(Route {
             name: route.to.to_string().into(),
             destination: destination?,
             managed: managed(parts, &route.to),
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
-        },
+        }),
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
     })

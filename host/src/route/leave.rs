@@ -1,0 +1,57 @@
+//! How a connection that a route serves is ended when somebody asks for it.
+
+use super::forward;
+use crate::connection::{Entered, Wish};
+use jackfield_plugin_api::Session;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a peer may take to answer a polite close.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Completes when the connection was told to end and its peer knows, as far as its protocol can tell it.
+/// What it is joined to goes on until then.
+pub(super) async fn told_to_leave(session: &Session, connection: &Entered) -> Wish {
+    let wish = connection.told(&Wish::GoOn).await;
+    let leaving: Pin<Box<dyn Future<Output = Wish> + Send + '_>> =
+        Box::pin(leave(session, connection, wish));
+    leaving.await
+}
+
+async fn leave(session: &Session, connection: &Entered, wish: Wish) -> Wish {
+    let wish = match wish {
+        Wish::Drain(limit) => drained(session, connection, limit).await,
+        wish => wish,
+    };
+    if let Wish::Close { code, reason } = &wish {
+        connection.closing(*code, reason);
+        tokio::select! {
+            // What it says about its end is of no use any more.
+            _ = timeout(CLOSE, session.close(*code, reason)) => {}
+            cut = connection.told(&wish) => return cut,
+        }
+    }
+    wish
+}
+
+/// Lets requests that are here be answered; what is relayed has the time to end by itself.
+async fn drained(session: &Session, connection: &Entered, limit: Duration) -> Wish {
+    connection.draining();
+    let after = Wish::Drain(limit);
+    let done = async {
+        let drained = timeout(limit, async {
+            if !forward::asks(session) {
+                std::future::pending::<()>().await;
+            }
+            // An error is an end, too.
+            let _ = session.drain().await;
+        });
+        drained.await.is_ok()
+    };
+    let close = |reason: &str| Wish::Close { code: 0, reason: reason.to_owned() };
+    tokio::select! {
+        done = done => close(if done { "drained" } else { "cut off at the drain's deadline" }),
+        wish = connection.told(&after) => wish,
+    }
+}
