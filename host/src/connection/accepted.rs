@@ -158,7 +158,12 @@ impl Live {
     /// An accepted one was told to end, and has.
     pub(crate) fn ended(&self, wish: &Wish) {
         if !self.state().is_final() {
-            self.end(State::Closed, Decider::Call, Cause::of(wish.reason()));
+            let cause = Cause::of(wish.reason());
+            let cause = match wish {
+                Wish::Close { code, .. } => cause.with_code(*code),
+                _ => cause,
+            };
+            self.end(State::Closed, Decider::Call, cause);
         }
     }
 

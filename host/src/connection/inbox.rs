@@ -105,7 +105,7 @@ impl Live {
     /// [`ErrorKind::Unsupported`](jackfield_plugin_api::ErrorKind::Unsupported) if a handler has what it
     /// receives, see [`Live::set_handler`], or its session has only requests.
     pub async fn receive(&self) -> Result<Option<Payload>> {
-        self.from_inbox(VecDeque::pop_front).await
+        self.next_received(VecDeque::pop_front).await
     }
 
     /// As [`Live::receive`], but it is only looked at: the next call gives the same.
@@ -113,10 +113,10 @@ impl Live {
     /// # Errors
     /// As there.
     pub async fn peek(&self) -> Result<Option<Payload>> {
-        self.from_inbox(|waiting| waiting.front().cloned()).await
+        self.next_received(|waiting| waiting.front().cloned()).await
     }
 
-    async fn from_inbox(
+    async fn next_received(
         &self,
         take: impl Fn(&mut VecDeque<Payload>) -> Option<Payload>,
     ) -> Result<Option<Payload>> {

@@ -53,7 +53,7 @@ pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
 pub use rested::{Asker, Rested};
 pub use state::{IllegalStep, STATES, State, StateCell};
-pub(crate) use supervisor::attend;
+pub(crate) use supervisor::{Lasting, attend};
 pub use target::{Caller, Entering, Gate, Leave, Target};
 pub use wish::Wish;
 

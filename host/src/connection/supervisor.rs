@@ -205,12 +205,22 @@ fn announce(live: &Live, by: Decider, cause: &Cause, attempt: u32, delay: Durati
 /// How long, at most, an accepted session takes to send what is left once the program is done with it.
 const FINISH: Duration = Duration::from_secs(10);
 
-/// Watches over an accepted session while `work`, code of the program, has it; until both have ended. When
-/// `work` is done, what it has posted is still sent. A panic of it ends the session and nothing else.
+/// How long code of the program goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// Until it is done, also after the end of its connection, which it sees.
+    UntilDone,
+    /// At most as long as its connection, of which it holds a part.
+    WithLife,
+}
+
+/// Watches over an accepted session while `work`, code of the program, has it. When `work` is done, what it has
+/// posted is still sent. A panic of it ends the session and nothing else.
 pub(crate) async fn attend(
     live: &Arc<Live>,
     session: Arc<Session>,
     work: impl Future<Output = ()>,
+    lasting: Lasting,
 ) {
     let mut wishes = live.wish.subscribe();
     // What was wished before is to be seen.
@@ -233,5 +243,12 @@ pub(crate) async fn attend(
             live.abort("its handler panicked");
         }
     };
-    tokio::join!(watching, working);
+    let mut watching = std::pin::pin!(watching);
+    let mut working = std::pin::pin!(working);
+    tokio::select! {
+        () = &mut watching => if lasting == Lasting::UntilDone {
+            working.await;
+        },
+        () = &mut working => watching.await,
+    }
 }

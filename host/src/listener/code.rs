@@ -1,7 +1,7 @@
 //! [`Code`]: what a program gives a listener to run, for each connection or for each request.
 
 use super::request::ServedRequest;
-use crate::connection::{Entered, Live, attend};
+use crate::connection::{Entered, Lasting, Live, attend};
 use crate::route::Served;
 use crate::shutdown::Stopping;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Serving, Session};
@@ -131,13 +131,12 @@ impl Code {
         let session = Arc::new(session);
         match self {
             Code::Connections(code) => {
-                let running = code(Arc::clone(live));
                 let work = async {
-                    if let Err(error) = running.await {
+                    if let Err(error) = code(Arc::clone(live)).await {
                         note(live, &error);
                     }
                 };
-                attend(live, session, work).await;
+                attend(live, session, work, Lasting::UntilDone).await;
             }
             Code::Requests(code) => {
                 let gone = || Error::new(ErrorKind::Closed, "a session whose requests were taken");
@@ -158,7 +157,7 @@ impl Code {
                         () = stopped(live, stopping) => {}
                     }
                 };
-                attend(live, session, work).await;
+                attend(live, session, work, Lasting::WithLife).await;
             }
         }
         Ok(Served::Handled)

@@ -1,8 +1,8 @@
 //! How a connection that a route serves is ended when somebody asks for it.
 
-use super::forward;
+use super::{Served, forward};
 use crate::connection::{Entered, Wish};
-use jackfield_plugin_api::Session;
+use jackfield_plugin_api::{Result, Session};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -17,6 +17,31 @@ pub(super) async fn told_to_leave(session: &Session, connection: &Entered) -> Wi
     let leaving: Pin<Box<dyn Future<Output = Wish> + Send + '_>> =
         Box::pin(leave(session, connection, wish));
     leaving.await
+}
+
+/// Runs a handler to its end, or to that of its connection: drained, it may finish within the limit.
+pub(super) async fn unless_told(
+    mut handled: Pin<&mut impl Future<Output = Result<()>>>,
+    connection: &Entered,
+) -> Result<Served> {
+    let wish = tokio::select! {
+        handled = &mut handled => return handled.map(|()| Served::Handled),
+        wish = connection.told(&Wish::GoOn) => wish,
+    };
+    let Wish::Drain(limit) = wish else { return Ok(Served::Told(wish)) };
+    connection.draining();
+    let after = Wish::Drain(limit);
+    tokio::select! {
+        handled = timeout(limit, handled) => match handled {
+            Ok(handled) => handled.map(|()| Served::Handled),
+            Err(_) => Ok(Served::Told(close("cut off at the drain's deadline"))),
+        },
+        wish = connection.told(&after) => Ok(Served::Told(wish)),
+    }
+}
+
+fn close(reason: &str) -> Wish {
+    Wish::Close { code: 0, reason: reason.to_owned() }
 }
 
 async fn leave(session: &Session, connection: &Entered, wish: Wish) -> Wish {
@@ -49,7 +74,6 @@ async fn drained(session: &Session, connection: &Entered, limit: Duration) -> Wi
         });
         drained.await.is_ok()
     };
-    let close = |reason: &str| Wish::Close { code: 0, reason: reason.to_owned() };
     tokio::select! {
         done = done => close(if done { "drained" } else { "cut off at the drain's deadline" }),
         wish = connection.told(&after) => wish,

@@ -79,11 +79,8 @@ impl Route {
     ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
-            tokio::select! {
-                handled = handled(handler, session, stopping) => handled?,
-                wish = connection.told(&Wish::GoOn) => return Ok(Served::Told(wish)),
-            }
-            return Ok(Served::Handled);
+            let handled = std::pin::pin!(handled(handler, session, stopping));
+            return leave::unless_told(handled, connection).await;
         }
         tokio::select! {
             served = self.join(&session, connection, stopping) => served,

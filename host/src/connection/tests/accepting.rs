@@ -1,7 +1,7 @@
 //! Accepted connections: in one table with those that are dialled, and the same kind of thing.
 
 use super::*;
-use crate::connection::{AcceptOptions, Acceptance, Lives, Wish, attend};
+use crate::connection::{AcceptOptions, Acceptance, Lasting, Lives, Wish, attend};
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session, Stream};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -93,7 +93,7 @@ async fn one_that_is_only_relayed_stays_small_whoever_lists_it() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_one_that_is_served_elsewhere_sees_its_steps() {
     let lives = Lives::new(10);
-    let entered = acceptance(&lives, true).enter(Info::new()).unwrap();
+    let entered = acceptance(&lives, false).enter(Info::new()).unwrap();
     let live = lives.get(entered.id).unwrap();
     let mut events = live.events.subscribe(16);
     entered.joined();
@@ -110,7 +110,7 @@ async fn whoever_waits_for_one_that_is_served_elsewhere_sees_its_steps() {
     live.close(0, "again").await;
     assert_eq!(live.post("late").unwrap_err().kind(), ErrorKind::Closed);
     // Who comes after the end does not wait for it.
-    let late = acceptance(&lives, true).enter(Info::new()).unwrap();
+    let late = acceptance(&lives, false).enter(Info::new()).unwrap();
     let late_live = Arc::clone(late.live());
     drop(late);
     late_live.wait_closed().await;
@@ -138,7 +138,7 @@ where
     tokio::spawn(async move {
         let session = Arc::new(Session::of_stream(Info::new(), Stream::new(near)));
         let work = work(Arc::clone(entered.live()));
-        attend(entered.live(), session, work).await;
+        attend(entered.live(), session, work, Lasting::UntilDone).await;
     });
     (far, live)
 }
