@@ -60,7 +60,7 @@
 //!         while let Some(received) = connection.receive().await? {
 //!             connection.post(received)?.sent().await?;
 //!         }
-//!         Ok(())
+//!         jackfield_plugin_api::Result::Ok(())
 //!     })
 //!     .await?;
 //! raw.close().await;

@@ -14,7 +14,7 @@ const MOST: usize = 16;
 /// Bounded by [`MOST`] payloads, each as long as a session gives it at once.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    state: Mutex<State>,
+    state: Mutex<InboxState>,
     /// Something has come, or will not any more.
     news: Notify,
     /// There is room again, or the end was seen.
@@ -22,7 +22,7 @@ pub(super) struct Inbox {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InboxState {
     waiting: VecDeque<Payload>,
     /// The peer sends no more over the session that is open.
     ended: bool,
@@ -50,7 +50,7 @@ impl SessionHandler for Inbox {
 }
 
 impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

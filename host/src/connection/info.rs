@@ -96,7 +96,7 @@ pub struct ConnectionInfo {
     pub established_at: Option<u64>,
     /// When it ended.
     pub closed_at: Option<u64>,
-    /// When it was last active.
+    /// When it was last active; of one that a route serves, when it came in.
     pub last_activity_at: u64,
     /// Time since its session was established; 0 without one.
     pub uptime_ms: u64,

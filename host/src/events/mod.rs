@@ -64,7 +64,7 @@ struct Inner {
 }
 
 #[derive(Default)]
-struct Shared {
+struct BusState {
     inner: Mutex<Inner>,
     /// How many subscribers there are.
     heard: AtomicUsize,
@@ -75,7 +75,7 @@ struct Shared {
 /// The events of one life, of one name or of a host. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Bus {
-    shared: Arc<Shared>,
+    shared: Arc<BusState>,
 }
 
 impl std::fmt::Debug for Bus {
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Bus {
 #[must_use = "dropping it unsubscribes"]
 #[derive(Debug)]
 pub struct Subscription {
-    shared: Weak<Shared>,
+    shared: Weak<BusState>,
     id: u64,
     paused: Arc<AtomicBool>,
 }
@@ -142,7 +142,7 @@ impl Drop for Subscription {
     }
 }
 
-impl Shared {
+impl BusState {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +168,7 @@ impl Drop for Inner {
 impl Bus {
     /// A bus that goes on after the `closed` of a connection, and ends with one that is of none.
     pub fn lasting() -> Self {
-        Bus { shared: Arc::new(Shared { lasting: true, ..Shared::default() }) }
+        Bus { shared: Arc::new(BusState { lasting: true, ..BusState::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

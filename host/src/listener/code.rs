@@ -9,9 +9,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type OnConnection = dyn Fn(Arc<Live>) -> Running<Result<()>> + Send + Sync;
-type OnRequest = dyn Fn(ServedRequest) -> Running<Result<()>> + Send + Sync;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type OnConnection = dyn Fn(Arc<Live>) -> Boxed<Result<()>> + Send + Sync;
+type OnRequest = dyn Fn(ServedRequest) -> Boxed<Result<()>> + Send + Sync;
 
 /// Requests of one peer that are under way at once; more wait.
 const MOST: usize = 128;

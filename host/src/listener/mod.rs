@@ -72,7 +72,7 @@ pub struct Bound {
 
 /// What those that one listener has accepted share.
 #[derive(Debug)]
-struct Shared {
+struct ListenerShared {
     name: Arc<str>,
     target: Arc<Target>,
     service: Service,
@@ -134,7 +134,8 @@ impl Bound {
             labels,
         };
         let acceptance = Acceptance::new(options, Arc::clone(&target), lives);
-        let shared = Arc::new(Shared { name, target, service, handshake_timeout, acceptance });
+        let shared =
+            Arc::new(ListenerShared { name, target, service, handshake_timeout, acceptance });
         let room = Arc::new(Semaphore::new(max_connections));
         let end = stopping.clone();
         let accept = async {
@@ -157,7 +158,12 @@ impl Bound {
     }
 }
 
-fn start(shared: &Arc<Shared>, session: Session, permit: OwnedSemaphorePermit, end: &Stopping) {
+fn start(
+    shared: &Arc<ListenerShared>,
+    session: Session,
+    permit: OwnedSemaphorePermit,
+    end: &Stopping,
+) {
     let shared = Arc::clone(shared);
     let entered = match shared.acceptance.enter(session.info()) {
         Ok(entered) => entered,
@@ -182,7 +188,12 @@ fn start(shared: &Arc<Shared>, session: Session, permit: OwnedSemaphorePermit, e
     });
 }
 
-async fn serve(shared: &Shared, session: Session, entered: &Entered, stopping: &mut Stopping) {
+async fn serve(
+    shared: &ListenerShared,
+    session: Session,
+    entered: &Entered,
+    stopping: &mut Stopping,
+) {
     let name = &*shared.name;
     let id = entered.id;
     let peer = entered.peer().unwrap_or("-");
@@ -232,7 +243,11 @@ async fn serve(shared: &Shared, session: Session, entered: &Entered, stopping: &
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.
-async fn shake_hands(shared: &Shared, session: Session, entered: &Entered) -> Result<Session> {
+async fn shake_hands(
+    shared: &ListenerShared,
+    session: Session,
+    entered: &Entered,
+) -> Result<Session> {
     // Boxed, so that a connection that runs does not keep room for its handshake.
     let accepting = Box::pin(shared.target.stack().accept(session, shared.handshake_timeout));
     let session = tokio::select! {

@@ -35,21 +35,21 @@ pub struct ListenOptions {
 /// All listeners of a host.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    state: Mutex<State>,
+    state: Mutex<ListenerTable>,
     lives: Arc<Lives>,
     events: Bus,
     shutdown_timeout: Duration,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    running: Vec<Arc<Running>>,
+struct ListenerTable {
+    running: Vec<Arc<OneListener>>,
     stopped: bool,
 }
 
 /// One listener.
 #[derive(Debug)]
-struct Running {
+struct OneListener {
     snapshot: ListenerSnapshot,
     shutdown: Shutdown,
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -58,7 +58,7 @@ struct Running {
 /// A listener that runs, until it is closed or its host stops; dropping this changes nothing.
 #[derive(Clone, Debug)]
 pub struct RunningListener {
-    running: Arc<Running>,
+    running: Arc<OneListener>,
     listeners: Weak<Listeners>,
 }
 
@@ -67,7 +67,7 @@ impl Listeners {
         Arc::new(Listeners { state: Mutex::default(), lives, events, shutdown_timeout })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ListenerTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,7 +89,7 @@ impl Listeners {
         let (listener, local) = (snapshot.listen.clone(), snapshot.local.clone());
         let accepting = tokio::spawn(bound.run(Arc::clone(&self.lives), shutdown.worker()));
         let accepting = Mutex::new(Some(accepting));
-        let running = Arc::new(Running { snapshot, shutdown, accepting });
+        let running = Arc::new(OneListener { snapshot, shutdown, accepting });
         state.running.push(Arc::clone(&running));
         drop(state);
         self.events.emit(EventKind::ListenerUp { listener, local });
@@ -122,14 +122,14 @@ impl Listeners {
         late.into_iter().flatten().max().unwrap_or(0)
     }
 
-    fn tell_down(&self, running: &Running, why: &str) {
+    fn tell_down(&self, running: &OneListener, why: &str) {
         let listener = running.snapshot.listen.clone();
         tracing::info!(listener, why, "listens no more");
         self.events.emit(EventKind::ListenerDown { listener, cause: Cause::of(why) });
     }
 }
 
-impl Running {
+impl OneListener {
     /// Completes when it accepts no more, and its address is free. Cancel safe.
     async fn stopped(&self) {
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
