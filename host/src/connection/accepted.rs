@@ -15,7 +15,7 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// What all connections have in common that one listener accepts.
 #[derive(Debug)]
@@ -182,15 +182,14 @@ impl Live {
     /// For the one task that serves it: completes when it is told to end in a way that is stronger than
     /// `after`. Cancel safe.
     pub(crate) async fn told(&self, after: &Wish) -> Wish {
-        poll_fn(|cx| {
-            self.server.register(cx.waker());
-            let machinery = self.machinery.get();
-            let wish = machinery.map(|machinery| machinery.wish.borrow().clone());
-            match wish.filter(|wish| wish.ends() && after.gives_way_to(wish)) {
-                Some(wish) => Poll::Ready(wish),
-                None => Poll::Pending,
-            }
-        })
-        .await
+        poll_fn(|cx| self.poll_told(cx, after)).await
+    }
+
+    /// As [`Live::told`].
+    pub(crate) fn poll_told(&self, cx: &mut Context<'_>, after: &Wish) -> Poll<Wish> {
+        self.server.register(cx.waker());
+        let Some(machinery) = self.machinery.get() else { return Poll::Pending };
+        let wish = machinery.wish.borrow().clone();
+        if wish.ends() && after.gives_way_to(&wish) { Poll::Ready(wish) } else { Poll::Pending }
     }
 }

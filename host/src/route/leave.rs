@@ -4,6 +4,7 @@ use super::{Served, forward};
 use crate::connection::{Entered, Wish};
 use jackfield_plugin_api::{Result, Session};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -11,12 +12,33 @@ use tokio::time::timeout;
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// Completes when the connection was told to end and its peer knows, as far as its protocol can tell it.
-/// What it is joined to goes on until then.
-pub(super) async fn told_to_leave(session: &Session, connection: &Entered) -> Wish {
-    let wish = connection.told(&Wish::GoOn).await;
-    let leaving: Pin<Box<dyn Future<Output = Wish> + Send + '_>> =
-        Box::pin(leave(session, connection, wish));
-    leaving.await
+/// What it is joined to goes on until then. Small: most connections end by themselves.
+pub(super) struct ToldToLeave<'a> {
+    session: &'a Session,
+    connection: &'a Entered,
+    leaving: Option<Pin<Box<dyn Future<Output = Wish> + Send + 'a>>>,
+}
+
+impl<'a> ToldToLeave<'a> {
+    pub(super) fn new(session: &'a Session, connection: &'a Entered) -> Self {
+        ToldToLeave { session, connection, leaving: None }
+    }
+}
+
+impl Future for ToldToLeave<'_> {
+    type Output = Wish;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wish> {
+        let (session, connection) = (self.session, self.connection);
+        if self.leaving.is_none() {
+            let wish = ready!(connection.poll_told(cx, &Wish::GoOn));
+            self.leaving = Some(Box::pin(leave(session, connection, wish)));
+        }
+        match &mut self.leaving {
+            Some(leaving) => leaving.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }
 
 /// Runs a handler to its end, or to that of its connection: drained, it may finish within the limit.
@@ -28,15 +50,15 @@ pub(super) async fn unless_told(
         handled = &mut handled => return handled.map(|()| Served::Handled),
         wish = connection.told(&Wish::GoOn) => wish,
     };
-    let Wish::Drain(limit) = wish else { return Ok(Served::Told(wish)) };
+    let Wish::Drain(limit) = wish else { return Ok(Served::Told(Box::new(wish))) };
     connection.draining();
     let after = Wish::Drain(limit);
     tokio::select! {
         handled = timeout(limit, handled) => match handled {
             Ok(handled) => handled.map(|()| Served::Handled),
-            Err(_) => Ok(Served::Told(close("cut off at the drain's deadline"))),
+            Err(_) => Ok(Served::Told(Box::new(close("cut off at the drain's deadline")))),
         },
-        wish = connection.told(&after) => Ok(Served::Told(wish)),
+        wish = connection.told(&after) => Ok(Served::Told(Box::new(wish))),
     }
 }
 

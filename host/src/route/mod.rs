@@ -61,7 +61,7 @@ pub enum Served {
     /// The peer sends no more requests.
     Forwarded,
     /// Its connection was told to end, and its peer was told so.
-    Told(Wish),
+    Told(Box<Wish>),
 }
 
 impl Route {
@@ -79,13 +79,12 @@ impl Route {
     ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
-            let handled = std::pin::pin!(handled(handler, session, stopping));
-            return leave::unless_told(handled, connection).await;
+            let mut handled = Box::pin(handled(handler, session, stopping));
+            return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
         tokio::select! {
             served = self.join(&session, connection, stopping) => served,
-            // Boxed: most connections end by themselves.
-            wish = leave::told_to_leave(&session, connection) => Ok(Served::Told(wish)),
+            wish = leave::ToldToLeave::new(&session, connection) => Ok(Served::Told(Box::new(wish))),
         }
     }
 
