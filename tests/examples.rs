@@ -9,17 +9,20 @@ use crate::support::{
 };
 
 /// Each with what it prints, among other things. Those that end with `=` get a URI.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 13] = [
     ("balancer", "nobody   ejected  opened 0"),
+    ("chat", "ann hears: hello from bob"),
     ("connect=", ": open after "),
     ("connection", "second: hello again"),
     ("device", "ann reads: this is the console"),
     ("dialogue", "show version: version 15.2, up 3 days"),
     ("events", "Reconnecting"),
+    ("http_server", "get \"/nothing\" 404"),
     ("lease", "now bob has it"),
     ("manager", "3 of 3 are connected"),
     ("pool", "6 callers, 2 connections"),
     ("probe=", ": answers in Some("),
+    ("timers", "ticks until 0"),
 ];
 
 #[test]

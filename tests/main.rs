@@ -21,6 +21,7 @@ mod examples;
 mod golden;
 mod http;
 mod io;
+mod listen;
 mod loading;
 mod named;
 mod outage;

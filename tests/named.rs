@@ -62,7 +62,7 @@ async fn what_is_defined_at_run_time_is_there_after_a_restart() {
     let second = host(state.path()).await;
     let snapshot = second.manager().snapshot();
     assert_eq!(snapshot.named.len(), 1);
-    assert_eq!(snapshot.named_lives.now, 0, "defined is not connected");
+    assert_eq!(snapshot.lives.now, 0, "defined is not connected");
     let live = second.manager().graph().get_or_connect("lab", DEADLINE).await.unwrap();
     assert_eq!(live.info().peer, Some(address.to_string()));
     second.shutdown().await;
@@ -88,7 +88,7 @@ async fn a_peer_that_goes_is_dialled_again_and_posts_reach_the_new_session() {
     let config = definition(listener.local_addr().unwrap());
     let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let keeper = Arc::new(Keeper(Mutex::default()));
-    live.set_handler(Arc::clone(&keeper) as Arc<dyn SessionHandler>);
+    live.set_handler(Arc::clone(&keeper) as Arc<dyn SessionHandler>).unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
     peer.write_all(b"last words").await.unwrap();
     drop(peer);
@@ -148,7 +148,7 @@ async fn each_post_to_a_session_of_datagrams_is_one_datagram() {
     let graph = host.manager().graph();
     let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let (forward, mut got) = mpsc::channel(100);
-    live.set_handler(Arc::new(Forwarder(forward)));
+    live.set_handler(Arc::new(Forwarder(forward))).unwrap();
     for text in ["one", "", "three"] {
         live.post(text).unwrap().sent().await.unwrap();
     }
@@ -180,7 +180,7 @@ async fn a_post_to_nobody_is_sent_and_the_next_one_is_told_so() {
     let graph = host.manager().graph();
     let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let (forward, _got) = mpsc::channel(100);
-    live.set_handler(Arc::new(Forwarder(forward)));
+    live.set_handler(Arc::new(Forwarder(forward))).unwrap();
     live.post("anybody?").unwrap().sent().await.unwrap();
     // That nobody was there is the answer to a later one.
     let error = live.post("really?").unwrap().sent().await.unwrap_err();

@@ -63,7 +63,7 @@ async fn a_line_that_is_plugged_in_again_is_opened_again_under_its_lasting_name(
     .unwrap();
     let graph = host.manager().graph();
     let live = graph.register("console", config, Existing::Refuse, DEADLINE).await.unwrap();
-    live.set_handler(Arc::new(Reader));
+    live.set_handler(Arc::new(Reader)).unwrap();
     let mut far = far_end(&host, &line).await;
     live.post("before").unwrap().sent().await.unwrap();
     heard(&mut far, b"before").await;

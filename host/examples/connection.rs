@@ -42,10 +42,10 @@ async fn main() -> Result<()> {
 
     let (say, mut said) = mpsc::channel(8);
     let gone = || Error::new(ErrorKind::Closed, "no handler any more");
-    live.set_handler(Arc::new(Says("first", say.clone())));
+    live.set_handler(Arc::new(Says("first", say.clone())))?;
     live.post("hello")?.sent().await?;
     println!("{}", said.recv().await.ok_or_else(gone)?);
-    live.set_handler(Arc::new(Says("second", say)));
+    live.set_handler(Arc::new(Says("second", say)))?;
     live.post("hello again")?.sent().await?;
     println!("{}", said.recv().await.ok_or_else(gone)?);
 

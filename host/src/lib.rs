@@ -47,18 +47,36 @@
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let loaded = jackfield::config::load(&["jackfield.toml".into()], &Default::default())?;
-//! let host = jackfield::manager::Manager::start(&loaded).await?;
-//! println!("{:?}", host.listeners());
-//! host.shutdown().await;
+//! use jackfield::{connection::Live, listener::ServedRequest, manager::Manager};
+//! use std::sync::Arc;
+//!
+//! let manager = Manager::builder().plugins("plugins").build().await?; // or `from_config`
+//! let web = manager
+//!     .listen("http://127.0.0.1:8080", |request: ServedRequest| async move {
+//!         request.respond(200, "text/plain", "hello\n").await
+//!     })
+//!     .await?;
+//! let raw = manager
+//!     .listen("tcp://127.0.0.1:7000", |connection: Arc<Live>| async move {
+//!         while let Some(received) = connection.receive().await? {
+//!             connection.post(received)?.sent().await?;
+//!         }
+//!         jackfield_plugin_api::Result::Ok(())
+//!     })
+//!     .await?;
+//! raw.close().await;
+//! manager.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Without a configuration, [`manager::Graph::empty`] is a table of named connections that are
+//! What listeners accept and what named connections open are the same kind of thing, a
+//! [`connection::Live`], in one table: [`manager::Manager::connections`].
+//!
+//! For named connections without listeners, [`manager::Graph::empty`] is a table of named connections that are
 //! defined at run time. `host/examples/` has a program for each noun, run by the tests: `connection`,
 //! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
-//! `lease`, `pool`, `balancer`, `probe` and `dialogue`.
+//! `lease`, `pool`, `balancer`, `probe` and `dialogue`; and of servers `http_server`, `chat` and `timers`.
 
 #[cfg(feature = "cli")]
 pub mod cli;

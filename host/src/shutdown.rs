@@ -13,11 +13,10 @@ enum Word {
 /// How long workers that were told to end may take for that.
 pub const END_LIMIT: Duration = Duration::from_millis(150);
 
-/// Tells workers to stop or to end, and waits for them.
+/// Tells workers to stop or to end, and waits for them. Each listener has its own, and the host tells them all.
 #[derive(Debug)]
 pub struct Shutdown {
     word: watch::Sender<Word>,
-    template: watch::Receiver<Word>,
 }
 
 /// A worker's end: hears the word, and is waited for until it is dropped.
@@ -26,35 +25,41 @@ pub struct Stopping(watch::Receiver<Word>);
 
 impl Default for Shutdown {
     fn default() -> Self {
-        let (word, template) = watch::channel(Word::GoOn);
-        Shutdown { word, template }
+        Shutdown { word: watch::channel(Word::GoOn).0 }
     }
 }
 
 impl Shutdown {
     /// An end for one more worker.
     pub fn worker(&self) -> Stopping {
-        Stopping(self.template.clone())
+        Stopping(self.word.subscribe())
     }
 
     /// Tells all workers to take nothing new and finish what runs.
     pub fn begin(&self) {
-        self.word.send_replace(Word::Stop);
+        self.say(Word::Stop);
+    }
+
+    /// What was said is never taken back.
+    fn say(&self, next: Word) {
+        self.word.send_if_modified(|word| {
+            let later = next > *word;
+            *word = next.max(*word);
+            later
+        });
     }
 
     /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
     /// waits until they have, but not for those that do not within [`END_LIMIT`]: code that blocks
     /// keeps them. Answers `None` if all were gone in time, else what `late` said when time was up.
-    pub async fn finish<T>(self, limit: Duration, late: impl FnOnce() -> T) -> Option<T> {
-        let Shutdown { word, template } = self;
-        drop(template);
-        if tokio::time::timeout(limit, word.closed()).await.is_ok() {
+    pub async fn finish<T>(&self, limit: Duration, late: impl FnOnce() -> T) -> Option<T> {
+        if tokio::time::timeout(limit, self.word.closed()).await.is_ok() {
             return None;
         }
         let answer = late();
-        word.send_replace(Word::End);
+        self.say(Word::End);
         // Who does not end now is left behind.
-        let _ = tokio::time::timeout(END_LIMIT, word.closed()).await;
+        let _ = tokio::time::timeout(END_LIMIT, self.word.closed()).await;
         Some(answer)
     }
 }

@@ -192,7 +192,7 @@ async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
     assert_eq!(path.managed().policy().call_timeout.as_secs(), 7);
     let live = device.connect(None, DEADLINE).await.unwrap();
     // Who reads is told of the end at once.
-    live.set_handler(Arc::new(Reads));
+    live.set_handler(Arc::new(Reads)).unwrap();
     drop(listener.accept().await.unwrap());
     let again = tokio::time::timeout(DEADLINE, listener.accept()).await;
     again.expect("dialled again").unwrap();

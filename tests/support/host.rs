@@ -40,7 +40,8 @@ impl TestHost {
 
     /// Where the route number `index` listens.
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
-        let local = self.manager.listeners()[index].local.as_deref();
+        let listeners = self.manager.listeners();
+        let local = listeners[index].local.as_deref();
         local.and_then(|local| local.parse().ok()).expect("a listener with an address")
     }
 

@@ -90,8 +90,8 @@ pub struct HostConfig {
     pub shutdown_timeout: Timespan,
     /// How often plugins are asked for their health; a change is logged. `"0s"` never. Default: `"30s"`.
     pub health_interval: Timespan,
-    /// Accepted sessions open at a time, and likewise named connections; more are refused. Default:
-    /// 10000.
+    /// Connections that live at a time, those that were accepted and named ones together; more are refused.
+    /// Default: 10000.
     pub max_connections: u32,
     /// `[host.timeouts]`: how long things may take.
     pub timeouts: Timeouts,
@@ -131,8 +131,8 @@ pub struct Timeouts {
     pub connect: Timespan,
     /// Until one layer has agreed with its peer, in either role. Default: `"10s"`.
     pub handshake: Timespan,
-    /// How long one more named connection waits to be opened while `host.max_connections` of them are;
-    /// `"0s"` refuses it at once. Default: `"0s"`.
+    /// How long one more named connection waits to be opened while `host.max_connections` live; `"0s"`
+    /// refuses it at once. Default: `"0s"`.
     pub room: Timespan,
     /// Until a plugin has been tried in a process of its own, has started, or one of its drivers has taken
     /// its options. Default: `"10s"`.

@@ -1,5 +1,6 @@
 //! Operations through a connection: one deadline over waiting, running and being opened again.
 
+use super::carried::weight;
 use super::counted::{CountedMessages, CountedStream};
 use super::intercept::{Calling, Innermost};
 use super::live::Live;
@@ -66,14 +67,16 @@ impl Innermost for OnSession<'_> {
     fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
         let OnSession { live, session, generation } = *self;
         Box::pin(async move {
+            live.traffic.sent(weight(params), 0);
             let result = if live.spec.target.stack().is_dialogue(session, operation) {
                 live.converse(session, generation, operation, params).await
             } else {
                 session.call(operation, params).await
             };
-            if let Err(error) = &result {
+            match &result {
+                Ok(result) => live.traffic.received(weight(result), 0),
                 // Whatever an interceptor makes of it.
-                live.lose(generation, error);
+                Err(error) => live.lose(generation, error),
             }
             result
         })

@@ -1,6 +1,6 @@
 //! A session's stream and messages, counted as they pass.
 
-use super::traffic::Traffic;
+use crate::relay::Totals;
 use futures_util::{Sink, Stream as FuturesStream};
 use jackfield_plugin_api::{Error, Message, Messages, Result, Stream};
 use std::io::{self, IoSlice};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub struct CountedStream {
     inner: Stream,
-    traffic: Arc<Traffic>,
+    traffic: Arc<Totals>,
 }
 
 /// The messages of a connection's session, counted in its info; those sent count when they are
@@ -21,11 +21,11 @@ pub struct CountedStream {
 #[derive(Debug)]
 pub struct CountedMessages {
     inner: Messages,
-    traffic: Arc<Traffic>,
+    traffic: Arc<Totals>,
 }
 
 impl CountedStream {
-    pub(super) fn new(inner: Stream, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(inner: Stream, traffic: Arc<Totals>) -> Self {
         CountedStream { inner, traffic }
     }
 
@@ -37,7 +37,7 @@ impl CountedStream {
 }
 
 impl CountedMessages {
-    pub(super) fn new(inner: Messages, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(inner: Messages, traffic: Arc<Totals>) -> Self {
         CountedMessages { inner, traffic }
     }
 }

@@ -5,10 +5,12 @@
 
 use super::counted::{CountedMessages, CountedStream};
 use super::handler::{SessionHandler, Slot};
+use super::inbox::Inbox;
 use super::live::Live;
 use super::outbox::{Outbox, Payload};
-use super::traffic::Traffic;
-use crate::relay::messages_of;
+use super::steps::only_requests;
+use crate::events::{Cause, EventKind};
+use crate::relay::{Totals, messages_of};
 use bytes::BytesMut;
 use futures_util::future::FutureExt;
 use futures_util::stream::SplitSink;
@@ -17,11 +19,17 @@ use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Result, Session}
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 /// The most bytes of a stream that are delivered at once.
 const PIECE: usize = 16 * 1024;
+
+/// How long a session that was accepted stays, at most, after its peer has sent its last: for what was
+/// received to be taken, and the answers to it to be sent.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// What is let go of once a session has told its last.
 pub(super) type Kept = Box<dyn Any + Send>;
@@ -31,56 +39,148 @@ pub(super) struct Courier {
     pub(super) live: Weak<Live>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handler: watch::Receiver<Slot>,
-    pub(super) traffic: Arc<Traffic>,
+    pub(super) traffic: Arc<Totals>,
 }
 
 impl Courier {
     /// Carries until the session is lost, and answers why, with what has to live as long as the session may
     /// tell something.
-    pub(super) async fn run(mut self, session: Arc<Session>) -> (String, Kept) {
+    pub(super) async fn run(mut self, session: Arc<Session>) -> (Cause, Kept) {
+        self.note_end(false);
         tokio::select! {
             () = self.outbox.wanted() => {}
             handler = handler(&mut self.handler) => if handler.is_none() { return gone().await },
         }
         let mut kept: Kept = Box::new(());
+        let traffic = Arc::clone(&self.traffic);
         let ended = if let Some(messages) = session.take_messages() {
-            let messages = CountedMessages::new(messages, Arc::clone(&self.traffic));
-            let (sink, stream) = messages.split();
-            tokio::select! {
-                ended = send_messages(&self.outbox, sink) => ended,
-                ended = receive_messages(self.live, self.handler, stream) => ended,
-            }
+            let (sink, stream) = CountedMessages::new(messages, traffic).split();
+            let receiving = receive_messages(self.live.clone(), self.handler.clone(), stream);
+            self.carry(self.send_messages(sink), receiving).await
         } else if let Some(stream) = session.take_stream() {
-            let stream = CountedStream::new(stream, Arc::clone(&self.traffic));
-            let (mut read, mut write) = tokio::io::split(stream);
-            let ended = tokio::select! {
-                ended = send_bytes(&self.outbox, &mut write) => ended,
-                ended = receive_bytes(self.live, self.handler, &mut read) => ended,
-            };
+            let (mut read, mut write) = tokio::io::split(CountedStream::new(stream, traffic));
+            let receiving = receive_bytes(self.live.clone(), self.handler.clone(), &mut read);
+            let ended = self.carry(self.send_bytes(&mut write), receiving).await;
             kept = Box::new((read, write));
             ended
         } else if let Some(datagrams) = session.take_datagrams() {
             let (sink, stream) = messages_of(datagrams).split();
-            let traffic = Arc::clone(&self.traffic);
             let stream = stream.inspect(move |received| {
                 if let Ok(datagram) = received {
                     traffic.received(datagram.payload.len(), 1);
                 }
             });
-            tokio::select! {
-                ended = send_datagrams(&self.outbox, sink, &self.traffic) => ended,
-                ended = receive_messages(self.live, self.handler, stream) => ended,
-            }
+            let receiving = receive_messages(self.live.clone(), self.handler.clone(), stream);
+            self.carry(self.send_datagrams(sink), receiving).await
         } else {
-            let text = "posting: no messages, stream or datagrams to post to";
-            self.outbox.refuse(&Error::unsupported(text));
-            return std::future::pending().await;
+            return self.nothing_to_carry(&session).await;
         };
         let cause = match ended {
-            Ok(()) => "the peer has ended the session".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(()) => Cause::of("the peer has ended the session"),
+            Err(error) => Cause::from(&error),
         };
         (cause, kept)
+    }
+
+    /// Sends and receives until one of them fails or the peer has sent its last. Where the peer came to us,
+    /// it still gets the answers to that.
+    async fn carry(
+        &self,
+        sending: impl Future<Output = Result<()>>,
+        receiving: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let mut sending = std::pin::pin!(sending);
+        tokio::select! {
+            ended = &mut sending => return ended,
+            ended = receiving => ended?,
+        }
+        let inbox = self.note_end(true);
+        if !self.live.upgrade().is_some_and(|live| live.is_accepted()) {
+            return Ok(());
+        }
+        let answered = async {
+            if let Some(inbox) = inbox {
+                inbox.read_out().await;
+            }
+            self.outbox.flushed().await;
+        };
+        tokio::select! {
+            ended = sending => ended,
+            // Who has not answered by then will not.
+            _ = timeout(LINGER, answered) => Ok(()),
+        }
+    }
+
+    /// Tells who asks for what is received whether the session may give more.
+    fn note_end(&self, ended: bool) -> Option<Arc<Inbox>> {
+        let inbox = self.handler.borrow().inbox.clone();
+        inbox.iter().for_each(|inbox| inbox.end(ended));
+        inbox
+    }
+
+    /// There is nothing to post to or to be handled. A peer that has come with requests would wait for ever.
+    async fn nothing_to_carry(&self, session: &Session) -> (Cause, Kept) {
+        let text = "posting: no messages, stream or datagrams to post to";
+        self.outbox.refuse(&Error::unsupported(text));
+        if only_requests(session) && self.handler.borrow().handler.is_some() {
+            let error = Error::unsupported("handling what is received: its session has requests");
+            let Some(live) = self.live.upgrade() else { return gone().await };
+            live.note_error(&error);
+            self.note_end(true);
+            if live.is_accepted() {
+                return (Cause::from(&error), Box::new(()));
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn send_messages(&self, mut sink: SplitSink<CountedMessages, Message>) -> Result<()> {
+        loop {
+            let posted = self.outbox.next().await;
+            let sent = sink.send(posted.payload.into_message()).await;
+            self.answer(posted.answer, sent)?;
+        }
+    }
+
+    /// Each post is one datagram. One that is too long is refused and nothing else comes of it: datagrams
+    /// have no order that it could break.
+    async fn send_datagrams(&self, mut sink: SplitSink<Messages, Message>) -> Result<()> {
+        loop {
+            let posted = self.outbox.next().await;
+            let size = posted.payload.bytes().len();
+            let sent = sink.send(posted.payload.into_message()).await;
+            if sent.is_ok() {
+                self.traffic.sent(size, 1);
+            }
+            match self.answer(posted.answer, sent) {
+                Err(error) if error.kind() != ErrorKind::Limit => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    async fn send_bytes(&self, write: &mut WriteHalf<CountedStream>) -> Result<()> {
+        loop {
+            let posted = self.outbox.next().await;
+            let sending = async {
+                write.write_all(posted.payload.bytes()).await?;
+                write.flush().await
+            };
+            let sent = sending.await.map_err(Error::from);
+            self.answer(posted.answer, sent)?;
+        }
+    }
+
+    /// Tells who posted. An error ends the courier where what follows would come out of order.
+    fn answer(&self, answer: oneshot::Sender<Result<()>>, sent: Result<()>) -> Result<()> {
+        // Nobody may be asking any more.
+        let _ = answer.send(sent.clone());
+        if self.outbox.done()
+            && let Some(live) = self.live.upgrade()
+        {
+            live.tell(EventKind::Writable);
+        }
+        sent
     }
 }
 
@@ -91,63 +191,7 @@ async fn gone<T>() -> T {
 
 /// Waits for a handler; `None` when the connection is gone.
 async fn handler(slot: &mut watch::Receiver<Slot>) -> Option<Arc<dyn SessionHandler>> {
-    slot.wait_for(|slot| slot.0.is_some()).await.ok().and_then(|slot| slot.0.clone())
-}
-
-async fn send_messages(
-    outbox: &Outbox,
-    mut sink: SplitSink<CountedMessages, Message>,
-) -> Result<()> {
-    loop {
-        let posted = outbox.next().await;
-        let sent = sink.send(posted.payload.into_message()).await;
-        answer(outbox, posted.answer, sent)?;
-    }
-}
-
-/// Each post is one datagram. One that is too long is refused and nothing else comes of it: datagrams
-/// have no order that it could break.
-async fn send_datagrams(
-    outbox: &Outbox,
-    mut sink: SplitSink<Messages, Message>,
-    traffic: &Traffic,
-) -> Result<()> {
-    loop {
-        let posted = outbox.next().await;
-        let size = posted.payload.bytes().len();
-        let sent = sink.send(posted.payload.into_message()).await;
-        if sent.is_ok() {
-            traffic.sent(size, 1);
-        }
-        match answer(outbox, posted.answer, sent) {
-            Err(error) if error.kind() != ErrorKind::Limit => return Err(error),
-            _ => {}
-        }
-    }
-}
-
-async fn send_bytes(outbox: &Outbox, write: &mut WriteHalf<CountedStream>) -> Result<()> {
-    loop {
-        let posted = outbox.next().await;
-        let sending = async {
-            write.write_all(posted.payload.bytes()).await?;
-            write.flush().await
-        };
-        let sent = sending.await.map_err(Error::from);
-        answer(outbox, posted.answer, sent)?;
-    }
-}
-
-/// Tells who posted. An error ends the courier where what follows would come out of order.
-fn answer(
-    outbox: &Outbox,
-    answer: tokio::sync::oneshot::Sender<Result<()>>,
-    sent: Result<()>,
-) -> Result<()> {
-    // Nobody may be asking any more.
-    let _ = answer.send(sent.clone());
-    outbox.done();
-    sent
+    slot.wait_for(Slot::reads).await.ok().and_then(|slot| slot.handler.clone())
 }
 
 async fn receive_messages(
@@ -187,7 +231,7 @@ async fn receive_bytes(
 
 /// Gives a payload to the handler that is set at this moment, and to no other.
 async fn deliver(live: &Weak<Live>, slot: &watch::Receiver<Slot>, payload: Payload) {
-    let handler = slot.borrow().0.clone();
+    let handler = slot.borrow().handler.clone();
     let (Some(handler), Some(live)) = (handler, live.upgrade()) else { return };
     // A peer that never stops must not keep the supervisor from its other work.
     tokio::task::coop::consume_budget().await;

@@ -1,12 +1,14 @@
 //! [`SessionHandler`]: what a program does with what a connection receives; it can be swapped in
 //! mid-life.
 
+use super::inbox::Inbox;
 use super::live::Live;
 use super::outbox::Payload;
 use crate::events::Event;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What a [`SessionHandler`] answers with: done with one delivery.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -26,10 +28,36 @@ pub trait SessionHandler: Send + Sync + 'static {
 
 /// The handler that is set now.
 #[derive(Clone, Default)]
-pub(super) struct Slot(pub(super) Option<Arc<dyn SessionHandler>>);
+pub(super) struct Slot {
+    pub(super) handler: Option<Arc<dyn SessionHandler>>,
+    /// It is this one if a program receives by asking.
+    pub(super) inbox: Option<Arc<Inbox>>,
+    /// Nothing is read meanwhile.
+    pub(super) paused: bool,
+}
+
+impl Slot {
+    /// The handler, unless nothing is to be read.
+    pub(super) fn reads(&self) -> bool {
+        self.handler.is_some() && !self.paused
+    }
+}
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "SessionHandler" } else { "-" })
+        f.write_str(if self.handler.is_some() { "SessionHandler" } else { "-" })
     }
+}
+
+/// Puts `handler` in the place of the one that was set.
+pub(super) fn set(
+    slot: &watch::Sender<Slot>,
+    handler: Arc<dyn SessionHandler>,
+) -> Option<Arc<dyn SessionHandler>> {
+    let mut before = None;
+    slot.send_modify(|slot| {
+        before = slot.handler.replace(handler);
+        slot.inbox = None;
+    });
+    before
 }

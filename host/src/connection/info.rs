@@ -1,13 +1,15 @@
 //! [`ConnectionInfo`]: everything about a connection's life at one moment.
 
 use super::live::Live;
+use super::machinery::Machinery;
 use super::record::Step;
 use super::state::State;
 use jackfield_plugin_api::Info;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What a connection is and does, each true or not. Serialised by name.
@@ -18,6 +20,8 @@ pub struct Flags {
     pub is_listening: bool,
     /// We opened it, rather than the peer.
     pub is_client: bool,
+    /// It is being closed or drained, or has ended.
+    pub is_closing: bool,
     /// Its bytes are encrypted, by its own layer or one below.
     pub is_encrypted: bool,
     /// It is being opened, for the first time or again.
@@ -58,11 +62,17 @@ impl Flags {
 pub struct ConnectionInfo {
     /// Never used again in this process.
     pub id: u64,
-    /// The name of the connection.
+    /// The name of the connection; of an accepted one that of its listener.
     pub name: String,
+    /// The listener that has accepted it; `None` if it was dialled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
+    /// What an accepted one is joined to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// The drivers of its stack, top first, joined by `+`; empty for a program's own target.
     pub driver: String,
-    /// Where it goes, without a password.
+    /// Where it goes, without a password; of an accepted one where its listener listens.
     pub uri: String,
     /// `connecting`, `connected`, …
     pub state: &'static str,
@@ -86,7 +96,7 @@ pub struct ConnectionInfo {
     pub established_at: Option<u64>,
     /// When it ended.
     pub closed_at: Option<u64>,
-    /// When it was last active.
+    /// When it was last active; of one that a route serves, when it came in.
     pub last_activity_at: u64,
     /// Time since its session was established; 0 without one.
     pub uptime_ms: u64,
@@ -132,44 +142,83 @@ pub struct LiveSnapshot {
     pub steps: Vec<Step>,
 }
 
+impl ConnectionInfo {
+    /// Our end as an address of the network; `None` if it is none, such as a path.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local.as_deref()?.parse().ok()
+    }
+
+    /// The peer's end as an address of the network; `None` if it is none.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer.as_deref()?.parse().ok()
+    }
+}
+
 impl Live {
+    /// Whether a listener has accepted it.
+    pub fn is_accepted(&self) -> bool {
+        self.spec.inbound.is_some()
+    }
+
     /// What it is and does now.
     pub fn flags(&self) -> Flags {
-        let session = self.session.load();
-        self.flags_of(session.as_ref().map(|session| session.info()).as_ref())
+        let machinery = self.machinery.get();
+        let session = machinery.and_then(|it| it.session.load_full());
+        self.flags_of(session.map(|session| session.info()).as_ref())
     }
 
     fn flags_of(&self, info: Option<&Info>) -> Flags {
+        let machinery = self.machinery.get();
+        let encrypted =
+            info.map_or_else(|| self.encrypted.load(Ordering::Relaxed), |it| it.encrypted);
         Flags {
-            is_client: true,
-            is_encrypted: info.is_some_and(|info| info.encrypted),
-            is_full: self.outbox.level().2,
-            is_healthy: self.healthy.load(Ordering::Relaxed),
-            has_handler: self.handler.borrow().0.is_some(),
+            is_client: !self.is_accepted(),
+            is_closing: self.is_closing(),
+            is_encrypted: encrypted,
+            is_full: machinery.is_some_and(|it| it.outbox.level().2),
+            is_healthy: machinery.is_none_or(|it| it.healthy.load(Ordering::Relaxed)),
+            has_handler: machinery.is_some_and(|it| it.handler.borrow().handler.is_some()),
             ..Flags::of(self.state())
         }
     }
 
+    /// What is known of a session that is served elsewhere.
+    fn peer_info(&self) -> Info {
+        let mut info = Info::new();
+        info.peer = self.peer.as_deref().map(str::to_owned);
+        info.identity = self.identity.get().map(ToString::to_string);
+        info
+    }
+
     /// Everything about it at this moment.
     pub fn info(&self) -> ConnectionInfo {
-        let session = self.session.load().as_ref().map(|session| session.info());
+        let machinery = self.machinery.get();
+        let session = machinery.and_then(|it| it.session.load_full()).map(|it| it.info());
         let flags = self.flags_of(session.as_ref());
-        let session = session.or_else(|| self.last_session_info()).unwrap_or_default();
-        let counts = self.traffic.counts();
-        let (buffered_posts, buffered_bytes, _) = self.outbox.level();
+        let session = session.or_else(|| self.last_session_info());
+        let session = session.unwrap_or_else(|| self.peer_info());
+        let (buffered_posts, buffered_bytes, _) =
+            machinery.map_or((0, 0, false), |it| it.outbox.level());
         let age_ms = self.traffic.age_ms();
-        let idle_ms = millis(self.idle());
+        let idle_ms = millis(self.traffic.idle());
         let at = |age: u64| self.created_at.saturating_add(age);
-        let (established, closed) = {
+        let (established, closed) = machinery.map_or((None, None), |_| {
             let record = self.record();
             (record.established, record.closed)
+        });
+        let count = |get: fn(&Machinery) -> u64| machinery.map_or(0, |it| get(it));
+        let small = |get: fn(&Machinery) -> &AtomicU32| {
+            machinery.map_or(0, |it| get(it).load(Ordering::Relaxed))
         };
-        let nanos = self.round_trip_nanos.load(Ordering::Relaxed);
+        let nanos = count(|it| it.round_trip_nanos.load(Ordering::Relaxed));
         let stack = self.spec.target.stack();
         let uptime = established.filter(|_| flags.is_connected || flags.is_draining);
+        let inbound = self.spec.inbound.as_ref();
         ConnectionInfo {
             id: self.id,
             name: self.name.to_string(),
+            listener: inbound.map(|inbound| inbound.listener.to_string()),
+            to: inbound.map(|inbound| inbound.to.to_string()),
             driver: stack.name(),
             uri: stack.display().to_owned(),
             state: self.state().as_str(),
@@ -179,7 +228,7 @@ impl Live {
             identity: session.identity,
             facts: session.facts,
             labels: self.spec.labels.clone(),
-            data: self.data().texts(),
+            data: machinery.map(|it| it.data.texts()).unwrap_or_default(),
             created_at: self.created_at,
             established_at: established.map(at),
             closed_at: closed.map(at),
@@ -187,19 +236,19 @@ impl Live {
             uptime_ms: uptime.map_or(0, |since| age_ms.saturating_sub(since)),
             age_ms,
             idle_ms,
-            bytes_in: counts.bytes_in,
-            bytes_out: counts.bytes_out,
-            messages_in: counts.messages_in,
-            messages_out: counts.messages_out,
-            calls: self.calls.total(),
-            calls_running: self.calls.running(),
-            errors: self.errors.load(Ordering::Relaxed),
-            reconnects: self.reconnects.load(Ordering::Relaxed),
-            idle_notices: self.idle_notices.load(Ordering::Relaxed),
+            bytes_in: self.traffic.bytes_to_b(),
+            bytes_out: self.traffic.bytes_to_a(),
+            messages_in: self.traffic.messages_to_b(),
+            messages_out: self.traffic.messages_to_a(),
+            calls: count(|it| it.calls.total()),
+            calls_running: machinery.map_or(0, |it| it.calls.running()),
+            errors: count(|it| it.errors.load(Ordering::Relaxed)),
+            reconnects: small(|it| &it.reconnects),
+            idle_notices: small(|it| &it.idle_notices),
             round_trip_ms: (nanos > 0).then(|| Duration::from_nanos(nanos).as_secs_f64() * 1e3),
             buffered_posts,
             buffered_bytes,
-            last_error: self.cause().map(|error| error.to_string()),
+            last_error: machinery.and_then(|_| self.cause()).map(|error| error.to_string()),
         }
     }
 

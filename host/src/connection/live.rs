@@ -1,108 +1,77 @@
-//! [`Live`]: one life of a named connection, from its first attempt to its one `closed`.
+//! [`Live`]: one life of a connection, from its first step to its one `closed`: a session that a listener
+//! has accepted, or what a named connection has opened.
 
-use super::calls::Calls;
-use super::counted::CountedStream;
 use super::data::Data;
-use super::handler::{SessionHandler, Slot};
+use super::handler::SessionHandler;
 use super::info::millis;
 use super::lives::Lives;
-use super::outbox::{Outbox, Payload, Receipt};
-use super::record::{Decider, Record, Step};
+use super::machinery::Machinery;
+use super::outbox::{Payload, Receipt};
+use super::record::Decider;
 use super::spec::Spec;
 use super::state::{State, StateCell};
+use super::steps::only_requests;
 use super::supervisor;
-use super::traffic::Traffic;
-use crate::dialogue::Dialogue;
-use crate::events::{Bus, EventKind, Subscription};
-use arc_swap::ArcSwapOption;
-use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
+use super::wish::Wish;
+use crate::events::{Cause, EventKind};
+use crate::relay::Totals;
+use futures_util::task::AtomicWaker;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// What its supervisor is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Wish {
-    GoOn,
-    /// The session numbered so is lost, as a call has found out.
-    Lost(u64, String),
-    Drain(Duration),
-    Close {
-        code: u64,
-        reason: String,
-    },
-    Abort(String),
-}
-
-/// One life of a named connection.
+/// One life of a connection, accepted or dialled. What it needs beyond its place in the table is in
+/// [`Machinery`], which is made when it is first used.
 #[derive(Debug)]
 pub struct Live {
     /// Never used again in this process.
     pub id: u64,
-    /// The name of the connection.
+    /// The name of the connection; of an accepted one that of its listener.
     pub name: Arc<str>,
-    /// What happens to it.
-    pub events: Bus,
     pub(super) spec: Arc<Spec>,
     pub(super) state: StateCell,
-    pub(super) session: ArcSwapOption<Session>,
-    pub(super) wish: watch::Sender<Wish>,
-    pub(super) changed: watch::Sender<State>,
-    pub(super) handler: watch::Receiver<Slot>,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) traffic: Arc<Traffic>,
-    pub(super) calls: Calls,
-    /// With the session of that number, once somebody has begun it.
-    pub(super) dialogue: tokio::sync::Mutex<Option<(u64, Dialogue<CountedStream>)>>,
-    pub(super) reconnects: AtomicU32,
-    pub(super) idle_notices: AtomicU32,
-    pub(super) errors: AtomicU64,
-    /// Counts sessions, so that a late complaint about an old one does no harm.
-    pub(super) generation: AtomicU64,
-    pub(super) round_trip_nanos: AtomicU64,
-    pub(super) healthy: AtomicBool,
+    pub(super) traffic: Arc<Totals>,
+    /// Milliseconds since 1970.
     pub(super) created_at: u64,
-    data: Data,
-    record: Mutex<Record>,
-    to_handler: OnceLock<Subscription>,
+    /// Of an accepted one: where its peer is, and who it has proven to be.
+    pub(super) peer: Option<Box<str>>,
+    pub(super) identity: OnceLock<Box<str>>,
+    pub(super) encrypted: AtomicBool,
+    /// The task that serves it, where that is not a supervisor.
+    pub(super) server: AtomicWaker,
+    pub(super) machinery: OnceLock<Box<Machinery>>,
 }
 
 impl Live {
+    /// A life that has not begun.
+    pub(super) fn new(spec: Arc<Spec>, peer: Option<String>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Live {
+            id: super::next_id(),
+            name: Arc::clone(&spec.name),
+            state: StateCell::new(State::Disconnected),
+            traffic: Arc::default(),
+            created_at: millis(now),
+            peer: peer.map(String::into_boxed_str),
+            identity: OnceLock::new(),
+            encrypted: AtomicBool::new(false),
+            server: AtomicWaker::new(),
+            machinery: OnceLock::new(),
+            spec,
+        }
+    }
+
     /// Begins a life: its supervisor opens the first session at once, and ends when the life does or
     /// when nobody holds it any more.
     pub(super) fn begin(spec: Arc<Spec>) -> Arc<Self> {
-        let (wish, wishes) = watch::channel(Wish::GoOn);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let policy = &spec.policy;
-        let live = Arc::new(Live {
-            id: super::next_id(),
-            name: Arc::clone(&spec.name),
-            events: Bus::default(),
-            state: StateCell::new(State::Disconnected),
-            session: ArcSwapOption::empty(),
-            wish,
-            changed: watch::channel(State::Disconnected).0,
-            handler: spec.handler.subscribe(),
-            outbox: Arc::new(Outbox::new(policy.post_queue, policy.post_bytes)),
-            traffic: Arc::new(Traffic::new()),
-            calls: Calls::default(),
-            dialogue: tokio::sync::Mutex::default(),
-            reconnects: AtomicU32::new(0),
-            idle_notices: AtomicU32::new(0),
-            errors: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
-            round_trip_nanos: AtomicU64::new(0),
-            healthy: AtomicBool::new(true),
-            created_at: millis(now),
-            data: Data::default(),
-            record: Mutex::default(),
-            to_handler: OnceLock::new(),
-            spec,
-        });
+        let live = Arc::new(Live::new(spec, None));
+        let wishes = live.wish.subscribe();
         live.tell_handler();
+        live.tell_created();
         let entered = live.spec.lives.as_ref().map_or(Ok(()), |lives| lives.enter(&live));
         match (entered, &live.spec.lives) {
             (Ok(()), _) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes))),
@@ -118,18 +87,19 @@ impl Live {
     fn refuse(&self, error: &Error) {
         self.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
         self.note_error(error);
-        self.end(State::Error, Decider::Limit, &error.to_string());
+        self.end(State::Error, Decider::Limit, Cause::from(error));
     }
 
     /// Gives each event to the handler that is set at that moment.
-    fn tell_handler(self: &Arc<Self>) {
-        let (weak, slot): (Weak<Live>, _) = (Arc::downgrade(self), self.handler.clone());
+    pub(super) fn tell_handler(self: &Arc<Self>) {
+        let (weak, slot): (Weak<Live>, _) = (Arc::downgrade(self), self.handler.subscribe());
         let told = self.events.on_event(move |event| {
-            let handler = slot.borrow().0.clone();
+            let handler = slot.borrow().handler.clone();
             let (Some(handler), Some(live)) = (handler, weak.upgrade()) else { return };
             // A panic ends neither its subscription nor the connection.
             if catch_unwind(AssertUnwindSafe(|| handler.event(&live, event))).is_err() {
-                live.note_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));
+                // Told to nobody: the handler would panic again.
+                live.keep_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));
             }
         });
         // Set once: the life has just begun.
@@ -141,6 +111,27 @@ impl Live {
         self.state.get()
     }
 
+    /// Whether it is being closed or drained, or has ended.
+    pub fn is_closing(&self) -> bool {
+        let told = self.machinery.get().is_some_and(|machinery| machinery.wish.borrow().ends());
+        told || self.state() == State::Draining || self.state().is_final()
+    }
+
+    /// The listener that has accepted it; `None` for one that was dialled.
+    pub fn listener(&self) -> Option<&Arc<str>> {
+        self.spec.inbound.as_ref().map(|inbound| &inbound.listener)
+    }
+
+    /// The peer's address of an accepted one, where its transport has addresses.
+    pub fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+
+    /// What has passed so far.
+    pub fn totals(&self) -> &Arc<Totals> {
+        &self.traffic
+    }
+
     /// A program's own data, as long as this life.
     pub fn data(&self) -> &Data {
         &self.data
@@ -149,8 +140,10 @@ impl Live {
     /// Waits until it is connected, at most for `limit`. Cancel safe.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] while it is draining; or the cause of its end.
+    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] while it is draining; [`ErrorKind::Unsupported`] if the
+    /// route of a listener has its session; or the cause of its end.
     pub async fn wait_ready(&self, limit: Duration) -> Result<Arc<Session>> {
+        self.is_ours("using its session")?;
         let mut changes = self.changed.subscribe();
         let settled =
             |state: &State| matches!(state, State::Connected | State::Draining) || state.is_final();
@@ -187,7 +180,7 @@ impl Live {
     /// Takes the session numbered so for lost, if the error says that.
     pub(super) fn lose(&self, generation: u64, error: &Error) {
         if error.kind() == ErrorKind::Closed {
-            self.ask(Wish::Lost(generation, error.to_string()));
+            self.ask(Wish::Lost(generation, Cause::from(error)));
         }
     }
 
@@ -214,16 +207,55 @@ impl Live {
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] when the queue is full: nothing was taken. [`ErrorKind::Closed`] when it
-    /// drains or has ended. [`ErrorKind::Unsupported`] when its sessions take no payload.
+    /// drains or has ended. [`ErrorKind::Unsupported`] when its sessions take no payload, or the route of a
+    /// listener has it.
     pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
+        self.is_ours("posting")?;
         self.outbox.post(payload.into())
     }
 
-    /// Puts `handler` in the place of the one that was set, for this life and later ones. What is
-    /// being delivered at this moment stays with the old one; all that follows goes to the new one,
-    /// each thing exactly once. Until a handler is set, nothing is read.
-    pub fn set_handler(&self, handler: Arc<dyn SessionHandler>) -> Option<Arc<dyn SessionHandler>> {
-        self.spec.set_handler(handler)
+    /// Puts `handler` in the place of the one that was set, for this life and, of a named connection, later
+    /// ones. What is being delivered at this moment stays with the old one; all that follows goes to the new
+    /// one, each thing exactly once. Until a handler is set, nothing is read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if its session has requests, which a handler is not given, or is served by
+    /// the route of its listener; the handler that was set stays.
+    pub fn set_handler(
+        &self,
+        handler: Arc<dyn SessionHandler>,
+    ) -> Result<Option<Arc<dyn SessionHandler>>> {
+        self.takes_handler()?;
+        Ok(super::handler::set(&self.handler, handler))
+    }
+
+    /// Whether its session is not with the route of a listener.
+    fn is_ours(&self, doing: &str) -> Result<()> {
+        match self.spec.inbound.as_ref().filter(|inbound| inbound.is_routed) {
+            Some(inbound) => Err(Error::unsupported(&format!("{doing}: {} has it", inbound.to))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what it receives can be given to a handler.
+    pub(super) fn takes_handler(&self) -> Result<()> {
+        self.is_ours("handling what is received")?;
+        let session = self.machinery.get().and_then(|machinery| machinery.session.load_full());
+        if session.is_some_and(|session| only_requests(&session)) {
+            return Err(Error::unsupported("handling what is received: its session has requests"));
+        }
+        Ok(())
+    }
+
+    /// Reads nothing more from now on, so that its peer is slowed down, until [`Live::resume`]. What is being
+    /// delivered at this moment still is.
+    pub fn pause(&self) {
+        self.handler.send_modify(|slot| slot.paused = true);
+    }
+
+    /// Reads again after [`Live::pause`].
+    pub fn resume(&self) {
+        self.handler.send_modify(|slot| slot.paused = false);
     }
 
     /// Ends it politely and waits for the end. Safe to repeat.
@@ -244,76 +276,17 @@ impl Live {
         self.ask(Wish::Abort(reason.to_owned()));
     }
 
-    /// A later wish counts only if it is stronger than the one before.
     fn ask(&self, next: Wish) {
-        self.wish.send_if_modified(|wish| {
-            let stronger = match wish {
-                Wish::GoOn | Wish::Lost(..) => true,
-                Wish::Drain(_) => matches!(next, Wish::Close { .. } | Wish::Abort(_)),
-                Wish::Close { .. } => matches!(next, Wish::Abort(_)),
-                Wish::Abort(_) => false,
-            };
+        let asked = self.wish.send_if_modified(|wish| {
+            let stronger = wish.gives_way_to(&next);
             if stronger {
                 *wish = next;
             }
             stronger
         });
-    }
-
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn note_error(&self, error: &Error) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        self.record().cause = Some(error.clone());
-    }
-
-    pub(super) fn cause(&self) -> Option<Error> {
-        self.record().cause.clone()
-    }
-
-    pub(super) fn steps(&self) -> Vec<Step> {
-        self.record().steps.iter().cloned().collect()
-    }
-
-    pub(super) fn last_session_info(&self) -> Option<Info> {
-        self.record().info.clone()
-    }
-
-    fn end_cause(&self) -> Error {
-        let closed = || Error::new(ErrorKind::Closed, "the connection was closed");
-        // An error of long ago is not why it was closed.
-        if self.state() == State::Closed {
-            return closed();
+        if asked {
+            self.server.wake();
         }
-        self.cause().unwrap_or_else(closed)
-    }
-
-    /// Takes a legal step and tells of it; an illegal one is a bug and changes nothing.
-    pub(super) fn step(&self, to: State, by: Decider, because: &str, event: EventKind) {
-        let stepped = {
-            let mut record = self.record();
-            self.state.step(to).map(|_| record.step(self.traffic.age_ms(), to, by, because))
-        };
-        if let Err(illegal) = stepped {
-            tracing::error!(connection = &*self.name, %illegal, "state");
-            return;
-        }
-        tracing::info!(connection = &*self.name, id = self.id, state = %to, because, "connection");
-        self.events.emit(event);
-        self.changed.send_replace(to);
-    }
-
-    /// The last step: by then it is in no count any more, and every post has its answer.
-    pub(super) fn end(&self, state: State, by: Decider, cause: &str) {
-        self.session.store(None);
-        self.end_dialogue();
-        self.outbox.refuse(&Error::new(ErrorKind::Closed, format!("{}: {cause}", self.name)));
-        if let Some(lives) = &self.spec.lives {
-            lives.leave(self.id);
-        }
-        self.step(state, by, cause, EventKind::Closed { cause: cause.to_owned() });
     }
 }
 
@@ -331,7 +304,7 @@ async fn begin_later(live: Weak<Live>, lives: Arc<Lives>, wishes: watch::Receive
 impl Drop for Live {
     fn drop(&mut self) {
         if !self.state().is_final() {
-            self.end(State::Closed, Decider::Owner, "nobody holds it any more");
+            self.end(State::Closed, Decider::Owner, Cause::of("nobody holds it any more"));
         }
     }
 }

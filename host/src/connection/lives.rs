@@ -1,17 +1,21 @@
-//! [`Lives`]: the named connections that have a life now, at most so many.
+//! [`Lives`]: the connections that live now, accepted and dialled, at most so many.
 
-use super::live::{Live, Wish};
+use super::info::ConnectionInfo;
+use super::live::Live;
+use super::wish::Wish;
+use crate::events::Bus;
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// The lives of all named connections that share one limit, by id.
+/// All connections of a host that live, by id: what its listeners have accepted, and what its named
+/// connections have opened. They share one limit.
 #[derive(Debug)]
 pub struct Lives {
     max: usize,
@@ -19,13 +23,20 @@ pub struct Lives {
     patience: Duration,
     /// Told when one has left.
     left: Notify,
+    /// Told when an accepted one has left.
+    accepted_left: Notify,
     total: AtomicU64,
+    accepted_total: AtomicU64,
     table: Mutex<Table>,
+    /// What happens to all of them.
+    host: OnceLock<Bus>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     by_id: HashMap<u64, Weak<Live>>,
+    /// How many of them were accepted.
+    accepted: usize,
     most: usize,
 }
 
@@ -36,8 +47,12 @@ pub struct LivesCount {
     pub now: usize,
     /// The most there were at one time.
     pub most: usize,
+    /// How many of them were accepted.
+    pub accepted: usize,
     /// All there have been.
     pub total: u64,
+    /// How many of these were accepted.
+    pub accepted_total: u64,
     /// The most there may be at one time.
     pub max: usize,
 }
@@ -51,11 +66,29 @@ impl Lives {
     /// As [`Lives::new`], but where there is no room one more waits for it at most for `patience`, instead
     /// of being refused at once.
     pub fn waiting(max: usize, patience: Duration) -> Arc<Self> {
-        let (total, table) = (AtomicU64::new(0), Mutex::default());
-        let lives = Arc::new(Lives { max, patience, left: Notify::new(), total, table });
+        let lives = Arc::new(Lives {
+            max,
+            patience,
+            left: Notify::new(),
+            accepted_left: Notify::new(),
+            total: AtomicU64::new(0),
+            accepted_total: AtomicU64::new(0),
+            table: Mutex::default(),
+            host: OnceLock::new(),
+        });
         let weak: Weak<Self> = Arc::downgrade(&lives);
         work::register(weak);
         lives
+    }
+
+    /// From now on tells `host` what happens to each, while somebody listens there; said once.
+    pub fn tell(&self, host: Bus) {
+        // A second host has its own table.
+        let _ = self.host.set(host);
+    }
+
+    pub(super) fn host(&self) -> Option<&Bus> {
+        self.host.get()
     }
 
     /// Whether one more waits for room.
@@ -96,18 +129,30 @@ impl Lives {
     pub(super) fn enter(&self, live: &Arc<Live>) -> Result<()> {
         let mut table = self.lock();
         if table.by_id.len() >= self.max {
-            let text = format!("{} named connections live, no more are opened", self.max);
+            let text = format!("{} connections live, no more are taken", self.max);
             return Err(Error::new(ErrorKind::Limit, text).with("key", "host.max_connections"));
         }
         table.by_id.insert(live.id, Arc::downgrade(live));
         table.most = table.most.max(table.by_id.len());
         self.total.fetch_add(1, Ordering::Relaxed);
+        if live.is_accepted() {
+            table.accepted += 1;
+            self.accepted_total.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
-    pub(super) fn leave(&self, id: u64) {
-        if self.lock().by_id.remove(&id).is_some() {
-            self.left.notify_one();
+    pub(super) fn leave(&self, live: &Live) {
+        {
+            let mut table = self.lock();
+            if table.by_id.remove(&live.id).is_none() {
+                return;
+            }
+            table.accepted -= usize::from(live.is_accepted());
+        }
+        self.left.notify_one();
+        if live.is_accepted() {
+            self.accepted_left.notify_waiters();
         }
     }
 
@@ -116,13 +161,41 @@ impl Lives {
         self.lock().by_id.get(&id).and_then(Weak::upgrade)
     }
 
+    /// All that live, by id.
+    pub fn all(&self) -> Vec<Arc<Live>> {
+        let mut all: Vec<_> = self.lock().by_id.values().filter_map(Weak::upgrade).collect();
+        all.sort_by_key(|live| live.id);
+        all
+    }
+
+    /// Those that were accepted, by id, as others read them.
+    pub fn accepted(&self) -> Vec<ConnectionInfo> {
+        self.all().iter().filter(|live| live.is_accepted()).map(|live| live.info()).collect()
+    }
+
+    /// Completes when `count` connections have been accepted and none of them lives. Cancel safe.
+    pub async fn served(&self, count: u64) {
+        loop {
+            // Enabled before the look, so that none that leaves in between is missed.
+            let mut left = std::pin::pin!(self.accepted_left.notified());
+            left.as_mut().enable();
+            let now = self.count();
+            if now.accepted_total >= count && now.accepted == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// How many there are and were.
     pub fn count(&self) -> LivesCount {
         let table = self.lock();
         LivesCount {
             now: table.by_id.len(),
             most: table.most,
+            accepted: table.accepted,
             total: self.total.load(Ordering::Relaxed),
+            accepted_total: self.accepted_total.load(Ordering::Relaxed),
             max: self.max,
         }
     }
@@ -131,6 +204,13 @@ impl Lives {
 impl work::Names for Lives {
     fn named(&self, id: u64) -> Option<work::Named> {
         let live = self.get(id)?;
-        Some(work::Named { name: Some(live.name.to_string()), ..work::Named::default() })
+        Some(match live.listener() {
+            Some(listener) => work::Named {
+                name: None,
+                listener: Some(listener.to_string()),
+                peer: live.peer().map(str::to_owned),
+            },
+            None => work::Named { name: Some(live.name.to_string()), ..work::Named::default() },
+        })
     }
 }

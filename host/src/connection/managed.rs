@@ -1,6 +1,7 @@
 //! [`Managed`]: a named connection: what it is, and the life it has now, if any. It carries other
 //! connections (`via`), one session for all.
 
+use super::carried::carried;
 use super::handler::SessionHandler;
 use super::info::LiveSnapshot;
 use super::intercept::{Around, Interception, Interceptor};
@@ -11,6 +12,7 @@ use super::policy::Policy;
 use super::spec::Spec;
 use super::state::State;
 use super::target::Target;
+use crate::events::Bus;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Result, Session};
 use serde::Serialize;
@@ -61,7 +63,7 @@ impl Managed {
     }
 
     fn of(spec: Spec) -> Self {
-        let name = Arc::clone(&spec.name);
+        let (name, spec) = (Arc::clone(&spec.name), spec.sourced());
         Managed { name, spec: ArcSwap::from_pointee(spec), live: Mutex::default() }
     }
 
@@ -156,9 +158,25 @@ impl Managed {
         live.post(payload)
     }
 
-    /// Puts `handler` in the place of the one that was set. See [`Live::set_handler`].
-    pub fn set_handler(&self, handler: Arc<dyn SessionHandler>) -> Option<Arc<dyn SessionHandler>> {
-        self.spec.load().set_handler(handler)
+    /// Puts `handler` in the place of the one that was set. See [`Live::set_handler`]. If its session turns
+    /// out to have only requests, which no handler is given, its life says so by an `error` event.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_handler(
+        &self,
+        handler: Arc<dyn SessionHandler>,
+    ) -> Result<Option<Arc<dyn SessionHandler>>> {
+        self.last().map_or(Ok(()), |live| live.takes_handler())?;
+        Ok(self.spec.load().set_handler(handler))
+    }
+
+    /// What happens to it, from now on and over all its lives: each ends with one `closed`, after which the
+    /// next may begin. What subscribes before the first connect sees everything. It goes on when the
+    /// connection is replaced by another definition of its name.
+    pub fn events(&self) -> Bus {
+        // A named one always has it.
+        self.spec.load().events.clone().unwrap_or_default()
     }
 
     /// Sets what restores a session that was lost and opened again, in the place of what was set. It
@@ -240,7 +258,7 @@ impl Managed {
         let result = dialled.unwrap_or_else(|_| Err(late()));
         live.record_activity();
         let error = match result {
-            Ok(session) => return Ok(session),
+            Ok(session) => return Ok(carried(session, live.totals())),
             Err(error) => error,
         };
         live.report(generation, &error);

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Message, MessageKind, Result};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
@@ -89,6 +90,8 @@ pub(super) struct Outbox {
     posts: usize,
     bytes: usize,
     state: Mutex<State>,
+    /// Set while posts were refused because it is full.
+    was_full: AtomicBool,
     /// Posts that have no answer yet.
     waiting: watch::Sender<usize>,
 }
@@ -110,7 +113,8 @@ impl std::fmt::Debug for State {
 impl Outbox {
     /// For at most so many posts, with so many bytes in all.
     pub(super) fn new(posts: usize, bytes: usize) -> Self {
-        Outbox { posts, bytes, state: Mutex::default(), waiting: watch::channel(0).0 }
+        let was_full = AtomicBool::new(false);
+        Outbox { posts, bytes, state: Mutex::default(), was_full, waiting: watch::channel(0).0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,6 +129,7 @@ impl Outbox {
         }
         if state.queue.len() >= self.posts || state.bytes.saturating_add(size) > self.bytes {
             let (count, held) = (state.queue.len(), state.bytes);
+            self.was_full.store(true, Ordering::Relaxed);
             let text =
                 format!("{count} posts of {held} bytes wait already; this one was not taken");
             return Err(Error::new(ErrorKind::Limit, text).with("key", "post_queue, post_bytes"));
@@ -157,9 +162,17 @@ impl Outbox {
         Some(posted)
     }
 
-    /// A post that [`Outbox::next`] gave is done with.
-    pub(super) fn done(&self) {
+    /// A post that [`Outbox::next`] gave is done with. Answers whether it is half empty again after posts
+    /// were refused: said once.
+    pub(super) fn done(&self) -> bool {
         self.waiting.send_modify(|count| *count = count.saturating_sub(1));
+        if !self.was_full.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = self.lock();
+        let has_room = state.queue.len() <= self.posts / 2 && state.bytes <= self.bytes / 2;
+        drop(state);
+        has_room && self.was_full.swap(false, Ordering::Relaxed)
     }
 
     /// Completes when something waits to be sent. Cancel safe.

@@ -17,6 +17,8 @@ const STEPS: usize = 16;
 pub enum Decider {
     /// Somebody asked for it: connect, close, drain, abort.
     Call,
+    /// The peer, who has come.
+    Peer,
     /// The target, by what opening it gave.
     Target,
     /// The session, which ended or failed.
@@ -39,6 +41,7 @@ impl fmt::Display for Decider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Decider::Call => "call",
+            Decider::Peer => "peer",
             Decider::Target => "target",
             Decider::Session => "session",
             Decider::Keepalive => "keepalive",

@@ -1,10 +1,11 @@
 //! What a named connection is, shared by all its lives.
 
-use super::handler::{SessionHandler, Slot};
+use super::handler::{self, SessionHandler, Slot};
 use super::intercept::{Around, Interceptors};
 use super::lives::Lives;
 use super::policy::Policy;
 use super::target::Target;
+use crate::events::{Bus, Source};
 use arc_swap::ArcSwapOption;
 use jackfield_plugin_api::{Result, Session};
 use std::collections::BTreeMap;
@@ -47,6 +48,16 @@ impl fmt::Debug for HookSlot {
     }
 }
 
+/// How a connection came in.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) listener: Arc<str>,
+    pub(super) to: Arc<str>,
+    /// Whether a route has what is received.
+    pub(super) is_routed: bool,
+}
+
+/// What a connection is; of accepted ones, what all of a listener have in common.
 #[derive(Debug)]
 pub(super) struct Spec {
     pub(super) name: Arc<str>,
@@ -60,6 +71,12 @@ pub(super) struct Spec {
     /// Takes leave of a session that is about to be closed.
     pub(super) leave: Arc<HookSlot>,
     pub(super) interceptors: Arc<Interceptors>,
+    /// What happens to a named connection, over its lives.
+    pub(super) events: Option<Bus>,
+    /// What its events say of it.
+    pub(super) source: Arc<Source>,
+    /// `None`: it is dialled.
+    pub(super) inbound: Option<Inbound>,
 }
 
 impl Spec {
@@ -74,7 +91,21 @@ impl Spec {
             restore: Arc::default(),
             leave: Arc::default(),
             interceptors: Arc::default(),
+            events: Some(Bus::lasting()),
+            source: Arc::default(),
+            inbound: None,
         }
+    }
+
+    /// With what its events say of it, once the rest is set.
+    pub(super) fn sourced(mut self) -> Self {
+        self.source = Arc::new(Source {
+            name: self.name.to_string(),
+            listener: self.inbound.as_ref().map(|inbound| inbound.listener.to_string()),
+            driver: self.target.stack().name(),
+            labels: self.labels.clone(),
+        });
+        self
     }
 
     /// What `other` is, with the handler, the hooks and the interceptors of this one.
@@ -89,6 +120,9 @@ impl Spec {
             restore: Arc::clone(&self.restore),
             leave: Arc::clone(&self.leave),
             interceptors: Arc::clone(&self.interceptors),
+            events: self.events.clone(),
+            source: Arc::clone(&other.source),
+            inbound: None,
         }
     }
 
@@ -101,6 +135,6 @@ impl Spec {
         &self,
         handler: Arc<dyn SessionHandler>,
     ) -> Option<Arc<dyn SessionHandler>> {
-        self.handler.send_replace(Slot(Some(handler))).0
+        handler::set(&self.handler, handler)
     }
 }

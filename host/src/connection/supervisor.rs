@@ -2,12 +2,13 @@
 //! weakly while it waits, so that a connection nobody holds ends by itself.
 
 use super::info::millis;
-use super::live::{Live, Wish};
+use super::live::Live;
 use super::record::Decider;
 use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
-use crate::events::EventKind;
+use super::wish::Wish;
+use crate::events::{Cause, EventKind};
 use crate::work;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
@@ -28,7 +29,7 @@ pub(super) async fn run(weak: Weak<Live>, wishes: watch::Receiver<Wish>) {
     if let Some(live) = left {
         let error = Error::new(ErrorKind::Panicked, "its target or its hook panicked");
         live.note_error(&error);
-        live.end(State::Error, Decider::Target, &error.to_string());
+        live.end(State::Error, Decider::Target, Cause::from(&error));
     }
 }
 
@@ -42,7 +43,7 @@ async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
         opened = target.open(limit) => opened,
         wish = told_to_end(&mut wishes) => {
             if let Some(live) = weak.upgrade() {
-                live.end(State::Closed, Decider::Call, &reason(&wish));
+                live.end(State::Closed, Decider::Call, Cause::of(wish.reason()));
             }
             return;
         }
@@ -76,12 +77,12 @@ async fn opened_late(
     wishes: &mut watch::Receiver<Wish>,
     error: &Error,
 ) -> Option<Arc<Session>> {
-    let cause = error.to_string();
+    let cause = Cause::from(error);
     {
         let live = weak.upgrade()?;
         live.note_error(error);
         if !live.spec.policy.reconnect.initial || error.retry() == Retry::Never {
-            live.end(State::Error, Decider::Target, &cause);
+            live.end(State::Error, Decider::Target, cause);
             return None;
         }
     }
@@ -93,12 +94,12 @@ async fn opened_again(
     weak: &Weak<Live>,
     wishes: &mut watch::Receiver<Wish>,
     by: Decider,
-    cause: &str,
+    cause: &Cause,
 ) -> Option<Arc<Session>> {
     {
         let live = weak.upgrade()?;
         live.session.store(None);
-        live.events.emit(EventKind::Lost { cause: cause.to_owned() });
+        live.tell(EventKind::Lost { cause: cause.clone() });
     }
     again(weak, wishes, by, cause, true).await
 }
@@ -114,6 +115,9 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
     live.record_activity();
     let info = session.info();
     let peer = info.peer.clone();
+    if info.encrypted && !live.is_accepted() {
+        live.tell(EventKind::Secured { identity: info.identity.clone() });
+    }
     live.record().info = Some(info);
     live.step(State::Connected, Decider::Target, because, EventKind::Connected { peer });
     session
@@ -122,18 +126,9 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
 /// Completes when the life is to end in whatever way; a sender that is gone means that nobody holds
 /// the connection any more.
 async fn told_to_end(wishes: &mut watch::Receiver<Wish>) -> Wish {
-    let ending = |wish: &Wish| !matches!(wish, Wish::GoOn | Wish::Lost(..));
-    match wishes.wait_for(ending).await {
+    match wishes.wait_for(Wish::ends).await {
         Ok(wish) => wish.clone(),
         Err(_) => Wish::Abort("nobody holds it any more".to_owned()),
-    }
-}
-
-fn reason(wish: &Wish) -> String {
-    match wish {
-        Wish::Close { reason, .. } | Wish::Abort(reason) => reason.clone(),
-        Wish::Drain(_) => "drained before it was connected".to_owned(),
-        Wish::GoOn | Wish::Lost(..) => String::new(),
     }
 }
 
@@ -142,7 +137,7 @@ async fn again(
     weak: &Weak<Live>,
     wishes: &mut watch::Receiver<Wish>,
     by: Decider,
-    cause: &str,
+    cause: &Cause,
     had: bool,
 ) -> Option<Arc<Session>> {
     let lost = Instant::now();
@@ -170,7 +165,7 @@ async fn again(
         let opened: Result<Arc<Session>> = tokio::select! {
             opened = opening => opened,
             wish = told_to_end(wishes) => {
-                weak.upgrade()?.end(State::Closed, Decider::Call, &reason(&wish));
+                weak.upgrade()?.end(State::Closed, Decider::Call, Cause::of(wish.reason()));
                 return None;
             }
         };
@@ -188,21 +183,72 @@ async fn again(
     None
 }
 
-fn give_up(live: &Live, by: Decider, cause: &str, attempts: u32) {
+fn give_up(live: &Live, by: Decider, cause: &Cause, attempts: u32) {
     if attempts == 0 {
-        live.end(State::Error, by, cause);
+        live.end(State::Error, by, cause.clone());
     } else {
         let text = format!("{cause}; {attempts} attempts to open it again failed");
-        live.end(State::Error, Decider::Reconnect, &text);
+        live.end(State::Error, Decider::Reconnect, Cause { text, ..cause.clone() });
     }
 }
 
-fn announce(live: &Live, by: Decider, cause: &str, attempt: u32, delay: Duration) {
+fn announce(live: &Live, by: Decider, cause: &Cause, attempt: u32, delay: Duration) {
     let event = EventKind::Reconnecting { attempt, delay_ms: millis(delay) };
     if live.state() == State::Reconnecting {
-        live.events.emit(event);
+        live.tell(event);
     } else {
-        live.step(State::Reconnecting, by, cause, event);
+        live.step(State::Reconnecting, by, &cause.text, event);
     }
     live.record().timer("reconnect", Some(Instant::now() + delay));
+}
+
+/// How long, at most, an accepted session takes to send what is left once the program is done with it.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// How long code of the program goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// Until it is done, also after the end of its connection, which it sees.
+    UntilDone,
+    /// At most as long as its connection, of which it holds a part.
+    WithLife,
+}
+
+/// Watches over an accepted session while `work`, code of the program, has it. When `work` is done, what it has
+/// posted is still sent. A panic of it ends the session and nothing else.
+pub(crate) async fn attend(
+    live: &Arc<Live>,
+    session: Arc<Session>,
+    work: impl Future<Output = ()>,
+    lasting: Lasting,
+) {
+    let mut wishes = live.wish.subscribe();
+    // What was wished before is to be seen.
+    wishes.mark_changed();
+    live.tell_handler();
+    let weak = Arc::downgrade(live);
+    let session = connected(live, session, "accepted");
+    let watching = async {
+        if let Watched::Lost(by, cause) = watch_session(&weak, session, &mut wishes).await {
+            let as_it_should = cause.kind.is_none() || cause.is(ErrorKind::Closed);
+            let state = if as_it_should { State::Closed } else { State::Error };
+            live.end(state, by, cause);
+        }
+    };
+    let working = async {
+        if AssertUnwindSafe(work).catch_unwind().await.is_ok() {
+            live.drain(FINISH).await;
+        } else {
+            live.note_error(&Error::new(ErrorKind::Panicked, "the listener's handler panicked"));
+            live.abort("its handler panicked");
+        }
+    };
+    let mut watching = std::pin::pin!(watching);
+    let mut working = std::pin::pin!(working);
+    tokio::select! {
+        () = &mut watching => if lasting == Lasting::UntilDone {
+            working.await;
+        },
+        () = &mut working => watching.await,
+    }
 }

@@ -2,10 +2,11 @@
 
 use super::courier::{Courier, Kept};
 use super::info::millis;
-use super::live::{Live, Wish};
+use super::live::Live;
 use super::record::Decider;
 use super::state::State;
-use crate::events::EventKind;
+use super::wish::Wish;
+use crate::events::{Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Event, Facets, Result, Session};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -20,11 +21,11 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How a session's watch ended.
 pub(super) enum Watched {
-    Lost(Decider, String),
+    Lost(Decider, Cause),
     Ended,
 }
 
-type Carrying = Pin<Box<dyn Future<Output = (String, Kept)> + Send>>;
+type Carrying = Pin<Box<dyn Future<Output = (Cause, Kept)> + Send>>;
 type Asking = Pin<Box<dyn Future<Output = Result<Duration>> + Send>>;
 
 /// Everything that runs beside an open session. Dropping it lets go of the session.
@@ -124,7 +125,7 @@ fn tell(live: &Live, event: Result<Option<Event>>) -> bool {
     match event {
         Ok(Some(event)) => {
             live.record_activity();
-            live.events.emit(EventKind::Driver { name: event.name, data: event.data });
+            live.tell(EventKind::Driver { name: event.name, data: event.data });
             true
         }
         Ok(None) => false,
@@ -141,7 +142,7 @@ impl Watch {
         let courier = Courier {
             live: Arc::downgrade(live),
             outbox: Arc::clone(&live.outbox),
-            handler: live.handler.clone(),
+            handler: live.handler.subscribe(),
             traffic: Arc::clone(&live.traffic),
         };
         let facets = session.facets();
@@ -191,13 +192,15 @@ impl Watch {
             Ok(_) => self.missed = 0,
             // A session that says it is gone need not be asked again.
             Err(error) if error.kind() == ErrorKind::Closed => {
-                return Some(Watched::Lost(Decider::Keepalive, error.to_string()));
+                return Some(Watched::Lost(Decider::Keepalive, Cause::from(error)));
             }
             Err(_) => self.missed += 1,
         }
         if self.missed >= live.spec.policy.keepalive_count.max(1) {
             let text = format!("{} keepalives without an answer", self.missed);
-            return Some(Watched::Lost(Decider::Keepalive, text));
+            let error = Error::new(ErrorKind::TimedOut, text);
+            let cause = Cause { text: error.message().to_owned(), ..Cause::from(&error) };
+            return Some(Watched::Lost(Decider::Keepalive, cause));
         }
         self.ask_again(live);
         None
@@ -218,7 +221,7 @@ impl Watch {
         self.warned = Some(beats);
         self.idle_again(live, limit);
         live.idle_notices.fetch_add(1, Ordering::Relaxed);
-        live.events.emit(EventKind::Idle { for_ms: millis(idle) });
+        live.tell(EventKind::Idle { for_ms: millis(idle) });
         None
     }
 
@@ -239,6 +242,7 @@ impl Watch {
         drop(carrying);
         let cause = match wish {
             Wish::Close { code, reason } => {
+                live.closing(code, &reason);
                 let closing = async {
                     if let Err(error) = live.spec.leave.run(&session).await {
                         tracing::warn!(connection = &*live.name, %error, "before closing");
@@ -252,14 +256,14 @@ impl Watch {
                     },
                     _ = stronger(wishes) => {}
                 }
-                reason
+                Cause::of(reason).with_code(code)
             }
-            Wish::Abort(reason) => reason,
-            Wish::Drain(_) | Wish::GoOn | Wish::Lost(..) => "drained".to_owned(),
+            Wish::Abort(reason) => Cause::of(reason),
+            Wish::Drain(_) | Wish::GoOn | Wish::Lost(..) => Cause::of("drained"),
         };
         live.session.store(None);
         drop(session);
-        live.end(State::Closed, by, &cause);
+        live.end(State::Closed, by, cause);
     }
 
     /// Lets what runs finish; what has not in time is cut off.
@@ -284,7 +288,7 @@ impl Watch {
                 Ok(()) => (close("drained"), Decider::Call),
                 Err(_) => (close("cut off at the drain's deadline"), Decider::DrainDeadline),
             },
-            (cause, _) = &mut self.carrying => (close(&cause), Decider::Session),
+            (cause, _) = &mut self.carrying => (close(&cause.text), Decider::Session),
             wish = stronger(wishes) => (wish, Decider::Call),
         }
     }
@@ -312,7 +316,7 @@ impl Live {
             Err(error) => self.note_error(error),
         }
         if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
-            self.events.emit(EventKind::Health { healthy, round_trip_ms });
+            self.tell(EventKind::Health { healthy, round_trip_ms });
         }
     }
 }

@@ -1,111 +1,39 @@
-//! Events: what happens to a connection, told in order to whoever listens.
+//! Events: what happens to connections and listeners, told in order to whoever listens.
 //!
-//! One [`Bus`] belongs to one connection, or to a host, whose plugins tell what is of no connection. Its events have numbers without gaps, every subscriber gets
-//! them in that order, and after `closed`, which comes exactly once, there is none. A subscriber is
-//! a function, called at once; an asynchronous function, run on a task of its own; or a queue, read
-//! when convenient. A function that panics is
+//! There are three kinds of [`Bus`], and what happens to a connection is told on each of them: that of one
+//! life, which ends with its `closed`; that of a name, which goes on over its lives; and that of the host,
+//! which has everything, what plugins and listeners tell of themselves included. Each numbers its events
+//! without gaps, and every subscriber gets them in that order.
+//!
+//! A subscriber is a function, called at once; an asynchronous function, run on a task of its own; or a
+//! queue, read when convenient. An [`EventFilter`] says which events it wants. A function that panics is
 //! unsubscribed and the others go on; a queue that is full loses its oldest events and its reader
 //! is told how many.
 
+mod cause;
+mod filter;
+mod kind;
 mod queue;
 
+pub use cause::Cause;
+pub use filter::EventFilter;
+pub use kind::{Event, EventKind, Source};
 pub use queue::EventStream;
 
 use futures_util::FutureExt;
 use queue::Queue;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Event {
-    /// Counts from 1 for each connection.
-    pub number: u64,
-    /// Milliseconds since 1970.
-    pub at: u64,
-    /// What.
-    #[serde(flatten)]
-    pub kind: EventKind,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum EventKind {
-    /// Opening has begun.
-    Connecting,
-    /// The peer has shown that it is there.
-    Connected {
-        /// Where it is.
-        peer: Option<String>,
-    },
-    /// The session was lost.
-    Lost {
-        /// Why.
-        cause: String,
-    },
-    /// Another attempt will be made.
-    Reconnecting {
-        /// Counts from 1.
-        attempt: u32,
-        /// Milliseconds until it begins.
-        delay_ms: u64,
-    },
-    /// Nothing has happened for the idle time; it will be closed unless somebody objects.
-    Idle {
-        /// Milliseconds without activity.
-        for_ms: u64,
-    },
-    /// A health check has changed its mind.
-    Health {
-        /// What it thinks now.
-        healthy: bool,
-        /// Milliseconds of the last round trip, if there was one.
-        round_trip_ms: Option<f64>,
-    },
-    /// The driver tells something of its own.
-    Driver {
-        /// The driver's name for it.
-        name: String,
-        /// What belongs to it.
-        data: serde_json::Value,
-    },
-    /// A plugin tells something of its own, of no connection; only among the events of a host.
-    Plugin {
-        /// The plugin's name.
-        plugin: String,
-        /// The plugin's name for it.
-        name: String,
-        /// What belongs to it.
-        data: serde_json::Value,
-    },
-    /// No new work from now on.
-    Draining,
-    /// So many events before the next one were lost, because the reader was slow.
-    Missed {
-        /// How many.
-        count: u64,
-    },
-    /// The end; always the last event, and exactly one.
-    Closed {
-        /// Why.
-        cause: String,
-    },
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A connection that is gone without a `closed`: nobody waits for its events for ever.
-        for (_, listener) in &self.listeners {
-            if let Listener::Queue(queue) = listener {
-                queue.end();
-            }
-        }
-    }
-}
+/// The most subscribers of one bus.
+pub const MAX_SUBSCRIBERS: usize = 1024;
+/// The most events that one queue keeps.
+pub const MAX_QUEUE: usize = 65_536;
+/// Events kept for those who ask later.
+const HISTORY: usize = 32;
 
 type Function = Arc<Mutex<dyn FnMut(&Event) + Send>>;
 
@@ -115,31 +43,39 @@ enum Listener {
     Queue(Arc<Queue>),
 }
 
+#[derive(Clone)]
+struct Subscriber {
+    id: u64,
+    listener: Listener,
+    filter: EventFilter,
+    once: bool,
+    paused: Arc<AtomicBool>,
+}
+
 #[derive(Default)]
 struct Inner {
     next_id: u64,
     number: u64,
-    listeners: Vec<(u64, Listener)>,
+    subscribers: Vec<Subscriber>,
     waiting: VecDeque<Event>,
     dispatching: bool,
     closed: bool,
     history: VecDeque<Event>,
 }
 
-/// The events of one connection. Cheap to clone.
-#[derive(Clone)]
-pub struct Bus {
-    inner: Arc<Mutex<Inner>>,
-    history: usize,
+#[derive(Default)]
+struct BusState {
+    inner: Mutex<Inner>,
+    /// How many subscribers there are.
+    heard: AtomicUsize,
+    /// Whether it goes on after the `closed` of a connection.
+    lasting: bool,
 }
 
-/// Events kept for those who ask later.
-const HISTORY: usize = 32;
-
-impl Default for Bus {
-    fn default() -> Self {
-        Bus { inner: Arc::default(), history: HISTORY }
-    }
+/// The events of one life, of one name or of a host. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Bus {
+    shared: Arc<BusState>,
 }
 
 impl std::fmt::Debug for Bus {
@@ -152,8 +88,30 @@ impl std::fmt::Debug for Bus {
 #[must_use = "dropping it unsubscribes"]
 #[derive(Debug)]
 pub struct Subscription {
-    inner: Weak<Mutex<Inner>>,
+    shared: Weak<BusState>,
     id: u64,
+    paused: Arc<AtomicBool>,
+}
+
+impl Subscription {
+    /// Leaves out events from now on, until [`Subscription::resume`].
+    pub fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes events again.
+    pub fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it still gets events: not when it was for one event and had it, after a panic, after the
+    /// end, nor if there were [`MAX_SUBSCRIBERS`] already.
+    pub fn is_active(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| {
+            let inner = shared.lock();
+            !inner.closed && inner.subscribers.iter().any(|subscriber| subscriber.id == self.id)
+        })
+    }
 }
 
 /// Unsubscribes when dropped, and cancels the call that runs.
@@ -162,7 +120,7 @@ pub struct Subscription {
 pub struct AsyncSubscription(tokio::task::JoinHandle<()>);
 
 impl AsyncSubscription {
-    /// Waits until everything up to `closed` has been handled. Cancel safe, but dropping it
+    /// Waits until everything up to the end has been handled. Cancel safe, but dropping it
     /// unsubscribes.
     pub async fn finished(mut self) {
         // It is aborted by nothing but the drop of this.
@@ -178,43 +136,114 @@ impl Drop for AsyncSubscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.upgrade() {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.listeners.retain(|(id, _)| *id != self.id);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.remove(&[self.id]);
+        }
+    }
+}
+
+impl BusState {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self, ids: &[u64]) {
+        let mut inner = self.lock();
+        inner.subscribers.retain(|subscriber| !ids.contains(&subscriber.id));
+        self.heard.store(inner.subscribers.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A connection that is gone without a `closed`: nobody waits for its events for ever.
+        for subscriber in &self.subscribers {
+            if let Listener::Queue(queue) = &subscriber.listener {
+                queue.end();
+            }
         }
     }
 }
 
 impl Bus {
+    /// A bus that goes on after the `closed` of a connection, and ends with one that is of none.
+    pub fn lasting() -> Self {
+        Bus { shared: Arc::new(BusState { lasting: true, ..BusState::default() }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
+    }
+
+    /// Whether anybody has subscribed.
+    pub fn has_subscribers(&self) -> bool {
+        self.shared.heard.load(Ordering::Relaxed) > 0
     }
 
     /// Calls `function` with every event from now on, on the thread where it happens. It must not
     /// block. It may subscribe, unsubscribe and emit: what it emits is delivered after this event.
+    /// Over [`MAX_SUBSCRIBERS`] it gets none, see [`Subscription::is_active`].
     pub fn on_event(&self, function: impl FnMut(&Event) + Send + 'static) -> Subscription {
-        self.add(Listener::Function(Arc::new(Mutex::new(function))))
+        self.on(EventFilter::new(), function)
     }
 
-    /// A queue of every event from now on, that keeps at most `capacity`.
+    /// As [`Bus::on_event`], with those events that meet `filter`.
+    pub fn on(
+        &self,
+        filter: EventFilter,
+        function: impl FnMut(&Event) + Send + 'static,
+    ) -> Subscription {
+        self.add(Listener::Function(Arc::new(Mutex::new(function))), filter, false)
+    }
+
+    /// As [`Bus::on`], with the first of those events and no other.
+    pub fn once(
+        &self,
+        filter: EventFilter,
+        function: impl FnMut(&Event) + Send + 'static,
+    ) -> Subscription {
+        self.add(Listener::Function(Arc::new(Mutex::new(function))), filter, true)
+    }
+
+    /// A queue of every event from now on, that keeps at most `capacity`, from 1 to [`MAX_QUEUE`]. Over
+    /// [`MAX_SUBSCRIBERS`] it ends at once.
     pub fn subscribe(&self, capacity: usize) -> EventStream {
-        let queue = Arc::new(Queue::new(capacity));
-        if self.lock().closed {
+        self.subscribe_to(EventFilter::new(), capacity)
+    }
+
+    /// As [`Bus::subscribe`], of those events that meet `filter`.
+    pub fn subscribe_to(&self, filter: EventFilter, capacity: usize) -> EventStream {
+        let queue = Arc::new(Queue::new(capacity.clamp(1, MAX_QUEUE)));
+        let subscription = self.add(Listener::Queue(Arc::clone(&queue)), filter, false);
+        if !subscription.is_active() {
             queue.end();
         }
-        let subscription = self.add(Listener::Queue(Arc::clone(&queue)));
         EventStream::new(queue, subscription)
     }
 
     /// Runs `function` on every event from now on, one after the other, on a task of its own. It may
     /// take its time: at most `capacity` events wait for it, and [`EventKind::Missed`] tells of more.
     /// If it panics it is unsubscribed. Needs a runtime.
-    pub fn on_event_async<F, Fut>(&self, capacity: usize, mut function: F) -> AsyncSubscription
+    pub fn on_event_async<F, Fut>(&self, capacity: usize, function: F) -> AsyncSubscription
     where
         F: FnMut(Event) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let mut events = self.subscribe(capacity);
+        self.on_async(EventFilter::new(), capacity, function)
+    }
+
+    /// As [`Bus::on_event_async`], on those events that meet `filter`.
+    pub fn on_async<F, Fut>(
+        &self,
+        filter: EventFilter,
+        capacity: usize,
+        mut function: F,
+    ) -> AsyncSubscription
+    where
+        F: FnMut(Event) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let mut events = self.subscribe_to(filter, capacity);
         AsyncSubscription(tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 let call = AssertUnwindSafe(async { function(event).await });
@@ -226,28 +255,46 @@ impl Bus {
         }))
     }
 
-    fn add(&self, listener: Listener) -> Subscription {
+    fn add(&self, listener: Listener, filter: EventFilter, once: bool) -> Subscription {
+        let paused = Arc::new(AtomicBool::new(false));
         let mut inner = self.lock();
         let id = inner.next_id;
         inner.next_id += 1;
-        inner.listeners.push((id, listener));
-        Subscription { inner: Arc::downgrade(&self.inner), id }
+        if inner.subscribers.len() < MAX_SUBSCRIBERS {
+            let subscriber = Subscriber { id, listener, filter, once, paused: Arc::clone(&paused) };
+            inner.subscribers.push(subscriber);
+            self.shared.heard.store(inner.subscribers.len(), Ordering::Relaxed);
+        } else {
+            tracing::warn!(limit = MAX_SUBSCRIBERS, "one more subscriber was not taken");
+        }
+        Subscription { shared: Arc::downgrade(&self.shared), id, paused }
     }
 
-    /// Tells an event to all, in order. After `closed` nothing is told any more, and the answer is
-    /// false.
+    /// Tells an event that is of no connection to all, in order. After the end nothing is told any more,
+    /// and the answer is false.
     pub fn emit(&self, kind: EventKind) -> bool {
+        self.tell(None, kind)
+    }
+
+    /// As [`Bus::emit`], of the connection with that id.
+    pub fn emit_of(&self, id: u64, source: &Arc<Source>, kind: EventKind) -> bool {
+        self.tell(Some((id, source)), kind)
+    }
+
+    fn tell(&self, of: Option<(u64, &Arc<Source>)>, kind: EventKind) -> bool {
         let mut inner = self.lock();
         if inner.closed {
             return false;
         }
-        inner.closed = matches!(kind, EventKind::Closed { .. });
+        let goes_on = self.shared.lasting && of.is_some();
+        inner.closed = matches!(kind, EventKind::Closed { .. }) && !goes_on;
         inner.number += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let event = Event { number: inner.number, at, kind };
+        let (id, source) = of.map(|(id, source)| (id, Arc::clone(source))).unzip();
+        let event = Event { number: inner.number, at, id, source, kind };
         inner.history.push_back(event.clone());
-        if inner.history.len() > self.history {
+        if inner.history.len() > HISTORY {
             inner.history.pop_front();
         }
         inner.waiting.push_back(event);
@@ -261,22 +308,18 @@ impl Bus {
     /// Delivers what waits, one event to all before the next. Only one thread is here at a time.
     fn dispatch<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) {
         while let Some(event) = inner.waiting.pop_front() {
-            let listeners = inner.listeners.clone();
+            let last = inner.closed && inner.waiting.is_empty();
+            let subscribers = inner.subscribers.clone();
             drop(inner);
-            let last = matches!(event.kind, EventKind::Closed { .. });
-            let mut panicked = Vec::new();
-            for (id, listener) in listeners {
-                match listener {
-                    Listener::Queue(queue) => queue.push(event.clone(), last),
-                    Listener::Function(function) if !called(&function, &event) => panicked.push(id),
-                    Listener::Function(_) => {}
-                }
+            let done: Vec<u64> = subscribers
+                .iter()
+                .filter(|subscriber| !subscriber.deliver(&event, last))
+                .map(|subscriber| subscriber.id)
+                .collect();
+            if !done.is_empty() {
+                self.shared.remove(&done);
             }
             inner = self.lock();
-            if !panicked.is_empty() {
-                tracing::error!(count = panicked.len(), "a subscriber panicked and was removed");
-                inner.listeners.retain(|(id, _)| !panicked.contains(id));
-            }
         }
         inner.dispatching = false;
     }
@@ -284,6 +327,26 @@ impl Bus {
     /// The last events, oldest first.
     pub fn history(&self) -> Vec<Event> {
         self.lock().history.iter().cloned().collect()
+    }
+}
+
+impl Subscriber {
+    /// Gives it an event, if it wants it; whether it is to have more.
+    fn deliver(&self, event: &Event, last: bool) -> bool {
+        let wanted = !self.paused.load(Ordering::Relaxed) && self.filter.takes(event);
+        match &self.listener {
+            Listener::Queue(queue) if wanted => queue.push(event.clone(), last),
+            Listener::Queue(queue) if last => queue.end(),
+            Listener::Function(function) if wanted => {
+                let went_well = called(function, event);
+                if !went_well {
+                    tracing::error!("a subscriber panicked and was removed");
+                }
+                return went_well && !self.once;
+            }
+            _ => {}
+        }
+        true
     }
 }
 

@@ -52,6 +52,8 @@ impl Queue {
             let event = Event {
                 number: next.number.saturating_sub(1),
                 at: next.at,
+                id: None,
+                source: None,
                 kind: EventKind::Missed { count },
             };
             state.missed = 0;
@@ -68,7 +70,7 @@ impl Queue {
 /// Events of one connection, read when convenient. Dropping it unsubscribes.
 pub struct EventStream {
     queue: Arc<Queue>,
-    _subscription: Subscription,
+    subscription: Subscription,
 }
 
 impl std::fmt::Debug for EventStream {
@@ -79,7 +81,12 @@ impl std::fmt::Debug for EventStream {
 
 impl EventStream {
     pub(super) fn new(queue: Arc<Queue>, subscription: Subscription) -> Self {
-        EventStream { queue, _subscription: subscription }
+        EventStream { queue, subscription }
+    }
+
+    /// What unsubscribes it when this is dropped: to pause it, and to go on.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
     }
 
     /// The next event that `wanted` is for, within `limit`; those before it are passed over. `None`

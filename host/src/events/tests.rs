@@ -15,9 +15,9 @@ async fn every_subscriber_gets_every_event_in_order_and_closed_once_and_last() {
     for healthy in [true, false] {
         assert!(bus.emit(health(healthy)));
     }
-    assert!(bus.emit(EventKind::Closed { cause: "done".to_owned() }));
+    assert!(bus.emit(EventKind::Closed { cause: Cause::of("done") }));
     assert!(!bus.emit(EventKind::Connecting), "nothing follows closed");
-    assert!(!bus.emit(EventKind::Closed { cause: "again".to_owned() }));
+    assert!(!bus.emit(EventKind::Closed { cause: Cause::of("again") }));
     assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
     let mut numbers = Vec::new();
     while let Some(event) = stream.next().await {
@@ -96,7 +96,7 @@ async fn threads_that_emit_at_once_give_one_order_and_one_closed() {
                     for healthy in [true, false].repeat(100) {
                         bus.emit(health(healthy));
                     }
-                    bus.emit(EventKind::Closed { cause: "mine".to_owned() })
+                    bus.emit(EventKind::Closed { cause: Cause::of("mine") })
                 })
             })
             .collect();
@@ -122,7 +122,7 @@ async fn a_slow_reader_still_gets_closed() {
     let bus = Bus::default();
     let mut stream = bus.subscribe(1);
     bus.emit(EventKind::Connecting);
-    bus.emit(EventKind::Closed { cause: "done".to_owned() });
+    bus.emit(EventKind::Closed { cause: Cause::of("done") });
     assert_eq!(stream.next().await.unwrap().kind, EventKind::Missed { count: 1 });
     assert!(matches!(stream.next().await.unwrap().kind, EventKind::Closed { .. }));
     assert_eq!(stream.next().await, None);
@@ -143,7 +143,7 @@ async fn an_asynchronous_subscriber_takes_its_time_and_misses_nothing_silently()
     for _ in 0..5 {
         bus.emit(EventKind::Connecting);
     }
-    let closed = EventKind::Closed { cause: "done".to_owned() };
+    let closed = EventKind::Closed { cause: Cause::of("done") };
     bus.emit(closed.clone());
     subscription.finished().await;
     let expected = [EventKind::Missed { count: 4 }, EventKind::Connecting, closed];
@@ -166,7 +166,7 @@ async fn an_asynchronous_subscriber_ends_by_drop_or_by_its_own_panic() {
         tokio::task::yield_now().await;
     }
     drop(good);
-    while !bus.lock().listeners.is_empty() {
+    while !bus.lock().subscribers.is_empty() {
         tokio::task::yield_now().await;
     }
     bus.emit(EventKind::Connecting);
@@ -185,4 +185,107 @@ async fn waiting_for_an_event_passes_over_others_and_ends() {
     assert_eq!(stream.wait_for(limit, |_| true).await, None, "not in time");
     drop(bus);
     assert_eq!(stream.next().await, None, "nobody can emit any more");
+}
+
+fn source(name: &str, listener: Option<&str>) -> Arc<Source> {
+    let labels = [("site".to_owned(), "north".to_owned())].into();
+    let (name, listener) = (name.to_owned(), listener.map(str::to_owned));
+    Arc::new(Source { name, listener, driver: "ws+tls+tcp".to_owned(), labels })
+}
+
+#[tokio::test]
+async fn a_lasting_bus_goes_on_over_the_ends_of_connections_and_ends_with_its_own() {
+    let bus = Bus::lasting();
+    let mut stream = bus.subscribe(8);
+    let closed = EventKind::Closed { cause: Cause::of("done") };
+    assert!(bus.emit_of(1, &source("a", None), closed.clone()));
+    assert!(bus.emit_of(2, &source("a", None), EventKind::Connecting));
+    assert!(bus.emit(closed.clone()));
+    assert!(!bus.emit_of(2, &source("a", None), closed));
+    let mut ids = Vec::new();
+    while let Some(event) = stream.next().await {
+        ids.push((event.number, event.id));
+    }
+    assert_eq!(ids, [(1, Some(1)), (2, Some(2)), (3, None)]);
+}
+
+#[test]
+fn a_filter_takes_what_meets_everything_it_says() {
+    let bus = Bus::lasting();
+    let counter = |filter: EventFilter| {
+        let count = Arc::new(AtomicU64::new(0));
+        let into = Arc::clone(&count);
+        let counts = move |_: &Event| {
+            into.fetch_add(1, Ordering::Relaxed);
+        };
+        (count, bus.on(filter, counts))
+    };
+    let all = || EventFilter::new();
+    let counters = [
+        (all(), 5),
+        (all().kinds(["connecting"]), 2),
+        (all().connection("a"), 2),
+        (all().listener("tcp://:1"), 2),
+        (all().driver("tls").label("site", Some("north")), 3),
+        (all().driver("tl"), 0),
+        (all().label("site", Some("south")), 0),
+        (all().label("site", None).id(2), 1),
+    ]
+    .map(|(filter, expected)| (counter(filter), expected));
+    let listener = "tcp://:1".to_owned();
+    bus.emit(EventKind::ListenerUp { listener, local: None });
+    bus.emit_of(1, &source("a", None), EventKind::Connecting);
+    bus.emit_of(1, &source("a", None), EventKind::Draining);
+    bus.emit_of(2, &source("b", Some("tcp://:1")), EventKind::Connecting);
+    bus.emit(EventKind::Upgraded);
+    for (index, ((count, _subscription), expected)) in counters.iter().enumerate() {
+        assert_eq!(count.load(Ordering::Relaxed), *expected, "filter {index}");
+    }
+}
+
+#[test]
+fn a_subscriber_pauses_goes_on_and_may_be_for_one_event() {
+    let bus = Bus::default();
+    let count = Arc::new(AtomicU64::new(0));
+    let (one, two) = (Arc::clone(&count), Arc::clone(&count));
+    let paused = bus.on_event(move |_| {
+        one.fetch_add(1, Ordering::Relaxed);
+    });
+    let once = bus.once(EventFilter::new().kinds(["draining"]), move |_| {
+        two.fetch_add(100, Ordering::Relaxed);
+    });
+    paused.pause();
+    bus.emit(EventKind::Connecting);
+    paused.resume();
+    bus.emit(EventKind::Draining);
+    assert!(paused.is_active() && !once.is_active());
+    bus.emit(EventKind::Draining);
+    assert_eq!(count.load(Ordering::Relaxed), 102);
+}
+
+#[tokio::test]
+async fn subscribers_are_bounded() {
+    let bus = Bus::default();
+    let all: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| bus.on_event(|_| ())).collect();
+    assert!(all.iter().all(Subscription::is_active));
+    assert!(!bus.on_event(|_| ()).is_active());
+    assert_eq!(bus.subscribe(1).next().await, None, "one too many does not wait for ever");
+    drop(all);
+    assert!(bus.on_event(|_| ()).is_active());
+}
+
+#[test]
+fn a_cause_says_what_kind_of_error_whose_fault_and_with_which_code() {
+    let error = jackfield_plugin_api::Error::new(jackfield_plugin_api::ErrorKind::TimedOut, "late");
+    let bus = Bus::default();
+    bus.emit_of(
+        7,
+        &source("a", None),
+        EventKind::Error { cause: Cause::from(&error.with("code", 4)) },
+    );
+    let event = serde_json::to_value(bus.history()).unwrap();
+    assert_eq!(event[0]["cause"]["kind"], "timed_out");
+    assert_eq!(event[0]["cause"]["origin"], "upstream");
+    assert_eq!(event[0]["cause"]["code"], 4);
+    assert_eq!((&event[0]["id"], &event[0]["source"]["name"]), (&7.into(), &"a".into()));
 }

@@ -1,11 +1,19 @@
-//! Listeners: accept sessions, take them through their stack's layers, and give them to a route.
+//! Listeners: accept sessions, take them through their stack's layers, and give them to a route, or to code
+//! of the program.
 
-use crate::connection::{Connections, Entered, State};
-use crate::route::Route;
+mod code;
+mod request;
+
+pub use code::{Code, IntoCode, IntoEnd};
+pub use request::ServedRequest;
+
+use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
+use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
-use jackfield_plugin_api::{ErrorKind, Listener as Accepting, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Listener as Accepting, Result, Session};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,18 +26,59 @@ pub struct Listener {
     /// The layers to take each session through, and where to listen.
     pub stack: Stack,
     /// Where sessions go.
-    pub route: Route,
+    pub service: Service,
     /// Time for a peer to get through the layers.
     pub handshake_timeout: Duration,
     /// The most connections of this listener at once.
     pub max_connections: usize,
 }
 
+/// What serves the sessions of a listener.
+#[derive(Debug)]
+pub enum Service {
+    /// A route to a destination.
+    Route(Route),
+    /// Code of the program.
+    Code {
+        /// What is run for each connection, or for each request.
+        code: Code,
+        /// What each connection does by itself.
+        policy: Policy,
+        /// Free labels of each connection.
+        labels: BTreeMap<String, String>,
+    },
+}
+
+impl Service {
+    /// Where sessions go, in words.
+    pub fn name(&self) -> Arc<str> {
+        match self {
+            Service::Route(route) => Arc::clone(&route.name),
+            Service::Code { .. } => "the program".into(),
+        }
+    }
+}
+
 /// A listener that is bound and not yet accepting.
 #[derive(Debug)]
 pub struct Bound {
-    listener: Arc<Listener>,
+    name: Arc<str>,
+    target: Arc<Target>,
+    service: Service,
+    handshake_timeout: Duration,
+    max_connections: usize,
     accepting: Accepting,
+}
+
+/// What those that one listener has accepted share.
+#[derive(Debug)]
+struct ListenerShared {
+    name: Arc<str>,
+    target: Arc<Target>,
+    service: Service,
+    handshake_timeout: Duration,
+    /// What they have in common in the table of connections.
+    acceptance: Acceptance,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
@@ -42,7 +91,14 @@ impl Listener {
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self) -> Result<Bound> {
         let accepting = self.stack.listen(self.handshake_timeout).await?;
-        Ok(Bound { listener: Arc::new(self), accepting })
+        Ok(Bound {
+            name: self.name,
+            target: Arc::new(Target::new(self.stack, None)),
+            service: self.service,
+            handshake_timeout: self.handshake_timeout,
+            max_connections: self.max_connections,
+            accepting,
+        })
     }
 }
 
@@ -52,24 +108,44 @@ impl Bound {
         self.accepting.info().local
     }
 
-    /// The listener.
-    pub fn listener(&self) -> &Arc<Listener> {
-        &self.listener
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
-    /// Accepts until told to stop; connections that run then go on by themselves, each with a
-    /// worker's end of its own. At the limit nothing is accepted: peers wait in the backlog.
-    pub async fn run(self, connections: Arc<Connections>, mut stopping: Stopping) {
-        let room = Arc::new(Semaphore::new(self.listener.max_connections));
+    /// What serves its sessions.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Accepts until told to stop, into the table `lives`; connections that run then go on by themselves, each
+    /// with a worker's end of its own. At the limit nothing is accepted: peers wait in the backlog.
+    pub async fn run(self, lives: Arc<Lives>, mut stopping: Stopping) {
+        let Bound { name, target, service, handshake_timeout, max_connections, accepting } = self;
+        let (policy, labels) = match &service {
+            Service::Route(_) => (Policy::default(), BTreeMap::new()),
+            Service::Code { policy, labels, .. } => (policy.clone(), labels.clone()),
+        };
+        let options = AcceptOptions {
+            listener: Arc::clone(&name),
+            to: service.name(),
+            is_routed: matches!(service, Service::Route(_)),
+            policy,
+            labels,
+        };
+        let acceptance = Acceptance::new(options, Arc::clone(&target), lives);
+        let shared =
+            Arc::new(ListenerShared { name, target, service, handshake_timeout, acceptance });
+        let room = Arc::new(Semaphore::new(max_connections));
         let end = stopping.clone();
         let accept = async {
             loop {
                 // The semaphore is never closed.
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-                match self.accepting.accept().await {
-                    Ok(session) => self.start(session, permit, &connections, &end),
+                match accepting.accept().await {
+                    Ok(session) => start(&shared, session, permit, &end),
                     Err(error) => {
-                        tracing::warn!(listener = &*self.listener.name, %error, "cannot accept");
+                        tracing::warn!(listener = &*shared.name, %error, "cannot accept");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -80,49 +156,48 @@ impl Bound {
             () = stopping.told() => {}
         }
     }
-
-    fn start(
-        &self,
-        session: Session,
-        permit: OwnedSemaphorePermit,
-        connections: &Arc<Connections>,
-        stopping: &Stopping,
-    ) {
-        let listener = Arc::clone(&self.listener);
-        let (name, to) = (&listener.name, &listener.route.name);
-        let entered = match connections.enter(name, to, session.info()) {
-            Ok(entered) => entered,
-            Err(error) => {
-                tracing::warn!(listener = &*listener.name, %error, "connection refused");
-                return;
-            }
-        };
-        let mut stopping = stopping.clone();
-        let mut told = stopping.clone();
-        tokio::spawn(async move {
-            {
-                let serving = std::pin::pin!(async {
-                    tokio::select! {
-                        () = serve(&listener, session, &entered, &mut told) => {}
-                        () = stopping.ended() => {
-                            let _ = entered.state.step(State::Closed);
-                        }
-                    }
-                });
-                work::under(entered.id, serving).await;
-            }
-            drop((entered, permit, stopping, told));
-        });
-    }
 }
 
-async fn serve(listener: &Listener, session: Session, entered: &Entered, stopping: &mut Stopping) {
-    let name = &*listener.name;
+fn start(
+    shared: &Arc<ListenerShared>,
+    session: Session,
+    permit: OwnedSemaphorePermit,
+    end: &Stopping,
+) {
+    let shared = Arc::clone(shared);
+    let entered = match shared.acceptance.enter(session.info()) {
+        Ok(entered) => entered,
+        Err(error) => {
+            tracing::warn!(listener = &*shared.name, %error, "connection refused");
+            return;
+        }
+    };
+    let mut stopping = end.clone();
+    let mut told = stopping.clone();
+    tokio::spawn(async move {
+        {
+            let serving = std::pin::pin!(async {
+                tokio::select! {
+                    () = serve(&shared, session, &entered, &mut told) => {}
+                    () = stopping.ended() => {}
+                }
+            });
+            work::under(entered.id, serving).await;
+        }
+        drop((entered, permit, stopping, told));
+    });
+}
+
+async fn serve(
+    shared: &ListenerShared,
+    session: Session,
+    entered: &Entered,
+    stopping: &mut Stopping,
+) {
+    let name = &*shared.name;
     let id = entered.id;
-    let peer = entered.peer.as_deref().unwrap_or("-");
-    // Boxed, so that a connection that runs does not keep room for its handshake.
-    let accepting = Box::pin(listener.stack.accept(session, listener.handshake_timeout));
-    let session = match accepting.await {
+    let peer = entered.peer().unwrap_or("-");
+    let session = match shake_hands(shared, session, entered).await {
         Ok(session) => session,
         Err(error) => {
             if error.kind() == ErrorKind::Panicked {
@@ -131,26 +206,57 @@ async fn serve(listener: &Listener, session: Session, entered: &Entered, stoppin
             } else {
                 tracing::info!(listener = name, id, peer, %error, "peer not accepted");
             }
-            let _ = entered.state.step(State::Error);
+            entered.failed(&error);
             return;
         }
     };
     tracing::debug!(listener = name, id, peer, "connected");
-    let (end, state) = match listener.route.serve(session, entered, stopping).await {
-        Ok(served) => {
-            let failed = served.error().is_some_and(|error| error.kind() != ErrorKind::Closed);
-            (served.to_string(), if failed { State::Error } else { State::Closed })
-        }
-        Err(error) => {
-            let route = &*listener.route.name;
-            if error.kind() == ErrorKind::Panicked {
-                tracing::info!(listener = name, id, peer, route, %error, "panicked");
-            } else {
-                tracing::info!(listener = name, id, peer, route, %error, "failed");
-            }
-            (error.to_string(), State::Error)
+    let served = match &shared.service {
+        Service::Route(route) => route.serve(session, entered, stopping).await,
+        Service::Code { code, .. } => {
+            // Boxed, so that a relayed connection does not keep room for it.
+            Box::pin(code.serve(session, entered, stopping)).await
         }
     };
-    let _ = entered.state.step(state);
+    let end = match served {
+        Ok(Served::Told(wish)) => {
+            entered.ended(&wish);
+            wish.to_string()
+        }
+        Ok(served) => {
+            let end = served.to_string();
+            entered.served(served.into_end());
+            end
+        }
+        Err(error) => {
+            let to = &*shared.service.name();
+            if error.kind() == ErrorKind::Panicked {
+                tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
+            } else {
+                tracing::info!(listener = name, id, peer, route = to, %error, "failed");
+            }
+            entered.failed(&error);
+            error.to_string()
+        }
+    };
     tracing::debug!(listener = name, id, peer, end, "ended");
+}
+
+/// Takes a session through the layers, unless its connection is told to end meanwhile.
+async fn shake_hands(
+    shared: &ListenerShared,
+    session: Session,
+    entered: &Entered,
+) -> Result<Session> {
+    // Boxed, so that a connection that runs does not keep room for its handshake.
+    let accepting = Box::pin(shared.target.stack().accept(session, shared.handshake_timeout));
+    let session = tokio::select! {
+        accepted = accepting => accepted?,
+        wish = entered.told(&Wish::GoOn) => {
+            let text = format!("closed in its handshake: {wish}");
+            return Err(Error::new(ErrorKind::Cancelled, text));
+        }
+    };
+    entered.shaken(&session, shared.target.stack().has_layers());
+    Ok(session)
 }

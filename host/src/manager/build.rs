@@ -13,7 +13,7 @@ use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, KeyPath, Link, Loaded, Options, Reference};
 use crate::connection::Lives;
 use crate::driver::Prepared;
-use crate::listener::Listener;
+use crate::listener::{Listener, Service};
 use crate::relay::RelayOptions;
 use crate::route::Route;
 use crate::stack::Stack;
@@ -45,6 +45,7 @@ pub(super) async fn build(
     let config = &loaded.config;
     let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
+    lives.tell(common.events().clone());
     let mut graph = Graph::bare(registry, lives, connect_limit(config));
     parts.unknown_plugins(&graph.registry);
     graph.interceptors = interceptors(&mut parts, &graph.registry, config).await;
@@ -169,13 +170,13 @@ async fn listener(
     Some(Listener {
         name: route.listen.to_string().into(),
         stack: stack?,
-        route: Route {
+        service: Service::Route(Route {
             name: route.to.to_string().into(),
             destination: destination?,
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
-        },
+        }),
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
     })

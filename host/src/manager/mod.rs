@@ -15,6 +15,8 @@
 
 mod all;
 mod build;
+mod builder;
+mod connections;
 mod credentials;
 mod define;
 mod devices;
@@ -23,6 +25,7 @@ mod filter;
 mod graph;
 mod health;
 mod interceptors;
+mod listen;
 mod named;
 mod parts;
 mod paths;
@@ -36,26 +39,29 @@ mod targets;
 mod upstreams;
 
 pub use all::{AllOptions, Outcomes};
+pub use builder::ManagerBuilder;
 pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::Graph;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
+pub use listen::{ListenOptions, RunningListener};
 pub use named::{End, Existing, Own};
 pub use plugins::Plugins;
 pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
 pub use target_builder::Programs;
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
-use crate::connection::{Connections, Flags};
+use crate::connection::Lives;
 use crate::driver::Sentinel;
-use crate::events::{Bus, EventKind};
+use crate::events::{Bus, Cause, EventKind};
 use crate::listener::Bound;
 use crate::metrics::MetricsSnapshot;
-use crate::shutdown::{END_LIMIT, Shutdown};
+use crate::shutdown::END_LIMIT;
 use build::Built;
+use listen::Listeners;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -64,13 +70,20 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub struct Manager {
     graph: Arc<Graph>,
-    connections: Arc<Connections>,
-    listeners: Vec<ListenerSnapshot>,
-    shutdown: Shutdown,
-    tasks: JoinSet<()>,
+    /// All connections, accepted and dialled.
+    lives: Arc<Lives>,
+    listeners: Arc<Listeners>,
+    /// Until the end.
+    held: Mutex<Held>,
+    handshake_timeout: Duration,
+    shutdown_timeout: Duration,
+}
+
+/// What a host lets go of when it stops.
+#[derive(Debug, Default)]
+struct Held {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
-    shutdown_timeout: Duration,
     /// Names the plugins in use until the end, which is clean when this is dropped.
     sentinel: Option<Sentinel>,
 }
@@ -164,44 +177,32 @@ impl Manager {
             return Err(StartError::Listen(ConfigErrors::new(errors)));
         }
         let host = &loaded.config.host;
-        let connections = Connections::new(host.max_connections as usize);
-        let mut manager = Manager {
-            graph,
-            connections,
-            listeners: Vec::new(),
-            shutdown: Shutdown::default(),
-            tasks: JoinSet::new(),
-            checks: JoinSet::new(),
-            shutdown_timeout: host.shutdown_timeout.0,
-            sentinel,
-        };
-        for checks in manager.graph.upstreams().filter_map(|upstream| upstream.checks()) {
-            manager.checks.spawn(checks);
+        let lives = Arc::clone(&graph.named.lives);
+        let events = graph.events().clone();
+        let mut checks = JoinSet::new();
+        for check in graph.upstreams().filter_map(|upstream| upstream.checks()) {
+            checks.spawn(check);
         }
         if !host.health_interval.is_zero() {
-            let graph = Arc::downgrade(&manager.graph);
+            let graph = Arc::downgrade(&graph);
             let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
-            manager.checks.spawn(health::watch(graph, interval, limit));
+            checks.spawn(health::watch(graph, interval, limit));
         }
-        manager.graph.upstreams().for_each(|upstream| upstream.warm());
+        graph.upstreams().for_each(|upstream| upstream.warm());
+        let shutdown_timeout = host.shutdown_timeout.0;
+        let manager = Manager {
+            listeners: Listeners::new(Arc::clone(&lives), events, shutdown_timeout),
+            graph,
+            lives,
+            held: Mutex::new(Held { checks, sentinel }),
+            handshake_timeout: host.timeouts.handshake.0,
+            shutdown_timeout,
+        };
         for listener in bound {
-            manager.accept(listener);
+            // It is stopped by nobody yet.
+            let _ = manager.listeners.accept(listener);
         }
         Ok(manager)
-    }
-
-    fn accept(&mut self, bound: Bound) {
-        let listener = bound.listener();
-        let snapshot = ListenerSnapshot {
-            listen: listener.name.to_string(),
-            local: bound.local(),
-            to: listener.route.name.to_string(),
-            flags: Flags { is_listening: true, is_healthy: true, ..Flags::default() },
-        };
-        let local = snapshot.local.as_deref().unwrap_or("-");
-        tracing::info!(listener = snapshot.listen, local, route = snapshot.to, "listening");
-        self.listeners.push(snapshot);
-        self.tasks.spawn(bound.run(Arc::clone(&self.connections), self.shutdown.worker()));
     }
 
     /// Drivers, named connections, devices and upstreams, for opening things beside the routes.
@@ -209,19 +210,19 @@ impl Manager {
         &self.graph
     }
 
-    /// What listens, in the order of the configuration.
-    pub fn listeners(&self) -> &[ListenerSnapshot] {
-        &self.listeners
+    /// What listens: what the configuration says, in its order, then what the program has added.
+    pub fn listeners(&self) -> Vec<ListenerSnapshot> {
+        self.listeners.snapshot()
     }
 
-    /// Completes when there have been `count` connections and none lives. Cancel safe.
+    /// Completes when `count` connections have been accepted and none of them lives. Cancel safe.
     pub async fn served(&self, count: u64) {
-        self.connections.idle_after(count).await;
+        self.lives.served(count).await;
     }
 
-    /// How many connections live.
+    /// How many accepted connections live.
     pub fn live(&self) -> usize {
-        self.connections.len()
+        self.lives.count().accepted
     }
 
     /// Everything as it is now.
@@ -231,13 +232,13 @@ impl Manager {
         let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
         HostSnapshot {
             plugins: reports.iter().map(|one| PluginSnapshot::new(one, &states)).collect(),
-            listeners: self.listeners.clone(),
+            listeners: self.listeners.snapshot(),
             named: self.graph.named(),
-            named_lives: self.graph.lives(),
+            lives: self.graph.lives(),
             devices: self.graph.devices().all().iter().map(|device| device.snapshot()).collect(),
             upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
-            connections: self.connections.snapshot(),
-            connections_total: self.connections.total(),
+            connections: self.lives.accepted(),
+            connections_total: self.lives.count().accepted_total,
         }
     }
 
@@ -246,7 +247,9 @@ impl Manager {
         self.graph.metrics()
     }
 
-    /// What plugins tell. See [`Graph::events`].
+    /// What happens in this host: to its connections, accepted and dialled, and its listeners, and what plugins
+    /// tell. Its history has no events of connections that happened while nobody had subscribed. Ends with a
+    /// `closed` that has no id, when the host has stopped.
     pub fn events(&self) -> &Bus {
         self.graph.events()
     }
@@ -254,19 +257,17 @@ impl Manager {
     /// Stops listening at once and tells plugins so, lets what runs finish for the configured time, then ends
     /// it, and drains plugins. Answers how many connections had to be ended. Takes half a second more than the
     /// configured time at most: what code that blocks keeps is left behind.
-    pub async fn shutdown(self) -> usize {
-        let Manager { graph, connections, shutdown, mut tasks, .. } = self;
-        let (checks, shutdown_timeout, sentinel) =
-            (self.checks, self.shutdown_timeout, self.sentinel);
-        let end = Instant::now() + shutdown_timeout;
-        shutdown.begin();
+    ///
+    /// Safe to repeat: later calls find nothing to end.
+    pub async fn shutdown(&self) -> usize {
+        let graph = &self.graph;
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        let Held { checks, sentinel } = held;
+        let end = Instant::now() + self.shutdown_timeout;
         graph.registry.common().stop();
         drop(checks);
+        let ended = self.listeners.stop(end).await;
         let left = || end.saturating_duration_since(Instant::now());
-        let listening = async { while tasks.join_next().await.is_some() {} };
-        // A listener whose transport blocks is ended with the rest.
-        let _ = timeout(left(), listening).await;
-        let ended = shutdown.finish(left(), || connections.len()).await.unwrap_or(0);
         let [least, most] = CLOSE_LIMITS;
         let limit = left().clamp(least, most);
         // Closing may call into what blocks, too.
@@ -276,8 +277,7 @@ impl Manager {
         }
         graph.registry.drain(left().clamp(least, most)).await;
         drop(sentinel);
-        let cause = "the host has stopped".to_owned();
-        graph.events().emit(EventKind::Closed { cause });
+        graph.events().emit(EventKind::Closed { cause: Cause::of("the host has stopped") });
         ended
     }
 }

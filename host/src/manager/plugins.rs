@@ -4,7 +4,11 @@ use super::parts::Parts;
 use crate::config::model::RefusedPlugins;
 use crate::config::{ConfigError, KeyPath, Loaded};
 use crate::driver::{LoadOptions, PluginReport, Registry, Sentinel, load, plugin_files};
+use crate::services::PluginServices;
+use jackfield_plugin_api::Result;
+use jackfield_plugin_api::load::Module;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Plugins that run. One graph is built on them, after which they can open stacks through it.
 pub struct Plugins {
@@ -37,6 +41,17 @@ impl Plugins {
         let registry = load(&options).await;
         let faults = faults(loaded, &options.folders, registry.reports());
         Plugins { registry, cache: Some(options.cache), faults }
+    }
+
+    /// Adds a plugin that is linked into this program.
+    pub(super) fn link(&mut self, loaded: &Loaded, module: &Module) -> Result<()> {
+        let manifest = module.describe()?;
+        let rate = Parts::load_options(loaded).log_rate;
+        let common = Arc::clone(self.registry.common());
+        // A panic ends its call; the log has it.
+        let services = PluginServices::new(&manifest.name, rate, common, Box::new(|_| ()));
+        self.registry.add_plugin(&module.init(Arc::new(services), "{}")?, manifest);
+        Ok(())
     }
 
     /// For a host that a person looks at while it runs: what is in use is not named in a file, and hosts

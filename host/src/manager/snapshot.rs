@@ -1,7 +1,7 @@
 //! What runs, as others read it: the faces of the host only render this.
 
 use super::entries::DefinedBy;
-use crate::connection::{ConnectionSnapshot, Flags, LivesCount, ManagedSnapshot};
+use crate::connection::{ConnectionInfo, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
 use crate::driver::{PluginReport, PluginState};
 use crate::upstream::UpstreamSnapshot;
@@ -17,15 +17,15 @@ pub struct HostSnapshot {
     pub listeners: Vec<ListenerSnapshot>,
     /// The named connections and the session that each shares.
     pub named: Vec<NamedSnapshot>,
-    /// How many of them, and of devices' paths, have a life now, and had.
-    pub named_lives: LivesCount,
+    /// How many connections live now, and lived: those, devices' paths, and what was accepted.
+    pub lives: LivesCount,
     /// Devices with their paths, who has the exclusive ones and who waits.
     pub devices: Vec<DeviceSnapshot>,
     /// Sets of targets, by name.
     pub upstreams: Vec<UpstreamSnapshot>,
-    /// What lives.
-    pub connections: Vec<ConnectionSnapshot>,
-    /// How many connections there have been.
+    /// What was accepted and lives.
+    pub connections: Vec<ConnectionInfo>,
+    /// How many connections have been accepted.
     pub connections_total: u64,
 }
 

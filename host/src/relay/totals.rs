@@ -1,14 +1,23 @@
-//! [`Totals`]: what a relay has carried, readable while it runs.
+//! [`Totals`]: what has passed over a connection, readable while it runs.
 
+use super::Side;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Counters of one relay, or of several that are given the same ones.
+/// The counters of one connection, accepted or dialled; of one relay, or of several that are given the
+/// same ones. Its peer is side a.
 ///
-/// Bytes are counted when the receiving end has taken them; of messages, payload bytes.
-#[derive(Debug, Default)]
+/// Bytes are counted when the receiving end has taken them; of messages, payload bytes. A relay counts
+/// and does no more: the time of the last activity is that of sessions which are not relayed.
+#[derive(Debug)]
 pub struct Totals {
     to_b: Counts,
     to_a: Counts,
+    started: Instant,
+    last_ms: AtomicU64,
+    /// Counts activities: two at the same moment are still two.
+    beats: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -17,12 +26,24 @@ struct Counts {
     messages: AtomicU64,
 }
 
+impl Default for Totals {
+    fn default() -> Self {
+        Totals {
+            to_b: Counts::default(),
+            to_a: Counts::default(),
+            started: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            beats: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Totals {
-    /// Bytes carried from a to b.
+    /// Bytes from a, the peer, to b.
     pub fn bytes_to_b(&self) -> u64 {
         self.to_b.bytes.load(Ordering::Relaxed)
     }
-    /// Bytes carried from b to a.
+    /// Bytes from b to a, the peer.
     pub fn bytes_to_a(&self) -> u64 {
         self.to_a.bytes.load(Ordering::Relaxed)
     }
@@ -35,14 +56,48 @@ impl Totals {
         self.to_a.messages.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add(&self, to: super::Side, bytes: usize, messages: u64) {
+    pub(crate) fn add(&self, to: Side, bytes: usize, messages: u64) {
         let counts = match to {
-            super::Side::A => &self.to_a,
-            super::Side::B => &self.to_b,
+            Side::A => &self.to_a,
+            Side::B => &self.to_b,
         };
         counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if messages > 0 {
             counts.messages.fetch_add(messages, Ordering::Relaxed);
         }
+    }
+
+    /// Counts what came from the peer, as activity.
+    pub(crate) fn received(&self, bytes: usize, messages: u64) {
+        self.add(Side::B, bytes, messages);
+        self.touch();
+    }
+
+    /// Counts what was sent to the peer, as activity.
+    pub(crate) fn sent(&self, bytes: usize, messages: u64) {
+        self.add(Side::A, bytes, messages);
+        self.touch();
+    }
+
+    /// Milliseconds since it was made.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Something was active.
+    pub(crate) fn touch(&self) {
+        self.last_ms.store(self.age_ms(), Ordering::Relaxed);
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was active.
+    pub(crate) fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Time since the last activity.
+    pub(crate) fn idle(&self) -> Duration {
+        let last = self.last_ms.load(Ordering::Relaxed);
+        Duration::from_millis(self.age_ms().saturating_sub(last))
     }
 }

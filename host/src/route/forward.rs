@@ -64,7 +64,7 @@ struct Kept {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let peer = connection.peer.as_deref().map(|peer| match peer.parse::<SocketAddr>() {
+        let peer = connection.peer().map(|peer| match peer.parse::<SocketAddr>() {
             Ok(address) => address.ip().to_string(),
             Err(_) => peer.to_owned(),
         });
@@ -261,7 +261,7 @@ impl<'a> Forward<'a> {
         if body.is_empty() {
             return body;
         }
-        let totals: Arc<Totals> = Arc::clone(&self.connection.totals);
+        let totals: Arc<Totals> = Arc::clone(self.connection.totals());
         Body::new(body.inspect(move |part| {
             if let Ok(BodyPart::Data(bytes)) = part {
                 totals.add(side, bytes.len(), 0);
@@ -288,7 +288,8 @@ impl<'a> Forward<'a> {
         });
         match joined {
             Ok((_near, _far, (a, b))) => {
-                let totals = Arc::clone(&self.connection.totals);
+                let totals = Arc::clone(self.connection.totals());
+                self.connection.upgraded();
                 let end = relay::relay(a, b, self.route.relay.clone(), totals).await;
                 tracing::debug!(id = self.connection.id, %end, "upgraded exchange ended");
             }

@@ -4,10 +4,11 @@ mod calls;
 mod destination;
 mod fields;
 mod forward;
+mod leave;
 mod lent;
 mod sse;
 
-use crate::connection::{Around, Asker, Caller, Entered, State};
+use crate::connection::{Around, Asker, Caller, Entered, Wish};
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::shutdown::Stopping;
@@ -44,11 +45,13 @@ pub enum Served {
     Handled,
     /// The peer sends no more requests.
     Forwarded,
+    /// Its connection was told to end, and its peer was told so.
+    Told(Box<Wish>),
 }
 
 impl Route {
-    /// Serves an accepted session to its end. Dropping the future closes both sides. Told to stop, a
-    /// session of requests answers those that are here and takes no more.
+    /// Serves an accepted session to its end, or until its connection is told to end. Dropping the future
+    /// closes both sides. Told to stop, a session of requests answers those that are here and takes no more.
     ///
     /// # Errors
     /// What reaching the destination says, the handler's own, or
@@ -60,27 +63,40 @@ impl Route {
         stopping: &mut Stopping,
     ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
-            step(connection, State::Connected);
-            handled(handler, session, stopping).await?;
-            return Ok(Served::Handled);
+            connection.joined();
+            let mut handled = Box::pin(handled(handler, session, stopping));
+            return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
-        if forward::asks(&session) {
-            step(connection, State::Connected);
-            Box::pin(Forward::new(self, &session, connection).run(stopping)).await?;
+        tokio::select! {
+            served = self.join(&session, connection, stopping) => served,
+            wish = leave::ToldToLeave::new(&session, connection) => Ok(Served::Told(Box::new(wish))),
+        }
+    }
+
+    /// Joins a session to the destination until one of the two has ended.
+    async fn join(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        stopping: &mut Stopping,
+    ) -> Result<Served> {
+        if forward::asks(session) {
+            connection.joined();
+            Box::pin(Forward::new(self, session, connection).run(stopping)).await?;
             return Ok(Served::Forwarded);
         }
         if self.sse {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
-        let (far, _) = self.reach(&session, connection, None).await?;
-        step(connection, State::Connected);
-        let (a, b) = End::pair(&session, far.session())?;
-        let totals = Arc::clone(&connection.totals);
+        let (far, _) = self.reach(session, connection, None).await?;
+        connection.joined();
+        let (a, b) = End::pair(session, far.session())?;
+        let totals = Arc::clone(connection.totals());
         let relaying = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals));
         // Boxed: most sessions never ask, and need no room for it.
-        let asks = calls::may_ask(&session);
+        let asks = calls::may_ask(session);
         let around = asks.then(|| self.around(&far)).flatten();
-        let carrying = asks.then(|| Box::pin(calls::carry(&session, far.session(), around)));
+        let carrying = asks.then(|| Box::pin(calls::carry(session, far.session(), around)));
         let end = tokio::select! {
             end = relaying => end,
             Some(never) = OptionFuture::from(carrying) => match never {},
@@ -116,7 +132,7 @@ impl Route {
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
-                    .then(|| self.hash.key(connection.peer.as_deref(), || session.info()));
+                    .then(|| self.hash.key(connection.peer(), || session.info()));
                 let opening = upstream.open_for_request(key.flatten(), within);
                 let mut opened = Box::pin(opening).await?;
                 let asker = opened.is_rested().then(|| opened.take_asker()).flatten();
@@ -128,8 +144,8 @@ impl Route {
                 {
                     return Ok((Far::Own(rested.session), Some(rested.asker)));
                 }
-                let peer = connection.peer.as_deref().unwrap_or("a peer without an address");
-                let caller = Caller::new(peer, &*connection.listener);
+                let peer = connection.peer().unwrap_or("a peer without an address");
+                let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
                 Far::Own(Box::pin(async move { to.open(&caller).await }).await?)
             }
         };
@@ -171,19 +187,12 @@ impl Far {
     }
 }
 
-/// A step that a concurrent close has made impossible is that close's business.
-fn step(connection: &Entered, next: State) {
-    if let Err(error) = connection.state.step(next) {
-        tracing::debug!(id = connection.id, %error, "state");
-    }
-}
-
 impl Served {
-    /// An error that the relay ended with.
-    pub fn error(&self) -> Option<&Error> {
+    /// As an end in words, or the error that the relay ended with.
+    pub(crate) fn into_end(self) -> Result<String> {
         match self {
-            Served::Relayed(RelayEnd::Failed { error, .. }) => Some(error),
-            _ => None,
+            Served::Relayed(RelayEnd::Failed { error, .. }) => Err(error),
+            served => Ok(served.to_string()),
         }
     }
 }
@@ -194,6 +203,7 @@ impl std::fmt::Display for Served {
             Served::Relayed(end) => end.fmt(f),
             Served::Handled => f.write_str("the handler has finished"),
             Served::Forwarded => f.write_str("the peer sends no more requests"),
+            Served::Told(_) => f.write_str("it was told to end"),
         }
     }
 }

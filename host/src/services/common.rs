@@ -46,7 +46,7 @@ impl Common {
         Common {
             opener: OnceLock::new(),
             metrics: Metrics::new(metrics),
-            events: Bus::default(),
+            events: Bus::lasting(),
             event_rate,
             secrets,
             stopping: watch::Sender::new(false),

@@ -133,6 +133,11 @@ impl Stack {
         &self.address
     }
 
+    /// Whether anything stands on its transport.
+    pub fn has_layers(&self) -> bool {
+        self.layers.len() > 1
+    }
+
     /// The driver on top; `None` when the stack is nothing but its carrier.
     pub fn top(&self) -> Option<&Arc<DriverHandle>> {
         self.layers.first().map(|layer| &layer.driver)

@@ -44,13 +44,13 @@ async fn a_handler_swapped_in_mid_life_loses_and_doubles_nothing() {
     peer.send("0");
     let (first, mut old) = Keeper::new("old");
     let (second, mut new) = Keeper::new("new");
-    assert!(live.set_handler(first).is_none());
+    assert!(live.set_handler(first).unwrap().is_none());
     assert_eq!(old.recv().await.unwrap(), "old:0", "what came before is not lost");
     for number in 1..=100 {
         peer.send(&number.to_string());
         if number == 50 {
             tokio::task::yield_now().await;
-            live.set_handler(Arc::clone(&second) as Arc<dyn SessionHandler>);
+            live.set_handler(Arc::clone(&second) as Arc<dyn SessionHandler>).unwrap();
         }
     }
     let mut all = vec![];
@@ -79,7 +79,7 @@ async fn a_panicking_handler_keeps_its_connection() {
     let live = connected(&managed).await;
     let (keeper, mut got) = Keeper::new("k");
     keeper.panics.store(true, Ordering::SeqCst);
-    live.set_handler(keeper);
+    live.set_handler(keeper).unwrap();
     peer.send("bad");
     peer.send("good");
     assert_eq!(got.recv().await.unwrap(), "k:good");
@@ -144,7 +144,7 @@ async fn posts_that_wait_when_a_session_is_lost_go_over_the_next() {
     let managed = managed(&peer, Policy { reconnect: again(1), ..Policy::default() });
     let live = connected(&managed).await;
     let (keeper, mut got) = Keeper::new("k");
-    live.set_handler(keeper);
+    live.set_handler(keeper).unwrap();
     peer.send("last words");
     peer.hang_up();
     assert_eq!(got.recv().await.unwrap(), "k:last words");
@@ -173,7 +173,7 @@ async fn a_handler_may_close_and_answer_its_own_connection() {
     let managed = managed(&peer, Policy::default());
     let live = connected(&managed).await;
     let echo = Arc::new(Echo(Mutex::default()));
-    managed.set_handler(Arc::clone(&echo) as Arc<dyn SessionHandler>);
+    managed.set_handler(Arc::clone(&echo) as Arc<dyn SessionHandler>).unwrap();
     peer.send("hello");
     peer.send("bye");
     live.wait_closed().await;
@@ -223,7 +223,7 @@ async fn a_peer_that_never_stops_does_not_keep_its_connection_from_closing() {
     let managed = Managed::new("flood", target, Policy::default());
     let live = connected(&managed).await;
     let counts = Arc::new(Counts(AtomicUsize::new(0)));
-    live.set_handler(Arc::clone(&counts) as Arc<dyn SessionHandler>);
+    live.set_handler(Arc::clone(&counts) as Arc<dyn SessionHandler>).unwrap();
     while counts.0.load(Ordering::SeqCst) < 1000 {
         tokio::task::yield_now().await;
     }

@@ -1,5 +1,6 @@
 //! Connections over in-process peers, on paused time.
 
+mod accepting;
 mod courier;
 mod intercepting;
 mod opening;

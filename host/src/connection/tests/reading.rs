@@ -18,7 +18,9 @@ async fn info_has_everything_and_serialises_by_name() {
     live.data().set_text("room", "12").unwrap();
     tokio::time::sleep(seconds(31)).await;
     let info = live.info();
-    assert_eq!((info.bytes_out, info.messages_out, info.bytes_in, info.messages_in), (3, 1, 5, 1));
+    // A call counts with what it carries: a number is 8 bytes.
+    assert_eq!((info.bytes_out, info.messages_out), (3 + 8, 1));
+    assert_eq!((info.bytes_in, info.messages_in), (5 + 8, 1));
     assert_eq!((info.round_trip_ms, info.calls), (Some(7.0), 1));
     assert_eq!((info.uptime_ms, info.idle_ms), (31_000, 31_000));
     let json = serde_json::to_value(&info).unwrap();
@@ -162,6 +164,9 @@ async fn the_monitor_tells_health_and_ends_with_the_connection() {
     let health = monitor.next().await.unwrap();
     assert!(!health.healthy && !live.flags().is_healthy, "{health:?}");
     assert_eq!(live.diagnose().findings[0].rule, "unhealthy");
+    let failed = events.next().await.unwrap();
+    let EventKind::Error { cause } = failed.kind else { panic!("{failed:?}") };
+    assert!(cause.is(jackfield_plugin_api::ErrorKind::TimedOut), "{cause:?}");
     let event = events.next().await.unwrap();
     assert!(matches!(event.kind, EventKind::Health { healthy: false, .. }), "{event:?}");
     live.abort("enough");

@@ -33,7 +33,8 @@ async fn missed_keepalives_lose_the_session_and_it_is_opened_again_with_growing_
     let begun = Instant::now();
     let lost = until(&mut events, |kind| matches!(kind, EventKind::Lost { .. })).await;
     let EventKind::Lost { cause } = lost.kind else { panic!("{lost:?}") };
-    assert_eq!(cause, "3 keepalives without an answer");
+    assert_eq!(cause.text, "3 keepalives without an answer");
+    assert!(cause.is(ErrorKind::TimedOut) && cause.origin.is_some(), "{cause:?}");
     // Three times 30 s until the question and 5 s for the answer.
     assert_eq!(begun.elapsed().as_secs(), 105);
     let mut waits = Vec::new();

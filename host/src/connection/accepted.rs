@@ -1,0 +1,195 @@
+//! Accepted connections: their place in the table, and the steps that their listener and its route take.
+
+use super::live::Live;
+use super::lives::Lives;
+use super::policy::Policy;
+use super::record::Decider;
+use super::spec::{Inbound, Spec};
+use super::state::State;
+use super::target::Target;
+use super::wish::Wish;
+use crate::events::{Cause, EventKind};
+use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+/// What all connections have in common that one listener accepts.
+#[derive(Debug)]
+pub struct Acceptance {
+    spec: Arc<Spec>,
+}
+
+/// What an [`Acceptance`] is made of.
+#[derive(Debug)]
+pub struct AcceptOptions {
+    /// The listener, as it is written.
+    pub listener: Arc<str>,
+    /// Where what it accepts is joined to.
+    pub to: Arc<str>,
+    /// Whether that is a route, which has all that is received, and not code of the program.
+    pub is_routed: bool,
+    /// What each does by itself, if it is not routed.
+    pub policy: Policy,
+    /// Free labels of each.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Acceptance {
+    /// For a listener of `target`'s stack; what it accepts is in the table `lives`.
+    pub fn new(options: AcceptOptions, target: Arc<Target>, lives: Arc<Lives>) -> Self {
+        let AcceptOptions { listener, to, is_routed, policy, labels } = options;
+        let inbound = Some(Inbound { listener: Arc::clone(&listener), to, is_routed });
+        let spec = Spec::new(&listener, target, policy);
+        let spec = Spec { labels, lives: Some(lives), inbound, events: None, ..spec };
+        Acceptance { spec: Arc::new(spec.sourced()) }
+    }
+
+    /// Enters the connection of a session that was accepted; it stays in the table until the answer is
+    /// dropped. `info` is what its transport says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when as many connections live as may.
+    pub fn enter(&self, info: Info) -> Result<Entered> {
+        let live = Live::new(Arc::clone(&self.spec), info.peer);
+        live.note_peer(info.identity, info.encrypted);
+        let live = Arc::new(live);
+        self.spec.lives.iter().try_for_each(|lives| lives.enter(&live))?;
+        live.step(
+            State::Connecting,
+            Decider::Peer,
+            "accepted",
+            EventKind::Accepted { peer: live.peer().map(str::to_owned) },
+        );
+        Ok(Entered(live))
+    }
+}
+
+/// An accepted connection and its place in the table; dropping it leaves the table, and ends the connection
+/// if that has not ended.
+#[derive(Debug)]
+pub struct Entered(Arc<Live>);
+
+impl Entered {
+    /// The connection.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.0
+    }
+}
+
+impl Deref for Entered {
+    type Target = Live;
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if !self.0.state().is_final() {
+            self.0.end(State::Closed, Decider::Owner, Cause::of("what served it was ended"));
+        }
+    }
+}
+
+impl Live {
+    fn note_peer(&self, identity: Option<String>, encrypted: bool) {
+        if let Some(identity) = identity {
+            // It has proven to be that at first.
+            let _ = self.identity.set(identity.into_boxed_str());
+        }
+        self.encrypted.store(encrypted, Ordering::Relaxed);
+    }
+
+    /// Its layers have spoken with the peer of an accepted one; `layers` tells whether there are any.
+    pub(crate) fn shaken(&self, session: &Session, layers: bool) {
+        // What a transport says was told before.
+        if layers {
+            let info = session.info();
+            self.note_peer(info.identity, info.encrypted);
+        }
+        if self.encrypted.load(Ordering::Relaxed) {
+            let identity = self.identity.get().map(ToString::to_string);
+            self.tell(EventKind::Secured { identity });
+        }
+    }
+
+    /// The destination of an accepted one is reached.
+    pub(crate) fn joined(&self) {
+        let event = EventKind::Connected { peer: self.peer().map(str::to_owned) };
+        // A close at the same time comes first.
+        if !self.state().is_final() {
+            self.step(State::Connected, Decider::Target, "joined", event);
+        }
+    }
+
+    /// A session of requests has agreed with its peer on something else.
+    pub(crate) fn upgraded(&self) {
+        self.tell(EventKind::Upgraded);
+    }
+
+    /// The service of an accepted one has ended: as it should, with words for that, or by an error.
+    pub(crate) fn served(&self, end: std::result::Result<String, Error>) {
+        match end {
+            _ if self.state().is_final() => {}
+            Ok(text) => self.end(State::Closed, Decider::Session, Cause::of(text)),
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                self.end(State::Closed, Decider::Session, Cause::from(&error));
+            }
+            Err(error) => self.end(State::Error, Decider::Session, Cause::from(&error)),
+        }
+    }
+
+    /// An accepted one could not be served.
+    pub(crate) fn failed(&self, error: &Error) {
+        if !self.state().is_final() {
+            self.end(State::Error, Decider::Session, Cause::from(error));
+        }
+    }
+
+    /// Code that serves an accepted one says that something went wrong.
+    pub(crate) fn note_failure(&self, error: &Error) {
+        self.note_error(error);
+    }
+
+    /// An accepted one was told to end, and has.
+    pub(crate) fn ended(&self, wish: &Wish) {
+        if !self.state().is_final() {
+            let cause = Cause::of(wish.reason());
+            let cause = match wish {
+                Wish::Close { code, .. } => cause.with_code(*code),
+                _ => cause,
+            };
+            self.end(State::Closed, Decider::Call, cause);
+        }
+    }
+
+    /// What runs is finished, nothing new is taken.
+    pub(crate) fn draining(&self) {
+        if self.state() == State::Connected {
+            self.step(State::Draining, Decider::Call, "drain", EventKind::Draining);
+        }
+    }
+
+    /// It is being closed politely.
+    pub(crate) fn closing(&self, code: u64, reason: &str) {
+        self.tell(EventKind::Closing { cause: Cause::of(reason).with_code(code) });
+    }
+
+    /// For the one task that serves it: completes when it is told to end in a way that is stronger than
+    /// `after`. Cancel safe.
+    pub(crate) async fn told(&self, after: &Wish) -> Wish {
+        poll_fn(|cx| self.poll_told(cx, after)).await
+    }
+
+    /// As [`Live::told`].
+    pub(crate) fn poll_told(&self, cx: &mut Context<'_>, after: &Wish) -> Poll<Wish> {
+        self.server.register(cx.waker());
+        let Some(machinery) = self.machinery.get() else { return Poll::Pending };
+        let wish = machinery.wish.borrow().clone();
+        if wish.ends() && after.gives_way_to(&wish) { Poll::Ready(wish) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,137 @@
+//! The steps of a life, what it remembers of them, and whom it tells.
+
+use super::live::Live;
+use super::machinery::Machinery;
+use super::record::{Decider, Record, Step};
+use super::state::State;
+use crate::events::{Cause, EventKind};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Session};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{MutexGuard, PoisonError};
+
+impl Live {
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_error(&self, error: &Error) {
+        self.keep_error(error);
+        self.tell(EventKind::Error { cause: Cause::from(error) });
+    }
+
+    pub(super) fn keep_error(&self, error: &Error) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.record().cause = Some(error.clone());
+    }
+
+    pub(super) fn cause(&self) -> Option<Error> {
+        self.machinery.get().and_then(|_| self.record().cause.clone())
+    }
+
+    pub(super) fn steps(&self) -> Vec<Step> {
+        self.machinery
+            .get()
+            .map_or_else(Vec::new, |_| self.record().steps.iter().cloned().collect())
+    }
+
+    pub(super) fn last_session_info(&self) -> Option<Info> {
+        self.machinery.get().and_then(|_| self.record().info.clone())
+    }
+
+    pub(super) fn end_cause(&self) -> Error {
+        let closed = || Error::new(ErrorKind::Closed, "the connection was closed");
+        // An error of long ago is not why it was closed.
+        if self.state() == State::Closed {
+            return closed();
+        }
+        self.cause().unwrap_or_else(closed)
+    }
+
+    /// Tells what has happened: to those who listen to this life, to its name, and to the whole host.
+    pub(super) fn tell(&self, kind: EventKind) {
+        self.tell_above(&kind);
+        if let Some(machinery) = self.machinery.get() {
+            machinery.events.emit_of(self.id, &self.spec.source, kind);
+        }
+    }
+
+    /// Tells that it has begun; nobody can listen to it before that.
+    pub(super) fn tell_created(&self) {
+        self.tell_above(&EventKind::Created);
+    }
+
+    /// Tells those who listen to its name, and to the whole host.
+    fn tell_above(&self, kind: &EventKind) {
+        let spec = &self.spec;
+        let host =
+            spec.lives.as_ref().and_then(|lives| lives.host()).filter(|it| it.has_subscribers());
+        if let Some(host) = host {
+            host.emit_of(self.id, &spec.source, kind.clone());
+        }
+        if let Some(name) = &spec.events {
+            name.emit_of(self.id, &spec.source, kind.clone());
+        }
+    }
+
+    /// Takes a legal step and tells of it; an illegal one is a bug and changes nothing.
+    pub(super) fn step(&self, to: State, by: Decider, because: &str, event: EventKind) {
+        if !self.stepped(to, by, because) {
+            return;
+        }
+        self.log(to, because);
+        self.tell(event);
+        if let Some(machinery) = self.machinery.get() {
+            machinery.changed.send_replace(to);
+        }
+    }
+
+    /// Takes a step; its record is kept if there is one.
+    fn stepped(&self, to: State, by: Decider, because: &str) -> bool {
+        let stepped = match self.machinery.get() {
+            Some(machinery) => {
+                let mut record = machinery.record.lock().unwrap_or_else(PoisonError::into_inner);
+                self.state.step(to).map(|_| record.step(self.traffic.age_ms(), to, by, because))
+            }
+            None => self.state.step(to).map(drop),
+        };
+        // Who makes the machinery at this moment sees the state, or is seen by what follows.
+        fence(Ordering::SeqCst);
+        if let Err(illegal) = &stepped {
+            tracing::error!(connection = &*self.name, %illegal, "state");
+        }
+        stepped.is_ok()
+    }
+
+    /// The last step: by then it is in no count any more, and every post has its answer.
+    pub(super) fn end(&self, state: State, by: Decider, cause: Cause) {
+        if let Some(machinery) = self.machinery.get() {
+            self.seal(machinery, &cause.text);
+        }
+        if let Some(lives) = &self.spec.lives {
+            lives.leave(self);
+        }
+        self.step(state, by, &cause.text.clone(), EventKind::Closed { cause });
+    }
+
+    fn log(&self, state: State, because: &str) {
+        // Those that are accepted have lines of their listener.
+        if self.spec.inbound.is_none() {
+            tracing::info!(connection = &*self.name, id = self.id, %state, because, "connection");
+        }
+    }
+
+    /// Takes nothing more.
+    pub(super) fn seal(&self, machinery: &Machinery, cause: &str) {
+        machinery.session.store(None);
+        self.end_dialogue();
+        let text = format!("{}: {cause}", self.name);
+        machinery.outbox.refuse(&Error::new(ErrorKind::Closed, text));
+    }
+}
+
+/// Whether a session has requests and nothing that a handler is given.
+pub(super) fn only_requests(session: &Session) -> bool {
+    let facets = session.facets();
+    let others = Facets::STREAM.union(Facets::MESSAGES).union(Facets::DATAGRAMS);
+    facets.contains(Facets::EXCHANGE) && facets.bits() & others.bits() == 0
+}

@@ -1,0 +1,48 @@
+//! The verbs on all connections of a host, accepted and dialled alike.
+
+use super::Manager;
+use crate::connection::{Live, LivesCount, Payload};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+impl Manager {
+    /// All connections that live, by id: what listeners have accepted and what named connections have opened.
+    pub fn connections(&self) -> Vec<Arc<Live>> {
+        self.lives.all()
+    }
+
+    /// The connection with that id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none, or it has ended.
+    pub fn connection(&self, id: u64) -> Result<Arc<Live>> {
+        let gone = || Error::new(ErrorKind::NotFound, format!("no connection with id {id} lives"));
+        self.lives.get(id).ok_or_else(gone)
+    }
+
+    /// How many live and lived.
+    pub fn count(&self) -> LivesCount {
+        self.lives.count()
+    }
+
+    /// Posts the same to all connections that `wanted` is for; answers to how many. One that takes none, or
+    /// whose queue is full, is left out, and the others do not wait for it.
+    pub fn broadcast(&self, payload: impl Into<Payload>, wanted: impl Fn(&Live) -> bool) -> usize {
+        let payload = payload.into();
+        let wanted = self.connections().into_iter().filter(|live| wanted(live));
+        wanted.filter(|live| live.post(payload.clone()).is_ok()).count()
+    }
+
+    /// Closes politely all connections that `wanted` is for, at once, and waits for their ends; answers how
+    /// many there were.
+    pub async fn close_connections(
+        &self,
+        code: u64,
+        reason: &str,
+        wanted: impl Fn(&Live) -> bool,
+    ) -> usize {
+        let all: Vec<_> = self.connections().into_iter().filter(|live| wanted(live)).collect();
+        let closing = all.iter().map(|live| live.close(code, reason));
+        futures_util::future::join_all(closing).await.len()
+    }
+}
