@@ -3,6 +3,7 @@
 mod calls;
 mod hash;
 mod shared;
+mod streams;
 mod used_up;
 
 use std::{sync::Arc, time::Duration};

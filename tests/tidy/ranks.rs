@@ -19,15 +19,15 @@ const RANKS: &[&[&str]] = &[
     &["route"],
     &["upstream"],
     &["device"],
-    &["pool"],
     &["probe"],
     &["connection"],
+    &["pool"],
     &["relay"],
     &["stack"],
     &["driver"],
     &["dialogue"],
     &["services"],
-    &["error", "events", "metrics", "nearest", "secret", "shutdown", "units", "work"],
+    &["error", "events", "metrics", "nearest", "secret", "session", "shutdown", "units", "work"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

@@ -10,11 +10,11 @@ use crate::config::{Destination, Loaded};
 use crate::dialogue;
 use crate::manager::Reach;
 use crate::nearest::did_you_mean;
+use crate::session::SessionExt;
 use jackfield_plugin_api::{Facets, Operation, Result, Session};
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -48,9 +48,6 @@ Examples:
   jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
   jackfield call connections.bastion exec command=uptime --config lab.toml --json";
 
-/// How long the polite end of a session may take.
-const CLOSE: Duration = Duration::from_secs(2);
-
 pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     let (to, loaded) = args.target.load()?;
@@ -79,7 +76,7 @@ async fn run(args: &CallArgs, to: &Destination, loaded: &Loaded) -> Outcome<Valu
 
 /// Ends politely, but not for ever: everything of worth has been had.
 pub(super) async fn close(session: &Session) {
-    let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
+    session.close_politely("").await;
 }
 
 fn operation(reach: &Reach, name: &str) -> Outcome<Operation> {

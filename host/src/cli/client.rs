@@ -7,11 +7,11 @@ use super::loading::load_plugins;
 use crate::config::{Destination, Link, Loaded};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::{Graph, Reach};
+use crate::session::POLITE_CLOSE;
 use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What to connect to.
 #[derive(clap::Args)]
@@ -41,15 +41,12 @@ pub(super) struct Client {
     pub(super) reach: Reach,
 }
 
-/// How long sessions that were opened beside what was asked for may take to end.
-const CLOSE: Duration = Duration::from_secs(2);
-
 impl Client {
     /// Ends what was opened beside the session itself, politely.
     pub(super) async fn close(&self) {
         self.graph.registry.common().stop();
-        self.graph.close_all(CLOSE).await;
-        self.graph.registry.drain(CLOSE).await;
+        self.graph.close_all(POLITE_CLOSE).await;
+        self.graph.registry.drain(POLITE_CLOSE).await;
     }
 }
 

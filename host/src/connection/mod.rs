@@ -19,7 +19,7 @@ mod outbox;
 mod plugged;
 mod policy;
 mod record;
-mod rested;
+mod session_pool;
 mod spec;
 mod state;
 mod supervisor;
@@ -44,7 +44,9 @@ pub use outbox::{Payload, Receipt};
 pub use plugged::Plugged;
 pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
-pub use rested::{Asker, Rested};
+pub use session_pool::{
+    Dial, Member, OpenError, PooledLimit, PooledSession, Purpose, SessionPool, shares,
+};
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub use target::{Caller, Entering, Gate, Leave, Target};
 

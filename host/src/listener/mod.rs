@@ -1,11 +1,14 @@
-//! Listeners: accept sessions, take them through their stack's layers, and give them to a route.
+//! Listeners: accept sessions, take them through their stack's layers, and give them to a route. Of a
+//! session that carries several streams each stream goes that way by itself.
+
+mod streams;
 
 use crate::connection::{Connections, Entered, State};
 use crate::route::Route;
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
-use jackfield_plugin_api::{ErrorKind, Listener as Accepting, Result, Session};
+use jackfield_plugin_api::{ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -98,12 +101,14 @@ impl Bound {
             }
         };
         let mut stopping = stopping.clone();
-        let mut told = stopping.clone();
+        let told = stopping.clone();
+        let mut acceptor =
+            Acceptor { listener, connections: Arc::clone(connections), stopping: told };
         tokio::spawn(async move {
             {
                 let serving = std::pin::pin!(async {
                     tokio::select! {
-                        () = serve(&listener, session, &entered, &mut told) => {}
+                        () = acceptor.serve(session, &entered) => {}
                         () = stopping.ended() => {
                             let _ = entered.state.step(State::Closed);
                         }
@@ -111,46 +116,74 @@ impl Bound {
                 });
                 work::under(entered.id, serving).await;
             }
-            drop((entered, permit, stopping, told));
+            drop((entered, permit, stopping, acceptor));
         });
     }
 }
 
-async fn serve(listener: &Listener, session: Session, entered: &Entered, stopping: &mut Stopping) {
-    let name = &*listener.name;
-    let id = entered.id;
-    let peer = entered.peer.as_deref().unwrap_or("-");
-    // Boxed, so that a connection that runs does not keep room for its handshake.
-    let accepting = Box::pin(listener.stack.accept(session, listener.handshake_timeout));
-    let session = match accepting.await {
-        Ok(session) => session,
-        Err(error) => {
-            if error.kind() == ErrorKind::Panicked {
-                // The panic itself has a line of its own, which names the code.
-                tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
-            } else {
-                tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+/// Serves what a listener has accepted, and hears when it is to stop.
+#[derive(Clone)]
+struct Acceptor {
+    listener: Arc<Listener>,
+    connections: Arc<Connections>,
+    stopping: Stopping,
+}
+
+impl Acceptor {
+    /// Takes a session that was accepted, or a stream of one, through the layers and serves it.
+    async fn serve(&mut self, session: Session, entered: &Entered) {
+        let listener = Arc::clone(&self.listener);
+        let (name, id) = (&*listener.name, entered.id);
+        let peer = entered.peer.as_deref().unwrap_or("-");
+        let is_divided = session.facets().contains(Facets::ACCEPT_STREAM);
+        if is_divided && (listener.stack.has_layers() || listener.route.takes_streams()) {
+            tracing::debug!(listener = name, id, peer, "connected, with streams");
+            return self.serve_streams(session, entered).await;
+        }
+        // Boxed, so that a connection that runs does not keep room for its handshake.
+        let accepting = Box::pin(listener.stack.accept(session, listener.handshake_timeout));
+        let session = match accepting.await {
+            Ok(session) => session,
+            Err(error) => {
+                if error.kind() == ErrorKind::Panicked {
+                    // The panic itself has a line of its own, which names the code.
+                    tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+                } else {
+                    tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+                }
+                let _ = entered.state.step(State::Error);
+                return;
             }
-            let _ = entered.state.step(State::Error);
-            return;
+        };
+        tracing::debug!(listener = name, id, peer, "connected");
+        let is_divided = session.facets().contains(Facets::ACCEPT_STREAM);
+        if is_divided && listener.stack.has_layers() && listener.route.takes_streams() {
+            return self.serve_streams(session, entered).await;
         }
-    };
-    tracing::debug!(listener = name, id, peer, "connected");
-    let (end, state) = match listener.route.serve(session, entered, stopping).await {
-        Ok(served) => {
-            let failed = served.error().is_some_and(|error| error.kind() != ErrorKind::Closed);
-            (served.to_string(), if failed { State::Error } else { State::Closed })
-        }
-        Err(error) => {
-            let route = &*listener.route.name;
-            if error.kind() == ErrorKind::Panicked {
-                tracing::info!(listener = name, id, peer, route, %error, "panicked");
-            } else {
-                tracing::info!(listener = name, id, peer, route, %error, "failed");
+        self.join(session, entered).await;
+    }
+
+    /// Joins a session to the route.
+    async fn join(&mut self, session: Session, entered: &Entered) {
+        let listener = Arc::clone(&self.listener);
+        let (name, id) = (&*listener.name, entered.id);
+        let peer = entered.peer.as_deref().unwrap_or("-");
+        let (end, state) = match listener.route.serve(session, entered, &mut self.stopping).await {
+            Ok(served) => {
+                let failed = served.error().is_some_and(|error| error.kind() != ErrorKind::Closed);
+                (served.to_string(), if failed { State::Error } else { State::Closed })
             }
-            (error.to_string(), State::Error)
-        }
-    };
-    let _ = entered.state.step(state);
-    tracing::debug!(listener = name, id, peer, end, "ended");
+            Err(error) => {
+                let route = &*listener.route.name;
+                if error.kind() == ErrorKind::Panicked {
+                    tracing::info!(listener = name, id, peer, route, %error, "panicked");
+                } else {
+                    tracing::info!(listener = name, id, peer, route, %error, "failed");
+                }
+                (error.to_string(), State::Error)
+            }
+        };
+        let _ = entered.state.step(state);
+        tracing::debug!(listener = name, id, peer, end, "ended");
+    }
 }

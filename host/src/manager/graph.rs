@@ -13,6 +13,7 @@ use crate::events::Bus;
 use crate::metrics::MetricsSnapshot;
 use crate::nearest::did_you_mean;
 use crate::secret::Resolver;
+use crate::session::SessionExt;
 use crate::stack::uri::StackUri;
 use crate::stack::{Plan, Stack, StackError};
 use crate::upstream::{Opened, Upstream};
@@ -21,7 +22,6 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Drivers, named connections, devices and upstreams.
 #[derive(Debug)]
@@ -241,7 +241,7 @@ impl Reach {
         let own = OnOwn { reach: self, session: &session };
         let result = around.run(&own, operation, params).await;
         // Ends politely, but not for ever: everything of worth has been had.
-        let _ = timeout(CLOSE, session.close(0, "")).await;
+        session.close_politely("").await;
         result
     }
 
@@ -281,9 +281,6 @@ async fn converse(session: &Session, operation: &str, params: &Value) -> Result<
     let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
     dialogue::call(&mut Dialogue::new(stream), operation, params).await
 }
-
-/// How long the polite end of a session may take after a call.
-const CLOSE: Duration = Duration::from_secs(2);
 
 fn destination(to: &str) -> Result<Destination> {
     to.parse().map_err(|error| Error::new(ErrorKind::Config, format!("{error}")))

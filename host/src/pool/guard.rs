@@ -90,6 +90,24 @@ impl<C: Connect> Pooled<C> {
         self.hand().lease.fresh
     }
 
+    /// Asks the peer whether the member still works, as a user may doubt who had no answer in its time, and
+    /// gives it back; whether it does. Nobody new gets the member meanwhile, for at most `test_timeout`. If
+    /// it does not work it is closed, and with it those that nobody has used since. Cancelled, the member is
+    /// closed.
+    pub async fn test(mut self) -> bool {
+        if let Some(hand) = &mut self.hand {
+            hand.entry.pool.doubt(&mut hand.lease);
+            hand.lease.test = true;
+        }
+        match self.fault().await {
+            None => true,
+            Some(cause) => {
+                self.give_back(Verdict::Close(cause));
+                false
+            }
+        }
+    }
+
     /// The lease, to be given back by other means.
     pub(super) fn into_lease(mut self) -> Option<Lease> {
         self.hand.take().map(|hand| hand.lease)

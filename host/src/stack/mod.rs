@@ -138,6 +138,11 @@ impl Stack {
         self.layers.first().map(|layer| &layer.driver)
     }
 
+    /// Whether something speaks above what listens.
+    pub fn has_layers(&self) -> bool {
+        self.layers.len() > 1
+    }
+
     /// The most sessions it bears at the same time, as far as its drivers declare.
     pub fn max_sessions(&self) -> Option<u32> {
         self.layers.iter().filter_map(|layer| layer.driver.manifest.max_sessions).min()

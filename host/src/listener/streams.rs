@@ -1,0 +1,74 @@
+//! Sessions that carry several streams: each one that the peer opens is served as a connection of its own.
+
+use super::Acceptor;
+use crate::connection::{Entered, State};
+use crate::work;
+use jackfield_plugin_api::{Result, Session};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Boxed: a stream is served as its session is, and a future cannot hold one of its own type.
+type ServingStream = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Acceptor {
+    /// Serves each stream that the peer opens, until it opens no more and all were served. Told to stop, it
+    /// takes no further ones. How many there are at once its driver bounds, and all together
+    /// `host.max_connections`. Dropped, it ends all of them.
+    pub(super) async fn serve_streams(&mut self, session: Session, entered: &Entered) {
+        let (name, id) = (Arc::clone(&self.listener.name), entered.id);
+        let _ = entered.state.step(State::Connected);
+        // What was opened on a session does not outlive it.
+        let session = Arc::new(session);
+        let mut streams = JoinSet::new();
+        let taken = self.take_streams(&session, &mut streams).await;
+        while streams.join_next().await.is_some() {}
+        let state = match taken {
+            Ok(()) => State::Closed,
+            Err(error) => {
+                tracing::debug!(listener = &*name, id, %error, "no more streams");
+                State::Error
+            }
+        };
+        let _ = entered.state.step(state);
+        tracing::debug!(listener = &*name, id, "ended");
+    }
+
+    async fn take_streams(
+        &mut self,
+        session: &Arc<Session>,
+        streams: &mut JoinSet<()>,
+    ) -> Result<()> {
+        let mut accepting = session.accept_stream();
+        loop {
+            tokio::select! {
+                accepted = &mut accepting => match accepted? {
+                    Some(stream) => {
+                        streams.spawn(self.clone().serve_stream(Arc::clone(session), stream));
+                        accepting = session.accept_stream();
+                    }
+                    None => return Ok(()),
+                },
+                () = self.stopping.told() => return Ok(()),
+                Some(_) = streams.join_next(), if !streams.is_empty() => {}
+            }
+        }
+    }
+
+    fn serve_stream(mut self, session: Arc<Session>, stream: Session) -> ServingStream {
+        Box::pin(async move {
+            let listener = Arc::clone(&self.listener);
+            let (name, to) = (&listener.name, &listener.route.name);
+            match self.connections.enter(name, to, stream.info()) {
+                Ok(entered) => {
+                    let serving = std::pin::pin!(self.serve(stream, &entered));
+                    work::under(entered.id, serving).await;
+                }
+                Err(error) => {
+                    tracing::warn!(listener = &**name, %error, "stream refused");
+                }
+            }
+            drop(session);
+        })
+    }
+}
