@@ -5,6 +5,12 @@ use crate::relay::{RelayEnd, Side, Totals};
 use crate::upstream::Opened;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Envelope, Error, ErrorKind, Origin, Result, Session};
+use std::future::pending;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long what was sent may have no answer before the peer is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// The session at the other side.
 pub(super) enum Far {
@@ -54,6 +60,26 @@ impl Far {
         {
             opened.failed(error);
         }
+    }
+
+    /// Fails when what was sent to it has no answer and its peer is not there. Without an end where the peer is,
+    /// or where the session is for nobody else: a stream of one that others use too shows nothing of a peer
+    /// that has gone without a word, and the others would meet it as well.
+    pub(super) async fn gone(&self, totals: &Totals) -> Error {
+        let Far::Opened(opened) = self else { return pending().await };
+        let mut pause = SILENT;
+        while opened.is_one_of_many() && totals.bytes_to_a() == 0 {
+            sleep(pause).await;
+            if totals.bytes_to_a() == 0
+                && totals.bytes_to_b() > 0
+                && let Err(error) = opened.check().await
+            {
+                return error;
+            }
+            // Some never answer, and are well.
+            pause = pause.saturating_mul(2);
+        }
+        pending().await
     }
 
     /// Says how a relay over it went to those that hand out such sessions.

@@ -10,7 +10,7 @@ mod sse;
 use crate::connection::{Around, Caller, Entered, Managed, PooledSession, Purpose, State, Target};
 use crate::device::Observers;
 use crate::driver::Prepared;
-use crate::relay::{self, End, RelayEnd, RelayOptions};
+use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::session::shared;
 use crate::shutdown::Stopping;
 use crate::upstream::{KeyFrom, Upstream};
@@ -112,8 +112,13 @@ impl Route {
         let asks = calls::may_ask(&session);
         let around = asks.then(|| self.around(&far)).flatten();
         let carrying = asks.then(|| Box::pin(calls::carry(&session, far.session(), around)));
+        let watched = matches!(&far, Far::Opened(opened) if opened.is_one_of_many());
+        let gone = watched.then(|| Box::pin(far.gone(&totals)));
         let end = tokio::select! {
             end = relaying => end,
+            Some(error) = OptionFuture::from(gone) => {
+                RelayEnd::Failed { side: Side::B, receiving: true, error }
+            }
             Some(never) = OptionFuture::from(carrying) => match never {},
         };
         far.relayed(&end, &totals);

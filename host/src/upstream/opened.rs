@@ -68,6 +68,19 @@ impl Opened {
         self.guard.failed(error, Instant::now());
     }
 
+    /// Whether it is a stream of a session that is for others too.
+    pub fn is_one_of_many(&self) -> bool {
+        self.session.is_one_of_many()
+    }
+
+    /// Asks its peer whether it is there while the session is in use, as [`PooledSession::check`].
+    ///
+    /// # Errors
+    /// It is not.
+    pub async fn check(&self) -> Result<()> {
+        self.session.check().await
+    }
+
     /// It was asked for something, and no answer came in the time that its user had. If its pool would
     /// hand it out again, its peer is asked whether it is there before anybody else gets it; where that
     /// has no answer either, the use counts as failed. Needs a runtime; without one the session ends.

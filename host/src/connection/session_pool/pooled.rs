@@ -98,6 +98,18 @@ impl PooledSession {
         self.seat.as_ref().is_some_and(|seat| seat.after == After::KeepOnceClosed)
     }
 
+    /// Asks the peer whether it is there, as a user may who waits for long, and goes on using the session;
+    /// nobody else gets it meanwhile, and nobody at all if it has no answer.
+    ///
+    /// # Errors
+    /// The peer is not there.
+    pub async fn check(&self) -> Result<()> {
+        let Some(pooled) = self.seat.as_ref().and_then(|seat| seat.pooled.as_ref()) else {
+            return Ok(());
+        };
+        if pooled.check().await { Ok(()) } else { Err(silent()) }
+    }
+
     fn member(&self) -> Option<&Arc<Member>> {
         self.seat.as_ref().and_then(Seat::member)
     }
@@ -156,8 +168,12 @@ impl PooledSession {
         if pooled.test().await {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::TimedOut, "no answer to a ping after a use in vain"))
+        Err(silent())
     }
+}
+
+fn silent() -> Error {
+    Error::new(ErrorKind::TimedOut, "neither what was sent nor a ping has an answer")
 }
 
 impl Drop for PooledSession {

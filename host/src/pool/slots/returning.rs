@@ -71,6 +71,36 @@ impl<M: Clone> Slots<M> {
         self.members.unlink(lease.slot);
     }
 
+    /// A user has its member tested while it goes on using it: nobody new gets it until
+    /// [`Slots::checked`].
+    pub(in crate::pool) fn check(&mut self, lease: &Lease) {
+        let Some(slot) = self.members.get_mut(lease.slot) else { return };
+        slot.doubts += 1;
+        self.members.unlink(lease.slot);
+    }
+
+    /// What came of that test, which began at `since`. A member that failed it is closed once its users
+    /// are done, and with it those that nobody has used since then.
+    pub(in crate::pool) fn checked(
+        &mut self,
+        lease: &Lease,
+        fit: bool,
+        (since, now): (Instant, Instant),
+        fx: &mut Effects<M>,
+    ) {
+        let (key, share) = (lease.slot, self.limits.share);
+        let Some(slot) = self.members.get_mut(key) else { return };
+        slot.doubts -= 1;
+        if !fit {
+            self.retire(key, CloseCause::Invalid, fx);
+            self.retire_unused_since(since, fx);
+        } else if slot.is_free(share) {
+            let users = slot.users;
+            self.members.push_first(users, key);
+        }
+        self.serve(now, fx);
+    }
+
     /// What happened to a member that does not answer has happened to those that were unused for as long.
     fn retire_unused_since(&mut self, moment: Instant, fx: &mut Effects<M>) {
         while let Some(key) = self.members.last(IDLE)

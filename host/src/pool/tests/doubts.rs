@@ -45,6 +45,8 @@ async fn what_was_unused_for_as_long_goes_with_a_member_that_does_not_answer() {
     let testing = tokio::spawn(doubted.test());
     settle().await;
     tokio::time::advance(seconds(1)).await;
+    // The pool reads its clock.
+    settle().await;
     drop(used_later);
     assert!(!testing.await.unwrap());
     let closed: Vec<usize> = target.closes().iter().map(|(id, _)| *id).collect();
@@ -101,4 +103,28 @@ async fn one_that_does_not_fit_its_next_user_is_replaced() {
     // What is new fits all.
     assert_eq!(pool.get_where(soon, |_| false).await.unwrap().id, 1);
     assert_eq!(target.closes(), [(0, CloseCause::Idle)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_is_checked_while_its_users_go_on() {
+    let target = Target::new();
+    let pool = target.pool(PoolOptions { share: 3, ..size(2) });
+    let user = pool.get().await.unwrap();
+    assert!(user.check().await);
+    assert_eq!(pool.get().await.unwrap().id, 0, "it is well, and for others again");
+
+    target.validation_hangs.store(true, SeqCst);
+    {
+        let mut checking = std::pin::pin!(user.check());
+        assert!(futures_util::poll!(checking.as_mut()).is_pending());
+        assert_eq!(pool.get().await.unwrap().id, 1, "nobody new has it meanwhile");
+    }
+    assert_eq!(pool.stats().in_use, 1, "given up, the check has changed nothing");
+    tokio::time::advance(seconds(1)).await;
+    assert!(!user.check().await);
+    // What was unused since then has gone at once, and this one goes with its user.
+    assert_eq!(target.closes(), [(1, CloseCause::Invalid)]);
+    assert_eq!(pool.get().await.unwrap().id, 2);
+    drop(user);
+    assert_eq!(target.closes().len(), 2);
 }
