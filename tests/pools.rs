@@ -4,6 +4,7 @@ mod calls;
 mod consoles;
 mod hash;
 mod shared;
+mod streams;
 mod used_up;
 
 use std::{sync::Arc, time::Duration};

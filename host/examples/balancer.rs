@@ -4,8 +4,9 @@
 //! ejected, and no session fails for it.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+use jackfield::connection::OpenError;
 use jackfield::upstream::strategy::find;
-use jackfield::upstream::{Attempts, Balancer, HealthOptions, Need, OpenError, Opens};
+use jackfield::upstream::{Attempts, Balancer, HealthOptions, Need, Opens};
 use jackfield::upstream::{RetryOptions, Spec};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;

@@ -25,13 +25,13 @@
 //! | [`route`] | what a listener's sessions are joined to |
 //! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
 //! | [`device`] | named things with several paths; consoles that one uses at a time and others watch |
+//! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets and their sessions between uses; sessions that carry others (`via`) |
 //! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
-//! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets; sessions that carry others (`via`) |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`shutdown`], [`units`], [`work`] | leaves |
+//! | [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -91,11 +91,11 @@ pub mod route;
 pub mod upstream;
 
 pub mod device;
-pub mod pool;
 
 pub mod probe;
 
 pub mod connection;
+pub mod pool;
 pub mod relay;
 pub mod stack;
 
@@ -110,6 +110,7 @@ pub mod metrics;
 pub mod nearest;
 pub mod parallel;
 pub mod secret;
+pub mod session;
 pub mod shutdown;
 pub mod units;
 pub mod work;

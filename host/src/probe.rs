@@ -6,11 +6,12 @@
 
 use crate::connection::Target;
 use crate::parallel::in_order;
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Result};
+use crate::session::SessionExt;
+use jackfield_plugin_api::{Error, Info, Result};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// What a probe has found.
 #[derive(Clone, Debug, Serialize)]
@@ -52,9 +53,6 @@ impl From<&Error> for ProbeError {
     }
 }
 
-/// The most that the leave-taking may take; the peer has answered before.
-const LEAVE: Duration = Duration::from_secs(1);
-
 /// Probes one target within `limit`. Cancel safe.
 pub async fn probe(name: &str, target: &Target, limit: Duration) -> Probed {
     let mut probed = Probed {
@@ -90,14 +88,9 @@ async fn ask(target: &Target, limit: Duration, probed: &mut Probed) -> Result<()
     let session = target.open(limit).await?;
     probed.open_ms = Some(milliseconds(begun.elapsed()));
     probed.info = Some(session.info());
-    let pinged = if session.facets().contains(Facets::PING) {
-        let left = limit.saturating_sub(begun.elapsed());
-        let late = || Error::new(ErrorKind::TimedOut, "no answer to a ping");
-        timeout(left, session.ping()).await.unwrap_or_else(|_| Err(late())).map(Some)
-    } else {
-        Ok(None)
-    };
-    let _ = timeout(LEAVE, session.close(0, "probe")).await;
+    let left = limit.saturating_sub(begun.elapsed());
+    let pinged = session.ping_within(left).await.transpose();
+    session.close_politely(0, "probe").await;
     probed.ping_ms = pinged?.map(milliseconds);
     Ok(())
 }
@@ -110,8 +103,9 @@ fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::POLITE_CLOSE;
     use crate::stack::Stack;
-    use jackfield_plugin_api::{Control, Session};
+    use jackfield_plugin_api::{Control, Facets, Session};
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     /// A peer whose ping takes so long; for ever without a time.
@@ -164,10 +158,11 @@ mod tests {
         let failed: Vec<_> = probed.iter().filter(|one| !one.ok).collect();
         assert_eq!((failed.len(), failed[0].name.as_str()), (1, "t3"));
         let error = failed[0].error.as_ref().unwrap();
-        assert_eq!((error.kind, error.text.as_str()), ("timed_out", "no answer to a ping"));
+        assert_eq!((error.kind, error.text.as_str()), ("timed_out", "no answer to a ping in 1.9s"));
         assert_eq!((failed[0].open_ms, failed[0].ping_ms), (Some(100.0), None), "it was open");
         assert_eq!(probed[8].ping_ms, Some(80.0));
-        // Three after each other at most, each with a second for the leave.
-        assert!(begun.elapsed() <= Duration::from_secs(2 + 1 + 2 + 2), "{:?}", begun.elapsed());
+        // Three after each other at most, each with its time to take leave.
+        let leave = 3 * POLITE_CLOSE;
+        assert!(begun.elapsed() <= Duration::from_secs(2 + 1 + 1) + leave, "{:?}", begun.elapsed());
     }
 }

@@ -99,6 +99,18 @@ impl<C: Control> SessionBuilder<C> {
         self.parts.exchange = Some(exchange);
         self
     }
+    /// Gives it what data the session around which its control stands
+    /// ([`Control::inner`]) has still to give, beside what it was given before.
+    #[must_use]
+    pub fn inner_data(mut self) -> Self {
+        let Some(inner) = self.control.inner() else { return self };
+        let parts = &mut self.parts;
+        parts.stream = parts.stream.take().or_else(|| inner.take_stream());
+        parts.messages = parts.messages.take().or_else(|| inner.take_messages());
+        parts.datagrams = parts.datagrams.take().or_else(|| inner.take_datagrams());
+        parts.exchange = parts.exchange.take().or_else(|| inner.take_exchange());
+        self
+    }
     /// Says which of its control's calls it takes. Its data facets are known by what it is given.
     #[must_use]
     pub fn facets(mut self, calls: Facets) -> Self {

@@ -58,7 +58,7 @@ macro_rules! operations {
         pub enum Operation { $($name,)* }
 
         impl Operation {
-            const ALL: &'static [Operation] = &[$(Operation::$name,)*];
+            pub(crate) const ALL: &'static [Operation] = &[$(Operation::$name,)*];
 
             /// The name used in logs.
             pub fn as_str(self) -> &'static str {

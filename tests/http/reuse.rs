@@ -264,3 +264,41 @@ async fn http_over_a_unix_socket_in_both_roles() {
     let got = curl(None, &["--unix-socket", &path, "http://a/"]).await;
     assert_eq!(got.ok().stdout, b"hello");
 }
+
+fn pooled(peer: &TcpPeer, pool: &str) -> String {
+    format!(
+        "[upstreams.web]\ntargets = [\"http://{}\"]\npool = {pool}\n\
+         [[routes]]\nlisten = \"http://127.0.0.1:0\"\nto = \"upstreams.web\"\n",
+        peer.address()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_pool_serves_many_clients_that_stay() {
+    let peer = web(Arc::new(Semaphore::new(0))).await;
+    let options = "{ max_size = 2, acquire_timeout = \"20s\" }";
+    let host = TestHost::start(&pooled(&peer, options)).await;
+    let address = host.address(0);
+    let clients = (0..100).map(|_| async move {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        for _ in 0..3 {
+            ask(&mut client, GET).await;
+        }
+        client
+    });
+    let clients = futures_util::future::join_all(clients).await;
+    assert_eq!((clients.len(), peer.accepted()), (100, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_of_one_client_go_over_one_session() {
+    let peer = web(Arc::new(Semaphore::new(0))).await;
+    let host = TestHost::start(&routes(&peer)).await;
+    for route in 0..2 {
+        let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+        for _ in 0..200 {
+            ask(&mut client, GET).await;
+        }
+        assert_eq!(peer.accepted(), route + 1);
+    }
+}

@@ -20,17 +20,17 @@ const RANKS: &[&[&str]] = &[
     &["route"],
     &["upstream"],
     &["device"],
-    &["pool"],
     &["probe"],
     &["connection"],
+    &["pool"],
     &["relay"],
     &["stack"],
     &["driver"],
     &["dialogue"],
     &["services"],
     &[
-        "deadline", "error", "events", "metrics", "nearest", "parallel", "secret", "shutdown",
-        "units", "work",
+        "deadline", "error", "events", "metrics", "nearest", "parallel", "secret", "session",
+        "shutdown", "units", "work",
     ],
 ];
 

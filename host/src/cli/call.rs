@@ -10,12 +10,12 @@ use crate::config::{Loaded, Reference};
 use crate::dialogue;
 use crate::nearest::did_you_mean;
 use crate::route::Destination;
+use crate::session::SessionExt;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Facets, Operation, Result, Session};
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -51,9 +51,6 @@ Examples:
       rules='[{pattern=\"confirm\", answer=\"y\"}, {pattern=\"#$\"}]'
   jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
   jackfield call connections.bastion exec command=uptime --config lab.toml --json";
-
-/// How long the polite end of a session may take.
-const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
@@ -93,7 +90,7 @@ async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value>
 
 /// Ends politely, but not for ever: everything of worth has been had.
 pub(super) async fn close(session: &Session) {
-    let _ = tokio::time::timeout(CLOSE, session.close(0, "")).await;
+    session.close_politely(0, "").await;
 }
 
 fn operation(to: &Destination, name: &str) -> Outcome<Operation> {

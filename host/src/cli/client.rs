@@ -8,11 +8,11 @@ use crate::config::{Link, Loaded, Reference};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::Graph;
 use crate::route::Destination;
+use crate::session::POLITE_CLOSE;
 use crate::stack::Plan;
 use jackfield_plugin_api::Role;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// What to connect to.
@@ -43,20 +43,17 @@ pub(super) struct Client {
     pub(super) to: Destination,
 }
 
-/// How long sessions that were opened beside what was asked for may take to end.
-const CLOSE: Duration = Duration::from_secs(2);
-
 impl Client {
     /// Ends what was opened beside the session itself, politely.
     pub(super) async fn close(&self) {
         if let Destination::Connection(managed) = &self.to
             && let Some(live) = managed.last()
         {
-            let _ = timeout(CLOSE, live.close(0, "")).await;
+            let _ = timeout(POLITE_CLOSE, live.close(0, "")).await;
         }
         self.graph.registry.common().stop();
-        self.graph.close_all(CLOSE).await;
-        self.graph.registry.drain(CLOSE).await;
+        self.graph.close_all(POLITE_CLOSE).await;
+        self.graph.registry.drain(POLITE_CLOSE).await;
     }
 }
 

@@ -9,11 +9,11 @@ use crate::config::{Loaded, Reference};
 use crate::connection::Target;
 use crate::manager::Graph;
 use crate::probe::{Probed, probe_many};
+use crate::session::POLITE_CLOSE;
 use crate::units::Timespan;
 use serde_json::{Map, json};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -42,9 +42,6 @@ driver on top can, and closes. Exit code 0 if all succeeded, 1 if one failed.
 Examples:
   jackfield probe tcp://10.0.0.7:22 ssh://lab@10.0.0.7 wss://host/path
   jackfield probe upstreams.lab connections.bastion --config lab.toml --timeout 2s --json";
-
-/// How long sessions that carried others may take to end.
-const CLOSE: Duration = Duration::from_secs(2);
 
 pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
@@ -95,7 +92,7 @@ async fn run(args: &ProbeArgs, to: &[Reference], loaded: &Loaded) -> Outcome<Vec
         ended = signals.next() => return Err(Failure::run(ended.name)),
     };
     // What carried others (`via`) ends politely too.
-    graph.close_all(CLOSE).await;
+    graph.close_all(POLITE_CLOSE).await;
     Ok(found)
 }
 

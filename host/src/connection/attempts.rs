@@ -6,7 +6,8 @@ use super::policy::Reconnect;
 use super::target::Target;
 use crate::deadline::Deadline;
 use crate::parallel::in_order;
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Retry, Session};
+use crate::session::SessionExt;
+use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -104,17 +105,14 @@ pub async fn ensure_connection(managed: &Managed, limit: Duration) -> Result<Arc
         let live = managed.live();
         let session = live.wait_ready(left()).await?;
         let generation = live.generation();
-        if !session.facets().contains(Facets::PING) {
-            return Ok(session);
-        }
         // Half of what is left, so that a silent peer leaves time for a new session.
-        let error = match timeout(left() / 2, session.ping()).await {
-            Ok(Ok(_)) => {
+        let error = match session.ping_within(left() / 2).await {
+            None => return Ok(session),
+            Some(Ok(_)) => {
                 live.record_activity();
                 return Ok(session);
             }
-            Ok(Err(error)) => error,
-            Err(_) => Error::new(ErrorKind::TimedOut, "no answer to a ping"),
+            Some(Err(error)) => error,
         };
         if left().is_zero() {
             return Err(error);
@@ -129,7 +127,7 @@ mod tests {
     use super::*;
     use crate::connection::Policy;
     use crate::stack::Stack;
-    use jackfield_plugin_api::{Control, Info, Stream};
+    use jackfield_plugin_api::{Control, Facets, Info, Stream};
     use std::cell::Cell;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

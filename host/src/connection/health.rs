@@ -2,11 +2,11 @@
 
 use super::live::Live;
 use super::state::State;
-use jackfield_plugin_api::{Error, ErrorKind, Facets};
+use crate::session::SessionExt;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,12 +58,9 @@ impl Live {
         let Some(session) = session.filter(|_| self.state() == State::Connected) else {
             return self.health(None, format!("it is {}", self.state()));
         };
-        if !session.facets().contains(Facets::PING) {
+        let Some(answer) = session.ping_within(limit).await else {
             return self.health(None, String::new());
-        }
-        let answer = timeout(limit, session.ping()).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::TimedOut, format!("no answer to a ping in {limit:?}")))
-        });
+        };
         self.note_round_trip(&answer);
         match answer {
             Ok(round_trip) => self.health(Some(round_trip), String::new()),

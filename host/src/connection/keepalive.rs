@@ -1,11 +1,10 @@
 //! [`KeepAlive`]: the keys of `keepalive = { … }`, their defaults and limits.
 
+use crate::pool::PoolOptions;
 use crate::units::Timespan;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// The most that `max_idle` may be.
-const MOST: u32 = 1 << 20;
+use std::time::Duration;
 
 /// Sessions of a target that have answered a request and wait for the next one, of whichever peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -26,11 +25,31 @@ impl Default for KeepAlive {
 }
 
 impl KeepAlive {
+    /// A pool that keeps sessions so, and has as many as are wanted at once; opening one may take
+    /// `connect_limit`. A session is neither tested nor too old: what may be asked twice is, if the session
+    /// turns out to have gone, and what may not is sent over one that was in use a moment ago.
+    pub(super) fn pool_options(self, connect_limit: Duration) -> PoolOptions {
+        let never = Timespan(Duration::ZERO);
+        PoolOptions {
+            min_idle: 0,
+            max_idle: self.max_idle,
+            max_size: PoolOptions::MOST,
+            max_idle_time: self.max_idle_time,
+            max_lifetime: never,
+            acquire_timeout: Timespan(connect_limit.max(Duration::from_millis(1))),
+            max_waiters: PoolOptions::MOST,
+            share: 1,
+            test_idle: Timespan(Duration::MAX),
+            ..PoolOptions::default()
+        }
+    }
+
     /// Every option that is out of range, and what it may be.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if self.max_idle > MOST {
-            let text = format!("expected 0 to {MOST}, not {}", self.max_idle);
+        let most = PoolOptions::MOST;
+        if self.max_idle > most {
+            let text = format!("expected 0 to {most}, not {}", self.max_idle);
             problems.push(("max_idle", text));
         }
         if self.max_idle_time.is_zero() {

@@ -23,7 +23,7 @@ mod outbox;
 mod plugged;
 mod policy;
 mod record;
-mod rested;
+mod session_pool;
 mod spec;
 mod state;
 mod steps;
@@ -51,7 +51,9 @@ pub use outbox::{Payload, Receipt};
 pub use plugged::Plugged;
 pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
-pub use rested::{Asker, Rested};
+pub use session_pool::{
+    Dial, Member, OpenError, PooledLimit, PooledSession, Purpose, SessionPool, shares,
+};
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub(crate) use supervisor::{Lasting, attend};
 pub use target::{Caller, Entering, Gate, Leave, Target};

@@ -3,7 +3,7 @@
 use super::intercept::{Around, Entry, Interceptor, merged};
 use super::keepalive::KeepAlive;
 use super::managed::Managed;
-use super::rested::{Rested, Shelf};
+use super::session_pool::{PooledSession, Purpose, SessionPool};
 use crate::stack::Stack;
 use jackfield_plugin_api::{ErrorKind, Result, Session};
 use serde::Serialize;
@@ -64,15 +64,17 @@ pub struct Target {
     others: Arc<[Stack]>,
     via: Option<Arc<Managed>>,
     gate: Option<Arc<dyn Gate>>,
-    shelf: Shelf,
+    /// Between requests of whichever peer.
+    requests: SessionPool,
     interceptors: Arc<[Entry]>,
 }
 
 impl Target {
     /// A target reached by its own transport, or via another connection.
     pub fn new(stack: Stack, via: Option<Arc<Managed>>) -> Self {
-        let (others, shelf, interceptors) = (Arc::default(), Shelf::default(), Arc::default());
-        Target { stack: Arc::new(stack), others, via, gate: None, shelf, interceptors }
+        let requests = SessionPool::between_requests(KeepAlive::default(), None);
+        let (others, interceptors) = (Arc::default(), Arc::default());
+        Target { stack: Arc::new(stack), others, via, gate: None, requests, interceptors }
     }
 
     /// The same place, for somebody else: with the same stack, credentials, gate and interceptors, but no
@@ -84,7 +86,7 @@ impl Target {
             others: Arc::clone(&self.others),
             via: self.via.clone(),
             gate: self.gate.clone(),
-            shelf: Shelf::default(),
+            requests: SessionPool::between_requests(KeepAlive::default(), None),
             interceptors: Arc::clone(&self.interceptors),
         }
     }
@@ -132,13 +134,6 @@ impl Target {
         self
     }
 
-    /// Keeps sessions between two requests as `options` say.
-    #[must_use]
-    pub fn keeping(mut self, options: KeepAlive) -> Self {
-        self.shelf = Shelf::new(options);
-        self
-    }
-
     /// Its stack.
     pub fn stack(&self) -> &Stack {
         &self.stack
@@ -154,16 +149,33 @@ impl Target {
         self.gate.is_none()
     }
 
-    /// A session that has answered a request and waits for the next one, at most since `within`.
-    pub fn rested(&self, within: Duration) -> Option<Rested> {
-        self.shelf.take(within)
+    /// A session for one request, for `caller` and within `limit`: one that has answered another and was
+    /// unused since then for less than `rested`, or a new one. They are kept as the defaults of
+    /// [`KeepAlive`] say; where each session [needs leave](Target::is_open_to_all), each request has one of
+    /// its own. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Target::open_for`].
+    pub async fn for_request(
+        self: &Arc<Self>,
+        caller: &Caller,
+        limit: Duration,
+        rested: Duration,
+    ) -> Result<PooledSession> {
+        let purpose = Purpose::Request { rested };
+        if !self.is_open_to_all() {
+            let session = self.open_for(caller, limit).await?;
+            return Ok(PooledSession::own(session, purpose));
+        }
+        Ok(self.requests.checkout(self, purpose, true, limit).await?)
     }
 
-    /// Lets a session that has answered a request wait for the next one, as [`KeepAlive`] says. Where each session [needs leave](Target::is_open_to_all) it is ended.
-    pub fn rest(&self, rested: Rested) {
-        if self.is_open_to_all() {
-            self.shelf.put(rested);
-        }
+    /// A session of its own, as [`Target::open_for`], for all but requests.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn for_data(&self, caller: &Caller, limit: Duration) -> Result<PooledSession> {
+        Ok(PooledSession::own(self.open_for(caller, limit).await?, Purpose::Data))
     }
 
     /// As [`Target::open_for`], for the host itself.

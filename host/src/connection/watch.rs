@@ -7,6 +7,7 @@ use super::record::Decider;
 use super::state::State;
 use super::wish::Wish;
 use crate::events::{Cause, EventKind};
+use crate::session::SessionExt;
 use jackfield_plugin_api::{Error, ErrorKind, Event, Facets, Result, Session};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -108,8 +109,8 @@ async fn moment(at: Option<Instant>) {
 
 fn ask(session: Arc<Session>, limit: Duration) -> Asking {
     Box::pin(async move {
-        let late = || Error::new(ErrorKind::TimedOut, format!("no answer to a ping in {limit:?}"));
-        timeout(limit, session.ping()).await.unwrap_or_else(|_| Err(late()))
+        let unable = || Err(Error::unsupported("ping"));
+        session.ping_within(limit).await.unwrap_or_else(unable)
     })
 }
 

@@ -4,13 +4,13 @@
 use super::exclusive::Lease;
 use super::observe::Observers;
 use super::stream::{LeasedMessages, LeasedStream};
+use crate::session::SessionExt;
 use jackfield_plugin_api::{
-    Address, Control, Error, Event, Facets, Info, Messages, Result, Session, SessionBuilder, Stream,
+    Address, Control, Error, Facets, Messages, Result, Session, SessionBuilder, Stream,
 };
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// A session under a lease, shared by all that was taken from it.
 pub(super) struct Leased {
@@ -25,9 +25,6 @@ pub(super) struct Hold {
     observers: Option<Arc<Observers>>,
     renewed: Mutex<Option<Instant>>,
 }
-
-/// How long the polite end of a session whose lease has ended may take.
-const CLOSE: Duration = Duration::from_secs(2);
 
 /// The call facets; those of data are made anew.
 const CALLS: Facets = Facets::CALL
@@ -51,7 +48,7 @@ pub(super) fn lend(session: Session, lease: Lease, observers: Option<Arc<Observe
         let error = ended.await;
         if let Some(leased) = weak.upgrade() {
             // Whoever reads or writes has the error by now; this tells the far end.
-            let _ = timeout(CLOSE, leased.session.close(0, error.message())).await;
+            leased.session.close_politely(0, error.message()).await;
         }
     });
     finish(session, &leased, true)
@@ -118,8 +115,8 @@ fn face(leased: &Arc<Leased>) -> SessionBuilder<Face> {
 }
 
 impl Control for Face {
-    fn info(&self) -> Info {
-        self.0.session.info()
+    fn inner(&self) -> Option<&Session> {
+        Some(&self.0.session)
     }
 
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
@@ -141,21 +138,9 @@ impl Control for Face {
         Ok(self.0.inner(session))
     }
 
-    async fn ping(&self) -> Result<Duration> {
-        self.0.session.ping().await
-    }
-
-    async fn next_event(&self) -> Result<Option<Event>> {
-        self.0.session.next_event().await
-    }
-
     async fn close(&self, code: u64, reason: String) -> Result<()> {
         let closed = self.0.session.close(code, &reason).await;
         self.0.hold.lease.release();
         closed
-    }
-
-    async fn drain(&self) -> Result<()> {
-        self.0.session.drain().await
     }
 }

@@ -1,8 +1,10 @@
 //! Listeners: accept sessions, take them through their stack's layers, and give them to a route, or to code
-//! of the program.
+//! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
+//! the whole session.
 
 mod code;
 mod request;
+mod streams;
 
 pub use code::{Code, IntoCode, IntoEnd};
 pub use request::ServedRequest;
@@ -12,7 +14,7 @@ use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
-use jackfield_plugin_api::{Error, ErrorKind, Listener as Accepting, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,73 +175,107 @@ fn start(
         }
     };
     let mut stopping = end.clone();
-    let mut told = stopping.clone();
+    let mut acceptor = Acceptor { shared, stopping: stopping.clone() };
     tokio::spawn(async move {
         {
             let serving = std::pin::pin!(async {
                 tokio::select! {
-                    () = serve(&shared, session, &entered, &mut told) => {}
+                    () = acceptor.serve(session, &entered) => {}
                     () = stopping.ended() => {}
                 }
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, permit, stopping, told));
+        drop((entered, permit, stopping, acceptor));
     });
 }
 
-async fn serve(
-    shared: &ListenerShared,
-    session: Session,
-    entered: &Entered,
-    stopping: &mut Stopping,
-) {
-    let name = &*shared.name;
-    let id = entered.id;
-    let peer = entered.peer().unwrap_or("-");
-    let session = match shake_hands(shared, session, entered).await {
-        Ok(session) => session,
-        Err(error) => {
-            if error.kind() == ErrorKind::Panicked {
-                // The panic itself has a line of its own, which names the code.
-                tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
-            } else {
-                tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+/// Serves what a listener has accepted, and hears when it is to stop.
+#[derive(Clone)]
+struct Acceptor {
+    shared: Arc<ListenerShared>,
+    stopping: Stopping,
+}
+
+impl Acceptor {
+    /// Takes a session that was accepted, or a stream of one, through the layers and serves it.
+    async fn serve(&mut self, session: Session, entered: &Entered) {
+        let shared = Arc::clone(&self.shared);
+        let name = &*shared.name;
+        let (id, peer) = (entered.id, entered.peer().unwrap_or("-"));
+        let layers = shared.target.stack().has_layers();
+        if shared.divides(&session, layers) {
+            tracing::debug!(listener = name, id, peer, "connected, with streams");
+            entered.shaken(&session, false);
+            return self.serve_streams(session, entered).await;
+        }
+        let session = match shake_hands(&shared, session, entered).await {
+            Ok(session) => session,
+            Err(error) => {
+                if error.kind() == ErrorKind::Panicked {
+                    // The panic itself has a line of its own, which names the code.
+                    tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+                } else {
+                    tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+                }
+                entered.failed(&error);
+                return;
             }
-            entered.failed(&error);
-            return;
+        };
+        tracing::debug!(listener = name, id, peer, "connected");
+        if layers && shared.divides(&session, false) {
+            return self.serve_streams(session, entered).await;
         }
-    };
-    tracing::debug!(listener = name, id, peer, "connected");
-    let served = match &shared.service {
-        Service::Route(route) => route.serve(session, entered, stopping).await,
-        Service::Code { code, .. } => {
-            // Boxed, so that a relayed connection does not keep room for it.
-            Box::pin(code.serve(session, entered, stopping)).await
-        }
-    };
-    let end = match served {
-        Ok(Served::Told(wish)) => {
-            entered.ended(&wish);
-            wish.to_string()
-        }
-        Ok(served) => {
-            let end = served.to_string();
-            entered.served(served.into_end());
-            end
-        }
-        Err(error) => {
-            let to = &*shared.service.name();
-            if error.kind() == ErrorKind::Panicked {
-                tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
-            } else {
-                tracing::info!(listener = name, id, peer, route = to, %error, "failed");
+        self.join(session, entered).await;
+    }
+
+    /// Gives a session to the service.
+    async fn join(&mut self, session: Session, entered: &Entered) {
+        let shared = Arc::clone(&self.shared);
+        let (name, id) = (&*shared.name, entered.id);
+        let peer = entered.peer().unwrap_or("-");
+        let served = match &shared.service {
+            Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
+            Service::Code { code, .. } => {
+                // Boxed, so that a relayed connection does not keep room for it.
+                Box::pin(code.serve(session, entered, &mut self.stopping)).await
             }
-            entered.failed(&error);
-            error.to_string()
-        }
-    };
-    tracing::debug!(listener = name, id, peer, end, "ended");
+        };
+        let end = match served {
+            Ok(Served::Told(wish)) => {
+                entered.ended(&wish);
+                wish.to_string()
+            }
+            Ok(served) => {
+                let end = served.to_string();
+                entered.served(served.into_end());
+                end
+            }
+            Err(error) => {
+                let to = &*shared.service.name();
+                if error.kind() == ErrorKind::Panicked {
+                    tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
+                } else {
+                    tracing::info!(listener = name, id, peer, route = to, %error, "failed");
+                }
+                entered.failed(&error);
+                error.to_string()
+            }
+        };
+        tracing::debug!(listener = name, id, peer, end, "ended");
+    }
+}
+
+impl ListenerShared {
+    /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
+    /// and where the route takes them so.
+    fn divides(&self, session: &Session, layers: bool) -> bool {
+        let takes = match &self.service {
+            Service::Route(route) => layers || route.takes_streams(),
+            Service::Code { .. } => layers,
+        };
+        takes && session.facets().contains(Facets::ACCEPT_STREAM)
+    }
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.

@@ -14,6 +14,7 @@ use crate::driver::{Prepared, Registry};
 use crate::events::Bus;
 use crate::metrics::MetricsSnapshot;
 use crate::route::Destination;
+use crate::session::POLITE_CLOSE;
 use crate::stack::Stack;
 use crate::stack::uri::StackUri;
 use crate::upstream::Upstream;
@@ -41,9 +42,6 @@ pub struct Graph {
     pub(super) credentials: Credentials,
     pub(super) connect_limit: Duration,
 }
-
-/// How long the polite end of a session that was opened for one call may take.
-const CLOSE: Duration = Duration::from_secs(2);
 
 impl Graph {
     /// Builds everything on loaded plugins, listeners included, without listening.
@@ -121,7 +119,7 @@ impl Graph {
         let result = destination.call(operation, params).await;
         if let (Reference::Uri(_), Destination::Connection(managed)) = (&to, &destination)
             && let Some(live) = managed.last()
-            && timeout(CLOSE, live.close(0, "")).await.is_err()
+            && timeout(POLITE_CLOSE, live.close(0, "")).await.is_err()
         {
             // Everything of worth has been had.
             live.abort("the peer does not take leave");

@@ -8,8 +8,9 @@ use super::target_builder::check_call_timeouts;
 use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
-use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec, outlet};
-use crate::upstream::{PooledLimit, Upstream, UpstreamOptions};
+use crate::connection::{PooledLimit, shares};
+use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec};
+use crate::upstream::{Upstream, UpstreamOptions};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ fn share_fits(
     targets: &[Spec<Target>],
 ) -> bool {
     let Some(pool) = upstream.pool.as_ref().filter(|pool| pool.share > 1) else { return true };
-    let alone = targets.iter().find(|spec| !outlet::shares(&spec.target));
+    let alone = targets.iter().find(|spec| !shares(&spec.target));
     if let Some(spec) = alone {
         let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
         let text = format!(

@@ -8,9 +8,6 @@ use serde::Deserialize;
 
 use crate::units::Timespan;
 
-/// The most that `max_size`, `min_idle`, `max_waiters` and `share` may be.
-const MOST: u32 = 1 << 20;
-
 /// How large a pool is, how long its members live, and how long callers wait. Can be changed while
 /// the pool works ([`Pool::set_options`](super::Pool::set_options)).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -18,6 +15,10 @@ const MOST: u32 = 1 << 20;
 pub struct PoolOptions {
     /// Members kept open and unused, as far as `max_size` allows. Default: 0.
     pub min_idle: u32,
+    /// Members kept open and unused at most; of more, the one that has been unused for longest is
+    /// closed as soon as another comes back. At least `min_idle`. Default: 1048576, so that `max_size`
+    /// decides.
+    pub max_idle: u32,
     /// Members at most: unused, used and being opened together; at least 1. Default: 10.
     pub max_size: u32,
     /// A member unused for longer is closed, unless `min_idle` keeps it; `"0s"` never. Checked
@@ -46,6 +47,7 @@ impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             min_idle: 0,
+            max_idle: PoolOptions::MOST,
             max_size: 10,
             max_idle_time: Timespan::seconds(300),
             max_lifetime: Timespan::seconds(1800),
@@ -59,6 +61,9 @@ impl Default for PoolOptions {
 }
 
 impl PoolOptions {
+    /// The most that a count of these options may be.
+    pub const MOST: u32 = 1 << 20;
+
     /// Checks every value.
     ///
     /// # Errors
@@ -75,9 +80,10 @@ impl PoolOptions {
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let counts = [
             ("min_idle", self.min_idle, 0, self.max_size),
-            ("max_size", self.max_size, 1, MOST),
-            ("max_waiters", self.max_waiters, 0, MOST),
-            ("share", self.share, 1, MOST),
+            ("max_idle", self.max_idle, 0, Self::MOST),
+            ("max_size", self.max_size, 1, Self::MOST),
+            ("max_waiters", self.max_waiters, 0, Self::MOST),
+            ("share", self.share, 1, Self::MOST),
         ];
         let mut problems = Vec::new();
         for (name, value, least, most) in counts {
@@ -85,6 +91,10 @@ impl PoolOptions {
                 let most = if name == "min_idle" { "max_size".into() } else { most.to_string() };
                 problems.push((name, format!("expected {least} to {most}, not {value}")));
             }
+        }
+        if self.max_idle < self.min_idle {
+            let text = format!("expected at least min_idle, not {}", self.max_idle);
+            problems.push(("max_idle", text));
         }
         for (name, value) in
             [("acquire_timeout", self.acquire_timeout), ("test_timeout", self.test_timeout)]
@@ -101,6 +111,7 @@ impl PoolOptions {
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) min_idle: usize,
+    pub(super) max_idle: usize,
     pub(super) max_size: usize,
     pub(super) max_idle_time: Option<Duration>,
     pub(super) max_lifetime: Option<Duration>,
@@ -117,6 +128,7 @@ impl From<&PoolOptions> for Limits {
         let unless_zero = |span: Timespan| (!span.is_zero()).then_some(span.0);
         Self {
             min_idle: count(options.min_idle),
+            max_idle: count(options.max_idle),
             max_size: count(options.max_size),
             max_idle_time: unless_zero(options.max_idle_time),
             max_lifetime: unless_zero(options.max_lifetime),
@@ -137,7 +149,7 @@ mod tests {
     #[test]
     fn defaults_are_those_documented() {
         let documented = r#"{
-            "min_idle": 0, "max_size": 10, "max_idle_time": "5m", "max_lifetime": "30m",
+            "min_idle": 0, "max_idle": 1048576, "max_size": 10, "max_idle_time": "5m", "max_lifetime": "30m",
             "acquire_timeout": "30s", "max_waiters": 1024, "share": 1, "test_idle": "10s",
             "test_timeout": "5s"
         }"#;
@@ -155,13 +167,17 @@ mod tests {
         let bad = [
             (PoolOptions { max_size: 0, ..default() }, "expected 1 to 1048576, not 0"),
             (PoolOptions { min_idle: 11, ..default() }, "expected 0 to max_size, not 11"),
+            (
+                PoolOptions { min_idle: 2, max_idle: 1, ..default() },
+                "expected at least min_idle, not 1",
+            ),
             (PoolOptions { share: 0, ..default() }, "expected 1 to 1048576, not 0"),
             (
                 PoolOptions { acquire_timeout: Timespan::seconds(0), ..default() },
                 "expected more than \"0s\"",
             ),
         ];
-        let names = ["max_size", "min_idle", "share", "acquire_timeout"];
+        let names = ["max_size", "min_idle", "max_idle", "share", "acquire_timeout"];
         for ((options, expected), name) in bad.iter().zip(names) {
             let error = options.check().unwrap_err();
             assert_eq!(error.message(), *expected);

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::connect::Connect;
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::slots::{Lease, Verdict};
 use super::stats::CloseCause;
 
@@ -90,6 +90,39 @@ impl<C: Connect> Pooled<C> {
         self.hand().lease.fresh
     }
 
+    /// Asks the peer whether the member still works, as a user may doubt who had no answer in its time, and
+    /// gives it back; whether it does. Nobody new gets the member meanwhile, for at most `test_timeout`. If
+    /// it does not work it is closed, and with it those that nobody has used since. Cancelled, the member is
+    /// closed.
+    pub async fn test(mut self) -> bool {
+        if let Some(hand) = &mut self.hand {
+            hand.entry.pool.doubt(&mut hand.lease);
+            hand.lease.test = true;
+        }
+        match self.fault().await {
+            None => true,
+            Some(cause) => {
+                self.give_back(Verdict::Close(cause));
+                false
+            }
+        }
+    }
+
+    /// Asks the peer whether the member still works, for at most `test_timeout`, while its user goes on
+    /// using it; whether it does. Nobody new gets the member meanwhile, and nobody at all if it does not
+    /// work. Cancelled, nothing is known.
+    pub async fn check(&self) -> bool {
+        let Hand { entry, lease } = self.hand();
+        let mut checking = Checking { pool: &entry.pool, lease, since: now(), fit: true };
+        entry.pool.run(|slots, _| slots.check(lease));
+        entry.pool.empty_pockets();
+        let limit = entry.pool.lock().limits().test_timeout;
+        let connect = &entry.pool.connect;
+        checking.fit =
+            connect.is_open(&entry.member) && in_time(limit, connect.validate(&entry.member)).await;
+        checking.fit
+    }
+
     /// The lease, to be given back by other means.
     pub(super) fn into_lease(mut self) -> Option<Lease> {
         self.hand.take().map(|hand| hand.lease)
@@ -132,6 +165,21 @@ impl<C: Connect> Hand<C> {
                 Verdict::Close(CloseCause::ResetFailed)
             });
         }));
+    }
+}
+
+/// A test of a member in use.
+struct Checking<'a, C: Connect> {
+    pool: &'a Arc<Shared<C>>,
+    lease: &'a Lease,
+    since: Instant,
+    fit: bool,
+}
+
+impl<C: Connect> Drop for Checking<'_, C> {
+    fn drop(&mut self) {
+        let (times, fit) = ((self.since, now()), self.fit);
+        self.pool.run(|slots, fx| slots.checked(self.lease, fit, times, fx));
     }
 }
 

@@ -137,7 +137,7 @@ impl<C: Connect> Pool<C> {
     /// # Errors
     /// See [`AcquireError`].
     pub async fn get(&self) -> Result<Pooled<C>, AcquireError> {
-        self.acquire(None).await
+        self.acquire(None, |_| true).await
     }
 
     /// As [`get`](Self::get), but waits until `deadline` at most.
@@ -145,7 +145,20 @@ impl<C: Connect> Pool<C> {
     /// # Errors
     /// See [`AcquireError`].
     pub async fn get_by(&self, deadline: Instant) -> Result<Pooled<C>, AcquireError> {
-        self.acquire(Some(deadline.into_std())).await
+        self.get_where(deadline, |_| true).await
+    }
+
+    /// As [`get_by`](Self::get_by), but only a member that was opened this moment or that `fits` the
+    /// caller. One that does not is closed, and another opened in its place.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn get_where(
+        &self,
+        deadline: Instant,
+        fits: impl Fn(&C::Member) -> bool,
+    ) -> Result<Pooled<C>, AcquireError> {
+        self.acquire(Some(deadline.into_std()), fits).await
     }
 
     /// A member that is there, open, and not due for a test; `None` rather than wait. Nothing is
@@ -167,11 +180,18 @@ impl<C: Connect> Pool<C> {
     async fn acquire(
         &self,
         deadline: Option<std::time::Instant>,
+        fits: impl Fn(&C::Member) -> bool,
     ) -> Result<Pooled<C>, AcquireError> {
         let mut acquire = Acquire::new(self.shared(), deadline);
         loop {
             let mut pooled = (&mut acquire).await?;
-            let Some(cause) = pooled.fault().await else { return Ok(pooled) };
+            let Some(cause) = pooled.fault().await else {
+                if pooled.is_fresh() || fits(&pooled) {
+                    return Ok(pooled);
+                }
+                acquire.replace(pooled, CloseCause::Idle);
+                continue;
+            };
             if pooled.is_fresh() {
                 // Opening another at once would do so in a circle.
                 return Err(AcquireError::Open(Error::new(

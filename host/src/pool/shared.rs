@@ -163,7 +163,7 @@ impl<C: Connect> Shared<C> {
     /// Keeps what comes back for the next caller on this core, if nobody else needs it.
     pub(super) fn put_back(self: &Arc<Self>, mut hand: Hand<C>) {
         hand.lease.fresh = false;
-        let left = if self.pockets.is_calm() {
+        let left = if self.pockets.is_calm() && !hand.lease.is_doubted() {
             self.pockets.put(&self.recent, hand).err()
         } else {
             Some(hand)
@@ -189,6 +189,14 @@ impl<C: Connect> Shared<C> {
         stats.users = stats.users.saturating_sub(held);
         stats.totals.direct += served;
         stats
+    }
+
+    /// Nobody new gets the member until the lease is given back.
+    pub(super) fn doubt(self: &Arc<Self>, lease: &mut Lease) {
+        let now = now();
+        self.run(|slots, _| slots.doubt(lease, now));
+        // What a pocket has came back before now.
+        self.empty_pockets();
     }
 
     /// The time, at most [`GRAIN`](super::recent::GRAIN) old.

@@ -25,12 +25,14 @@ pub(super) struct Lease {
     pub(super) test: bool,
     /// The member has been opened this moment.
     pub(super) fresh: bool,
+    /// Since when its user has it tested; see [`Slots::doubt`].
+    doubted: Option<Instant>,
 }
 
 impl Lease {
-    /// Gives it back: the slot, and whether the member was used.
-    fn spend(self) -> (usize, bool) {
-        (self.slot, !self.test)
+    /// Whether its user has the member tested.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.is_some()
     }
 }
 
@@ -65,6 +67,15 @@ struct Slot<M> {
     /// Nobody may take it any more, and why.
     retired: Option<CloseCause>,
     used: bool,
+    /// Users that have it tested: nobody new gets it meanwhile.
+    doubts: usize,
+}
+
+impl<M> Slot<M> {
+    /// Whether one more user may have it, where `share` may at once.
+    fn is_free(&self, share: usize) -> bool {
+        self.retired.is_none() && self.doubts == 0 && self.users < share
+    }
 }
 
 /// Members, callers and permissions to open, and the rules that hold them together:
@@ -242,7 +253,8 @@ impl<M: Clone> Slots<M> {
         {
             self.serve_next(served, now, fx);
         }
-        while self.members.count() + self.opening > self.limits.max_size
+        while (self.members.count() + self.opening > self.limits.max_size
+            || self.members.len(IDLE) > self.limits.max_idle)
             && let Some(key) = self.members.last(IDLE)
         {
             self.retire(key, CloseCause::Surplus, fx);
@@ -270,6 +282,7 @@ impl<M: Clone> Slots<M> {
                     && slot.used
                     && now.saturating_duration_since(slot.since) >= self.limits.test_idle,
                 fresh: !slot.used && slot.since == now,
+                doubted: None,
             };
             slot.users += 1;
             slot.used = true;

@@ -7,19 +7,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// Unused for longer than `max_idle_time`.
+    /// Unused for longer than `max_idle_time`, or than its next user bears.
     Idle,
     /// Older than `max_lifetime`.
     Lifetime,
     /// Found closed when it was handed out or returned.
     Dead,
-    /// The test before it was handed out failed.
+    /// A test failed, of this member or of one that was used later than it.
     Invalid,
     /// It could not be reset after use.
     ResetFailed,
     /// Its user said so, or gave up in the middle of a test, or panicked.
     Discarded,
-    /// `max_size` was lowered.
+    /// More were unused than `max_idle`, or `max_size` was lowered.
     Surplus,
     /// The pool was drained or dropped.
     Drained,

@@ -2,6 +2,7 @@
 
 mod callers;
 mod defects;
+mod doubts;
 mod members;
 mod random;
 

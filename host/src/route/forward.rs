@@ -1,34 +1,34 @@
 //! Requests on their way through: each goes to the destination, its answer comes back.
 //!
-//! A session of the destination answers one request at a time and is kept for the next one: of
-//! whichever peer, or, where each session needs leave or a place in a pool, of the same one. Fields that are about one connection only are taken out on the way; who asked, by which
-//! name and over what is put in (`x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto`).
+//! A session of the destination is had for one request and given back when its answer has come whole: for
+//! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
+//! asked, by which name and over what is put in (`x-forwarded-for`, `x-forwarded-host`,
+//! `x-forwarded-proto`).
 
 use super::fields::{ends, is_repeatable, stripped};
 use super::lent::lent;
-use super::{Destination, Far, Route, sse};
-use crate::connection::{Asker, Entered, Rested};
+use super::{Far, Route, sse};
+use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
 use futures_util::StreamExt;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Result,
-    Retry, Serving, Session,
+    Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Origin,
+    Result, Retry, Serving, Session,
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Requests of one peer that are under way at once; more wait.
 const MOST: usize = 128;
 
-/// How long a kept session may have rested for a request that must not be asked twice: a peer whose close
+/// How long a session may have been unused for a request that must not be asked twice: a peer whose close
 /// is still on its way cannot be told from one that has begun to work.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -47,19 +47,6 @@ pub(super) struct Forward<'a> {
     connection: &'a Entered,
     /// The address that the peer is forwarded under; empty: it has none.
     peer: String,
-    /// Those that no other peer may have; at most as many as there are requests at once.
-    idle: Mutex<Vec<Kept>>,
-}
-
-/// A session of the destination between two requests.
-struct Kept {
-    // Dropped in this order.
-    asker: Asker,
-    /// Lives as long as its exchange, so that it counts as in use.
-    far: Far,
-    since: Instant,
-    /// It has answered a request before.
-    is_used: bool,
 }
 
 impl<'a> Forward<'a> {
@@ -68,13 +55,7 @@ impl<'a> Forward<'a> {
             Ok(address) => address.ip().to_string(),
             Err(_) => peer.to_owned(),
         });
-        Forward {
-            route,
-            session,
-            connection,
-            peer: peer.unwrap_or_default(),
-            idle: Mutex::default(),
-        }
+        Forward { route, session, connection, peer: peer.unwrap_or_default() }
     }
 
     /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
@@ -116,7 +97,7 @@ impl<'a> Forward<'a> {
             Ok(head) => self.ask(head, self.counted(request.body, Side::B)).await,
             Err(error) => Err(error),
         };
-        let (kept, mut response) = match asked {
+        let (far, mut response) = match asked {
             Ok(answered) => answered,
             Err(error) => return self.failed(answer, &error).await,
         };
@@ -130,7 +111,7 @@ impl<'a> Forward<'a> {
         }
         response.body = self.counted(response.body, Side::A);
         match answer.send(response).await {
-            Ok(()) if !ends => self.keep(kept),
+            Ok(()) if !ends => far.answered(),
             Ok(()) => {}
             Err(error) => tracing::debug!(id, route, %error, "answer not sent"),
         }
@@ -140,11 +121,13 @@ impl<'a> Forward<'a> {
     async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
         let longest = self.route.relay.buffer;
         let opened = match sse::Asked::of(head) {
-            sse::Asked::Events => self.route.reach(self.session, self.connection, None).await,
+            sse::Asked::Events => {
+                self.route.reach(self.session, self.connection, Purpose::Data).await
+            }
             sse::Asked::Head => return sent(answer, sse::answer(Body::empty())).await,
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
         };
-        match opened.and_then(|(far, _)| sse::events(far, longest, stopping)) {
+        match opened.and_then(|far| sse::events(far, longest, stopping)) {
             Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A))).await,
             Err(error) => self.failed(answer, &error).await,
         }
@@ -181,91 +164,64 @@ impl<'a> Forward<'a> {
         )
     }
 
-    /// Asks over a kept session, or over a new one; over a new one again where a kept one turns out
-    /// to have gone and nothing can have come of it.
-    async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
+    /// Asks over a session that has answered before, or over a new one; over a new one again where the
+    /// first turns out to have gone and nothing can have come of it.
+    async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
         let safe = is_repeatable(&head);
-        let within = if safe { Duration::MAX } else { FRESH };
-        let kept = match self.kept(within) {
-            Some(kept) => kept,
-            None => self.reach(Some(within)).await?,
-        };
-        if !kept.is_used {
-            return Self::ask_anew(kept, head, body).await;
+        let far = self.reach(if safe { Duration::MAX } else { FRESH }).await?;
+        if !far.is_reused() {
+            return Self::ask_anew(far, head, body).await;
         }
         let (body, back) = lent(if safe { Body::empty() } else { body });
-        let error = match kept.asker.send(Envelope::new(head.clone(), body)).await {
-            Ok(response) => return Ok((kept, response)),
+        let error = match far.send(Envelope::new(head.clone(), body))?.await {
+            Ok(response) => return Ok((far, response)),
             Err(error) => error,
         };
-        drop(kept);
         let again = error.is_unsent() || safe && error.retry() == Retry::IfReused;
         match back.body().filter(|_| again) {
-            Some(body) => Self::ask_anew(self.reach(None).await?, head, body).await,
-            None => Err(error),
-        }
-    }
-
-    async fn ask_anew(kept: Kept, head: HeaderBlock, body: Body) -> Result<(Kept, Envelope)> {
-        match kept.asker.send(Envelope::new(head, body)).await {
-            Ok(response) => Ok((kept, response)),
-            Err(error) => {
-                if let Far::Opened(opened) = &kept.far
-                    && error.kind() != ErrorKind::Unsupported
-                {
-                    // It could be opened, but does not serve.
-                    opened.failed(&error, Instant::now());
+            Some(body) => {
+                drop(far);
+                Self::ask_anew(self.reach(Duration::ZERO).await?, head, body).await
+            }
+            None => {
+                // What has closed at the moment of asking may have been unused for too long.
+                if error.retry() != Retry::IfReused {
+                    far.failed(&error);
                 }
                 Err(error)
             }
         }
     }
 
-    /// A session of the destination: one that has rested for at most `within`, or a new one.
-    async fn reach(&self, within: Option<Duration>) -> Result<Kept> {
-        let (far, rested) = self.route.reach(self.session, self.connection, within).await?;
-        let is_used = rested.is_some();
-        let anew = || far.session().take_exchange().map(Asker::new);
-        let asker = rested.or_else(anew).ok_or_else(|| {
-            Error::unsupported("forwarding requests to a session that takes none")
-        })?;
-        Ok(Kept { asker, far, since: Instant::now(), is_used })
-    }
-
-    fn kept(&self, within: Duration) -> Option<Kept> {
-        let last = || {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those below it have rested even longer.
-            idle.pop_if(|kept| kept.since.elapsed() < within)
-        };
-        std::iter::from_fn(last).find_map(|mut kept| (!kept.asker.has_ended()).then_some(kept))
-    }
-
-    fn keep(&self, kept: Kept) {
-        let Kept { asker, far, .. } = kept;
-        let (far, asker) = match (far, &self.route.destination) {
-            (Far::Opened(opened), _) if opened.can_rest() => return opened.rest(asker),
-            (Far::Own(session), Destination::Connection(managed))
-                if managed.target().is_open_to_all() =>
-            {
-                return managed.target().rest(Rested { asker, session });
+    async fn ask_anew(far: Far, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
+        match far.send(Envelope::new(head, body))?.await {
+            Ok(response) => Ok((far, response)),
+            Err(error) => {
+                // It could be opened, but does not serve.
+                far.failed(&error);
+                Err(error)
             }
-            (far, _) => (far, asker),
-        };
-        let kept = Kept { asker, far, since: Instant::now(), is_used: true };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+        }
     }
 
-    /// Content that counts as carried to `side` as it comes.
+    /// A session of the destination: one that was unused for less than `rested`, or a new one.
+    async fn reach(&self, rested: Duration) -> Result<Far> {
+        self.route.reach(self.session, self.connection, Purpose::Request { rested }).await
+    }
+
+    /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other
+    /// side.
     fn counted(&self, body: Body, side: Side) -> Body {
         if body.is_empty() {
             return body;
         }
         let totals: Arc<Totals> = Arc::clone(self.connection.totals());
-        Body::new(body.inspect(move |part| {
-            if let Ok(BodyPart::Data(bytes)) = part {
+        let origin = if side == Side::B { Origin::Downstream } else { Origin::Upstream };
+        Body::new(body.map(move |part| {
+            if let Ok(BodyPart::Data(bytes)) = &part {
                 totals.add(side, bytes.len(), 0);
             }
+            part.map_err(|error| error.with_origin(origin))
         }))
     }
 

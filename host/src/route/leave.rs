@@ -2,14 +2,12 @@
 
 use super::{Served, forward};
 use crate::connection::{Entered, Wish};
+use crate::session::SessionExt;
 use jackfield_plugin_api::{Result, Session};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// How long a peer may take to answer a polite close.
-const CLOSE: Duration = Duration::from_secs(2);
 
 /// Completes when the connection was told to end and its peer knows, as far as its protocol can tell it.
 /// What it is joined to goes on until then. Small: most connections end by themselves.
@@ -75,7 +73,7 @@ async fn leave(session: &Session, connection: &Entered, wish: Wish) -> Wish {
         connection.closing(*code, reason);
         tokio::select! {
             // What it says about its end is of no use any more.
-            _ = timeout(CLOSE, session.close(*code, reason)) => {}
+            () = session.close_politely(*code, reason) => {}
             cut = connection.told(&wish) => return cut,
         }
     }

@@ -2,24 +2,25 @@
 
 mod calls;
 mod destination;
+mod far;
 mod fields;
 mod forward;
 mod leave;
 mod lent;
 mod sse;
 
-use crate::connection::{Around, Asker, Caller, Entered, Wish};
+use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
 use crate::driver::Prepared;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
+use crate::session::shared;
 use crate::shutdown::Stopping;
-use crate::upstream::{KeyFrom, Opened, shared};
+use crate::upstream::KeyFrom;
 pub use destination::Destination;
+use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// A destination and how to join a session to it.
 #[derive(Debug)]
@@ -50,6 +51,15 @@ pub enum Served {
 }
 
 impl Route {
+    /// Whether each stream of a session that carries several is for a session of its own at the
+    /// destination: not where that knows nothing but datagrams, which belong to the whole.
+    pub fn takes_streams(&self) -> bool {
+        self.destination.driver().is_none_or(|driver| {
+            let data = driver.manifest.facets.intersection(Facets::DATA);
+            data != Facets::DATAGRAMS
+        })
+    }
+
     /// Serves an accepted session to its end, or until its connection is told to end. Dropping the future
     /// closes both sides. Told to stop, a session of requests answers those that are here and takes no more.
     ///
@@ -88,7 +98,7 @@ impl Route {
         if self.sse {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
-        let (far, _) = self.reach(session, connection, None).await?;
+        let far = self.reach(session, connection, Purpose::Data).await?;
         connection.joined();
         let (a, b) = End::pair(session, far.session())?;
         let totals = Arc::clone(connection.totals());
@@ -97,16 +107,16 @@ impl Route {
         let asks = calls::may_ask(session);
         let around = asks.then(|| self.around(&far)).flatten();
         let carrying = asks.then(|| Box::pin(calls::carry(session, far.session(), around)));
+        let watched = matches!(&far, Far::Opened(opened) if opened.is_one_of_many());
+        let gone = watched.then(|| Box::pin(far.gone(&totals)));
         let end = tokio::select! {
             end = relaying => end,
+            Some(error) = OptionFuture::from(gone) => {
+                RelayEnd::Failed { side: Side::B, receiving: true, error }
+            }
             Some(never) = OptionFuture::from(carrying) => match never {},
         };
-        if let (Far::Opened(opened), RelayEnd::Failed { side: Side::B, error, .. }) = (&far, &end)
-            && totals.bytes_to_a() == 0
-        {
-            // Nothing ever came from it: it accepts, but does not serve.
-            opened.failed(error, Instant::now());
-        }
+        far.relayed(&end, &totals);
         Ok(Served::Relayed(end))
     }
 
@@ -119,37 +129,47 @@ impl Route {
         }
     }
 
-    /// A session of the destination. For a request one will do that has waited since the last one for
-    /// at most `within`, with what asks on it.
+    /// A session of the destination.
     async fn reach(
         &self,
         session: &Session,
         connection: &Entered,
-        within: Option<Duration>,
-    ) -> Result<(Far, Option<Asker>)> {
+        purpose: Purpose,
+    ) -> Result<Far> {
         // Boxed, so that a relayed connection does not keep room for being opened.
-        let far = match &self.destination {
+        Ok(match &self.destination {
+            Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
                     .then(|| self.hash.key(connection.peer(), || session.info()));
-                let opening = upstream.open_for_request(key.flatten(), within);
-                let mut opened = Box::pin(opening).await?;
-                let asker = opened.is_rested().then(|| opened.take_asker()).flatten();
-                return Ok((Far::Opened(opened), asker));
+                let key = key.flatten();
+                let opened = match purpose {
+                    Purpose::Request { rested } => {
+                        Box::pin(upstream.open_for_request(key, rested)).await?
+                    }
+                    Purpose::Data | Purpose::Calls => Box::pin(upstream.open(key)).await?,
+                };
+                Far::Opened(opened)
             }
-            to => {
-                if let (Destination::Connection(managed), Some(within)) = (to, within)
-                    && let Some(rested) = managed.target().rested(within)
-                {
-                    return Ok((Far::Own(rested.session), Some(rested.asker)));
-                }
+            Destination::Connection(managed) => {
                 let peer = connection.peer().unwrap_or("a peer without an address");
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
-                Far::Own(Box::pin(async move { to.open(&caller).await }).await?)
+                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                Far::Own(match purpose {
+                    Purpose::Request { rested } => {
+                        Box::pin(async move { target.for_request(&caller, limit, rested).await })
+                            .await?
+                    }
+                    Purpose::Data | Purpose::Calls => {
+                        Box::pin(async move { target.for_data(&caller, limit).await }).await?
+                    }
+                })
             }
-        };
-        Ok((far, None))
+            Destination::Observe(observers) => {
+                Far::Own(PooledSession::own(observers.observe()?.into_session(), purpose))
+            }
+        })
     }
 }
 
@@ -168,22 +188,6 @@ async fn handled(handler: &Prepared, session: Session, stopping: &mut Stopping) 
     tokio::select! {
         served = handler.serve(session) => served,
         never = draining => never,
-    }
-}
-
-/// The session at the other side.
-enum Far {
-    Own(Session),
-    /// Of an upstream, with its place there.
-    Opened(Opened),
-}
-
-impl Far {
-    fn session(&self) -> &Session {
-        match self {
-            Far::Own(session) => session,
-            Far::Opened(opened) => opened.session(),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::balancer::{Balancer, InFlight, Ticket, Tried};
 use super::retry::{Budget, RetryOptions};
+use crate::connection::{OpenError, Purpose};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,35 +23,10 @@ pub trait Opens: Send + Sync {
 /// What a session is needed for, and how urgently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Only calls will be made: its data is not needed.
-    pub calls_only: bool,
-    /// A request is to be answered: a session without a place in a pool that has waited at most so
-    /// long since the last one will do.
-    pub rested: Option<Duration>,
+    /// What for.
+    pub purpose: Purpose,
     /// Where all places are taken, to wait for one; otherwise to be told [`OpenError::Busy`].
     pub waits: bool,
-}
-
-/// Why there is no session.
-#[derive(Clone, Debug)]
-pub enum OpenError {
-    /// The target failed, or there is a mistake on our side.
-    Failed(Error),
-    /// The target has no place free. That does not speak against it.
-    Busy(Error),
-}
-
-impl OpenError {
-    /// Whether what was tried had been closed.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self, OpenError::Failed(error) if error.kind() == ErrorKind::Closed)
-    }
-}
-
-impl From<Error> for OpenError {
-    fn from(error: Error) -> Self {
-        OpenError::Failed(error)
-    }
 }
 
 /// Tries targets of a balancer.

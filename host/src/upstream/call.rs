@@ -1,21 +1,14 @@
 //! Operations on the sessions of an upstream: one, or one for each of many items.
 
 use super::Upstream;
-use super::outlet::{Outlet, Seat};
-use crate::connection::{Calling, Innermost};
 use crate::deadline::Deadline;
-use crate::dialogue;
 use crate::parallel::in_order;
-use jackfield_plugin_api::{ErrorKind, Result, Session};
+use jackfield_plugin_api::Result;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long the polite end of a session without a pool may take after a call.
-const CLOSE: Duration = Duration::from_secs(2);
 
 /// How long calls may take, and how many there were.
 #[derive(Debug)]
@@ -54,7 +47,7 @@ impl Upstream {
     /// that was lost, or that a dialogue was broken off with, is closed. Cancel safe as far as the operation is.
     ///
     /// # Errors
-    /// As [`Upstream::open`], or what the operation says; [`ErrorKind::TimedOut`].
+    /// As [`Upstream::open`], or what the operation says; [`ErrorKind::TimedOut`](jackfield_plugin_api::ErrorKind::TimedOut).
     pub async fn call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
         let limit = self.calls.limits.get(operation).copied().unwrap_or(self.calls.limit);
         self.call_within(limit, key, operation, params).await
@@ -81,21 +74,11 @@ impl Upstream {
     }
 
     async fn run_call(&self, key: Option<u64>, operation: &str, params: &Value) -> Result<Value> {
-        let mut opened = self.borrow(key).await?;
+        let opened = self.borrow(key).await?;
         let around = opened.around(&format!("upstreams.{}", self.name));
-        let own = OnOpened {
-            session: &opened.session,
-            seat: opened.seat.as_ref(),
-            outlet: opened.guard.at(),
-        };
-        let result = around.run(&own, operation, params).await;
-        let closed = matches!(&result, Err(error) if error.kind() == ErrorKind::Closed);
-        match &mut opened.seat {
-            Some(seat) if closed => seat.spoil(),
-            Some(_) => {}
-            // Ends politely, but not for ever: everything of worth has been had.
-            None => drop(timeout(CLOSE, opened.session.close(0, "")).await),
-        }
+        let asking = opened.asking();
+        let result = around.run(&asking, operation, params).await;
+        asking.done(result.as_ref().err()).await;
         result
     }
 
@@ -113,26 +96,5 @@ impl Upstream {
             .into_iter()
             .map(|params| async move { self.call(None, operation, &params).await });
         in_order(calls, parallel).await
-    }
-}
-
-/// An operation on a session that was borrowed.
-struct OnOpened<'a> {
-    session: &'a Session,
-    /// Its place in a pool.
-    seat: Option<&'a Seat>,
-    outlet: &'a Outlet,
-}
-
-impl Innermost for OnOpened<'_> {
-    fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
-        Box::pin(async move {
-            let stack = self.outlet.target().stack();
-            match (stack.is_dialogue(self.session, operation), self.seat) {
-                (true, Some(seat)) => seat.converse(operation, params).await,
-                (true, None) => dialogue::converse(self.session, operation, params).await,
-                (false, _) => self.session.call(operation, params).await,
-            }
-        })
     }
 }

@@ -9,45 +9,43 @@
 //!
 //! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets, each with a
 //! pool of its own where the upstream has `pool`. The strategies are in [`strategy::STRATEGIES`]. How
-//! targets fail and recover is told in [`health`], how sessions are pooled in [`outlet`].
+//! targets fail and recover is told in [`health`], how sessions are pooled in
+//! [`SessionPool`](crate::connection::SessionPool).
 
+mod asked;
 mod attempt;
 mod balancer;
 mod call;
 mod checker;
 pub mod health;
-mod kept;
 mod key;
 mod load;
-mod member;
-pub mod outlet;
+mod opened;
+mod outlet;
 mod retry;
 mod rotation;
 mod snapshot;
 pub mod strategy;
 mod target_set;
 
-pub use attempt::{Attempts, Need, OpenError, Opens};
+pub use attempt::{Attempts, Need, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
 pub use call::CallsSnapshot;
 pub use checker::{CheckOptions, Probe, check};
 pub use health::HealthOptions;
-pub use kept::shared;
 pub use key::KeyFrom;
-pub use member::{Dial, Member, PooledLimit};
+pub use opened::Opened;
 pub use outlet::Outlet;
 pub use retry::{Budget, RetryOptions};
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
 
-use crate::connection::{Around, Asker, KeepAlive, Rested, Target};
+use crate::connection::{KeepAlive, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
 use call::Calls;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
-use kept::Parts;
-use outlet::{Seat, Taken};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +63,8 @@ pub struct UpstreamOptions {
     pub pool: Option<PoolOptions>,
     /// What the pools of this and other upstreams have together at most. Default: no limit.
     pub pooled: Option<PooledLimit>,
-    /// How sessions are kept between two requests, without a pool. Default: see there.
+    /// The pool's defaults where there is none: how sessions are kept between two requests. Default: see
+    /// there.
     pub keepalive: KeepAlive,
     /// When targets are passed over. Default: see there.
     pub health: HealthOptions,
@@ -116,76 +115,6 @@ struct Pools {
     keepalive: KeepAlive,
     /// For one session.
     limit: Duration,
-}
-
-/// A session and its place at its target. The session counts as in flight there, and in its pool as
-/// in use, until the whole is dropped.
-#[derive(Debug)]
-pub struct Opened {
-    // Dropped in this order.
-    asker: Option<Asker>,
-    home: Option<Arc<Target>>,
-    session: Session,
-    seat: Option<Seat>,
-    guard: InFlight<Outlet>,
-}
-
-impl Opened {
-    /// The session.
-    pub fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// The name of its target.
-    pub fn target(&self) -> &str {
-        self.guard.target()
-    }
-
-    /// What stands around operations on it, for calls in the name of `connection`.
-    pub fn around(&self, connection: &str) -> Around {
-        self.guard.at().target().around_as(connection)
-    }
-
-    /// What asks on it: the session's own, or that of its requests before. `None` if the session
-    /// takes no requests, or this was had already.
-    pub fn take_asker(&mut self) -> Option<Asker> {
-        self.asker.take().or_else(|| self.session.take_exchange().map(Asker::new))
-    }
-
-    /// Whether it has answered requests before.
-    pub fn is_rested(&self) -> bool {
-        self.asker.is_some()
-    }
-
-    /// Whether it may serve other peers after this one: not where it has a place in a pool, or where
-    /// each session of its target needs leave.
-    pub fn can_rest(&self) -> bool {
-        self.home.is_some()
-    }
-
-    /// Gives its place back and lets the session wait for the next request, of whichever peer, if it
-    /// [can](Opened::can_rest).
-    pub fn rest(self, asker: Asker) {
-        let Opened { session, home, seat, guard, .. } = self;
-        drop((guard, seat));
-        if let Some(home) = home {
-            home.rest(Rested { asker, session });
-        }
-    }
-
-    /// The session failed at the target's side before it had done anything: as bad as if it could
-    /// not have been opened.
-    pub fn failed(&self, error: &Error, now: Instant) {
-        self.guard.failed(error, now);
-    }
-
-    /// The session alone, which counts for as long as it is kept. What is taken from it does not
-    /// count by itself: keep both.
-    pub fn into_session(self) -> Session {
-        let Opened { session, seat, guard, .. } = self;
-        let parts = Parts::of(&session);
-        kept::whole(Arc::new(session), parts, (seat, guard))
-    }
 }
 
 impl Upstream {
@@ -274,25 +203,21 @@ impl Upstream {
     /// Opens a session to the target whose turn it is, or to the next ones as long as they fail,
     /// each once, all within the connect timeout. Sessions with one key meet at one target where
     /// the strategy [looks at keys](Upstream::uses_key). With a pool, the session is a stream of one
-    /// that is pooled, or one that was, within the acquire timeout; see [`outlet`]. Cancel safe.
+    /// that is pooled, or one that was, within the acquire timeout. Cancel safe.
     ///
     /// # Errors
     /// The last target's with the reasons of those before; [`ErrorKind::Limit`] if none has room.
     pub async fn open(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, Need::default()).await
+        self.have(key, Purpose::Data).await
     }
 
-    /// As [`Upstream::open`], for a request: without a pool, a session that has waited since the last
-    /// one for at most `within` will do; `None`: a new one. [`Opened::rest`] lets it wait again.
+    /// As [`Upstream::open`], for one request: a session that has answered another and was unused since
+    /// then for less than `rested` will do. [`Opened::answered`] says that the answer has come whole.
     ///
     /// # Errors
     /// As there.
-    pub async fn open_for_request(
-        &self,
-        key: Option<u64>,
-        within: Option<Duration>,
-    ) -> Result<Opened> {
-        self.have(key, Need { rested: within, ..Need::default() }).await
+    pub async fn open_for_request(&self, key: Option<u64>, rested: Duration) -> Result<Opened> {
+        self.have(key, Purpose::Request { rested }).await
     }
 
     /// As [`Upstream::open`], for calls only: a pooled session is given back when the result is
@@ -301,15 +226,15 @@ impl Upstream {
     /// # Errors
     /// As there.
     pub async fn borrow(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, Need { calls_only: true, ..Need::default() }).await
+        self.have(key, Purpose::Calls).await
     }
 
-    async fn have(&self, key: Option<u64>, need: Need) -> Result<Opened> {
+    async fn have(&self, key: Option<u64>, purpose: Purpose) -> Result<Opened> {
         let limit = self.pools.limit_of_all();
+        let need = Need { purpose, ..Need::default() };
         let opened = self.attempts.open(&self.balancer, key, need, limit).await;
-        let (taken, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
-        let Taken { session, asker, home, seat } = taken;
-        Ok(Opened { asker, home, session, seat, guard })
+        let (session, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
+        Ok(Opened::new(session, guard))
     }
 
     /// Whether its strategy looks at keys.
@@ -343,10 +268,9 @@ impl Pools {
     }
 
     fn outlet(&self, target: Target) -> Result<Outlet> {
-        let target = target.keeping(self.keepalive);
         match &self.options {
             Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone()),
-            None => Ok(Outlet::from(target)),
+            None => Ok(Outlet::keeping(target, self.keepalive, self.limit)),
         }
     }
 

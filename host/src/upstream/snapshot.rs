@@ -53,7 +53,7 @@ pub struct TargetSnapshot {
     pub ejected_for_ms: Option<u64>,
     /// What went wrong last.
     pub last_error: Option<String>,
-    /// Its pool; `None` without one, or while none was needed.
+    /// Its pool, or without one the sessions that requests share; `None` while none was needed.
     pub pool: Option<PoolSnapshot>,
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Outgoing {
     first: VecDeque<Result<BodyPart>>,
     /// `None`: it has ended.
     rest: Option<Body>,
+    /// What is left of the length that the head says; hyper does not ask for an end after that.
+    left: Option<u64>,
     done: Option<Done>,
     stream: Option<Stream>,
 }
@@ -59,19 +61,21 @@ impl Outgoing {
             match body.next().now_or_never() {
                 None => break,
                 Some(Some(part)) => first.push_back(part),
-                Some(None) => return Outgoing { first, rest: None, done: None, stream: None },
+                Some(None) => {
+                    return Outgoing { first, rest: None, left: None, done: None, stream: None };
+                }
             }
         }
-        Outgoing { first, rest: Some(body), done: None, stream: None }
+        Outgoing { first, rest: Some(body), left: None, done: None, stream: None }
     }
 
     pub(crate) fn empty() -> Self {
-        Outgoing { first: VecDeque::new(), rest: None, done: None, stream: None }
+        Outgoing { first: VecDeque::new(), rest: None, left: None, done: None, stream: None }
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let first = VecDeque::from([Ok(BodyPart::Data(bytes.into()))]);
-        Outgoing { first, rest: None, done: None, stream: None }
+        Outgoing { first, rest: None, left: None, done: None, stream: None }
     }
 
     /// With what completes when it has been sent.
@@ -111,11 +115,19 @@ impl Outgoing {
         Poll::Ready(Some(Ok(BodyPart::Data(bytes))))
     }
 
-    /// Takes a length out of a head where the content knows better.
-    pub(crate) fn fit(&self, headers: &mut HeaderMap) {
+    /// Takes a length out of a head where the content knows better, and notes one that stays.
+    pub(crate) fn fit(&mut self, headers: &mut HeaderMap) {
         if !self.is_end_stream() && self.size_hint().exact().is_some() {
             headers.remove(header::CONTENT_LENGTH);
         }
+        let length = headers.get(header::CONTENT_LENGTH);
+        self.left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    }
+
+    /// Whether all has been given to hyper. HTTP/2 has an end of its own to send after the last byte, and
+    /// may have to wait for room for that byte.
+    fn is_whole(&self) -> bool {
+        self.is_end_stream() || self.left == Some(0) && self.stream.is_none()
     }
 
     fn tell(&mut self, result: Result<()>) {
@@ -143,6 +155,11 @@ impl HyperBody for Outgoing {
         if let Some(stream) = &mut self.stream {
             stream.note(&polled);
         }
+        if let (Some(left), Poll::Ready(Some(Ok(BodyPart::Data(bytes))))) =
+            (&mut self.left, &polled)
+        {
+            *left = left.saturating_sub(bytes.len() as u64);
+        }
         let part = std::task::ready!(polled).map(|part| {
             part.and_then(|part| match part {
                 BodyPart::Data(bytes) => Ok(Frame::data(bytes)),
@@ -160,7 +177,7 @@ impl HyperBody for Outgoing {
                 self.tell(Err(error));
             }
             // HTTP/2 may have to wait for room for it.
-            Some(Ok(_)) if self.is_end_stream() && self.stream.is_none() => self.tell(Ok(())),
+            Some(Ok(_)) if self.is_whole() && self.stream.is_none() => self.tell(Ok(())),
             Some(Ok(_)) => {}
         }
         Poll::Ready(part)
@@ -207,7 +224,7 @@ impl Drop for Outgoing {
             }
         }
         let unread = self.done.as_ref().is_some_and(|done| done.unread);
-        let result = if unread || self.is_end_stream() {
+        let result = if unread || self.is_whole() {
             Ok(())
         } else {
             Err(Error::new(ErrorKind::Closed, "the peer left before all content was sent"))
@@ -275,5 +292,43 @@ impl FuturesStream for Received {
             let trailers = frame.into_trailers().unwrap_or_default();
             of_fields(&trailers).map(BodyPart::Trailers)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outgoing;
+    use futures_util::{FutureExt, StreamExt, future, stream};
+    use hyper::body::Body as HyperBody;
+    use hyper::header::{CONTENT_LENGTH, HeaderMap};
+    use jackfield_plugin_api::{Body, BodyPart, ErrorKind};
+    use std::pin::Pin;
+
+    /// Content of one part whose end comes later, under a head that says `length`.
+    fn told(length: &str) -> (Outgoing, tokio::sync::oneshot::Receiver<super::Result<()>>) {
+        let part = stream::iter([Ok(BodyPart::Data("whole".into()))]);
+        let mut body = Outgoing::new(Body::new(part.chain(stream::pending())));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, length.parse().unwrap());
+        body.fit(&mut headers);
+        body.told(false)
+    }
+
+    #[test]
+    fn content_of_the_length_that_its_head_says_is_whole_before_its_end_is_asked_for() {
+        for (length, whole) in [("5", true), ("6", false)] {
+            let (mut body, told) = told(length);
+            let part = future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).now_or_never();
+            assert!(part.flatten().unwrap().unwrap().is_data());
+            drop(body);
+            let told = told.now_or_never().unwrap().unwrap();
+            assert_eq!(
+                told.map_err(|error| error.kind()),
+                match whole {
+                    true => Ok(()),
+                    false => Err(ErrorKind::Closed),
+                }
+            );
+        }
     }
 }

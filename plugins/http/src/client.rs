@@ -155,7 +155,7 @@ impl Client {
         let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
         let connects = request.method() == Method::CONNECT;
         self.complete(request.headers_mut(), connects);
-        let body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
+        let mut body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
         body.fit(request.headers_mut());
         let (body, told) = match &self.paces {
             None => (body, None),

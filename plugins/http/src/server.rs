@@ -225,7 +225,7 @@ async fn give(
     let unread = unread
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let body =
+    let mut body =
         if status.is_informational() { Outgoing::empty() } else { Outgoing::new(envelope.body) };
     body.fit(response.headers_mut());
     let (body, told) = body.told(unread);

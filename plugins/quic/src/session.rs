@@ -105,7 +105,7 @@ impl Main {
             // It was opened just now.
             let _ = send.set_priority(open.priority);
         }
-        sub(&self.mux, halves, true)
+        sub(&self.mux, halves, true, self.window)
     }
 }
 
@@ -137,7 +137,7 @@ impl Control for Main {
     async fn accept_stream(&self) -> Result<Option<Session>> {
         self.mux.link().may_open()?;
         match self.mux.accept(Wanted::Any).await? {
-            Some(halves) => sub(&self.mux, halves, false).map(Some),
+            Some(halves) => sub(&self.mux, halves, false, self.window).map(Some),
             None => Ok(None),
         }
     }
@@ -169,16 +169,19 @@ impl Control for Main {
     }
 }
 
-/// One more stream.
-struct Sub(Arc<Shared>);
+/// One more stream, and the window of its connection.
+struct Sub(Arc<Shared>, u32);
 
-fn sub(mux: &Arc<dyn Mux>, halves: Halves, ours: bool) -> Result<Session> {
+fn sub(mux: &Arc<dyn Mux>, halves: Halves, ours: bool, window: u32) -> Result<Session> {
     let shared = Shared::new(mux, halves);
     let mut stream = StreamIo::new(Arc::clone(&shared));
     if ours {
         stream.announce()?;
     }
-    Ok(Session::builder(Sub(shared)).facets(Facets::CLOSE_CODE).stream(Stream::new(stream)).build())
+    Ok(Session::builder(Sub(shared, window))
+        .facets(Facets::CLOSE_CODE)
+        .stream(Stream::new(stream))
+        .build())
 }
 
 impl Control for Sub {
@@ -193,8 +196,15 @@ impl Control for Sub {
     }
 
     /// Gives the stream up: the peer sees the code where it reads and where it writes. A stream has
-    /// no room for a reason.
+    /// no room for a reason. Done when the peer knows: from then on the stream does not count among those
+    /// that it lets us have.
     async fn close(&self, code: u64, _reason: String) -> Result<()> {
-        self.0.close(code)
+        let was_over = self.0.is_over();
+        self.0.close(code)?;
+        if !was_over {
+            // Where the connection is lost, so is the stream.
+            let _ = self.0.mux().link().ping(self.1).await;
+        }
+        Ok(())
     }
 }

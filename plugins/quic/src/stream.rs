@@ -24,11 +24,16 @@ struct Halves {
     recv: Option<RecvStream>,
     /// Our direction has ended, whole or not.
     ended: bool,
+    /// The peer has acknowledged all of our direction.
+    arrived: bool,
+    /// The peer's direction has been read to its end.
+    read: bool,
 }
 
 impl Shared {
     pub(crate) fn new(mux: &Arc<dyn Mux>, (send, recv): Pair) -> Arc<Self> {
-        let halves = Mutex::new(Halves { send, recv, ended: false });
+        let (arrived, read) = (send.is_none(), recv.is_none());
+        let halves = Mutex::new(Halves { send, recv, ended: false, arrived, read });
         Arc::new(Shared { halves, mux: Arc::clone(mux) })
     }
 
@@ -60,6 +65,12 @@ impl Shared {
     pub(crate) fn close(&self, code: u64) -> Result<()> {
         self.cut(self.mux.wire_code(code)?);
         Ok(())
+    }
+
+    /// Whether the peer has no part in it any more: both directions have ended whole, as both sides know.
+    pub(crate) fn is_over(&self) -> bool {
+        let halves = self.halves();
+        halves.arrived && halves.read
     }
 
     fn cut(&self, code: VarInt) {
@@ -190,7 +201,9 @@ impl AsyncRead for StreamIo {
         let mut halves = self.shared.halves();
         // There is nothing to read where only we write.
         let Some(recv) = &mut halves.recv else { return Poll::Ready(Ok(())) };
+        let (room, before) = (buffer.remaining(), buffer.filled().len());
         let read = ready!(recv.poll_read_buf(cx, buffer));
+        halves.read |= read.is_ok() && room > 0 && buffer.filled().len() == before;
         drop(halves);
         Poll::Ready(read.map_err(|error| self.unread(error)))
     }
@@ -219,6 +232,7 @@ impl AsyncWrite for StreamIo {
         let Some(waiting) = &mut self.stopped else { return Poll::Ready(Ok(())) };
         let done = ready!(waiting.as_mut().poll(cx));
         self.stopped = None;
+        self.shared.halves().arrived |= matches!(done, Ok(None));
         Poll::Ready(match done {
             Ok(None) => Ok(()),
             Ok(Some(code)) => Err(self.stopped_by(code)),

@@ -104,6 +104,16 @@ impl Channel {
         Opening(Some(Box::pin(work))).await
     }
 
+    /// Closes it; done when the server has closed it too. Cancelled, it is closed when dropped.
+    pub(crate) async fn close(&self) {
+        self.inbox.abandon();
+        if !self.inbox.ended() {
+            // It fails where the connection is lost, and then the channel is over too.
+            let _ = self.half.close().await;
+        }
+        poll_fn(|cx| self.inbox.poll_end(cx)).await;
+    }
+
     /// Sends something on the channel.
     ///
     /// # Errors

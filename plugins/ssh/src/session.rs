@@ -231,4 +231,11 @@ impl Control for Sub {
             _ => Err(Error::unsupported(&format!("operation {operation:?} of a stream"))),
         }
     }
+
+    /// Done when the server has closed the channel too: until then it counts among those that it lets us
+    /// have.
+    async fn close(&self, _code: u64, _reason: String) -> Result<()> {
+        self.channel.close().await;
+        Ok(())
+    }
 }

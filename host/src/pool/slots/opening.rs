@@ -41,6 +41,7 @@ impl<M: Clone> Slots<M> {
             expires: None,
             retired: None,
             used: false,
+            doubts: 0,
         };
         slot.expires = expiry(&slot, &self.limits);
         let expires = slot.expires;

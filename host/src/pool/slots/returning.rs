@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Lease, Slots, Verdict, later};
+use super::{IDLE, Lease, Slots, Verdict, later};
 use crate::pool::effects::Effects;
 use crate::pool::stats::CloseCause;
 
@@ -31,7 +31,8 @@ impl<M: Clone> Slots<M> {
         let slot = self.members.get_mut(lease.slot);
         let fit =
             slot.filter(|slot| slot.retired.is_none() && slot.expires.is_none_or(|at| at > now));
-        let (Some(arrival), Some(slot), false) = (next, fit, lease.test) else {
+        let untested = lease.test || lease.is_doubted();
+        let (Some(arrival), Some(slot), false) = (next, fit, untested) else {
             self.give_back(lease, Verdict::Keep, now, fx);
             return Some(member);
         };
@@ -61,6 +62,55 @@ impl<M: Clone> Slots<M> {
         self.serve(now, fx);
     }
 
+    /// A user doubts that its member works, and has it tested before it gives it back: nobody new gets it
+    /// until then. If the test fails, those that nobody has used since now are given up with it.
+    pub(in crate::pool) fn doubt(&mut self, lease: &mut Lease, now: Instant) {
+        let Some(slot) = self.members.get_mut(lease.slot) else { return };
+        slot.doubts += usize::from(!lease.is_doubted());
+        lease.doubted = Some(now);
+        self.members.unlink(lease.slot);
+    }
+
+    /// A user has its member tested while it goes on using it: nobody new gets it until
+    /// [`Slots::checked`].
+    pub(in crate::pool) fn check(&mut self, lease: &Lease) {
+        let Some(slot) = self.members.get_mut(lease.slot) else { return };
+        slot.doubts += 1;
+        self.members.unlink(lease.slot);
+    }
+
+    /// What came of that test, which began at `since`. A member that failed it is closed once its users
+    /// are done, and with it those that nobody has used since then.
+    pub(in crate::pool) fn checked(
+        &mut self,
+        lease: &Lease,
+        fit: bool,
+        (since, now): (Instant, Instant),
+        fx: &mut Effects<M>,
+    ) {
+        let (key, share) = (lease.slot, self.limits.share);
+        let Some(slot) = self.members.get_mut(key) else { return };
+        slot.doubts -= 1;
+        if !fit {
+            self.retire(key, CloseCause::Invalid, fx);
+            self.retire_unused_since(since, fx);
+        } else if slot.is_free(share) {
+            let users = slot.users;
+            self.members.push_first(users, key);
+        }
+        self.serve(now, fx);
+    }
+
+    /// What happened to a member that does not answer has happened to those that were unused for as long.
+    fn retire_unused_since(&mut self, moment: Instant, fx: &mut Effects<M>) {
+        while let Some(key) = self.members.last(IDLE)
+            && self.members.get(key).is_some_and(|slot| slot.since <= moment)
+        {
+            self.retire(key, CloseCause::Invalid, fx);
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a lease is given back once")]
     pub(super) fn settle_lease(
         &mut self,
         lease: Lease,
@@ -68,23 +118,30 @@ impl<M: Clone> Slots<M> {
         now: Instant,
         fx: &mut Effects<M>,
     ) {
-        let (key, used) = lease.spend();
+        let key = lease.slot;
         let Some(slot) = self.members.get_mut(key) else { return };
         slot.users -= 1;
-        if used {
+        slot.doubts -= usize::from(lease.is_doubted());
+        let unused_since = slot.since;
+        if !lease.test {
             slot.since = now;
         }
         let (users, old) = (slot.users, slot.expires.is_some_and(|expires| expires <= now));
         self.users -= 1;
         self.in_use -= usize::from(users == 0);
         match verdict {
-            Verdict::Close(cause) => self.retire(key, cause, fx),
+            Verdict::Close(cause) => {
+                self.retire(key, cause, fx);
+                if cause == CloseCause::Invalid {
+                    self.retire_unused_since(lease.doubted.unwrap_or(unused_since), fx);
+                }
+            }
             Verdict::Keep => {
                 let cause = slot.retired.or(old.then_some(CloseCause::Lifetime));
                 if let Some(cause) = cause {
                     return self.retire(key, cause, fx);
                 }
-                if users < self.limits.share {
+                if slot.is_free(self.limits.share) {
                     self.members.push_first(users, key);
                 }
                 if users == 0

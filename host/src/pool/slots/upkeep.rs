@@ -83,7 +83,7 @@ impl<M: Clone> Slots<M> {
         let mut free = Vec::new();
         for (key, slot) in self.members.iter_mut() {
             slot.expires = expiry(slot, &self.limits);
-            if slot.retired.is_none() && slot.users < self.limits.share {
+            if slot.is_free(self.limits.share) {
                 free.push((slot.since, slot.users, key));
             }
         }
@@ -130,8 +130,8 @@ impl<M: Clone> Slots<M> {
     /// Whether a member that comes back may be kept for the next caller without being seen here: nobody
     /// waits for it, and no option asks for more than its time.
     pub(in crate::pool) fn is_calm(&self) -> bool {
-        let Limits { share, min_idle, test_idle, .. } = self.limits;
-        let simple = share == 1 && min_idle == 0 && test_idle > GRAIN;
+        let Limits { share, min_idle, max_idle, test_idle, .. } = self.limits;
+        let simple = share == 1 && min_idle == 0 && max_idle > 0 && test_idle > GRAIN;
         simple && self.queue.is_empty() && !self.closed
     }
 

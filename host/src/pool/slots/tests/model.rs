@@ -34,10 +34,11 @@ enum Step {
     Return { which: usize, keep: bool },
     Detach { which: usize },
     Replace { which: usize },
+    Doubt { which: usize },
     Opened,
     OpenFails,
     Pass { millis: u64 },
-    Set { max_size: u32, min_idle: u32, share: u32, max_waiters: u32 },
+    Set { max_size: u32, min_idle: u32, max_idle: u32, share: u32, max_waiters: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -50,14 +51,16 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (which.clone(), prop::bool::weighted(0.8))
             .prop_map(|(which, keep)| Step::Return { which, keep }),
         1 => which.clone().prop_map(|which| Step::Detach { which }),
-        1 => which.prop_map(|which| Step::Replace { which }),
+        1 => which.clone().prop_map(|which| Step::Replace { which }),
+        2 => which.prop_map(|which| Step::Doubt { which }),
         5 => Just(Step::Opened),
         1 => Just(Step::OpenFails),
         2 => (0..1500_u64).prop_map(|millis| Step::Pass { millis }),
-        1 => (1..6_u32, 0..3_u32, 1..4_u32, 0..8_u32).prop_map(
-            |(max_size, min_idle, share, max_waiters)| Step::Set {
+        1 => (1..6_u32, 0..3_u32, 0..4_u32, 1..4_u32, 0..8_u32).prop_map(
+            |(max_size, min_idle, spare, share, max_waiters)| Step::Set {
                 max_size,
                 min_idle: min_idle.min(max_size),
+                max_idle: min_idle.min(max_size) + spare,
                 share,
                 max_waiters,
             }
@@ -85,6 +88,8 @@ struct Model {
     opened: Member,
     closed: HashMap<Member, CloseCause>,
     detached: HashSet<Member>,
+    /// Members that users have tested, and how many of them.
+    doubted: HashMap<Member, u32>,
     size: usize,
 }
 
@@ -102,6 +107,7 @@ impl Model {
             opened: 0,
             closed: HashMap::new(),
             detached: HashSet::new(),
+            doubted: HashMap::new(),
             size: 0,
         }
     }
@@ -129,8 +135,8 @@ impl Model {
                 drop(self.slots.leave(waiting.ticket, self.now, &mut fx));
             }
             Step::Return { which, keep } => {
-                let cause = Verdict::Close(CloseCause::Discarded);
-                self.give_back(which, if keep { Verdict::Keep } else { cause }, &mut fx);
+                let verdict = if keep { Verdict::Keep } else { self.unfit(which) };
+                self.give_back(which, verdict, &mut fx);
             }
             Step::Detach { which } => {
                 let cause = Verdict::Close(CloseCause::Detached);
@@ -139,6 +145,7 @@ impl Model {
                 }
             }
             Step::Replace { which } => self.replace(which, &mut fx),
+            Step::Doubt { which } => self.doubt(which),
             Step::Opened => {
                 if let Some(approval) = self.approvals.pop() {
                     self.opened += 1;
@@ -156,8 +163,9 @@ impl Model {
                 let next = self.slots.tick(self.now, &mut fx);
                 assert!(next.is_none_or(|next| next > self.now), "the clock would spin");
             }
-            Step::Set { max_size, min_idle, share, max_waiters } => {
-                self.options = options(max_size, min_idle, share, max_waiters);
+            Step::Set { max_size, min_idle, max_idle, share, max_waiters } => {
+                let options = options(max_size, min_idle, share, max_waiters);
+                self.options = PoolOptions { max_idle, ..options };
                 self.slots.set_limits(Limits::from(&self.options), self.now, &mut fx);
             }
             Step::GiveUp { .. } => {}
@@ -198,7 +206,8 @@ impl Model {
         if self.held.is_empty() {
             return;
         }
-        let (caller, lease, _) = self.held.remove(which % self.held.len());
+        let (caller, lease, member) = self.held.remove(which % self.held.len());
+        self.tested(&lease, member);
         let deadline = self.now + Duration::from_secs(1);
         let waker = self.waker(caller);
         let dead = CloseCause::Dead;
@@ -215,6 +224,33 @@ impl Model {
                 self.waiting.push(Waiting { caller, ticket, deadline, served: false });
             }
         }
+    }
+
+    /// A user has its member tested.
+    fn doubt(&mut self, which: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        let at = which % self.held.len();
+        let (_, lease, member) = &mut self.held[at];
+        if !lease.is_doubted() {
+            *self.doubted.entry(*member).or_default() += 1;
+        }
+        self.slots.doubt(lease, self.now);
+    }
+
+    /// A user that had its member tested gives it back.
+    fn tested(&mut self, lease: &Lease, member: Member) {
+        if lease.is_doubted() {
+            *self.doubted.entry(member).or_default() -= 1;
+        }
+    }
+
+    /// What becomes of a member that is not kept.
+    fn unfit(&self, which: usize) -> Verdict {
+        let lease = which.checked_rem(self.held.len()).map(|at| &self.held[at].1);
+        let failed = lease.is_some_and(Lease::is_doubted);
+        Verdict::Close(if failed { CloseCause::Invalid } else { CloseCause::Discarded })
     }
 
     fn look(&mut self, which: usize) {
@@ -244,6 +280,8 @@ impl Model {
     fn hold(&mut self, caller: usize, lease: Lease, member: Member) {
         assert!(!self.closed.contains_key(&member), "handed out a closed member");
         assert!(!self.detached.contains(&member), "handed out what somebody keeps");
+        let doubts = self.doubted.get(&member).copied().unwrap_or_default();
+        assert_eq!(doubts, 0, "handed out what somebody doubts");
         self.held.push((caller, lease, member));
     }
 
@@ -257,6 +295,7 @@ impl Model {
             return None;
         }
         let (_, lease, member) = self.held.remove(which % self.held.len());
+        self.tested(&lease, member);
         // Both ways back keep the rules; a guard of the pool takes the first.
         if verdict == Verdict::Keep && which.is_multiple_of(2) {
             let left = self.slots.pass_on(lease, member, self.now, fx);
@@ -292,6 +331,7 @@ impl Model {
         let size = stats.idle + stats.in_use + stats.opening;
         assert!(size <= max_size.max(self.size), "{size} of {max_size}");
         self.size = size;
+        assert!(stats.idle <= self.options.max_idle as usize, "more unused than may be");
         assert_eq!(stats.opening, self.approvals.len(), "approvals are accounted for");
         assert_eq!(stats.waiting, self.line().len());
         let served = self.waiting.iter().filter(|waiting| waiting.served).count();

@@ -1,25 +1,25 @@
 //! [`Dial`] and [`Member`]: the sessions of one target as members of its pool.
 
-use super::kept::Parts;
 use crate::connection::Target;
 use crate::dialogue::{self, Dialogue};
 use crate::pool::{CloseCause, Connect};
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session, Stream};
+use crate::session::{DataParts, SessionExt};
+use jackfield_plugin_api::op::Op;
+use jackfield_plugin_api::{
+    Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
+};
 use serde_json::Value;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
-
-/// How long the polite end of an unused session may take.
-const CLOSE: Duration = Duration::from_secs(2);
+use tokio::time::{Instant, timeout_at};
 
 /// The most bytes kept that a peer sends before anybody has asked it for something.
 const EARLY: usize = 4096;
@@ -52,7 +52,8 @@ impl PooledLimit {
 /// Opens, tests and ends the sessions of one target.
 #[derive(Debug)]
 pub struct Dial {
-    target: Arc<Target>,
+    /// Weak: the target may own the pool.
+    target: Weak<Target>,
     all: Option<PooledLimit>,
     /// For one session, over all its layers.
     limit: Duration,
@@ -64,13 +65,19 @@ pub struct Dial {
 
 impl Dial {
     pub(super) fn new(
-        target: Arc<Target>,
+        target: &Arc<Target>,
         limit: Duration,
         all: Option<PooledLimit>,
         shared: bool,
         runtime: Handle,
     ) -> Self {
-        Dial { target, all, limit, shared, runtime, closing: Mutex::default() }
+        let (target, closing) = (Arc::downgrade(target), Mutex::default());
+        Dial { target, all, limit, shared, runtime, closing }
+    }
+
+    fn target(&self) -> Result<Arc<Target>> {
+        let gone = || Error::new(ErrorKind::Closed, "the target is there no more");
+        self.target.upgrade().ok_or_else(gone)
     }
 
     /// Waits until the sessions that are being closed have ended, or until `deadline`.
@@ -91,7 +98,7 @@ impl Connect for Dial {
     async fn open(&self, deadline: Instant) -> Result<Member> {
         let place = self.all.as_ref().map(PooledLimit::take).transpose()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let session = self.target.open(left.min(self.limit)).await?;
+        let session = self.target()?.open(left.min(self.limit)).await?;
         Ok(Member::new(session, &self.runtime, place))
     }
 
@@ -112,7 +119,8 @@ impl Connect for Dial {
         match member.session.reset().await {
             Ok(()) => true,
             Err(error) => {
-                let target = self.target.stack().display();
+                let target = self.target.upgrade();
+                let target = target.as_ref().map_or("", |target| target.stack().display());
                 tracing::debug!(target, %error, "a pooled session could not be reset");
                 false
             }
@@ -127,7 +135,7 @@ impl Connect for Dial {
         let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         while closing.try_join_next().is_some() {}
         let leave = async move {
-            let _ = timeout(CLOSE, member.session.close(0, cause.as_str())).await;
+            member.session.close_politely(0, cause.as_str()).await;
         };
         closing.spawn_on(leave, &self.runtime);
     }
@@ -136,11 +144,14 @@ impl Connect for Dial {
 /// One session of a pool.
 #[derive(Debug)]
 pub struct Member {
+    // Dropped in this order: what was taken of a session does not outlive it.
+    requests: Mutex<Requests>,
     session: Arc<Session>,
     /// Whether it has said that it is over.
     gone: Arc<AtomicBool>,
     watch: Option<AbortHandle>,
     unused: Mutex<Unused>,
+    runtime: Handle,
     /// Among those of all pools.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -154,6 +165,46 @@ struct Unused {
     ended: bool,
 }
 
+/// What requests go by, one after the other.
+#[derive(Debug, Default)]
+struct Requests {
+    // Dropped in this order.
+    end: KnownEnd,
+    exchange: Option<Exchange>,
+    /// When the last answer had come.
+    answered: Option<Instant>,
+}
+
+/// What is known of the end of a session that takes requests.
+#[derive(Debug, Default)]
+enum KnownEnd {
+    #[default]
+    Unasked,
+    Awaited(Op<Option<Incoming>>),
+    /// Its driver does not tell.
+    Untold,
+}
+
+impl Requests {
+    /// Whether the driver has seen its session end.
+    fn has_ended(&mut self) -> bool {
+        let Some(exchange) = &self.exchange else { return false };
+        if matches!(self.end, KnownEnd::Unasked) {
+            self.end = KnownEnd::Awaited(exchange.accept());
+        }
+        let KnownEnd::Awaited(end) = &mut self.end else { return false };
+        // Asked when somebody wants to know, and by nobody woken.
+        match Pin::new(end).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(None)) => true,
+            Poll::Ready(_) => {
+                self.end = KnownEnd::Untold;
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
 impl Member {
     fn new(session: Session, runtime: &Handle, place: Option<OwnedSemaphorePermit>) -> Self {
         let session = Arc::new(session);
@@ -161,12 +212,15 @@ impl Member {
         let gone = Arc::new(AtomicBool::new(false));
         let alone = !facets.contains(Facets::OPEN_STREAM);
         let stream = if alone { session.take_stream() } else { None };
+        let exchange = session.take_exchange();
+        let requests = Mutex::new(Requests { exchange, ..Requests::default() });
         let watch = facets.contains(Facets::EVENTS).then(|| {
             let watch = watch(Arc::clone(&session), Arc::clone(&gone), stream.is_some());
             runtime.spawn(watch).abort_handle()
         });
         let unused = Mutex::new(Unused { stream, ..Unused::default() });
-        Member { session, gone, watch, unused, _place: place }
+        let runtime = runtime.clone();
+        Member { requests, session, gone, watch, unused, runtime, _place: place }
     }
 
     /// The session itself.
@@ -181,17 +235,56 @@ impl Member {
 
     /// As far as is known without asking the peer: an end that has arrived is seen.
     fn is_open(&self) -> bool {
-        !self.gone.load(Ordering::Acquire) && !self.unused().has_ended()
+        !self.gone.load(Ordering::Acquire)
+            && !self.unused().has_ended()
+            && !self.requests().has_ended()
     }
 
-    fn unused(&self) -> std::sync::MutexGuard<'_, Unused> {
+    fn unused(&self) -> MutexGuard<'_, Unused> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the pool's tasks run.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) fn takes_requests(&self) -> bool {
+        self.requests().exchange.is_some()
+    }
+
+    /// Sends a request; `None` where it takes none.
+    pub(super) fn send(&self, request: Envelope) -> Option<Op<Envelope>> {
+        self.requests().exchange.as_ref().map(|exchange| exchange.send(request))
+    }
+
+    /// An answer has come whole.
+    pub(super) fn note_answer(&self) {
+        self.requests().answered = Some(Instant::now());
+    }
+
+    pub(super) fn has_answered(&self) -> bool {
+        self.requests().answered.is_some()
+    }
+
+    /// Whether it has not been unused for `rested` or longer since its last answer.
+    pub(super) fn has_rested_less_than(&self, rested: Duration) -> bool {
+        self.requests().answered.is_none_or(|since| since.elapsed() < rested)
+    }
+
     /// Everything of its data for one user, who uses it up; its events are the user's from now on.
-    pub(super) fn give_all(&self) -> Parts {
+    pub(super) fn give_all(&self) -> DataParts {
         self.stop_watching();
-        let mut parts = Parts::of(&self.session);
+        let mut parts = DataParts::default();
+        let mut requests = self.requests();
+        // Its user sees the end.
+        requests.end = KnownEnd::Untold;
+        parts.exchange = requests.exchange.take();
+        drop(requests);
         let mut unused = self.unused();
         if let Some(stream) = unused.stream.take() {
             parts.stream = Some(with_early(stream, std::mem::take(&mut unused.early)));

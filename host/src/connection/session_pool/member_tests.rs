@@ -156,7 +156,7 @@ async fn the_calls_of_a_shared_session_leave_its_data_and_its_end_alone() {
     let (stream, _far) = tokio::io::duplex(64);
     let session = Session::builder(scripted).facets(facets).stream(Stream::new(stream)).build();
     let member = member(session);
-    let shared = super::super::kept::calls_of(Arc::clone(member.session()));
+    let shared = crate::session::calls_of(Arc::clone(member.session()));
     assert_eq!(shared.facets(), others);
     assert!(shared.take_stream().is_none());
     shared.ping().await.unwrap();
@@ -164,25 +164,4 @@ async fn the_calls_of_a_shared_session_leave_its_data_and_its_end_alone() {
     assert_eq!(*closed.borrow(), None);
     drop(shared);
     assert!(member.give_all().stream.is_some(), "it is still there for who is given all");
-}
-
-#[tokio::test]
-async fn a_guard_lives_as_long_as_the_session_around_it() {
-    struct Tells(Arc<AtomicBool>);
-    impl Drop for Tells {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
-    let over = Arc::new(AtomicBool::new(false));
-    let (near, _far) = carriers(64);
-    let info: Info = near.info();
-    let parts = Parts::of(&near);
-    let whole = super::super::kept::whole(Arc::new(near), parts, Tells(Arc::clone(&over)));
-    assert_eq!(whole.info(), info);
-    let stream = whole.take_stream().unwrap();
-    drop(stream);
-    assert!(!over.load(Ordering::SeqCst));
-    drop(whole);
-    assert!(over.load(Ordering::SeqCst));
 }
