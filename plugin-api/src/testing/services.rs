@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::info::Info;
 use crate::inside::{AcceptInside, inside};
 use crate::listener::{Accept, Listener};
-use crate::op::Op;
+use crate::op::{Op, Transfer};
 use crate::services::{FdIo, Interest, Level, Services, Socket, SocketKind, TimerIo};
 use crate::session::Session;
 use crate::stream::Stream;
@@ -24,15 +24,25 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 pub(super) struct TokioServices {
-    /// The test's: a plugin's private runtime has a clock of its own, that does not stand still.
-    runtime: Handle,
+    /// The test's, if it was made in one: a plugin's private runtime has a clock of its own, that does not
+    /// stand still.
+    runtime: Option<Handle>,
     start: Instant,
     shared: Arc<Shared>,
 }
 
 impl TokioServices {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        TokioServices { runtime: Handle::current(), start: Instant::now(), shared }
+        TokioServices { runtime: Handle::try_current().ok(), start: Instant::now(), shared }
+    }
+}
+
+impl TokioServices {
+    fn op<T: Transfer>(&self, future: impl Future<Output = Result<T>> + Send + 'static) -> Op<T> {
+        match &self.runtime {
+            Some(runtime) => inside(runtime, future),
+            None => Op::new(future),
+        }
     }
 }
 
@@ -42,30 +52,32 @@ impl Services for TokioServices {
     }
 
     fn now(&self) -> Duration {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime.as_ref().map(Handle::enter);
         self.start.elapsed()
     }
 
     fn spawn(&self, task: Op<()>) -> Op<()> {
         let counted = self.shared.task();
-        Op::new(Running(self.runtime.spawn(async move {
+        let _entered = self.runtime.as_ref().map(Handle::enter);
+        Op::new(Running(tokio::spawn(async move {
             let _counted = counted;
             task.await
         })))
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
-        let task = self.runtime.spawn_blocking(work);
+        let _entered = self.runtime.as_ref().map(Handle::enter);
+        let task = tokio::task::spawn_blocking(work);
         Op::new(async move { task.await.map_err(|error| lost(&error)) })
     }
 
     fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime.as_ref().map(Handle::enter);
         Box::new(TokioTimer(Box::pin(tokio::time::sleep(after))))
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {
-        inside(&self.runtime, async move {
+        self.op(async move {
             if socket.kind == SocketKind::Unix {
                 let stream = UnixStream::connect(&socket.path).await?;
                 return Ok(unix_session(stream, &socket.path));
@@ -76,7 +88,7 @@ impl Services for TokioServices {
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
-        inside(&self.runtime, async move {
+        self.op(async move {
             if socket.kind == SocketKind::Unix {
                 let listener = UnixListener::bind(&socket.path)?;
                 return Ok(AcceptInside::listener(UnixAccept { listener, path: socket.path }));
@@ -89,7 +101,7 @@ impl Services for TokioServices {
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
-        inside(&self.runtime, async move {
+        self.op(async move {
             if socket.kind != SocketKind::Udp {
                 return Err(absent("a datagram socket other than UDP"));
             }
@@ -99,7 +111,7 @@ impl Services for TokioServices {
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime.as_ref().map(Handle::enter);
         #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
         let fd = AsyncFd::new(fd.try_clone_to_owned()?)?;
         Ok(Box::new(Watched(fd)))
@@ -107,7 +119,7 @@ impl Services for TokioServices {
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
         let host = host.to_owned();
-        inside(&self.runtime, async move {
+        self.op(async move {
             let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
             serde_json::to_vec(&found)
                 .map(Bytes::from)

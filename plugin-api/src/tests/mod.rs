@@ -1,6 +1,7 @@
 //! Every object of the data plane, made and used in one binary: what is polled goes through the same
 //! tables as between a host and a plugin.
 
+#[cfg(feature = "testing")]
 mod around;
 #[cfg(feature = "testing")]
 mod authoring;
