@@ -9,13 +9,14 @@ use crate::support::{
 };
 
 /// Each with what it prints, among other things. Those that end with `=` get a URI.
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("balancer", "nobody   ejected  opened 0"),
     ("chat", "ann hears: hello from bob"),
     ("connect=", ": open after "),
     ("connection", "second: hello again"),
     ("device", "ann reads: this is the console"),
     ("dialogue", "show version: version 15.2, up 3 days"),
+    ("embed", "echo connected false"),
     ("events", "Reconnecting"),
     ("http_server", "get \"/nothing\" 404"),
     ("lease", "now bob has it"),

@@ -53,6 +53,15 @@ async fn in_a_world_of_its_own() {
     }
 }
 
+/// What the page for programs shows is a program that is built and run: `examples` does.
+#[test]
+fn the_program_that_embeds_is_one_of_the_examples() {
+    let page = readme("host/README.md");
+    let shown = page.split_once("```rust\n").expect("a program").1.split_once("\n```").unwrap().0;
+    let example = readme("host/examples/embed.rs");
+    assert!(example.ends_with(&format!("{shown}\n")), "host/README.md shows another program");
+}
+
 /// Types one block, and compares.
 async fn run(world: &World, block: &[Command]) {
     let (printed, complaints) = world.typed(block).await;

@@ -19,6 +19,7 @@ mod builder;
 mod connections;
 mod credentials;
 mod define;
+mod definition;
 mod devices;
 mod entries;
 mod filter;
@@ -40,6 +41,7 @@ mod upstreams;
 
 pub use all::{AllOptions, Outcomes};
 pub use builder::ManagerBuilder;
+pub use definition::Definition;
 pub use entries::DefinedBy;
 pub use filter::Filter;
 pub use graph::Graph;
@@ -77,6 +79,14 @@ pub struct Manager {
     held: Mutex<Held>,
     handshake_timeout: Duration,
     shutdown_timeout: Duration,
+}
+
+/// Its verbs on names are those of the [`Graph`] that it owns: `manager.connect_all(…)`, `manager.call(…)`.
+impl std::ops::Deref for Manager {
+    type Target = Graph;
+    fn deref(&self) -> &Graph {
+        &self.graph
+    }
 }
 
 /// What a host lets go of when it stops.
