@@ -111,10 +111,8 @@ impl TestHost {
     }
 
     /// The host as a plugin sees it. Each one lives as long as the process, and does all in the runtime that
-    /// this is called in.
-    ///
-    /// # Panics
-    /// Outside of a runtime, which [`run`](super::run) and [`paused`](super::paused) have.
+    /// this is called in; outside of one, in that of its first use. What is used outside of any, where
+    /// [`run`](super::run) and [`paused`](super::paused) are not, fails.
     pub fn host(&self) -> Host {
         let (table, context) = export_services(self.services());
         // SAFETY: both come from the call above.

@@ -13,7 +13,7 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
@@ -24,15 +24,22 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 pub(super) struct TokioServices {
-    /// The test's: a plugin's private runtime has a clock of its own, that does not stand still.
-    runtime: Handle,
+    /// The test's: a plugin's private runtime has a clock of its own, that does not stand still. A test of
+    /// options alone has none, and needs none.
+    runtime: OnceLock<Handle>,
     start: Instant,
     shared: Arc<Shared>,
 }
 
 impl TokioServices {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        TokioServices { runtime: Handle::current(), start: Instant::now(), shared }
+        let runtime = Handle::try_current().map(OnceLock::from).unwrap_or_default();
+        TokioServices { runtime, start: Instant::now(), shared }
+    }
+
+    /// Where everything is done from the first use on.
+    fn runtime(&self) -> &Handle {
+        self.runtime.get_or_init(Handle::current)
     }
 }
 
@@ -42,30 +49,30 @@ impl Services for TokioServices {
     }
 
     fn now(&self) -> Duration {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime.get().map(Handle::enter);
         self.start.elapsed()
     }
 
     fn spawn(&self, task: Op<()>) -> Op<()> {
         let counted = self.shared.task();
-        Op::new(Running(self.runtime.spawn(async move {
+        Op::new(Running(self.runtime().spawn(async move {
             let _counted = counted;
             task.await
         })))
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) -> Op<()> {
-        let task = self.runtime.spawn_blocking(work);
+        let task = self.runtime().spawn_blocking(work);
         Op::new(async move { task.await.map_err(|error| lost(&error)) })
     }
 
     fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime().enter();
         Box::new(TokioTimer(Box::pin(tokio::time::sleep(after))))
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {
-        inside(&self.runtime, async move {
+        inside(self.runtime(), async move {
             if socket.kind == SocketKind::Unix {
                 let stream = UnixStream::connect(&socket.path).await?;
                 return Ok(unix_session(stream, &socket.path));
@@ -76,7 +83,7 @@ impl Services for TokioServices {
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
-        inside(&self.runtime, async move {
+        inside(self.runtime(), async move {
             if socket.kind == SocketKind::Unix {
                 let listener = UnixListener::bind(&socket.path)?;
                 return Ok(AcceptInside::listener(UnixAccept { listener, path: socket.path }));
@@ -89,7 +96,7 @@ impl Services for TokioServices {
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
-        inside(&self.runtime, async move {
+        inside(self.runtime(), async move {
             if socket.kind != SocketKind::Udp {
                 return Err(absent("a datagram socket other than UDP"));
             }
@@ -99,7 +106,7 @@ impl Services for TokioServices {
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
-        let _entered = self.runtime.enter();
+        let _entered = self.runtime().enter();
         #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
         let fd = AsyncFd::new(fd.try_clone_to_owned()?)?;
         Ok(Box::new(Watched(fd)))
@@ -107,7 +114,7 @@ impl Services for TokioServices {
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
         let host = host.to_owned();
-        inside(&self.runtime, async move {
+        inside(self.runtime(), async move {
             let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
             serde_json::to_vec(&found)
                 .map(Bytes::from)
