@@ -86,7 +86,11 @@ impl TargetArgs {
                     loaded.config.retain_chain(Link::Path(&device, &path));
                 }
             }
-            _ => {}
+            Reference::Handler(name) => {
+                let text = format!("handlers.{name} answers sessions; it cannot be connected to");
+                return Err(Failure::config(text));
+            }
+            Reference::Upstream(_) => {}
         }
         loaded.config.retain_used_interceptors();
         Ok((to, loaded))

@@ -45,7 +45,6 @@ pub(super) async fn build(
     let config = &loaded.config;
     let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
     let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
-    lives.tell(common.events().clone());
     let mut graph = Graph::bare(registry, lives, connect_limit(config));
     parts.unknown_plugins(&graph.registry);
     graph.interceptors = interceptors(&mut parts, &graph.registry, config).await;

@@ -73,6 +73,7 @@ impl Graph {
     }
 
     pub(super) fn bare(registry: Registry, lives: Arc<Lives>, connect_limit: Duration) -> Self {
+        lives.tell(registry.common().events().clone());
         Graph {
             registry,
             named: Named::new(lives),
@@ -179,8 +180,9 @@ impl Graph {
         self.registry.common().metrics().snapshot()
     }
 
-    /// What its plugins tell, each event with the name of its plugin; `closed` when a manager has stopped.
-    /// A subscriber's queue and its rate are bounded.
+    /// What happens to its connections and listeners, and what its plugins tell, each with the name of its
+    /// plugin; `closed` without an id when a manager has stopped. A subscriber's queue and the rate of what
+    /// plugins tell are bounded.
     pub fn events(&self) -> &Bus {
         self.registry.common().events()
     }

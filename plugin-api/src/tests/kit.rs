@@ -207,3 +207,12 @@ fn the_tests_clock_is_the_hosts_also_beside_a_private_runtime() -> Result<()> {
         host.spawn(async {}).await
     })
 }
+
+#[test]
+fn a_host_that_is_made_outside_of_a_runtime_is_of_the_one_it_is_first_used_in() -> Result<()> {
+    let host = TestHost::new().host();
+    let began = host.now();
+    testing::run(async { host.spawn(async {}).await })?;
+    assert!(host.now() >= began);
+    Ok(())
+}

@@ -1,12 +1,13 @@
 //! Lines on their way to standard error: a bounded queue, and a thread that writes. A reader that does not
 //! read holds up that thread and nothing else; lines for which there is no room are dropped and counted.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes of lines that wait.
@@ -14,6 +15,10 @@ const ROOM: usize = 1 << 20;
 
 /// How long standard error may take nothing until the end does not wait for it any more.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long the end waits at most for the thread that writes, where standard error would take more: on a
+/// busy machine a thread may get no turn for seconds.
+const MOST: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Lines {
@@ -82,8 +87,9 @@ impl Queue {
         }
     }
 
-    /// Waits until all that came in so far is written, for as long as some of it is within `patience`.
-    fn flush(&self, patience: Duration) {
+    /// Waits until all that came in so far is written, for as long as some of it is within `patience`, or
+    /// `takes` says that the reader is not what it waits for.
+    fn flush(&self, patience: Duration, takes: impl Fn() -> bool) {
         let mut lines = self.lines();
         let goal = lines.taken;
         while lines.done < goal {
@@ -91,11 +97,18 @@ impl Queue {
             let waited = self.went.wait_timeout(lines, patience);
             let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             lines = now;
-            if waited.timed_out() && lines.done == before {
+            if waited.timed_out() && lines.done == before && !takes() {
                 return;
             }
         }
     }
+}
+
+/// Whether standard error would take something at this moment.
+fn takes() -> bool {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// Starts the thread that writes; a second start changes nothing.
@@ -117,7 +130,8 @@ pub(super) fn start() -> io::Result<()> {
 /// Waits until standard error has all lines, if it takes any.
 pub(in super::super) fn flush() {
     if let Some(queue) = QUEUE.get() {
-        queue.flush(PATIENCE);
+        let end = Instant::now() + MOST;
+        queue.flush(PATIENCE, || Instant::now() < end && takes());
     }
 }
 
@@ -155,6 +169,7 @@ impl MakeWriter<'_> for ToQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -184,15 +199,34 @@ mod tests {
             queue.push(&line, false);
         }
         queue.push(b"must", true);
-        queue.flush(Duration::from_millis(1));
+        queue.flush(Duration::from_millis(1), || false);
         assert_eq!(queue.lines().dropped, 5000 - 1024);
         for _ in 0..1025 {
             open.send(()).expect("a writer");
         }
-        queue.flush(Duration::from_secs(60));
+        queue.flush(Duration::from_secs(60), || false);
         let written: Vec<Vec<u8>> = written.try_iter().collect();
         assert_eq!((written.len(), written.last().map(Vec::as_slice)), (1025, Some(&b"must"[..])));
         let lines = queue.lines();
         assert_eq!((lines.dropped, lines.bytes), (0, 0), "it was told of");
+    }
+
+    #[test]
+    fn a_writer_that_gets_no_turn_is_waited_for_while_the_reader_would_take_more() {
+        let queue = Arc::new(Queue::default());
+        let (open, gate) = sync_channel(1);
+        let (send, written) = sync_channel(1);
+        let writer = Arc::clone(&queue);
+        std::thread::spawn(move || writer.write(Gate(gate, send)));
+        queue.push(b"why it failed", true);
+        let asked = Cell::new(0);
+        queue.flush(Duration::from_millis(1), || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 3 {
+                open.send(()).expect("a writer");
+            }
+            true
+        });
+        assert_eq!(written.try_recv().as_deref(), Ok(&b"why it failed"[..]));
     }
 }

@@ -151,6 +151,18 @@ async fn find_filters_by_driver_label_state_and_name() {
 }
 
 #[tokio::test]
+async fn what_happens_to_connections_is_told_on_the_graphs_own_events() {
+    let graph = graph(10);
+    let mut events = graph.events().subscribe(16);
+    let live = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+    live.close(0, "").await;
+    for kind in ["created", "connecting", "connected", "closing", "closed"] {
+        let event = events.next().await.unwrap();
+        assert_eq!((event.kind.name(), &*event.source.unwrap().name), (kind, "lab"));
+    }
+}
+
+#[tokio::test]
 async fn the_limit_is_a_typed_refusal_and_closing_makes_room_at_once() {
     let graph = graph(1);
     let first = graph.register("a", null(), Existing::Refuse, SOON).await.unwrap();
