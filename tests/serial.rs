@@ -42,9 +42,10 @@ impl SessionHandler for Reader {
 fn names(live: &Live) -> Vec<String> {
     let history = live.events.history();
     let kinds = history.iter().map(|event| &event.kind);
-    // One attempt fails for each look at a place where nothing is.
+    // One attempt fails, with an error, for each look at a place where nothing is.
     let mut names: Vec<String> = kinds
         .filter_map(|kind| serde_json::to_value(kind).unwrap()["event"].as_str().map(str::to_owned))
+        .filter(|name| name != "error")
         .collect();
     names.dedup();
     names

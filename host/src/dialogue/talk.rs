@@ -3,6 +3,7 @@
 use super::matcher::{Found, Look, Matcher};
 use super::patterns::Patterns;
 use crate::deadline::Deadline;
+use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -121,11 +122,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
     /// # Errors
     /// As there; [`ErrorKind::TimedOut`] if the peer takes nothing.
     pub async fn send_anew(&mut self, text: &str, limit: Duration) -> Result<()> {
+        self.hear_what_is_there().await;
         self.matcher.forget();
         timeout(limit, self.send(text)).await.unwrap_or_else(|_| {
             let text = format!("the peer takes nothing, for {limit:?}");
             Err(self.matcher.explain(Error::new(ErrorKind::TimedOut, text)))
         })
+    }
+
+    /// Hears what has arrived, without waiting for more: after a login its prompt, or what a console has said
+    /// unasked.
+    async fn hear_what_is_there(&mut self) {
+        // What has arrived meanwhile is known to the runtime only after it was let look.
+        tokio::task::yield_now().await;
+        let mut room = [0; PIECE];
+        while !self.ended {
+            match self.stream.read(&mut room).now_or_never() {
+                Some(Ok(0)) => self.ended = true,
+                Some(Ok(count)) => self.matcher.hear(&room[..count]),
+                // The next read says so, too.
+                Some(Err(_)) | None => return,
+            }
+        }
     }
 
     /// Hears `bytes` once more.

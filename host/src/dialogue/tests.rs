@@ -133,6 +133,24 @@ async fn a_login_answers_prompts_and_leaves_the_last_one_to_be_heard() {
 }
 
 #[tokio::test]
+async fn a_command_after_a_login_is_answered_by_its_output_and_not_by_the_prompt_before() {
+    let (near, mut far) = duplex(1024);
+    let device = async move {
+        far.write_all(b"login: ").await.unwrap();
+        far = play(far, &[("lab\r", "Password: "), ("s3cret\r", "\r\nlab$ ")]).await;
+        play(far, &[("show version\r", "show version\r\nversion 4.2\r\nlab$ ")]).await
+    };
+    let user = async {
+        let session = Session::of_stream(Info::default(), Stream::new(near));
+        let session = login().session(session, Duration::from_secs(5)).await.unwrap();
+        let params = json!({ "text": "show version", "pattern": r"lab\$ $" });
+        converse(&session, "send_expect", &params).await.unwrap()
+    };
+    let (heard, _far) = tokio::join!(user, device);
+    assert_eq!(heard["before"], "show version\r\nversion 4.2\r\n");
+}
+
+#[tokio::test]
 async fn a_refused_login_is_denied_and_shows_no_password() {
     let cases: &[(&[(&str, &str)], &str)] = &[
         (
