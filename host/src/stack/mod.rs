@@ -144,7 +144,7 @@ impl Stack {
     }
 
     /// Whether `operation` is not the driver's own, but one that any byte stream has: then it is a
-    /// [dialogue](crate::dialogue) with `session`.
+    /// [dialogue] with `session`.
     pub fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
         let own = match self.top() {
             Some(top) => top.operation(operation).is_some(),
