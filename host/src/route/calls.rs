@@ -68,7 +68,7 @@ async fn answer(near: &Session, far: &Session, around: Option<&Around>, ask: Val
     let answer = match timeout(LIMIT, calling).await {
         Ok(Ok(result)) => json!({ "id": id, "result": result }),
         Ok(Err(error)) => {
-            tracing::debug!(operation, %error, "asked of the far end in vain");
+            tracing::debug!(operation, %error, "operation failed at the far end");
             json!({ "id": id })
         }
         Err(_) => json!({ "id": id }),
@@ -79,6 +79,6 @@ async fn answer(near: &Session, far: &Session, around: Option<&Around>, ask: Val
 /// A session that is gone needs no answer.
 fn note(called: Result<Value>) {
     if let Err(error) = called {
-        tracing::debug!(%error, "an answer of the far end came to nothing");
+        tracing::debug!(%error, "could not deliver the far end's answer");
     }
 }

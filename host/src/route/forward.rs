@@ -86,7 +86,7 @@ impl<'a> Forward<'a> {
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
         let Incoming { request, answer, .. } = incoming;
         if request.head.get(":method") == Some(b"CONNECT") {
-            return refuse(answer, "501", "this is no proxy for other addresses").await;
+            return refuse(answer, "501", "CONNECT is not supported").await;
         }
         if let Some(stopping) = telling {
             return self.tell(&request.head, answer, stopping).await;
@@ -107,7 +107,7 @@ impl<'a> Forward<'a> {
         let ends = ends(&response.head);
         match stripped(&response.head, false, &[]) {
             Ok(head) => response.head = head,
-            Err(_) => return refuse(answer, "502", "the answer makes no sense").await,
+            Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
         response.body = self.counted(response.body, Side::A);
         match answer.send(response).await {
@@ -234,7 +234,7 @@ impl<'a> Forward<'a> {
         far: Op<Session>,
     ) {
         let Ok(head) = stripped(&response.head, true, &[]) else {
-            return refuse(answer, "502", "the answer makes no sense").await;
+            return refuse(answer, "502", "invalid response from upstream").await;
         };
         response.head = head;
         let (_, near, far) = tokio::join!(answer.send(response), near, far);
@@ -250,7 +250,7 @@ impl<'a> Forward<'a> {
                 tracing::debug!(id = self.connection.id, %end, "upgraded exchange ended");
             }
             Err(error) => {
-                tracing::info!(id = self.connection.id, %error, "an upgrade came to nothing");
+                tracing::info!(id = self.connection.id, %error, "upgrade failed");
             }
         }
     }
