@@ -9,6 +9,7 @@ use super::state::State;
 use super::target::Target;
 use super::wish::Wish;
 use crate::events::{Cause, EventKind};
+use crate::network::canonical;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -54,7 +55,11 @@ impl Acceptance {
     /// # Errors
     /// [`ErrorKind::Limit`] when as many connections live as may.
     pub fn enter(&self, info: Info) -> Result<Entered> {
-        let live = Live::new(Arc::clone(&self.spec), info.peer);
+        let peer = info.peer.map(|peer| match peer.parse().map(canonical) {
+            Ok(address) => address.to_string(),
+            Err(_) => peer,
+        });
+        let live = Live::new(Arc::clone(&self.spec), peer);
         live.note_peer(info.identity, info.encrypted);
         let live = Arc::new(live);
         self.spec.lives.iter().try_for_each(|lives| lives.enter(&live))?;
@@ -110,6 +115,10 @@ impl Live {
         if layers {
             let info = session.info();
             self.note_peer(info.identity, info.encrypted);
+            if let Some(client) = info.peer.filter(|_| self.spec.target.stack().tells_client()) {
+                // Said once: a connection has one client.
+                let _ = self.client.set(client.into_boxed_str());
+            }
         }
         if self.encrypted.load(Ordering::Relaxed) {
             let identity = self.identity.get().map(ToString::to_string);

@@ -185,7 +185,7 @@ impl Live {
     /// What is known of a session that is served elsewhere.
     fn peer_info(&self) -> Info {
         let mut info = Info::new();
-        info.peer = self.peer.as_deref().map(str::to_owned);
+        info.peer = self.peer().map(str::to_owned);
         info.identity = self.identity.get().map(ToString::to_string);
         info
     }

@@ -2,11 +2,15 @@
 //! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
 //! the whole session.
 
+mod admission;
 mod code;
+mod ended;
 mod request;
 mod streams;
 
+pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
+pub use ended::SESSIONS;
 pub use request::ServedRequest;
 
 use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
@@ -14,6 +18,8 @@ use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use admission::{Admission, Places};
+use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +39,8 @@ pub struct Listener {
     pub handshake_timeout: Duration,
     /// The most connections of this listener at once.
     pub max_connections: usize,
+    /// Whom it lets in.
+    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
@@ -69,6 +77,7 @@ pub struct Bound {
     service: Service,
     handshake_timeout: Duration,
     max_connections: usize,
+    admission: AdmissionOptions,
     accepting: Accepting,
 }
 
@@ -79,6 +88,7 @@ struct ListenerShared {
     target: Arc<Target>,
     service: Service,
     handshake_timeout: Duration,
+    admission: Admission,
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
 }
@@ -99,6 +109,7 @@ impl Listener {
             service: self.service,
             handshake_timeout: self.handshake_timeout,
             max_connections: self.max_connections,
+            admission: self.admission,
             accepting,
         })
     }
@@ -108,6 +119,18 @@ impl Bound {
     /// Where it listens, with the port that the system chose.
     pub fn local(&self) -> Option<String> {
         self.accepting.info().local
+    }
+
+    /// All addresses that it listens on: several where a name stands for them.
+    pub fn locals(&self) -> Vec<String> {
+        let info = self.accepting.info();
+        let several = info.facts.get("locals").and_then(|locals| locals.as_array());
+        match several {
+            Some(several) => {
+                several.iter().filter_map(|local| local.as_str()?.to_owned().into()).collect()
+            }
+            None => info.local.into_iter().collect(),
+        }
     }
 
     /// As it is written in the configuration.
@@ -123,7 +146,15 @@ impl Bound {
     /// Accepts until told to stop, into the table `lives`; connections that run then go on by themselves, each
     /// with a worker's end of its own. At the limit nothing is accepted: peers wait in the backlog.
     pub async fn run(self, lives: Arc<Lives>, mut stopping: Stopping) {
-        let Bound { name, target, service, handshake_timeout, max_connections, accepting } = self;
+        let Bound {
+            name,
+            target,
+            service,
+            handshake_timeout,
+            max_connections,
+            admission,
+            accepting,
+        } = self;
         let (policy, labels) = match &service {
             Service::Route(_) => (Policy::default(), BTreeMap::new()),
             Service::Code { policy, labels, .. } => (policy.clone(), labels.clone()),
@@ -135,9 +166,11 @@ impl Bound {
             policy,
             labels,
         };
+        let admission = Admission::new(admission, Arc::clone(lives.peers()));
         let acceptance = Acceptance::new(options, Arc::clone(&target), lives);
         let shared =
-            Arc::new(ListenerShared { name, target, service, handshake_timeout, acceptance });
+            ListenerShared { name, target, service, handshake_timeout, admission, acceptance };
+        let shared = Arc::new(shared);
         let room = Arc::new(Semaphore::new(max_connections));
         let end = stopping.clone();
         let accept = async {
@@ -167,7 +200,16 @@ fn start(
     end: &Stopping,
 ) {
     let shared = Arc::clone(shared);
-    let entered = match shared.acceptance.enter(session.info()) {
+    let info = session.info();
+    let places = match shared.admit_transport(info.peer.as_deref()) {
+        Ok(places) => places,
+        Err(error) => {
+            let peer = info.peer.as_deref().unwrap_or("-");
+            tracing::info!(listener = &*shared.name, peer, %error, "peer refused");
+            return;
+        }
+    };
+    let entered = match shared.acceptance.enter(info) {
         Ok(entered) => entered,
         Err(error) => {
             tracing::warn!(listener = &*shared.name, %error, "connection refused");
@@ -186,7 +228,7 @@ fn start(
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, permit, stopping, acceptor));
+        drop((entered, places, permit, stopping, acceptor));
     });
 }
 
@@ -222,6 +264,15 @@ impl Acceptor {
                 return;
             }
         };
+        let peer = entered.peer().unwrap_or("-");
+        let _places = match shared.admit_client(entered.peer()) {
+            Ok(places) => places,
+            Err(error) => {
+                tracing::info!(listener = name, id, peer, %error, "peer refused");
+                entered.failed(&error);
+                return;
+            }
+        };
         tracing::debug!(listener = name, id, peer, "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
@@ -232,8 +283,7 @@ impl Acceptor {
     /// Gives a session to the service.
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
-        let (name, id) = (&*shared.name, entered.id);
-        let peer = entered.peer().unwrap_or("-");
+        let mut line = SessionLine::new(entered, &shared.service);
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {
@@ -241,32 +291,42 @@ impl Acceptor {
                 Box::pin(code.serve(session, entered, &mut self.stopping)).await
             }
         };
-        let end = match served {
-            Ok(Served::Told(wish)) => {
-                entered.ended(&wish);
-                wish.to_string()
-            }
+        match served {
             Ok(served) => {
-                let end = served.to_string();
-                entered.served(served.into_end());
-                end
+                line.ended(&served);
+                match served {
+                    Served::Told(wish) => entered.ended(&wish),
+                    served => entered.served(served.into_end()),
+                }
             }
             Err(error) => {
-                let to = &*shared.service.name();
-                if error.kind() == ErrorKind::Panicked {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
-                } else {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "failed");
-                }
+                line.failed(&error);
                 entered.failed(&error);
-                error.to_string()
             }
-        };
-        tracing::debug!(listener = name, id, peer, end, "ended");
+        }
     }
 }
 
 impl ListenerShared {
+    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// known.
+    fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            Ok(Places::default())
+        } else {
+            self.admission.admit(peer)
+        }
+    }
+
+    /// Lets in the client that a proxy has told of.
+    fn admit_client(&self, peer: Option<&str>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            self.admission.admit(peer)
+        } else {
+            Ok(Places::default())
+        }
+    }
+
     /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
     /// and where the route takes them so.
     fn divides(&self, session: &Session, layers: bool) -> bool {

@@ -13,7 +13,7 @@ use crate::config::model::{Frames, RouteConfig};
 use crate::config::{Config, ConfigErrors, KeyPath, Link, Loaded, Options, Reference};
 use crate::connection::Lives;
 use crate::driver::Prepared;
-use crate::listener::{Listener, Service};
+use crate::listener::{AdmissionOptions, Listener, Service};
 use crate::relay::RelayOptions;
 use crate::route::Route;
 use crate::stack::Stack;
@@ -44,7 +44,12 @@ pub(super) async fn build(
     let common = Arc::clone(registry.common());
     let config = &loaded.config;
     let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
-    let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
+    let host = &config.host;
+    let lives = Lives::waiting(
+        host.max_connections as usize,
+        host.timeouts.room.0,
+        Some(host.max_connections_per_peer as usize).filter(|most| *most > 0),
+    );
     let mut graph = Graph::bare(registry, lives, connect_limit(config));
     parts.unknown_plugins(&graph.registry);
     graph.interceptors = interceptors(&mut parts, &graph.registry, config).await;
@@ -61,6 +66,7 @@ pub(super) async fn build(
         let listener = listener(&mut parts, &graph, index, route).await;
         planned.extend(listener.map(|listener| (index, listener)));
     }
+    listened_twice(&mut parts, config, &planned);
     let Parts { errors, mut unresolved, .. } = parts;
     unresolved.sort();
     unresolved.dedup();
@@ -178,6 +184,57 @@ async fn listener(
         }),
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
+        admission: AdmissionOptions {
+            allow: route.allow.clone(),
+            deny: route.deny.clone(),
+            max_connections_per_peer: route.max_connections_per_peer.map(|most| most as usize),
+        },
+    })
+}
+
+/// Options by which two listeners may have one address.
+const SHARE_ADDRESSES: [&str; 2] = ["reuse_port", "family"];
+
+/// An address has one listener, whatever stands on its transport.
+fn listened_twice(parts: &mut Parts<'_>, config: &Config, planned: &Planned) {
+    let key = |index| KeyPath::from_iter(["routes"]).index(index).key("listen");
+    let shares = |index: &usize| {
+        config.routes.get(*index).is_some_and(|route| names_any(&route.options, &SHARE_ADDRESSES))
+    };
+    for (at, (index, listener)) in planned.iter().enumerate() {
+        let first = planned[..at].iter().find(|(first, other)| {
+            collide(&listener.stack, &other.stack) && !(shares(index) || shares(first))
+        });
+        let Some((first, other)) = first else { continue };
+        let place = parts.loaded.sources.locate(&key(*first));
+        let name = &other.name;
+        let text = format!("this address is already listened on, at {place}: {name}");
+        parts.fault(&key(*index), Error::new(ErrorKind::Config, text));
+    }
+}
+
+/// Whether two stacks cannot listen at the same time.
+fn collide(one: &Stack, other: &Stack) -> bool {
+    let (Some(transport), Some(same)) = (one.transport(), other.transport()) else { return false };
+    if !Arc::ptr_eq(transport, same) {
+        return false;
+    }
+    let (one, other) = (one.address(), other.address());
+    match (one.port, other.port) {
+        (Some(port), Some(same)) => {
+            let is_any = one.host.is_empty() || other.host.is_empty();
+            port != 0 && port == same && (is_any || one.host.eq_ignore_ascii_case(&other.host))
+        }
+        (None, None) => !one.path.is_empty() && one.host == other.host && one.path == other.path,
+        _ => false,
+    }
+}
+
+/// Whether a table, or one in it, has a key of that name.
+fn names_any(table: &serde_json::Map<String, serde_json::Value>, names: &[&str]) -> bool {
+    table.iter().any(|(key, value)| {
+        let below = value.as_object().is_some_and(|table| names_any(table, names));
+        below || names.contains(&key.as_str())
     })
 }
 

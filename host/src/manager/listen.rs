@@ -5,7 +5,7 @@ use super::snapshot::ListenerSnapshot;
 use crate::config::Options;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
-use crate::listener::{Bound, IntoCode, Listener, Service};
+use crate::listener::{AdmissionOptions, Bound, IntoCode, Listener, Service};
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
@@ -30,6 +30,8 @@ pub struct ListenOptions {
     pub max_connections: Option<usize>,
     /// Time for a peer to get through the layers. Default: `host.timeouts.handshake`.
     pub handshake_timeout: Option<Duration>,
+    /// Whom it lets in. Default: everybody.
+    pub admission: AdmissionOptions,
 }
 
 /// All listeners of a host.
@@ -84,7 +86,8 @@ impl Listeners {
         if state.stopped {
             return Err(Error::new(ErrorKind::Closed, "the host is stopping and listens no more"));
         }
-        let local = snapshot.local.as_deref().unwrap_or("-");
+        let locals = bound.locals().join(" ");
+        let local = if locals.is_empty() { "-" } else { &locals };
         tracing::info!(listener = snapshot.listen, local, route = snapshot.to, "listening");
         let (listener, local) = (snapshot.listen.clone(), snapshot.local.clone());
         let accepting = tokio::spawn(bound.run(Arc::clone(&self.lives), shutdown.worker()));
@@ -217,7 +220,14 @@ impl Manager {
         let parsed: StackUri = uri
             .parse()
             .map_err(|error| Error::new(ErrorKind::Config, format!("{uri}: {error}")))?;
-        let ListenOptions { options, policy, labels, max_connections, handshake_timeout } = options;
+        let ListenOptions {
+            options,
+            policy,
+            labels,
+            max_connections,
+            handshake_timeout,
+            admission,
+        } = options;
         let stack = self.graph.stack(&parsed, &options.0, Role::Server).await?;
         if let Some(top) = stack.top() {
             code.fits(top.manifest.facets).map_err(|error| error.with("listen", uri))?;
@@ -228,6 +238,7 @@ impl Manager {
             service: Service::Code { code, policy, labels },
             handshake_timeout: handshake_timeout.unwrap_or(self.handshake_timeout),
             max_connections: max_connections.unwrap_or(self.lives.count().max).max(1),
+            admission,
         };
         self.listeners.accept(listener.bind().await?)
     }

@@ -1,5 +1,6 @@
 //! [`KeyFrom`]: what of an accepted session decides at which target it meets others.
 
+use crate::network::ip_of;
 use jackfield_plugin_api::Info;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -7,7 +8,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Where the key of a session comes from. Sessions of one key meet at one target, as long as that
@@ -50,10 +50,7 @@ fn plain(value: &Value) -> String {
 
 /// Of the address without its port, if it is one; else of the whole text.
 fn of_address(peer: &str) -> u64 {
-    match peer.parse::<SocketAddr>() {
-        Ok(address) => hash(&address.ip().to_string()),
-        Err(_) => hash(peer),
-    }
+    ip_of(peer).map_or_else(|| hash(peer), |address| hash(&address.to_string()))
 }
 
 fn hash(text: &str) -> u64 {
@@ -117,7 +114,11 @@ mod tests {
     #[test]
     fn a_key_is_of_the_address_whatever_its_family_and_port() {
         let of = |peer| key("peer", Some(peer), Info::default()).unwrap();
-        for (first, second) in [("10.0.0.1:5", "10.0.0.1:6"), ("[::1]:5", "[0::1]:6")] {
+        for (first, second) in [
+            ("10.0.0.1:5", "10.0.0.1:6"),
+            ("[::1]:5", "[0::1]:6"),
+            ("10.0.0.1:5", "[::ffff:10.0.0.1]:5"),
+        ] {
             assert_eq!(of(first), of(second));
         }
         let others = ["10.0.0.1:5", "10.0.0.2:5", "[::1]:5", "[::2]:5", "/run/a.sock"];

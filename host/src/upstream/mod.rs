@@ -48,6 +48,7 @@ use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -105,6 +106,7 @@ pub struct Upstream {
     pools: Pools,
     checks: Option<CheckOptions>,
     calls: Calls,
+    tells_client: AtomicBool,
 }
 
 /// What each target's sessions are kept in.
@@ -128,6 +130,7 @@ impl Upstream {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
+        let tells_client = targets.iter().any(|spec| spec.target.stack().tells_client());
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
         let pools = Pools {
             options: options.pool,
@@ -144,6 +147,7 @@ impl Upstream {
             pools,
             checks: options.checks,
             calls: Calls::new(options.call_timeout, options.call_timeouts),
+            tells_client: AtomicBool::new(tells_client),
         })
     }
 
@@ -176,7 +180,13 @@ impl Upstream {
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
     pub fn outlet(&self, target: Target) -> Result<Outlet> {
+        self.tells_client.fetch_or(target.stack().tells_client(), Ordering::Relaxed);
         self.pools.outlet(target)
+    }
+
+    /// Whether one of its targets is told who the client is.
+    pub fn tells_client(&self) -> bool {
+        self.tells_client.load(Ordering::Relaxed)
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
