@@ -52,7 +52,7 @@ pub use plugged::Plugged;
 pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
 pub use session_pool::{
-    Dial, Member, OpenError, PooledLimit, PooledSession, Purpose, SessionPool, shares,
+    Dial, Member, OpenError, PoolEvents, PooledLimit, PooledSession, Purpose, SessionPool, shares,
 };
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub(crate) use supervisor::{Lasting, attend};

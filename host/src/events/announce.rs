@@ -21,9 +21,9 @@ impl Bus {
 
 fn log(kind: &EventKind) {
     match kind {
-        EventKind::ListenerUp { listener, local } => {
-            let local = local.as_ref().map_or("-".to_owned(), ToString::to_string);
-            tracing::info!(listener, local, "listening");
+        EventKind::ListenerUp { listener, local, to } => {
+            let local = local.as_deref().unwrap_or("-");
+            tracing::info!(listener, local, route = to, "listening");
         }
         EventKind::ListenerDown { listener, cause } => {
             tracing::info!(listener, why = %cause, "listens no more");

@@ -121,6 +121,8 @@ pub enum EventKind {
         listener: String,
         /// Where it listens, with the port that the system chose.
         local: Option<String>,
+        /// Where what it accepts goes.
+        to: String,
     },
     /// A listener accepts no more; only among the events of a host.
     ListenerDown {

@@ -233,7 +233,7 @@ fn a_filter_takes_what_meets_everything_it_says() {
     ]
     .map(|(filter, expected)| (counter(filter), expected));
     let listener = "tcp://:1".to_owned();
-    bus.emit(EventKind::ListenerUp { listener, local: None });
+    bus.emit(EventKind::ListenerUp { listener, local: None, to: "u".to_owned() });
     bus.emit_of(1, &source("a", None), EventKind::Connecting);
     bus.emit_of(1, &source("a", None), EventKind::Draining);
     bus.emit_of(2, &source("b", Some("tcp://:1")), EventKind::Connecting);
@@ -296,7 +296,7 @@ fn a_history_is_as_long_as_it_is_set_to() {
     let bus = Bus::lasting();
     let numbers = |bus: &Bus| bus.history().iter().map(|event| event.number).collect::<Vec<_>>();
     bus.set_limits(BusLimits { history: 3, ..bus.limits() });
-    (0..5).for_each(|_| drop(bus.emit(EventKind::Draining)));
+    (0..5).for_each(|_| assert!(bus.emit(EventKind::Draining)));
     assert_eq!(numbers(&bus), [3, 4, 5]);
     bus.set_limits(BusLimits { history: 1, ..bus.limits() });
     assert_eq!(numbers(&bus), [5]);
@@ -316,7 +316,8 @@ fn a_filter_takes_what_happens_to_one_upstream_or_device() {
     bus.emit(taken);
     let history = bus.history();
     let takes = |filter: EventFilter| {
-        history.iter().filter(|event| filter.takes(event)).map(|event| event.kind.name()).collect()
+        let taken = history.iter().filter(|event| filter.takes(event));
+        taken.map(|event| event.kind.name()).collect::<Vec<_>>()
     };
     let none: Vec<&str> = Vec::new();
     let filter = EventFilter::new;

@@ -23,7 +23,7 @@ use jackfield_plugin_api::{Error, Facets, Result, Session};
 use std::sync::Arc;
 
 /// A destination and how to join a session to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// As it is written in the configuration.
     pub name: Arc<str>,

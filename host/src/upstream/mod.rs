@@ -22,11 +22,15 @@ mod key;
 mod load;
 mod opened;
 mod outlet;
+mod post;
+mod posts;
 mod retry;
 mod rotation;
 mod snapshot;
 pub mod strategy;
 mod target_set;
+mod told;
+mod watcher;
 
 pub use attempt::{Attempts, Need, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
@@ -40,16 +44,20 @@ pub use retry::{Budget, RetryOptions};
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 pub use strategy::{STRATEGIES, StrategyInfo};
 pub use target_set::Spec;
+pub use watcher::{TargetChange, Watcher};
 
-use crate::connection::{KeepAlive, PooledLimit, Purpose, Target};
+use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
+use crate::events::Bus;
 use crate::pool::PoolOptions;
 use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use outlet::PostOptions;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use told::TargetEvents;
 
 /// How an upstream serves.
 #[derive(Clone, Debug)]
@@ -76,6 +84,10 @@ pub struct UpstreamOptions {
     pub call_timeout: Duration,
     /// The same for single operations, by their names. Default: none.
     pub call_timeouts: BTreeMap<String, Duration>,
+    /// Where it is told what happens to targets and their pools. Default: nowhere.
+    pub events: Option<Bus>,
+    /// The table that has the connections of its posts. Default: none.
+    pub lives: Option<Arc<Lives>>,
 }
 
 impl Default for UpstreamOptions {
@@ -91,6 +103,8 @@ impl Default for UpstreamOptions {
             retry: RetryOptions::default(),
             call_timeout: Duration::from_secs(60),
             call_timeouts: BTreeMap::new(),
+            events: None,
+            lives: None,
         }
     }
 }
@@ -115,7 +129,13 @@ struct Pools {
     keepalive: KeepAlive,
     /// For one session.
     limit: Duration,
+    upstream: Arc<str>,
+    events: Option<Bus>,
+    lives: Option<Arc<Lives>>,
 }
+
+/// How long a session that posts go over may be unused.
+const POSTS_IDLE: Duration = Duration::from_secs(60);
 
 impl Upstream {
     /// An upstream over `targets`, of which there is at least one. Does not connect yet.
@@ -134,8 +154,15 @@ impl Upstream {
             all: options.pooled,
             keepalive: options.keepalive,
             limit: options.connect_timeout,
+            upstream: name.into(),
+            events: options.events,
+            lives: options.lives,
         };
         let balancer = Balancer::new(pools.outlets(targets)?, options.strategy, options.health)?;
+        if let Some(events) = pools.events.clone() {
+            let upstream = Arc::clone(&pools.upstream);
+            balancer.watch(Arc::new(TargetEvents { upstream, events }));
+        }
         Ok(Upstream {
             name: name.to_owned(),
             driver,
@@ -171,12 +198,17 @@ impl Upstream {
         members.iter().map(named).collect()
     }
 
-    /// A target as its balancer takes it, with a pool if the upstream has them.
+    /// A target as its balancer takes it under that name, with a pool if the upstream has them.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
-    pub fn outlet(&self, target: Target) -> Result<Outlet> {
-        self.pools.outlet(target)
+    pub fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        self.pools.outlet(name, target)
+    }
+
+    /// Closes the pools: unused sessions now, used ones as they come back.
+    pub fn close_pools(&self) {
+        self.balancer.each(|_, outlet| outlet.rest());
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -267,17 +299,29 @@ impl Pools {
         self.options.as_ref().map_or(self.limit, |pool| pool.acquire_timeout.0)
     }
 
-    fn outlet(&self, target: Target) -> Result<Outlet> {
-        match &self.options {
-            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone()),
-            None => Ok(Outlet::keeping(target, self.keepalive, self.limit)),
-        }
+    fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        let outlet = match &self.options {
+            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone())?,
+            None => Outlet::keeping(target, self.keepalive, self.limit),
+        };
+        Ok(match &self.events {
+            Some(events) => outlet.telling(PoolEvents::new(&self.upstream, name, events.clone())),
+            None => outlet,
+        })
+    }
+
+    /// The connection of posts to the target of that name.
+    fn posts(&self, upstream: &str, target: &str) -> PostOptions {
+        let policy =
+            Policy { connect_timeout: self.limit, idle_timeout: POSTS_IDLE, ..Policy::default() };
+        let name = format!("upstreams.{upstream} {target}");
+        PostOptions { name, policy, lives: self.lives.clone() }
     }
 
     fn outlets(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<Outlet>>> {
         let outlet = |spec: Spec<Target>| {
             let Spec { name, target, weight, priority, max_connections, labels } = spec;
-            let target = self.outlet(target)?;
+            let target = self.outlet(&name, target)?;
             Ok(Spec { name, target, weight, priority, max_connections, labels })
         };
         specs.into_iter().map(outlet).collect()
