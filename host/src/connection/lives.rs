@@ -214,7 +214,7 @@ impl work::Names for Lives {
             Some(listener) => work::Named {
                 name: None,
                 listener: Some(listener.to_string()),
-                peer: live.peer().map(str::to_owned),
+                peer: live.peer().map(ToString::to_string),
             },
             None => work::Named { name: Some(live.name.to_string()), ..work::Named::default() },
         })

@@ -22,7 +22,7 @@ impl Bus {
 fn log(kind: &EventKind) {
     match kind {
         EventKind::ListenerUp { listener, local, to } => {
-            let local = local.as_deref().unwrap_or("-");
+            let local = local.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
             tracing::info!(listener, local, route = to, "listening");
         }
         EventKind::ListenerDown { listener, cause } => {

@@ -1,6 +1,7 @@
 //! [`Event`] and [`EventKind`]: something that happened, and of what.
 
 use super::Cause;
+use crate::addr::Addr;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ pub enum EventKind {
     /// A listener has accepted a peer, before any layer has spoken with it.
     Accepted {
         /// Where it is; `None` if its transport has no addresses.
-        peer: Option<String>,
+        peer: Option<Addr>,
     },
     /// Opening has begun.
     Connecting,
@@ -62,8 +63,8 @@ pub enum EventKind {
     },
     /// The peer has shown that it is there.
     Connected {
-        /// Where it is.
-        peer: Option<String>,
+        /// Where it is; `None` if its transport has no addresses.
+        peer: Option<Addr>,
     },
     /// A session of requests now speaks something else.
     Upgraded,
@@ -120,7 +121,7 @@ pub enum EventKind {
         /// The listener, as it is written.
         listener: String,
         /// Where it listens, with the port that the system chose.
-        local: Option<String>,
+        local: Option<Addr>,
         /// Where what it accepts goes.
         to: String,
     },

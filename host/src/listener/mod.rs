@@ -9,6 +9,7 @@ mod streams;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use request::ServedRequest;
 
+use crate::addr::Addr;
 use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
@@ -152,8 +153,8 @@ impl ListenerShared {
 
 impl Bound {
     /// Where it listens, with the port that the system chose.
-    pub fn local(&self) -> Option<String> {
-        self.accepting.info().local
+    pub fn local(&self) -> Option<Addr> {
+        self.accepting.info().local.map(Addr::from)
     }
 
     /// As it is written in the configuration.
@@ -233,7 +234,7 @@ impl Acceptor {
     async fn serve(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let name = &*shared.name;
-        let (id, peer) = (entered.id, entered.peer().unwrap_or("-"));
+        let (id, peer) = (entered.id, shown(entered.peer()));
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
             tracing::debug!(listener = name, id, peer, "connected, with streams");
@@ -264,7 +265,7 @@ impl Acceptor {
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let (name, id) = (&*shared.name, entered.id);
-        let peer = entered.peer().unwrap_or("-");
+        let peer = shown(entered.peer());
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {
@@ -307,6 +308,11 @@ impl ListenerShared {
         };
         takes && session.facets().contains(Facets::ACCEPT_STREAM)
     }
+}
+
+/// An address as log lines have it.
+fn shown(peer: Option<&Addr>) -> String {
+    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.

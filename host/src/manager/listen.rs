@@ -3,6 +3,7 @@
 use super::Manager;
 use super::entries::DefinedBy;
 use super::snapshot::ListenerSnapshot;
+use crate::addr::Addr;
 use crate::config::Options;
 use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
@@ -53,7 +54,7 @@ struct ListenerTable {
 #[derive(Debug)]
 struct OneListener {
     name: Arc<str>,
-    local: Option<String>,
+    local: Option<Addr>,
     by: DefinedBy,
     service: ServiceSlot,
     /// The route that defines it; none of one that runs code of the program.
@@ -177,13 +178,13 @@ impl RunningListener {
     }
 
     /// Where it listens, with the port that the system chose: an address of the network, or a path.
-    pub fn local(&self) -> Option<&str> {
-        self.running.local.as_deref()
+    pub fn local(&self) -> Option<&Addr> {
+        self.running.local.as_ref()
     }
 
     /// Where it listens, if that is an address of the network.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local()?.parse().ok()
+        self.local()?.socket()
     }
 
     /// Where it leads now.

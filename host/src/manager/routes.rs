@@ -88,7 +88,9 @@ impl Manager {
     /// [`ErrorKind::NotFound`].
     pub fn listener(&self, name: &str) -> Result<RunningListener> {
         let running = self.core.listeners.running();
-        let is_named = |it: &&RunningListener| it.name() == name || it.local() == Some(name);
+        let is_named = |it: &&RunningListener| {
+            it.name() == name || it.local().is_some_and(|local| local.to_string() == name)
+        };
         running.iter().find(is_named).cloned().ok_or_else(|| {
             let all: Vec<&str> = running.iter().map(RunningListener::name).collect();
             let text = format!("nothing listens on {name:?}; listeners: {}", all.join(" "));

@@ -2,6 +2,7 @@
 
 use super::definitions::Made;
 use super::entries::DefinedBy;
+use crate::addr::Addr;
 use crate::config::model::HandlerConfig;
 use crate::connection::{ConnectionInfo, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
@@ -75,7 +76,7 @@ pub struct ListenerSnapshot {
     /// As it is written in the configuration.
     pub listen: String,
     /// Where it listens, with the port that the system chose.
-    pub local: Option<String>,
+    pub local: Option<Addr>,
     /// Where its route leads.
     pub to: String,
     /// What it is and does: `is_listening`.
