@@ -1,10 +1,9 @@
 //! [`Outlet`]: a target of an upstream, and its sessions between their uses.
 
-use super::attempt::{Need, Opens};
-use super::checker::Probe;
-use crate::connection::{KeepAlive, OpenError, PooledLimit, PooledSession, SessionPool, Target};
+use crate::connection::{KeepAlive, PooledLimit, PooledSession, Purpose, SessionPool, Target};
 use crate::pool::{PoolOptions, Stats};
 use crate::session::SessionExt;
+use jackfield_balancer::{Need, OpenError, Opens, Probe};
 use jackfield_plugin_api::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +76,9 @@ impl Outlet {
 
 impl Opens for Outlet {
     type Session = PooledSession;
+    type Purpose = Purpose;
 
-    async fn open(&self, need: Need, limit: Duration) -> Result<PooledSession, OpenError> {
+    async fn open(&self, need: Need<Purpose>, limit: Duration) -> Result<PooledSession, OpenError> {
         self.sessions.checkout(&self.target, need.purpose, need.waits, limit).await
     }
 }
