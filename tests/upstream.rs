@@ -79,7 +79,7 @@ async fn no_session_fails_and_a_dead_target_is_not_served_after_its_ejection() {
     echoes(&host, 20).await;
     let seen = target(&host, dead.address());
     assert_eq!((seen.state, seen.failures, seen.successes), ("ejected", 5, 0));
-    assert!(seen.last_error.is_some_and(|error| error.contains("refused")));
+    assert!(seen.status.last_error.is_some_and(|error| error.contains("refused")));
     assert_eq!(good.accepted(), 20);
 }
 

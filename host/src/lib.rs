@@ -12,7 +12,8 @@
 //!                          └──▶ relay                                services
 //! ```
 //!
-//! A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
+//! What needs nothing of the host stands in crates of its own (`host/pool`, `host/balancer`, `host/text`), whose paths
+//! are given here, too. A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
 //! through a channel that was handed down. A test holds this.
 //!
 //! | module | what it does |
@@ -23,10 +24,10 @@
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`calls`] | operations whose parameters and results have types, on whatever runs them |
 //! | [`route`] | what a listener's sessions are joined to |
-//! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
+//! | [`upstream`] | named sets of targets: which one is next, which are healthy, what else is tried; over the crate `jackfield-balancer` |
 //! | [`device`] | named things with several paths; consoles that one uses at a time and others watch |
 //! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets and their sessions between uses; sessions that carry others (`via`) |
-//! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
+//! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go; the crate `jackfield-pool` |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
@@ -94,7 +95,7 @@ pub mod device;
 pub mod probe;
 
 pub mod connection;
-pub mod pool;
+pub use jackfield_pool as pool;
 pub mod relay;
 pub mod stack;
 
@@ -107,10 +108,9 @@ pub mod addr;
 pub mod deadline;
 pub mod events;
 pub mod metrics;
-pub mod nearest;
+pub use jackfield_text::{nearest, units};
 pub mod parallel;
 pub mod secret;
 pub mod session;
 pub mod shutdown;
-pub mod units;
 pub mod work;

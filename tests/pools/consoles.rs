@@ -144,7 +144,7 @@ async fn calls_go_on_at_the_other_consoles_when_one_dies() {
     for console in [&a, &b] {
         assert!(console.logins.load(Ordering::SeqCst) <= 4, "sessions are used again");
     }
-    let names: Vec<String> = (0..3).map(|at| target(&host, at).name).collect();
+    let names: Vec<String> = (0..3).map(|at| target(&host, at).name.clone()).collect();
     assert_eq!(names, [a.uri().as_str(), "connections.b", "devices.c"]);
 }
 

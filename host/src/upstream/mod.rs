@@ -7,44 +7,31 @@
 //!          target ───────┘◀── checker
 //! ```
 //!
-//! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets, each with a
-//! pool of its own where the upstream has `pool`. The strategies are in [`strategy::STRATEGIES`]. How
-//! targets fail and recover is told in [`health`], how sessions are pooled in
+//! A [`Balancer`] is of targets of any kind, and a crate of its own (`jackfield-balancer`); [`Upstream`] is one of
+//! connection targets, each with a pool of its own where the upstream has `pool`. The strategies are in
+//! [`strategy::STRATEGIES`]. How targets fail and recover is told in [`health`], how sessions are pooled in
 //! [`SessionPool`](crate::connection::SessionPool).
 
 mod asked;
-mod attempt;
-mod balancer;
 mod call;
-mod checker;
-pub mod health;
 mod key;
-mod load;
 mod opened;
 mod outlet;
 mod post;
 mod posts;
-mod retry;
-mod rotation;
 mod snapshot;
-pub mod strategy;
-mod target_set;
 mod told;
-mod watcher;
 
-pub use attempt::{Attempts, Need, Opens};
-pub use balancer::{Balancer, InFlight, Ticket, Tried};
 pub use call::CallsSnapshot;
-pub use checker::{CheckOptions, Probe, check};
-pub use health::HealthOptions;
+pub use jackfield_balancer::{
+    Attempts, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError, Opens,
+    Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange, TargetHandle, TargetStatus,
+    Ticket, Tried, Watcher, check, health, strategy,
+};
 pub use key::KeyFrom;
 pub use opened::Opened;
 pub use outlet::Outlet;
-pub use retry::{Budget, RetryOptions};
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
-pub use strategy::{STRATEGIES, StrategyInfo};
-pub use target_set::Spec;
-pub use watcher::{TargetChange, Watcher};
 
 use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
@@ -191,11 +178,10 @@ impl Upstream {
 
     /// Its targets by name.
     pub fn targets(&self) -> Vec<(String, Arc<Target>)> {
-        let members = self.balancer.members();
-        let named = |member: &Arc<target_set::Member<Outlet>>| {
-            (member.name.clone(), Arc::clone(member.target.target()))
+        let named = |handle: &Arc<TargetHandle<Outlet>>| {
+            (handle.name.clone(), Arc::clone(handle.target.target()))
         };
-        members.iter().map(named).collect()
+        self.balancer.handles().iter().map(named).collect()
     }
 
     /// A target as its balancer takes it under that name, with a pool if the upstream has them.
@@ -208,7 +194,7 @@ impl Upstream {
 
     /// Closes the pools: unused sessions now, used ones as they come back.
     pub fn close_pools(&self) {
-        self.balancer.each(|_, outlet| outlet.rest());
+        self.balancer.handles().iter().for_each(|handle| handle.target.rest());
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -220,8 +206,8 @@ impl Upstream {
     /// Closes the pools, all at once, and waits until `deadline` for what is in use; then that is
     /// closed too. Answers how many sessions those were.
     pub async fn drain_pools(&self, deadline: Instant) -> usize {
-        let members = self.balancer.members();
-        let drains = members.iter().map(|member| member.target.drain(deadline));
+        let handles = self.balancer.handles();
+        let drains = handles.iter().map(|handle| handle.target.drain(deadline));
         futures_util::future::join_all(drains).await.into_iter().sum()
     }
 
@@ -276,12 +262,15 @@ impl Upstream {
 
     /// As it is now.
     pub fn snapshot(&self) -> UpstreamSnapshot {
-        let mut targets = self.balancer.snapshot(Instant::now());
         let mut pools = HashMap::new();
         self.balancer.each(|name, outlet| {
             pools.extend(outlet.stats().map(|stats| (name.to_owned(), PoolSnapshot::of(&stats))));
         });
-        targets.iter_mut().for_each(|target| target.pool = pools.remove(&target.name));
+        let with_pool = |status: TargetStatus| {
+            let pool = pools.remove(&status.name);
+            TargetSnapshot { status, pool }
+        };
+        let targets = self.balancer.snapshot(Instant::now()).into_iter().map(with_pool).collect();
         UpstreamSnapshot {
             name: self.name.clone(),
             balance: self.balancer.strategy().name,

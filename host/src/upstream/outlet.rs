@@ -1,14 +1,13 @@
 //! [`Outlet`]: a target of an upstream, and its sessions between their uses.
 
-use super::attempt::{Need, Opens};
-use super::checker::Probe;
 use super::posts::Posts;
 use crate::connection::{
-    KeepAlive, Lives, Managed, OpenError, Policy, PoolEvents, PooledLimit, PooledSession,
+    KeepAlive, Lives, Managed, Policy, PoolEvents, PooledLimit, PooledSession, Purpose,
     SessionPool, Target,
 };
 use crate::pool::{PoolOptions, Stats};
 use crate::session::SessionExt;
+use jackfield_balancer::{Need, OpenError, Opens, Probe};
 use jackfield_plugin_api::Result;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -109,8 +108,9 @@ impl Outlet {
 
 impl Opens for Outlet {
     type Session = PooledSession;
+    type Purpose = Purpose;
 
-    async fn open(&self, need: Need, limit: Duration) -> Result<PooledSession, OpenError> {
+    async fn open(&self, need: Need<Purpose>, limit: Duration) -> Result<PooledSession, OpenError> {
         self.sessions.checkout(&self.target, need.purpose, need.waits, limit).await
     }
 }

@@ -1,7 +1,7 @@
 //! What happens to an upstream's targets, as events of the host.
 
-use super::watcher::{TargetChange, Watcher};
 use crate::events::{Bus, Cause, EventKind};
+use jackfield_balancer::{TargetChange, Watcher};
 use std::sync::Arc;
 
 /// Tells `events` what happens to the targets of one upstream.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use jackfield_plugin_api::{Error, ErrorKind};
 
 use super::{Lease, Limits, Request, Slots, Verdict};
-use crate::pool::PoolOptions;
-use crate::pool::effects::Effects;
-use crate::pool::error::AcquireError;
-use crate::pool::stats::CloseCause;
-use crate::units::Timespan;
+use crate::PoolOptions;
+use crate::effects::Effects;
+use crate::error::AcquireError;
+use crate::stats::CloseCause;
+use jackfield_text::units::Timespan;
 
 type Member = u32;
 

@@ -4,8 +4,8 @@
 use super::health::{Health, HealthOptions, Standing};
 use super::load::{Gate, Load};
 use super::watcher::{self, TargetChange, Watcher};
-use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_text::nearest::did_you_mean;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -42,11 +42,13 @@ impl<T> Spec<T> {
     }
 }
 
-/// A target as those that use it know it.
+/// A target with its name, shared by those that pick it and the sessions at it.
 #[derive(Debug)]
-pub(super) struct Member<T> {
-    pub(super) name: String,
-    pub(super) target: T,
+pub struct TargetHandle<T> {
+    /// Its name; unique in its balancer.
+    pub name: String,
+    /// The target.
+    pub target: T,
     pub(super) labels: BTreeMap<String, String>,
     /// Of its name, the same in every process.
     pub(super) identity: u64,
@@ -55,7 +57,7 @@ pub(super) struct Member<T> {
 
 #[derive(Debug)]
 pub(super) struct Entry<T> {
-    pub(super) member: Arc<Member<T>>,
+    pub(super) handle: Arc<TargetHandle<T>>,
     pub(super) weight: u32,
     pub(super) priority: u32,
     pub(super) health: Health,
@@ -68,14 +70,14 @@ impl<T> Entry<T> {
         let hash = Sha256::digest(spec.name.as_bytes());
         let identity = hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let Spec { name, target, weight, priority, labels, .. } = spec;
-        let member = Arc::new(Member { name, target, labels, identity, load });
-        Entry { member, weight, priority, health, last_error }
+        let handle = Arc::new(TargetHandle { name, target, labels, identity, load });
+        Entry { handle, weight, priority, health, last_error }
     }
 
     /// Lets those that pick without a lock see the health.
     fn publish(&self) {
         let gate = if self.health.is_half_open() { Gate::Trial } else { Gate::Open };
-        self.member.load.set_gate(gate);
+        self.handle.load.set_gate(gate);
     }
 }
 
@@ -121,7 +123,7 @@ impl<T> TargetSet<T> {
         unique(&specs)?;
         let names: HashSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let before: Vec<String> =
-            self.entries.iter().map(|entry| entry.member.name.clone()).collect();
+            self.entries.iter().map(|entry| entry.handle.name.clone()).collect();
         for name in before.iter().filter(|name| !names.contains(*name)) {
             self.note_change(name, &TargetChange::Removed, None);
         }
@@ -129,18 +131,18 @@ impl<T> TargetSet<T> {
             self.note_change(name, &TargetChange::Added, None);
         }
         let mut old: HashMap<String, Entry<T>> =
-            self.entries.drain(..).map(|entry| (entry.member.name.clone(), entry)).collect();
+            self.entries.drain(..).map(|entry| (entry.handle.name.clone(), entry)).collect();
         for spec in specs {
             self.entries.push(match old.remove(&spec.name) {
                 Some(entry) => {
-                    (self.rest)(&entry.member.target);
-                    let load = Arc::clone(&entry.member.load);
+                    (self.rest)(&entry.handle.target);
+                    let load = Arc::clone(&entry.handle.load);
                     Entry::new(spec, load, entry.health, entry.last_error)
                 }
                 None => Entry::new(spec, Arc::default(), Health::added(now, &self.options), None),
             });
         }
-        old.values().for_each(|entry| (self.rest)(&entry.member.target));
+        old.values().for_each(|entry| (self.rest)(&entry.handle.target));
         Ok(())
     }
 
@@ -157,7 +159,7 @@ impl<T> TargetSet<T> {
     pub(super) fn remove(&mut self, name: &str) -> Result<()> {
         let at = self.position(name)?;
         let entry = self.entries.remove(at);
-        (self.rest)(&entry.member.target);
+        (self.rest)(&entry.handle.target);
         self.note_change(name, &TargetChange::Removed, None);
         Ok(())
     }
@@ -166,16 +168,16 @@ impl<T> TargetSet<T> {
         let at = self.position(name)?;
         self.entries[at].weight = weight;
         if weight == 0 {
-            (self.rest)(&self.entries[at].member.target);
+            (self.rest)(&self.entries[at].handle.target);
         }
         self.note_change(name, &TargetChange::Weight(weight), None);
         Ok(())
     }
 
     fn position(&self, name: &str) -> Result<usize> {
-        let found = self.entries.iter().position(|entry| entry.member.name == name);
+        let found = self.entries.iter().position(|entry| entry.handle.name == name);
         found.ok_or_else(|| {
-            let near = did_you_mean(name, self.entries.iter().map(|e| e.member.name.as_str()));
+            let near = did_you_mean(name, self.entries.iter().map(|e| e.handle.name.as_str()));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             Error::new(ErrorKind::NotFound, format!("there is no target {name:?}{hint}"))
         })
@@ -183,10 +185,10 @@ impl<T> TargetSet<T> {
 
     /// The entry that counts on that load, if it is still in the set.
     fn entry(&mut self, load: &Arc<Load>) -> Option<&mut Entry<T>> {
-        self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.member.load, load))
+        self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.handle.load, load))
     }
 
-    /// Applies `change` to the health of a member; answers whether standings may have changed.
+    /// Applies `change` to the health of a handle; answers whether standings may have changed.
     pub(super) fn change(
         &mut self,
         load: &Arc<Load>,
@@ -203,14 +205,14 @@ impl<T> TargetSet<T> {
                 load.forget_latency();
             }
             if let Some(change) = watcher::change(before, entry.health.stands()) {
-                let (member, error) = (Arc::clone(&entry.member), entry.last_error.clone());
-                self.note_change(&member.name, &change, error.as_deref());
+                let (handle, error) = (Arc::clone(&entry.handle), entry.last_error.clone());
+                self.note_change(&handle.name, &change, error.as_deref());
             }
         }
         changed
     }
 
-    /// A failure at a member: of a session that had `opened`, or of opening one.
+    /// A failure at a handle: of a session that had `opened`, or of opening one.
     pub(super) fn failed(
         &mut self,
         load: &Arc<Load>,
@@ -240,11 +242,11 @@ impl<T> TargetSet<T> {
                 entry.publish();
                 changed = true;
                 let change = watcher::change(before, entry.health.stands());
-                changes.extend(change.map(|change| (Arc::clone(&entry.member), change)));
+                changes.extend(change.map(|change| (Arc::clone(&entry.handle), change)));
             }
         }
-        for (member, change) in changes {
-            self.note_change(&member.name, &change, None);
+        for (handle, change) in changes {
+            self.note_change(&handle.name, &change, None);
         }
         changed
     }

@@ -36,7 +36,7 @@
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-//! use jackfield::pool::{Connect, Pool, PoolOptions};
+//! use jackfield_pool::{Connect, Pool, PoolOptions};
 //!
 //! struct Numbers(AtomicU32);
 //!

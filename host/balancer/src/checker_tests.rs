@@ -1,6 +1,6 @@
 use super::*;
-use crate::upstream::strategy::find;
-use crate::upstream::{HealthOptions, Spec};
+use crate::strategy::find;
+use crate::{HealthOptions, Spec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::time::sleep;

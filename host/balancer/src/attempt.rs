@@ -1,8 +1,8 @@
 //! From a question to a session: one target after the other, within one deadline.
 
 use super::balancer::{Balancer, InFlight, Ticket, Tried};
+use super::error::OpenError;
 use super::retry::{Budget, RetryOptions};
-use crate::connection::{OpenError, Purpose};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +12,21 @@ use tokio::time::Instant;
 pub trait Opens: Send + Sync {
     /// What it gives.
     type Session: Send;
+    /// What a session can be needed for; `()` where there is one purpose only.
+    type Purpose: Copy + Send;
     /// Opens a session within `limit`. Cancel safe.
     fn open(
         &self,
-        need: Need,
+        need: Need<Self::Purpose>,
         limit: Duration,
     ) -> impl Future<Output = Result<Self::Session, OpenError>> + Send;
 }
 
 /// What a session is needed for, and how urgently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Need {
+pub struct Need<P = ()> {
     /// What for.
-    pub purpose: Purpose,
+    pub purpose: P,
     /// Where all places are taken, to wait for one; otherwise to be told [`OpenError::Busy`].
     pub waits: bool,
 }
@@ -66,7 +68,7 @@ impl Attempts {
         &self,
         balancer: &Arc<Balancer<T>>,
         key: Option<u64>,
-        need: Need,
+        need: Need<T::Purpose>,
         limit: Duration,
     ) -> Result<(T::Session, InFlight<T>)> {
         let mut now = Instant::now();
@@ -114,7 +116,7 @@ impl Attempts {
     async fn try_one<'a, T: Opens>(
         &self,
         ticket: Ticket<'a, T>,
-        need: Need,
+        need: Need<T::Purpose>,
         deadline: Instant,
         attempts_left: usize,
     ) -> Result<(T::Session, Ticket<'a, T>), OpenError> {
@@ -135,16 +137,16 @@ impl Attempts {
 }
 
 /// Which targets one question has been at.
-struct Course<T> {
-    need: Need,
+struct Course<T: Opens> {
+    need: Need<T::Purpose>,
     /// In this round.
     asked: Tried<T>,
     /// Those of them that are out for good.
     tried: Tried<T>,
 }
 
-impl<T> Course<T> {
-    fn new(need: Need) -> Self {
+impl<T: Opens> Course<T> {
+    fn new(need: Need<T::Purpose>) -> Self {
         Course { need, asked: Tried::default(), tried: Tried::default() }
     }
 

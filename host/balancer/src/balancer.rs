@@ -9,9 +9,9 @@
 use super::health::HealthOptions;
 use super::load::Load;
 use super::rotation::{Group, Place, Rotation};
-use super::snapshot::TargetSnapshot;
+use super::status::TargetStatus;
 use super::strategy::{Ask, StrategyInfo, mix};
-use super::target_set::{Member, Spec, TargetSet};
+use super::target_set::{Spec, TargetHandle, TargetSet};
 use super::watcher::Watcher;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, Result};
@@ -55,7 +55,7 @@ pub struct InFlight<T> {
 
 /// Targets that an attempt has been at.
 #[derive(Debug)]
-pub struct Tried<T>(Vec<Arc<Member<T>>>);
+pub struct Tried<T>(Vec<Arc<TargetHandle<T>>>);
 
 impl<T> Default for Tried<T> {
     fn default() -> Self {
@@ -268,9 +268,9 @@ impl<T> Balancer<T> {
     }
 
     /// Calls `visit` for each target with its name, in the order they were given.
-    pub(super) fn each(&self, mut visit: impl FnMut(&str, &T)) {
-        for member in self.members() {
-            visit(&member.name, &member.target);
+    pub fn each(&self, mut visit: impl FnMut(&str, &T)) {
+        for handle in self.handles() {
+            visit(&handle.name, &handle.target);
         }
     }
 
@@ -279,9 +279,9 @@ impl<T> Balancer<T> {
         self.changes.subscribe()
     }
 
-    /// The targets and the loads by which [`Balancer::checked`] knows them.
-    pub(super) fn members(&self) -> Vec<Arc<Member<T>>> {
-        self.set().entries.iter().map(|entry| Arc::clone(&entry.member)).collect()
+    /// The targets, in the order they were given.
+    pub fn handles(&self) -> Vec<Arc<TargetHandle<T>>> {
+        self.set().entries.iter().map(|entry| Arc::clone(&entry.handle)).collect()
     }
 
     /// Takes the result of an active check.
@@ -306,13 +306,13 @@ impl<T> Balancer<T> {
     }
 
     /// All targets as they are now.
-    pub fn snapshot(&self, now: Instant) -> Vec<TargetSnapshot> {
+    pub fn snapshot(&self, now: Instant) -> Vec<TargetStatus> {
         let millis = self.millis(now);
         self.refresh(now);
         let set = self.set();
         let entries = set.entries.iter();
         entries
-            .map(|entry| TargetSnapshot::of(entry, set.standing(entry, now), now, millis))
+            .map(|entry| TargetStatus::of(entry, set.standing(entry, now), now, millis))
             .collect()
     }
 }
@@ -320,24 +320,24 @@ impl<T> Balancer<T> {
 impl<T> Ticket<'_, T> {
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.place.member.name
+        &self.place.handle.name
     }
 
     /// The target.
     pub fn target(&self) -> &T {
-        &self.place.member.target
+        &self.place.handle.target
     }
 
     /// Notes it as tried.
     pub fn note(&self, tried: &mut Tried<T>) {
-        tried.0.push(Arc::clone(&self.place.member));
+        tried.0.push(Arc::clone(&self.place.handle));
     }
 
     /// A session is open.
     pub fn succeeded(self, balancer: &Arc<Balancer<T>>, now: Instant) -> InFlight<T> {
         let Ticket { balancer: own, mut place, from } = self;
         place.decided();
-        let load = &place.member.load;
+        let load = &place.handle.load;
         load.count(true);
         if load.is_troubled() {
             own.update(now, |set| {
@@ -350,7 +350,7 @@ impl<T> Ticket<'_, T> {
 
     /// No session; `allowed` is the time that there was for it.
     pub fn failed(self, error: &Error, allowed: Duration, now: Instant) {
-        let load = &self.place.member.load;
+        let load = &self.place.handle.load;
         load.count(false);
         load.measured(nanos(allowed), self.balancer.millis(now));
         self.balancer.update(now, |set| set.failed(load, false, error, now));
@@ -360,18 +360,18 @@ impl<T> Ticket<'_, T> {
 impl<T> InFlight<T> {
     /// Its target.
     pub fn at(&self) -> &T {
-        &self.place.member.target
+        &self.place.handle.target
     }
 
     /// The name of its target.
     pub fn target(&self) -> &str {
-        &self.place.member.name
+        &self.place.handle.name
     }
 
     /// The session failed at the target's side before it had done anything: as bad as if it could
     /// not have been opened.
     pub fn failed(&self, error: &Error, now: Instant) {
-        let load = &self.place.member.load;
+        let load = &self.place.handle.load;
         load.count(false);
         self.fell.store(true, Ordering::Relaxed);
         self.balancer.update(now, |set| set.failed(load, true, error, now));
@@ -380,7 +380,7 @@ impl<T> InFlight<T> {
 
 impl<T> Drop for InFlight<T> {
     fn drop(&mut self) {
-        let load = &self.place.member.load;
+        let load = &self.place.handle.load;
         if load.is_troubled() && !*self.fell.get_mut() {
             self.balancer.set().change(load, |health, _| {
                 health.ended_well();

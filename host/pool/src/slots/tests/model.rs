@@ -9,12 +9,12 @@ use jackfield_plugin_api::{Error, ErrorKind};
 use proptest::prelude::*;
 
 use super::{Limits, Member, Request, Slots, options};
-use crate::pool::PoolOptions;
-use crate::pool::effects::{Approval, Effects};
-use crate::pool::error::AcquireError;
-use crate::pool::queue::{Outcome, Ticket};
-use crate::pool::slots::{Lease, Verdict};
-use crate::pool::stats::CloseCause;
+use crate::PoolOptions;
+use crate::effects::{Approval, Effects};
+use crate::error::AcquireError;
+use crate::queue::{Outcome, Ticket};
+use crate::slots::{Lease, Verdict};
+use crate::stats::CloseCause;
 
 /// Notes the caller it wakes.
 struct Bell(usize, Arc<Mutex<Vec<usize>>>);

@@ -1,6 +1,6 @@
 use super::*;
-use crate::upstream::strategy::find;
-use crate::upstream::{HealthOptions, Spec};
+use crate::strategy::find;
+use crate::{HealthOptions, Spec};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +20,7 @@ struct Scripted(Does, Arc<AtomicUsize>);
 
 impl Opens for Scripted {
     type Session = Duration;
+    type Purpose = ();
 
     async fn open(&self, need: Need, limit: Duration) -> Result<Duration, OpenError> {
         self.1.fetch_add(1, Ordering::Relaxed);
@@ -124,8 +125,8 @@ async fn attempts_and_the_budget_bound_the_retries() {
     // 100 are free at once; ejection is off, so that every session fails first.
     let scene = Scene::new(&[Does::Refuse, QUICK], RetryOptions { budget_percent: 0, attempts: 3 });
     let options = HealthOptions { max_ejected_percent: 0, ..HealthOptions::default() };
-    let members = scene.balancer.members();
-    let specs = members.iter().map(|m| Spec::new(m.name.clone(), m.target.clone())).collect();
+    let handles = scene.balancer.handles();
+    let specs = handles.iter().map(|m| Spec::new(m.name.clone(), m.target.clone())).collect();
     let strategy = find("failover").unwrap();
     let balancer = Arc::new(Balancer::new(specs, strategy, options).unwrap());
     let scene = Scene { balancer, ..scene };
@@ -162,7 +163,7 @@ async fn an_attempt_given_up_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn full_and_drained_are_told_apart() {
     let scene = Scene::new(&[QUICK], RetryOptions::default());
-    let target = scene.balancer.members()[0].target.clone();
+    let target = scene.balancer.handles()[0].target.clone();
     let now = Instant::now();
     let full = Spec { max_connections: Some(1), ..Spec::new("0", target) };
     scene.balancer.replace(vec![full], now).unwrap();

@@ -2,7 +2,7 @@
 
 use super::balancer::Balancer;
 use super::strategy::mix;
-use super::target_set::Member;
+use super::target_set::TargetHandle;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -48,13 +48,13 @@ pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: Che
         if changes.has_changed().unwrap_or(false) {
             changes.mark_unchanged();
             let Some(balancer) = balancer.upgrade() else { return };
-            plan.keep(balancer.members(), Instant::now());
+            plan.keep(balancer.handles(), Instant::now());
         }
         let now = Instant::now();
         while running.len() < AT_ONCE
-            && let Some(member) = plan.next(now, options.interval)
+            && let Some(handle) = plan.next(now, options.interval)
         {
-            running.spawn(one(Weak::clone(&balancer), member, options.timeout));
+            running.spawn(one(Weak::clone(&balancer), handle, options.timeout));
         }
         let next = plan.first().unwrap_or(now + options.interval);
         // With all places taken, the next thing to happen is the end of a check.
@@ -71,39 +71,39 @@ pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: Che
 }
 
 /// One check of one target.
-async fn one<T: Probe>(balancer: Weak<Balancer<T>>, member: Arc<Member<T>>, limit: Duration) {
-    let probing = AssertUnwindSafe(member.target.probe(limit)).catch_unwind();
+async fn one<T: Probe>(balancer: Weak<Balancer<T>>, handle: Arc<TargetHandle<T>>, limit: Duration) {
+    let probing = AssertUnwindSafe(handle.target.probe(limit)).catch_unwind();
     let answer = match timeout(limit, probing).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "the check panicked")),
         Err(_) => Err(late(limit)),
     };
     if let Some(balancer) = balancer.upgrade() {
-        balancer.checked(&member.load, answer.err().as_ref(), Instant::now());
+        balancer.checked(&handle.load, answer.err().as_ref(), Instant::now());
     }
 }
 
 /// Which target is to be checked when. A number makes equal times different.
 struct Plan<T> {
-    due: BTreeMap<(Instant, u64), Arc<Member<T>>>,
+    due: BTreeMap<(Instant, u64), Arc<TargetHandle<T>>>,
     count: u64,
 }
 
 impl<T> Plan<T> {
     /// Plans these and no others: those that were planned at their time, new ones now.
-    fn keep(&mut self, members: Vec<Arc<Member<T>>>, now: Instant) {
+    fn keep(&mut self, handles: Vec<Arc<TargetHandle<T>>>, now: Instant) {
         let old = std::mem::take(&mut self.due).into_iter();
         let old: HashMap<_, _> =
-            old.map(|((at, _), member)| (Arc::as_ptr(&member.load), at)).collect();
-        for member in members {
-            let at = old.get(&Arc::as_ptr(&member.load)).copied().unwrap_or(now);
-            self.plan(at, member);
+            old.map(|((at, _), handle)| (Arc::as_ptr(&handle.load), at)).collect();
+        for handle in handles {
+            let at = old.get(&Arc::as_ptr(&handle.load)).copied().unwrap_or(now);
+            self.plan(at, handle);
         }
     }
 
-    fn plan(&mut self, at: Instant, member: Arc<Member<T>>) {
+    fn plan(&mut self, at: Instant, handle: Arc<TargetHandle<T>>) {
         self.count += 1;
-        self.due.insert((at, self.count), member);
+        self.due.insert((at, self.count), handle);
     }
 
     fn first(&self) -> Option<Instant> {
@@ -111,12 +111,12 @@ impl<T> Plan<T> {
     }
 
     /// A target that is due, which is planned again an interval later.
-    fn next(&mut self, now: Instant, interval: Duration) -> Option<Arc<Member<T>>> {
+    fn next(&mut self, now: Instant, interval: Duration) -> Option<Arc<TargetHandle<T>>> {
         let entry = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let member = entry.remove();
+        let handle = entry.remove();
         let at = now + jittered(interval, self.count);
-        self.plan(at, Arc::clone(&member));
-        Some(member)
+        self.plan(at, Arc::clone(&handle));
+        Some(handle)
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use jackfield_plugin_api::Error;
 
 use super::{IDLE, Limits, Slot, Slots, later};
-use crate::pool::effects::{Approval, Effects};
-use crate::pool::error::AcquireError;
-use crate::pool::stats::CloseCause;
+use crate::effects::{Approval, Effects};
+use crate::error::AcquireError;
+use crate::stats::CloseCause;
 
 /// The pause after the first failure to open for `min_idle`; doubled up to [`WARM_PAUSE_MOST`].
 const WARM_PAUSE: Duration = Duration::from_millis(500);
@@ -15,7 +15,7 @@ const WARM_PAUSE_MOST: Duration = Duration::from_secs(30);
 
 impl<M: Clone> Slots<M> {
     /// A member has been opened. `jitter` is a random number from 0 to 1.
-    pub(in crate::pool) fn opened(
+    pub(crate) fn opened(
         &mut self,
         approval: Approval,
         member: M,
@@ -55,7 +55,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// A member could not be opened: the caller who is next is told, the others get their own try.
-    pub(in crate::pool) fn open_failed(
+    pub(crate) fn open_failed(
         &mut self,
         approval: Approval,
         error: Error,
@@ -75,7 +75,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// Whether a caller that comes now need not wait for another caller.
-    pub(in crate::pool) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let free = self.members.first_of_all().is_some() && self.queue.is_empty();
         let room = self.limits.max_size.saturating_sub(self.members.count());
         free || self.queue.len() < room.saturating_mul(self.limits.share)

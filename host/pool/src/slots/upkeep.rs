@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use super::opening::expiry;
 use super::{IDLE, Limits, Slots, later};
-use crate::pool::effects::Effects;
-use crate::pool::error::AcquireError;
-use crate::pool::recent::GRAIN;
-use crate::pool::stats::{CloseCause, Stats};
+use crate::effects::Effects;
+use crate::error::AcquireError;
+use crate::recent::GRAIN;
+use crate::stats::{CloseCause, Stats};
 
 /// Members are not looked at more often than this, nor than a tenth of `max_idle_time`.
 const REAP_GRANULE: Duration = Duration::from_secs(1);
 
 impl<M: Clone> Slots<M> {
     /// The maintenance task looks: ends what is over, and says when to look again.
-    pub(in crate::pool) fn tick(&mut self, now: Instant, fx: &mut Effects<M>) -> Option<Instant> {
+    pub(crate) fn tick(&mut self, now: Instant, fx: &mut Effects<M>) -> Option<Instant> {
         let reason = self.timed_out(Duration::ZERO);
         let late = self.queue.expire(now, |elapsed| match reason.clone() {
             AcquireError::TimedOut { in_use, opening, waiting, max_size, .. } => {
@@ -72,12 +72,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// Puts new limits in force.
-    pub(in crate::pool) fn set_limits(
-        &mut self,
-        limits: Limits,
-        now: Instant,
-        fx: &mut Effects<M>,
-    ) {
+    pub(crate) fn set_limits(&mut self, limits: Limits, now: Instant, fx: &mut Effects<M>) {
         self.limits = limits;
         self.members.rechain(self.limits.share);
         let mut free = Vec::new();
@@ -96,7 +91,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// Closes the pool: callers are refused, unused members closed, used ones when they come back.
-    pub(in crate::pool) fn close(&mut self, now: Instant, fx: &mut Effects<M>) {
+    pub(crate) fn close(&mut self, now: Instant, fx: &mut Effects<M>) {
         self.closed = true;
         while let Some((_, waker)) = self.queue.serve(Err(AcquireError::Closed), now) {
             fx.wake(waker);
@@ -109,7 +104,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// Closes the members that are still in use in a closed pool; how many those are.
-    pub(in crate::pool) fn abandon(&mut self, fx: &mut Effects<M>) -> usize {
+    pub(crate) fn abandon(&mut self, fx: &mut Effects<M>) -> usize {
         let mut count = 0;
         for (_, slot) in self.members.iter_mut() {
             if matches!(slot.retired, Some(CloseCause::Abandoned | CloseCause::Detached)) {
@@ -123,28 +118,28 @@ impl<M: Clone> Slots<M> {
     }
 
     /// A closed pool with nothing in use or being opened.
-    pub(in crate::pool) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.closed && self.users == 0 && self.opening == 0
     }
 
     /// Whether a member that comes back may be kept for the next caller without being seen here: nobody
     /// waits for it, and no option asks for more than its time.
-    pub(in crate::pool) fn is_calm(&self) -> bool {
+    pub(crate) fn is_calm(&self) -> bool {
         let Limits { share, min_idle, max_idle, test_idle, .. } = self.limits;
         let simple = share == 1 && min_idle == 0 && max_idle > 0 && test_idle > GRAIN;
         simple && self.queue.is_empty() && !self.closed
     }
 
     /// Whether somebody waits.
-    pub(in crate::pool) fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    pub(in crate::pool) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    pub(in crate::pool) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         Stats {
             idle: self.members.count() - self.in_use,
             in_use: self.in_use,

@@ -6,7 +6,7 @@ use jackfield_plugin_api::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::units::Timespan;
+use jackfield_text::units::Timespan;
 
 /// How large a pool is, how long its members live, and how long callers wait. Can be changed while
 /// the pool works ([`Pool::set_options`](super::Pool::set_options)).
@@ -144,7 +144,7 @@ impl From<&PoolOptions> for Limits {
 #[cfg(test)]
 mod tests {
     use super::PoolOptions;
-    use crate::units::Timespan;
+    use jackfield_text::units::Timespan;
 
     #[test]
     fn defaults_are_those_documented() {

@@ -1,8 +1,8 @@
 //! What holds whatever the strategy.
 
 use super::*;
-use crate::upstream::STRATEGIES;
-use crate::upstream::strategy::find;
+use crate::STRATEGIES;
+use crate::strategy::find;
 use jackfield_plugin_api::ErrorKind;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ fn fail(balancer: &Numbers, name: &str, times: usize, now: Instant) {
     }
 }
 
-fn state(balancer: &Numbers, name: &str, now: Instant) -> TargetSnapshot {
+fn state(balancer: &Numbers, name: &str, now: Instant) -> TargetStatus {
     let snapshot = balancer.snapshot(now);
     snapshot.into_iter().find(|target| target.name == name).expect("a target of that name")
 }
@@ -307,9 +307,9 @@ fn hold_invariants(strategy: &str, steps: Vec<Step>) {
             Step::Weight(at, weight) => drop(balancer.set_weight(&at.to_string(), weight, now)),
             Step::Wait(seconds) => now += Duration::from_secs(seconds),
             Step::Check(at, passed) => {
-                if let Some(member) = balancer.members().get(at) {
+                if let Some(handle) = balancer.handles().get(at) {
                     let error = refused();
-                    balancer.checked(&member.load, (!passed).then_some(&error), now);
+                    balancer.checked(&handle.load, (!passed).then_some(&error), now);
                 }
             }
             Step::Replace(present) => balancer.replace(six(present), now).unwrap(),
@@ -317,11 +317,11 @@ fn hold_invariants(strategy: &str, steps: Vec<Step>) {
         }
         let mut counts: HashMap<*const Load, u32> = HashMap::new();
         for guard in &living {
-            *counts.entry(Arc::as_ptr(&guard.place.member.load)).or_default() += 1;
+            *counts.entry(Arc::as_ptr(&guard.place.handle.load)).or_default() += 1;
         }
-        for member in balancer.members() {
-            let expected = counts.get(&Arc::as_ptr(&member.load)).copied().unwrap_or(0);
-            assert_eq!(member.load.in_flight(), expected, "{}", member.name);
+        for handle in balancer.handles() {
+            let expected = counts.get(&Arc::as_ptr(&handle.load)).copied().unwrap_or(0);
+            assert_eq!(handle.load.in_flight(), expected, "{}", handle.name);
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::{IDLE, Lease, Slots, Verdict, later};
-use crate::pool::effects::Effects;
-use crate::pool::stats::CloseCause;
+use crate::effects::Effects;
+use crate::stats::CloseCause;
 
 impl<M: Clone> Slots<M> {
     /// A user is done with a member.
-    pub(in crate::pool) fn give_back(
+    pub(crate) fn give_back(
         &mut self,
         lease: Lease,
         verdict: Verdict,
@@ -20,7 +20,7 @@ impl<M: Clone> Slots<M> {
 
     /// A user is done with a member that may be used again, and hands back its hold of it. Where somebody
     /// waits for it, nothing but who uses it changes. What is handed out is to be dropped without the lock.
-    pub(in crate::pool) fn pass_on(
+    pub(crate) fn pass_on(
         &mut self,
         lease: Lease,
         member: M,
@@ -50,7 +50,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// A user has been done with a member for a moment, since `since`.
-    pub(in crate::pool) fn give_back_since(
+    pub(crate) fn give_back_since(
         &mut self,
         lease: Lease,
         verdict: Verdict,
@@ -64,7 +64,7 @@ impl<M: Clone> Slots<M> {
 
     /// A user doubts that its member works, and has it tested before it gives it back: nobody new gets it
     /// until then. If the test fails, those that nobody has used since now are given up with it.
-    pub(in crate::pool) fn doubt(&mut self, lease: &mut Lease, now: Instant) {
+    pub(crate) fn doubt(&mut self, lease: &mut Lease, now: Instant) {
         let Some(slot) = self.members.get_mut(lease.slot) else { return };
         slot.doubts += usize::from(!lease.is_doubted());
         lease.doubted = Some(now);
@@ -73,7 +73,7 @@ impl<M: Clone> Slots<M> {
 
     /// A user has its member tested while it goes on using it: nobody new gets it until
     /// [`Slots::checked`].
-    pub(in crate::pool) fn check(&mut self, lease: &Lease) {
+    pub(crate) fn check(&mut self, lease: &Lease) {
         let Some(slot) = self.members.get_mut(lease.slot) else { return };
         slot.doubts += 1;
         self.members.unlink(lease.slot);
@@ -81,7 +81,7 @@ impl<M: Clone> Slots<M> {
 
     /// What came of that test, which began at `since`. A member that failed it is closed once its users
     /// are done, and with it those that nobody has used since then.
-    pub(in crate::pool) fn checked(
+    pub(crate) fn checked(
         &mut self,
         lease: &Lease,
         fit: bool,

@@ -3,7 +3,7 @@
 
 use super::load::NO_LIMIT;
 use super::strategy::{Ask, Loads, Share, Strategy, StrategyInfo};
-use super::target_set::{Entry, Member, TargetSet};
+use super::target_set::{Entry, TargetHandle, TargetSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -24,17 +24,17 @@ pub(super) struct Rotation<T> {
 /// The targets of one priority.
 #[derive(Debug)]
 pub(super) struct Group<T> {
-    members: Vec<Arc<Member<T>>>,
+    handles: Vec<Arc<TargetHandle<T>>>,
     strategy: Box<dyn Strategy>,
 }
 
 /// The targets of a group and what its strategy is built from, in one order.
-type Planned<T> = (Vec<Arc<Member<T>>>, Vec<Share>);
+type Planned<T> = (Vec<Arc<TargetHandle<T>>>, Vec<Share>);
 
 /// A target that was taken, counted as in flight until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place<T> {
-    pub(super) member: Arc<Member<T>>,
+    pub(super) handle: Arc<TargetHandle<T>>,
     trial: bool,
 }
 
@@ -47,7 +47,7 @@ impl<T> Place<T> {
 
 impl<T> Drop for Place<T> {
     fn drop(&mut self) {
-        self.member.load.leave(self.trial);
+        self.handle.load.leave(self.trial);
     }
 }
 
@@ -61,13 +61,13 @@ impl<T> Rotation<T> {
             // In hundredths, so that a slow start counts for light targets too.
             let weight = entry.weight.saturating_mul(percent);
             if weight > 0 {
-                let (members, shares) = groups.entry(entry.priority).or_default();
-                members.push(Arc::clone(&entry.member));
-                shares.push(Share { weight, identity: entry.member.identity });
+                let (handles, shares) = groups.entry(entry.priority).or_default();
+                handles.push(Arc::clone(&entry.handle));
+                shares.push(Share { weight, identity: entry.handle.identity });
             }
         }
         let build =
-            |(members, shares): (_, Vec<Share>)| Group { members, strategy: (info.build)(&shares) };
+            |(handles, shares): (_, Vec<Share>)| Group { handles, strategy: (info.build)(&shares) };
         Rotation {
             groups: groups.into_values().map(build).collect(),
             panic: !healthy,
@@ -84,51 +84,51 @@ impl<T> Rotation<T> {
 impl<T> Group<T> {
     /// How many targets it has.
     pub(super) fn len(&self) -> usize {
-        self.members.len()
+        self.handles.len()
     }
 
     /// Takes a target that has room and is none of `tried`: the strategy's choice if it can, else
     /// those drawn next, else those that follow.
-    pub(super) fn take(&self, ask: &Ask, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {
+    pub(super) fn take(&self, ask: &Ask, tried: &[Arc<TargetHandle<T>>]) -> Option<Place<T>> {
         let view = View { group: self, tried };
         let first = self.strategy.pick(ask, &view);
         if let Some(place) = self.enter(first, tried) {
             return Some(place);
         }
         let draws = (1..=DRAWS).map(|times| self.strategy.pick(&ask.again(times), &view));
-        let count = self.members.len();
+        let count = self.handles.len();
         let in_order = (1..count).map(|step| (first + step) % count);
         draws.chain(in_order).find_map(|at| self.enter(at, tried))
     }
 
-    fn enter(&self, at: usize, tried: &[Arc<Member<T>>]) -> Option<Place<T>> {
-        let member = &self.members[at];
-        if is_tried(member, tried) {
+    fn enter(&self, at: usize, tried: &[Arc<TargetHandle<T>>]) -> Option<Place<T>> {
+        let handle = &self.handles[at];
+        if is_tried(handle, tried) {
             return None;
         }
-        let trial = member.load.enter()?;
-        Some(Place { member: Arc::clone(member), trial })
+        let trial = handle.load.enter()?;
+        Some(Place { handle: Arc::clone(handle), trial })
     }
 }
 
 /// By load, which outlives a change of the set.
-fn is_tried<T>(member: &Member<T>, tried: &[Arc<Member<T>>]) -> bool {
-    tried.iter().any(|other| Arc::ptr_eq(&other.load, &member.load))
+fn is_tried<T>(handle: &TargetHandle<T>, tried: &[Arc<TargetHandle<T>>]) -> bool {
+    tried.iter().any(|other| Arc::ptr_eq(&other.load, &handle.load))
 }
 
 /// The loads of a group, without those that cannot be taken.
 struct View<'a, T> {
     group: &'a Group<T>,
-    tried: &'a [Arc<Member<T>>],
+    tried: &'a [Arc<TargetHandle<T>>],
 }
 
 impl<T> Loads for View<'_, T> {
     fn in_flight(&self, at: usize) -> u32 {
-        let member = &self.group.members[at];
-        if is_tried(member, self.tried) { NO_LIMIT } else { member.load.room() }
+        let handle = &self.group.handles[at];
+        if is_tried(handle, self.tried) { NO_LIMIT } else { handle.load.room() }
     }
 
     fn latency(&self, at: usize, millis: u32) -> f32 {
-        self.group.members[at].load.latency(millis)
+        self.group.handles[at].load.latency(millis)
     }
 }
