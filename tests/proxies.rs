@@ -25,7 +25,7 @@ async fn tell(live: Arc<Live>) -> jackfield_plugin_api::Result<()> {
     if live.receive().await?.is_some() {
         let info = live.info();
         let told = json!({ "peer": live.peer(), "identity": info.identity, "facts": info.facts });
-        live.post(told.to_string())?.sent().await?;
+        live.post(told.to_string().into_bytes())?.sent().await?;
     }
     Ok(())
 }
@@ -240,7 +240,7 @@ async fn a_listener_of_a_program_has_lists_too_and_names_ipv4_as_ipv4() {
     };
     let options = ListenOptions { admission, ..ListenOptions::default() };
     let listener = host.manager().listen_with("tcp://*:0", options, tell).await.unwrap();
-    let here = (([127, 0, 0, 1], listener.local_addr().unwrap().port())).into();
+    let here: SocketAddr = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
     let mut client = TcpStream::connect(here).await.unwrap();
     let expected = client.local_addr().unwrap().to_string();
     assert_eq!(told(&mut client).await["peer"], expected.as_str());

@@ -21,11 +21,6 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The IP address in a peer's text, without its port; `None` for what has none, such as a path.
-pub fn ip_of(peer: &str) -> Option<IpAddr> {
-    peer.parse::<SocketAddr>().ok().map(|address| canonical(address).ip())
-}
-
 /// An address, or a network of them: `10.0.0.7`, `10.1.0.0/16`, `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network(IpNet);
@@ -124,7 +119,5 @@ mod tests {
         let shown = |text: &str| canonical(text.parse().expect(text)).to_string();
         assert_eq!(shown("[::ffff:127.0.0.1]:80"), "127.0.0.1:80");
         assert_eq!(shown("[fe80::1%3]:80"), "[fe80::1%3]:80");
-        assert_eq!(ip_of("[::ffff:127.0.0.1]:80"), Some(IpAddr::from([127, 0, 0, 1])));
-        assert_eq!(ip_of("/run/a.sock"), None);
     }
 }

@@ -9,7 +9,6 @@ use super::state::State;
 use super::target::Target;
 use super::wish::Wish;
 use crate::events::{Cause, EventKind};
-use crate::network::canonical;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -55,11 +54,7 @@ impl Acceptance {
     /// # Errors
     /// [`ErrorKind::Limit`] when as many connections live as may.
     pub fn enter(&self, info: Info) -> Result<Entered> {
-        let peer = info.peer.map(|peer| match peer.parse().map(canonical) {
-            Ok(address) => address.to_string(),
-            Err(_) => peer,
-        });
-        let live = Live::new(Arc::clone(&self.spec), peer);
+        let live = Live::new(Arc::clone(&self.spec), info.peer);
         live.note_peer(info.identity, info.encrypted);
         let live = Arc::new(live);
         self.spec.lives.iter().try_for_each(|lives| lives.enter(&live))?;
@@ -67,7 +62,7 @@ impl Acceptance {
             State::Connecting,
             Decider::Peer,
             "accepted",
-            EventKind::Accepted { peer: live.peer().map(str::to_owned) },
+            EventKind::Accepted { peer: live.peer().cloned() },
         );
         Ok(Entered(live))
     }
@@ -117,7 +112,7 @@ impl Live {
             self.note_peer(info.identity, info.encrypted);
             if let Some(client) = info.peer.filter(|_| self.spec.target.stack().tells_client()) {
                 // Said once: a connection has one client.
-                let _ = self.client.set(client.into_boxed_str());
+                let _ = self.client.set(client.into());
             }
         }
         if self.encrypted.load(Ordering::Relaxed) {
@@ -128,7 +123,7 @@ impl Live {
 
     /// The destination of an accepted one is reached.
     pub(crate) fn joined(&self) {
-        let event = EventKind::Connected { peer: self.peer().map(str::to_owned) };
+        let event = EventKind::Connected { peer: self.peer().cloned() };
         // A close at the same time comes first.
         if !self.state().is_final() {
             self.step(State::Connected, Decider::Target, "joined", event);

@@ -13,6 +13,7 @@ use super::state::{State, StateCell};
 use super::steps::only_requests;
 use super::supervisor;
 use super::wish::Wish;
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::Totals;
 use futures_util::task::AtomicWaker;
@@ -38,11 +39,11 @@ pub struct Live {
     /// Milliseconds since 1970.
     pub(super) created_at: u64,
     /// Of an accepted one: where its peer is, and who it has proven to be.
-    pub(super) peer: Option<Box<str>>,
+    pub(super) peer: Option<Addr>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
     /// Of an accepted one: the client, where the peer is a proxy that tells who that is.
-    pub(super) client: OnceLock<Box<str>>,
+    pub(super) client: OnceLock<Addr>,
     /// Of an accepted one: the target of an upstream that it was joined to.
     target: OnceLock<Box<str>>,
     /// The task that serves it, where that is not a supervisor.
@@ -60,7 +61,7 @@ impl Live {
             state: StateCell::new(State::Disconnected),
             traffic: Arc::default(),
             created_at: millis(now),
-            peer: peer.map(String::into_boxed_str),
+            peer: peer.map(Addr::from),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
             client: OnceLock::new(),
@@ -130,8 +131,8 @@ impl Live {
 
     /// The peer's address of an accepted one, where its transport has addresses; the client's, where the peer is
     /// a proxy that tells who that is.
-    pub fn peer(&self) -> Option<&str> {
-        self.client.get().or(self.peer.as_ref()).map(|peer| &**peer)
+    pub fn peer(&self) -> Option<&Addr> {
+        self.client.get().or(self.peer.as_ref())
     }
 
     /// The target of an upstream that an accepted one was joined to.

@@ -1,7 +1,8 @@
 //! [`Admission`]: which peers a listener lets in, by their addresses.
 
+use crate::addr::Addr;
 use crate::connection::{PeerCounts, PeerPlace};
-use crate::network::{Network, ip_of};
+use crate::network::Network;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -42,8 +43,8 @@ impl Admission {
     /// # Errors
     /// [`ErrorKind::Denied`] for an address that may not connect, [`ErrorKind::Limit`] for one that has as many
     /// connections as it may.
-    pub(super) fn admit(&self, peer: Option<&str>) -> Result<Places> {
-        let address = peer.and_then(ip_of);
+    pub(super) fn admit(&self, peer: Option<&Addr>) -> Result<Places> {
+        let address = peer.and_then(Addr::socket).map(|address| address.ip());
         let is_in = |list: &[Network]| {
             address.is_some_and(|address| list.iter().any(|network| network.contains(address)))
         };
@@ -80,14 +81,18 @@ mod tests {
         Admission::new(options, PeerCounts::new(3))
     }
 
+    fn admit(admission: &Admission, peer: &str) -> Result<Places> {
+        admission.admit(Some(&Addr::from(peer)))
+    }
+
     #[test]
     fn lists_say_who_may_connect_and_deny_wins() {
         let all = admission(&[], &[], None);
-        assert!(all.admit(Some("192.0.2.1:5")).is_ok() && all.admit(None).is_ok());
+        assert!(admit(&all, "192.0.2.1:5").is_ok() && all.admit(None).is_ok());
         let some = admission(&["10.0.0.0/8", "::1"], &["10.0.0.66"], None);
-        let error = |peer: &str| some.admit(Some(peer)).expect_err(peer);
+        let error = |peer: &str| admit(&some, peer).expect_err(peer);
         for peer in ["10.1.2.3:5", "[::ffff:10.1.2.3]:5", "[::1]:5"] {
-            assert!(some.admit(Some(peer)).is_ok(), "{peer}");
+            assert!(admit(&some, peer).is_ok(), "{peer}");
         }
         for (peer, key) in [("10.0.0.66:5", "deny"), ("192.0.2.1:5", "allow"), ("/run/a", "allow")]
         {
@@ -100,17 +105,17 @@ mod tests {
     #[test]
     fn an_address_has_a_limit_here_and_one_of_the_host() {
         let admission = admission(&[], &[], Some(2));
-        let places = [1, 2].map(|port| admission.admit(Some(&format!("10.0.0.1:{port}"))));
+        let places = [1, 2].map(|port| admit(&admission, &format!("10.0.0.1:{port}")));
         assert!(places.iter().all(Result::is_ok));
-        let error = admission.admit(Some("10.0.0.1:3")).expect_err("its third");
+        let error = admit(&admission, "10.0.0.1:3").expect_err("its third");
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert!(admission.admit(Some("10.0.0.2:1")).is_ok());
+        assert!(admit(&admission, "10.0.0.2:1").is_ok());
         drop(places);
-        assert!(admission.admit(Some("10.0.0.1:3")).is_ok(), "a refused one holds no place");
+        assert!(admit(&admission, "10.0.0.1:3").is_ok(), "a refused one holds no place");
         let host = Admission { here: None, ..admission };
-        let places = [1, 2, 3].map(|port| host.admit(Some(&format!("10.0.0.3:{port}"))));
+        let places = [1, 2, 3].map(|port| admit(&host, &format!("10.0.0.3:{port}")));
         assert!(places.iter().all(Result::is_ok));
-        let error = host.admit(Some("10.0.0.3:4")).expect_err("its fourth");
+        let error = admit(&host, "10.0.0.3:4").expect_err("its fourth");
         assert!(error.to_string().contains("host.max_connections_per_peer"), "{error}");
     }
 }

@@ -135,7 +135,8 @@ impl Drop for Line {
     fn drop(&mut self) {
         let Line { live, route, method, host, path, target, status, end, .. } = self;
         let listener = live.listener().map_or("", |name| name);
-        let (id, peer) = (live.id, live.peer().unwrap_or("-"));
+        let peer = live.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let id = live.id;
         let status: u16 = status.parse().unwrap_or(0);
         let (bytes_in, bytes_out) = (self.totals.bytes_to_b(), self.totals.bytes_to_a());
         let duration_ms = self.totals.age_ms();
