@@ -16,7 +16,7 @@ use super::reference::Reference;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::events::BusLimits;
-use crate::network::Network;
+use crate::networks::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;

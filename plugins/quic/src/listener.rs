@@ -107,7 +107,8 @@ impl Server {
             if let [first, others @ ..] = &found[..]
                 && !others.is_empty()
             {
-                let text = format!("{host} has {} addresses, only {first} is listened on", found.len());
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
                 self.host.log(Level::Warn, "quic", &text);
             }
             found

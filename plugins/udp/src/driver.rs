@@ -4,8 +4,8 @@ use crate::options::UdpOptions;
 use crate::sockets;
 use jackfield_plugin_api::peers::{self, Limits};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Level, Listener, Request, Result, Role,
-    Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Level, Listener, Request, Result,
+    Role, Scheme, Session,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,7 +92,8 @@ impl Driver for UdpDriver {
             if let [first, others @ ..] = &found[..]
                 && !others.is_empty()
             {
-                let text = format!("{host} has {} addresses, only {first} is listened on", found.len());
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
                 self.host.log(Level::Warn, "udp", &text);
             }
             found
