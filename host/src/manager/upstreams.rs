@@ -1,7 +1,6 @@
 //! Upstreams, each from its table of the configuration.
 
 use super::build::connect_limit;
-use super::define::limits;
 use super::graph::Graph;
 use super::parts::Parts;
 use super::target_builder::check_call_timeouts;
@@ -9,8 +8,7 @@ use crate::config::model::UpstreamConfig;
 use crate::config::{Config, KeyPath};
 use crate::connection::Target;
 use crate::connection::{PooledLimit, shares};
-use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec};
-use crate::upstream::{Upstream, UpstreamOptions};
+use crate::upstream::{Spec, Upstream, UpstreamOptions};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -31,12 +29,13 @@ pub(super) async fn upstreams(
         }
         let first = targets.first().filter(|_| upstream.interceptors.is_empty());
         let checked = first.map_or(Ok(()), |spec| {
-            check_call_timeouts(&key, &upstream.call_timeouts, spec.target.stack())
+            check_call_timeouts(&key, &upstream.options.call_timeouts, spec.target.stack())
         });
         if parts.keep(checked).is_none() {
             continue;
         }
-        match Upstream::new(name, targets, options(config, upstream, &pooled)) {
+        let options = options(config, upstream);
+        match Upstream::within(name, targets, options, Some(pooled.clone())) {
             Ok(upstream) => {
                 made.insert(name.clone(), Arc::new(upstream));
             }
@@ -53,7 +52,9 @@ fn share_fits(
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
 ) -> bool {
-    let Some(pool) = upstream.pool.as_ref().filter(|pool| pool.share > 1) else { return true };
+    let Some(pool) = upstream.options.pool.as_ref().filter(|pool| pool.share > 1) else {
+        return true;
+    };
     let alone = targets.iter().find(|spec| !shares(&spec.target));
     if let Some(spec) = alone {
         let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
@@ -115,32 +116,9 @@ fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String
     name
 }
 
-fn options(config: &Config, upstream: &UpstreamConfig, pooled: &PooledLimit) -> UpstreamOptions {
-    let health = upstream.health.clone().unwrap_or_default();
-    let outlier = &upstream.outlier;
-    UpstreamOptions {
-        strategy: upstream.balance.0,
-        connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
-        pool: upstream.pool.clone(),
-        pooled: Some(pooled.clone()),
-        keepalive: upstream.keepalive,
-        health: HealthOptions {
-            rise: health.rise,
-            fall: health.fall,
-            consecutive_failures: outlier.consecutive_failures,
-            base_ejection: outlier.base_ejection.0,
-            max_ejected_percent: outlier.max_ejected_percent,
-            slow_start: upstream.slow_start.0,
-        },
-        checks: upstream
-            .health
-            .is_some()
-            .then_some(CheckOptions { interval: health.interval.0, timeout: health.timeout.0 }),
-        retry: RetryOptions {
-            attempts: upstream.retry.attempts,
-            budget_percent: upstream.retry.budget_percent,
-        },
-        call_timeout: upstream.call_timeout.0,
-        call_timeouts: limits(&upstream.call_timeouts),
-    }
+/// How it serves, within the limits of the host.
+fn options(config: &Config, upstream: &UpstreamConfig) -> UpstreamOptions {
+    let options = upstream.options.clone();
+    let connect_timeout = options.connect_timeout.or_else(|| Some(connect_limit(config)));
+    UpstreamOptions { connect_timeout, ..options }
 }

@@ -155,7 +155,7 @@ impl Route {
             Destination::Connection(managed) => {
                 let peer = connection.peer().unwrap_or("a peer without an address");
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 Far::Own(match purpose {
                     Purpose::Request { rested } => {
                         Box::pin(async move { target.for_request(&caller, limit, rested).await })

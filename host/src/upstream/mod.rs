@@ -16,17 +16,19 @@ mod asked;
 mod call;
 mod key;
 mod opened;
+mod options;
 mod outlet;
 mod snapshot;
 
 pub use call::CallsSnapshot;
 pub use jackfield_balancer::{
-    Attempts, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError, Opens,
-    Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetHandle, TargetStatus, Ticket, Tried,
-    check, health, strategy,
+    Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
+    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetHandle,
+    TargetStatus, Ticket, Tried, check, health, strategy,
 };
 pub use key::KeyFrom;
 pub use opened::Opened;
+pub use options::UpstreamOptions;
 pub use outlet::Outlet;
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 
@@ -35,54 +37,10 @@ use crate::driver::DriverHandle;
 use crate::pool::PoolOptions;
 use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How an upstream serves.
-#[derive(Clone, Debug)]
-pub struct UpstreamOptions {
-    /// Which target is next. Default: the first of [`STRATEGIES`].
-    pub strategy: &'static StrategyInfo,
-    /// From asking for a session to having one, over all attempts; with a pool, for each session
-    /// that is opened for it, and `acquire_timeout` is over all. Default: 20 s.
-    pub connect_timeout: Duration,
-    /// The pool that each target gets; `None` is none. Default: none.
-    pub pool: Option<PoolOptions>,
-    /// What the pools of this and other upstreams have together at most. Default: no limit.
-    pub pooled: Option<PooledLimit>,
-    /// The pool's defaults where there is none: how sessions are kept between two requests. Default: see
-    /// there.
-    pub keepalive: KeepAlive,
-    /// When targets are passed over. Default: see there.
-    pub health: HealthOptions,
-    /// Active checks; `None` is none. Default: none.
-    pub checks: Option<CheckOptions>,
-    /// How often further targets are tried. Default: see there.
-    pub retry: RetryOptions,
-    /// The most that one call may take, from asking for a session to its result. Default: 60 s.
-    pub call_timeout: Duration,
-    /// The same for single operations, by their names. Default: none.
-    pub call_timeouts: BTreeMap<String, Duration>,
-}
-
-impl Default for UpstreamOptions {
-    fn default() -> Self {
-        UpstreamOptions {
-            strategy: &STRATEGIES[0],
-            connect_timeout: Duration::from_secs(20),
-            pool: None,
-            pooled: None,
-            keepalive: KeepAlive::default(),
-            health: HealthOptions::default(),
-            checks: None,
-            retry: RetryOptions::default(),
-            call_timeout: Duration::from_secs(60),
-            call_timeouts: BTreeMap::new(),
-        }
-    }
-}
 
 /// A named set of targets.
 #[derive(Debug)]
@@ -113,25 +71,39 @@ impl Upstream {
     /// [`ErrorKind::Config`] without a target, for a name that is there twice, or for options of the
     /// pool that are out of range or that a target cannot bear.
     pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
+        Upstream::within(name, targets, options, None)
+    }
+
+    /// As [`Upstream::new`]; the pools of this and other upstreams together are held to `pooled`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(
+        name: &str,
+        targets: Vec<Spec<Target>>,
+        options: UpstreamOptions,
+        pooled: Option<PooledLimit>,
+    ) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
+        let health = options.health_options();
         let pools = Pools {
+            limit: options.connect_limit(),
             options: options.pool,
-            all: options.pooled,
+            all: pooled,
             keepalive: options.keepalive,
-            limit: options.connect_timeout,
         };
-        let balancer = Balancer::new(pools.outlets(targets)?, options.strategy, options.health)?;
+        let balancer = Balancer::new(pools.outlets(targets)?, options.balance.0, health)?;
         Ok(Upstream {
             name: name.to_owned(),
             driver,
             balancer: Arc::new(balancer.on_rest(Outlet::rest)),
             attempts: Attempts::new(options.retry),
             pools,
-            checks: options.checks,
+            checks: options.health,
             calls: Calls::new(options.call_timeout, options.call_timeouts),
         })
     }
