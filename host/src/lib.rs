@@ -32,7 +32,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`units`], [`work`] | leaves |
+//! | [`addr`], [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -72,10 +72,9 @@
 //! ```
 //!
 //! What listeners accept and what named connections open are the same kind of thing, a
-//! [`connection::Live`], in one table: [`manager::Manager::connections`].
+//! [`connection::Live`], in one table: [`manager::Manager::lives`].
 //!
-//! For named connections without listeners, [`manager::Graph::empty`] is a table of named connections that are
-//! defined at run time. `host/examples/` has a program for each noun, run by the tests: `connection`,
+//! `host/examples/` has a program for each noun, run by the tests: `connection`,
 //! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
 //! `lease`, `pool`, `balancer`, `probe` and `dialogue`; and of servers `http_server`, `chat` and `timers`.
 
@@ -105,6 +104,7 @@ pub mod driver;
 pub mod dialogue;
 pub mod services;
 
+pub mod addr;
 pub mod deadline;
 pub mod events;
 pub mod metrics;

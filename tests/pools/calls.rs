@@ -19,8 +19,8 @@ async fn lab(sshd: &Sshd, pool: &str) -> TestHost {
 }
 
 async fn exec(host: &TestHost, command: &str) -> Result<Value> {
-    let graph = host.manager().graph();
-    graph.call("upstreams.u", &Map::new(), "exec", &json!({ "command": command })).await
+    let manager = host.manager();
+    manager.call("upstreams.u", &Map::new(), "exec", &json!({ "command": command })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

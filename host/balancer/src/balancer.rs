@@ -12,6 +12,7 @@ use super::rotation::{Group, Place, Rotation};
 use super::status::TargetStatus;
 use super::strategy::{Ask, StrategyInfo, mix};
 use super::target_set::{Spec, TargetHandle, TargetSet};
+use super::watcher::Watcher;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -107,6 +108,11 @@ impl<T> Balancer<T> {
         self
     }
 
+    /// Lets `watcher` hear of what happens to targets from now on.
+    pub fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.set().watch(watcher);
+    }
+
     /// As [`Balancer::new`], with chance that repeats for the same seed.
     ///
     /// # Errors
@@ -199,6 +205,11 @@ impl<T> Balancer<T> {
         let mut set = self.set();
         if change(&mut set) {
             self.rotation.store(Arc::new(Rotation::new(&set, self.strategy, now)));
+        }
+        let noted = set.take_noted();
+        drop(set);
+        if let Some(watcher) = noted {
+            watcher.tell();
         }
     }
 

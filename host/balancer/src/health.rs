@@ -213,15 +213,23 @@ impl Health {
 
     /// Whether, and how much, it serves.
     pub fn standing(&self, now: Instant, options: &HealthOptions) -> Standing {
-        match (self.down, self.circuit) {
-            (true, _) => return Standing::Down,
-            (_, Circuit::Ejected { until }) => return Standing::Ejected(until),
-            (_, Circuit::HalfOpen) => return Standing::HalfOpen,
-            (_, Circuit::Closed) => {}
+        let stands = self.stands();
+        if stands != Standing::Up {
+            return stands;
         }
         match self.recovered.map(|since| steps(since, now, options)) {
             Some(steps @ 1..STEPS) => Standing::Starting(steps * 100 / STEPS),
             _ => Standing::Up,
+        }
+    }
+
+    /// As [`Health::standing`], with a target that serves a part of its share as one that serves.
+    pub fn stands(&self) -> Standing {
+        match (self.down, self.circuit) {
+            (true, _) => Standing::Down,
+            (_, Circuit::Ejected { until }) => Standing::Ejected(until),
+            (_, Circuit::HalfOpen) => Standing::HalfOpen,
+            (_, Circuit::Closed) => Standing::Up,
         }
     }
 

@@ -23,6 +23,7 @@ mod rotation;
 mod status;
 pub mod strategy;
 mod target_set;
+mod watcher;
 
 pub use attempt::{Attempts, Need, Opens};
 pub use balancer::{Balancer, InFlight, Ticket, Tried};
@@ -33,3 +34,4 @@ pub use retry::Budget;
 pub use status::TargetStatus;
 pub use strategy::{Balance, STRATEGIES, StrategyInfo};
 pub use target_set::{Spec, TargetHandle};
+pub use watcher::{TargetChange, Watcher};

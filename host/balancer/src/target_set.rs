@@ -4,6 +4,7 @@
 use super::health::{Health, Standing};
 use super::load::{Gate, Load};
 use super::options::HealthOptions;
+use super::watcher::{self, TargetChange, Watcher};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use jackfield_text::nearest::did_you_mean;
 use sha2::{Digest, Sha256};
@@ -88,6 +89,9 @@ pub(super) struct TargetSet<T> {
     pub(super) options: HealthOptions,
     /// Called for a target that gets no more sessions.
     pub(super) rest: fn(&T),
+    watcher: Option<Arc<dyn Watcher>>,
+    /// Whether it was noted something that is not told.
+    noted: bool,
 }
 
 impl<T> TargetSet<T> {
@@ -95,12 +99,38 @@ impl<T> TargetSet<T> {
         unique(&specs)?;
         let entry = |spec| Entry::new(spec, Arc::default(), Health::default(), None);
         let entries = specs.into_iter().map(entry).collect();
-        Ok(TargetSet { entries, options, rest: |_| {} })
+        Ok(TargetSet { entries, options, rest: |_| {}, watcher: None, noted: false })
+    }
+
+    /// Lets `watcher` hear of all that happens from now on.
+    pub(super) fn watch(&mut self, watcher: Arc<dyn Watcher>) {
+        self.watcher = Some(watcher);
+    }
+
+    /// The watcher, if something was noted since; to be told once the lock is released.
+    pub(super) fn take_noted(&mut self) -> Option<Arc<dyn Watcher>> {
+        std::mem::take(&mut self.noted).then(|| self.watcher.clone()).flatten()
+    }
+
+    fn note_change(&mut self, name: &str, change: &TargetChange, error: Option<&str>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.note(name, change, error);
+            self.noted = true;
+        }
     }
 
     /// Makes this the whole set. Those that were there keep their state.
     pub(super) fn replace(&mut self, specs: Vec<Spec<T>>, now: Instant) -> Result<()> {
         unique(&specs)?;
+        let names: HashSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let before: Vec<String> =
+            self.entries.iter().map(|entry| entry.handle.name.clone()).collect();
+        for name in before.iter().filter(|name| !names.contains(*name)) {
+            self.note_change(name, &TargetChange::Removed, None);
+        }
+        for name in names.iter().filter(|name| !before.contains(name)) {
+            self.note_change(name, &TargetChange::Added, None);
+        }
         let mut old: HashMap<String, Entry<T>> =
             self.entries.drain(..).map(|entry| (entry.handle.name.clone(), entry)).collect();
         for spec in specs {
@@ -122,6 +152,7 @@ impl<T> TargetSet<T> {
             return Err(twice(&spec.name));
         }
         let health = Health::added(now, &self.options);
+        self.note_change(&spec.name, &TargetChange::Added, None);
         self.entries.push(Entry::new(spec, Arc::default(), health, None));
         Ok(())
     }
@@ -130,6 +161,7 @@ impl<T> TargetSet<T> {
         let at = self.position(name)?;
         let entry = self.entries.remove(at);
         (self.rest)(&entry.handle.target);
+        self.note_change(name, &TargetChange::Removed, None);
         Ok(())
     }
 
@@ -139,6 +171,7 @@ impl<T> TargetSet<T> {
         if weight == 0 {
             (self.rest)(&self.entries[at].handle.target);
         }
+        self.note_change(name, &TargetChange::Weight(weight), None);
         Ok(())
     }
 
@@ -164,13 +197,17 @@ impl<T> TargetSet<T> {
     ) -> bool {
         let options = self.options.clone();
         let Some(entry) = self.entry(load) else { return false };
-        let was_troubled = entry.health.is_ejected();
+        let (was_troubled, before) = (entry.health.is_ejected(), entry.health.stands());
         let changed = change(&mut entry.health, &options);
         load.set_troubled(entry.health.is_troubled());
         if changed {
             entry.publish();
             if was_troubled && !entry.health.is_ejected() {
                 load.forget_latency();
+            }
+            if let Some(change) = watcher::change(before, entry.health.stands()) {
+                let (handle, error) = (Arc::clone(&entry.handle), entry.last_error.clone());
+                self.note_change(&handle.name, &change, error.as_deref());
             }
         }
         changed
@@ -199,12 +236,18 @@ impl<T> TargetSet<T> {
 
     /// Lets time pass; answers whether standings may have changed.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
-        let mut changed = false;
+        let (mut changed, mut changes) = (false, Vec::new());
         for entry in &mut self.entries {
+            let before = entry.health.stands();
             if entry.health.tick(now, &self.options) {
                 entry.publish();
                 changed = true;
+                let change = watcher::change(before, entry.health.stands());
+                changes.extend(change.map(|change| (Arc::clone(&entry.handle), change)));
             }
+        }
+        for (handle, change) in changes {
+            self.note_change(&handle.name, &change, None);
         }
         changed
     }

@@ -44,6 +44,12 @@ pub trait Connect: Send + Sync + 'static {
         std::future::ready(true)
     }
 
+    /// Every member is in use and none may be opened, and so many callers wait; called with each further one.
+    /// Must not block. Default: nothing is done.
+    fn exhausted(&self, max_size: usize, waiting: usize) {
+        let _ = (max_size, waiting);
+    }
+
     /// The pool gives a member up; with [`CloseCause::Abandoned`] somebody still uses it. Must not
     /// block: what takes time is for a task of its own. Default: the member is dropped.
     fn close(&self, member: Arc<Self::Member>, cause: CloseCause) {

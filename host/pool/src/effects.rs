@@ -30,6 +30,8 @@ pub(super) struct Effects<M> {
     pub(super) alarm: bool,
     /// The closed pool has nothing left that is in use or being opened.
     pub(super) drained: bool,
+    /// One more waits while no member is free or may be opened: `max_size`, and how many wait.
+    pub(super) exhausted: Option<(usize, usize)>,
     some: bool,
 }
 
@@ -42,6 +44,7 @@ impl<M> Effects<M> {
             approvals: Vec::new(),
             alarm: false,
             drained: false,
+            exhausted: None,
             some: false,
         }
     }
@@ -77,6 +80,11 @@ impl<M> Effects<M> {
     pub(super) fn drained(&mut self) {
         self.some = true;
         self.drained = true;
+    }
+
+    pub(super) fn exhausted(&mut self, max_size: usize, waiting: usize) {
+        self.some = true;
+        self.exhausted = Some((max_size, waiting));
     }
 
     /// Wakes the callers, in the order they were served.

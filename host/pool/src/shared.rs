@@ -221,6 +221,12 @@ impl<C: Connect> Shared<C> {
         if fx.drained {
             self.drained.notify_waiters();
         }
+        if let Some((max_size, waiting)) = fx.exhausted {
+            let told = || self.connect.exhausted(max_size, waiting);
+            if catch_unwind(AssertUnwindSafe(told)).is_err() {
+                tracing::warn!("telling that a pool is exhausted panicked");
+            }
+        }
         for (entry, cause) in fx.closes {
             close(&*self.connect, Arc::clone(&entry.member), cause);
         }

@@ -226,6 +226,12 @@ impl<M: Clone> Slots<M> {
         let ticket = self.queue.join(arrival, now, deadline, waker);
         self.wake_by(deadline, fx);
         self.approve(now, fx);
+        let promised = self.opening.saturating_mul(self.limits.share);
+        if self.members.count() + self.opening >= self.limits.max_size
+            && self.queue.len() > promised
+        {
+            fx.exhausted(self.limits.max_size, self.queue.len());
+        }
         Request::Waits(ticket)
     }
 

@@ -103,7 +103,9 @@ impl Walk<'_> {
                     return false;
                 }
             }
-            Event::Scalar(text, style, _, tag) => return self.scalar(mark, text, style, tag),
+            Event::Scalar(text, style, _, tag) => {
+                return self.scalar(mark, text, style, tag.as_ref());
+            }
             Event::MappingStart(..) => {
                 let Some(at) = self.value_at(mark, None, true) else { return false };
                 self.open.push(Open::Mapping { at, values: Map::new(), key: None });
@@ -132,7 +134,7 @@ impl Walk<'_> {
         mark: Marker,
         text: String,
         style: TScalarStyle,
-        tag: Option<Tag>,
+        tag: Option<&Tag>,
     ) -> bool {
         let place = self.place(mark);
         if let Some(Open::Mapping { values, key: key @ None, .. }) = self.open.last_mut() {
@@ -145,7 +147,7 @@ impl Walk<'_> {
             return true;
         }
         let Some(at) = self.value_at(mark, Some(&text), false) else { return false };
-        self.put(&at, scalar(text, style, tag.as_ref()));
+        self.put(&at, scalar(text, style, tag));
         true
     }
 

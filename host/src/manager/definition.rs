@@ -78,6 +78,6 @@ impl Definition<'_> {
         let Definition { manager, name, keys, existing } = self;
         let config = config::from_json(Value::Object(keys))
             .map_err(|errors| Error::new(ErrorKind::Config, format!("{name}: {errors}")))?;
-        manager.graph.define(&name, config, existing).await
+        manager.define_connection(&name, config, existing).await
     }
 }

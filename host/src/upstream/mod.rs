@@ -18,13 +18,16 @@ mod key;
 mod opened;
 mod options;
 mod outlet;
+mod post;
+mod posts;
 mod snapshot;
+mod told;
 
 pub use call::CallsSnapshot;
 pub use jackfield_balancer::{
     Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
-    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetHandle,
-    TargetStatus, Ticket, Tried, check, health, strategy,
+    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
+    TargetHandle, TargetStatus, Ticket, Tried, Watcher, check, health, strategy,
 };
 pub use key::KeyFrom;
 pub use opened::Opened;
@@ -32,15 +35,29 @@ pub use options::UpstreamOptions;
 pub use outlet::Outlet;
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 
-use crate::connection::{KeepAlive, PooledLimit, Purpose, Target};
+use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
+use crate::events::Bus;
 use crate::pool::PoolOptions;
 use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use outlet::PostOptions;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use told::TargetEvents;
+
+/// What an upstream shares with others of its host; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamContext {
+    /// What the pools of this and other upstreams have together at most; `None` is no limit.
+    pub pooled: Option<PooledLimit>,
+    /// Where it is told what happens to targets and their pools.
+    pub events: Option<Bus>,
+    /// The table that has the connections of its posts.
+    pub lives: Option<Arc<Lives>>,
+}
 
 /// A named set of targets.
 #[derive(Debug)]
@@ -62,7 +79,13 @@ struct Pools {
     keepalive: KeepAlive,
     /// For one session.
     limit: Duration,
+    upstream: Arc<str>,
+    events: Option<Bus>,
+    lives: Option<Arc<Lives>>,
 }
+
+/// How long a session that posts go over may be unused.
+const POSTS_IDLE: Duration = Duration::from_secs(60);
 
 impl Upstream {
     /// An upstream over `targets`, of which there is at least one. Does not connect yet.
@@ -71,10 +94,10 @@ impl Upstream {
     /// [`ErrorKind::Config`] without a target, for a name that is there twice, or for options of the
     /// pool that are out of range or that a target cannot bear.
     pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
-        Upstream::within(name, targets, options, None)
+        Upstream::within(name, targets, options, UpstreamContext::default())
     }
 
-    /// As [`Upstream::new`]; the pools of this and other upstreams together are held to `pooled`.
+    /// As [`Upstream::new`], in a host.
     ///
     /// # Errors
     /// As there.
@@ -82,7 +105,7 @@ impl Upstream {
         name: &str,
         targets: Vec<Spec<Target>>,
         options: UpstreamOptions,
-        pooled: Option<PooledLimit>,
+        context: UpstreamContext,
     ) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
@@ -93,10 +116,17 @@ impl Upstream {
         let pools = Pools {
             limit: options.connect_limit(),
             options: options.pool,
-            all: pooled,
+            all: context.pooled,
             keepalive: options.keepalive,
+            upstream: name.into(),
+            events: context.events,
+            lives: context.lives,
         };
         let balancer = Balancer::new(pools.outlets(targets)?, options.balance.0, health)?;
+        if let Some(events) = pools.events.clone() {
+            let upstream = Arc::clone(&pools.upstream);
+            balancer.watch(Arc::new(TargetEvents { upstream, events }));
+        }
         Ok(Upstream {
             name: name.to_owned(),
             driver,
@@ -131,12 +161,17 @@ impl Upstream {
         self.balancer.handles().iter().map(named).collect()
     }
 
-    /// A target as its balancer takes it, with a pool if the upstream has them.
+    /// A target as its balancer takes it under that name, with a pool if the upstream has them.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
-    pub fn outlet(&self, target: Target) -> Result<Outlet> {
-        self.pools.outlet(target)
+    pub fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        self.pools.outlet(name, target)
+    }
+
+    /// Closes the pools: unused sessions now, used ones as they come back.
+    pub fn close_pools(&self) {
+        self.balancer.handles().iter().for_each(|handle| handle.target.rest());
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -230,17 +265,32 @@ impl Pools {
         self.options.as_ref().map_or(self.limit, |pool| pool.acquire_timeout.0)
     }
 
-    fn outlet(&self, target: Target) -> Result<Outlet> {
-        match &self.options {
-            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone()),
-            None => Ok(Outlet::keeping(target, self.keepalive, self.limit)),
-        }
+    fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        let outlet = match &self.options {
+            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone())?,
+            None => Outlet::keeping(target, self.keepalive, self.limit),
+        };
+        Ok(match &self.events {
+            Some(events) => outlet.telling(PoolEvents::new(&self.upstream, name, events.clone())),
+            None => outlet,
+        })
+    }
+
+    /// The connection of posts to the target of that name.
+    fn posts(&self, upstream: &str, target: &str) -> PostOptions {
+        let policy = Policy {
+            connect_timeout: Some(self.limit),
+            idle_timeout: POSTS_IDLE,
+            ..Policy::default()
+        };
+        let name = format!("upstreams.{upstream} {target}");
+        PostOptions { name, policy, lives: self.lives.clone() }
     }
 
     fn outlets(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<Outlet>>> {
         let outlet = |spec: Spec<Target>| {
             let Spec { name, target, weight, priority, max_connections, labels } = spec;
-            let target = self.outlet(target)?;
+            let target = self.outlet(&name, target)?;
             Ok(Spec { name, target, weight, priority, max_connections, labels })
         };
         specs.into_iter().map(outlet).collect()

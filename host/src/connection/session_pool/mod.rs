@@ -28,10 +28,12 @@
 
 mod member;
 mod pooled;
+mod told;
 
 pub use jackfield_balancer::OpenError;
 pub use member::{Dial, Member, PooledLimit};
 pub use pooled::PooledSession;
+pub use told::PoolEvents;
 
 use super::keepalive::KeepAlive;
 use super::target::Target;
@@ -80,6 +82,7 @@ pub struct SessionPool {
     connect_limit: Option<Duration>,
     /// Made when first needed; taken away while the target rests.
     pool: Mutex<Option<Pool<Dial>>>,
+    events: Option<Arc<PoolEvents>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +98,14 @@ impl SessionPool {
     /// opening may take what time its first caller has.
     pub fn between_requests(keepalive: KeepAlive, connect_limit: Option<Duration>) -> Self {
         let keeps = Keeps::Requests(keepalive);
-        SessionPool { keeps, connect_limit, pool: Mutex::default() }
+        SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None }
+    }
+
+    /// Tells what happens to it.
+    #[must_use]
+    pub fn telling(mut self, events: PoolEvents) -> Self {
+        self.events = Some(Arc::new(events));
+        self
     }
 
     /// Of which every use of `target` takes its session; each session gets `connect_limit` to be opened,
@@ -126,7 +136,7 @@ impl SessionPool {
             return Err(Error::option("share", text));
         }
         let (keeps, connect_limit) = (Keeps::All(options, all), Some(connect_limit));
-        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default() })
+        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None })
     }
 
     /// Makes the pool, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -229,6 +239,7 @@ impl SessionPool {
             Keeps::Requests(keepalive) => (keepalive.pool_options(limit), None),
         };
         let dial = Dial::new(target, limit, all, options.share > 1, runtime);
+        let dial = dial.telling(self.events.clone());
         let pool = Pool::new(dial, &options)?;
         *slot = Some(pool.clone());
         Ok(pool)
