@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::plugin::{SOURCE, SecretSource};
 use super::reference::{DESTINATION, Reference, URI, VIA, Via};
 use super::target::{self, Target};
+use crate::network::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -31,6 +32,7 @@ pub(super) const FORMS: &[Form] = &[
     Form { schema: "Reference", expected: DESTINATION, parse: text::<Reference> },
     Form { schema: "Via", expected: VIA, parse: text::<Via> },
     Form { schema: "KeyFrom", expected: KeyFrom::EXPECTED, parse: text::<KeyFrom> },
+    Form { schema: "Network", expected: Network::EXPECTED, parse: text::<Network> },
     Form { schema: "Target", expected: target::EXPECTED, parse: text::<Target> },
     Form { schema: "SecretSource", expected: SOURCE, parse: secret },
 ];

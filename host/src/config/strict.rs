@@ -174,18 +174,28 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Looks at each entry; one that is wrong becomes an empty one, so that the others keep their places.
-    fn list(&mut self, schema: &'a Value, list: &mut [Value], at: &KeyPath) {
+    /// Looks at each entry. One that is wrong becomes an empty one, so that the others keep their places; where
+    /// nothing can be empty it is taken out.
+    fn list(&mut self, schema: &'a Value, list: &mut Vec<Value>, at: &KeyPath) {
         let mut kinds = Kinds::default();
         self.collect(schema, &mut kinds);
-        let table = Value::Object(serde_json::Map::new());
-        let takes_tables = kinds.plain.iter().any(|schema| expected_kind(schema).takes(&table));
-        let empty = if takes_tables { table } else { Value::String(String::new()) };
-        for (index, value) in list.iter_mut().enumerate() {
-            if !self.value(schema, value, &at.index(index)) {
-                value.clone_from(&empty);
+        let has_form = |value: &Value| {
+            kinds.form.and_then(|form| (form.parse)(value)).is_none_or(|verdict| verdict.is_ok())
+        };
+        let takes = |value: &Value| {
+            kinds.plain.iter().any(|schema| expected_kind(schema).takes(value)) && has_form(value)
+        };
+        let empty = [Value::Object(serde_json::Map::new()), Value::String(String::new())];
+        let empty = empty.into_iter().find(takes);
+        let mut index = 0;
+        list.retain_mut(|value| {
+            let fits = self.value(schema, value, &at.index(index));
+            index += 1;
+            if let (false, Some(empty)) = (fits, &empty) {
+                value.clone_from(empty);
             }
-        }
+            fits || empty.is_some()
+        });
     }
 
     fn unknown<'k>(&mut self, at: &KeyPath, known: impl Iterator<Item = &'k String> + Clone) {
