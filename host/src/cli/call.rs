@@ -39,13 +39,15 @@ pub(super) struct CallArgs {
 }
 
 const EXAMPLES: &str = "\
-Of a result, stdout and stderr are printed as such, anything else as `key: value`. When it has an
-exit_status, that is the exit code.
+Of a result, stdout, stderr and output are printed as such, anything else as `key: value`. When it has
+an exit_status, that is the exit code.
 
-Beside its driver's operations, whatever has a stream has send, expect, send_expect, converse and login;
-the patterns are regular expressions. What is not a text is written as TOML.
+Beside its driver's operations, whatever has a stream has send, expect, send_expect, execute, converse
+and login: `jackfield drivers NAME` lists their parameters, too. The patterns are regular expressions,
+for text without terminal sequences. What is not a text is written as TOML.
 
 Examples:
+  jackfield call telnet://10.0.0.9 execute command='show version'
   jackfield call telnet://10.0.0.9 send_expect text='show version' pattern='#$'
   jackfield call telnet://10.0.0.9 converse text='erase all' \\
       rules='[{pattern=\"confirm\", answer=\"y\"}, {pattern=\"#$\"}]'
@@ -127,12 +129,15 @@ fn show(result: &Value) -> Outcome<()> {
             print(&format!("{}\n", plain(result))).map(drop)
         };
     };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    if fields.contains_key("output") {
+        return print(text("output")).map(drop);
+    }
     let is_output = fields.contains_key("stdout") || fields.contains_key("stderr");
     if !is_output {
         let lines = fields.iter().map(|(key, value)| format!("{key}: {}\n", plain(value)));
         return print(&lines.collect::<String>()).map(drop);
     }
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     print(text("stdout"))?;
     // When standard error is closed there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(text("stderr").as_bytes());
