@@ -19,7 +19,6 @@ use jackfield_plugin_api::{
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -51,9 +50,9 @@ pub(super) struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let peer = connection.peer().map(|peer| match peer.parse::<SocketAddr>() {
-            Ok(address) => address.ip().to_string(),
-            Err(_) => peer.to_owned(),
+        let peer = connection.peer().map(|peer| match peer.socket() {
+            Some(address) => address.ip().to_string(),
+            None => peer.to_string(),
         });
         Forward { route, session, connection, peer: peer.unwrap_or_default() }
     }
