@@ -10,10 +10,11 @@ use crate::config::{Loaded, Reference};
 use crate::dialogue;
 use crate::nearest::did_you_mean;
 use crate::route::Destination;
+use crate::secret::{self, Resolver};
 use crate::session::SessionExt;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Facets, Operation, Result, Session};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -71,10 +72,17 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
 
 async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::of_command()?;
-    let client = args.target.resolve(to, loaded, Vec::new()).await?;
-    let operation = operation(&client.to, &args.operation)?;
-    let params = params(args, &operation)?;
-    let params = Value::Object(params);
+    let asking = async {
+        let client = args.target.resolve(to, loaded, Vec::new()).await?;
+        let operation = operation(&client.to, &args.operation)?;
+        let params = params(args, &operation).await?;
+        Ok::<_, Failure>((client, operation, params))
+    };
+    // Secrets may be asked for, and Control-C ends that too.
+    let (client, operation, params) = tokio::select! {
+        asked = asking => asked?,
+        ended = signals.next() => return Err(Failure::run(ended.name)),
+    };
     let calling = async {
         match args.timeout {
             Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,
@@ -113,12 +121,19 @@ fn operation(to: &Destination, name: &str) -> Outcome<Operation> {
     Err(Failure::config(format!("{driver} has no operation {name:?}{hint}; known: {names}")))
 }
 
-fn params(args: &CallArgs, operation: &Operation) -> Outcome<Map<String, Value>> {
+/// The parameters, secrets included.
+async fn params(args: &CallArgs, operation: &Operation) -> Outcome<Value> {
     let mut params = parse_options("--params", args.params.as_deref())?;
     let assignments = parse_assignments("parameter", &args.parameters)?;
     params.extend(assign::params(&operation.params, &assignments));
-    let problems = schema::check(&operation.params, &params);
-    if problems.is_empty() { Ok(params) } else { Err(Failure::config_lines(problems)) }
+    let known = secret::placeholders(&params, &operation.params);
+    let problems = schema::check(&operation.params, &known);
+    if !problems.is_empty() {
+        return Err(Failure::config_lines(problems));
+    }
+    let resolved = Resolver::default().resolve_options(&params, &operation.params).await;
+    let resolved = resolved.map_err(|error| Failure::config(error.to_string()))?;
+    Ok(Value::Object(resolved.expose().clone()))
 }
 
 fn show(result: &Value) -> Outcome<()> {
