@@ -173,7 +173,10 @@ impl Text {
 
 impl Perform for Text {
     fn print(&mut self, c: char) {
-        self.put(c);
+        // A terminal shows nothing for DEL.
+        if c != '\x7f' {
+            self.put(c);
+        }
     }
 
     fn execute(&mut self, byte: u8) {
@@ -277,7 +280,7 @@ mod tests {
             ("\x1b[Alater", "later"),
             ("a\u{e9}\u{20ac}\x08b", "a\u{e9}b"),
             ("abc\x1b[2D\x1b[Pd", "ad"),
-            ("a\0\x07b\tc", "ab\tc"),
+            ("a\0\x07b\tc\x7f", "ab\tc"),
         ] {
             assert_eq!(text(said), read, "{said:?}");
         }

@@ -83,10 +83,15 @@ impl Route {
         }
         let (session, notice) = Notice::of(session, self);
         let joining = async {
-            notice.waits(&self.destination).await;
+            // Boxed, so that a relayed connection does not keep room for it.
+            if !notice.is_silent() {
+                Box::pin(notice.waits(&self.destination)).await;
+            }
             match self.join(&session, connection, stopping).await {
                 Ok(served) => Ok(served),
-                Err(error) => Err(notice.refused(error, &self.destination, connection).await),
+                Err(error) => {
+                    Err(Box::pin(notice.refused(error, &self.destination, connection)).await)
+                }
             }
         };
         tokio::select! {

@@ -3,6 +3,7 @@
 
 use super::{Destination, Route};
 use crate::connection::{Entered, Held};
+use crate::device::LEASE;
 use jackfield_plugin_api::{Control, Error, ErrorKind, Facets, Session, Stream};
 use std::future::poll_fn;
 use std::io;
@@ -38,6 +39,11 @@ impl Notice {
         (builder.build(), Notice(Some(shared)))
     }
 
+    /// Whether nothing can be told.
+    pub(super) fn is_silent(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Tells a peer that it will have to wait, if it will.
     pub(super) async fn waits(&self, destination: &Destination) {
         if let Some(held) = destination.held() {
@@ -59,11 +65,12 @@ impl Notice {
         connection: &Entered,
     ) -> Error {
         let late = error.kind() == ErrorKind::TimedOut;
-        let held = destination.held();
-        if error.kind() != ErrorKind::InUse && !(late && held.is_some()) {
+        let refused =
+            error.kind() == ErrorKind::InUse || error.context().any(|(key, _)| key == LEASE);
+        if !refused || !destination.has_one_user() {
             return error;
         }
-        match held.or_else(|| connection.other_user()) {
+        match destination.held().or_else(|| connection.other_user()) {
             Some(held) => {
                 let text = in_use(&held);
                 let waited = if late { "; you have waited too long" } else { "" };
