@@ -29,6 +29,7 @@ mod outage;
 mod outside;
 mod peers_smoke;
 mod pools;
+mod proxies;
 mod quic;
 mod readme;
 mod run_time;

@@ -108,6 +108,7 @@ pub mod addr;
 pub mod deadline;
 pub mod events;
 pub mod metrics;
+pub mod network;
 pub use jackfield_text::{nearest, units};
 pub mod parallel;
 pub mod secret;

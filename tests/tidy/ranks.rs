@@ -30,8 +30,8 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "addr", "deadline", "error", "events", "metrics", "nearest", "parallel", "secret",
-        "session", "shutdown", "units", "work",
+        "addr", "deadline", "error", "events", "metrics", "nearest", "network", "parallel",
+        "secret", "session", "shutdown", "units", "work",
     ],
 ];
 
