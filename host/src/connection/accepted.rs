@@ -62,7 +62,7 @@ impl Acceptance {
             State::Connecting,
             Decider::Peer,
             "accepted",
-            EventKind::Accepted { peer: live.peer().map(str::to_owned) },
+            EventKind::Accepted { peer: live.peer().cloned() },
         );
         Ok(Entered(live))
     }
@@ -110,6 +110,10 @@ impl Live {
         if layers {
             let info = session.info();
             self.note_peer(info.identity, info.encrypted);
+            if let Some(client) = info.peer.filter(|_| self.spec.target.stack().tells_client()) {
+                // Said once: a connection has one client.
+                let _ = self.client.set(client.into());
+            }
         }
         if self.encrypted.load(Ordering::Relaxed) {
             let identity = self.identity.get().map(ToString::to_string);
@@ -119,7 +123,7 @@ impl Live {
 
     /// The destination of an accepted one is reached.
     pub(crate) fn joined(&self) {
-        let event = EventKind::Connected { peer: self.peer().map(str::to_owned) };
+        let event = EventKind::Connected { peer: self.peer().cloned() };
         // A close at the same time comes first.
         if !self.state().is_final() {
             self.step(State::Connected, Decider::Target, "joined", event);

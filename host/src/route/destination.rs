@@ -34,6 +34,15 @@ impl Destination {
         }
     }
 
+    /// Whether its target is told who the client is that a session is opened for.
+    pub(super) fn tells_client(&self) -> bool {
+        match self {
+            Destination::Upstream(upstream) => upstream.tells_client(),
+            Destination::Connection(managed) => managed.target().stack().tells_client(),
+            Destination::Observe(_) | Destination::Handler(_) => false,
+        }
+    }
+
     /// The operation of that name: the driver's own, or one that any stream has.
     pub fn operation(&self, name: &str) -> Option<Operation> {
         let own = self.driver().and_then(|driver| driver.operation(name).cloned());
@@ -104,8 +113,8 @@ impl Destination {
         }
     }
 
-    /// Queues a payload for the session that a connection shares. See
-    /// [`Live::post`](crate::connection::Live::post).
+    /// Queues a payload for the session that a connection shares, see
+    /// [`Live::post`](crate::connection::Live::post), or for a target of an upstream, see [`Upstream::post`].
     ///
     /// # Errors
     /// As there; [`ErrorKind::Closed`](jackfield_plugin_api::ErrorKind::Closed) if it is not connected;
@@ -113,9 +122,7 @@ impl Destination {
     pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
         match self {
             Destination::Connection(managed) => managed.post(payload),
-            Destination::Upstream(_) => {
-                Err(Error::unsupported("a post to an upstream, which shares no session: open one"))
-            }
+            Destination::Upstream(upstream) => upstream.post(None, payload),
             _ => Err(self.has_no_operations()),
         }
     }
