@@ -1,6 +1,9 @@
 //! What people write in configurations and on command lines: durations and sizes ([`units`]), addresses and
-//! networks ([`networks`]), and names, some of them mistyped ([`nearest`]).
+//! networks ([`networks`]), other forms of values ([`with`]), values out of range ([`range`]), and names, some of
+//! them mistyped ([`nearest`]).
 
 pub mod nearest;
 pub mod networks;
+pub mod range;
 pub mod units;
+pub mod with;

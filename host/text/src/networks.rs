@@ -15,12 +15,14 @@ pub struct Network(IpNet);
 
 /// Why a text is not a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected an address or a network such as \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\""
-)]
+#[error("expected {}", Network::EXPECTED)]
 pub struct NetworkError;
 
 impl Network {
+    /// What it is written as.
+    pub const EXPECTED: &str =
+        "an address or a network such as \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"";
+
     /// Whether an address belongs to it. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.7`, as
     /// sockets for both have it) is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
