@@ -108,6 +108,7 @@ pub mod deadline;
 pub mod events;
 pub mod metrics;
 pub mod nearest;
+pub mod networks;
 pub mod parallel;
 pub mod secret;
 pub mod session;

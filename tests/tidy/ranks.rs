@@ -29,8 +29,8 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "deadline", "error", "events", "metrics", "nearest", "parallel", "secret", "session",
-        "shutdown", "units", "work",
+        "deadline", "error", "events", "metrics", "nearest", "networks", "parallel", "secret",
+        "session", "shutdown", "units", "work",
     ],
 ];
 

@@ -15,6 +15,7 @@ pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
+use crate::networks::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -260,6 +261,10 @@ pub struct RouteConfig {
     /// Whether requests by GET are answered with what the destination sends, as server-sent events:
     /// lines of a stream, messages, datagrams. Default: false.
     pub sse: bool,
+    /// Where requests are forwarded: the peers, as addresses and networks, whose `X-Forwarded-…` and `Forwarded`
+    /// fields are believed. Of others nothing is kept. Default: nobody is said to be trusted; then the lists
+    /// of `X-Forwarded-For` and `Forwarded` are kept, with the peer last, and the other fields replaced.
+    pub trusted_proxies: Option<Vec<Network>>,
 }
 
 /// The kind of message that the bytes of a stream are sent as.

@@ -175,6 +175,7 @@ async fn listener(
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
+            trusted_proxies: route.trusted_proxies.clone(),
         }),
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,

@@ -1,12 +1,13 @@
 //! Requests on their way through: each goes to the destination, its answer comes back.
 //!
-//! A session of the destination is had for one request and given back when its answer has come whole: for
+//! A session of the destination is taken for one request and given back when its answer has come whole: for
 //! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
-//! asked, by which name and over what is put in (`x-forwarded-for`, `x-forwarded-host`,
-//! `x-forwarded-proto`).
+//! asked, by which name and over what is put in.
 
-use super::fields::{ends, is_repeatable, stripped};
-use super::lent::lent;
+use super::ask::{Asked, Asker};
+use super::fault::{ClientFault, status};
+use super::fields::{ends, stripped};
+use super::forwarded::Forwarded;
 use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
@@ -15,22 +16,16 @@ use futures_util::StreamExt;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Origin,
-    Result, Retry, Serving, Session,
+    Result, Serving, Session,
 };
-use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 /// Requests of one peer that are under way at once; more wait.
 const MOST: usize = 128;
-
-/// How long a session may have been unused for a request that must not be asked twice: a peer whose close
-/// is still on its way cannot be told from one that has begun to work.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether a session asks, and does nothing else that could be relayed.
 pub(super) fn asks(session: &Session) -> bool {
@@ -45,17 +40,15 @@ pub(super) struct Forward<'a> {
     route: &'a Route,
     session: &'a Session,
     connection: &'a Entered,
-    /// The address that the peer is forwarded under; empty: it has none.
-    peer: String,
+    forwarded: Forwarded,
+    /// Whether there has been a request.
+    has_asked: AtomicBool,
 }
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let peer = connection.peer().map(|peer| match peer.parse::<SocketAddr>() {
-            Ok(address) => address.ip().to_string(),
-            Err(_) => peer.to_owned(),
-        });
-        Forward { route, session, connection, peer: peer.unwrap_or_default() }
+        let forwarded = Forwarded::new(connection.peer(), route.trusted_proxies.as_deref());
+        Forward { route, session, connection, forwarded, has_asked: AtomicBool::new(false) }
     }
 
     /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
@@ -94,22 +87,29 @@ impl<'a> Forward<'a> {
         let turn = request.upgrade;
         let (id, route) = (self.connection.id, &*self.route.name);
         let asked = match self.onward(&request.head, turn.is_some()) {
-            Ok(head) => self.ask(head, self.counted(request.body, Side::B)).await,
+            Ok(head) => self.ask(head, request.body).await,
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
             Ok(answered) => answered,
             Err(error) => return self.failed(answer, &error).await,
         };
-        if let (Some(near), Some(onto)) = (turn, response.upgrade.take()) {
-            return self.turned(answer, response, near, onto).await;
+        match (turn, response.upgrade.take()) {
+            (Some(near), Some(onto)) => return self.turned(answer, response, near, onto).await,
+            _ if response.status() == 101 => {
+                let text = "the destination answers 101, and nobody has asked for another protocol";
+                let error = Error::new(ErrorKind::Protocol, text);
+                far.failed(&error);
+                return self.failed(answer, &error).await;
+            }
+            _ => {}
         }
         let ends = ends(&response.head);
-        match stripped(&response.head, false, &[]) {
+        match stripped(&response.head, false, |_| false, []) {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
-        response.body = self.counted(response.body, Side::A);
+        response.body = self.counted(response.body, Side::A, None);
         match answer.send(response).await {
             Ok(()) if !ends => far.answered(),
             Ok(()) => {}
@@ -128,90 +128,34 @@ impl<'a> Forward<'a> {
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
         };
         match opened.and_then(|far| sse::events(far, longest, stopping)) {
-            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A))).await,
+            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A, None))).await,
             Err(error) => self.failed(answer, &error).await,
         }
     }
 
     async fn failed(&self, answer: Answer, error: &Error) {
         tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "request failed");
-        let (status, text) = match error.kind() {
-            ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
-            ErrorKind::Limit => ("503", "there is no room at the destination"),
-            ErrorKind::Unsupported => ("502", "the destination cannot do what was asked"),
-            _ => ("502", "the destination cannot be reached"),
-        };
+        let (status, text) = status(error);
         refuse(answer, status, text).await;
     }
 
     /// The head as it goes to the destination, which has a scheme of its own.
-    fn onward(&self, head: &HeaderBlock, turns: bool) -> Result<HeaderBlock> {
-        let value = |name: &str| head.get(name).unwrap_or_default();
-        let peer = self.peer.as_bytes();
-        let chain = match value("x-forwarded-for") {
-            b"" => Cow::Borrowed(peer),
-            before if peer.is_empty() => Cow::Borrowed(before),
-            before => Cow::Owned([before, b", ", peer].concat()),
-        };
-        stripped(
-            head,
-            turns,
-            &[
-                ("x-forwarded-for", &chain),
-                ("x-forwarded-host", value(":authority")),
-                ("x-forwarded-proto", value(":scheme")),
-            ],
-        )
+    fn onward(&self, head: &HeaderBlock, upgrades: bool) -> Result<HeaderBlock> {
+        let provenance = self.forwarded.of(head);
+        stripped(head, upgrades, |name| provenance.drops(name), provenance.added())
     }
 
-    /// Asks over a session that has answered before, or over a new one; over a new one again where the
-    /// first turns out to have gone and nothing can have come of it.
     async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
-        let safe = is_repeatable(&head);
-        let far = self.reach(if safe { Duration::MAX } else { FRESH }).await?;
-        if !far.is_reused() {
-            return Self::ask_anew(far, head, body).await;
-        }
-        let (body, back) = lent(if safe { Body::empty() } else { body });
-        let error = match far.send(Envelope::new(head.clone(), body))?.await {
-            Ok(response) => return Ok((far, response)),
-            Err(error) => error,
-        };
-        let again = error.is_unsent() || safe && error.retry() == Retry::IfReused;
-        match back.body().filter(|_| again) {
-            Some(body) => {
-                drop(far);
-                Self::ask_anew(self.reach(Duration::ZERO).await?, head, body).await
-            }
-            None => {
-                // What has closed at the moment of asking may have been unused for too long.
-                if error.retry() != Retry::IfReused {
-                    far.failed(&error);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn ask_anew(far: Far, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
-        match far.send(Envelope::new(head, body))?.await {
-            Ok(response) => Ok((far, response)),
-            Err(error) => {
-                // It could be opened, but does not serve.
-                far.failed(&error);
-                Err(error)
-            }
-        }
-    }
-
-    /// A session of the destination: one that was unused for less than `rested`, or a new one.
-    async fn reach(&self, rested: Duration) -> Result<Far> {
-        self.route.reach(self.session, self.connection, Purpose::Request { rested }).await
+        let &Forward { route, session, connection, .. } = self;
+        let fault = ClientFault::default();
+        let body = self.counted(body, Side::B, Some(fault.clone()));
+        let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
+        Asker { route, session, connection }.ask(Asked { head, body, fault, is_first }).await
     }
 
     /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other
-    /// side.
-    fn counted(&self, body: Body, side: Side) -> Body {
+    /// side, and noted where that is a client's.
+    fn counted(&self, body: Body, side: Side, fault: Option<ClientFault>) -> Body {
         if body.is_empty() {
             return body;
         }
@@ -221,7 +165,13 @@ impl<'a> Forward<'a> {
             if let Ok(BodyPart::Data(bytes)) = &part {
                 totals.add(side, bytes.len(), 0);
             }
-            part.map_err(|error| error.with_origin(origin))
+            part.map_err(|error| {
+                let error = error.with_origin(origin);
+                if let Some(fault) = &fault {
+                    fault.note(&error);
+                }
+                error
+            })
         }))
     }
 
@@ -233,7 +183,7 @@ impl<'a> Forward<'a> {
         near: Op<Session>,
         far: Op<Session>,
     ) {
-        let Ok(head) = stripped(&response.head, true, &[]) else {
+        let Ok(head) = stripped(&response.head, true, |_| false, []) else {
             return refuse(answer, "502", "invalid response from upstream").await;
         };
         response.head = head;

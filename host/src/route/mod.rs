@@ -1,16 +1,20 @@
 //! Routes: what a listener's sessions are joined to.
 
+mod ask;
 mod calls;
 mod destination;
 mod far;
+mod fault;
 mod fields;
 mod forward;
+mod forwarded;
 mod leave;
 mod lent;
 mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
 use crate::driver::Prepared;
+use crate::networks::Network;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::session::shared;
 use crate::shutdown::Stopping;
@@ -35,6 +39,8 @@ pub struct Route {
     pub relay: RelayOptions,
     /// Whether requests are answered with what the destination sends, as server-sent events.
     pub sse: bool,
+    /// Peers whose `X-Forwarded-…` and `Forwarded` fields are believed; `None`: nobody has said.
+    pub trusted_proxies: Option<Vec<Network>>,
 }
 
 /// How a session's service ended.

@@ -6,7 +6,7 @@ use super::outlet::Outlet;
 use crate::connection::{Around, Calling, Innermost, PooledSession};
 use crate::session::{DataParts, SessionExt, guarded};
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Envelope, Error, ErrorKind, Origin, Result, Session};
+use jackfield_plugin_api::{Address, Envelope, Error, ErrorKind, Origin, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -34,6 +34,11 @@ impl Opened {
     /// The name of its target.
     pub fn target(&self) -> &str {
         self.guard.target()
+    }
+
+    /// Where its target is.
+    pub fn address(&self) -> &Address {
+        self.guard.at().target().stack().address()
     }
 
     /// What stands around operations on it, for calls in the name of `connection`.
