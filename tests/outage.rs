@@ -64,7 +64,7 @@ impl Lab {
             target(&servers[2]),
         ))
         .await;
-        let upstream = Arc::clone(host.manager().graph().upstream("lab").expect("the upstream"));
+        let upstream = host.manager().upstream("lab").expect("the upstream");
         let load = Load::start(&upstream);
         let lab = Lab { servers, host, load };
         lab.served_by(&[0, 1, 2]).await;

@@ -25,7 +25,7 @@ async fn host(upstream: &str) -> TestHost {
 }
 
 fn upstream(host: &TestHost) -> Arc<Upstream> {
-    Arc::clone(host.manager().graph().upstream("u").unwrap())
+    host.manager().upstream("u").unwrap()
 }
 
 /// The target number `at` as a face would show it.

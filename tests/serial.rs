@@ -62,8 +62,8 @@ async fn a_line_that_is_plugged_in_again_is_opened_again_under_its_lasting_name(
         "reconnect": { "attempts": -1, "first_delay": "20ms", "max_delay": "1s" },
     }))
     .unwrap();
-    let graph = host.manager().graph();
-    let live = graph.register("console", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let manager = host.manager();
+    let live = manager.register("console", config, Existing::Refuse, DEADLINE).await.unwrap();
     live.set_handler(Arc::new(Reader)).unwrap();
     let mut far = far_end(&host, &line).await;
     live.post("before").unwrap().sent().await.unwrap();

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = echo.local().unwrap_or_default();
     manager.define("echo", &format!("tcp://{address}")).register().await?.connect(LIMIT).await?;
     // What was accepted and what was opened are of one kind, in one table.
-    for connection in manager.connections() {
+    for connection in manager.lives() {
         println!("{} {} {}", connection.name, connection.state(), connection.is_accepted());
     }
     echo.close().await;

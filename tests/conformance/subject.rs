@@ -57,8 +57,8 @@ impl Subject {
     /// Its constants, as its plugin declares them.
     pub(super) async fn manifest(&self) -> DriverManifest {
         let host = TestHost::start("").await;
-        let graph = host.manager().graph();
-        graph.registry.driver(self.name).expect("a driver that was built").manifest.clone()
+        let manager = host.manager();
+        manager.registry().driver(self.name).expect("a driver that was built").manifest.clone()
     }
 
     /// Whether a case makes sense for it.

@@ -31,7 +31,7 @@ async fn host(peer: &TcpPeer, more: &str) -> TestHost {
 }
 
 fn console(host: &TestHost) -> Path {
-    host.manager().graph().device("core1").unwrap().path(None).unwrap()
+    host.manager().device("core1").unwrap().path(None).unwrap()
 }
 
 fn lease(host: &TestHost) -> Arc<Exclusive> {
@@ -157,7 +157,7 @@ async fn a_session_of_the_library_is_under_the_lease_too() {
     assert!(error.to_string().contains("the lease was broken: enough"), "{error}");
     drop(stream);
     // A connected device holds the lease as well, until it is disconnected.
-    let device = host.manager().graph().device("core1").unwrap();
+    let device = host.manager().device("core1").unwrap();
     device.connect(None, DEADLINE).await.unwrap();
     let refused = host.open("devices.core1.console", json!({})).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InUse, "{refused}");

@@ -55,7 +55,7 @@ impl TestHost {
             Value::Object(options) => options,
             _ => Map::new(),
         };
-        self.manager.graph().open(to, &options).await
+        self.manager.open(to, &options).await
     }
 
     /// Ends it as an operator would; answers how many connections had to be ended.

@@ -74,7 +74,7 @@ async fn serve(args: &RelayArgs, from: &StackUri, to: &Reference, loaded: &Loade
     let route = one_route(args, from, to, loaded, plugins.registry())?;
     let manager = Manager::start_on(plugins, &route).await?;
     for listener in manager.listeners() {
-        let local = listener.local.as_deref().unwrap_or(&listener.listen);
+        let local = listener.local.map_or_else(|| listener.listen.clone(), |it| it.to_string());
         complain(&format!("listening on {local} ({}), joined to {to}", listener.listen));
     }
     let served = async {

@@ -63,7 +63,7 @@ async fn serve(loaded: &Loaded) -> Outcome {
 
 /// Ends a manager. A second signal, and the end of the time for all this, end the process elsewhere.
 pub(super) async fn stop(manager: Manager, why: &str, loaded: &Loaded) -> Outcome {
-    let connections = manager.live();
+    let connections = manager.count().accepted;
     let limit = loaded.config.host.shutdown_timeout.0;
     tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
     let cut = manager.shutdown().await;

@@ -16,6 +16,7 @@ use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 
 /// Everything wrong with `config`, but for keys that `known` already tells about.
 pub(super) fn check(
@@ -23,7 +24,7 @@ pub(super) fn check(
     sources: &SourceMap,
     known: &[ConfigError],
 ) -> Vec<ConfigError> {
-    let mut check = Check { config, sources, known, errors: Vec::new() };
+    let mut check = Check { config, sources, known, errors: Vec::new(), is_alone: false };
     check.host();
     check.names();
     check.connections();
@@ -36,11 +37,32 @@ pub(super) fn check(
     check.errors
 }
 
+/// What is wrong with the upstreams and routes of `config`, which are defined at run time: all but names, which
+/// are those of a host that runs.
+///
+/// # Errors
+/// The first mistake, with its key.
+pub fn check_alone(config: &Config) -> Result<()> {
+    let sources = SourceMap::default();
+    let mut check =
+        Check { config, sources: &sources, known: &[], errors: Vec::new(), is_alone: true };
+    check.upstreams();
+    check.routes();
+    match check.errors.into_iter().next() {
+        Some(ConfigError { key, message, .. }) => {
+            Err(Error::new(ErrorKind::Config, format!("{key}: {message}")))
+        }
+        None => Ok(()),
+    }
+}
+
 pub(super) struct Check<'a> {
     pub(super) config: &'a Config,
     pub(super) sources: &'a SourceMap,
     known: &'a [ConfigError],
     errors: Vec<ConfigError>,
+    /// Whether the names that it refers to are defined elsewhere.
+    is_alone: bool,
 }
 
 impl Check<'_> {
@@ -86,6 +108,7 @@ impl Check<'_> {
         self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));
         self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
         self.at_least_one(limits.key("event_rate"), Some(host.limits.event_rate));
+        self.at_least_one(limits.key("subscribers"), Some(host.limits.subscribers));
         let sizes = [
             ("relay_buffer", host.limits.relay_buffer, 16 << 20),
             ("max_message", host.limits.max_message, 1 << 30),
@@ -175,7 +198,7 @@ impl Check<'_> {
     }
 
     pub(super) fn via(&mut self, path: &KeyPath, via: Option<&Via>) {
-        match via {
+        match via.filter(|_| !self.is_alone) {
             Some(Via::Connection(name)) => {
                 self.exists(path, "connections", name, self.config.connections.keys());
             }
@@ -294,7 +317,7 @@ impl Check<'_> {
     fn target(&mut self, at: &KeyPath, target: &Target) {
         self.via(&at.key("via"), target.via.as_ref());
         self.via(&at.key("to"), target.to.as_ref());
-        if let Some(name) = &target.credentials {
+        if let Some(name) = target.credentials.as_ref().filter(|_| !self.is_alone) {
             self.credentials_exist(at.key("credentials"), name);
         }
         for (key, expected) in target.problems() {
@@ -326,7 +349,7 @@ impl Check<'_> {
 
     /// A wish that no strategy looks at would be passed over in silence.
     fn hash(&mut self, path: &KeyPath, route: &RouteConfig) {
-        if route.hash == KeyFrom::default() {
+        if route.hash == KeyFrom::default() || self.is_alone {
             return;
         }
         let upstream = match &route.to {
@@ -343,15 +366,16 @@ impl Check<'_> {
     fn destination(&mut self, path: &KeyPath, to: &Reference) {
         let Config { connections, upstreams, handlers, .. } = self.config;
         match to {
+            Reference::Uri(uri) if uri.is_empty() => {
+                self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
+            }
+            _ if self.is_alone => {}
             Reference::Upstream(name) => self.exists(path, "upstreams", name, upstreams.keys()),
             Reference::Connection(name) => {
                 self.exists(path, "connections", name, connections.keys());
             }
             Reference::Device(to) => self.device_path(path, to),
             Reference::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
-            Reference::Uri(uri) if uri.is_empty() => {
-                self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
-            }
             Reference::Uri(_) => {}
         }
     }

@@ -35,6 +35,7 @@ mod upstream;
 use std::path::{Path, PathBuf};
 
 pub use crate::units::{ByteSize, Timespan, UnitError};
+pub use check::check_alone;
 pub use device::{Link, PathProblem};
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;

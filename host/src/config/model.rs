@@ -15,6 +15,7 @@ pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
+use crate::events::BusLimits;
 use crate::networks::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
@@ -164,6 +165,12 @@ pub struct Limits {
     pub log_rate: u32,
     /// Events of its own a second that one plugin may tell; the rest are left out. Default: 1000.
     pub event_rate: u32,
+    /// The last events that are kept for who asks later, of the host, of each named connection and of each of its
+    /// lives. Default: 32.
+    pub event_history: u32,
+    /// Subscribers to events at a time, of the host, of each named connection and of each of its lives.
+    /// Default: 1024.
+    pub subscribers: u32,
     /// Series, each a metric with one set of labels, that one plugin may measure; measurements of more are
     /// counted and left out. Default: 1000.
     pub plugin_metrics: u32,
@@ -324,6 +331,13 @@ impl Default for Timeouts {
     }
 }
 
+impl Limits {
+    /// The limits of each bus of events.
+    pub fn bus(&self) -> BusLimits {
+        BusLimits { history: self.event_history as usize, subscribers: self.subscribers as usize }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -332,6 +346,8 @@ impl Default for Limits {
             pooled: 10_000,
             log_rate: 1000,
             event_rate: 1000,
+            event_history: 32,
+            subscribers: 1024,
             plugin_metrics: 1000,
             metrics: 10_000,
         }

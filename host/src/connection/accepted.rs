@@ -62,7 +62,7 @@ impl Acceptance {
             State::Connecting,
             Decider::Peer,
             "accepted",
-            EventKind::Accepted { peer: live.peer().map(str::to_owned) },
+            EventKind::Accepted { peer: live.peer().cloned() },
         );
         Ok(Entered(live))
     }
@@ -119,7 +119,7 @@ impl Live {
 
     /// The destination of an accepted one is reached.
     pub(crate) fn joined(&self) {
-        let event = EventKind::Connected { peer: self.peer().map(str::to_owned) };
+        let event = EventKind::Connected { peer: self.peer().cloned() };
         // A close at the same time comes first.
         if !self.state().is_final() {
             self.step(State::Connected, Decider::Target, "joined", event);

@@ -4,11 +4,11 @@ use super::live::Live;
 use super::machinery::Machinery;
 use super::record::Step;
 use super::state::State;
+use crate::addr::Addr;
 use jackfield_plugin_api::Info;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -78,10 +78,10 @@ pub struct ConnectionInfo {
     pub state: &'static str,
     /// What it is and does.
     pub flags: Flags,
-    /// Our end.
-    pub local: Option<String>,
+    /// Our end; `None` if its transport has no addresses.
+    pub local: Option<Addr>,
     /// The peer's end.
-    pub peer: Option<String>,
+    pub peer: Option<Addr>,
     /// Who the peer has proven to be.
     pub identity: Option<String>,
     /// What else its drivers tell of the session.
@@ -112,6 +112,11 @@ pub struct ConnectionInfo {
     pub messages_in: u64,
     /// Messages sent.
     pub messages_out: u64,
+    /// Packets received over the session that it has or had last, where its protocol counts them
+    /// (quic and webtransport: UDP datagrams).
+    pub packets_in: Option<u64>,
+    /// Packets sent, retransmitted ones included.
+    pub packets_out: Option<u64>,
     /// Calls made.
     pub calls: u64,
     /// Calls that run now.
@@ -140,18 +145,6 @@ pub struct LiveSnapshot {
     pub info: ConnectionInfo,
     /// The last changes of state, oldest first.
     pub steps: Vec<Step>,
-}
-
-impl ConnectionInfo {
-    /// Our end as an address of the network; `None` if it is none, such as a path.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local.as_deref()?.parse().ok()
-    }
-
-    /// The peer's end as an address of the network; `None` if it is none.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer.as_deref()?.parse().ok()
-    }
 }
 
 impl Live {
@@ -185,7 +178,7 @@ impl Live {
     /// What is known of a session that is served elsewhere.
     fn peer_info(&self) -> Info {
         let mut info = Info::new();
-        info.peer = self.peer.as_deref().map(str::to_owned);
+        info.peer = self.peer.as_ref().map(ToString::to_string);
         info.identity = self.identity.get().map(ToString::to_string);
         info
     }
@@ -214,6 +207,7 @@ impl Live {
         let stack = self.spec.target.stack();
         let uptime = established.filter(|_| flags.is_connected || flags.is_draining);
         let inbound = self.spec.inbound.as_ref();
+        let packets = |fact: &str| session.facts.get(fact).and_then(Value::as_u64);
         ConnectionInfo {
             id: self.id,
             name: self.name.to_string(),
@@ -223,9 +217,11 @@ impl Live {
             uri: stack.display().to_owned(),
             state: self.state().as_str(),
             flags,
-            local: session.local,
-            peer: session.peer,
+            local: session.local.map(Addr::from),
+            peer: session.peer.map(Addr::from),
             identity: session.identity,
+            packets_in: packets("received_packets"),
+            packets_out: packets("sent_packets"),
             facts: session.facts,
             labels: self.spec.labels.clone(),
             data: machinery.map(|it| it.data.texts()).unwrap_or_default(),

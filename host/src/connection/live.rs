@@ -13,6 +13,7 @@ use super::state::{State, StateCell};
 use super::steps::only_requests;
 use super::supervisor;
 use super::wish::Wish;
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::Totals;
 use futures_util::task::AtomicWaker;
@@ -38,7 +39,7 @@ pub struct Live {
     /// Milliseconds since 1970.
     pub(super) created_at: u64,
     /// Of an accepted one: where its peer is, and who it has proven to be.
-    pub(super) peer: Option<Box<str>>,
+    pub(super) peer: Option<Addr>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
     /// The task that serves it, where that is not a supervisor.
@@ -56,7 +57,7 @@ impl Live {
             state: StateCell::new(State::Disconnected),
             traffic: Arc::default(),
             created_at: millis(now),
-            peer: peer.map(String::into_boxed_str),
+            peer: peer.map(Addr::from),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
             server: AtomicWaker::new(),
@@ -123,8 +124,8 @@ impl Live {
     }
 
     /// The peer's address of an accepted one, where its transport has addresses.
-    pub fn peer(&self) -> Option<&str> {
-        self.peer.as_deref()
+    pub fn peer(&self) -> Option<&Addr> {
+        self.peer.as_ref()
     }
 
     /// What has passed so far.

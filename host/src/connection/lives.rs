@@ -3,11 +3,12 @@
 use super::info::ConnectionInfo;
 use super::live::Live;
 use super::wish::Wish;
-use crate::events::Bus;
+use crate::events::{Bus, BusLimits, EventKind};
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -89,6 +90,11 @@ impl Lives {
 
     pub(super) fn host(&self) -> Option<&Bus> {
         self.host.get()
+    }
+
+    /// The limits of the events of each life and name: those of the host's, or the defaults.
+    pub(super) fn bus_limits(&self) -> BusLimits {
+        self.host().map_or_else(BusLimits::default, Bus::limits)
     }
 
     /// Whether one more waits for room.
@@ -208,9 +214,16 @@ impl work::Names for Lives {
             Some(listener) => work::Named {
                 name: None,
                 listener: Some(listener.to_string()),
-                peer: live.peer().map(str::to_owned),
+                peer: live.peer().map(ToString::to_string),
             },
             None => work::Named { name: Some(live.name.to_string()), ..work::Named::default() },
         })
+    }
+
+    fn resolved(&self, id: u64, host: &str, addresses: &[SocketAddr]) {
+        if let Some(live) = self.get(id) {
+            let (host, addresses) = (host.to_owned(), addresses.to_vec());
+            live.tell(EventKind::Resolved { host, addresses });
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
 use super::wish::Wish;
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::work;
 use futures_util::FutureExt;
@@ -114,7 +115,7 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
     live.healthy.store(true, Ordering::Relaxed);
     live.record_activity();
     let info = session.info();
-    let peer = info.peer.clone();
+    let peer = info.peer.clone().map(Addr::from);
     if info.encrypted && !live.is_accepted() {
         live.tell(EventKind::Secured { identity: info.identity.clone() });
     }

@@ -9,11 +9,13 @@ mod streams;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use request::ServedRequest;
 
+use crate::addr::Addr;
 use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ pub struct Listener {
 }
 
 /// What serves the sessions of a listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Service {
     /// A route to a destination.
     Route(Route),
@@ -64,12 +66,27 @@ impl Service {
 /// A listener that is bound and not yet accepting.
 #[derive(Debug)]
 pub struct Bound {
+    shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    target: Arc<Target>,
-    service: Service,
-    handshake_timeout: Duration,
     max_connections: usize,
     accepting: Accepting,
+}
+
+/// What serves the sessions of a listener, which may change while it accepts.
+#[derive(Clone, Debug)]
+pub struct ServiceSlot(Arc<ArcSwap<ListenerShared>>);
+
+impl ServiceSlot {
+    /// Where sessions go now, in words.
+    pub fn name(&self) -> Arc<str> {
+        self.0.load().service.name()
+    }
+
+    /// Lets `service` serve what is accepted from now on; what was accepted before stays where it is.
+    pub fn replace(&self, service: Service) {
+        let serving = self.0.load().serving(service);
+        self.0.store(Arc::new(serving));
+    }
 }
 
 /// What those that one listener has accepted share.
@@ -81,49 +98,36 @@ struct ListenerShared {
     handshake_timeout: Duration,
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
+    lives: Arc<Lives>,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Listener {
-    /// Takes its address.
+    /// Takes its address; what it accepts will be in the table `lives`.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
-    pub async fn bind(self) -> Result<Bound> {
-        let accepting = self.stack.listen(self.handshake_timeout).await?;
-        Ok(Bound {
-            name: self.name,
-            target: Arc::new(Target::new(self.stack, None)),
-            service: self.service,
-            handshake_timeout: self.handshake_timeout,
-            max_connections: self.max_connections,
-            accepting,
-        })
+    pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
+        let Listener { name, stack, service, handshake_timeout, max_connections } = self;
+        let accepting = stack.listen(handshake_timeout).await?;
+        let target = Arc::new(Target::new(stack, None));
+        let shared =
+            ListenerShared::new(Arc::clone(&name), target, service, handshake_timeout, lives);
+        let shared = Arc::new(ArcSwap::from_pointee(shared));
+        Ok(Bound { shared, name, max_connections, accepting })
     }
 }
 
-impl Bound {
-    /// Where it listens, with the port that the system chose.
-    pub fn local(&self) -> Option<String> {
-        self.accepting.info().local
-    }
-
-    /// As it is written in the configuration.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// What serves its sessions.
-    pub fn service(&self) -> &Service {
-        &self.service
-    }
-
-    /// Accepts until told to stop, into the table `lives`; connections that run then go on by themselves, each
-    /// with a worker's end of its own. At the limit nothing is accepted: peers wait in the backlog.
-    pub async fn run(self, lives: Arc<Lives>, mut stopping: Stopping) {
-        let Bound { name, target, service, handshake_timeout, max_connections, accepting } = self;
+impl ListenerShared {
+    fn new(
+        name: Arc<str>,
+        target: Arc<Target>,
+        service: Service,
+        handshake_timeout: Duration,
+        lives: Arc<Lives>,
+    ) -> Self {
         let (policy, labels) = match &service {
             Service::Route(_) => (Policy::default(), BTreeMap::new()),
             Service::Code { policy, labels, .. } => (policy.clone(), labels.clone()),
@@ -135,9 +139,38 @@ impl Bound {
             policy,
             labels,
         };
-        let acceptance = Acceptance::new(options, Arc::clone(&target), lives);
-        let shared =
-            Arc::new(ListenerShared { name, target, service, handshake_timeout, acceptance });
+        let acceptance = Acceptance::new(options, Arc::clone(&target), Arc::clone(&lives));
+        ListenerShared { name, target, service, handshake_timeout, acceptance, lives }
+    }
+
+    /// The same listener with another service.
+    fn serving(&self, service: Service) -> Self {
+        let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
+        let lives = Arc::clone(&self.lives);
+        ListenerShared::new(name, target, service, self.handshake_timeout, lives)
+    }
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose.
+    pub fn local(&self) -> Option<Addr> {
+        self.accepting.info().local.map(Addr::from)
+    }
+
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What serves its sessions.
+    pub fn service(&self) -> ServiceSlot {
+        ServiceSlot(Arc::clone(&self.shared))
+    }
+
+    /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
+    /// its own. At the limit nothing is accepted: peers wait in the backlog.
+    pub async fn run(self, mut stopping: Stopping) {
+        let Bound { shared, name, max_connections, accepting } = self;
         let room = Arc::new(Semaphore::new(max_connections));
         let end = stopping.clone();
         let accept = async {
@@ -145,9 +178,9 @@ impl Bound {
                 // The semaphore is never closed.
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
                 match accepting.accept().await {
-                    Ok(session) => start(&shared, session, permit, &end),
+                    Ok(session) => start(shared.load_full(), session, permit, &end),
                     Err(error) => {
-                        tracing::warn!(listener = &*shared.name, %error, "cannot accept");
+                        tracing::warn!(listener = &*name, %error, "cannot accept");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -161,12 +194,11 @@ impl Bound {
 }
 
 fn start(
-    shared: &Arc<ListenerShared>,
+    shared: Arc<ListenerShared>,
     session: Session,
     permit: OwnedSemaphorePermit,
     end: &Stopping,
 ) {
-    let shared = Arc::clone(shared);
     let entered = match shared.acceptance.enter(session.info()) {
         Ok(entered) => entered,
         Err(error) => {
@@ -202,7 +234,7 @@ impl Acceptor {
     async fn serve(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let name = &*shared.name;
-        let (id, peer) = (entered.id, entered.peer().unwrap_or("-"));
+        let (id, peer) = (entered.id, shown(entered.peer()));
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
             tracing::debug!(listener = name, id, peer, "connected, with streams");
@@ -233,7 +265,7 @@ impl Acceptor {
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let (name, id) = (&*shared.name, entered.id);
-        let peer = entered.peer().unwrap_or("-");
+        let peer = shown(entered.peer());
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {
@@ -276,6 +308,11 @@ impl ListenerShared {
         };
         takes && session.facets().contains(Facets::ACCEPT_STREAM)
     }
+}
+
+/// An address as log lines have it.
+fn shown(peer: Option<&Addr>) -> String {
+    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.

@@ -1,7 +1,7 @@
 //! Connections from their definitions, in a file or at run time.
 
+use super::Manager;
 use super::entries::Entry;
-use super::graph::Graph;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::ConnectionConfig;
 use crate::config::{KeyPath, Timespan, is_name};
@@ -63,7 +63,7 @@ pub(super) fn policy(connect_limit: Duration, connection: &ConnectionConfig) -> 
     }
 }
 
-impl Graph {
+impl Manager {
     /// The connection of an entry, built now if it was restored.
     pub(super) fn built<'a>(
         &'a self,
@@ -93,7 +93,7 @@ impl Graph {
         in_range(&KeyPath::from_iter(["connections", name]), config.problems())?;
         if kept {
             let carried = config.via.is_some();
-            let plan = Plan::new(&config.uri, &self.registry, Role::Client, carried)?;
+            let plan = Plan::new(&config.uri, &self.core.registry, Role::Client, carried)?;
             refuse_secrets(&plan, config)?;
         }
         Ok(self.make_connection(&self.run_time_builder(), name, config).await?)
@@ -118,8 +118,8 @@ impl Graph {
             ..Extras::default()
         };
         let target = builder.target(&at, &extras, self.dials(config.via.as_ref()).await).await?;
-        let policy = policy(self.connect_limit, config);
-        let (labels, lives) = (config.labels.clone(), Arc::clone(&self.named.lives));
+        let policy = policy(self.core.connect_limit, config);
+        let (labels, lives) = (config.labels.clone(), Arc::clone(&self.core.named.lives));
         Ok(Managed::counted(name, Arc::new(target), policy, labels, lives))
     }
 
@@ -129,7 +129,7 @@ impl Graph {
         match (entry.managed.get(), &entry.config) {
             (Some(managed), _) => has(&managed.target().stack().name()),
             (None, Some(config)) => config.uri.layers.iter().any(|layer| {
-                let scheme = self.registry.scheme(layer).ok();
+                let scheme = self.core.registry.scheme(layer).ok();
                 layer == driver || scheme.is_some_and(|scheme| has(&scheme.manifest.stack))
             }),
             (None, None) => false,

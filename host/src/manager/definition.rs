@@ -77,6 +77,6 @@ impl Definition<'_> {
         let Definition { manager, name, keys, existing } = self;
         let config = serde_json::from_value(Value::Object(keys))
             .map_err(|error| Error::new(ErrorKind::Config, format!("{name}: {error}")))?;
-        manager.graph.define(&name, config, existing).await
+        manager.define_connection(&name, config, existing).await
     }
 }

@@ -66,9 +66,42 @@ pub(super) enum Unbuilt {
     /// It has mistakes.
     Faults(Vec<Fault>),
     /// What it refers to is not there: by a mistake of its own if that has a place in the configuration.
-    Missing(Fault),
+    Missing(Vec<Fault>),
     /// Its secrets come from programs, which are not to be run; no mistake was found without them.
-    NeedsProgram(KeyPath),
+    NeedsProgram(Vec<KeyPath>),
+}
+
+/// What several pieces of one thing lack.
+#[derive(Default)]
+pub(super) struct Lacking {
+    faults: Vec<Fault>,
+    missing: Vec<Fault>,
+    programs: Vec<KeyPath>,
+}
+
+impl Lacking {
+    /// Remembers why there is nothing.
+    pub(super) fn keep<T>(&mut self, built: Result<T, Unbuilt>) -> Option<T> {
+        match built {
+            Ok(built) => return Some(built),
+            Err(Unbuilt::Faults(faults)) => self.faults.extend(faults),
+            Err(Unbuilt::Missing(missing)) => self.missing.extend(missing),
+            Err(Unbuilt::NeedsProgram(keys)) => self.programs.extend(keys),
+        }
+        None
+    }
+
+    /// `made`, if nothing is lacking.
+    pub(super) fn done<T>(self, made: T) -> Result<T, Unbuilt> {
+        let Lacking { faults, missing, programs } = self;
+        if !faults.is_empty() {
+            return Err(Unbuilt::Faults(faults));
+        }
+        if !programs.is_empty() {
+            return Err(Unbuilt::NeedsProgram(programs));
+        }
+        if missing.is_empty() { Ok(made) } else { Err(Unbuilt::Missing(missing)) }
+    }
 }
 
 impl Unbuilt {
@@ -79,7 +112,29 @@ impl Unbuilt {
 
     /// What is referred to at `key` is not there.
     pub(super) fn missing(key: KeyPath, error: Error) -> Self {
-        Unbuilt::Missing(Fault::new(key, error))
+        Unbuilt::Missing(vec![Fault::new(key, error)])
+    }
+
+    /// What was looked over without running the programs that its secrets come from.
+    pub(super) fn without_programs(key: &KeyPath, found: Vec<Fault>) -> Self {
+        if found.is_empty() {
+            return Unbuilt::NeedsProgram(vec![key.clone()]);
+        }
+        Unbuilt::Faults(found)
+    }
+
+    /// Both, or what either of them lacks.
+    pub(super) fn both<A, B>(
+        one: Result<A, Unbuilt>,
+        other: Result<B, Unbuilt>,
+    ) -> Result<(A, B), Unbuilt> {
+        let mut lacking = Lacking::default();
+        match (lacking.keep(one), lacking.keep(other)) {
+            (Some(one), Some(other)) => Ok((one, other)),
+            _ => lacking.done(()).and_then(|()| {
+                Err(Unbuilt::at(KeyPath::root(), Error::new(ErrorKind::Other, "nothing was built")))
+            }),
+        }
     }
 }
 
@@ -87,10 +142,11 @@ impl Unbuilt {
 impl From<Unbuilt> for Error {
     fn from(unbuilt: Unbuilt) -> Self {
         let faults = match unbuilt {
-            Unbuilt::Missing(fault) => vec![fault],
-            Unbuilt::Faults(faults) => faults,
-            Unbuilt::NeedsProgram(key) => {
-                let text = format!("{key}: its secrets come from programs, which are not run");
+            Unbuilt::Missing(faults) | Unbuilt::Faults(faults) => faults,
+            Unbuilt::NeedsProgram(keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                let keys = keys.join(", ");
+                let text = format!("{keys}: secrets come from programs, which are not run");
                 return Error::new(ErrorKind::Config, text);
             }
         };
@@ -174,7 +230,7 @@ impl TargetBuilder<'_> {
         }
         let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
         let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
-        let (mut stacks, mut faults, mut unresolved) = (Vec::new(), Vec::new(), None);
+        let (mut stacks, mut lacking) = (Vec::new(), Lacking::default());
         for name in names {
             let found = self.credentials.get(name);
             let credentials =
@@ -188,21 +244,16 @@ impl TargetBuilder<'_> {
                 login: login.as_ref(),
                 ..*at
             };
-            match self.stack(&with).await {
-                Ok(stack) => stacks.push(stack),
-                Err(Unbuilt::Faults(found)) => {
+            let stack = self.stack(&with).await.map_err(|unbuilt| match unbuilt {
+                Unbuilt::Faults(found) => {
                     let blamed = found.into_iter().map(|fault| merged.blame(fault, &at.key, name));
-                    faults.extend(blamed);
+                    Unbuilt::Faults(blamed.collect())
                 }
-                Err(Unbuilt::NeedsProgram(key)) => unresolved = Some(key),
-                Err(missing) => return Err(missing),
-            }
+                other => other,
+            });
+            stacks.extend(lacking.keep(stack));
         }
-        match unresolved {
-            _ if !faults.is_empty() => Err(Unbuilt::Faults(faults)),
-            Some(key) => Err(Unbuilt::NeedsProgram(key)),
-            None => Ok(stacks),
-        }
+        lacking.done(stacks)
     }
 
     /// One stack.
@@ -237,10 +288,7 @@ impl TargetBuilder<'_> {
             let problems = options::check(login::schema(), login, &[], &[]);
             found.extend(option_faults(&at.key.key("login"), problems));
         }
-        if found.is_empty() {
-            return Err(Unbuilt::NeedsProgram(at.key.clone()));
-        }
-        Err(Unbuilt::Faults(found))
+        Err(Unbuilt::without_programs(&at.key, found))
     }
 
     async fn login(&self, key: &KeyPath, login: &Options) -> Result<Login, Unbuilt> {
@@ -248,7 +296,7 @@ impl TargetBuilder<'_> {
         login.map_err(|problems| faults(key, problems))
     }
 
-    fn resolver(&self, key: &KeyPath) -> Resolver {
+    pub(super) fn resolver(&self, key: &KeyPath) -> Resolver {
         Resolver { base: self.sources.base_dir(key), ..Resolver::default() }
     }
 }

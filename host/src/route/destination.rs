@@ -104,8 +104,8 @@ impl Destination {
         }
     }
 
-    /// Queues a payload for the session that a connection shares. See
-    /// [`Live::post`](crate::connection::Live::post).
+    /// Queues a payload for the session that a connection shares, see
+    /// [`Live::post`](crate::connection::Live::post), or for a target of an upstream, see [`Upstream::post`].
     ///
     /// # Errors
     /// As there; [`ErrorKind::Closed`](jackfield_plugin_api::ErrorKind::Closed) if it is not connected;
@@ -113,9 +113,7 @@ impl Destination {
     pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
         match self {
             Destination::Connection(managed) => managed.post(payload),
-            Destination::Upstream(_) => {
-                Err(Error::unsupported("a post to an upstream, which shares no session: open one"))
-            }
+            Destination::Upstream(upstream) => upstream.post(None, payload),
             _ => Err(self.has_no_operations()),
         }
     }

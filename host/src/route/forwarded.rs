@@ -4,10 +4,11 @@
 //! A client can write whatever it likes into these fields. So a route says by `trusted_proxies` from which peers
 //! they are believed.
 
+use crate::addr::Addr;
 use crate::networks::{Network, any_contains};
 use jackfield_plugin_api::HeaderBlock;
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// What becomes of the fields that a peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +43,15 @@ const FORWARDED: &str = "forwarded";
 
 impl Forwarded {
     /// For a peer at that address, where `trusted` proxies are configured or not.
-    pub(super) fn new(peer: Option<&str>, trusted: Option<&[Network]>) -> Self {
-        let peer = peer.unwrap_or_default();
-        let address = peer.parse::<SocketAddr>().map(|address| address.ip());
-        let address = address.or_else(|_| peer.parse::<IpAddr>()).ok();
-        let address = address.map(|address| address.to_canonical());
+    pub(super) fn new(peer: Option<&Addr>, trusted: Option<&[Network]>) -> Self {
+        let address = peer.and_then(Addr::socket).map(|address| address.ip().to_canonical());
         let trust = match (trusted, address) {
             (None, _) => Trust::Unset,
             (Some(trusted), Some(address)) if any_contains(trusted, address) => Trust::Trusted,
             (Some(_), _) => Trust::Untrusted,
         };
-        let peer = address.map_or_else(|| peer.to_owned(), |address| address.to_string());
+        let named = || peer.map(ToString::to_string).unwrap_or_default();
+        let peer = address.map_or_else(named, |address| address.to_string());
         Forwarded { peer, trust }
     }
 
@@ -159,7 +158,8 @@ mod tests {
     fn told(peer: &str, trusted: Option<&[&str]>) -> (Vec<String>, bool) {
         let networks = trusted.map(|texts| texts.iter().map(|text| text.parse().unwrap()));
         let networks: Option<Vec<Network>> = networks.map(Iterator::collect);
-        let forwarded = Forwarded::new(Some(peer), networks.as_deref());
+        let peer = Addr::Socket(peer.parse().unwrap());
+        let forwarded = Forwarded::new(Some(&peer), networks.as_deref());
         let head = HeaderBlock::new(ASKED).unwrap();
         let provenance = forwarded.of(&head);
         let text = |(name, value)| format!("{name}: {}", String::from_utf8_lossy(value));

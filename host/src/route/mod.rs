@@ -27,7 +27,7 @@ use jackfield_plugin_api::{Error, Facets, Result, Session};
 use std::sync::Arc;
 
 /// A destination and how to join a session to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// As it is written in the configuration.
     pub name: Arc<str>,
@@ -159,7 +159,8 @@ impl Route {
                 Far::Opened(opened)
             }
             Destination::Connection(managed) => {
-                let peer = connection.peer().unwrap_or("a peer without an address");
+                let peer = connection.peer().map(ToString::to_string);
+                let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
                 let (target, limit) = (managed.target(), managed.policy().connect_timeout);
                 Far::Own(match purpose {

@@ -2,6 +2,7 @@
 
 use super::kernel::{tcp_session, unix_session};
 use super::unix;
+use crate::work;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_plugin_api::inside::AcceptInside;
 use jackfield_plugin_api::services::{Socket, SocketKind};
@@ -66,6 +67,7 @@ pub(super) async fn resolve(host: &str, port: u16, family: u32) -> Result<Vec<So
         let text = format!("host name {host:?} has no address of the wanted family");
         return Err(Error::new(ErrorKind::NotFound, text));
     }
+    work::resolved(host, &ordered);
     Ok(ordered)
 }
 

@@ -1,5 +1,6 @@
 //! [`KeyFrom`]: what of an accepted session decides at which target it meets others.
 
+use crate::addr::Addr;
 use jackfield_plugin_api::Info;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -7,7 +8,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Where the key of a session comes from. Sessions of one key meet at one target, as long as that
@@ -30,10 +30,10 @@ const FORMS: &str = "\"peer\", \"peer_port\", \"identity\" or \"info.NAME\"";
 
 impl KeyFrom {
     /// The key of a session from `peer`. The info is only asked for if it matters.
-    pub fn key(&self, peer: Option<&str>, info: impl FnOnce() -> Info) -> Option<u64> {
+    pub fn key(&self, peer: Option<&Addr>, info: impl FnOnce() -> Info) -> Option<u64> {
         let told = match self {
             KeyFrom::Peer => None,
-            KeyFrom::PeerPort => peer.map(str::to_owned),
+            KeyFrom::PeerPort => peer.map(ToString::to_string),
             KeyFrom::Identity => info().identity,
             KeyFrom::Info(name) => info().facts.get(name).map(plain),
         };
@@ -49,10 +49,10 @@ fn plain(value: &Value) -> String {
 }
 
 /// Of the address without its port, if it is one; else of the whole text.
-fn of_address(peer: &str) -> u64 {
-    match peer.parse::<SocketAddr>() {
-        Ok(address) => hash(&address.ip().to_string()),
-        Err(_) => hash(peer),
+fn of_address(peer: &Addr) -> u64 {
+    match peer.socket() {
+        Some(address) => hash(&address.ip().to_string()),
+        None => hash(&peer.to_string()),
     }
 }
 
@@ -111,7 +111,8 @@ mod tests {
     use super::*;
 
     fn key(from: &str, peer: Option<&str>, info: Info) -> Option<u64> {
-        from.parse::<KeyFrom>().unwrap().key(peer, || info)
+        let peer = peer.map(Addr::from);
+        from.parse::<KeyFrom>().unwrap().key(peer.as_ref(), || info)
     }
 
     #[test]

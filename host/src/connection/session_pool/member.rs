@@ -1,5 +1,6 @@
 //! [`Dial`] and [`Member`]: the sessions of one target as members of its pool.
 
+use super::told::PoolEvents;
 use crate::connection::Target;
 use crate::dialogue::{self, Dialogue};
 use crate::pool::{CloseCause, Connect};
@@ -61,6 +62,7 @@ pub struct Dial {
     shared: bool,
     runtime: Handle,
     closing: Mutex<JoinSet<()>>,
+    events: Option<Arc<PoolEvents>>,
 }
 
 impl Dial {
@@ -72,7 +74,13 @@ impl Dial {
         runtime: Handle,
     ) -> Self {
         let (target, closing) = (Arc::downgrade(target), Mutex::default());
-        Dial { target, all, limit, shared, runtime, closing }
+        Dial { target, all, limit, shared, runtime, closing, events: None }
+    }
+
+    /// Tells how opening goes, if anybody is to hear it.
+    pub(super) fn telling(mut self, events: Option<Arc<PoolEvents>>) -> Self {
+        self.events = events;
+        self
     }
 
     fn target(&self) -> Result<Arc<Target>> {
@@ -98,8 +106,17 @@ impl Connect for Dial {
     async fn open(&self, deadline: Instant) -> Result<Member> {
         let place = self.all.as_ref().map(PooledLimit::take).transpose()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let session = self.target()?.open(left.min(self.limit)).await?;
-        Ok(Member::new(session, &self.runtime, place))
+        let opened = self.target()?.open(left.min(self.limit)).await;
+        match (&opened, &self.events) {
+            (Ok(_), Some(events)) => events.opened(),
+            (Err(error), Some(events)) => events.open_failed(error),
+            _ => {}
+        }
+        Ok(Member::new(opened?, &self.runtime, place))
+    }
+
+    fn exhausted(&self, max_size: usize, waiting: usize) {
+        self.events.iter().for_each(|events| events.exhausted(max_size, waiting));
     }
 
     fn is_open(&self, member: &Member) -> bool {

@@ -28,9 +28,12 @@
 
 mod member;
 mod pooled;
+mod told;
 
+pub use jackfield_balancer::OpenError;
 pub use member::{Dial, Member, PooledLimit};
 pub use pooled::PooledSession;
+pub use told::PoolEvents;
 
 use super::keepalive::KeepAlive;
 use super::target::Target;
@@ -60,50 +63,15 @@ pub enum Purpose {
     },
 }
 
-/// Why there is no session.
-#[derive(Clone, Debug)]
-pub enum OpenError {
-    /// The target failed, or there is a mistake on our side.
-    Failed(Error),
-    /// The target has no place free. That does not speak against it.
-    Busy(Error),
-}
-
-impl OpenError {
-    /// Whether what was tried had been closed.
-    fn is_closed(&self) -> bool {
-        matches!(self, OpenError::Failed(error) if error.kind() == ErrorKind::Closed)
-    }
-}
-
-impl From<Error> for OpenError {
-    fn from(error: Error) -> Self {
-        OpenError::Failed(error)
-    }
-}
-
-impl From<OpenError> for Error {
-    fn from(error: OpenError) -> Self {
-        let (OpenError::Failed(error) | OpenError::Busy(error)) = error;
-        error
-    }
-}
-
-impl From<AcquireError> for OpenError {
-    /// Full is not broken: only what could not be opened, or not in time although there was room,
-    /// speaks against the target.
-    fn from(error: AcquireError) -> Self {
-        match &error {
-            AcquireError::TimedOut { in_use, max_size, .. } if in_use < max_size => {
-                OpenError::Failed(error.into())
-            }
-            AcquireError::Open(cause) if cause.kind() == ErrorKind::Limit => {
-                OpenError::Busy(error.into())
-            }
-            AcquireError::Open(_) => OpenError::Failed(error.into()),
-            _ => OpenError::Busy(error.into()),
-        }
-    }
+/// Why a pool has no session. Full is not broken: only what could not be opened, or not in time although there
+/// was room, counts against the target.
+fn not_acquired(error: AcquireError) -> OpenError {
+    let is_failure = match &error {
+        AcquireError::TimedOut { in_use, max_size, .. } => in_use < max_size,
+        AcquireError::Open(cause) => cause.kind() != ErrorKind::Limit,
+        _ => false,
+    };
+    if is_failure { OpenError::Failed(error.into()) } else { OpenError::Busy(error.into()) }
 }
 
 /// The sessions of one target between their uses.
@@ -114,6 +82,7 @@ pub struct SessionPool {
     connect_limit: Option<Duration>,
     /// Made when first needed; taken away while the target rests.
     pool: Mutex<Option<Pool<Dial>>>,
+    events: Option<Arc<PoolEvents>>,
 }
 
 #[derive(Debug)]
@@ -129,7 +98,14 @@ impl SessionPool {
     /// opening may take what time its first caller has.
     pub fn between_requests(keepalive: KeepAlive, connect_limit: Option<Duration>) -> Self {
         let keeps = Keeps::Requests(keepalive);
-        SessionPool { keeps, connect_limit, pool: Mutex::default() }
+        SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None }
+    }
+
+    /// Tells what happens to it.
+    #[must_use]
+    pub fn telling(mut self, events: PoolEvents) -> Self {
+        self.events = Some(Arc::new(events));
+        self
     }
 
     /// Of which every use of `target` takes its session; each session gets `connect_limit` to be opened,
@@ -160,7 +136,7 @@ impl SessionPool {
             return Err(Error::option("share", text));
         }
         let (keeps, connect_limit) = (Keeps::All(options, all), Some(connect_limit));
-        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default() })
+        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None })
     }
 
     /// Makes the pool, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -228,7 +204,7 @@ impl SessionPool {
             Purpose::Data | Purpose::Calls => true,
         };
         loop {
-            let pooled = pool.get_where(deadline, fits).await.map_err(OpenError::from)?;
+            let pooled = pool.get_where(deadline, fits).await.map_err(not_acquired)?;
             let fresh = pooled.is_fresh();
             match take(pooled, purpose, deadline).await {
                 // It had ended unnoticed. The next is tested or new.
@@ -263,6 +239,7 @@ impl SessionPool {
             Keeps::Requests(keepalive) => (keepalive.pool_options(limit), None),
         };
         let dial = Dial::new(target, limit, all, options.share > 1, runtime);
+        let dial = dial.telling(self.events.clone());
         let pool = Pool::new(dial, &options)?;
         *slot = Some(pool.clone());
         Ok(pool)
