@@ -1,11 +1,14 @@
 //! One request to the destination: over which session, and when over another one again.
 
 use super::fault::ClientFault;
-use super::fields::{below, is_idempotent};
+use super::fields::{below, is_idempotent, stripped};
+use super::interim::Interim;
 use super::lent::lent;
 use super::{Destination, Far, Route};
 use crate::connection::{Entered, Purpose};
-use jackfield_plugin_api::{Body, Envelope, Error, HeaderBlock, Result, Retry, Session};
+use jackfield_plugin_api::{Address, Answer, Body, Envelope, HeaderBlock, Result, Retry, Session};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How long a session may have been unused for a request that must not be asked twice: a peer whose close
@@ -34,11 +37,11 @@ pub(super) struct Asked {
 impl Asker<'_> {
     /// Asks over a session that has answered before, or over a new one. Once more over a new one where nothing
     /// can have come of the first time: nothing was sent, the peer says that it has not begun, or the session
-    /// had ended when it was asked and the request is idempotent.
+    /// had ended when it was asked and the request is idempotent. Interim responses go to `answer`.
     ///
     /// # Errors
     /// Whose origin says whose fault it is. The client's counts against no target.
-    pub(super) async fn ask(self, asked: Asked) -> Result<(Far, Envelope)> {
+    pub(super) async fn ask(self, asked: Asked, answer: &mut Answer) -> Result<(Far, Envelope)> {
         let Asked { head, body, fault, is_first } = asked;
         let idempotent = is_idempotent(&head);
         let rested = match (idempotent, is_first) {
@@ -48,7 +51,7 @@ impl Asker<'_> {
         };
         let far = self.reach(rested).await?;
         let (body, back) = lent(body);
-        let error = match self.send(&far, head.clone(), body).await {
+        let error = match self.send(&far, head.clone(), body, answer).await {
             Ok(answer) => return Ok((far, answer)),
             Err(error) => fault.or(error),
         };
@@ -63,7 +66,7 @@ impl Asker<'_> {
         }
         let Some(body) = again.then(|| back.body()).flatten() else { return Err(error) };
         let far = self.reach(Duration::ZERO).await?;
-        match self.send(&far, head, body).await {
+        match self.send(&far, head, body, answer).await {
             Ok(answer) => Ok((far, answer)),
             Err(error) => {
                 let error = fault.or(error);
@@ -73,18 +76,36 @@ impl Asker<'_> {
         }
     }
 
-    async fn send(self, far: &Far, head: HeaderBlock, body: Body) -> Result<Envelope, Error> {
+    /// Sends a request, and passes on what comes before its response.
+    async fn send(
+        self,
+        far: &Far,
+        head: HeaderBlock,
+        body: Body,
+        answer: &mut Answer,
+    ) -> Result<Envelope> {
         let head = match self.base(far) {
             Some(base) => below(&base, &head)?,
             None => head,
         };
-        far.send(Envelope::new(head, body))?.await
+        let (interim, place) = Interim::place();
+        let mut asking = far.send(Envelope::new(head, body), place)?;
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut asking).poll(cx);
+            for head in interim.taken(cx) {
+                if let Ok(head) = stripped(&head, false, |_| false, []) {
+                    answer.interim(head);
+                }
+            }
+            polled
+        })
+        .await
     }
 
     /// The path in the address of the target, where it has one that stands before those of requests. Without a
     /// host it is that of a socket.
     fn base(self, far: &Far) -> Option<String> {
-        let of = |address: &jackfield_plugin_api::Address| {
+        let of = |address: &Address| {
             let path = address.path.as_str();
             (!address.host.is_empty() && !matches!(path, "" | "/")).then(|| path.to_owned())
         };

@@ -5,7 +5,7 @@ use crate::connection::PooledSession;
 use crate::relay::{RelayEnd, Side, Totals};
 use crate::upstream::Opened;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Envelope, Error, Result, Session};
+use jackfield_plugin_api::{Answer, Envelope, Error, Result, Session};
 use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -29,11 +29,11 @@ impl Far {
         }
     }
 
-    /// Sends the request that it was reached for.
-    pub(super) fn send(&self, request: Envelope) -> Result<Op<Envelope>> {
+    /// Sends the request that it was reached for, with a place for interim responses.
+    pub(super) fn send(&self, request: Envelope, interim: Answer) -> Result<Op<Envelope>> {
         match self {
-            Far::Own(own) => own.send(request),
-            Far::Opened(opened) => opened.send(request),
+            Far::Own(own) => own.send(request, interim),
+            Far::Opened(opened) => opened.send(request, interim),
         }
     }
 

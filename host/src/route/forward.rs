@@ -77,7 +77,7 @@ impl<'a> Forward<'a> {
 
     /// Answers a request: with events until the host stops, where that is `telling`.
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
-        let Incoming { request, answer, .. } = incoming;
+        let Incoming { request, mut answer, .. } = incoming;
         if request.head.get(":method") == Some(b"CONNECT") {
             return refuse(answer, "501", "CONNECT is not supported").await;
         }
@@ -87,7 +87,7 @@ impl<'a> Forward<'a> {
         let turn = request.upgrade;
         let (id, route) = (self.connection.id, &*self.route.name);
         let asked = match self.onward(&request.head, turn.is_some()) {
-            Ok(head) => self.ask(head, request.body).await,
+            Ok(head) => self.ask(head, request.body, &mut answer).await,
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
@@ -145,12 +145,18 @@ impl<'a> Forward<'a> {
         stripped(head, upgrades, |name| provenance.drops(name), provenance.added())
     }
 
-    async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
+    async fn ask(
+        &self,
+        head: HeaderBlock,
+        body: Body,
+        answer: &mut Answer,
+    ) -> Result<(Far, Envelope)> {
         let &Forward { route, session, connection, .. } = self;
         let fault = ClientFault::default();
         let body = self.counted(body, Side::B, Some(fault.clone()));
         let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
-        Asker { route, session, connection }.ask(Asked { head, body, fault, is_first }).await
+        let asked = Asked { head, body, fault, is_first };
+        Asker { route, session, connection }.ask(asked, answer).await
     }
 
     /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other

@@ -140,6 +140,7 @@ fn joined<'a>(head: &'a HeaderBlock, name: &str, last: Cow<'a, [u8]>) -> Cow<'a,
 #[cfg(test)]
 mod tests {
     use super::Forwarded;
+    use crate::addr::Addr;
     use crate::networks::Network;
     use jackfield_plugin_api::HeaderBlock;
 

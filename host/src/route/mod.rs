@@ -8,6 +8,7 @@ mod fault;
 mod fields;
 mod forward;
 mod forwarded;
+mod interim;
 mod leave;
 mod lent;
 mod sse;

@@ -1,6 +1,7 @@
 //! [`Carrier`]: the byte stream below, with what was read of it already, and with an end to waiting
 //! for a peer that takes nothing.
 
+use crate::interim::{Insertion, Interim};
 use crate::linger::Linger;
 use crate::resets::Resets;
 use bytes::{Buf, Bytes};
@@ -38,9 +39,21 @@ enum Role {
     },
     Server {
         /// Of HTTP/1.1.
-        linger: Option<Linger>,
+        old: Option<Old>,
         has_shut_down: bool,
     },
+}
+
+/// What a server of HTTP/1.1 does that hyper does not.
+pub(crate) struct Old {
+    linger: Linger,
+    insertion: Insertion,
+}
+
+impl Old {
+    pub(crate) fn new(linger: Linger, interim: Interim) -> Self {
+        Old { linger, insertion: Insertion::new(interim) }
+    }
 }
 
 impl Carrier {
@@ -55,15 +68,15 @@ impl Carrier {
         Carrier { stream, first: Bytes::new(), stall: Stall::new(host, limit), role }
     }
 
-    /// From a client, of which `first` was read before, with `linger` for HTTP/1.1.
+    /// From a client, of which `first` was read before, with `old` for HTTP/1.1.
     pub(crate) fn accepted(
         stream: Stream,
         first: Bytes,
-        linger: Option<Linger>,
+        old: Option<Old>,
         host: Host,
         limit: Option<Duration>,
     ) -> Self {
-        let role = Role::Server { linger, has_shut_down: false };
+        let role = Role::Server { old, has_shut_down: false };
         Carrier { stream, first, stall: Stall::new(host, limit), role }
     }
 
@@ -92,6 +105,16 @@ impl Carrier {
     /// Whether a server is known to read no more.
     fn is_broken(&self) -> bool {
         matches!(&self.role, Role::Client { broken: Some(_), .. })
+    }
+
+    /// Writes what comes before the next bytes of hyper's.
+    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Role::Server { old: Some(old), .. } = &mut self.role else {
+            return Poll::Ready(Ok(()));
+        };
+        let result = old.insertion.poll_before_write(&mut self.stream, cx);
+        // The wait for the peer goes on in the write itself.
+        if result.is_pending() { self.watch(result, cx) } else { result }
     }
 
     /// `length` bytes were to be written. What a server does not read any more is dropped.
@@ -123,8 +146,8 @@ impl Carrier {
                     None => Ok(()),
                 }
             }
-            Role::Server { linger: Some(linger), .. } if count > 0 => {
-                linger.heard();
+            Role::Server { old: Some(old), .. } if count > 0 => {
+                old.linger.heard();
                 Ok(())
             }
             Role::Server { .. } => Ok(()),
@@ -179,6 +202,7 @@ impl AsyncWrite for Carrier {
         if self.is_broken() {
             return Poll::Ready(Ok(bytes.len()));
         }
+        ready!(self.before_write(cx))?;
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(result, bytes.len(), cx)
     }
@@ -192,6 +216,7 @@ impl AsyncWrite for Carrier {
         if self.is_broken() {
             return Poll::Ready(Ok(length));
         }
+        ready!(self.before_write(cx))?;
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.written(result, length, cx)
     }
@@ -204,21 +229,27 @@ impl AsyncWrite for Carrier {
         if self.is_broken() {
             return Poll::Ready(Ok(()));
         }
-        let result = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 0);
-        self.written(result, 0, cx).map_ok(|_| ())
+        let this = &mut *self;
+        let mut result = Pin::new(&mut this.stream).poll_flush(cx);
+        if let (Role::Server { old: Some(old), .. }, Poll::Ready(Ok(()))) =
+            (&mut this.role, &result)
+        {
+            result = old.insertion.poll_after_flush(&mut this.stream, cx);
+        }
+        this.written(result.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Role::Server { has_shut_down: true, linger: Some(linger) } = &mut this.role {
-            return linger.poll(&mut this.stream, cx).map(Ok);
+        if let Role::Server { has_shut_down: true, old: Some(old) } = &mut this.role {
+            return old.linger.poll(&mut this.stream, cx).map(Ok);
         }
         let result = Pin::new(&mut this.stream).poll_shutdown(cx);
         ready!(this.watch(result, cx))?;
         match &mut this.role {
-            Role::Server { has_shut_down, linger: Some(linger) } => {
+            Role::Server { has_shut_down, old: Some(old) } => {
                 *has_shut_down = true;
-                linger.poll(&mut this.stream, cx).map(Ok)
+                old.linger.poll(&mut this.stream, cx).map(Ok)
             }
             _ => Poll::Ready(Ok(())),
         }

@@ -14,14 +14,14 @@ use crate::upgrade::{agrees, asked, upgraded};
 use data_encoding::BASE64;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_fields::hidden;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{
-    Address, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info, Result,
-    Stream,
+    Address, Answer, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info,
+    Result, Stream,
 };
 use std::any::Any;
 use std::pin::Pin;
@@ -148,6 +148,15 @@ fn authority(address: &Address, encrypted: bool) -> String {
 impl Client {
     /// Sends a request and waits for the head of its response.
     pub(crate) async fn exchange(self: &Arc<Self>, request: Envelope) -> Result<Envelope> {
+        self.exchange_telling(request, None).await
+    }
+
+    /// As [`Client::exchange`], with a place for interim responses. For HTTP/2 hyper tells of none.
+    async fn exchange_telling(
+        self: &Arc<Self>,
+        request: Envelope,
+        interim: Option<Answer>,
+    ) -> Result<Envelope> {
         if self.is_http2() && head::is_websocket(&request.head) {
             let text = "a WebSocket is opened over HTTP/1.1, and the connection is of HTTP/2: set the \
                         option version = \"1.1\"";
@@ -169,7 +178,11 @@ impl Client {
             }
         };
         let place = self.place()?;
-        let work = self.sender.send(request.map(|()| body));
+        let mut request = request.map(|()| body);
+        if let Some(interim) = interim.filter(|_| !self.is_http2()) {
+            tell_interim(&mut request, interim);
+        }
+        let work = self.sender.send(request);
         let response = self.within(self.endpoint.limits.response, sent, work).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && !agrees(&upgrades, response.headers())
@@ -298,12 +311,28 @@ impl Client {
     }
 }
 
+/// Has interim responses told, each as it comes.
+fn tell_interim(request: &mut Request<Outgoing>, interim: Answer) {
+    let interim = Mutex::new(interim);
+    hyper::ext::on_informational(request, move |response| {
+        if head::is_interim(response.status())
+            && let Ok(head) = head::of_response(response.status(), response.headers())
+        {
+            interim.lock().unwrap_or_else(PoisonError::into_inner).interim(head);
+        }
+    });
+}
+
 /// The exchange facet.
 pub(crate) struct ClientExchange(pub(crate) Arc<Client>);
 
 impl Exchanger for ClientExchange {
     async fn send(&self, request: Envelope) -> Result<Envelope> {
         self.0.exchange(request).await
+    }
+
+    async fn send_telling(&self, request: Envelope, interim: Answer) -> Result<Envelope> {
+        self.0.exchange_telling(request, Some(interim)).await
     }
 
     async fn accept(&self) -> Result<Option<Requested>> {

@@ -1,5 +1,6 @@
 //! Between the flat block of a head and hyper's requests and responses.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName};
 use hyper::http::request;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
@@ -211,6 +212,26 @@ pub(crate) fn of_response(status: StatusCode, headers: &HeaderMap) -> Result<Hea
     let fields = headers.iter().filter(|(name, _)| !(chunked && *name == header::CONTENT_LENGTH));
     let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     HeaderBlock::new(pseudo.into_iter().chain(fields))
+}
+
+/// Whether a status is that of an interim response which others than the two ends of a connection may send
+/// (RFC 9110 §15.2): not `100 Continue`, nor the end of HTTP at a 101.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    (102..200).contains(&status.as_u16())
+}
+
+/// An interim response as HTTP/1.1 writes it; `None` for what is none, or not well formed.
+pub(crate) fn interim(head: &HeaderBlock) -> Option<Bytes> {
+    let response = response(head, false).ok().filter(|response| is_interim(response.status()))?;
+    let mut text = BytesMut::with_capacity(128);
+    // It has a reason where it is known (RFC 9112 §4).
+    text.put_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
+    for (name, value) in response.headers() {
+        let parts = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+        parts.into_iter().for_each(|part| text.put_slice(part));
+    }
+    text.put_slice(b"\r\n");
+    Some(text.freeze())
 }
 
 /// Fields alone, as trailers are.

@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod folder;
 mod head;
+mod interim;
 mod linger;
 mod options;
 mod pace;

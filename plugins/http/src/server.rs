@@ -1,10 +1,11 @@
 //! Accepting: a connection whose requests wait to be taken and answered.
 
 use crate::body::{Arrival, Bounds, Outgoing, received};
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Old};
 use crate::endpoint::HttpEndpoint;
 use crate::failure::of_content;
 use crate::head;
+use crate::interim::Interim;
 use crate::linger::{Linger, Unread};
 use crate::options::Version;
 use crate::pace::Paces;
@@ -17,7 +18,7 @@ use hyper::body::{Body as _, Incoming as Content};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version as HttpVersion};
 use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{
     Address, Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Facets, Host, Incoming,
@@ -59,8 +60,10 @@ pub(crate) async fn accept(
         .with("http_version", if http2 { "2" } else { "1.1" })
         .over(below);
     let unread = Unread::default();
-    let linger = (!http2).then(|| Linger::new(unread.clone(), endpoint.limits.linger, host));
-    let carrier = Carrier::accepted(carrier, first, linger, host, endpoint.limits.write);
+    let interim = Interim::default();
+    let linger = Linger::new(unread.clone(), endpoint.limits.linger, host);
+    let old = (!http2).then(|| Old::new(linger, interim.clone()));
+    let carrier = Carrier::accepted(carrier, first, old, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
     let life = Arc::new(Life::new(host));
     let held = Arc::new(Held::default());
@@ -68,6 +71,7 @@ pub(crate) async fn accept(
         held: Arc::downgrade(&held),
         http2,
         unread,
+        interim,
         base: base(address),
         scheme: if below.encrypted { "https" } else { "http" },
         endpoint: Arc::clone(&endpoint),
@@ -176,6 +180,7 @@ where
 struct Serving {
     http2: bool,
     unread: Unread,
+    interim: Interim,
     /// All requests are below it.
     base: Option<String>,
     scheme: &'static str,
@@ -201,6 +206,11 @@ impl Serving {
         let upgrades = connects || request.headers().contains_key(header::UPGRADE);
         let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
         let (parts, content) = request.into_parts();
+        // HTTP/1.0 has none, and for HTTP/2 hyper has no way to send one.
+        let interim = (parts.version == HttpVersion::HTTP_11).then(|| self.interim.clone());
+        if let Some(interim) = &interim {
+            interim.begin();
+        }
         let unread = parts.method == Method::HEAD;
         let head = match head::of_request(parts, self.scheme) {
             Ok(head) => head,
@@ -212,6 +222,7 @@ impl Serving {
             http2: self.http2,
             unread,
             connects,
+            interim: interim.clone(),
             upgrades: upgrade.is_some().then(|| self.unread.clone()),
         };
         let upgrade = upgrade.map(|on| upgraded(on, self.info.clone(), busy.clone()));
@@ -223,7 +234,11 @@ impl Serving {
             received(content, bounds, Some(Arc::clone(&arrival)), busy.clone())
         };
         let (tell, told) = oneshot::channel();
-        let answer = Answer::new(move |envelope| given.give(envelope, tell));
+        let give = move |envelope| given.give(envelope, tell);
+        let answer = match interim {
+            Some(interim) => Answer::telling(give, move |head| interim.tell(&head)),
+            None => Answer::new(give),
+        };
         let mut request = Envelope::new(head, body);
         request.upgrade = upgrade;
         if self.queue.send(Incoming::new(request, answer)).await.is_err() {
@@ -273,6 +288,8 @@ struct Given {
     unread: bool,
     /// It is of CONNECT.
     connects: bool,
+    /// Where there may be interim responses.
+    interim: Option<Interim>,
     /// Of a request that may turn into something else: what has come after it.
     upgrades: Option<Unread>,
 }
@@ -284,6 +301,9 @@ impl Given {
         envelope: Envelope,
         tell: oneshot::Sender<Response<Outgoing>>,
     ) -> Result<()> {
+        if let Some(interim) = &self.interim {
+            interim.answered();
+        }
         let mut response = match self.response(&envelope) {
             Ok(response) => response,
             Err(error) => {

@@ -3,6 +3,7 @@
 use super::windows::{DATA, HEADERS, RESET, SETTINGS, frame, until};
 use super::*;
 use crate::HeaderCase;
+use jackfield_plugin_api::{Answer, Error};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -185,4 +186,29 @@ async fn the_wait_for_an_answer_begins_when_the_request_has_been_sent() {
     let session = open(HttpOptions::default(), near).await.unwrap();
     let error = taken(&session).send(asked(&[(":path", "/")], content(1))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn interim_responses_are_told_before_the_answer() {
+    let (near, far) = testing::carriers(CAPACITY);
+    let session = open(HttpOptions::default(), near).await.unwrap();
+    let mut server = far.take_stream().unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::channel(8);
+    let no_answer = |_| async { Err(Error::unsupported("an answer")) };
+    let place = Answer::telling(no_answer, move |head| tell.try_send(head).unwrap());
+    let asking = taken(&session).send_telling(asked(&[(":path", "/")], Body::empty()), place);
+    let answering = async {
+        head_of(&mut server).await;
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+        let answer = format!("HTTP/1.1 100 Continue\r\n\r\n{hints}{OK}");
+        server.write_all(answer.as_bytes()).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(asking, answering);
+    assert_eq!(answer.unwrap().status(), 200);
+    let hints = told.recv().await.unwrap();
+    assert_eq!(
+        (field(&hints, ":status"), field(&hints, "link")),
+        ("103".into(), "</a.css>; rel=preload".into())
+    );
+    assert!(told.recv().await.is_none());
 }
