@@ -28,6 +28,7 @@ mod outage;
 mod outside;
 mod peers_smoke;
 mod pools;
+mod proxies;
 mod quic;
 mod readme;
 mod serial;

@@ -1,5 +1,6 @@
 //! [`Addr`]: where an end of a session is.
 
+use crate::network::canonical;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,12 +35,12 @@ impl Addr {
     }
 }
 
-/// What it was written as: any text is one.
+/// What it was written as: any text is one. An IPv4 address is one of IPv4, also as a socket of IPv6 shows it.
 impl<T: Into<String>> From<T> for Addr {
     fn from(text: T) -> Self {
         let text = text.into();
         if let Ok(address) = text.parse() {
-            return Addr::Socket(address);
+            return Addr::Socket(canonical(address));
         }
         // An abstract socket of Linux begins with `@`, a path without a folder is none that a driver gives.
         if text.starts_with('/') || text.starts_with('@') {
@@ -85,5 +86,6 @@ mod tests {
             Some((22, true))
         );
         assert_eq!(Addr::from("127.0.0.1").socket(), None, "there is no port");
+        assert_eq!(Addr::from("[::ffff:127.0.0.1]:22"), Addr::from("127.0.0.1:22"));
     }
 }

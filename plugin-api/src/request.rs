@@ -7,7 +7,7 @@ use crate::raw::{RawObject, RawStr, abi, layout};
 use crate::secret::Secret;
 use crate::session::{Session, SessionTable};
 use crate::stream::Stream;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Where to: the parts of a URI after its scheme.
@@ -161,14 +161,21 @@ pub struct Request {
     /// How long the caller will wait; it also drops the call when the time is over.
     pub deadline: Duration,
     carrier: Option<Session>,
-    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "nothing uses it yet"))]
-    extra: Value,
+    extra: Extra,
+}
+
+/// What later versions add: members that a reader does not know are passed over.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Extra {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Info>,
 }
 
 impl Request {
     /// A request without a carrier.
     pub fn new(address: Address, deadline: Duration) -> Self {
-        Request { address, deadline, carrier: None, extra: Value::Null }
+        Request { address, deadline, carrier: None, extra: Extra::default() }
     }
 
     /// Sets what the session below gives.
@@ -189,11 +196,28 @@ impl Request {
         Ok((carrier.take_stream().ok_or_else(none)?, info))
     }
 
+    /// Sets whom the session is opened for.
+    #[must_use]
+    pub fn with_client(mut self, client: Info) -> Self {
+        self.extra.client = Some(client);
+        self
+    }
+
+    /// What is known of the session that this one is opened for, such as its peer: only for drivers that
+    /// [tell who it is](crate::Driver::tells_client). `None` where the host opens it for itself.
+    pub fn client(&self) -> Option<&Info> {
+        self.extra.client.as_ref()
+    }
+
     /// Hands this over for one call.
     #[cfg(feature = "host")]
     pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
         let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
-        let extra = if self.extra.is_null() { String::new() } else { self.extra.to_string() };
+        // Most requests have none, and what is written here can always be written.
+        let extra = match &self.extra.client {
+            Some(_) => serde_json::to_string(&self.extra).unwrap_or_default(),
+            None => String::new(),
+        };
         let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
         self.address.lend(|address| {
             let raw = RawRequest {
@@ -219,7 +243,10 @@ impl Request {
                 address: Address::from_raw(raw.address),
                 deadline: Duration::from_millis(raw.deadline_ms),
                 carrier: (!raw.carrier.is_none()).then(|| Session::from_raw(raw.carrier)),
-                extra: serde_json::from_str(raw.extra.get()).unwrap_or(Value::Null),
+                extra: match raw.extra.get() {
+                    "" => Extra::default(),
+                    text => serde_json::from_str(text).unwrap_or_default(),
+                },
             }
         }
     }

@@ -203,7 +203,7 @@ impl Check<'_> {
                 self.exists(path, "connections", name, self.config.connections.keys());
             }
             Some(Via::Device(to)) => self.device_path(path, to),
-            None => {}
+            Some(Via::Uri(_)) | None => {}
         }
     }
 
@@ -334,6 +334,8 @@ impl Check<'_> {
             self.observed(&at, route);
             self.told(&at, route);
             self.at_least_one(at.key("max_connections"), route.max_connections);
+            let per_peer = at.key("max_connections_per_peer");
+            self.at_least_one(per_peer, route.max_connections_per_peer);
             self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
         }

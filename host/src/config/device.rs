@@ -290,6 +290,8 @@ impl Config {
                 self.connections.get_key_value(name).map(|(name, _)| Link::Connection(name))
             }
             Via::Device(path) => self.path(path).ok(),
+            // What stands for itself is in no table.
+            Via::Uri(_) => None,
         }
     }
 

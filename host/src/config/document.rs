@@ -49,6 +49,40 @@ impl Source for Layer {
     }
 }
 
+/// The key of the list that files add to.
+const ROUTES: &str = "routes";
+
+impl Document {
+    /// Puts the routes of earlier files before its own: those of several files add up.
+    pub(super) fn add_routes_to(&mut self, earlier: &mut Vec<Value>) {
+        let own = self.layer.0.get(ROUTES).cloned();
+        // What is no list is told as a mistake where it stands.
+        let Some(own) = own.and_then(|value| value.into_array().ok()) else { return };
+        let shift = earlier.len();
+        earlier.extend(own);
+        self.layer.0.insert(ROUTES.to_owned(), Value::from(earlier.clone()));
+        if shift == 0 {
+            return;
+        }
+        let list = KeyPath::from_iter([ROUTES]);
+        self.entries.retain(|entry| entry.path != list);
+        for entry in &mut self.entries {
+            entry.path = shifted(&entry.path, shift);
+        }
+    }
+}
+
+/// The place of an entry of the list of routes among those of earlier files.
+fn shifted(path: &KeyPath, shift: usize) -> KeyPath {
+    match path.segments() {
+        [list, index, rest @ ..] if list == ROUTES => {
+            let index = index.parse().map_or(shift, |index: usize| index + shift);
+            rest.iter().fold(KeyPath::from_iter([ROUTES]).index(index), |path, name| path.key(name))
+        }
+        _ => path.clone(),
+    }
+}
+
 /// Whether the `config` crate takes a top-level key for a path into other keys. A quoted `"a.b"`
 /// would reach into `a`, and `"a[99999999]"` would fill memory, so both are refused.
 pub(super) fn is_expression(name: &str) -> bool {

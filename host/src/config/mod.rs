@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
-//! merged; everything else, lists included, is replaced whole. Every mistake in every layer is
+//! merged, and routes of several files add up; everything else, other lists included, is replaced whole. Every mistake in every layer is
 //! reported at once, each with its place. Options stay as written: their driver's schema says
 //! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
@@ -81,9 +81,11 @@ pub fn load(files: &[PathBuf], overrides: &Overrides) -> Result<Loaded, ConfigEr
     let mut odd = Vec::new();
     let mut sources = SourceMap::default();
     let mut builder = ::config::Config::builder();
+    let mut routes = Vec::new();
     for file in files {
         match document::read(file) {
-            Ok(document) => {
+            Ok(mut document) => {
+                document.add_routes_to(&mut routes);
                 sources.absorb(document.entries);
                 odd.extend(document.errors);
                 builder = builder.add_source(document.layer);

@@ -16,7 +16,7 @@ use super::reference::Reference;
 use super::tree::Options;
 pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
 use crate::events::BusLimits;
-use crate::networks::Network;
+use crate::network::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -48,8 +48,8 @@ pub struct Config {
     pub interceptors: BTreeMap<String, InterceptorConfig>,
     /// `[plugins.NAME]`: what single plugins may do. Default: none.
     pub plugins: BTreeMap<String, PluginConfig>,
-    /// `[[routes]]`: what is listened on, and where it leads. Default: none. A later file that has
-    /// routes replaces those of earlier files.
+    /// `[[routes]]`: what is listened on, and where it leads. Default: none. Those of several files add up;
+    /// the environment and flags replace the list.
     pub routes: Vec<RouteConfig>,
 }
 
@@ -95,6 +95,10 @@ pub struct HostConfig {
     /// Connections that live at a time, those that were accepted and named ones together; more are refused.
     /// Default: 10000.
     pub max_connections: u32,
+    /// Accepted connections that one address may have at a time, over all listeners; more of it are refused. Those
+    /// that come by way of a proxy that tells the client's address count for the client. Default: 0, which is nine
+    /// tenths of `max_connections`, so that one address does not take all.
+    pub max_connections_per_peer: u32,
     /// `[host.timeouts]`: how long things may take.
     pub timeouts: Timeouts,
     /// `[host.limits]`: how large things may become.
@@ -200,14 +204,28 @@ pub struct Quarantine {
     pub stuck_limit: Timespan,
 }
 
-/// `[log]`: what the host writes about itself, to its standard error.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+/// `[log]`: what the host writes about itself, to its standard error. A reader that does not read holds up
+/// nothing: lines for which there is no room are dropped and counted.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// The least severe level that is written. Default: `"info"`.
     pub level: LogLevel,
     /// How a line is written. Default: `"text"`.
     pub format: LogFormat,
+    /// Whether each accepted session has a line at INFO when it has ended: listener, route, target, peer,
+    /// bytes each way, duration and how it ended. A session that failed has one in any case. Default: true.
+    pub sessions: bool,
+    /// Whether each request has a line at INFO when it was answered: method, path, status, target, peer, bytes
+    /// each way and duration. A request that failed has one in any case. Default: true.
+    pub requests: bool,
+    /// Of lines that tell of the same fault of the same listener, route or target, 20 are written within
+    /// this time, and then one with the number of those that were left out; `"0s"` writes all. Default:
+    /// `"10s"`.
+    pub fold: Timespan,
+    /// Lines a second that one place in the code may write; one line has the number of those that were left
+    /// out. 0 writes all. Default: 1000.
+    pub rate: u32,
 }
 
 /// Severity of a log line.
@@ -258,6 +276,14 @@ pub struct RouteConfig {
     /// Sessions of this route open at a time; more are refused. Default: only
     /// `host.max_connections` counts.
     pub max_connections: Option<u32>,
+    /// Sessions of this route that one address may have at a time; more of it are refused. Default: only
+    /// `host.max_connections_per_peer` counts.
+    pub max_connections_per_peer: Option<u32>,
+    /// Addresses and networks whose peers may connect: `"10.0.0.7"`, `"10.1.0.0/16"`, `"2001:db8::/32"`. A peer
+    /// without an address, as on a Unix socket, is in none. Default: `[]`, which allows all.
+    pub allow: Vec<Network>,
+    /// Addresses and networks whose peers may not connect, whatever `allow` says. Default: `[]`.
+    pub deny: Vec<Network>,
     /// As `host.timeouts.idle`, for this route. Default: that value.
     pub idle_timeout: Option<Timespan>,
     /// As `host.timeouts.half_close`, for this route. Default: that value.
@@ -310,9 +336,23 @@ impl Default for HostConfig {
             shutdown_timeout: Timespan::seconds(30),
             health_interval: Timespan::seconds(30),
             max_connections: 10_000,
+            max_connections_per_peer: 0,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             quarantine: Quarantine::default(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            format: LogFormat::default(),
+            sessions: true,
+            requests: true,
+            fold: Timespan::seconds(10),
+            rate: 1000,
         }
     }
 }

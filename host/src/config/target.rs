@@ -100,8 +100,14 @@ impl Target {
         const THERE: &str = "only beside uri: what to names has its own";
         let none = self.max_connections == Some(0);
         let named = self.to.is_some();
+        let is_uri = matches!(self.to, Some(Via::Uri(_)));
         let wrong = [
             (self.uri.is_empty() && !named, "uri", NO_URI),
+            (
+                is_uri,
+                "to",
+                "expected \"connections.NAME\" or \"devices.NAME.PATH\"; a URI stands in uri",
+            ),
             (!self.uri.is_empty() && named, "to", "expected either uri or to, found both"),
             (named && !self.options.is_empty(), "options", THERE),
             (named && self.via.is_some(), "via", THERE),

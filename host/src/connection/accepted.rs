@@ -110,6 +110,10 @@ impl Live {
         if layers {
             let info = session.info();
             self.note_peer(info.identity, info.encrypted);
+            if let Some(client) = info.peer.filter(|_| self.spec.target.stack().tells_client()) {
+                // Said once: a connection has one client.
+                let _ = self.client.set(client.into());
+            }
         }
         if self.encrypted.load(Ordering::Relaxed) {
             let identity = self.identity.get().map(ToString::to_string);

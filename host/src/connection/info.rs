@@ -175,10 +175,13 @@ impl Live {
         }
     }
 
-    /// What is known of a session that is served elsewhere.
-    fn peer_info(&self) -> Info {
+    /// What is known of a session that was, or that is served elsewhere.
+    fn known_info(&self) -> Info {
+        if let Some(last) = self.last_session_info() {
+            return last;
+        }
         let mut info = Info::new();
-        info.peer = self.peer.as_ref().map(ToString::to_string);
+        info.peer = self.peer().map(ToString::to_string);
         info.identity = self.identity.get().map(ToString::to_string);
         info
     }
@@ -188,8 +191,7 @@ impl Live {
         let machinery = self.machinery.get();
         let session = machinery.and_then(|it| it.session.load_full()).map(|it| it.info());
         let flags = self.flags_of(session.as_ref());
-        let session = session.or_else(|| self.last_session_info());
-        let session = session.unwrap_or_else(|| self.peer_info());
+        let session = session.unwrap_or_else(|| self.known_info());
         let (buffered_posts, buffered_bytes, _) =
             machinery.map_or((0, 0, false), |it| it.outbox.level());
         let age_ms = self.traffic.age_ms();

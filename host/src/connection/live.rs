@@ -42,6 +42,10 @@ pub struct Live {
     pub(super) peer: Option<Addr>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
+    /// Of an accepted one: the client, where the peer is a proxy that tells who that is.
+    pub(super) client: OnceLock<Addr>,
+    /// Of an accepted one: the target of an upstream that it was joined to.
+    target: OnceLock<Box<str>>,
     /// The task that serves it, where that is not a supervisor.
     pub(super) server: AtomicWaker,
     pub(super) machinery: OnceLock<Box<Machinery>>,
@@ -60,6 +64,8 @@ impl Live {
             peer: peer.map(Addr::from),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
+            client: OnceLock::new(),
+            target: OnceLock::new(),
             server: AtomicWaker::new(),
             machinery: OnceLock::new(),
             spec,
@@ -123,9 +129,20 @@ impl Live {
         self.spec.inbound.as_ref().map(|inbound| &inbound.listener)
     }
 
-    /// The peer's address of an accepted one, where its transport has addresses.
+    /// The peer's address of an accepted one, where its transport has addresses; the client's, where the peer is
+    /// a proxy that tells who that is.
     pub fn peer(&self) -> Option<&Addr> {
-        self.peer.as_ref()
+        self.client.get().or(self.peer.as_ref())
+    }
+
+    /// The target of an upstream that an accepted one was joined to.
+    pub fn target(&self) -> Option<&str> {
+        self.target.get().map(|target| &**target)
+    }
+
+    pub(crate) fn note_target(&self, target: &str) {
+        // The first one: there is only one.
+        let _ = self.target.set(target.into());
     }
 
     /// What has passed so far.

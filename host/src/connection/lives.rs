@@ -2,6 +2,7 @@
 
 use super::info::ConnectionInfo;
 use super::live::Live;
+use super::peers::PeerCounts;
 use super::wish::Wish;
 use crate::events::{Bus, BusLimits, EventKind};
 use crate::work;
@@ -14,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
+
+/// One of so many places is never of the peer that has all others.
+const SHARE_OF_OTHERS: usize = 10;
 
 /// All connections of a host that live, by id: what its listeners have accepted, and what its named
 /// connections have opened. They share one limit.
@@ -29,6 +33,8 @@ pub struct Lives {
     total: AtomicU64,
     accepted_total: AtomicU64,
     table: Mutex<Table>,
+    /// How many each peer has of those that were accepted.
+    peers: Arc<PeerCounts>,
     /// What happens to all of them.
     host: OnceLock<Bus>,
 }
@@ -59,14 +65,14 @@ pub struct LivesCount {
 }
 
 impl Lives {
-    /// A table for at most `max` lives at once.
+    /// A table for at most `max` lives at once, of which nine tenths may be of one peer.
     pub fn new(max: usize) -> Arc<Self> {
-        Self::waiting(max, Duration::ZERO)
+        Self::waiting(max, Duration::ZERO, None)
     }
 
     /// As [`Lives::new`], but where there is no room one more waits for it at most for `patience`, instead
-    /// of being refused at once.
-    pub fn waiting(max: usize, patience: Duration) -> Arc<Self> {
+    /// of being refused at once; with at most `max_per_peer` accepted ones of one address.
+    pub fn waiting(max: usize, patience: Duration, max_per_peer: Option<usize>) -> Arc<Self> {
         let lives = Arc::new(Lives {
             max,
             patience,
@@ -75,6 +81,7 @@ impl Lives {
             total: AtomicU64::new(0),
             accepted_total: AtomicU64::new(0),
             table: Mutex::default(),
+            peers: PeerCounts::new(max_per_peer.unwrap_or(max - max / SHARE_OF_OTHERS)),
             host: OnceLock::new(),
         });
         let weak: Weak<Self> = Arc::downgrade(&lives);
@@ -90,6 +97,11 @@ impl Lives {
 
     pub(super) fn host(&self) -> Option<&Bus> {
         self.host.get()
+    }
+
+    /// How many accepted ones each peer has.
+    pub fn peers(&self) -> &Arc<PeerCounts> {
+        &self.peers
     }
 
     /// The limits of the events of each life and name: those of the host's, or the defaults.

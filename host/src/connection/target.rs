@@ -144,9 +144,10 @@ impl Target {
         self.via.as_ref()
     }
 
-    /// Whether its sessions may serve one peer after the other: not where each needs leave of its own.
+    /// Whether its sessions may serve one peer after the other: not where each needs leave of its own, nor
+    /// where each is told who the client is.
     pub fn is_open_to_all(&self) -> bool {
-        self.gate.is_none()
+        self.gate.is_none() && !self.stack.tells_client()
     }
 
     /// A session for one request, for `caller` and within `limit`: one that has answered another and was

@@ -2,11 +2,15 @@
 //! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
 //! the whole session.
 
+mod admission;
 mod code;
+mod ended;
 mod request;
 mod streams;
 
+pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
+pub use ended::SESSIONS;
 pub use request::ServedRequest;
 
 use crate::addr::Addr;
@@ -15,7 +19,9 @@ use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use admission::{Admission, Places};
 use arc_swap::ArcSwap;
+use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +41,8 @@ pub struct Listener {
     pub handshake_timeout: Duration,
     /// The most connections of this listener at once.
     pub max_connections: usize,
+    /// Whom it lets in.
+    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
@@ -96,6 +104,7 @@ struct ListenerShared {
     target: Arc<Target>,
     service: Service,
     handshake_timeout: Duration,
+    admission: Arc<Admission>,
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
     lives: Arc<Lives>,
@@ -110,11 +119,13 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
-        let Listener { name, stack, service, handshake_timeout, max_connections } = self;
+        let Listener { name, stack, service, handshake_timeout, max_connections, admission } = self;
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
+        let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
+        let named = Arc::clone(&name);
         let shared =
-            ListenerShared::new(Arc::clone(&name), target, service, handshake_timeout, lives);
+            ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
         let shared = Arc::new(ArcSwap::from_pointee(shared));
         Ok(Bound { shared, name, max_connections, accepting })
     }
@@ -126,6 +137,7 @@ impl ListenerShared {
         target: Arc<Target>,
         service: Service,
         handshake_timeout: Duration,
+        admission: Arc<Admission>,
         lives: Arc<Lives>,
     ) -> Self {
         let (policy, labels) = match &service {
@@ -140,14 +152,14 @@ impl ListenerShared {
             labels,
         };
         let acceptance = Acceptance::new(options, Arc::clone(&target), Arc::clone(&lives));
-        ListenerShared { name, target, service, handshake_timeout, acceptance, lives }
+        ListenerShared { name, target, service, handshake_timeout, admission, acceptance, lives }
     }
 
     /// The same listener with another service.
     fn serving(&self, service: Service) -> Self {
         let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
-        let lives = Arc::clone(&self.lives);
-        ListenerShared::new(name, target, service, self.handshake_timeout, lives)
+        let (admission, lives) = (Arc::clone(&self.admission), Arc::clone(&self.lives));
+        ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives)
     }
 }
 
@@ -155,6 +167,18 @@ impl Bound {
     /// Where it listens, with the port that the system chose.
     pub fn local(&self) -> Option<Addr> {
         self.accepting.info().local.map(Addr::from)
+    }
+
+    /// All addresses that it listens on: several where a name stands for them.
+    pub fn locals(&self) -> Vec<String> {
+        let info = self.accepting.info();
+        let several = info.facts.get("locals").and_then(|locals| locals.as_array());
+        match several {
+            Some(several) => {
+                several.iter().filter_map(|local| local.as_str().map(str::to_owned)).collect()
+            }
+            None => info.local.into_iter().collect(),
+        }
     }
 
     /// As it is written in the configuration.
@@ -199,7 +223,16 @@ fn start(
     permit: OwnedSemaphorePermit,
     end: &Stopping,
 ) {
-    let entered = match shared.acceptance.enter(session.info()) {
+    let info = session.info();
+    let places = match shared.admit_transport(info.peer.as_deref()) {
+        Ok(places) => places,
+        Err(error) => {
+            let peer = info.peer.as_deref().unwrap_or("-");
+            tracing::info!(listener = &*shared.name, peer, %error, "peer refused");
+            return;
+        }
+    };
+    let entered = match shared.acceptance.enter(info) {
         Ok(entered) => entered,
         Err(error) => {
             tracing::warn!(listener = &*shared.name, %error, "connection refused");
@@ -218,7 +251,7 @@ fn start(
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, permit, stopping, acceptor));
+        drop((entered, places, permit, stopping, acceptor));
     });
 }
 
@@ -254,6 +287,15 @@ impl Acceptor {
                 return;
             }
         };
+        let peer = shown(entered.peer());
+        let _places = match shared.admit_client(entered.peer()) {
+            Ok(places) => places,
+            Err(error) => {
+                tracing::info!(listener = name, id, peer, %error, "peer refused");
+                entered.failed(&error);
+                return;
+            }
+        };
         tracing::debug!(listener = name, id, peer, "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
@@ -264,8 +306,7 @@ impl Acceptor {
     /// Gives a session to the service.
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
-        let (name, id) = (&*shared.name, entered.id);
-        let peer = shown(entered.peer());
+        let mut line = SessionLine::new(entered, &shared.service);
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {
@@ -273,32 +314,40 @@ impl Acceptor {
                 Box::pin(code.serve(session, entered, &mut self.stopping)).await
             }
         };
-        let end = match served {
-            Ok(Served::Told(wish)) => {
-                entered.ended(&wish);
-                wish.to_string()
-            }
+        match served {
             Ok(served) => {
-                let end = served.to_string();
-                entered.served(served.into_end());
-                end
+                line.ended(&served);
+                match served {
+                    Served::Told(wish) => entered.ended(&wish),
+                    served => entered.served(served.into_end()),
+                }
             }
             Err(error) => {
-                let to = &*shared.service.name();
-                if error.kind() == ErrorKind::Panicked {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
-                } else {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "failed");
-                }
+                line.failed(&error);
                 entered.failed(&error);
-                error.to_string()
             }
-        };
-        tracing::debug!(listener = name, id, peer, end, "ended");
+        }
     }
 }
 
 impl ListenerShared {
+    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// known.
+    fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            return Ok(Places::default());
+        }
+        self.admission.admit(peer.map(Addr::from).as_ref())
+    }
+
+    /// Lets in the client that a proxy has told of.
+    fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            return self.admission.admit(peer);
+        }
+        Ok(Places::default())
+    }
+
     /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
     /// and where the route takes them so.
     fn divides(&self, session: &Session, layers: bool) -> bool {

@@ -14,6 +14,7 @@ use super::routes::PlannedRoute;
 use super::target_builder::Programs;
 use crate::config::{Config, ConfigErrors, KeyPath, Link, Loaded};
 use crate::connection::Lives;
+use crate::stack::Stack;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::sync::{Arc, Weak};
@@ -37,7 +38,12 @@ pub(super) async fn build(
     let common = Arc::clone(registry.common());
     let config = &loaded.config;
     let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
-    let lives = Lives::waiting(config.host.max_connections as usize, config.host.timeouts.room.0);
+    let host = &config.host;
+    let lives = Lives::waiting(
+        host.max_connections as usize,
+        host.timeouts.room.0,
+        Some(host.max_connections_per_peer as usize).filter(|most| *most > 0),
+    );
     let mut core = Core::new(registry, lives, config.host.clone());
     parts.unknown_plugins(&core.registry);
     core.interceptors = interceptors(&mut parts, &core.registry, config).await;
@@ -49,6 +55,7 @@ pub(super) async fn build(
     upstreams(&mut parts, &manager, config).await;
     handlers(&mut parts, &manager, config).await;
     let planned = routes(&mut parts, &manager, config).await;
+    listened_twice(&mut parts, config, &planned);
     let Parts { errors, mut unresolved, .. } = parts;
     unresolved.sort();
     unresolved.dedup();
@@ -160,4 +167,50 @@ async fn routes(
         planned.extend(parts.keep(made).map(|made| (index, made)));
     }
     planned
+}
+
+/// Options by which two listeners may have one address.
+const SHARE_ADDRESSES: [&str; 2] = ["reuse_port", "family"];
+
+/// An address has one listener, whatever stands on its transport.
+fn listened_twice(parts: &mut Parts<'_>, config: &Config, planned: &[(usize, PlannedRoute)]) {
+    let key = |index| KeyPath::from_iter(["routes"]).index(index).key("listen");
+    let shares = |index: &usize| {
+        config.routes.get(*index).is_some_and(|route| names_any(&route.options, &SHARE_ADDRESSES))
+    };
+    for (at, (index, (listener, _))) in planned.iter().enumerate() {
+        let first = planned[..at].iter().find(|(first, (other, _))| {
+            collide(&listener.stack, &other.stack) && !(shares(index) || shares(first))
+        });
+        let Some((first, (other, _))) = first else { continue };
+        let place = parts.loaded.sources.locate(&key(*first));
+        let name = &other.name;
+        let text = format!("this address is already listened on, at {place}: {name}");
+        parts.fault(&key(*index), Error::new(ErrorKind::Config, text));
+    }
+}
+
+/// Whether two stacks cannot listen at the same time.
+fn collide(one: &Stack, other: &Stack) -> bool {
+    let (Some(transport), Some(same)) = (one.transport(), other.transport()) else { return false };
+    if !Arc::ptr_eq(transport, same) {
+        return false;
+    }
+    let (one, other) = (one.address(), other.address());
+    match (one.port, other.port) {
+        (Some(port), Some(same)) => {
+            let is_any = one.host.is_empty() || other.host.is_empty();
+            port != 0 && port == same && (is_any || one.host.eq_ignore_ascii_case(&other.host))
+        }
+        (None, None) => !one.path.is_empty() && one.host == other.host && one.path == other.path,
+        _ => false,
+    }
+}
+
+/// Whether a table, or one in it, has a key of that name.
+fn names_any(table: &serde_json::Map<String, serde_json::Value>, names: &[&str]) -> bool {
+    table.iter().any(|(key, value)| {
+        let below = value.as_object().is_some_and(|table| names_any(table, names));
+        below || names.contains(&key.as_str())
+    })
 }

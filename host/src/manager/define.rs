@@ -4,7 +4,7 @@ use super::Manager;
 use super::entries::Entry;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::ConnectionConfig;
-use crate::config::{KeyPath, Timespan, is_name};
+use crate::config::{KeyPath, Timespan, Via, is_name};
 use crate::connection::{Managed, Policy, Reconnect};
 use crate::secret;
 use crate::stack::{Plan, login, options};
@@ -95,6 +95,10 @@ impl Manager {
             let carried = config.via.is_some();
             let plan = Plan::new(&config.uri, &self.core.registry, Role::Client, carried)?;
             refuse_secrets(&plan, config)?;
+            if matches!(&config.via, Some(Via::Uri(uri)) if uri.password.is_some()) {
+                let text = "a definition that is kept holds no password: via names a connection that has it";
+                return Err(Error::new(ErrorKind::Config, text));
+            }
         }
         Ok(self.make_connection(&self.run_time_builder(), name, config).await?)
     }

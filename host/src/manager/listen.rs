@@ -8,7 +8,7 @@ use crate::config::Options;
 use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
-use crate::listener::{Bound, IntoCode, Listener, Service, ServiceSlot};
+use crate::listener::{AdmissionOptions, Bound, IntoCode, Listener, Service, ServiceSlot};
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
@@ -33,6 +33,8 @@ pub struct ListenOptions {
     pub max_connections: Option<usize>,
     /// Time for a peer to get through the layers. Default: `host.timeouts.handshake`.
     pub handshake_timeout: Option<Duration>,
+    /// Whom it lets in. Default: everybody.
+    pub admission: AdmissionOptions,
 }
 
 /// All listeners of a host.
@@ -93,6 +95,12 @@ impl Listeners {
         }
         let (name, local) = (Arc::clone(bound.name()), bound.local());
         let service = bound.service();
+        if let [first, others @ ..] = &bound.locals()[..]
+            && !others.is_empty()
+        {
+            let also = others.join(" ");
+            tracing::info!(listener = &*name, local = first, also, "a name with several addresses");
+        }
         let accepting = tokio::spawn(bound.run(shutdown.worker()));
         let (route, accepting) = (Mutex::new(route), Mutex::new(Some(accepting)));
         let running = OneListener { name, local, by, service, route, shutdown, accepting };
@@ -264,7 +272,14 @@ impl Manager {
         let parsed: StackUri = uri
             .parse()
             .map_err(|error| Error::new(ErrorKind::Config, format!("{uri}: {error}")))?;
-        let ListenOptions { options, policy, labels, max_connections, handshake_timeout } = options;
+        let ListenOptions {
+            options,
+            policy,
+            labels,
+            max_connections,
+            handshake_timeout,
+            admission,
+        } = options;
         let stack = self.stack(&parsed, &options.0, Role::Server).await?;
         if let Some(top) = stack.top() {
             code.fits(top.manifest.facets).map_err(|error| error.with("listen", uri))?;
@@ -275,6 +290,7 @@ impl Manager {
             service: Service::Code { code, policy, labels },
             handshake_timeout: handshake_timeout.unwrap_or(self.core.host.timeouts.handshake.0),
             max_connections: max_connections.unwrap_or(self.count().max).max(1),
+            admission,
         };
         let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
         self.core.listeners.accept(bound, None, DefinedBy::Program)

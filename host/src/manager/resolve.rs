@@ -97,6 +97,11 @@ impl Manager {
         match via {
             Via::Connection(name) => self.connection(name).await,
             Via::Device(to) => Ok(Arc::clone(self.path(to)?.managed())),
+            Via::Uri(uri) => {
+                let builder = self.run_time_builder();
+                let root = KeyPath::root();
+                Ok(Box::pin(self.by_uri(&builder, &root, uri, &Options::default())).await?)
+            }
         }
     }
 

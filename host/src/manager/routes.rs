@@ -7,7 +7,7 @@ use super::named::Existing;
 use super::target_builder::{StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::{Frames, HostConfig, RouteConfig};
 use crate::config::{self, Config, KeyPath, Options, Reference};
-use crate::listener::{Listener, Service};
+use crate::listener::{AdmissionOptions, Listener, Service};
 use crate::relay::RelayOptions;
 use crate::route::{Destination, Route};
 use crate::stack::Stack;
@@ -151,6 +151,11 @@ impl Manager {
             service,
             handshake_timeout: host.timeouts.handshake.0,
             max_connections: route.max_connections.unwrap_or(host.max_connections) as usize,
+            admission: AdmissionOptions {
+                allow: route.allow.clone(),
+                deny: route.deny.clone(),
+                max_connections_per_peer: route.max_connections_per_peer.map(|most| most as usize),
+            },
         };
         Ok((listener, Arc::new(route.clone())))
     }
@@ -205,7 +210,11 @@ impl Manager {
 
 /// Whether two routes listen the same way, wherever they lead.
 fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
-    one.options == other.options && one.max_connections == other.max_connections
+    one.options == other.options
+        && one.max_connections == other.max_connections
+        && one.max_connections_per_peer == other.max_connections_per_peer
+        && one.allow == other.allow
+        && one.deny == other.deny
 }
 
 fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {

@@ -9,12 +9,12 @@ use super::interceptors::Interceptors;
 use crate::config::{KeyPath, Options, SourceMap, Timespan};
 use crate::connection::{Managed, Target};
 use crate::dialogue::{self, Login};
-use crate::driver::Registry;
+use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::{self, Resolver};
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
-use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Role};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -220,7 +220,28 @@ impl TargetBuilder<'_> {
         let interceptors =
             interceptors.map_err(|error| Unbuilt::missing(at.key.key("interceptors"), error))?;
         let via = via.map_err(|error| Unbuilt::missing(at.key.key("via"), error))?;
+        if let Some(via) = &via {
+            self.dials(via).map_err(|error| Unbuilt::at(at.key.key("via"), error))?;
+        }
         Ok(Target::new(first, via).or_else(stacks.collect()).intercepted(interceptors))
+    }
+
+    /// What `via` leads to must be able to dial, as far as its driver declares.
+    fn dials(&self, via: &Managed) -> Result<()> {
+        let target = via.target();
+        let Some(top) = target.stack().top() else { return Ok(()) };
+        if top.manifest.facets.contains(Facets::DIAL) {
+            return Ok(());
+        }
+        let can = |driver: &&Arc<DriverHandle>| driver.manifest.facets.contains(Facets::DIAL);
+        let known: Vec<&str> = self.registry.drivers().filter(can).map(|it| it.name()).collect();
+        let text = format!(
+            "expected a connection that can dial for another ({}), and {} is one of {}",
+            known.join(", "),
+            via.name(),
+            top.name()
+        );
+        Err(Error::new(ErrorKind::Config, text))
     }
 
     /// The stack with each of its credentials, in the order they are tried.

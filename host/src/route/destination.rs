@@ -34,6 +34,15 @@ impl Destination {
         }
     }
 
+    /// Whether its target is told who the client is that a session is opened for.
+    pub(super) fn tells_client(&self) -> bool {
+        match self {
+            Destination::Upstream(upstream) => upstream.tells_client(),
+            Destination::Connection(managed) => managed.target().stack().tells_client(),
+            Destination::Observe(_) | Destination::Handler(_) => false,
+        }
+    }
+
     /// The operation of that name: the driver's own, or one that any stream has.
     pub fn operation(&self, name: &str) -> Option<Operation> {
         let own = self.driver().and_then(|driver| driver.operation(name).cloned());

@@ -29,6 +29,14 @@ impl Far {
         }
     }
 
+    /// Its target, where there are several.
+    pub(super) fn target(&self) -> Option<&str> {
+        match self {
+            Far::Own(_) => None,
+            Far::Opened(opened) => Some(opened.target()),
+        }
+    }
+
     /// Sends the request that it was reached for, with a place for interim responses.
     pub(super) fn send(&self, request: Envelope, interim: Answer) -> Result<Op<Envelope>> {
         match self {

@@ -4,6 +4,7 @@
 //! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
 //! asked, by which name and over what is put in.
 
+use super::access::RequestLine;
 use super::ask::{Asked, Asker};
 use super::fault::{ClientFault, status};
 use super::fields::{ends, stripped};
@@ -77,43 +78,55 @@ impl<'a> Forward<'a> {
 
     /// Answers a request: with events until the host stops, where that is `telling`.
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
+        let mut line =
+            RequestLine::new(self.connection.live(), &self.route.name, &incoming.request.head);
+        let is_connect = incoming.request.head.get(":method") == Some(b"CONNECT");
+        if is_connect || telling.is_some() {
+            let Incoming { request, answer, .. } = line.observe(incoming);
+            return match telling.filter(|_| !is_connect) {
+                Some(stopping) => self.tell(&request.head, answer, stopping).await,
+                None => refuse(answer, "501", "CONNECT is not supported").await,
+            };
+        }
         let Incoming { request, mut answer, .. } = incoming;
-        if request.head.get(":method") == Some(b"CONNECT") {
-            return refuse(answer, "501", "CONNECT is not supported").await;
-        }
-        if let Some(stopping) = telling {
-            return self.tell(&request.head, answer, stopping).await;
-        }
         let turn = request.upgrade;
-        let (id, route) = (self.connection.id, &*self.route.name);
         let asked = match self.onward(&request.head, turn.is_some()) {
-            Ok(head) => self.ask(head, request.body, &mut answer).await,
+            Ok(head) => {
+                let body = line.counted(request.body, Side::B);
+                self.ask(head, body, &mut answer).await
+            }
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
             Ok(answered) => answered,
-            Err(error) => return self.failed(answer, &error).await,
+            Err(error) => return self.failed(answer, &error, &mut line).await,
         };
+        line.target(far.target().or_else(|| self.route.target()).unwrap_or_default());
         match (turn, response.upgrade.take()) {
-            (Some(near), Some(onto)) => return self.turned(answer, response, near, onto).await,
+            (Some(near), Some(onto)) => {
+                line.answered(&response.head);
+                line.upgraded();
+                drop(line);
+                return self.turned(answer, response, near, onto).await;
+            }
             _ if response.status() == 101 => {
                 let text = "the destination answers 101, and nobody has asked for another protocol";
                 let error = Error::new(ErrorKind::Protocol, text);
                 far.failed(&error);
-                return self.failed(answer, &error).await;
+                return self.failed(answer, &error, &mut line).await;
             }
-            _ => {}
+            _ => line.answered(&response.head),
         }
         let ends = ends(&response.head);
         match stripped(&response.head, false, |_| false, []) {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
-        response.body = self.counted(response.body, Side::A, None);
-        match answer.send(response).await {
-            Ok(()) if !ends => far.answered(),
-            Ok(()) => {}
-            Err(error) => tracing::debug!(id, route, %error, "answer not sent"),
+        response.body = self.counted(line.counted(response.body, Side::A), Side::A, None);
+        let sent = answer.send(response).await;
+        line.sent(&sent);
+        if sent.is_ok() && !ends {
+            far.answered();
         }
     }
 
@@ -129,13 +142,16 @@ impl<'a> Forward<'a> {
         };
         match opened.and_then(|far| sse::events(far, longest, stopping)) {
             Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A, None))).await,
-            Err(error) => self.failed(answer, &error).await,
+            Err(error) => {
+                tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "no events");
+                self.failed(answer, &error, &mut RequestLine::default()).await;
+            }
         }
     }
 
-    async fn failed(&self, answer: Answer, error: &Error) {
-        tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "request failed");
+    async fn failed(&self, answer: Answer, error: &Error, line: &mut RequestLine) {
         let (status, text) = status(error);
+        line.failed(status, error);
         refuse(answer, status, text).await;
     }
 

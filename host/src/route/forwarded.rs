@@ -5,7 +5,7 @@
 //! they are believed.
 
 use crate::addr::Addr;
-use crate::networks::{Network, any_contains};
+use crate::network::Network;
 use jackfield_plugin_api::HeaderBlock;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -47,7 +47,9 @@ impl Forwarded {
         let address = peer.and_then(Addr::socket).map(|address| address.ip().to_canonical());
         let trust = match (trusted, address) {
             (None, _) => Trust::Unset,
-            (Some(trusted), Some(address)) if any_contains(trusted, address) => Trust::Trusted,
+            (Some(trusted), Some(address)) if trusted.iter().any(|one| one.contains(address)) => {
+                Trust::Trusted
+            }
             (Some(_), _) => Trust::Untrusted,
         };
         let named = || peer.map(ToString::to_string).unwrap_or_default();
@@ -141,7 +143,7 @@ fn joined<'a>(head: &'a HeaderBlock, name: &str, last: Cow<'a, [u8]>) -> Cow<'a,
 mod tests {
     use super::Forwarded;
     use crate::addr::Addr;
-    use crate::networks::Network;
+    use crate::network::Network;
     use jackfield_plugin_api::HeaderBlock;
 
     const ASKED: [(&str, &str); 8] = [

@@ -1,5 +1,6 @@
 //! Routes: what a listener's sessions are joined to.
 
+mod access;
 mod ask;
 mod calls;
 mod destination;
@@ -15,11 +16,14 @@ mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
 use crate::driver::Prepared;
-use crate::networks::Network;
+use crate::network::Network;
 use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
 use crate::session::shared;
 use crate::shutdown::Stopping;
+use crate::stack::opened_for;
 use crate::upstream::KeyFrom;
+pub use access::REQUESTS;
+pub(crate) use access::RequestLine;
 pub use destination::Destination;
 use far::Far;
 use forward::Forward;
@@ -58,6 +62,14 @@ pub enum Served {
 }
 
 impl Route {
+    /// Its only target, where it leads to no upstream.
+    pub fn target(&self) -> Option<&str> {
+        match &self.destination {
+            Destination::Connection(managed) => Some(managed.name()),
+            _ => None,
+        }
+    }
+
     /// Whether each stream of a session that carries several is for a session of its own at the
     /// destination: not where that knows nothing but datagrams, which belong to the whole.
     pub fn takes_streams(&self) -> bool {
@@ -81,6 +93,7 @@ impl Route {
     ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
+            let session = self.observed(session, connection.live());
             let mut handled = Box::pin(handled(handler, session, stopping));
             return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
@@ -106,6 +119,9 @@ impl Route {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
         let far = self.reach(session, connection, Purpose::Data).await?;
+        if let Far::Opened(opened) = &far {
+            connection.note_target(opened.target());
+        }
         connection.joined();
         let (a, b) = End::pair(session, far.session())?;
         let totals = Arc::clone(connection.totals());
@@ -136,8 +152,24 @@ impl Route {
         }
     }
 
-    /// A session of the destination.
+    /// A session of the destination, which is told who the client is if it wants to know.
     async fn reach(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        purpose: Purpose,
+    ) -> Result<Far> {
+        let reaching = self.reach_target(session, connection, purpose);
+        if !self.destination.tells_client() {
+            return reaching.await;
+        }
+        let mut client = session.info();
+        client.peer = connection.peer().map(ToString::to_string);
+        // Boxed: most sessions need no room for it.
+        Box::pin(opened_for(client, reaching)).await
+    }
+
+    async fn reach_target(
         &self,
         session: &Session,
         connection: &Entered,

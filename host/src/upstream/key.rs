@@ -118,7 +118,11 @@ mod tests {
     #[test]
     fn a_key_is_of_the_address_whatever_its_family_and_port() {
         let of = |peer| key("peer", Some(peer), Info::default()).unwrap();
-        for (first, second) in [("10.0.0.1:5", "10.0.0.1:6"), ("[::1]:5", "[0::1]:6")] {
+        for (first, second) in [
+            ("10.0.0.1:5", "10.0.0.1:6"),
+            ("[::1]:5", "[0::1]:6"),
+            ("10.0.0.1:5", "[::ffff:10.0.0.1]:5"),
+        ] {
             assert_eq!(of(first), of(second));
         }
         let others = ["10.0.0.1:5", "10.0.0.2:5", "[::1]:5", "[::2]:5", "/run/a.sock"];

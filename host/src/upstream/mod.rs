@@ -42,6 +42,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use outlet::PostOptions;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use told::TargetEvents;
@@ -106,6 +107,7 @@ pub struct Upstream {
     pools: Pools,
     checks: Option<CheckOptions>,
     calls: Calls,
+    tells_client: AtomicBool,
 }
 
 /// What each target's sessions are kept in.
@@ -135,6 +137,7 @@ impl Upstream {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
+        let tells_client = targets.iter().any(|spec| spec.target.stack().tells_client());
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
         let pools = Pools {
             options: options.pool,
@@ -158,6 +161,7 @@ impl Upstream {
             pools,
             checks: options.checks,
             calls: Calls::new(options.call_timeout, options.call_timeouts),
+            tells_client: AtomicBool::new(tells_client),
         })
     }
 
@@ -189,7 +193,13 @@ impl Upstream {
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
     pub fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        self.tells_client.fetch_or(target.stack().tells_client(), Ordering::Relaxed);
         self.pools.outlet(name, target)
+    }
+
+    /// Whether one of its targets is told who the client is.
+    pub fn tells_client(&self) -> bool {
+        self.tells_client.load(Ordering::Relaxed)
     }
 
     /// Closes the pools: unused sessions now, used ones as they come back.

@@ -68,6 +68,21 @@ where
     }
 }
 
+struct Around<F>(Answer, F);
+
+impl<F, R> Place for Around<F>
+where
+    F: FnOnce(Answer, Envelope) -> R + Send + 'static,
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    fn send(self, response: Envelope) -> Op<()> {
+        Op::new((self.1)(self.0, response))
+    }
+    fn interim(&mut self, head: HeaderBlock) {
+        self.0.interim(head);
+    }
+}
+
 /// Another plugin's place, on its way to a plugin.
 struct Passed(Answer);
 
@@ -99,6 +114,16 @@ impl Answer {
         I: FnMut(HeaderBlock) + Send + 'static,
     {
         Answer::of(Telling(send, interim))
+    }
+
+    /// A place around this one: calls `send` with this and the response, once. Interim responses pass.
+    #[must_use]
+    pub fn around<F, R>(self, send: F) -> Self
+    where
+        F: FnOnce(Answer, Envelope) -> R + Send + 'static,
+        R: Future<Output = Result<()>> + Send + 'static,
+    {
+        Answer::of(Around(self, send))
     }
 
     fn of<P: Place>(place: P) -> Self {

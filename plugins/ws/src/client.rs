@@ -3,7 +3,7 @@
 use crate::endpoint::WsEndpoint;
 use crate::failure::{Failure, answered};
 use data_encoding::BASE64;
-use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Result, Stream};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Result, Stream, mask_query};
 use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -21,8 +21,10 @@ pub(crate) async fn connect(
     let target = address.target();
     match client_async_with_config(request, carrier, Some(endpoint.config)).await {
         Ok((ws, response)) => Ok((ws, info(response.headers(), target)?.over(below))),
-        Err(tungstenite::Error::Http(response)) => Err(answered(&response).with("path", target)),
-        Err(error) => Err(Failure::from(error).error.with("path", target)),
+        Err(tungstenite::Error::Http(response)) => {
+            Err(answered(&response).with("path", mask_query(&target)))
+        }
+        Err(error) => Err(Failure::from(error).error.with("path", mask_query(&target))),
     }
 }
 

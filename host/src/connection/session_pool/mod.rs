@@ -122,6 +122,10 @@ impl SessionPool {
         all: Option<PooledLimit>,
     ) -> Result<Self> {
         options.check()?;
+        if target.stack().tells_client() {
+            let text = "a target that is told who the client is has no pool: each session is for one client";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         if let Some(most) = target.stack().max_sessions() {
             options.max_size = options.max_size.min(most.max(1));
             options.min_idle = options.min_idle.min(options.max_size);
