@@ -12,6 +12,7 @@ mod forwarded;
 mod interim;
 mod leave;
 mod lent;
+mod notice;
 mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
@@ -29,6 +30,7 @@ use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
+use notice::Notice;
 use std::sync::Arc;
 
 /// A destination and how to join a session to it.
@@ -46,6 +48,8 @@ pub struct Route {
     pub sse: bool,
     /// Peers whose `X-Forwarded-…` and `Forwarded` fields are believed; `None`: nobody has said.
     pub trusted_proxies: Option<Vec<Network>>,
+    /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
+    pub tell_busy: bool,
 }
 
 /// How a session's service ended.
@@ -97,8 +101,21 @@ impl Route {
             let mut handled = Box::pin(handled(handler, session, stopping));
             return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
+        let (session, notice) = Notice::of(session, self);
+        let joining = async {
+            // Boxed, so that a relayed connection does not keep room for it.
+            if !notice.is_silent() {
+                Box::pin(notice.waits(&self.destination)).await;
+            }
+            match self.join(&session, connection, stopping).await {
+                Ok(served) => Ok(served),
+                Err(error) => {
+                    Err(Box::pin(notice.refused(error, &self.destination, connection)).await)
+                }
+            }
+        };
         tokio::select! {
-            served = self.join(&session, connection, stopping) => served,
+            served = joining => served,
             wish = leave::ToldToLeave::new(&session, connection) => Ok(Served::Told(Box::new(wish))),
         }
     }
@@ -195,7 +212,7 @@ impl Route {
                 let peer = connection.peer().map(ToString::to_string);
                 let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 Far::Own(match purpose {
                     Purpose::Request { rested } => {
                         Box::pin(async move { target.for_request(&caller, limit, rested).await })
