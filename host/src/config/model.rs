@@ -17,7 +17,7 @@ use super::tree::Options;
 pub use super::upstream::UpstreamConfig;
 use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
-use crate::network::Network;
+use crate::networks::Network;
 use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};

@@ -1,7 +1,7 @@
 //! Kernel sockets as sessions, and back: a stream that was made here comes home as the socket that it
 //! is, and a stream of a plugin that can give its descriptor becomes a socket of this reactor.
 
-use crate::network::canonical;
+use crate::addr::canonical;
 use bytes::Bytes;
 use jackfield_plugin_api::{Info, Result, Session, Stream};
 use socket2::{Domain, SockRef, Type};

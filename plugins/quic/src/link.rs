@@ -187,7 +187,7 @@ impl Link {
             SocketAddr::new(connection.local_ip().unwrap_or(bound.ip()), bound.port()).to_string()
         });
         let mut info = Info::new()
-            .peer(connection.remote_address().to_string())
+            .peer(sockets::shown(connection.remote_address()).to_string())
             .encrypted()
             .with("tls_version", "1.3")
             .with("rtt_ms", millis(stats.path.rtt))

@@ -90,7 +90,16 @@ impl Server {
         let addresses: Vec<SocketAddr> = if host.is_empty() || host == "*" {
             sockets::everywhere(port)
         } else {
-            self.host.resolve(host, port).await?
+            let mut found = self.host.resolve(host, port).await?;
+            found.dedup();
+            if let [first, others @ ..] = &found[..]
+                && !others.is_empty()
+            {
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
+                self.host.log(Level::Warn, "quic", &text);
+            }
+            found
         };
         let bound = sockets::first(&addresses, self.buffers, self.reuse_port)?;
         let endpoint = Endpoint::new_with_abstract_socket(
@@ -233,7 +242,7 @@ impl Door {
     }
 
     async fn shake(&self, connecting: Connecting, place: OwnedPermit<Session>) {
-        let peer = connecting.remote_address();
+        let peer = sockets::shown(connecting.remote_address());
         let work = async {
             let connection = connecting.await.map_err(|error| self.explain.handshake(&error))?;
             let socket = Arc::clone(&self.socket);
