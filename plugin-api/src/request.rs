@@ -161,7 +161,6 @@ pub struct Request {
     /// How long the caller will wait; it also drops the call when the time is over.
     pub deadline: Duration,
     carrier: Option<Session>,
-    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "nothing uses it yet"))]
     extra: Value,
 }
 
@@ -175,6 +174,45 @@ impl Request {
     #[must_use]
     pub fn with_carrier(mut self, carrier: Session) -> Self {
         self.carrier = Some(carrier);
+        self
+    }
+
+    /// Asks an accepting layer that knows the operation `accept` to keep its answer to the peer back until
+    /// that is called: then the session is there before anything is promised. The session says `deferred` in
+    /// its facts, and in `protocols` what the peer offers; `accept` takes `{protocol}`, which is what was chosen
+    /// of that, or nothing. A session that is closed or dropped before is a refusal.
+    #[must_use]
+    pub fn deferred(self) -> Self {
+        self.with_extra("deferred", Value::Bool(true))
+    }
+
+    /// Whether the answer to the peer is to wait for the operation `accept`. See [`Request::deferred`].
+    pub fn is_deferred(&self) -> bool {
+        self.extra.get("deferred").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Names protocols of the application that a layer offers to its peer, the preferred one first, unless
+    /// its options name some: subprotocols of WebSocket, for example.
+    #[must_use]
+    pub fn with_protocols(self, protocols: &[String]) -> Self {
+        if protocols.is_empty() {
+            return self;
+        }
+        self.with_extra("protocols", Value::from(protocols))
+    }
+
+    /// Protocols of the application that are to be offered to the peer. See [`Request::with_protocols`].
+    pub fn protocols(&self) -> Vec<String> {
+        let list = self.extra.get("protocols").and_then(Value::as_array);
+        let names = list.into_iter().flatten().filter_map(Value::as_str);
+        names.map(str::to_owned).collect()
+    }
+
+    fn with_extra(mut self, key: &str, value: Value) -> Self {
+        if !self.extra.is_object() {
+            self.extra = Value::Object(serde_json::Map::new());
+        }
+        self.extra[key] = value;
         self
     }
 

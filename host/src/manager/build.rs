@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigErrors, KeyPath, Link, Loaded, Options, Refere
 use crate::connection::Lives;
 use crate::driver::Prepared;
 use crate::listener::{Listener, Service};
-use crate::relay::RelayOptions;
+use crate::relay::{InvalidText, RelayOptions};
 use crate::route::Route;
 use crate::stack::Stack;
 use jackfield_plugin_api::op::Op;
@@ -175,6 +175,7 @@ async fn listener(
             hash: route.hash.clone(),
             relay: relay_options(config, route),
             sse: route.sse,
+            abort_on_close: route.abort_on_close.unwrap_or(true),
         }),
         handshake_timeout: config.host.timeouts.handshake.0,
         max_connections: route.max_connections.unwrap_or(max) as usize,
@@ -226,11 +227,16 @@ fn relay_options(config: &Config, route: &RouteConfig) -> RelayOptions {
     RelayOptions {
         idle_timeout: set(route.idle_timeout.unwrap_or(host.timeouts.idle).0),
         half_close_timeout: set(route.half_close_timeout.unwrap_or(host.timeouts.half_close).0),
+        drain_timeout: route.drain_timeout.unwrap_or(host.timeouts.drain).0,
         buffer: size(host.limits.relay_buffer.0),
         max_message: size(host.limits.max_message.0),
         frames: match route.frames {
             Frames::Binary => MessageKind::BINARY,
-            Frames::Text => MessageKind::TEXT,
+            Frames::Text | Frames::TextOrBinary => MessageKind::TEXT,
+        },
+        invalid_text: match route.frames {
+            Frames::TextOrBinary => InvalidText::Binary,
+            _ => InvalidText::Replace,
         },
         ..RelayOptions::default()
     }

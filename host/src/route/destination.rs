@@ -34,6 +34,11 @@ impl Destination {
         }
     }
 
+    /// Whether it serves one session at a time, and others wait for its end.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self, Destination::Connection(managed) if !managed.target().is_open_to_all())
+    }
+
     /// The operation of that name: the driver's own, or one that any stream has.
     pub fn operation(&self, name: &str) -> Option<Operation> {
         let own = self.driver().and_then(|driver| driver.operation(name).cloned());

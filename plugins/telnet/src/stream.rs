@@ -334,10 +334,24 @@ impl AsyncWrite for TelnetIo {
         core.poll_flush(&mut Context::from_waker(&waker))
     }
 
+    /// A server may send for as long as it likes after its end. To servers the end of one direction is that
+    /// of the session, and consoles do not look at it at all: a client sends what is left and is dropped when
+    /// the answers have come.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = &self.0;
         shared.wakers.write.register(cx.waker());
         let waker: WakerRef<'_> = waker_ref(&shared.wakers);
-        shared.core().poll_end(&mut Context::from_waker(&waker))
+        let mut all = Context::from_waker(&waker);
+        let mut core = shared.core();
+        if core.engine.is_server() {
+            return core.poll_end(&mut all);
+        }
+        let Core { engine, out, .. } = &mut *core;
+        engine.settle(out);
+        core.unflushed = true;
+        ready!(core.poll_flush(&mut all))?;
+        Poll::Ready(
+            Err(Error::unsupported("the end of one direction of a telnet client").into_io()),
+        )
     }
 }
