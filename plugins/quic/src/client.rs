@@ -1,6 +1,7 @@
 //! [`Client`]: connecting. Connections of one endpoint share a socket for each address family, which
 //! goes when the last of them has.
 
+use crate::agreed::Telling;
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
 use crate::options::QuicOptions;
@@ -8,7 +9,7 @@ use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::{most, transport};
+use crate::transport::{Keepalive, most, transport};
 use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Credentials, Refusals};
@@ -37,6 +38,7 @@ pub(crate) struct Client {
     verifies: bool,
     early_data: bool,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     ask: webtransport::Ask,
     from: Option<SocketAddr>,
@@ -63,7 +65,7 @@ impl Client {
         tls.enable_early_data = options.early_data;
         let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
         let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;
-        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        let mut config = quinn::ClientConfig::new(Arc::new(Telling(Arc::new(crypto))));
         config.transport_config(Arc::new(transport(options, Role::Client)));
         Ok(Client {
             host,
@@ -73,6 +75,7 @@ impl Client {
             verifies: !options.danger_skip_verification,
             early_data: options.early_data,
             window: options.window,
+            keepalive: Keepalive::of(options, Role::Client),
             most: most(options),
             ask: webtransport::Ask {
                 origin: options.origin.clone(),
@@ -175,7 +178,9 @@ impl Client {
     }
 
     fn link(&self, connection: Connection, socket: Arc<Socket>) -> Arc<Link> {
-        Link::new(connection, socket, self.explain.clone(), self.verifies, self.most)
+        let link = Link::new(connection, socket, self.explain.clone(), self.verifies, self.most);
+        link.keep_alive(self.keepalive);
+        link
     }
 
     fn socket(&self, ipv4: bool) -> Result<Arc<Socket>> {
