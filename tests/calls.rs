@@ -21,8 +21,8 @@ fn nouns(uri: &str, keys: &str) -> String {
 const NAMES: [&str; 4] = ["connections.c", "devices.d", "upstreams.pooled", "upstreams.plain"];
 
 async fn call(host: &TestHost, to: &str, operation: &str, params: Value) -> ErrorKind {
-    let (graph, options) = (host.manager().graph(), Map::new());
-    let called = timeout(DEADLINE, graph.call(to, &options, operation, &params)).await;
+    let (manager, options) = (host.manager(), Map::new());
+    let called = timeout(DEADLINE, manager.call(to, &options, operation, &params)).await;
     called.unwrap_or_else(|_| panic!("{to} has no limit")).unwrap_err().kind()
 }
 
@@ -42,7 +42,7 @@ async fn nothing_runs_without_a_limit_whoever_is_called() {
     }
     // A URI has no keys; its caller sets the limit.
     let (uri, options) = (peer.uri().parse().unwrap(), Map::new());
-    let to = host.manager().graph().destination(&uri, &options).await.unwrap();
+    let to = host.manager().destination(&uri, &options).await.unwrap();
     let limited = to.call_within(Duration::from_millis(100), "send_expect", &never()).await;
     assert_eq!(limited.unwrap_err().kind(), ErrorKind::TimedOut);
 }
@@ -55,8 +55,8 @@ async fn calls_share_a_session_where_there_is_one_to_share_and_are_counted() {
         let host = host_of(&peer).await;
         for text in ["one", "two", "three"] {
             let params = json!({ "text": text, "end": "\n", "pattern": format!("{text}\n") });
-            let (graph, options) = (host.manager().graph(), Map::new());
-            let called = graph.call(name, &options, "send_expect", &params).await;
+            let (manager, options) = (host.manager(), Map::new());
+            let called = manager.call(name, &options, "send_expect", &params).await;
             assert_eq!(called.unwrap()["matched"], format!("{text}\n"), "{name}");
         }
         assert_eq!(peer.accepted(), sessions, "{name}");
@@ -101,7 +101,7 @@ async fn files_of_a_definition_are_meant_from_its_file_and_without_one_from_the_
         json!({ "uri": "tcp://127.0.0.1:1", "login": { "password": { "file": "pass.txt" } } });
     let config = serde_json::from_value(value).unwrap();
     let refused = jackfield::manager::Existing::Refuse;
-    let error = manager.graph().define("late", config, refused).await.unwrap_err();
+    let error = manager.define_connection("late", config, refused).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
     assert!(text.starts_with("connections.late.login.password: "), "{text}");

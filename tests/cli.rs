@@ -5,6 +5,7 @@ mod calling;
 mod connecting;
 mod documented;
 mod installed;
+mod logs;
 mod mistakes;
 mod plugins;
 mod probing;

@@ -26,7 +26,7 @@ const LONG: &str = "50s";
 
 async fn call(host: &TestHost, to: &str, options: Value, params: Value) -> Value {
     let options: Map<String, Value> = options.as_object().cloned().unwrap_or_default();
-    let called = host.manager().graph().call(to, &options, "send_expect", &params);
+    let called = host.manager().call(to, &options, "send_expect", &params);
     timeout(DEADLINE, called).await.expect("in time").expect("an answer")
 }
 
@@ -107,7 +107,7 @@ async fn a_route_leads_to_a_connection_that_has_logged_in() {
 async fn calls_of_a_connection_are_one_dialogue_which_begins_anew_with_a_new_session() {
     let telnetd = Telnetd::gnu(LOGIN).await;
     let host = TestHost::start(&logging_in(&telnetd, "")).await;
-    let managed = host.manager().graph().connection("it").await.unwrap();
+    let managed = host.manager().connection("it").await.unwrap();
     let step = async |text: &str, pattern: &str| {
         let params = json!({ "text": text, "pattern": pattern, "timeout": LONG });
         timeout(DEADLINE, managed.call("send_expect", &params)).await.expect("in time")
@@ -144,7 +144,7 @@ async fn a_device_that_asks_back_is_answered_by_rules_over_telnet_and_a_terminal
     ] });
     for (uri, options) in [(telnetd.uri(), json!({})), ("process:".to_owned(), shell)] {
         let options: Map<String, Value> = options.as_object().cloned().unwrap_or_default();
-        let called = host.manager().graph().call(&uri, &options, "converse", &params);
+        let called = host.manager().call(&uri, &options, "converse", &params);
         let told = timeout(DEADLINE, called).await.expect("in time").expect("a prompt");
         assert_eq!((&told["applied"], &told["groups"]), (&json!([0, 1]), &json!([" "])), "{uri}");
         assert_eq!(told["index"], 2);

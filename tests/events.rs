@@ -36,7 +36,7 @@ impl SessionHandler for Reader {
 async fn story(definition: Value, work: impl AsyncFnOnce(&Live)) -> Vec<(String, Value)> {
     let host = TestHost::start("").await;
     let config: ConnectionConfig = serde_json::from_value(definition).unwrap();
-    let defined = host.manager().graph().define("it", config, Existing::Refuse).await;
+    let defined = host.manager().define_connection("it", config, Existing::Refuse).await;
     let live = defined.unwrap_or_else(|error| panic!("{error:?}")).live();
     live.set_handler(Arc::new(Reader)).unwrap();
     work(&live).await;

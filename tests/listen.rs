@@ -56,17 +56,24 @@ async fn a_connection_of_a_program_is_listed_found_written_to_and_closed_like_an
     let listener = manager.listen_with(TCP, options, echo).await.unwrap();
     let address = listener.local_addr().unwrap();
     assert!(address.port() > 0);
-    let local = listener.local().unwrap().to_owned();
+    let local = listener.local().unwrap().clone();
     let up = next(&mut events, "listener_up").await.kind;
-    assert_eq!(up, EventKind::ListenerUp { listener: TCP.to_owned(), local: Some(local) });
+    assert_eq!(
+        up,
+        EventKind::ListenerUp {
+            listener: TCP.to_owned(),
+            local: Some(local),
+            to: "the program".to_owned(),
+        }
+    );
     let mut client = TcpStream::connect(address).await.unwrap();
     let told = next(&mut events, "accepted").await;
     let source = told.source.unwrap();
     assert_eq!((source.listener.as_deref(), &*source.labels["site"]), (Some(TCP), "north"));
     let id = told.id.unwrap();
     assert_eq!(next(&mut events, "connected").await.id, Some(id));
-    let live = manager.connection(id).unwrap();
-    assert_eq!(manager.connections().len(), 1);
+    let live = manager.live(id).unwrap();
+    assert_eq!(manager.lives().len(), 1);
     client.write_all(b"hello").await.unwrap();
     let mut heard = [0; 5];
     client.read_exact(&mut heard).await.unwrap();
@@ -76,14 +83,14 @@ async fn a_connection_of_a_program_is_listed_found_written_to_and_closed_like_an
     client.read_exact(&mut heard[..3]).await.unwrap();
     let info = live.info();
     assert_eq!((info.bytes_in, info.bytes_out), (5, 8));
-    assert_eq!(info.peer_addr(), client.local_addr().ok());
+    assert_eq!(info.peer.and_then(|peer| peer.socket()), client.local_addr().ok());
     assert!(!info.flags.is_client && info.flags.is_connected && info.data["user"] == "ann");
     live.close(0, "enough").await;
     assert_eq!(client.read(&mut heard).await.unwrap(), 0);
     let EventKind::Closing { cause } = next(&mut events, "closing").await.kind else { panic!() };
     assert_eq!(cause.text, "enough");
     assert_eq!(next(&mut events, "closed").await.id, Some(id));
-    assert_eq!(manager.connection(id).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(manager.live(id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(manager.count().now, 0);
     assert_eq!(exchange(address, &[7; 100_000]).await.unwrap().len(), 100_000);
 }
@@ -186,7 +193,7 @@ async fn messages_and_layers_come_to_the_same_code_and_are_told_as_secured() {
     for kind in ["accepted", "secured", "connected"] {
         next(&mut events, kind).await;
     }
-    let live = host.manager().connections().pop().unwrap();
+    let live = host.manager().lives().pop().unwrap();
     assert!(live.flags().is_encrypted);
     live.close(4000, "enough").await;
     let end = messages.next().await;
@@ -225,7 +232,7 @@ async fn what_a_route_relays_is_closed_by_id_and_tells_its_events() {
     for kind in ["accepted", "connected"] {
         next(&mut events, kind).await;
     }
-    let live = manager.connections().pop().unwrap();
+    let live = manager.lives().pop().unwrap();
     // It is counted once it was taken.
     while live.info().bytes_out < 5 {
         tokio::task::yield_now().await;
@@ -240,7 +247,7 @@ async fn what_a_route_relays_is_closed_by_id_and_tells_its_events() {
     let mut client = TcpStream::connect(host.address(0)).await.unwrap();
     client.write_all(b"hello").await.unwrap();
     client.read_exact(&mut [0; 5]).await.unwrap();
-    manager.connections().pop().unwrap().abort("cut");
+    manager.lives().pop().unwrap().abort("cut");
     assert_eq!(client.read(&mut [0; 5]).await.unwrap_or(0), 0);
     timeout(DEADLINE, manager.served(2)).await.unwrap();
 }

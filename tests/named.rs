@@ -52,19 +52,19 @@ async fn what_is_defined_at_run_time_is_there_after_a_restart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let first = host(state.path()).await;
-    let graph = Arc::clone(first.manager().graph());
+    let manager = first.manager().clone();
     let live =
-        graph.register("lab", definition(address), Existing::Refuse, DEADLINE).await.unwrap();
+        manager.register("lab", definition(address), Existing::Refuse, DEADLINE).await.unwrap();
     assert_eq!(live.info().driver, "tcp");
     first.shutdown().await;
-    assert_eq!((live.state(), graph.lives().now), (State::Closed, 0));
-    drop((live, graph));
+    assert_eq!((live.state(), manager.count().now), (State::Closed, 0));
+    drop((live, manager));
     let second = host(state.path()).await;
     let snapshot = second.manager().snapshot();
     assert_eq!(snapshot.named.len(), 1);
     assert_eq!(snapshot.lives.now, 0, "defined is not connected");
-    let live = second.manager().graph().get_or_connect("lab", DEADLINE).await.unwrap();
-    assert_eq!(live.info().peer, Some(address.to_string()));
+    let live = second.manager().get_or_connect("lab", DEADLINE).await.unwrap();
+    assert_eq!(live.info().peer.and_then(|peer| peer.socket()), Some(address));
     second.shutdown().await;
 }
 
@@ -84,9 +84,9 @@ async fn a_peer_that_goes_is_dialled_again_and_posts_reach_the_new_session() {
     let state = tempdir();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = host(state.path()).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     let config = definition(listener.local_addr().unwrap());
-    let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let live = manager.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let keeper = Arc::new(Keeper(Mutex::default()));
     live.set_handler(Arc::clone(&keeper) as Arc<dyn SessionHandler>).unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
@@ -94,7 +94,7 @@ async fn a_peer_that_goes_is_dialled_again_and_posts_reach_the_new_session() {
     drop(peer);
     timeout(DEADLINE, live.left(1)).await.expect("the loss is noticed");
     assert_eq!(*keeper.0.lock().unwrap(), b"last words");
-    let receipt = graph.post("lab", "hello again").unwrap();
+    let receipt = manager.post("lab", "hello again").unwrap();
     let (mut peer, _) = timeout(DEADLINE, listener.accept()).await.expect("dialled").unwrap();
     receipt.sent().await.unwrap();
     let mut got = [0; 11];
@@ -118,7 +118,7 @@ async fn a_session_that_no_longer_answers_is_replaced_before_it_is_used() {
         sshd.known_hosts()
     ))
     .await;
-    let lab = host.manager().graph().connection("lab").await.unwrap();
+    let lab = host.manager().connection("lab").await.unwrap();
     let first = ensure_connection(&lab, DEADLINE).await.unwrap();
     let same = ensure_connection(&lab, DEADLINE).await.unwrap();
     assert!(Arc::ptr_eq(&first, &same), "one that answers is kept");
@@ -145,8 +145,8 @@ async fn each_post_to_a_session_of_datagrams_is_one_datagram() {
     let uri = format!("udp://{}", peer.local_addr().unwrap());
     let definition = json!({ "uri": uri, "options": { "max_size": 1000 } });
     let config = serde_json::from_value(definition).unwrap();
-    let graph = host.manager().graph();
-    let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let manager = host.manager();
+    let live = manager.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let (forward, mut got) = mpsc::channel(100);
     live.set_handler(Arc::new(Forwarder(forward))).unwrap();
     for text in ["one", "", "three"] {
@@ -177,8 +177,8 @@ async fn a_post_to_nobody_is_sent_and_the_next_one_is_told_so() {
     let uri = format!("udp://{}", peer.local_addr().unwrap());
     drop(peer);
     let config = serde_json::from_value(json!({ "uri": uri })).unwrap();
-    let graph = host.manager().graph();
-    let live = graph.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
+    let manager = host.manager();
+    let live = manager.register("lab", config, Existing::Refuse, DEADLINE).await.unwrap();
     let (forward, _got) = mpsc::channel(100);
     live.set_handler(Arc::new(Forwarder(forward))).unwrap();
     live.post("anybody?").unwrap().sent().await.unwrap();

@@ -25,14 +25,14 @@ async fn host(upstream: &str) -> TestHost {
 }
 
 fn upstream(host: &TestHost) -> Arc<Upstream> {
-    Arc::clone(host.manager().graph().upstream("u").unwrap())
+    host.manager().upstream("u").unwrap()
 }
 
 /// The target number `at` as a face would show it.
 fn target(host: &TestHost, at: usize) -> TargetSnapshot {
     let snapshot = host.manager().snapshot();
     let upstream = snapshot.upstreams.into_iter().find(|upstream| upstream.name == "u").unwrap();
-    upstream.targets.into_iter().nth(at).unwrap()
+    upstream.it.targets.into_iter().nth(at).unwrap()
 }
 
 fn pool(host: &TestHost) -> PoolSnapshot {

@@ -41,7 +41,7 @@ async fn start(toml: &str) -> (TestHost, Folder) {
 }
 
 async fn ask(host: &TestHost, to: &str, operation: &str, params: Value) -> Result<Value> {
-    host.manager().graph().call(to, &Map::new(), operation, &params).await
+    host.manager().call(to, &Map::new(), operation, &params).await
 }
 
 const PROBE: &str = "probe://x";
@@ -75,7 +75,7 @@ async fn measurements_land_in_the_host_under_the_plugins_name_and_are_bounded() 
     measure("third_total", Value::Null, 1.0).await;
     measure("not a name", Value::Null, 1.0).await;
     let snapshot = host.manager().metrics();
-    assert_eq!(snapshot, host.manager().graph().metrics());
+    assert_eq!(snapshot, host.manager().metrics());
     let own = |name: &str| snapshot.series.iter().find(|series| series.name == name);
     let asked = own("asked_total").expect("a series");
     assert_eq!((&*asked.plugin, &*asked.labels["code"]), ("jackfield-probe", "200"));
@@ -107,7 +107,7 @@ async fn events_of_a_plugin_reach_subscribers_of_the_manager_in_order_until_it_s
 #[tokio::test(flavor = "multi_thread")]
 async fn the_health_of_a_plugin_is_asked_within_a_limit_and_shown() {
     let (host, _folder) = start("").await;
-    let registry = &host.manager().graph().registry;
+    let registry = &host.manager().registry();
     let health = async |limit: Duration| {
         let states = registry.ask_health(limit).await;
         let own = states.into_iter().find(|state| state.name == "jackfield-probe");

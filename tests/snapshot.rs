@@ -30,7 +30,7 @@ async fn everything_that_runs_is_in_one_document() {
         console.uri(),
     ))
     .await;
-    host.manager().graph().get_or_connect("lab", DEADLINE).await.unwrap();
+    host.manager().get_or_connect("lab", DEADLINE).await.unwrap();
     let (_pooled, _holds) = (uses(&host, 0).await, uses(&host, 1).await);
     let all = serde_json::to_value(host.manager().snapshot()).unwrap();
     for (place, expected) in [

@@ -27,14 +27,14 @@ async fn host(upstream: &str) -> TestHost {
 }
 
 fn upstream(host: &TestHost) -> Arc<Upstream> {
-    Arc::clone(host.manager().graph().upstream("u").unwrap())
+    host.manager().upstream("u").unwrap()
 }
 
 fn target(host: &TestHost, address: SocketAddr) -> TargetSnapshot {
     let snapshot = host.manager().snapshot();
     let upstream = snapshot.upstreams.into_iter().find(|upstream| upstream.name == "u").unwrap();
     let name = format!("tcp://{address}");
-    upstream.targets.into_iter().find(|target| target.name == name).unwrap()
+    upstream.it.targets.into_iter().find(|target| target.name == name).unwrap()
 }
 
 /// Waits for a state that a task of the host brings about.
@@ -79,7 +79,7 @@ async fn no_session_fails_and_a_dead_target_is_not_served_after_its_ejection() {
     echoes(&host, 20).await;
     let seen = target(&host, dead.address());
     assert_eq!((seen.state, seen.failures, seen.successes), ("ejected", 5, 0));
-    assert!(seen.last_error.is_some_and(|error| error.contains("refused")));
+    assert!(seen.status.last_error.is_some_and(|error| error.contains("refused")));
     assert_eq!(good.accepted(), 20);
 }
 
@@ -266,10 +266,10 @@ async fn targets_come_and_go_by_uri_while_the_upstream_serves() {
         first.uri()
     ))
     .await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     let mut lasting = Lasting::open(&host).await;
     let added = |text: &str| serde_json::from_value(json!({ "uri": text, "weight": 3 })).unwrap();
-    let name = graph.add_target("u", added(&second.uri())).await.unwrap();
+    let name = manager.add_target("u", added(&second.uri())).await.unwrap();
     assert_eq!(name, second.uri());
     echoes(&host, 4).await;
     assert_eq!((first.accepted(), second.accepted()), (2, 3));
@@ -281,22 +281,23 @@ async fn targets_come_and_go_by_uri_while_the_upstream_serves() {
         (json!({ "uri": "tcp://127.0.0.1:9", "options": { "nodely": true } }), ErrorKind::Config),
         (json!({ "uri": "tcp://127.0.0.1:9", "via": "connections.wy" }), ErrorKind::NotFound),
     ] {
-        let refused = graph.add_target("u", serde_json::from_value(target.clone()).unwrap()).await;
+        let refused =
+            manager.add_target("u", serde_json::from_value(target.clone()).unwrap()).await;
         assert_eq!(refused.as_ref().map_err(Error::kind), Err(kind), "{target}: {refused:?}");
     }
-    assert_eq!(graph.remove_target("u", "tcp://h:1").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(manager.remove_target("u", "tcp://h:1").unwrap_err().kind(), ErrorKind::NotFound);
     // The first one drains; its session runs on, and is told of.
-    let left = graph.drain_target("u", &first.uri(), Duration::from_millis(1)).await.unwrap();
+    let left = manager.drain_target("u", &first.uri(), Duration::from_millis(1)).await.unwrap();
     assert_eq!(left, 1);
     echoes(&host, 4).await;
     assert_eq!((first.accepted(), second.accepted()), (2, 7));
     lasting.works().await;
     let name = first.uri();
-    let draining = graph.drain_target("u", &name, DEADLINE);
+    let draining = manager.drain_target("u", &name, DEADLINE);
     let (left, ()) = tokio::join!(draining, async { drop(lasting) });
     assert_eq!(left.unwrap(), 0);
-    graph.weigh_target("u", &first.uri(), 1).unwrap();
-    graph.remove_target("u", &second.uri()).unwrap();
+    manager.weigh_target("u", &first.uri(), 1).unwrap();
+    manager.remove_target("u", &second.uri()).unwrap();
     echoes(&host, 4).await;
     assert_eq!((first.accepted(), second.accepted()), (6, 7));
 }
@@ -305,13 +306,13 @@ async fn targets_come_and_go_by_uri_while_the_upstream_serves() {
 async fn what_carries_a_target_stays_as_long_as_that_does() {
     let peer = TcpPeer::echo().await;
     let host = host(&format!("targets = [\"{}\"]", peer.uri())).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     let way = serde_json::from_value(json!({ "uri": peer.uri() })).unwrap();
-    graph.define("way", way, Existing::Refuse).await.unwrap();
+    manager.define_connection("way", way, Existing::Refuse).await.unwrap();
     let target = json!({ "uri": "tcp://far:1", "via": "connections.way" });
-    let name = graph.add_target("u", serde_json::from_value(target).unwrap()).await.unwrap();
+    let name = manager.add_target("u", serde_json::from_value(target).unwrap()).await.unwrap();
     assert_eq!(name, "tcp://far:1 via connections.way");
-    assert_eq!(graph.destroy("way").await.unwrap_err().kind(), ErrorKind::InUse);
-    graph.remove_target("u", &name).unwrap();
-    graph.destroy("way").await.unwrap();
+    assert_eq!(manager.destroy("way").await.unwrap_err().kind(), ErrorKind::InUse);
+    manager.remove_target("u", &name).unwrap();
+    manager.destroy("way").await.unwrap();
 }

@@ -22,7 +22,7 @@
 
 use jackfield::config::model::ConnectionConfig;
 use jackfield::driver::Registry;
-use jackfield::manager::{AllOptions, Existing, Filter, Graph, Own};
+use jackfield::manager::{AllOptions, Existing, Filter, Manager, Own};
 use jackfield::services::PluginServices;
 use jackfield::stack::Stack;
 use jackfield_plugin_api::load::Module;
@@ -53,8 +53,8 @@ fn registry() -> Registry {
     registry
 }
 
-fn graph() -> Arc<Graph> {
-    Graph::empty(registry(), MANY, LIMIT)
+fn manager() -> Manager {
+    Manager::empty(registry(), MANY, LIMIT)
 }
 
 fn target(delay: Duration) -> Stack {
@@ -67,13 +67,13 @@ fn target(delay: Duration) -> Stack {
 
 /// 1,000 targets that take 100 ms each, 100 at a time: 1 s is what the targets take.
 async fn connect_all() {
-    let graph = graph();
+    let manager = manager();
     for number in 0..FEW {
         let stack = target(Duration::from_millis(100));
-        graph.define_own(&format!("c{number}"), stack, Own::default()).await.unwrap();
+        manager.define_own(&format!("c{number}"), stack, Own::default()).await.unwrap();
     }
     let begun = Instant::now();
-    let outcomes = graph.connect_all(&Filter::default(), AllOptions::default()).await;
+    let outcomes = manager.connect_all(&Filter::default(), AllOptions::default()).await;
     let took = begun.elapsed();
     assert!(outcomes.len() == FEW && outcomes.values().all(Result::is_ok));
     let ratio = took.as_secs_f64();
@@ -81,8 +81,8 @@ async fn connect_all() {
         "connect_all, {FEW} × 100 ms, limit 100: {took:.2?}, {ratio:.2} × the targets' own time"
     );
     let begun = Instant::now();
-    let closed = graph.disconnect_all(&Filter::default(), 0, "", AllOptions::default()).await;
-    assert!(closed.values().all(Result::is_ok) && graph.lives().now == 0);
+    let closed = manager.disconnect_all(&Filter::default(), 0, "", AllOptions::default()).await;
+    assert!(closed.values().all(Result::is_ok) && manager.count().now == 0);
     println!("disconnect_all of the same: {:.2?}\n", begun.elapsed());
 }
 
@@ -106,20 +106,20 @@ fn row(what: &str, few: Duration, many: Duration) {
 
 /// The table alone: targets of the program's own, nothing kept.
 async fn own_definitions() {
-    let graph = graph();
+    let manager = manager();
     let define = |number: usize| {
-        let graph = Arc::clone(&graph);
+        let manager = manager.clone();
         async move {
             let stack = target(Duration::ZERO);
-            graph.define_own(&format!("c{number}"), stack, Own::default()).await.unwrap();
+            manager.define_own(&format!("c{number}"), stack, Own::default()).await.unwrap();
         }
     };
     let few = each(0, FEW, define).await;
-    let get_few = get(&graph, FEW).await;
+    let get_few = get(&manager, FEW).await;
     each(FEW, MANY - FEW, define).await;
     let many = each(MANY - FEW, MANY, define).await;
     row("define, own target", few, many);
-    row("get", get_few, get(&graph, MANY).await);
+    row("get", get_few, get(&manager, MANY).await);
     println!();
 }
 
@@ -130,38 +130,41 @@ async fn definitions() {
         "uri": "null://host/path", "options": {"pending": true}, "labels": {"site": "lab"},
     }))
     .unwrap();
-    let graph = graph();
-    graph.keep_state(folder.path()).unwrap();
+    let manager = manager();
+    manager.keep_state(folder.path()).unwrap();
     let define = |number: usize| {
-        let (graph, config) = (Arc::clone(&graph), config.clone());
+        let (manager, config) = (manager.clone(), config.clone());
         async move {
-            graph.define(&format!("c{number}"), config, Existing::Refuse).await.unwrap();
+            manager
+                .define_connection(&format!("c{number}"), config, Existing::Refuse)
+                .await
+                .unwrap();
         }
     };
     let few = each(0, FEW, define).await;
     each(FEW, MANY - FEW, define).await;
     let many = each(MANY - FEW, MANY, define).await;
     row("define, options checked, written to the journal", few, many);
-    graph.close_all(LIMIT).await;
-    drop(graph);
+    manager.close_all(LIMIT).await;
+    drop(manager);
     let size = std::fs::metadata(folder.path().join("connections.journal")).unwrap().len();
-    let graph = self::graph();
+    let manager = self::manager();
     let begun = Instant::now();
-    assert_eq!(graph.keep_state(folder.path()).unwrap(), MANY);
+    assert_eq!(manager.keep_state(folder.path()).unwrap(), MANY);
     println!("restore of {MANY}, {} KiB: {:.2?}", size / 1024, begun.elapsed());
     let begun = Instant::now();
-    graph.get_or_connect("c77777", LIMIT).await.unwrap();
+    manager.get_or_connect("c77777", LIMIT).await.unwrap();
     println!("first use of one of them: {:.2?}", begun.elapsed());
 }
 
-async fn get(graph: &Graph, defined: usize) -> Duration {
+async fn get(manager: &Manager, defined: usize) -> Duration {
     let names: Vec<String> =
         (0..FEW).map(|number| format!("c{}", number * 7919 % defined)).collect();
     let mut best = Duration::MAX;
     for _ in 0..20 {
         let begun = Instant::now();
         for name in &names {
-            black_box(graph.connection(name).await.unwrap());
+            black_box(manager.connection(name).await.unwrap());
         }
         best = best.min(begun.elapsed() / u32::try_from(FEW).unwrap());
     }

@@ -18,6 +18,7 @@ struct Greeter(Option<&'static str>);
 
 impl Opens for Greeter {
     type Session = &'static str;
+    type Purpose = ();
 
     async fn open(&self, _: Need, _: Duration) -> Result<&'static str, OpenError> {
         self.0.ok_or_else(|| Error::new(ErrorKind::Unreachable, "nobody there").into())

@@ -6,7 +6,7 @@
 use futures_util::{SinkExt, StreamExt};
 use jackfield::connection::Live;
 use jackfield::events::EventFilter;
-use jackfield::manager::Manager;
+use jackfield::manager::{Manager, RunningListener};
 use jackfield_plugin_api::{Error, Message, Result};
 use serde_json::Map;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Hands on what comes in, to all that were accepted but the one that said it.
-async fn room(manager: Arc<Manager>, me: Arc<Live>) -> Result<()> {
+async fn room(manager: Manager, me: Arc<Live>) -> Result<()> {
     while let Some(said) = me.receive().await? {
         manager.broadcast(said, |other| other.is_accepted() && other.id != me.id);
     }
@@ -23,22 +23,23 @@ async fn room(manager: Arc<Manager>, me: Arc<Live>) -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let manager = Arc::new(Manager::builder().build().await?);
+    let manager = Manager::builder().build().await?;
     let connected = EventFilter::new().kinds(["connected", "closed"]);
     let mut events = manager.events().subscribe_to(connected, 16);
     let mut listeners = Vec::new();
     for uri in ["ws://127.0.0.1:0/chat", "tcp://127.0.0.1:0"] {
-        let host = Arc::clone(&manager);
-        let code = move |me: Arc<Live>| room(Arc::clone(&host), me);
+        let host = manager.clone();
+        let code = move |me: Arc<Live>| room(host.clone(), me);
         listeners.push(manager.listen(uri, code).await?);
     }
-    let address = |index: usize| listeners.get(index).and_then(|it| it.local()).unwrap_or_default();
+    let mut addresses = listeners.iter().filter_map(RunningListener::local_addr);
+    let mut address = || addresses.next().ok_or("no address");
 
     let none = || Error::unsupported("messages and bytes");
-    let ws = format!("ws://{}/chat", address(0));
-    let tcp = format!("tcp://{}", address(1));
-    let ann = manager.graph().open(&ws, &Map::new()).await?;
-    let bob = manager.graph().open(&tcp, &Map::new()).await?;
+    let ws = format!("ws://{}/chat", address()?);
+    let tcp = format!("tcp://{}", address()?);
+    let ann = manager.open(&ws, &Map::new()).await?;
+    let bob = manager.open(&tcp, &Map::new()).await?;
     // Both are in the room.
     let soon = Duration::from_secs(5);
     for _ in 0..2 {

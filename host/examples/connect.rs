@@ -5,7 +5,7 @@
 
 use jackfield::config::{self, Overrides};
 use jackfield::connection::{Reconnect, connect_many, connect_with_retry};
-use jackfield::manager::{Graph, Plugins};
+use jackfield::manager::{Manager, Plugins};
 use serde_json::Map;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loaded = config::load(&[], &Overrides::new())?;
-    let graph = Graph::build(Plugins::load(&loaded).await, &loaded).await?;
+    let manager = Manager::build(Plugins::load(&loaded).await, &loaded).await?;
 
     let mut targets = Vec::new();
     for uri in std::env::args().skip(1) {
-        let to = graph.destination(&uri.parse()?, &Map::new()).await?;
+        let to = manager.destination(&uri.parse()?, &Map::new()).await?;
         targets.extend(to.targets(&uri));
     }
 

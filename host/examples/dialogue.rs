@@ -1,7 +1,7 @@
 //! A dialogue: `cargo run -p jackfield --example dialogue`.
 //!
 //! The device is played by a task, so that nothing has to be there to connect to. Any stream will do in its
-//! place: that of a session of `Graph::open`, or `Live::take_stream`.
+//! place: that of a session of `Manager::open`, or `Live::take_stream`.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::dialogue::{Dialogue, Login, Patterns, Rule, Rules};

@@ -37,8 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let web = manager.listen("http://127.0.0.1:0", answer).await?;
     println!("listening on {:?}", web.local_addr());
 
-    let uri = format!("http://{}", web.local().unwrap_or_default());
-    let graph = manager.graph();
+    let uri = format!("http://{}", web.local_addr().ok_or("no address")?);
     for (operation, params) in [
         ("get", json!({ "path": "/" })),
         ("get", json!({ "path": "/api/status" })),
@@ -46,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("post", json!({ "path": "/echo", "body": "hello" })),
         ("get", json!({ "path": "/nothing" })),
     ] {
-        let answer = graph.call(&uri, &Map::new(), operation, &params).await?;
+        let answer = manager.call(&uri, &Map::new(), operation, &params).await?;
         println!("{operation} {} {} {}", params["path"], answer["status"], answer["body"]);
     }
     web.close().await;

@@ -5,7 +5,7 @@
 
 use jackfield::connection::State;
 use jackfield::driver::Registry;
-use jackfield::manager::{AllOptions, End, Existing, Filter, Graph, Own};
+use jackfield::manager::{AllOptions, End, Existing, Filter, Manager, Own};
 use jackfield::stack::Stack;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session, Stream};
 use std::collections::BTreeMap;
@@ -25,21 +25,21 @@ fn target(delay: Option<u64>) -> Stack {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     // With drivers in its registry, `define` takes URIs and options as the configuration does.
-    let graph = Graph::empty(Registry::default(), 100, Duration::from_secs(20));
+    let manager = Manager::empty(Registry::default(), 100, Duration::from_secs(20));
     for (name, site, delay) in
         [("core-1", "north", Some(20)), ("core-2", "north", None), ("edge-1", "south", Some(50))]
     {
         let labels = BTreeMap::from([("site".to_owned(), site.to_owned())]);
-        graph.define_own(name, target(delay), Own { labels, ..Own::default() }).await?;
+        manager.define_own(name, target(delay), Own { labels, ..Own::default() }).await?;
     }
     // A name that is taken is refused, unless it is to be replaced.
-    if let Err(error) = graph.define_own("core-1", target(None), Own::default()).await {
+    if let Err(error) = manager.define_own("core-1", target(None), Own::default()).await {
         println!("refused: {error}");
     }
 
     // All in parallel, a result for each, one deadline.
     let options = AllOptions { limit: 10, within: Duration::from_secs(1) };
-    for (name, result) in graph.connect_all(&Filter::default(), options).await {
+    for (name, result) in manager.connect_all(&Filter::default(), options).await {
         match result {
             Ok(live) => println!("{name}: connected, id {}", live.id),
             Err(error) => println!("{name}: {error}"),
@@ -48,18 +48,18 @@ async fn main() -> Result<()> {
 
     let label = Some(("site".to_owned(), Some("north".to_owned())));
     let north = Filter { label, state: Some(State::Connected), ..Filter::default() };
-    for found in graph.find(&north) {
+    for found in manager.find(&north) {
         println!("connected in the north: {}", found.connection.name);
     }
-    graph.post("core-1", "hello")?.sent().await?;
+    manager.post("core-1", "hello")?.sent().await?;
 
     let replace = Own { existing: Existing::Replace, ..Own::default() };
-    graph.define_own("core-2", target(Some(0)), replace).await?;
-    graph.get_or_connect("core-2", Duration::from_secs(1)).await?;
-    println!("{} of {} are connected", graph.lives().now, graph.defined());
-    graph.unregister("core-1", End::Close { code: 0, reason: "moved away".to_owned() }).await?;
-    println!("{} of {} are connected", graph.lives().now, graph.defined());
-    graph.close_all(Duration::from_secs(1)).await;
-    println!("{} of {} are connected", graph.lives().now, graph.defined());
+    manager.define_own("core-2", target(Some(0)), replace).await?;
+    manager.get_or_connect("core-2", Duration::from_secs(1)).await?;
+    println!("{} of {} are connected", manager.count().now, manager.defined());
+    manager.unregister("core-1", End::Close { code: 0, reason: "moved away".to_owned() }).await?;
+    println!("{} of {} are connected", manager.count().now, manager.defined());
+    manager.close_all(Duration::from_secs(1)).await;
+    println!("{} of {} are connected", manager.count().now, manager.defined());
     Ok(())
 }

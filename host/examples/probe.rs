@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::config::{self, Overrides};
-use jackfield::manager::{Graph, Plugins};
+use jackfield::manager::{Manager, Plugins};
 use jackfield::probe::probe_many;
 use serde_json::Map;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use std::time::Duration;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Nothing but defaults: drivers are found beside the example in the cargo target folder.
     let loaded = config::load(&[], &Overrides::new())?;
-    let graph = Graph::build(Plugins::load(&loaded).await, &loaded).await?;
+    let manager = Manager::build(Plugins::load(&loaded).await, &loaded).await?;
 
     let mut targets = Vec::new();
     for uri in std::env::args().skip(1) {
-        let to = graph.destination(&uri.parse()?, &Map::new()).await?;
+        let to = manager.destination(&uri.parse()?, &Map::new()).await?;
         targets.extend(to.targets(&uri));
     }
     for probed in probe_many(targets, 16, Duration::from_secs(5)).await {

@@ -14,7 +14,7 @@ use tokio::time::{interval, sleep};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let manager = Arc::new(Manager::builder().build().await?);
+    let manager = Manager::builder().build().await?;
     let clock = manager
         .listen("tcp://127.0.0.1:0", |connection: Arc<Live>| async move {
             connection.wait_closed().await;
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
 
     // Again and again, to all.
-    let host = Arc::clone(&manager);
+    let host = manager.clone();
     let ticking = tokio::spawn(async move {
         let mut ticks = interval(Duration::from_millis(20));
         for number in 1_u32.. {
@@ -31,18 +31,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     // Once, to one of them.
-    let host = Arc::clone(&manager);
+    let host = manager.clone();
     let _subscription = manager.events().on_event(move |event| {
         let (Some(id), "connected") = (event.id, event.kind.name()) else { return };
-        let Ok(connection) = host.connection(id) else { return };
+        let Ok(connection) = host.live(id) else { return };
         tokio::spawn(async move {
             sleep(Duration::from_millis(200)).await;
             connection.close(0, "time is up").await;
         });
     });
 
-    let uri = format!("tcp://{}", clock.local().unwrap_or_default());
-    let client = manager.graph().open(&uri, &Map::new()).await?;
+    let uri = format!("tcp://{}", clock.local_addr().ok_or("no address")?);
+    let client = manager.open(&uri, &Map::new()).await?;
     let mut stream = client.take_stream().ok_or_else(|| Error::unsupported("bytes"))?;
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await?;

@@ -12,7 +12,8 @@
 //!                          └──▶ relay                                services
 //! ```
 //!
-//! A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
+//! What needs nothing of the host stands in crates of its own (`host/pool`, `host/balancer`, `host/text`), whose paths
+//! are given here, too. A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
 //! through a channel that was handed down. A test holds this.
 //!
 //! | module | what it does |
@@ -23,15 +24,15 @@
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`calls`] | operations whose parameters and results have types, on whatever runs them |
 //! | [`route`] | what a listener's sessions are joined to |
-//! | [`upstream`] | named sets of targets: whose turn it is, which are healthy, what else is tried |
+//! | [`upstream`] | named sets of targets: which one is next, which are healthy, what else is tried; over the crate `jackfield-balancer` |
 //! | [`device`] | named things with several paths; consoles that one uses at a time and others watch |
 //! | [`connection`] | ids, states, info, posts, handlers, reconnect, diagnosis; targets and their sessions between uses; sessions that carry others (`via`) |
-//! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go |
+//! | [`pool`] | reusable members, such as sessions to one target, for callers that come and go; the crate `jackfield-pool` |
 //! | [`relay`] | joins two sessions: bytes, messages, or one to the other; in the kernel if it can |
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`units`], [`work`] | leaves |
+//! | [`addr`], [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -71,10 +72,9 @@
 //! ```
 //!
 //! What listeners accept and what named connections open are the same kind of thing, a
-//! [`connection::Live`], in one table: [`manager::Manager::connections`].
+//! [`connection::Live`], in one table: [`manager::Manager::lives`].
 //!
-//! For named connections without listeners, [`manager::Graph::empty`] is a table of named connections that are
-//! defined at run time. `host/examples/` has a program for each noun, run by the tests: `connection`,
+//! `host/examples/` has a program for each noun, run by the tests: `connection`,
 //! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
 //! `lease`, `pool`, `balancer`, `probe` and `dialogue`; and of servers `http_server`, `chat` and `timers`.
 
@@ -95,7 +95,7 @@ pub mod device;
 pub mod probe;
 
 pub mod connection;
-pub mod pool;
+pub use jackfield_pool as pool;
 pub mod relay;
 pub mod stack;
 
@@ -104,13 +104,14 @@ pub mod driver;
 pub mod dialogue;
 pub mod services;
 
+pub mod addr;
 pub mod deadline;
 pub mod events;
 pub mod metrics;
-pub mod nearest;
+pub mod network;
+pub use jackfield_text::{nearest, units};
 pub mod parallel;
 pub mod secret;
 pub mod session;
 pub mod shutdown;
-pub mod units;
 pub mod work;

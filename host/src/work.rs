@@ -3,8 +3,9 @@
 
 use jackfield_plugin_api::watch;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Polls `work` as work for the connection `id`. Cancel safe as `work` is.
 pub async fn under<F: Future + ?Sized>(id: u64, mut work: Pin<&mut F>) -> F::Output {
@@ -26,6 +27,12 @@ pub struct Named {
 pub trait Names: Send + Sync {
     /// The connection of that id, if it is in this table. Must not block.
     fn named(&self, id: u64) -> Option<Named>;
+
+    /// A name was looked up for the connection of that id, if it is in this table. Must not block. Default:
+    /// nothing is done.
+    fn resolved(&self, id: u64, host: &str, addresses: &[SocketAddr]) {
+        let _ = (id, host, addresses);
+    }
 }
 
 static TABLES: Mutex<Vec<Weak<dyn Names>>> = Mutex::new(Vec::new());
@@ -42,14 +49,25 @@ pub fn named(id: u64) -> Named {
     if id == 0 {
         return Named::default();
     }
+    tables().find_map(|table| table.named(id)).unwrap_or_default()
+}
+
+/// The name `host` was looked up, in the work for a connection if it is called there.
+pub(crate) fn resolved(host: &str, addresses: &[SocketAddr]) {
+    let id = watch::label_here();
+    if id != 0 {
+        tables().for_each(|table| table.resolved(id, host, addresses));
+    }
+}
+
+fn tables() -> impl Iterator<Item = Arc<dyn Names>> {
     let tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    tables.iter().filter_map(Weak::upgrade).find_map(|table| table.named(id)).unwrap_or_default()
+    tables.into_iter().filter_map(|table| table.upgrade())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     struct One;
 

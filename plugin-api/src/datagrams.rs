@@ -6,8 +6,8 @@ mod export;
 use crate::error::Result;
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, Home, RawError, RawObject, RawWaker, abi, count_of, is_whole, owner_of, untrue,
-    within_poll,
+    Broken, ErrorSlot, Home, RawError, RawObject, RawWaker, abi, count_of, is_whole, owner_of,
+    untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
@@ -196,17 +196,17 @@ impl Datagrams {
             })
             .collect();
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Receive, cx, |waker| {
             // SAFETY: the table belongs to the data; every slot has a live buffer.
             unsafe {
                 let receive = (*raw.table).poll_recv;
                 let (stride, room) = (size_of::<RawDatagram>(), slots.len());
-                receive(raw.data, waker, slots.as_mut_ptr(), stride, room, &raw mut error)
+                receive(raw.data, waker, slots.as_mut_ptr(), stride, room, error.as_mut_ptr())
             }
         });
         let what = "more datagrams than there is room for came";
-        let count = std::task::ready!(count_of(code, error, slots.len(), what))?;
+        let count = std::task::ready!(count_of(code, &mut error, slots.len(), what))?;
         for ((meta, slot), buffer) in metas.iter_mut().zip(&mut slots[..count]).zip(buffers) {
             slot.capacity = buffer.len();
             // SAFETY: the slot is this side's own.
@@ -235,15 +235,16 @@ impl Datagrams {
             ecn: u32::from(meta.ecn),
         };
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Send, cx, |waker| {
             // SAFETY: the table belongs to the data; the far side only reads the buffer.
             unsafe {
                 let (send, stride) = ((*raw.table).poll_send, size_of::<RawDatagram>());
-                send(raw.data, waker, &raw const slot, stride, 1, &raw mut error)
+                send(raw.data, waker, &raw const slot, stride, 1, error.as_mut_ptr())
             }
         });
-        count_of(code, error, 1, "more datagrams than given were sent").map(|sent| match sent? {
+        count_of(code, &mut error, 1, "more datagrams than given were sent").map(|sent| match sent?
+        {
             0 => Err(untrue("no datagram was sent")),
             _ => Ok(()),
         })

@@ -59,6 +59,18 @@ pub trait Driver: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Whether an address of it needs a port, for connecting and for listening, so that one without is a
+    /// mistake in a configuration. Default: false.
+    fn needs_port() -> bool {
+        false
+    }
+
+    /// Whether it tells who a client is: it is given [`Request::client`] when it connects, so that each session
+    /// is for one client, and the `peer` of a session that it accepts is the client of a proxy. Default: false.
+    fn tells_client() -> bool {
+        false
+    }
+
     /// What it wants of the layer directly below it where the user has not said; the first that fits
     /// its own options counts.
     fn below() -> Vec<Below> {

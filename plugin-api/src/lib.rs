@@ -202,7 +202,7 @@ pub use params::{NoParams, params};
 pub use private_file::open_private;
 pub use reexports::{futures, io, prelude, sync};
 pub use request::{Address, Request};
-pub use secret::Secret;
+pub use secret::{Secret, mask_query};
 pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
 pub use session::{Session, SessionBuilder};

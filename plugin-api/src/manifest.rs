@@ -238,6 +238,12 @@ pub struct DriverManifest {
     /// `describe`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// Whether an address of it needs a port. Only from `describe`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_port: bool,
+    /// Whether it tells who a client is. Only from `describe`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tells_client: bool,
 }
 
 /// Options that a driver wants of the layer directly below it, whichever that is. What a user has set

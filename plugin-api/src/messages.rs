@@ -7,8 +7,8 @@ mod parts;
 use crate::error::{Error, Result};
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, abi, answer_of, count_of,
-    is_whole, owner_of, untrue, within_poll,
+    Broken, ErrorSlot, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, abi, answer_of,
+    count_of, is_whole, owner_of, untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -225,16 +225,16 @@ impl FuturesStream for Messages {
             return Poll::Ready(None);
         }
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let mut out = [const { MaybeUninit::<RawMessage>::uninit() }; BATCH];
         let code = within_poll(self.owner, Operation::Receive, cx, |waker| {
             // SAFETY: the table belongs to the data, and `out` has room for `BATCH`.
             unsafe {
                 let receive = (*raw.table).poll_recv;
-                receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, &raw mut error)
+                receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, error.as_mut_ptr())
             }
         });
-        match count_of(code, error, BATCH, "more messages than there is room for came") {
+        match count_of(code, &mut error, BATCH, "more messages than there is room for came") {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => {
                 self.ended = true;
@@ -257,24 +257,25 @@ impl Messages {
     fn poll_drain(&mut self, cx: &Context<'_>) -> Poll<Result<()>> {
         while !self.outgoing.is_empty() {
             let raw = self.raw;
-            let mut error = RawError::empty();
+            let mut error = ErrorSlot::new();
             let mut batch: Vec<RawMessage> =
                 self.outgoing.drain(..).map(Message::into_raw).collect();
             let code = within_poll(self.owner, Operation::Send, cx, |waker| {
                 // SAFETY: the batch is ours; the far side takes the first `n` and answers `n`.
                 unsafe {
                     let send = (*raw.table).poll_send;
-                    send(raw.data, waker, batch.as_mut_ptr(), batch.len(), &raw mut error)
+                    send(raw.data, waker, batch.as_mut_ptr(), batch.len(), error.as_mut_ptr())
                 }
             });
             let most = batch.len();
-            let taken = match count_of(code, error, most, "more messages than given were taken") {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(untrue("no message was taken"))),
-                Poll::Ready(Ok(taken)) => taken,
-                Poll::Pending => 0,
-                // A sink that failed takes nothing more: what waits would only come out of order.
-                Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
-            };
+            let taken =
+                match count_of(code, &mut error, most, "more messages than given were taken") {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(untrue("no message was taken"))),
+                    Poll::Ready(Ok(taken)) => taken,
+                    Poll::Pending => 0,
+                    // A sink that failed takes nothing more: what waits would only come out of order.
+                    Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+                };
             if !batch[..taken].iter().all(RawMessage::is_given_away) {
                 // Whose they are nobody can tell now: better lost than freed twice.
                 std::mem::forget(batch);
@@ -295,12 +296,12 @@ impl Messages {
         cx: &Context<'_>,
         call: unsafe extern "C" fn(*mut c_void, *const RawWaker, *mut RawError) -> i64,
     ) -> Poll<Result<()>> {
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, operation, cx, |waker| {
             // SAFETY: `call` is of the table that belongs to the data.
-            unsafe { call(self.raw.data, waker, &raw mut error) }
+            unsafe { call(self.raw.data, waker, error.as_mut_ptr()) }
         });
-        answer_of(code, error).map_ok(|_| ())
+        answer_of(code, &mut error).map_ok(|_| ())
     }
 }
 

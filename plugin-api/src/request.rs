@@ -7,7 +7,7 @@ use crate::raw::{RawObject, RawStr, abi, layout};
 use crate::secret::Secret;
 use crate::session::{Session, SessionTable};
 use crate::stream::Stream;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Where to: the parts of a URI after its scheme.
@@ -161,13 +161,31 @@ pub struct Request {
     /// How long the caller will wait; it also drops the call when the time is over.
     pub deadline: Duration,
     carrier: Option<Session>,
-    extra: Value,
+    extra: Extra,
+}
+
+/// What later versions add: members that a reader does not know are passed over.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Extra {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Info>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deferred: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    protocols: Vec<String>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.client.is_none() && !self.deferred && self.protocols.is_empty()
+    }
 }
 
 impl Request {
     /// A request without a carrier.
     pub fn new(address: Address, deadline: Duration) -> Self {
-        Request { address, deadline, carrier: None, extra: Value::Null }
+        Request { address, deadline, carrier: None, extra: Extra::default() }
     }
 
     /// Sets what the session below gives.
@@ -182,38 +200,27 @@ impl Request {
     /// its facts, and in `protocols` what the peer offers; `accept` takes `{protocol}`, which is what was chosen
     /// of that, or nothing. A session that is closed or dropped before is a refusal.
     #[must_use]
-    pub fn deferred(self) -> Self {
-        self.with_extra("deferred", Value::Bool(true))
+    pub fn deferred(mut self) -> Self {
+        self.extra.deferred = true;
+        self
     }
 
     /// Whether the answer to the peer is to wait for the operation `accept`. See [`Request::deferred`].
     pub fn is_deferred(&self) -> bool {
-        self.extra.get("deferred").and_then(Value::as_bool).unwrap_or(false)
+        self.extra.deferred
     }
 
     /// Names protocols of the application that a layer offers to its peer, the preferred one first, unless
     /// its options name some: subprotocols of WebSocket, for example.
     #[must_use]
-    pub fn with_protocols(self, protocols: &[String]) -> Self {
-        if protocols.is_empty() {
-            return self;
-        }
-        self.with_extra("protocols", Value::from(protocols))
+    pub fn with_protocols(mut self, protocols: Vec<String>) -> Self {
+        self.extra.protocols = protocols;
+        self
     }
 
     /// Protocols of the application that are to be offered to the peer. See [`Request::with_protocols`].
-    pub fn protocols(&self) -> Vec<String> {
-        let list = self.extra.get("protocols").and_then(Value::as_array);
-        let names = list.into_iter().flatten().filter_map(Value::as_str);
-        names.map(str::to_owned).collect()
-    }
-
-    fn with_extra(mut self, key: &str, value: Value) -> Self {
-        if !self.extra.is_object() {
-            self.extra = Value::Object(serde_json::Map::new());
-        }
-        self.extra[key] = value;
-        self
+    pub fn protocols(&self) -> &[String] {
+        &self.extra.protocols
     }
 
     /// The byte stream to speak over, and what is known of it.
@@ -227,11 +234,28 @@ impl Request {
         Ok((carrier.take_stream().ok_or_else(none)?, info))
     }
 
+    /// Sets whom the session is opened for.
+    #[must_use]
+    pub fn with_client(mut self, client: Info) -> Self {
+        self.extra.client = Some(client);
+        self
+    }
+
+    /// What is known of the session that this one is opened for, such as its peer: only for drivers that
+    /// [tell who it is](crate::Driver::tells_client). `None` where the host opens it for itself.
+    pub fn client(&self) -> Option<&Info> {
+        self.extra.client.as_ref()
+    }
+
     /// Hands this over for one call.
     #[cfg(feature = "host")]
     pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
         let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
-        let extra = if self.extra.is_null() { String::new() } else { self.extra.to_string() };
+        // Most requests have none, and what is written here can always be written.
+        let extra = match self.extra.is_empty() {
+            false => serde_json::to_string(&self.extra).unwrap_or_default(),
+            true => String::new(),
+        };
         let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
         self.address.lend(|address| {
             let raw = RawRequest {
@@ -257,7 +281,10 @@ impl Request {
                 address: Address::from_raw(raw.address),
                 deadline: Duration::from_millis(raw.deadline_ms),
                 carrier: (!raw.carrier.is_none()).then(|| Session::from_raw(raw.carrier)),
-                extra: serde_json::from_str(raw.extra.get()).unwrap_or(Value::Null),
+                extra: match raw.extra.get() {
+                    "" => Extra::default(),
+                    text => serde_json::from_str(text).unwrap_or_default(),
+                },
             }
         }
     }

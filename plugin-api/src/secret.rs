@@ -53,9 +53,52 @@ impl JsonSchema for Secret {
     }
 }
 
+/// `target`, a URI or a path with its query, as it may be written to logs and errors: without the values of
+/// its query, which may hold tokens. Figures, `true` and `false` stay.
+///
+/// ```
+/// # use jackfield_plugin_api::mask_query;
+/// assert_eq!(mask_query("/stream?token=secret&rate=9600"), "/stream?token=***&rate=9600");
+/// assert_eq!(mask_query("/stream?secret"), "/stream?***");
+/// ```
+pub fn mask_query(target: &str) -> String {
+    let Some((before, query)) = target.split_once('?') else { return target.to_owned() };
+    let pairs: Vec<String> = query.split('&').map(masked_pair).collect();
+    format!("{before}?{}", pairs.join("&"))
+}
+
+/// Digits that no token has so few of.
+const FIGURE: usize = 9;
+
+fn masked_pair(pair: &str) -> String {
+    let is_harmless = |value: &str| {
+        let is_figure = value.len() <= FIGURE && value.bytes().all(|byte| byte.is_ascii_digit());
+        is_figure || matches!(value, "true" | "false")
+    };
+    match pair.split_once('=') {
+        Some((_, value)) if is_harmless(value) => pair.to_owned(),
+        Some((key, _)) => format!("{key}=***"),
+        None if pair.is_empty() => String::new(),
+        None => "***".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, mask_query};
+
+    #[test]
+    fn values_of_a_query_are_masked_unless_they_are_figures() {
+        for (target, shown) in [
+            ("/p", "/p"),
+            ("/p?", "/p?"),
+            ("ws://h/p?token=hunter2", "ws://h/p?token=***"),
+            ("/p?a=&b=1&&c=true&d=hunter2?=&hunter2", "/p?a=&b=1&&c=true&d=***&***"),
+            ("/p?key=1234567890", "/p?key=***"),
+        ] {
+            assert_eq!(mask_query(target), shown);
+        }
+    }
 
     #[test]
     fn formatting_never_shows_the_text() {

@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of,
-    count_of, fail, guard, guard_drop, home, home_of, is_home, is_whole, owner_of, slice_of,
-    slice_of_mut, untrue, within_poll,
+    Broken, ErrorSlot, Home, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi,
+    answer_of, count_of, fail, guard, guard_drop, home, home_of, is_home, is_whole, owner_of,
+    slice_of, slice_of_mut, untrue, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -208,6 +208,7 @@ unsafe extern "C" fn drop_stream<T>(data: *mut c_void) {
 unsafe fn answer(error: *mut RawError, body: impl FnOnce() -> Poll<io::Result<usize>>) -> i64 {
     let body = || match body() {
         Poll::Pending => PENDING,
+        // An author may say any count: the caller finds this one too high.
         Poll::Ready(Ok(count)) => i64::try_from(count).unwrap_or(i64::MAX),
         // SAFETY: the caller's slot.
         Poll::Ready(Err(problem)) => unsafe { fail(error, problem.into()) },
@@ -313,7 +314,7 @@ impl Stream {
     #[inline(always)]
     fn finish(
         code: i64,
-        error: RawError,
+        error: &mut ErrorSlot,
         most: usize,
         what: &'static str,
     ) -> Poll<io::Result<usize>> {
@@ -321,26 +322,27 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn done(code: i64, error: RawError) -> Poll<io::Result<()>> {
+    fn done(code: i64, error: &mut ErrorSlot) -> Poll<io::Result<()>> {
         answer_of(code, error).map_ok(drop).map_err(Error::into_io)
     }
 
     fn write_slices(&mut self, cx: &Context<'_>, slices: &[RawSlice]) -> Poll<io::Result<usize>> {
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Write, cx, |waker| {
             // SAFETY: the table belongs to the data; the slices are alive for the call.
             unsafe {
                 let write = (*raw.table).poll_write;
-                write(raw.data, waker, slices.as_ptr(), slices.len(), &raw mut error)
+                write(raw.data, waker, slices.as_ptr(), slices.len(), error.as_mut_ptr())
             }
         });
         let given = slices.iter().map(|slice| slice.len).sum();
-        Stream::finish(code, error, given, "a stream says it wrote more than it was given")
+        Stream::finish(code, &mut error, given, "a stream says it wrote more than it was given")
     }
 }
 
 impl AsyncRead for Stream {
+    #[inline]
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -352,17 +354,17 @@ impl AsyncRead for Stream {
             return Poll::Ready(Ok(()));
         }
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Read, cx, |waker| {
             // SAFETY: the spare room of `buf` is writable for the call; it is not read.
             unsafe {
                 let spare = buf.unfilled_mut();
                 let read = (*raw.table).poll_read;
-                read(raw.data, waker, spare.as_mut_ptr().cast(), spare.len(), &raw mut error)
+                read(raw.data, waker, spare.as_mut_ptr().cast(), spare.len(), error.as_mut_ptr())
             }
         });
         let what = "a stream says it read more than there is room for";
-        let count = ready!(Stream::finish(code, error, most, what))?;
+        let count = ready!(Stream::finish(code, &mut error, most, what))?;
         // SAFETY: the far side has written `count` bytes there.
         unsafe { buf.assume_init(count) };
         buf.advance(count);
@@ -371,6 +373,7 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -396,23 +399,24 @@ impl AsyncWrite for Stream {
         true
     }
 
+    #[inline]
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Flush, cx, |waker| {
             // SAFETY: the table belongs to the data.
-            unsafe { ((*raw.table).poll_flush)(raw.data, waker, &raw mut error) }
+            unsafe { ((*raw.table).poll_flush)(raw.data, waker, error.as_mut_ptr()) }
         });
-        Stream::done(code, error)
+        Stream::done(code, &mut error)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = within_poll(self.owner, Operation::Shutdown, cx, |waker| {
             // SAFETY: the table belongs to the data.
-            unsafe { ((*raw.table).poll_shutdown)(raw.data, waker, &raw mut error) }
+            unsafe { ((*raw.table).poll_shutdown)(raw.data, waker, error.as_mut_ptr()) }
         });
-        Stream::done(code, error)
+        Stream::done(code, &mut error)
     }
 }

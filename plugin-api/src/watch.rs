@@ -165,21 +165,23 @@ fn slot() -> Option<&'static Slot> {
 /// passes from one to the other.
 #[inline(always)]
 pub(crate) fn within<R>(owner: Owner, operation: Operation, call: impl FnOnce() -> R) -> R {
-    let slot = if owner.is_nobody() { None } else { slot() };
-    let mut before = 0;
-    if let Some(slot) = slot {
-        let mark = u64::from(owner.0) << 32 | u64::from(operation as u8);
-        before = slot.running.load(Ordering::Relaxed);
-        slot.running.store(mark | before & SEEN, Ordering::Relaxed);
+    if owner.is_nobody() {
+        return call();
     }
+    let Some(slot) = slot() else { return call() };
+    let mark = u64::from(owner.0) << 32 | u64::from(operation as u8);
+    let before = slot.running.load(Ordering::Relaxed);
     // Nothing unwinds out of a plugin.
-    let result = call();
-    if let Some(slot) = slot {
-        if before != 0 {
-            before |= slot.running.load(Ordering::Relaxed) & SEEN;
-        }
-        slot.running.store(before, Ordering::Relaxed);
+    if before == 0 {
+        slot.running.store(mark, Ordering::Relaxed);
+        let result = call();
+        slot.running.store(0, Ordering::Relaxed);
+        return result;
     }
+    slot.running.store(mark | before & SEEN, Ordering::Relaxed);
+    let result = call();
+    let seen = slot.running.load(Ordering::Relaxed) & SEEN;
+    slot.running.store(before | seen, Ordering::Relaxed);
     result
 }
 

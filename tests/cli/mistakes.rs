@@ -98,6 +98,35 @@ async fn each_mistake_in_a_file_has_its_line_and_place() {
         ),
         ("[handlers.ehco]\n", "1:", "did you mean \"echo\"?"),
         ("[upstreams.a]\ntargets = [\"tpc://h:1\"]\n", "2:12: upstreams.a.targets.0", "\"tcp\"?"),
+        (
+            "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1\"\nto = \"handlers.echo\"\n",
+            "3:10: routes.0.listen: ",
+            "expected a port, as in tcp://127.0.0.1:2323; port 0 is any free one",
+        ),
+        ("[connections.a]\nuri = \"tls+tcp://h\"\n", "2:7: connections.a.uri: ", "expected a port"),
+        (
+            "[connections.a]\nuri = \"tcp://*:1\"\n",
+            "2:7: connections.a.uri: ",
+            "* is for listeners",
+        ),
+        (
+            "[connections]\na.uri = \"tcp://h:1\"\nb = { uri = \"tcp://h:2\", via = \"a\" }\n",
+            "3:31: connections.b.via: ",
+            "expected a connection that can dial for another (http, quic, socks5, ssh, webtransport), and \
+             a is one of tcp",
+        ),
+        (
+            "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1:1\"\nto = \"handlers.echo\"\n\
+             [[routes]]\nlisten = \"ws://*:1/a\"\nto = \"handlers.echo\"\n",
+            "6:10: routes.1.listen: ",
+            ":3:10: tcp://127.0.0.1:1",
+        ),
+        (
+            "[handlers.echo]\n[[routes]]\nlisten = \"tcp://*:0\"\nto = \"handlers.echo\"\n\
+             allow = [\"10.0.0.0/40\"]\n",
+            "5:10: routes.0.allow.0: ",
+            "10.1.0.0/16",
+        ),
     ] {
         let config = Config::new(toml);
         for command in ["run", "check"] {
@@ -137,6 +166,36 @@ async fn a_port_in_use_is_told_with_its_place_and_nothing_listens() {
     assert!(!ran.stderr.contains("listening"), "{}", ran.stderr);
     let line = refused(&["relay", &format!("tcp://{address}"), "handlers.echo"], 1).await;
     assert!(line.contains("flag FROM: routes.0.listen: Address already in use"), "{line}");
+}
+
+#[tokio::test]
+async fn a_token_in_a_query_is_written_nowhere() {
+    let nobody = Refusing::new();
+    for scheme in ["ws", "http", "webtransport"] {
+        let uri = format!("{scheme}://{}/p?token=hunter2&hunter2", nobody.address());
+        for arguments in [&["probe", &uri, "-vvv"][..], &["connect", &uri, "-vvv"]] {
+            let ran = ran(arguments, "").await;
+            assert_ne!(ran.code, Some(0), "{arguments:?}");
+            assert!(!ran.stderr.contains("hunter2"), "{arguments:?}: {}", ran.stderr);
+            assert!(!ran.text().contains("hunter2"), "{arguments:?}: {}", ran.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn routes_of_two_files_add_up_and_mistakes_have_their_places() {
+    let route = |port: u16| {
+        format!("[[routes]]\nlisten = \"tcp://127.0.0.1:{port}\"\nto = \"handlers.echo\"\n")
+    };
+    let first = Config::new(&format!("[handlers.echo]\n{}", route(0)));
+    let second = Config::new(&route(0));
+    let both = ["check", "-c", &first.file(), "-c", &second.file()];
+    let checked = ran(&both, "").await.ok();
+    assert!(checked.text().contains("ok: 2 routes"), "{}", checked.text());
+    let wrong = Config::new(&format!("{}obseve = true\n", route(0)));
+    let ran = ran(&["check", "-c", &first.file(), "-c", &wrong.file()], "").await;
+    let place = format!("{}:4:1: routes.1.obseve: ", wrong.file());
+    assert!(ran.stderr.contains(&place), "{}", ran.stderr);
 }
 
 #[tokio::test]

@@ -83,6 +83,24 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn the_limit_of_open_files_is_raised_to_what_is_needed() {
+    let limit = |process: &Jackfield| {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid())).unwrap();
+        let line =
+            limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
+        line.split_whitespace().nth(3).and_then(|soft| soft.parse::<u64>().ok()).unwrap()
+    };
+    // A soft limit of 256, and a hard one that suffices or does not.
+    for (max_connections, expected, warns) in [(500, 1512, false), (2000, 2000, true)] {
+        let set = format!("host.max_connections={max_connections}");
+        let host =
+            Jackfield::run_under(&["prlimit", "--nofile=256:2000"], ECHO, &["--set", &set]).await;
+        assert_eq!(limit(&host), expected, "{}", host.log());
+        assert_eq!(host.log().contains("the limit of descriptors is enough for"), warns);
+    }
+}
+
+#[tokio::test]
 async fn the_log_is_as_configured() {
     let json = ["--set", "log.format=json", "--set", "log.level=debug"];
     let mut host = Jackfield::run_with(ECHO, &json).await;

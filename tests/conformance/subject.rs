@@ -57,8 +57,8 @@ impl Subject {
     /// Its constants, as its plugin declares them.
     pub(super) async fn manifest(&self) -> DriverManifest {
         let host = TestHost::start("").await;
-        let graph = host.manager().graph();
-        graph.registry.driver(self.name).expect("a driver that was built").manifest.clone()
+        let manager = host.manager();
+        manager.registry().driver(self.name).expect("a driver that was built").manifest.clone()
     }
 
     /// Whether a case makes sense for it.
@@ -109,7 +109,8 @@ impl World {
              options = {{ {listener_options} }}\n"
         ))
         .await;
-        let local = host.manager().listeners()[0].local.clone().unwrap_or_default();
+        let local = host.manager().listeners()[0].local.clone();
+        let local = local.map(|local| local.to_string()).unwrap_or_default();
         let server = local.parse().ok();
         let mut world = Self::new(host, far, gate, wrapping);
         (world.server, world.uri) = (server, local);

@@ -24,25 +24,25 @@ async fn device(peer: &TcpPeer) -> TestHost {
 /// Says `text` to the echo and hears it again.
 async fn says(host: &TestHost, to: &str, text: &str) -> jackfield_plugin_api::Result<Value> {
     let params = json!({ "text": text, "end": "\n", "pattern": format!("{text}\n") });
-    host.manager().graph().call(to, &Map::new(), "send_expect", &params).await
+    host.manager().call(to, &Map::new(), "send_expect", &params).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_under_names_of_their_own_go_over_one_path() {
     let peer = TcpPeer::echo().await;
     let host = device(&peer).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     for name in ["vty_1", "vty_2"] {
-        graph.define_path_like("core1", name, "cli", Existing::Refuse).await.unwrap();
+        manager.define_path_like("core1", name, "cli", Existing::Refuse).await.unwrap();
     }
     for name in ["vty_1", "vty_2", "vty_1", "vty_2"] {
         says(&host, &format!("devices.core1.{name}"), name).await.unwrap();
     }
     assert_eq!(peer.accepted(), 2, "each has one session, and keeps it");
-    assert!(graph.is_connected("devices.core1.vty_1"));
-    assert!(!graph.is_connected("devices.core1.cli"));
-    assert!(!graph.is_connected("devices.core1.vty_3"), "what there is not is not connected");
-    graph.remove_path("core1", "vty_1", close()).await.unwrap();
+    assert!(manager.is_connected("devices.core1.vty_1"));
+    assert!(!manager.is_connected("devices.core1.cli"));
+    assert!(!manager.is_connected("devices.core1.vty_3"), "what there is not is not connected");
+    manager.remove_path("core1", "vty_1", close()).await.unwrap();
     peer.has_ended(1).await;
     let gone = says(&host, "devices.core1.vty_1", "x").await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound, "{gone}");
@@ -53,16 +53,16 @@ async fn two_sessions_under_names_of_their_own_go_over_one_path() {
 async fn an_equal_path_is_used_again_and_a_different_one_is_refused_or_replaces_it() {
     let (first, second) = (TcpPeer::echo().await, TcpPeer::echo().await);
     let host = device(&first).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     says(&host, "devices.core1.cli", "one").await.unwrap();
     let equal = path(json!({ "uri": first.uri() }));
-    let again = graph.define_path("core1", "cli", equal, Existing::Replace).await.unwrap();
+    let again = manager.define_path("core1", "cli", equal, Existing::Replace).await.unwrap();
     assert!(again.managed().is_connected(), "nothing has changed");
     let other = || path(json!({ "uri": second.uri() }));
-    let refused = graph.define_path("core1", "cli", other(), Existing::Refuse).await.unwrap_err();
+    let refused = manager.define_path("core1", "cli", other(), Existing::Refuse).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InUse, "{refused}");
     let held = again;
-    let replaced = graph.define_path("core1", "cli", other(), Existing::Replace).await.unwrap();
+    let replaced = manager.define_path("core1", "cli", other(), Existing::Replace).await.unwrap();
     first.has_ended(1).await;
     says(&host, "devices.core1.cli", "two").await.unwrap();
     assert_eq!(second.accepted(), 1);
@@ -74,40 +74,40 @@ async fn an_equal_path_is_used_again_and_a_different_one_is_refused_or_replaces_
 async fn devices_and_their_names_come_and_go_but_not_what_others_go_via() {
     let peer = TcpPeer::echo().await;
     let host = device(&peer).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     let made: DeviceConfig = serde_json::from_value(json!({
         "aliases": ["jump"], "labels": { "site": "lab" }, "default": "raw",
         "paths": { "raw": { "uri": peer.uri() }, "via": { "uri": "tcp://10.0.0.1:1", "via": "devices.core1.cli" } },
     }))
     .unwrap();
-    let made = graph.define_device("lamp", made, Existing::Refuse).await.unwrap();
+    let made = manager.define_device("lamp", made, Existing::Refuse).await.unwrap();
     assert_eq!(made.snapshot().labels["site"], "lab");
     says(&host, "devices.jump", "hello").await.unwrap();
-    graph.alias_device("lamp", "light").unwrap();
-    assert_eq!(graph.device("light").unwrap().aliases(), ["jump", "light"]);
+    manager.alias_device("lamp", "light").unwrap();
+    assert_eq!(manager.device("light").unwrap().aliases(), ["jump", "light"]);
     for (taken, kind) in [("core1", ErrorKind::InUse), ("Light", ErrorKind::Config)] {
-        assert_eq!(graph.alias_device("lamp", taken).unwrap_err().kind(), kind);
+        assert_eq!(manager.alias_device("lamp", taken).unwrap_err().kind(), kind);
     }
-    graph.unalias_device("jump").unwrap();
-    assert_eq!(graph.device("jump").unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(graph.unalias_device("lamp").unwrap_err().kind(), ErrorKind::NotFound, "its name");
-    let carrying = graph.remove_device("core1", close()).await.unwrap_err();
+    manager.unalias_device("jump").unwrap();
+    assert_eq!(manager.device("jump").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(manager.unalias_device("lamp").unwrap_err().kind(), ErrorKind::NotFound, "its name");
+    let carrying = manager.remove_device("core1", close()).await.unwrap_err();
     assert_eq!(carrying.kind(), ErrorKind::InUse, "{carrying}");
     assert!(carrying.message().contains("devices.lamp.via goes via"), "{carrying}");
-    let only = graph.remove_path("core1", "cli", close()).await.unwrap_err();
+    let only = manager.remove_path("core1", "cli", close()).await.unwrap_err();
     assert_eq!(only.kind(), ErrorKind::InUse, "{only}");
-    graph.remove_device("light", close()).await.unwrap();
+    manager.remove_device("light", close()).await.unwrap();
     peer.has_ended(1).await;
-    graph.remove_device("core1", close()).await.unwrap();
-    assert!(graph.devices().all().is_empty());
+    manager.remove_device("core1", close()).await.unwrap();
+    assert!(manager.devices().all().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_and_posts_of_a_device_use_the_session_that_its_path_shares() {
     let peer = TcpPeer::echo().await;
     let host = device(&peer).await;
-    let graph = host.manager().graph();
-    let device = graph.device("core1").unwrap();
+    let manager = host.manager();
+    let device = manager.device("core1").unwrap();
     let early = device.post(None, "too early").unwrap_err();
     assert_eq!(early.kind(), ErrorKind::Closed);
     let live = device.connect(None, DEADLINE).await.unwrap();

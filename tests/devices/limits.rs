@@ -37,7 +37,7 @@ async fn the_connect_timeout_of_a_path_holds_for_calls() {
     let peer = TcpPeer::black_hole().await;
     let host = TestHost::start(&never_open(&peer)).await;
     let (options, params) = (Map::new(), json!({ "text": "x", "pattern": "x" }));
-    let called = host.manager().graph().call("devices.d.p", &options, "send_expect", &params);
+    let called = host.manager().call("devices.d.p", &options, "send_expect", &params);
     let error = timeout(DEADLINE, called).await.expect("in time").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 }

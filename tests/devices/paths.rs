@@ -68,7 +68,7 @@ async fn a_path_is_reached_by_name_or_alias_and_a_wrong_one_is_named_with_those_
 async fn connecting_twice_is_one_connection_and_disconnecting_one_path_leaves_the_other() {
     let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
     let host = two_paths(&peers).await;
-    let device = host.manager().graph().device("c1").unwrap();
+    let device = host.manager().device("c1").unwrap();
     let console = device.connect(Some("console"), DEADLINE).await.unwrap();
     let again = device.connect(Some("console"), DEADLINE).await.unwrap();
     let cli = device.connect(Some("cli"), DEADLINE).await.unwrap();
@@ -121,24 +121,25 @@ async fn a_path_goes_via_the_path_of_another_device_which_goes_via_a_connection(
         let snapshot = host.manager().snapshot();
         let all = snapshot.named.into_iter().map(|named| named.connection);
         let bastion = all.into_iter().find(|connection| connection.name == named);
-        let paths = snapshot.devices.into_iter().flat_map(|device| device.paths);
+        let paths = snapshot.devices.into_iter().flat_map(|device| device.it.paths);
         let path = paths.map(|path| path.connection).find(|path| path.name == named);
         bastion.or(path).and_then(|found| found.life).map(|life| life.info.state)
     };
     assert_eq!(life("bastion"), Some("connected"));
     // Nothing that a device goes via can be taken away, or be made to lead back.
-    let graph = host.manager().graph();
-    let gone = graph.destroy("bastion").await.unwrap_err();
+    let manager = host.manager();
+    let gone = manager.destroy("bastion").await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::InUse, "{gone}");
     let back = ConnectionConfig {
         uri: "tcp://h:1".parse().unwrap(),
         via: Some("devices.jump.cli".parse().unwrap()),
         ..ConnectionConfig::default()
     };
-    let refused = graph.define("bastion", back.clone(), Existing::Replace).await.unwrap_err();
+    let refused =
+        manager.define_connection("bastion", back.clone(), Existing::Replace).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
     let onward = ConnectionConfig { uri: peer.uri().parse().unwrap(), ..back };
-    graph.define("onward", onward, Existing::Refuse).await.unwrap();
+    manager.define_connection("onward", onward, Existing::Refuse).await.unwrap();
     // Once something has come back, the peer has counted it.
     let session = host.open("connections.onward", json!({})).await.unwrap();
     let (mut stream, mut back) = (session.take_stream().unwrap(), [0; 3]);
@@ -187,7 +188,7 @@ async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
         listener.local_addr().unwrap()
     ))
     .await;
-    let device = host.manager().graph().device("core1").unwrap();
+    let device = host.manager().device("core1").unwrap();
     let path = device.path(None).unwrap();
     assert_eq!(path.managed().policy().call_timeout.as_secs(), 7);
     let live = device.connect(None, DEADLINE).await.unwrap();
@@ -205,9 +206,9 @@ async fn a_path_whose_session_is_lost_is_dialled_again_as_its_keys_say() {
 async fn many_paths_are_connected_and_disconnected_with_a_result_each() {
     let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
     let host = two_paths(&peers).await;
-    let graph = host.manager().graph();
+    let manager = host.manager();
     let paths = ["c1.console", "core1.cli", "core1", "core2.cli", "core1.rest"];
-    let connected = graph.connect_paths(paths, AllOptions::default()).await;
+    let connected = manager.connect_paths(paths, AllOptions::default()).await;
     let kinds: Vec<_> = connected
         .iter()
         .map(|(name, result)| (name.as_str(), result.as_ref().err().map(Error::kind)))
@@ -221,11 +222,11 @@ async fn many_paths_are_connected_and_disconnected_with_a_result_each() {
     ];
     assert_eq!(kinds, expected);
     let closed =
-        graph.disconnect_paths(["core1.console", "none"], "done", AllOptions::default()).await;
+        manager.disconnect_paths(["core1.console", "none"], "done", AllOptions::default()).await;
     assert_eq!(closed["core1.console"].as_ref().ok(), Some(&true));
     assert_eq!(closed["none"].as_ref().unwrap_err().kind(), ErrorKind::NotFound);
     peers[0].has_ended(1).await;
-    let device = graph.device("core1").unwrap();
+    let device = manager.device("core1").unwrap();
     let all = device.disconnect_all("done").await;
     assert_eq!(
         all.into_iter().collect::<Vec<_>>(),
@@ -238,7 +239,7 @@ async fn many_paths_are_connected_and_disconnected_with_a_result_each() {
 async fn the_default_path_changes_only_when_told_to_and_back() {
     let peers = [TcpPeer::echo().await, TcpPeer::echo().await];
     let host = two_paths(&peers).await;
-    let device = host.manager().graph().device("core1").unwrap();
+    let device = host.manager().device("core1").unwrap();
     device.connect(Some("cli"), DEADLINE).await.unwrap();
     // Connecting one makes it no default.
     assert_eq!(device.path(None).unwrap_err().kind(), ErrorKind::Config);

@@ -191,7 +191,7 @@ fn about(line: &str) -> Option<String> {
     let at = words.iter().position(|word| matches!(*word, "ERROR" | "WARN" | "INFO"))?;
     let text: Vec<&str> =
         words[at + 1..].iter().take_while(|word| !word.contains('=')).copied().collect();
-    let failed = words[at] != "INFO" || text.first() == Some(&"failed");
+    let failed = words[at] != "INFO" || text == ["session", "failed"];
     // Of the plugin as such, once.
     let failed = failed && !line.contains("facets that INFO does not name");
     failed.then(|| format!("{} {}", words[at], text.join(" ")))

@@ -19,8 +19,8 @@ async fn lab(sshd: &Sshd, pool: &str) -> TestHost {
 }
 
 async fn exec(host: &TestHost, command: &str) -> Result<Value> {
-    let graph = host.manager().graph();
-    graph.call("upstreams.u", &Map::new(), "exec", &json!({ "command": command })).await
+    let manager = host.manager();
+    manager.call("upstreams.u", &Map::new(), "exec", &json!({ "command": command })).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn without_a_pool_a_call_has_a_session_of_its_own() {
     let host = lab(&sshd, "").await;
     assert_eq!(exec(&host, "echo well").await.unwrap()["stdout"], "well\n");
     let target = target(&host, 0);
-    assert_eq!((target.pool, target.in_flight, target.successes), (None, 0, 1));
+    assert_eq!((target.pool.clone(), target.in_flight, target.successes), (None, 0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

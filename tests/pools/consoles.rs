@@ -111,8 +111,8 @@ async fn ask(host: &TestHost, number: usize) -> jackfield_plugin_api::Result<Str
         "text": format!("show {number}"), "pattern": format!("show {number} by (.)\r\n.# $"),
         "timeout": "50s",
     });
-    let graph = host.manager().graph();
-    let heard: Value = graph.call("upstreams.u", &Map::new(), "send_expect", &params).await?;
+    let manager = host.manager();
+    let heard: Value = manager.call("upstreams.u", &Map::new(), "send_expect", &params).await?;
     Ok(heard["groups"][0].as_str().unwrap_or_default().to_owned())
 }
 
@@ -144,7 +144,7 @@ async fn calls_go_on_at_the_other_consoles_when_one_dies() {
     for console in [&a, &b] {
         assert!(console.logins.load(Ordering::SeqCst) <= 4, "sessions are used again");
     }
-    let names: Vec<String> = (0..3).map(|at| target(&host, at).name).collect();
+    let names: Vec<String> = (0..3).map(|at| target(&host, at).name.clone()).collect();
     assert_eq!(names, [a.uri().as_str(), "connections.b", "devices.c"]);
 }
 
@@ -159,8 +159,8 @@ async fn a_dialogue_that_is_broken_off_leaves_no_answer_for_the_next_one() {
     .await;
     assert_eq!(ask(&host, 1).await.unwrap(), "a");
     let never = json!({ "text": "show 2", "pattern": "never", "timeout": "50ms" });
-    let graph = host.manager().graph();
-    let late = graph.call("upstreams.u", &Map::new(), "send_expect", &never).await;
+    let manager = host.manager();
+    let late = manager.call("upstreams.u", &Map::new(), "send_expect", &never).await;
     assert!(late.is_err());
     assert_eq!(ask(&host, 3).await.unwrap(), "a");
     assert_eq!(console.logins.load(Ordering::SeqCst), 2, "the session was not used again");
@@ -180,10 +180,10 @@ async fn an_exclusive_console_has_one_pooled_session_and_gives_its_turn_back_wit
     let answers: Vec<_> = timeout(DEADLINE, asking.collect()).await.expect("in time");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!((console.logins.load(Ordering::SeqCst), pool(&host).max_size), (1, 1));
-    let device = host.manager().graph().device("c").unwrap();
+    let device = host.manager().device("c").unwrap();
     let holder = || device.path(None).unwrap().lease().unwrap().snapshot().holder;
     assert!(holder().is_some());
-    host.manager().graph().remove_target("u", "devices.c.console").unwrap();
+    host.manager().remove_target("u", "devices.c.console").unwrap();
     let free = async {
         while holder().is_some() {
             sleep(Duration::from_millis(5)).await;

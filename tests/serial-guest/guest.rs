@@ -75,7 +75,7 @@ struct Guest(Manager);
 impl Guest {
     async fn open(&self, device: &str, options: Value) -> Session {
         let options: Map<String, Value> = options.as_object().cloned().unwrap();
-        let opened = self.0.graph().open(&format!("serial://{device}"), &options).await;
+        let opened = self.0.open(&format!("serial://{device}"), &options).await;
         opened.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -98,7 +98,7 @@ impl Guest {
         for word in ["57600 baud", "cs5", "parenb", " parodd", "crtscts"] {
             assert!(kernels.contains(word), "no {word} in {kernels}");
         }
-        let other = self.0.graph().open(&format!("serial://{ONE}"), &Map::new()).await;
+        let other = self.0.open(&format!("serial://{ONE}"), &Map::new()).await;
         assert_eq!(other.unwrap_err().kind(), ErrorKind::InUse);
         println!("ok 7 bits, parity, stop bits and flow control are set in the chip, and told");
     }
@@ -172,8 +172,8 @@ impl Guest {
     async fn a_named_connection_tells_it_while_it_is_connected(&self) {
         let value = json!({ "uri": format!("serial://{ONE}"), "options": { "modem_poll": 10 } });
         let config: ConnectionConfig = serde_json::from_value(value).unwrap();
-        let graph = Arc::clone(self.0.graph());
-        let live = graph.register("line", config, Existing::Refuse, DEADLINE).await.unwrap();
+        let manager = self.0.clone();
+        let live = manager.register("line", config, Existing::Refuse, DEADLINE).await.unwrap();
         let mut events = live.events.subscribe(64);
         loopback(ONE, true);
         let changing = async {

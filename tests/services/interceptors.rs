@@ -43,8 +43,8 @@ interceptors = [\"second\"]
 async fn they_stand_around_an_operation_by_order_and_then_as_listed_whoever_calls() {
     let (host, _folder) = start(AUDITED).await;
     let mut events = host.manager().events().subscribe(64);
-    let graph = host.manager().graph();
-    let managed = graph.connection("lab").await.unwrap();
+    let manager = host.manager();
+    let managed = manager.connection("lab").await.unwrap();
     let tags = |result: Value| result["tags"].clone();
     // The innermost adds its tag first.
     let all = json!(["second", "inner", "outer"]);
@@ -101,8 +101,8 @@ impl Interceptor for Own {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_of_a_program_stand_among_those_of_plugins_and_outlive_a_definition() {
     let (host, _folder) = start(AUDITED).await;
-    let graph = host.manager().graph();
-    let managed = graph.connection("lab").await.unwrap();
+    let manager = host.manager();
+    let managed = manager.connection("lab").await.unwrap();
     let _kept = managed.intercept(-5, Arc::new(Own)).unwrap();
     let state = async || ask(&host, "connections.lab", "state", json!({})).await.unwrap();
     let shared = managed.call("state", &json!({})).await.unwrap();
@@ -111,9 +111,10 @@ async fn those_of_a_program_stand_among_those_of_plugins_and_outlive_a_definitio
     let config = |names: Value| -> ConnectionConfig {
         serde_json::from_value(json!({ "uri": "probe://x", "interceptors": names })).unwrap()
     };
-    graph.define("lab", config(json!(["second"])), Existing::Replace).await.unwrap();
+    manager.define_connection("lab", config(json!(["second"])), Existing::Replace).await.unwrap();
     assert_eq!(state().await["tags"], json!(["second", "own"]));
-    let unknown = graph.define("other", config(json!(["secnd"])), Existing::Refuse).await;
+    let unknown =
+        manager.define_connection("other", config(json!(["secnd"])), Existing::Refuse).await;
     let unknown = unknown.map(drop).unwrap_err().to_string();
     assert!(
         unknown.contains("there is no interceptor \"secnd\" (did you mean \"second\"?)"),

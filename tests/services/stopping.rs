@@ -14,18 +14,18 @@ use crate::support::{
 async fn what_waits_for_the_stop_hears_of_it_at_once_and_stays_told() {
     let (host, _folder) = start("").await;
     let mut events = host.manager().events().subscribe(16);
-    let graph = host.manager().graph().clone();
+    let manager = host.manager().clone();
     let waiting = tokio::spawn(async move {
-        graph.call(PROBE, &serde_json::Map::new(), "stopping", &json!({})).await
+        manager.call(PROBE, &serde_json::Map::new(), "stopping", &json!({})).await
     });
     told(&mut events, "waits").await;
     assert!(!waiting.is_finished());
-    let graph = host.manager().graph().clone();
+    let manager = host.manager().clone();
     host.shutdown().await;
     told(&mut events, "stops").await;
     waiting.await.unwrap().unwrap();
     // Who asks later is told at once.
-    let late = graph.call(PROBE, &serde_json::Map::new(), "stopping", &json!({})).await;
+    let late = manager.call(PROBE, &serde_json::Map::new(), "stopping", &json!({})).await;
     assert_eq!(late.unwrap(), json!(null));
 }
 

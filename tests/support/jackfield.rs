@@ -88,6 +88,29 @@ impl Jackfield {
         Self { process, _config: Some(config) }
     }
 
+    /// As `run_with`, started by another program, such as `prlimit --nofile=256`.
+    pub(crate) async fn run_under(program: &[&str], toml: &str, more: &[&str]) -> Self {
+        let config = Config::new(toml);
+        let mut plain = jackfield(&["run", "--config", &config.file()]);
+        plain.args(more);
+        let mut under = command(super::need::need(program[0], "util-linux"));
+        under.args(&program[1..]).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => under.env(name, value),
+                None => under.env_remove(name),
+            };
+        }
+        let mut process = Process::spawn("jackfield", under);
+        process.logged("ready").await.unwrap_or_else(|log| panic!("{log}"));
+        Self { process, _config: Some(config) }
+    }
+
+    /// Its process, which is what was started: `prlimit` and its like become it.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid().as_raw_nonzero().get()
+    }
+
     /// Starts `jackfield relay ARGUMENTS`.
     pub(crate) async fn relay(arguments: &[&str]) -> Self {
         let arguments = [&["relay"], arguments].concat();

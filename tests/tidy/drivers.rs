@@ -156,7 +156,7 @@ fn the_host_names_no_driver() {
         .filter(|plugin| !plugin.is_handler() && !ORDINARY.contains(&plugin.name.as_str()))
         .map(|plugin| plugin.name.clone())
         .collect();
-    let violations: Vec<_> = tree::rust_files("host/src")
+    let violations: Vec<_> = tree::host_sources()
         .iter()
         .filter(|file| !tree::is_test_file(&file.path))
         .flat_map(|file| named(file, &drivers))

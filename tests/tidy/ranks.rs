@@ -9,7 +9,8 @@ use super::{
 };
 
 /// The modules of the host from top to bottom; those in one line have one rank and may use each
-/// other. A new module gets its place here.
+/// other. A new module gets its place here. `pool`, `nearest` and `units` are crates, which cannot use what is
+/// above them, and stand here for those that use them.
 const RANKS: &[&[&str]] = &[
     &["main", "lib"],
     &["cli", "admin"],
@@ -29,8 +30,8 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "deadline", "error", "events", "metrics", "nearest", "parallel", "secret", "session",
-        "shutdown", "units", "work",
+        "addr", "deadline", "error", "events", "metrics", "nearest", "network", "parallel",
+        "secret", "session", "shutdown", "units", "work",
     ],
 ];
 

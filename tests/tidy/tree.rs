@@ -56,6 +56,11 @@ pub(super) fn rust_files(folder: &str) -> Vec<File> {
     files(folder).into_iter().filter(|file| file.path.ends_with(".rs")).collect()
 }
 
+/// The sources of the host and of the crates inside it.
+pub(super) fn host_sources() -> Vec<File> {
+    rust_files("host").into_iter().filter(|file| file.path.contains("/src/")).collect()
+}
+
 /// Whether a file of a crate holds nothing but its unit tests.
 pub(super) fn is_test_file(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")

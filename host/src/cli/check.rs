@@ -8,7 +8,7 @@ use super::runtime::{block_on, start_client_log};
 use crate::config::model::Config;
 use crate::config::{KeyPath, Loaded, Options};
 use crate::driver::Registry;
-use crate::manager::{Graph, Programs};
+use crate::manager::{Manager, Programs};
 use crate::secret;
 use crate::stack::uri::StackUri;
 use crate::stack::{Plan, options};
@@ -70,7 +70,7 @@ async fn build(loaded: &Loaded, resolve: bool) -> Outcome {
         complain(&line);
     }
     let programs = if resolve { Programs::Run } else { Programs::Leave };
-    for key in Graph::check(plugins, loaded, programs).await? {
+    for key in Manager::check(plugins, loaded, programs).await? {
         let place = loaded.sources.locate(&key);
         let line = "its secrets come from programs, which were not run; --resolve runs them";
         complain(&one_line(&format!("{place}: {key}: not checked whole: {line}")));

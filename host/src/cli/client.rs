@@ -6,7 +6,7 @@ use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
 use crate::config::{Link, Loaded, Reference};
 use crate::driver::{DriverHandle, Registry};
-use crate::manager::Graph;
+use crate::manager::Manager;
 use crate::route::Destination;
 use crate::session::POLITE_CLOSE;
 use crate::stack::Plan;
@@ -35,10 +35,10 @@ pub(super) struct TargetArgs {
 /// Options that a command adds by itself where the driver on top has them and nobody set them.
 pub(super) type Extras = Vec<(&'static str, Value)>;
 
-/// A graph and what of it is to be opened.
+/// A manager and what of it is to be opened.
 pub(super) struct Client {
     /// Lives as long as what is opened.
-    graph: Arc<Graph>,
+    manager: Manager,
     /// Where it leads.
     pub(super) to: Destination,
 }
@@ -51,9 +51,9 @@ impl Client {
         {
             let _ = timeout(POLITE_CLOSE, live.close(0, "")).await;
         }
-        self.graph.registry.common().stop();
-        self.graph.close_all(POLITE_CLOSE).await;
-        self.graph.registry.drain(POLITE_CLOSE).await;
+        self.manager.registry().common().stop();
+        self.manager.close_all(POLITE_CLOSE).await;
+        self.manager.registry().drain(POLITE_CLOSE).await;
     }
 }
 
@@ -105,9 +105,9 @@ impl TargetArgs {
     ) -> Outcome<Client> {
         let plugins = load_plugins(loaded).await;
         let options = self.options(to, plugins.registry(), extras)?;
-        let graph = Graph::build(plugins, loaded).await?;
-        let to = graph.destination(to, &options).await.map_err(Failure::config)?;
-        Ok(Client { graph, to })
+        let manager = Manager::build(plugins, loaded).await?;
+        let to = manager.destination(to, &options).await.map_err(Failure::config)?;
+        Ok(Client { manager, to })
     }
 
     fn options(

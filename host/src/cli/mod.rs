@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod completions;
 mod connect;
+mod descriptors;
 mod drivers;
 mod failure;
 mod loading;

@@ -7,7 +7,7 @@ use super::output::{print, print_json, table, width};
 use super::runtime::{Signals, block_on, start_client_log};
 use crate::config::{Loaded, Reference};
 use crate::connection::Target;
-use crate::manager::Graph;
+use crate::manager::Manager;
 use crate::probe::{Probed, probe_many};
 use crate::session::POLITE_CLOSE;
 use crate::units::Timespan;
@@ -79,10 +79,10 @@ fn load(args: &ProbeArgs, to: &[Reference]) -> Outcome<Loaded> {
 async fn run(args: &ProbeArgs, to: &[Reference], loaded: &Loaded) -> Outcome<Vec<Probed>> {
     let mut signals = Signals::of_command()?;
     let plugins = load_plugins(loaded).await;
-    let graph = Graph::build(plugins, loaded).await?;
+    let manager = Manager::build(plugins, loaded).await?;
     let mut targets: Vec<(String, Arc<Target>)> = Vec::new();
     for to in to {
-        let destination = graph.destination(to, &Map::new()).await.map_err(Failure::config)?;
+        let destination = manager.destination(to, &Map::new()).await.map_err(Failure::config)?;
         // A URI is shown without its password.
         targets.extend(destination.targets(&to.to_string()));
     }
@@ -92,7 +92,7 @@ async fn run(args: &ProbeArgs, to: &[Reference], loaded: &Loaded) -> Outcome<Vec
         ended = signals.next() => return Err(Failure::run(ended.name)),
     };
     // What carried others (`via`) ends politely too.
-    graph.close_all(POLITE_CLOSE).await;
+    manager.close_all(POLITE_CLOSE).await;
     Ok(found)
 }
 

@@ -3,12 +3,13 @@
 use super::args::ConfigArgs;
 use super::assign;
 use super::client::parse_assignments;
+use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
 use super::output::complain;
 use super::run::stop;
 use super::runtime::{Signals, block_on, start_log};
-use crate::config::model::LogFormat;
+use crate::config::model::LogConfig;
 use crate::config::{KeyPath, Loaded, Overrides, Reference};
 use crate::driver::Registry;
 use crate::manager::Manager;
@@ -52,15 +53,18 @@ const NAME: &str = "relay";
 
 pub(super) fn relay(args: &RelayArgs, verbose: u8) -> Outcome {
     let log = match verbose {
-        0 => "warn,jackfield::listener=info",
+        0 => {
+            "warn,jackfield::listener=info,jackfield::session::failed=info,jackfield::request::failed=info"
+        }
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    start_log(log, LogFormat::Text)?;
+    start_log(log, &LogConfig::default())?;
     let from: StackUri = args.from.parse().map_err(|error| named("FROM", error))?;
     let to: Reference = args.to.parse().map_err(|error| named("TO", error))?;
     let loaded = args.config.load_any(|_| ())?;
+    raise_limit(&loaded.config.host);
     block_on(&loaded.config, serve(args, &from, &to, &loaded))
 }
 
@@ -74,7 +78,7 @@ async fn serve(args: &RelayArgs, from: &StackUri, to: &Reference, loaded: &Loade
     let route = one_route(args, from, to, loaded, plugins.registry())?;
     let manager = Manager::start_on(plugins, &route).await?;
     for listener in manager.listeners() {
-        let local = listener.local.as_deref().unwrap_or(&listener.listen);
+        let local = listener.local.map_or_else(|| listener.listen.clone(), |it| it.to_string());
         complain(&format!("listening on {local} ({}), joined to {to}", listener.listen));
     }
     let served = async {

@@ -1,6 +1,7 @@
 //! `jackfield run`.
 
 use super::args::ConfigArgs;
+use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins, searched};
 use super::runtime::{Signals, block_on, level, start_log};
@@ -21,7 +22,7 @@ was refused, unless host.refused_plugins is \"warn\"; the exit code is 1.
 
 SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
 host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
-once.
+once. SIGHUP, SIGUSR1 and SIGUSR2 are logged and change nothing.
 
 Every key can also be set by a variable: JACKFIELD__HOST__WORKER_THREADS=4.
 
@@ -32,7 +33,8 @@ Examples:
 pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     let loaded = args.config.load()?;
     let log = &loaded.config.log;
-    start_log(level(log.level, verbose), log.format)?;
+    start_log(level(log.level, verbose), log)?;
+    raise_limit(&loaded.config.host);
     block_on(&loaded.config, serve(&loaded))
 }
 
@@ -63,7 +65,7 @@ async fn serve(loaded: &Loaded) -> Outcome {
 
 /// Ends a manager. A second signal, and the end of the time for all this, end the process elsewhere.
 pub(super) async fn stop(manager: Manager, why: &str, loaded: &Loaded) -> Outcome {
-    let connections = manager.live();
+    let connections = manager.count().accepted;
     let limit = loaded.config.host.shutdown_timeout.0;
     tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
     let cut = manager.shutdown().await;

@@ -4,7 +4,7 @@
 use super::failure::{Failure, Outcome};
 use super::log;
 use crate::driver::{end_cleanly, still_running};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::exit;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -14,6 +14,17 @@ const CLOSE: Duration = Duration::from_secs(5);
 
 /// Beyond `host.shutdown_timeout`, for closing what is left: with the log's, less than a second.
 const BEYOND: Duration = Duration::from_millis(800);
+
+/// Signals that a host hears and that change nothing, with what is said about each. By themselves they would
+/// end the process.
+const CHANGE_NOTHING: [(i32, &str); 3] = [
+    (
+        SIGHUP,
+        "SIGHUP: nothing is read again, and connections go on; a change of the configuration takes a restart",
+    ),
+    (SIGUSR1, "SIGUSR1 has no meaning here: nothing changes"),
+    (SIGUSR2, "SIGUSR2 has no meaning here: nothing changes"),
+];
 
 /// The signals that tell a command to end. After the first one the process ends in time in any case.
 pub(super) struct Signals {
@@ -49,7 +60,7 @@ enum Ending {
 
 impl Signals {
     /// For a command that listens, and stops within `shutdown_timeout`. From now on they no longer end
-    /// the process by themselves.
+    /// the process by themselves, and neither do SIGHUP, SIGUSR1 and SIGUSR2.
     pub(super) fn of_host(shutdown_timeout: Duration) -> Outcome<Self> {
         Self::listen(Ending::Host(shutdown_timeout))
     }
@@ -61,23 +72,34 @@ impl Signals {
 
     fn listen(ending: Ending) -> Outcome<Self> {
         let failed = |error: std::io::Error| Failure::run(format!("signals: {error}"));
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let mut heard = vec![SIGINT, SIGTERM];
+        if let Ending::Host(_) = ending {
+            // A command on a terminal ends with it.
+            heard.extend(CHANGE_NOTHING.map(|(signal, _)| signal));
+        }
+        let mut signals = signal_hook::iterator::Signals::new(heard).map_err(failed)?;
         let (tell, heard) = mpsc::channel(1);
         let run = move || {
-            for (count, signal) in signals.forever().enumerate() {
+            let mut is_ending = false;
+            for signal in signals.forever() {
+                let nothing = CHANGE_NOTHING.iter().find(|(known, _)| *known == signal);
+                if let Some((_, text)) = nothing {
+                    tracing::info!("{text}");
+                    continue;
+                }
                 let ended = Ended::of(signal);
-                match (count, ending) {
-                    (0, _) => {
+                match (std::mem::replace(&mut is_ending, true), ending) {
+                    (false, _) => {
                         // The command may be ending by itself.
                         let _ = tell.try_send(ended);
                         end_in_time(ending);
                     }
-                    (_, Ending::Host(_)) => {
+                    (true, Ending::Host(_)) => {
                         let name = ended.name;
                         log::complain(&format!("error: ended at once by a second signal ({name})"));
                         end_now();
                     }
-                    (_, Ending::Command) => {}
+                    (true, Ending::Command) => {}
                 }
             }
         };

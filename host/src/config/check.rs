@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use super::connection::{ConnectionConfig, NO_URI};
+use super::connection::NO_URI;
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{DESTINATION, DevicePath, Reference, Via, is_name};
 use super::target::Target;
-use crate::connection::KeepAlive;
 use crate::nearest::did_you_mean;
-use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_text::range::Problem;
 
 /// Everything wrong with `config`, but for keys that `known` already tells about.
 pub(super) fn check(
@@ -23,7 +23,7 @@ pub(super) fn check(
     sources: &SourceMap,
     known: &[ConfigError],
 ) -> Vec<ConfigError> {
-    let mut check = Check { config, sources, known, errors: Vec::new() };
+    let mut check = Check { config, sources, known, errors: Vec::new(), is_alone: false };
     check.host();
     check.names();
     check.connections();
@@ -36,11 +36,32 @@ pub(super) fn check(
     check.errors
 }
 
+/// What is wrong with the upstreams and routes of `config`, which are defined at run time: all but names, which
+/// are those of a host that runs.
+///
+/// # Errors
+/// The first mistake, with its key.
+pub fn check_alone(config: &Config) -> Result<()> {
+    let sources = SourceMap::default();
+    let mut check =
+        Check { config, sources: &sources, known: &[], errors: Vec::new(), is_alone: true };
+    check.upstreams();
+    check.routes();
+    match check.errors.into_iter().next() {
+        Some(ConfigError { key, message, .. }) => {
+            Err(Error::new(ErrorKind::Config, format!("{key}: {message}")))
+        }
+        None => Ok(()),
+    }
+}
+
 pub(super) struct Check<'a> {
     pub(super) config: &'a Config,
     pub(super) sources: &'a SourceMap,
     known: &'a [ConfigError],
     errors: Vec<ConfigError>,
+    /// Whether the names that it refers to are defined elsewhere.
+    is_alone: bool,
 }
 
 impl Check<'_> {
@@ -86,6 +107,7 @@ impl Check<'_> {
         self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));
         self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
         self.at_least_one(limits.key("event_rate"), Some(host.limits.event_rate));
+        self.at_least_one(limits.key("subscribers"), Some(host.limits.subscribers));
         let sizes = [
             ("relay_buffer", host.limits.relay_buffer, 16 << 20),
             ("max_message", host.limits.max_message, 1 << 30),
@@ -96,10 +118,7 @@ impl Check<'_> {
                 self.fail(limits.key(name), message, None);
             }
         }
-        let quarantine = at.key("quarantine");
-        self.not_zero(quarantine.key("window"), Some(host.quarantine.window));
-        self.not_zero(quarantine.key("pause"), Some(host.quarantine.pause));
-        self.not_zero(quarantine.key("max_pause"), Some(host.quarantine.max_pause));
+        self.ranges(&at.key("quarantine"), host.quarantine.problems());
         let times = &host.timeouts;
         let at = at.key("timeouts");
         self.not_zero(at.key("connect"), Some(times.connect));
@@ -155,14 +174,14 @@ impl Check<'_> {
     fn connections(&mut self) {
         for (name, connection) in &self.config.connections {
             let at = KeyPath::from_iter(["connections", name]);
-            self.connection(&at, connection);
+            self.ranges(&at, connection.problems());
             self.via(&at.key("via"), connection.via.as_ref());
         }
     }
 
-    /// Values out of range in a connection, or in a path as one.
-    pub(super) fn connection(&mut self, at: &KeyPath, connection: &ConnectionConfig) {
-        for (key, expected) in connection.problems() {
+    /// Values out of range in the table at `at`.
+    pub(super) fn ranges(&mut self, at: &KeyPath, problems: Vec<Problem>) {
+        for Problem { key, expected } in problems {
             let path = key.split('.').fold(at.clone(), |path, key| path.key(key));
             self.fail(path, expected, None);
         }
@@ -175,12 +194,12 @@ impl Check<'_> {
     }
 
     pub(super) fn via(&mut self, path: &KeyPath, via: Option<&Via>) {
-        match via {
+        match via.filter(|_| !self.is_alone) {
             Some(Via::Connection(name)) => {
                 self.exists(path, "connections", name, self.config.connections.keys());
             }
             Some(Via::Device(to)) => self.device_path(path, to),
-            None => {}
+            Some(Via::Uri(_)) | None => {}
         }
     }
 
@@ -218,59 +237,20 @@ impl Check<'_> {
     fn upstreams(&mut self) {
         for (name, upstream) in &self.config.upstreams {
             let at = KeyPath::from_iter(["upstreams", name]);
-            self.not_zero(at.key("connect_timeout"), upstream.connect_timeout);
-            self.not_zero(at.key("call_timeout"), Some(upstream.call_timeout));
-            for (operation, time) in &upstream.call_timeouts {
-                self.not_zero(at.key("call_timeouts").key(operation), Some(*time));
-            }
+            self.ranges(&at, upstream.options.problems());
             if upstream.targets.is_empty() {
                 self.fail(at.key("targets"), "expected at least one target, found none", None);
             }
             for (index, target) in upstream.targets.iter().enumerate() {
                 self.target(&at.key("targets").index(index), target);
             }
-            for (name, expected) in upstream.pool.iter().flat_map(PoolOptions::problems) {
-                self.fail(at.key("pool").key(name), expected, None);
-            }
-            self.keepalive(&at.key("keepalive"), upstream);
-            self.health(&at, upstream);
             self.checkable(&at, upstream);
         }
     }
 
-    fn keepalive(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        let keepalive = upstream.keepalive;
-        for (name, expected) in keepalive.problems() {
-            self.fail(at.key(name), expected, None);
-        }
-        if upstream.pool.is_some() && keepalive != KeepAlive::default() {
-            let message = "has no effect: with a pool, sessions are kept as the pool says";
-            self.fail(at.clone(), message, None);
-        }
-    }
-
-    fn health(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        if let Some(health) = &upstream.health {
-            let at = at.key("health");
-            self.not_zero(at.key("interval"), Some(health.interval));
-            self.not_zero(at.key("timeout"), Some(health.timeout));
-            self.at_least_one(at.key("rise"), Some(health.rise));
-            self.at_least_one(at.key("fall"), Some(health.fall));
-        }
-        let outlier = at.key("outlier");
-        let failures = upstream.outlier.consecutive_failures;
-        self.at_least_one(outlier.key("consecutive_failures"), Some(failures));
-        self.not_zero(outlier.key("base_ejection"), Some(upstream.outlier.base_ejection));
-        let percent = outlier.key("max_ejected_percent");
-        self.at_most_100(percent, upstream.outlier.max_ejected_percent);
-        let retry = at.key("retry");
-        self.at_least_one(retry.key("attempts"), Some(upstream.retry.attempts));
-        self.at_most_100(retry.key("budget_percent"), upstream.retry.budget_percent);
-    }
-
     /// A check has a session of its own, for which it would wait as long as others have the path.
     fn checkable(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        if upstream.health.is_none() {
+        if upstream.options.health.is_none() {
             return;
         }
         for (index, target) in upstream.targets.iter().enumerate() {
@@ -285,21 +265,13 @@ impl Check<'_> {
         }
     }
 
-    fn at_most_100(&mut self, path: KeyPath, value: u32) {
-        if value > 100 {
-            self.fail(path, "expected a whole number from 0 to 100", None);
-        }
-    }
-
     fn target(&mut self, at: &KeyPath, target: &Target) {
         self.via(&at.key("via"), target.via.as_ref());
         self.via(&at.key("to"), target.to.as_ref());
-        if let Some(name) = &target.credentials {
+        if let Some(name) = target.credentials.as_ref().filter(|_| !self.is_alone) {
             self.credentials_exist(at.key("credentials"), name);
         }
-        for (key, expected) in target.problems() {
-            self.fail(at.key(key), expected, None);
-        }
+        self.ranges(at, target.problems());
     }
 
     fn routes(&mut self) {
@@ -311,6 +283,8 @@ impl Check<'_> {
             self.observed(&at, route);
             self.told(&at, route);
             self.at_least_one(at.key("max_connections"), route.max_connections);
+            let per_peer = at.key("max_connections_per_peer");
+            self.at_least_one(per_peer, route.max_connections_per_peer);
             self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
         }
@@ -326,14 +300,14 @@ impl Check<'_> {
 
     /// A wish that no strategy looks at would be passed over in silence.
     fn hash(&mut self, path: &KeyPath, route: &RouteConfig) {
-        if route.hash == KeyFrom::default() {
+        if route.hash == KeyFrom::default() || self.is_alone {
             return;
         }
         let upstream = match &route.to {
             Reference::Upstream(name) => self.config.upstreams.get(name),
             _ => None,
         };
-        if upstream.is_some_and(|upstream| upstream.balance.0.uses_key) {
+        if upstream.is_some_and(|upstream| upstream.options.balance.0.uses_key) {
             return;
         }
         let message = "has no effect: it is for upstreams with balance = \"consistent_hash\"";
@@ -343,15 +317,16 @@ impl Check<'_> {
     fn destination(&mut self, path: &KeyPath, to: &Reference) {
         let Config { connections, upstreams, handlers, .. } = self.config;
         match to {
+            Reference::Uri(uri) if uri.is_empty() => {
+                self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
+            }
+            _ if self.is_alone => {}
             Reference::Upstream(name) => self.exists(path, "upstreams", name, upstreams.keys()),
             Reference::Connection(name) => {
                 self.exists(path, "connections", name, connections.keys());
             }
             Reference::Device(to) => self.device_path(path, to),
             Reference::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
-            Reference::Uri(uri) if uri.is_empty() => {
-                self.fail(path.clone(), format!("expected {DESTINATION}, found none"), None);
-            }
             Reference::Uri(_) => {}
         }
     }

@@ -1,13 +1,14 @@
-//! Configuration: files, environment and flags, layered by the `config` crate, read strictly.
+//! Configuration: files, environment and flags, layered by the `config` crate, read strictly into the options of
+//! each layer, which every layer has of its own.
 //!
 //! ```text
-//! files ─ document ─┐ (locate_toml, locate_yaml: where each key is)
+//! files ─ document ─┐ (parse_toml, parse_yaml: values, and where each key is)
 //! environment ──────┼─ config crate ─ strict ─ check ─ Loaded
 //! flags ─ overrides ┘
 //! ```
 //!
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
-//! merged; everything else, lists included, is replaced whole. Every mistake in every layer is
+//! merged, and routes of several files add up; everything else, other lists included, is replaced whole. Every mistake in every layer is
 //! reported at once, each with its place. Options stay as written: their driver's schema says
 //! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
@@ -19,11 +20,12 @@ mod credentials;
 mod device;
 mod document;
 mod error;
+mod forms;
 mod inherit;
-mod locate_toml;
-mod locate_yaml;
 pub mod model;
 mod overrides;
+mod parse_toml;
+mod parse_yaml;
 mod plugin;
 mod position;
 mod reference;
@@ -35,12 +37,14 @@ mod upstream;
 use std::path::{Path, PathBuf};
 
 pub use crate::units::{ByteSize, Timespan, UnitError};
+pub use check::check_alone;
 pub use device::{Link, PathProblem};
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
+pub use strict::from_json;
 pub use target::Target;
 pub use tree::Options;
 
@@ -80,9 +84,11 @@ pub fn load(files: &[PathBuf], overrides: &Overrides) -> Result<Loaded, ConfigEr
     let mut odd = Vec::new();
     let mut sources = SourceMap::default();
     let mut builder = ::config::Config::builder();
+    let mut routes = Vec::new();
     for file in files {
         match document::read(file) {
-            Ok(document) => {
+            Ok(mut document) => {
+                document.add_routes_to(&mut routes);
                 sources.absorb(document.entries);
                 odd.extend(document.errors);
                 builder = builder.add_source(document.layer);

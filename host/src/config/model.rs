@@ -9,13 +9,17 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::connection::{ConnectionConfig, ReconnectConfig};
+pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
-pub use super::device::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
+pub use super::device::{DeviceConfig, PathConfig};
 pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;
-pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
+pub use super::upstream::UpstreamConfig;
+use crate::driver::{LoadOptions, QuarantineOptions};
+use crate::events::BusLimits;
+use crate::network::Network;
+use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -47,8 +51,8 @@ pub struct Config {
     pub interceptors: BTreeMap<String, InterceptorConfig>,
     /// `[plugins.NAME]`: what single plugins may do. Default: none.
     pub plugins: BTreeMap<String, PluginConfig>,
-    /// `[[routes]]`: what is listened on, and where it leads. Default: none. A later file that has
-    /// routes replaces those of earlier files.
+    /// `[[routes]]`: what is listened on, and where it leads. Default: none. Those of several files add up;
+    /// the environment and flags replace the list.
     pub routes: Vec<RouteConfig>,
 }
 
@@ -94,12 +98,16 @@ pub struct HostConfig {
     /// Connections that live at a time, those that were accepted and named ones together; more are refused.
     /// Default: 10000.
     pub max_connections: u32,
+    /// Accepted connections that one address may have at a time, over all listeners; more of it are refused. Those
+    /// that come by way of a proxy that tells the client's address count for the client. Default: 0, which is nine
+    /// tenths of `max_connections`, so that one address does not take all.
+    pub max_connections_per_peer: u32,
     /// `[host.timeouts]`: how long things may take.
     pub timeouts: Timeouts,
     /// `[host.limits]`: how large things may become.
     pub limits: Limits,
     /// `[host.quarantine]`: when a plugin that misbehaves gets no new sessions.
-    pub quarantine: Quarantine,
+    pub quarantine: QuarantineOptions,
 }
 
 /// What a host does about plugins that it was told of and cannot use.
@@ -167,6 +175,12 @@ pub struct Limits {
     pub log_rate: u32,
     /// Events of its own a second that one plugin may tell; the rest are left out. Default: 1000.
     pub event_rate: u32,
+    /// The last events that are kept for who asks later, of the host, of each named connection and of each of its
+    /// lives. Default: 32.
+    pub event_history: u32,
+    /// Subscribers to events at a time, of the host, of each named connection and of each of its lives.
+    /// Default: 1024.
+    pub subscribers: u32,
     /// Series, each a metric with one set of labels, that one plugin may measure; measurements of more are
     /// counted and left out. Default: 1000.
     pub plugin_metrics: u32,
@@ -174,36 +188,28 @@ pub struct Limits {
     pub metrics: u32,
 }
 
-/// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
-/// go on.
+/// `[log]`: what the host writes about itself, to its standard error. A reader that does not read holds up
+/// nothing: lines for which there is no room are dropped and counted.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quarantine {
-    /// Panics of its code, in calls, sessions and drops, within `window`, after which it gets no new
-    /// sessions for a while; 0 never. Default: 10.
-    pub panics: u32,
-    /// For how long a panic counts. Default: `"10m"`.
-    pub window: Timespan,
-    /// How long that lasts at first, and how long one session at a time must then go without a panic
-    /// until it is used as before. Each further one in a row lasts twice as long. Default: `"30s"`.
-    pub pause: Timespan,
-    /// How long that lasts at most. Default: `"1h"`.
-    pub max_pause: Timespan,
-    /// How long a call into it may last until a line tells whose it is; `"0s"` never. Default: `"1s"`.
-    pub stuck_warn: Timespan,
-    /// How long a call into it may last until it gets no new sessions, which ends when the call does;
-    /// `"0s"` for ever. Default: `"10s"`.
-    pub stuck_limit: Timespan,
-}
-
-/// `[log]`: what the host writes about itself, to its standard error.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// The least severe level that is written. Default: `"info"`.
     pub level: LogLevel,
     /// How a line is written. Default: `"text"`.
     pub format: LogFormat,
+    /// Whether each accepted session has a line at INFO when it has ended: listener, route, target, peer,
+    /// bytes each way, duration and how it ended. A session that failed has one in any case. Default: true.
+    pub sessions: bool,
+    /// Whether each request has a line at INFO when it was answered: method, path, status, target, peer, bytes
+    /// each way and duration. A request that failed has one in any case. Default: true.
+    pub requests: bool,
+    /// Of lines that tell of the same fault of the same listener, route or target, 20 are written within
+    /// this time, and then one with the number of those that were left out; `"0s"` writes all. Default:
+    /// `"10s"`.
+    pub fold: Timespan,
+    /// Lines a second that one place in the code may write; one line has the number of those that were left
+    /// out. 0 writes all. Default: 1000.
+    pub rate: u32,
 }
 
 /// Severity of a log line.
@@ -254,6 +260,14 @@ pub struct RouteConfig {
     /// Sessions of this route open at a time; more are refused. Default: only
     /// `host.max_connections` counts.
     pub max_connections: Option<u32>,
+    /// Sessions of this route that one address may have at a time; more of it are refused. Default: only
+    /// `host.max_connections_per_peer` counts.
+    pub max_connections_per_peer: Option<u32>,
+    /// Addresses and networks whose peers may connect: `"10.0.0.7"`, `"10.1.0.0/16"`, `"2001:db8::/32"`. A peer
+    /// without an address, as on a Unix socket, is in none. Default: `[]`, which allows all.
+    pub allow: Vec<Network>,
+    /// Addresses and networks whose peers may not connect, whatever `allow` says. Default: `[]`.
+    pub deny: Vec<Network>,
     /// As `host.timeouts.idle`, for this route. Default: that value.
     pub idle_timeout: Option<Timespan>,
     /// As `host.timeouts.half_close`, for this route. Default: that value.
@@ -269,6 +283,9 @@ pub struct RouteConfig {
     /// Whether requests by GET are answered with what the destination sends, as server-sent events:
     /// lines of a stream, messages, datagrams. Default: false.
     pub sse: bool,
+    /// Whether a peer with a byte stream is told in words, before anything else, that a serial line or an
+    /// exclusive path is in use, by whom and since when. Default: true.
+    pub tell_busy: Option<bool>,
 }
 
 /// The kind of message that the bytes of a stream are sent as.
@@ -309,9 +326,23 @@ impl Default for HostConfig {
             shutdown_timeout: Timespan::seconds(30),
             health_interval: Timespan::seconds(30),
             max_connections: 10_000,
+            max_connections_per_peer: 0,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-            quarantine: Quarantine::default(),
+            quarantine: QuarantineOptions::default(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            format: LogFormat::default(),
+            sessions: true,
+            requests: true,
+            fold: Timespan::seconds(10),
+            rate: 1000,
         }
     }
 }
@@ -331,29 +362,25 @@ impl Default for Timeouts {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            relay_buffer: ByteSize(64 << 10),
-            max_message: ByteSize(16 << 20),
-            pooled: 10_000,
-            log_rate: 1000,
-            event_rate: 1000,
-            plugin_metrics: 1000,
-            metrics: 10_000,
-        }
+impl Limits {
+    /// The limits of each bus of events.
+    pub fn bus(&self) -> BusLimits {
+        BusLimits { history: self.event_history as usize, subscribers: self.subscribers as usize }
     }
 }
 
-impl Default for Quarantine {
+impl Default for Limits {
     fn default() -> Self {
         Self {
-            panics: 10,
-            window: Timespan::seconds(600),
-            pause: Timespan::seconds(30),
-            max_pause: Timespan::seconds(3600),
-            stuck_warn: Timespan::seconds(1),
-            stuck_limit: Timespan::seconds(10),
+            relay_buffer: ByteSize(RelayOptions::BUFFER as u64),
+            max_message: ByteSize(RelayOptions::MAX_MESSAGE as u64),
+            pooled: 10_000,
+            log_rate: LoadOptions::LOG_RATE,
+            event_rate: 1000,
+            event_history: 32,
+            subscribers: 1024,
+            plugin_metrics: 1000,
+            metrics: 10_000,
         }
     }
 }

@@ -35,14 +35,16 @@ pub struct DevicePath {
     pub path: Option<String>,
 }
 
-/// What dials for something else: `connections.NAME`, which `NAME` alone is short for, or
-/// `devices.NAME.PATH`.
+/// What dials for something else: `connections.NAME`, which `NAME` alone is short for,
+/// `devices.NAME.PATH`, or a URI, which stands for a connection that nothing else uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
     /// A connection.
     Connection(String),
     /// A path of a device.
     Device(DevicePath),
+    /// A stack by its URI.
+    Uri(Box<StackUri>),
 }
 
 /// Why a text refers to nothing. Never quotes a URI, which may hold a password.
@@ -62,8 +64,9 @@ const TABLES: &[(&str, Build)] = &[
 
 pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"devices.NAME.PATH\", \
                                       \"handlers.NAME\" or a URI";
-const URI: &str = "a URI such as \"tcp://host:port\"";
-const VIA: &str = "\"connections.NAME\" or \"devices.NAME.PATH\"";
+pub(super) const URI: &str = "a URI such as \"tcp://host:port\"";
+pub(super) const VIA: &str =
+    "\"connections.NAME\", \"devices.NAME.PATH\" or a URI such as \"socks5://host:port\"";
 
 impl Default for Reference {
     fn default() -> Self {
@@ -118,6 +121,12 @@ impl FromStr for Via {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains(':') {
+            let uri: Result<StackUri, _> = text.parse();
+            return uri
+                .map(|uri| Self::Uri(uri.into()))
+                .map_err(|error| ReferenceError(format!("expected {VIA}, but at {error}")));
+        }
         let is_table = |name: &str| TABLES.iter().any(|(table, _)| *table == name);
         match text.split_once('.') {
             Some(("connections", name)) => Ok(Self::Connection(name.to_owned())),
@@ -148,6 +157,7 @@ impl fmt::Display for Via {
         match self {
             Self::Connection(name) => write!(f, "connections.{name}"),
             Self::Device(path) => path.fmt(f),
+            Self::Uri(uri) => uri.fmt(f),
         }
     }
 }
@@ -164,8 +174,12 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte)
 }
 
+/// Without a password, as [`StackUri`].
 impl serde::Serialize for Via {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Self::Uri(uri) = self {
+            return uri.serialize(serializer);
+        }
         serializer.collect_str(self)
     }
 }
@@ -173,7 +187,7 @@ impl serde::Serialize for Via {
 /// Without its password.
 impl serde::Serialize for StackUri {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.written())
     }
 }
 

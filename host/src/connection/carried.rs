@@ -2,10 +2,11 @@
 //! one which carries others is not taken for idle.
 
 use super::counted::{CountedMessages, CountedStream};
+use super::counted_more::{CountedDatagrams, CountedExchange};
 use super::live::Live;
 use crate::relay::Totals;
 use jackfield_plugin_api::{
-    Address, Control, Event, Facets, Info, Messages, Result, Session, Stream,
+    Address, Control, Datagrams, Event, Exchange, Facets, Info, Messages, Result, Session, Stream,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ struct Carried {
     carrier: Arc<Totals>,
 }
 
-/// `session`, whose traffic is also that of `carrier`. Requests and datagrams are not counted.
+/// `session`, whose traffic is also that of `carrier`: bytes, messages, datagrams, the content of requests and
+/// answers, and what operations carry.
 pub(super) fn carried(session: Session, carrier: &Arc<Totals>) -> Session {
     let stream = session.take_stream();
     let messages = session.take_messages();
@@ -34,10 +36,12 @@ pub(super) fn carried(session: Session, carrier: &Arc<Totals>) -> Session {
         builder = builder.messages(Messages::new(messages));
     }
     if let Some(datagrams) = datagrams {
-        builder = builder.datagrams(datagrams);
+        let datagrams = CountedDatagrams::new(datagrams, Arc::clone(carrier));
+        builder = builder.datagrams(Datagrams::new(datagrams));
     }
     if let Some(exchange) = exchange {
-        builder = builder.exchange(exchange);
+        let exchange = CountedExchange::new(exchange, Arc::clone(carrier));
+        builder = builder.exchange(Exchange::new(exchange));
     }
     builder.build()
 }

@@ -25,7 +25,7 @@ pub struct CountedMessages {
 }
 
 impl CountedStream {
-    pub(super) fn new(inner: Stream, traffic: Arc<Totals>) -> Self {
+    pub(crate) fn new(inner: Stream, traffic: Arc<Totals>) -> Self {
         CountedStream { inner, traffic }
     }
 
@@ -37,7 +37,7 @@ impl CountedStream {
 }
 
 impl CountedMessages {
-    pub(super) fn new(inner: Messages, traffic: Arc<Totals>) -> Self {
+    pub(crate) fn new(inner: Messages, traffic: Arc<Totals>) -> Self {
         CountedMessages { inner, traffic }
     }
 }

@@ -4,11 +4,11 @@ use super::live::Live;
 use super::machinery::Machinery;
 use super::record::Step;
 use super::state::State;
+use crate::addr::Addr;
 use jackfield_plugin_api::Info;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -78,10 +78,10 @@ pub struct ConnectionInfo {
     pub state: &'static str,
     /// What it is and does.
     pub flags: Flags,
-    /// Our end.
-    pub local: Option<String>,
+    /// Our end; `None` if its transport has no addresses.
+    pub local: Option<Addr>,
     /// The peer's end.
-    pub peer: Option<String>,
+    pub peer: Option<Addr>,
     /// Who the peer has proven to be.
     pub identity: Option<String>,
     /// What else its drivers tell of the session.
@@ -112,6 +112,11 @@ pub struct ConnectionInfo {
     pub messages_in: u64,
     /// Messages sent.
     pub messages_out: u64,
+    /// Packets received over the session that it has or had last, where its protocol counts them
+    /// (quic and webtransport: UDP datagrams).
+    pub packets_in: Option<u64>,
+    /// Packets sent, retransmitted ones included.
+    pub packets_out: Option<u64>,
     /// Calls made.
     pub calls: u64,
     /// Calls that run now.
@@ -142,18 +147,6 @@ pub struct LiveSnapshot {
     pub steps: Vec<Step>,
 }
 
-impl ConnectionInfo {
-    /// Our end as an address of the network; `None` if it is none, such as a path.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local.as_deref()?.parse().ok()
-    }
-
-    /// The peer's end as an address of the network; `None` if it is none.
-    pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer.as_deref()?.parse().ok()
-    }
-}
-
 impl Live {
     /// Whether a listener has accepted it.
     pub fn is_accepted(&self) -> bool {
@@ -182,10 +175,13 @@ impl Live {
         }
     }
 
-    /// What is known of a session that is served elsewhere.
-    fn peer_info(&self) -> Info {
+    /// What is known of a session that was, or that is served elsewhere.
+    fn known_info(&self) -> Info {
+        if let Some(last) = self.last_session_info() {
+            return last;
+        }
         let mut info = Info::new();
-        info.peer = self.peer.as_deref().map(str::to_owned);
+        info.peer = self.peer().map(ToString::to_string);
         info.identity = self.identity.get().map(ToString::to_string);
         info
     }
@@ -195,8 +191,7 @@ impl Live {
         let machinery = self.machinery.get();
         let session = machinery.and_then(|it| it.session.load_full()).map(|it| it.info());
         let flags = self.flags_of(session.as_ref());
-        let session = session.or_else(|| self.last_session_info());
-        let session = session.unwrap_or_else(|| self.peer_info());
+        let session = session.unwrap_or_else(|| self.known_info());
         let (buffered_posts, buffered_bytes, _) =
             machinery.map_or((0, 0, false), |it| it.outbox.level());
         let age_ms = self.traffic.age_ms();
@@ -223,9 +218,11 @@ impl Live {
             uri: stack.display().to_owned(),
             state: self.state().as_str(),
             flags,
-            local: session.local,
-            peer: session.peer,
+            local: session.local.map(Addr::from),
+            peer: session.peer.map(Addr::from),
             identity: session.identity,
+            packets_in: packets(&session.facts, "received_packets"),
+            packets_out: packets(&session.facts, "sent_packets"),
             facts: session.facts,
             labels: self.spec.labels.clone(),
             data: machinery.map(|it| it.data.texts()).unwrap_or_default(),
@@ -256,6 +253,10 @@ impl Live {
     pub fn snapshot(&self) -> LiveSnapshot {
         LiveSnapshot { info: self.info(), steps: self.steps() }
     }
+}
+
+fn packets(facts: &Map<String, Value>, name: &str) -> Option<u64> {
+    facts.get(name).and_then(Value::as_u64)
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

@@ -13,6 +13,7 @@ use super::state::{State, StateCell};
 use super::steps::only_requests;
 use super::supervisor;
 use super::wish::Wish;
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::Totals;
 use futures_util::task::AtomicWaker;
@@ -38,9 +39,13 @@ pub struct Live {
     /// Milliseconds since 1970.
     pub(super) created_at: u64,
     /// Of an accepted one: where its peer is, and who it has proven to be.
-    pub(super) peer: Option<Box<str>>,
+    pub(super) peer: Option<Addr>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
+    /// Of an accepted one: the client, where the peer is a proxy that tells who that is.
+    pub(super) client: OnceLock<Addr>,
+    /// Of an accepted one: the target of an upstream that it was joined to.
+    target: OnceLock<Box<str>>,
     /// The task that serves it, where that is not a supervisor.
     pub(super) server: AtomicWaker,
     pub(super) machinery: OnceLock<Box<Machinery>>,
@@ -56,9 +61,11 @@ impl Live {
             state: StateCell::new(State::Disconnected),
             traffic: Arc::default(),
             created_at: millis(now),
-            peer: peer.map(String::into_boxed_str),
+            peer: peer.map(Addr::from),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
+            client: OnceLock::new(),
+            target: OnceLock::new(),
             server: AtomicWaker::new(),
             machinery: OnceLock::new(),
             spec,
@@ -122,9 +129,20 @@ impl Live {
         self.spec.inbound.as_ref().map(|inbound| &inbound.listener)
     }
 
-    /// The peer's address of an accepted one, where its transport has addresses.
-    pub fn peer(&self) -> Option<&str> {
-        self.peer.as_deref()
+    /// The peer's address of an accepted one, where its transport has addresses; the client's, where the peer is
+    /// a proxy that tells who that is.
+    pub fn peer(&self) -> Option<&Addr> {
+        self.client.get().or(self.peer.as_ref())
+    }
+
+    /// The target of an upstream that an accepted one was joined to.
+    pub fn target(&self) -> Option<&str> {
+        self.target.get().map(|target| &**target)
+    }
+
+    pub(crate) fn note_target(&self, target: &str) {
+        // The first one: there is only one.
+        let _ = self.target.set(target.into());
     }
 
     /// What has passed so far.

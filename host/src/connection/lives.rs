@@ -2,17 +2,23 @@
 
 use super::info::ConnectionInfo;
 use super::live::Live;
+use super::peers::PeerCounts;
+use super::state::State;
 use super::wish::Wish;
-use crate::events::Bus;
+use crate::events::{Bus, BusLimits, EventKind};
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
+
+/// One of so many places is never of the peer that has all others.
+const SHARE_OF_OTHERS: usize = 10;
 
 /// All connections of a host that live, by id: what its listeners have accepted, and what its named
 /// connections have opened. They share one limit.
@@ -28,6 +34,8 @@ pub struct Lives {
     total: AtomicU64,
     accepted_total: AtomicU64,
     table: Mutex<Table>,
+    /// How many each peer has of those that were accepted.
+    peers: Arc<PeerCounts>,
     /// What happens to all of them.
     host: OnceLock<Bus>,
 }
@@ -58,14 +66,14 @@ pub struct LivesCount {
 }
 
 impl Lives {
-    /// A table for at most `max` lives at once.
+    /// A table for at most `max` lives at once, of which nine tenths may be of one peer.
     pub fn new(max: usize) -> Arc<Self> {
-        Self::waiting(max, Duration::ZERO)
+        Self::waiting(max, Duration::ZERO, None)
     }
 
     /// As [`Lives::new`], but where there is no room one more waits for it at most for `patience`, instead
-    /// of being refused at once.
-    pub fn waiting(max: usize, patience: Duration) -> Arc<Self> {
+    /// of being refused at once; with at most `max_per_peer` accepted ones of one address.
+    pub fn waiting(max: usize, patience: Duration, max_per_peer: Option<usize>) -> Arc<Self> {
         let lives = Arc::new(Lives {
             max,
             patience,
@@ -74,6 +82,7 @@ impl Lives {
             total: AtomicU64::new(0),
             accepted_total: AtomicU64::new(0),
             table: Mutex::default(),
+            peers: PeerCounts::new(max_per_peer.unwrap_or(max - max / SHARE_OF_OTHERS)),
             host: OnceLock::new(),
         });
         let weak: Weak<Self> = Arc::downgrade(&lives);
@@ -89,6 +98,16 @@ impl Lives {
 
     pub(super) fn host(&self) -> Option<&Bus> {
         self.host.get()
+    }
+
+    /// How many accepted ones each peer has.
+    pub fn peers(&self) -> &Arc<PeerCounts> {
+        &self.peers
+    }
+
+    /// The limits of the events of each life and name: those of the host's, or the defaults.
+    pub(super) fn bus_limits(&self) -> BusLimits {
+        self.host().map_or_else(BusLimits::default, Bus::limits)
     }
 
     /// Whether one more waits for room.
@@ -173,6 +192,23 @@ impl Lives {
         self.all().iter().filter(|live| live.is_accepted()).map(|live| live.info()).collect()
     }
 
+    /// The oldest of those that use `to` at this moment, as a route or a definition names it, but for `but`.
+    pub(super) fn user_of(&self, to: &str, but: u64) -> Option<Arc<Live>> {
+        // The options in a URI make it no other line.
+        let line = |to: &str| to.split('?').next().unwrap_or_default().to_owned();
+        let wanted = line(to);
+        let uses = |live: &Arc<Live>| {
+            let to = match &live.spec.inbound {
+                Some(inbound) => line(&inbound.to) == wanted,
+                None => {
+                    line(live.spec.target.stack().display()) == wanted || live.name.as_ref() == to
+                }
+            };
+            to && live.id != but && live.state() == State::Connected
+        };
+        self.all().into_iter().find(uses)
+    }
+
     /// Completes when `count` connections have been accepted and none of them lives. Cancel safe.
     pub async fn served(&self, count: u64) {
         loop {
@@ -208,9 +244,16 @@ impl work::Names for Lives {
             Some(listener) => work::Named {
                 name: None,
                 listener: Some(listener.to_string()),
-                peer: live.peer().map(str::to_owned),
+                peer: live.peer().map(ToString::to_string),
             },
             None => work::Named { name: Some(live.name.to_string()), ..work::Named::default() },
         })
+    }
+
+    fn resolved(&self, id: u64, host: &str, addresses: &[SocketAddr]) {
+        if let Some(live) = self.get(id) {
+            let (host, addresses) = (host.to_owned(), addresses.to_vec());
+            live.tell(EventKind::Resolved { host, addresses });
+        }
     }
 }

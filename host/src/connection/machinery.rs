@@ -53,8 +53,12 @@ impl Machinery {
             Some(_) => Arc::new(watch::channel(Slot::default()).0),
             None => Arc::clone(&spec.handler),
         };
+        let events = Bus::default();
+        if let Some(lives) = &spec.lives {
+            events.set_limits(lives.bus_limits());
+        }
         Box::new(Machinery {
-            events: Bus::default(),
+            events,
             session: ArcSwapOption::empty(),
             wish: watch::channel(Wish::GoOn).0,
             changed: watch::channel(live.state.get()).0,

@@ -59,6 +59,7 @@ impl Managed {
         lives: Arc<Lives>,
     ) -> Self {
         let spec = Spec::new(name, target, policy);
+        spec.events.iter().for_each(|events| events.set_limits(lives.bus_limits()));
         Managed::of(Spec { labels, lives: Some(lives), ..spec })
     }
 

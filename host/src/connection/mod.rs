@@ -6,6 +6,7 @@ mod attempts;
 mod calls;
 mod carried;
 mod counted;
+mod counted_more;
 mod courier;
 mod data;
 mod diagnose;
@@ -20,6 +21,7 @@ mod lives;
 mod machinery;
 mod managed;
 mod outbox;
+mod peers;
 mod plugged;
 mod policy;
 mod record;
@@ -35,6 +37,7 @@ mod wish;
 pub use accepted::{AcceptOptions, Acceptance, Entered};
 pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connection};
 pub use counted::{CountedMessages, CountedStream};
+pub(crate) use counted_more::counted;
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
 pub use diagnose::{Diagnosis, Finding, RULES, Rule, Timer};
 pub use handler::{Delivery, SessionHandler};
@@ -48,15 +51,16 @@ pub use lives::{Lives, LivesCount};
 pub use machinery::Machinery;
 pub use managed::{Managed, ManagedSnapshot};
 pub use outbox::{Payload, Receipt};
+pub use peers::{PeerCounts, PeerPlace};
 pub use plugged::Plugged;
 pub use policy::{Policy, Reconnect};
 pub use record::{Decider, Step};
 pub use session_pool::{
-    Dial, Member, OpenError, PooledLimit, PooledSession, Purpose, SessionPool, shares,
+    Dial, Member, OpenError, PoolEvents, PooledLimit, PooledSession, Purpose, SessionPool, shares,
 };
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub(crate) use supervisor::{Lasting, attend};
-pub use target::{Caller, Entering, Gate, Leave, Target};
+pub use target::{Caller, Entering, Gate, Held, Leave, Target};
 pub use wish::Wish;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -38,7 +38,8 @@ impl Live {
         self.machinery.get().and_then(|_| self.record().info.clone())
     }
 
-    pub(super) fn end_cause(&self) -> Error {
+    /// Why it has ended.
+    pub(crate) fn end_cause(&self) -> Error {
         let closed = || Error::new(ErrorKind::Closed, "the connection was closed");
         // An error of long ago is not why it was closed.
         if self.state() == State::Closed {

@@ -8,6 +8,7 @@ use super::state::State;
 use super::target::Target;
 use super::watch::{Watched, watch_session};
 use super::wish::Wish;
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::work;
 use futures_util::FutureExt;
@@ -105,7 +106,7 @@ async fn opened_again(
 }
 
 fn opening(live: &Live) -> (Arc<Target>, Duration) {
-    (Arc::clone(&live.spec.target), live.spec.policy.connect_timeout)
+    (Arc::clone(&live.spec.target), live.spec.policy.connect_limit())
 }
 
 fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> {
@@ -114,7 +115,7 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
     live.healthy.store(true, Ordering::Relaxed);
     live.record_activity();
     let info = session.info();
-    let peer = info.peer.clone();
+    let peer = info.peer.clone().map(Addr::from);
     if info.encrypted && !live.is_accepted() {
         live.tell(EventKind::Secured { identity: info.identity.clone() });
     }

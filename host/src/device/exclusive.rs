@@ -1,13 +1,17 @@
 //! [`Exclusive`]: leases for tasks, and [`Lease`], the guard that has one.
 
-use super::lease::{Asked, Ended, Id, LeaseSnapshot, Leases, News, Rules};
+use super::lease::{Asked, Ended, Id, LeaseOptions, LeaseSnapshot, Leases, News};
 use crate::connection::Caller;
+use crate::events::{Bus, Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+
+/// Which context of an error names the lease that was not given.
+pub(crate) const LEASE: &str = "lease";
 
 /// Something that one may have at a time.
 #[derive(Debug)]
@@ -16,12 +20,22 @@ pub struct Exclusive {
     shared: Mutex<Shared>,
     /// When time alone next changes something.
     moment: watch::Sender<Option<Instant>>,
+    events: Bus,
 }
 
 #[derive(Debug)]
 struct Shared {
     leases: Leases,
-    told: HashMap<Id, watch::Sender<Status>>,
+    told: HashMap<Id, Request>,
+}
+
+/// Who has asked and has not left.
+#[derive(Debug)]
+struct Request {
+    caller: String,
+    status: watch::Sender<Status>,
+    /// Since when it has the lease.
+    held: Option<Instant>,
 }
 
 /// Where a request is.
@@ -36,20 +50,26 @@ enum Status {
 
 impl Exclusive {
     /// Free; `name` is how others are told of it.
-    pub fn new(name: &str, rules: Rules) -> Arc<Self> {
-        let shared = Shared { leases: Leases::new(rules), told: HashMap::new() };
-        let moment = watch::channel(None).0;
-        Arc::new(Exclusive { name: name.into(), shared: Mutex::new(shared), moment })
+    pub fn new(name: &str, options: LeaseOptions) -> Arc<Self> {
+        Exclusive::telling(name, options, Bus::lasting())
     }
 
-    /// Waits for the lease, in order, at most as long as the rules say. Cancel safe: dropped, it
+    /// As [`Exclusive::new`]; who has it, waits and lets go is told on `events`.
+    pub fn telling(name: &str, options: LeaseOptions, events: Bus) -> Arc<Self> {
+        let shared = Shared { leases: Leases::new(options), told: HashMap::new() };
+        let moment = watch::channel(None).0;
+        Arc::new(Exclusive { name: name.into(), shared: Mutex::new(shared), moment, events })
+    }
+
+    /// Waits for the lease, in order, at most as long as the options say. Cancel safe: dropped, it
     /// leaves no waiter behind, and a lease just given goes to the next.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] when it may not wait, [`ErrorKind::TimedOut`] when it has waited too long;
     /// both say who has the lease and for how long.
     pub async fn acquire(self: &Arc<Self>, caller: Caller) -> Result<Lease> {
-        let (asked, status) = self.step(|leases, now| leases.ask(caller, now));
+        let name = caller.to_string();
+        let (asked, status) = self.step(&name, |leases, now| leases.ask(caller, now));
         let (id, status) = match (asked, status) {
             (Asked::Granted(id) | Asked::Waits(id), Some(status)) => (id, status),
             (Asked::Full, _) => return Err(self.refusal(ErrorKind::InUse, ", and too many wait")),
@@ -61,7 +81,7 @@ impl Exclusive {
         match self.wait(lease.status.clone(), settled).await {
             Status::Held => Ok(lease),
             _ => {
-                let waited = self.lock().leases.rules().timeout;
+                let waited = self.lock().leases.options().timeout;
                 Err(self.refusal(ErrorKind::TimedOut, &format!("; waited {waited:?}")))
             }
         }
@@ -70,11 +90,7 @@ impl Exclusive {
     /// Makes the holder let go: its session is closed, and it is told why. Answers who it is; `None`
     /// if nobody holds the lease, or its holder is letting go already.
     pub fn break_off(&self, reason: &str) -> Option<Caller> {
-        let (caller, _) = self.step(|leases, now| leases.break_off(reason, now));
-        if let Some(caller) = &caller {
-            tracing::warn!(lease = &*self.name, holder = %caller, reason, "lease broken");
-        }
-        caller
+        self.step("", |leases, now| leases.break_off(reason, now)).0
     }
 
     /// As others read it.
@@ -86,46 +102,93 @@ impl Exclusive {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a step of the leases and tells everybody of it, in one go. For a request that stays, also
-    /// gives the place where it is told.
+    /// Takes a step of the leases, of `caller` if it asks, and tells everybody of it, in one go. For a request
+    /// that stays, also gives the place where it is told.
     fn step<R: Step>(
         &self,
+        caller: &str,
         step: impl FnOnce(&mut Leases, std::time::Instant) -> (R, Vec<News>),
     ) -> (R, Option<watch::Receiver<Status>>) {
         let mut shared = self.lock();
         let (result, news) = step(&mut shared.leases, Instant::now().into_std());
         for news in news {
-            let (id, status) = match news {
-                News::Granted(id) => (id, Status::Held),
-                News::Ended(id, ended) => (id, Status::Ended(ended)),
-                News::TimedOut(id) => (id, Status::TimedOut),
-            };
-            if let Some(told) = shared.told.get(&id) {
-                told.send_replace(status);
-            }
+            self.pass_on(&mut shared, news);
         }
-        let entered = result.entered().map(|(id, held)| {
-            let (sender, status) = watch::channel(if held { Status::Held } else { Status::Waits });
-            shared.told.insert(id, sender);
-            status
-        });
+        let entered = result.entered().map(|(id, held)| self.enter(&mut shared, caller, id, held));
         let moment = shared.leases.next_moment().map(Instant::from_std);
         self.moment.send_if_modified(|now| std::mem::replace(now, moment) != moment);
+        drop(shared);
+        self.events.deliver();
         (result, entered)
+    }
+
+    /// Tells whom it is about, and the host.
+    fn pass_on(&self, shared: &mut Shared, news: News) {
+        let (News::Granted(id) | News::Ended(id, _) | News::TimedOut(id)) = news;
+        let Some(request) = shared.told.get_mut(&id) else { return };
+        let (path, caller) = (self.name.to_string(), request.caller.clone());
+        let (kind, status) = match news {
+            News::Granted(_) => {
+                request.held = Some(Instant::now());
+                (EventKind::LeaseTaken { path, caller }, Status::Held)
+            }
+            News::TimedOut(_) => (EventKind::LeaseTimedOut { path, caller }, Status::TimedOut),
+            News::Ended(_, ended) => {
+                let kind = match &ended {
+                    Ended::Expired => EventKind::LeaseExpired { path, caller },
+                    Ended::Broken(reason) => {
+                        EventKind::LeaseBroken { path, caller, cause: Cause::of(reason) }
+                    }
+                };
+                (kind, Status::Ended(ended))
+            }
+        };
+        request.status.send_replace(status);
+        self.events.announce_later(kind);
+    }
+
+    /// One more has asked: it has the lease, or waits.
+    fn enter(
+        &self,
+        shared: &mut Shared,
+        caller: &str,
+        id: Id,
+        held: bool,
+    ) -> watch::Receiver<Status> {
+        let (path, caller) = (self.name.to_string(), caller.to_owned());
+        let (sender, status) = watch::channel(if held { Status::Held } else { Status::Waits });
+        let since = held.then(Instant::now);
+        let request = Request { caller: caller.clone(), status: sender, held: since };
+        shared.told.insert(id, request);
+        self.events.announce_later(if held {
+            EventKind::LeaseTaken { path, caller }
+        } else {
+            let holder = shared.leases.snapshot(Instant::now().into_std()).holder;
+            let holder = holder.map(|held| held.caller.to_string()).unwrap_or_default();
+            EventKind::LeaseWaiting { path, caller, holder }
+        });
+        status
     }
 
     fn leave(&self, id: Id) {
         // Told first: who has let go must not believe it has it when the next one does.
-        if let Some(told) = self.lock().told.remove(&id) {
-            told.send_if_modified(|status| {
+        if let Some(request) = self.lock().told.remove(&id) {
+            let mut held = None;
+            request.status.send_if_modified(|status| {
                 let goes = matches!(status, Status::Waits | Status::Held);
                 if goes {
+                    held = request.held;
                     *status = Status::Left;
                 }
                 goes
             });
+            if let Some(since) = held {
+                let held_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let (path, caller) = (self.name.to_string(), request.caller);
+                self.events.announce_later(EventKind::LeaseReleased { path, caller, held_ms });
+            }
         }
-        self.step(|leases, now| ((), leases.leave(id, now)));
+        self.step("", |leases, now| ((), leases.leave(id, now)));
     }
 
     /// Waits for a status, and sees to what time brings about meanwhile. Cancel safe.
@@ -152,7 +215,7 @@ impl Exclusive {
                     // The sender is in here: it cannot be gone.
                     _ = moments.changed() => None,
                     () = moment => {
-                        self.step(|leases, now| ((), leases.tick(now)));
+                        self.step("", |leases, now| ((), leases.tick(now)));
                         None
                     }
                 }
@@ -171,7 +234,7 @@ impl Exclusive {
             }
             None => format!("{} was held{more}", self.name),
         };
-        Error::new(kind, text)
+        Error::new(kind, text).with(LEASE, &self.name)
     }
 }
 
@@ -211,7 +274,7 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Closed`] when it has ended, with the reason.
     pub fn renew(&self) -> Result<()> {
-        match self.exclusive.step(|leases, now| leases.renew(self.id, now)).0 {
+        match self.exclusive.step("", |leases, now| leases.renew(self.id, now)).0 {
             true => Ok(()),
             false => self.check().and_then(|()| Err(Error::new(ErrorKind::Closed, "let go"))),
         }
@@ -249,7 +312,7 @@ impl Lease {
 
     /// How long it lasts unless renewed.
     pub fn expiry(&self) -> Option<Duration> {
-        self.exclusive.lock().leases.rules().expiry
+        self.exclusive.lock().leases.options().expiry
     }
 }
 

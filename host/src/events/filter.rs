@@ -1,5 +1,6 @@
 //! [`EventFilter`]: which events of a bus a subscriber wants.
 
+use super::names::Subject;
 use super::{Event, EventKind};
 
 /// Which events a subscriber wants: those that meet everything it says. Empty, it wants all.
@@ -9,6 +10,8 @@ pub struct EventFilter {
     id: Option<u64>,
     name: Option<String>,
     listener: Option<String>,
+    upstream: Option<String>,
+    device: Option<String>,
     driver: Option<String>,
     label: Option<(String, Option<String>)>,
 }
@@ -40,7 +43,21 @@ impl EventFilter {
         self
     }
 
-    /// Only those of connections that this listener has accepted.
+    /// Only those of this upstream: of its targets and their pools.
+    #[must_use]
+    pub fn upstream(mut self, upstream: impl Into<String>) -> Self {
+        self.upstream = Some(upstream.into());
+        self
+    }
+
+    /// Only those of the leases of this device, `NAME` or `NAME.PATH`.
+    #[must_use]
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = Some(device.into());
+        self
+    }
+
+    /// Only those of this listener, and of the connections that it has accepted.
     #[must_use]
     pub fn listener(mut self, listener: impl Into<String>) -> Self {
         self.listener = Some(listener.into());
@@ -70,10 +87,13 @@ impl EventFilter {
         if self.id.is_some() && self.id != event.id {
             return false;
         }
-        if self.wants_no_source() {
+        if self.wants_all_subjects() {
             return true;
         }
-        let Some(source) = &event.source else { return self.takes_listener(&event.kind) };
+        let Some(source) = &event.source else { return self.takes_subject(&event.kind) };
+        if self.upstream.is_some() || self.device.is_some() {
+            return false;
+        }
         let is = |wanted: &Option<String>, it: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| it == Some(wanted))
         };
@@ -91,20 +111,36 @@ impl EventFilter {
             && has_label
     }
 
-    /// Of what listeners tell of themselves, those that ask for nothing but a listener get theirs.
-    fn takes_listener(&self, kind: &EventKind) -> bool {
-        let (EventKind::ListenerUp { listener, .. } | EventKind::ListenerDown { listener, .. }) =
-            kind
-        else {
+    /// Of what happens to the host, each has its own who asks for nothing else.
+    fn takes_subject(&self, kind: &EventKind) -> bool {
+        if self.name.is_some() || self.driver.is_some() || self.label.is_some() {
             return false;
+        }
+        let only = |wanted: &Option<String>, others: [&Option<String>; 2]| {
+            others.iter().all(|other| other.is_none()).then(|| wanted.clone()).flatten()
         };
-        let only = self.name.is_none() && self.driver.is_none() && self.label.is_none();
-        only && self.listener.as_ref() == Some(listener)
+        let Self { listener, upstream, device, .. } = self;
+        match kind.subject() {
+            Subject::Listener(is) => {
+                only(listener, [upstream, device]).is_some_and(|wanted| wanted == is)
+            }
+            Subject::Upstream(is) => {
+                only(upstream, [listener, device]).is_some_and(|wanted| wanted == is)
+            }
+            Subject::Path(is) => only(device, [listener, upstream]).is_some_and(|wanted| {
+                let path = is.strip_prefix("devices.").unwrap_or(is);
+                path == wanted
+                    || path.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('.'))
+            }),
+            Subject::Other => false,
+        }
     }
 
-    fn wants_no_source(&self) -> bool {
+    fn wants_all_subjects(&self) -> bool {
         self.name.is_none()
             && self.listener.is_none()
+            && self.upstream.is_none()
+            && self.device.is_none()
             && self.driver.is_none()
             && self.label.is_none()
     }

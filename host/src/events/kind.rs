@@ -1,8 +1,10 @@
 //! [`Event`] and [`EventKind`]: something that happened, and of what.
 
 use super::Cause;
+use crate::addr::Addr;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Something that happened.
@@ -50,7 +52,7 @@ pub enum EventKind {
     /// A listener has accepted a peer, before any layer has spoken with it.
     Accepted {
         /// Where it is; `None` if its transport has no addresses.
-        peer: Option<String>,
+        peer: Option<Addr>,
     },
     /// Opening has begun.
     Connecting,
@@ -61,8 +63,8 @@ pub enum EventKind {
     },
     /// The peer has shown that it is there.
     Connected {
-        /// Where it is.
-        peer: Option<String>,
+        /// Where it is; `None` if its transport has no addresses.
+        peer: Option<Addr>,
     },
     /// A session of requests now speaks something else.
     Upgraded,
@@ -119,7 +121,9 @@ pub enum EventKind {
         /// The listener, as it is written.
         listener: String,
         /// Where it listens, with the port that the system chose.
-        local: Option<String>,
+        local: Option<Addr>,
+        /// Where what it accepts goes.
+        to: String,
     },
     /// A listener accepts no more; only among the events of a host.
     ListenerDown {
@@ -127,6 +131,179 @@ pub enum EventKind {
         listener: String,
         /// Why.
         cause: Cause,
+    },
+    /// A name was looked up, of where a connection goes.
+    Resolved {
+        /// The name.
+        host: String,
+        /// Its addresses, in the order of trying.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A connection, device, path, upstream, handler or route was defined at run time, or another put in its
+    /// place.
+    Defined {
+        /// What: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME`, `routes.LISTEN`, …
+        what: String,
+        /// Whether another was there by that name.
+        replaced: bool,
+    },
+    /// Such a thing is there no more.
+    Removed {
+        /// What, as in [`EventKind::Defined`].
+        what: String,
+    },
+    /// An upstream has one more target.
+    TargetAdded {
+        /// The upstream.
+        upstream: String,
+        /// The target, by its name there.
+        target: String,
+    },
+    /// An upstream has a target no more; sessions to it go on.
+    TargetRemoved {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// Active checks have an answer of a target again: it serves.
+    TargetUp {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// Active checks have no answer of a target: it does not serve.
+    TargetDown {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+        /// What the last check said.
+        cause: Cause,
+    },
+    /// A target has failed too often in a row and gets no sessions for a while.
+    TargetEjected {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+        /// Milliseconds.
+        for_ms: u64,
+        /// How it failed last.
+        cause: Cause,
+    },
+    /// The ejection of a target is over: it is tried with one session at a time.
+    TargetHalfOpen {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// A target that was ejected serves again.
+    TargetRecovered {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// A target has weight 0 from now on: it gets no new sessions, and those it has go on.
+    TargetDraining {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// A target that was to be drained has no more sessions.
+    TargetDrained {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// A target has another weight.
+    TargetWeight {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+        /// Its part of the sessions.
+        weight: u32,
+    },
+    /// A pool could not open a session: the first time in a row, or in ten seconds.
+    PoolOpenFailed {
+        /// The upstream.
+        upstream: String,
+        /// The target whose pool it is.
+        target: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// A pool opens sessions again after it could not.
+    PoolRecovered {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+    },
+    /// All sessions of a pool are in use and callers wait: told at most once in ten seconds.
+    PoolExhausted {
+        /// The upstream.
+        upstream: String,
+        /// The target.
+        target: String,
+        /// Sessions at most.
+        max_size: usize,
+        /// Callers that wait.
+        waiting: usize,
+    },
+    /// Somebody waits for the lease of an exclusive path.
+    LeaseWaiting {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who waits.
+        caller: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// Somebody has the lease of an exclusive path from now on.
+    LeaseTaken {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who.
+        caller: String,
+    },
+    /// The holder of a lease has let go.
+    LeaseReleased {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who had it.
+        caller: String,
+        /// Milliseconds that it had it.
+        held_ms: u64,
+    },
+    /// Somebody made the holder of a lease let go.
+    LeaseBroken {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who had it.
+        caller: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// A lease was not renewed in time.
+    LeaseExpired {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who had it.
+        caller: String,
+    },
+    /// Somebody has waited for a lease for too long.
+    LeaseTimedOut {
+        /// `devices.NAME.PATH`.
+        path: String,
+        /// Who.
+        caller: String,
     },
     /// No new work from now on.
     Draining,
@@ -145,32 +322,4 @@ pub enum EventKind {
         /// Why.
         cause: Cause,
     },
-}
-
-impl EventKind {
-    /// Its name, as it is serialised.
-    pub fn name(&self) -> &'static str {
-        match self {
-            EventKind::Created => "created",
-            EventKind::Accepted { .. } => "accepted",
-            EventKind::Connecting => "connecting",
-            EventKind::Secured { .. } => "secured",
-            EventKind::Connected { .. } => "connected",
-            EventKind::Upgraded => "upgraded",
-            EventKind::Lost { .. } => "lost",
-            EventKind::Reconnecting { .. } => "reconnecting",
-            EventKind::Error { .. } => "error",
-            EventKind::Idle { .. } => "idle",
-            EventKind::Health { .. } => "health",
-            EventKind::Writable => "writable",
-            EventKind::Driver { .. } => "driver",
-            EventKind::Plugin { .. } => "plugin",
-            EventKind::ListenerUp { .. } => "listener_up",
-            EventKind::ListenerDown { .. } => "listener_down",
-            EventKind::Draining => "draining",
-            EventKind::Closing { .. } => "closing",
-            EventKind::Missed { .. } => "missed",
-            EventKind::Closed { .. } => "closed",
-        }
-    }
 }

@@ -10,30 +10,45 @@
 //! unsubscribed and the others go on; a queue that is full loses its oldest events and its reader
 //! is told how many.
 
+mod announce;
 mod cause;
 mod filter;
 mod kind;
+mod names;
 mod queue;
+mod subscription;
 
 pub use cause::Cause;
 pub use filter::EventFilter;
 pub use kind::{Event, EventKind, Source};
 pub use queue::EventStream;
+pub use subscription::{AsyncSubscription, Subscription};
 
 use futures_util::FutureExt;
 use queue::Queue;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The most subscribers of one bus.
-pub const MAX_SUBSCRIBERS: usize = 1024;
 /// The most events that one queue keeps.
 pub const MAX_QUEUE: usize = 65_536;
-/// Events kept for those who ask later.
-const HISTORY: usize = 32;
+
+/// How much a bus keeps, and for how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusLimits {
+    /// The last events that [`Bus::history`] gives; 0: none. Default: 32.
+    pub history: usize,
+    /// The most subscribers at a time; more get nothing, see [`Subscription::is_active`]. Default: 1024.
+    pub subscribers: usize,
+}
+
+impl Default for BusLimits {
+    fn default() -> Self {
+        BusLimits { history: 32, subscribers: 1024 }
+    }
+}
 
 type Function = Arc<Mutex<dyn FnMut(&Event) + Send>>;
 
@@ -61,6 +76,7 @@ struct Inner {
     dispatching: bool,
     closed: bool,
     history: VecDeque<Event>,
+    limits: BusLimits,
 }
 
 #[derive(Default)]
@@ -81,64 +97,6 @@ pub struct Bus {
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bus").field("number", &self.lock().number).finish_non_exhaustive()
-    }
-}
-
-/// Unsubscribes when dropped. An event that is being delivered at that moment may still arrive.
-#[must_use = "dropping it unsubscribes"]
-#[derive(Debug)]
-pub struct Subscription {
-    shared: Weak<BusState>,
-    id: u64,
-    paused: Arc<AtomicBool>,
-}
-
-impl Subscription {
-    /// Leaves out events from now on, until [`Subscription::resume`].
-    pub fn pause(&self) {
-        self.paused.store(true, Ordering::Relaxed);
-    }
-
-    /// Takes events again.
-    pub fn resume(&self) {
-        self.paused.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether it still gets events: not when it was for one event and had it, after a panic, after the
-    /// end, nor if there were [`MAX_SUBSCRIBERS`] already.
-    pub fn is_active(&self) -> bool {
-        self.shared.upgrade().is_some_and(|shared| {
-            let inner = shared.lock();
-            !inner.closed && inner.subscribers.iter().any(|subscriber| subscriber.id == self.id)
-        })
-    }
-}
-
-/// Unsubscribes when dropped, and cancels the call that runs.
-#[must_use = "dropping it unsubscribes"]
-#[derive(Debug)]
-pub struct AsyncSubscription(tokio::task::JoinHandle<()>);
-
-impl AsyncSubscription {
-    /// Waits until everything up to the end has been handled. Cancel safe, but dropping it
-    /// unsubscribes.
-    pub async fn finished(mut self) {
-        // It is aborted by nothing but the drop of this.
-        let _ = (&mut self.0).await;
-    }
-}
-
-impl Drop for AsyncSubscription {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.remove(&[self.id]);
-        }
     }
 }
 
@@ -171,6 +129,20 @@ impl Bus {
         Bus { shared: Arc::new(BusState { lasting: true, ..BusState::default() }) }
     }
 
+    /// Puts other limits in force: a longer history goes only for what follows, and nobody who has subscribed
+    /// is sent away.
+    pub fn set_limits(&self, limits: BusLimits) {
+        let mut inner = self.lock();
+        inner.limits = limits;
+        let over = inner.history.len().saturating_sub(limits.history);
+        inner.history.drain(..over);
+    }
+
+    /// The limits that are in force.
+    pub fn limits(&self) -> BusLimits {
+        self.lock().limits
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.lock()
     }
@@ -182,7 +154,7 @@ impl Bus {
 
     /// Calls `function` with every event from now on, on the thread where it happens. It must not
     /// block. It may subscribe, unsubscribe and emit: what it emits is delivered after this event.
-    /// Over [`MAX_SUBSCRIBERS`] it gets none, see [`Subscription::is_active`].
+    /// One too many gets none, see [`Subscription::is_active`].
     pub fn on_event(&self, function: impl FnMut(&Event) + Send + 'static) -> Subscription {
         self.on(EventFilter::new(), function)
     }
@@ -205,8 +177,8 @@ impl Bus {
         self.add(Listener::Function(Arc::new(Mutex::new(function))), filter, true)
     }
 
-    /// A queue of every event from now on, that keeps at most `capacity`, from 1 to [`MAX_QUEUE`]. Over
-    /// [`MAX_SUBSCRIBERS`] it ends at once.
+    /// A queue of every event from now on, that keeps at most `capacity`, from 1 to [`MAX_QUEUE`]. One for a
+    /// subscriber too many ends at once.
     pub fn subscribe(&self, capacity: usize) -> EventStream {
         self.subscribe_to(EventFilter::new(), capacity)
     }
@@ -244,7 +216,7 @@ impl Bus {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let mut events = self.subscribe_to(filter, capacity);
-        AsyncSubscription(tokio::spawn(async move {
+        AsyncSubscription::new(tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 let call = AssertUnwindSafe(async { function(event).await });
                 if call.catch_unwind().await.is_err() {
@@ -260,28 +232,34 @@ impl Bus {
         let mut inner = self.lock();
         let id = inner.next_id;
         inner.next_id += 1;
-        if inner.subscribers.len() < MAX_SUBSCRIBERS {
+        let limit = inner.limits.subscribers;
+        if inner.subscribers.len() < limit {
             let subscriber = Subscriber { id, listener, filter, once, paused: Arc::clone(&paused) };
             inner.subscribers.push(subscriber);
             self.shared.heard.store(inner.subscribers.len(), Ordering::Relaxed);
         } else {
-            tracing::warn!(limit = MAX_SUBSCRIBERS, "one more subscriber was not taken");
+            tracing::warn!(limit, "one more subscriber was not taken");
         }
-        Subscription { shared: Arc::downgrade(&self.shared), id, paused }
+        Subscription::new(&self.shared, id, paused)
     }
 
     /// Tells an event that is of no connection to all, in order. After the end nothing is told any more,
     /// and the answer is false.
     pub fn emit(&self, kind: EventKind) -> bool {
-        self.tell(None, kind)
+        let told = self.put(None, kind);
+        self.deliver();
+        told
     }
 
     /// As [`Bus::emit`], of the connection with that id.
     pub fn emit_of(&self, id: u64, source: &Arc<Source>, kind: EventKind) -> bool {
-        self.tell(Some((id, source)), kind)
+        let told = self.put(Some((id, source)), kind);
+        self.deliver();
+        told
     }
 
-    fn tell(&self, of: Option<(u64, &Arc<Source>)>, kind: EventKind) -> bool {
+    /// Puts an event down, to be delivered later.
+    fn put(&self, of: Option<(u64, &Arc<Source>)>, kind: EventKind) -> bool {
         let mut inner = self.lock();
         if inner.closed {
             return false;
@@ -293,16 +271,24 @@ impl Bus {
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let (id, source) = of.map(|(id, source)| (id, Arc::clone(source))).unzip();
         let event = Event { number: inner.number, at, id, source, kind };
-        inner.history.push_back(event.clone());
-        if inner.history.len() > HISTORY {
+        if inner.limits.history > 0 {
+            inner.history.push_back(event.clone());
+        }
+        if inner.history.len() > inner.limits.history {
             inner.history.pop_front();
         }
         inner.waiting.push_back(event);
+        true
+    }
+
+    /// Delivers what was put down, unless another thread is doing that at this moment. Who has put down events
+    /// under a lock calls this without it: a subscriber may ask for anything.
+    pub fn deliver(&self) {
+        let mut inner = self.lock();
         if !inner.dispatching {
             inner.dispatching = true;
             self.dispatch(inner);
         }
-        true
     }
 
     /// Delivers what waits, one event to all before the next. Only one thread is here at a time.

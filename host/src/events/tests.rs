@@ -233,7 +233,7 @@ fn a_filter_takes_what_meets_everything_it_says() {
     ]
     .map(|(filter, expected)| (counter(filter), expected));
     let listener = "tcp://:1".to_owned();
-    bus.emit(EventKind::ListenerUp { listener, local: None });
+    bus.emit(EventKind::ListenerUp { listener, local: None, to: "u".to_owned() });
     bus.emit_of(1, &source("a", None), EventKind::Connecting);
     bus.emit_of(1, &source("a", None), EventKind::Draining);
     bus.emit_of(2, &source("b", Some("tcp://:1")), EventKind::Connecting);
@@ -266,7 +266,8 @@ fn a_subscriber_pauses_goes_on_and_may_be_for_one_event() {
 #[tokio::test]
 async fn subscribers_are_bounded() {
     let bus = Bus::default();
-    let all: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| bus.on_event(|_| ())).collect();
+    bus.set_limits(BusLimits { subscribers: 20, ..bus.limits() });
+    let all: Vec<_> = (0..20).map(|_| bus.on_event(|_| ())).collect();
     assert!(all.iter().all(Subscription::is_active));
     assert!(!bus.on_event(|_| ()).is_active());
     assert_eq!(bus.subscribe(1).next().await, None, "one too many does not wait for ever");
@@ -288,4 +289,71 @@ fn a_cause_says_what_kind_of_error_whose_fault_and_with_which_code() {
     assert_eq!(event[0]["cause"]["origin"], "upstream");
     assert_eq!(event[0]["cause"]["code"], 4);
     assert_eq!((&event[0]["id"], &event[0]["source"]["name"]), (&7.into(), &"a".into()));
+}
+
+#[test]
+fn a_history_is_as_long_as_it_is_set_to() {
+    let bus = Bus::lasting();
+    let numbers = |bus: &Bus| bus.history().iter().map(|event| event.number).collect::<Vec<_>>();
+    bus.set_limits(BusLimits { history: 3, ..bus.limits() });
+    (0..5).for_each(|_| assert!(bus.emit(EventKind::Draining)));
+    assert_eq!(numbers(&bus), [3, 4, 5]);
+    bus.set_limits(BusLimits { history: 1, ..bus.limits() });
+    assert_eq!(numbers(&bus), [5]);
+    bus.set_limits(BusLimits { history: 0, ..bus.limits() });
+    bus.emit(EventKind::Draining);
+    assert_eq!(numbers(&bus), [0; 0]);
+}
+
+#[test]
+fn a_filter_takes_what_happens_to_one_upstream_or_device() {
+    let (upstream, target) = ("u".to_owned(), "tcp://h:1".to_owned());
+    let up = EventKind::TargetUp { upstream, target };
+    let path = "devices.core1.console".to_owned();
+    let taken = EventKind::LeaseTaken { path, caller: "ann".to_owned() };
+    let bus = Bus::lasting();
+    bus.emit(up);
+    bus.emit(taken);
+    let history = bus.history();
+    let takes = |filter: EventFilter| {
+        let taken = history.iter().filter(|event| filter.takes(event));
+        taken.map(|event| event.kind.name()).collect::<Vec<_>>()
+    };
+    let none: Vec<&str> = Vec::new();
+    let filter = EventFilter::new;
+    assert_eq!(takes(filter()), ["target_up", "lease_taken"]);
+    assert_eq!(takes(filter().upstream("u")), ["target_up"]);
+    assert_eq!(takes(filter().upstream("v")), none);
+    for device in ["core1", "core1.console"] {
+        assert_eq!(takes(filter().device(device)), ["lease_taken"]);
+    }
+    assert_eq!(takes(filter().device("core")), none, "another device");
+    assert_eq!(takes(filter().upstream("u").device("core1")), none, "both hold of no event");
+    assert_eq!(takes(filter().connection("u")), none);
+    assert_eq!(takes(filter().upstream("u").kinds(["target_down"])), none);
+}
+
+#[test]
+fn what_is_put_down_under_a_lock_is_delivered_after_it_in_order() {
+    let bus = Bus::lasting();
+    let lock = Arc::new(Mutex::new(()));
+    let (inside, seen) = (Arc::clone(&lock), Arc::new(Mutex::new(Vec::new())));
+    let into = Arc::clone(&seen);
+    let _heard = bus.on_event(move |event| {
+        // A subscriber may ask for what the lock protects.
+        drop(inside.try_lock().expect("it is free"));
+        into.lock().unwrap().push(event.kind.name());
+    });
+    let removed = || EventKind::Removed { what: "upstreams.u".to_owned() };
+    {
+        let _held = lock.lock().unwrap();
+        assert!(bus.announce_later(EventKind::Defined {
+            what: "upstreams.u".to_owned(),
+            replaced: false
+        }));
+        assert!(bus.announce_later(removed()));
+        assert!(seen.lock().unwrap().is_empty());
+    }
+    bus.deliver();
+    assert_eq!(*seen.lock().unwrap(), ["defined", "removed"]);
 }

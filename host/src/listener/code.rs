@@ -2,7 +2,7 @@
 
 use super::request::ServedRequest;
 use crate::connection::{Entered, Lasting, Live, attend};
-use crate::route::Served;
+use crate::route::{RequestLine, Served};
 use crate::shutdown::Stopping;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Serving, Session};
 use std::fmt;
@@ -141,7 +141,10 @@ impl Code {
             Code::Requests(code) => {
                 let gone = || Error::new(ErrorKind::Closed, "a session whose requests were taken");
                 let exchange = session.take_exchange().ok_or_else(gone)?;
+                let route: Arc<str> = "the program".into();
                 let serving = Serving::new(exchange, MOST).run(|incoming| {
+                    let line = RequestLine::new(live, &route, &incoming.request.head);
+                    let incoming = line.observe(incoming);
                     let running = code(ServedRequest::new(incoming, Arc::clone(live)));
                     async {
                         if let Err(error) = running.await {

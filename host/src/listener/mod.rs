@@ -2,18 +2,26 @@
 //! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
 //! the whole session.
 
+mod admission;
 mod code;
+mod ended;
 mod request;
 mod streams;
 
+pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
+pub use ended::SESSIONS;
 pub use request::ServedRequest;
 
+use crate::addr::Addr;
 use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use admission::{Admission, Places};
+use arc_swap::ArcSwap;
+use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,10 +41,12 @@ pub struct Listener {
     pub handshake_timeout: Duration,
     /// The most connections of this listener at once.
     pub max_connections: usize,
+    /// Whom it lets in.
+    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Service {
     /// A route to a destination.
     Route(Route),
@@ -64,12 +74,27 @@ impl Service {
 /// A listener that is bound and not yet accepting.
 #[derive(Debug)]
 pub struct Bound {
+    shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    target: Arc<Target>,
-    service: Service,
-    handshake_timeout: Duration,
     max_connections: usize,
     accepting: Accepting,
+}
+
+/// What serves the sessions of a listener, which may change while it accepts.
+#[derive(Clone, Debug)]
+pub struct ServiceSlot(Arc<ArcSwap<ListenerShared>>);
+
+impl ServiceSlot {
+    /// Where sessions go now, in words.
+    pub fn name(&self) -> Arc<str> {
+        self.0.load().service.name()
+    }
+
+    /// Lets `service` serve what is accepted from now on; what was accepted before stays where it is.
+    pub fn replace(&self, service: Service) {
+        let serving = self.0.load().serving(service);
+        self.0.store(Arc::new(serving));
+    }
 }
 
 /// What those that one listener has accepted share.
@@ -79,51 +104,42 @@ struct ListenerShared {
     target: Arc<Target>,
     service: Service,
     handshake_timeout: Duration,
+    admission: Arc<Admission>,
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
+    lives: Arc<Lives>,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Listener {
-    /// Takes its address.
+    /// Takes its address; what it accepts will be in the table `lives`.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
-    pub async fn bind(self) -> Result<Bound> {
-        let accepting = self.stack.listen(self.handshake_timeout).await?;
-        Ok(Bound {
-            name: self.name,
-            target: Arc::new(Target::new(self.stack, None)),
-            service: self.service,
-            handshake_timeout: self.handshake_timeout,
-            max_connections: self.max_connections,
-            accepting,
-        })
+    pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
+        let Listener { name, stack, service, handshake_timeout, max_connections, admission } = self;
+        let accepting = stack.listen(handshake_timeout).await?;
+        let target = Arc::new(Target::new(stack, None));
+        let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
+        let named = Arc::clone(&name);
+        let shared =
+            ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
+        let shared = Arc::new(ArcSwap::from_pointee(shared));
+        Ok(Bound { shared, name, max_connections, accepting })
     }
 }
 
-impl Bound {
-    /// Where it listens, with the port that the system chose.
-    pub fn local(&self) -> Option<String> {
-        self.accepting.info().local
-    }
-
-    /// As it is written in the configuration.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// What serves its sessions.
-    pub fn service(&self) -> &Service {
-        &self.service
-    }
-
-    /// Accepts until told to stop, into the table `lives`; connections that run then go on by themselves, each
-    /// with a worker's end of its own. At the limit nothing is accepted: peers wait in the backlog.
-    pub async fn run(self, lives: Arc<Lives>, mut stopping: Stopping) {
-        let Bound { name, target, service, handshake_timeout, max_connections, accepting } = self;
+impl ListenerShared {
+    fn new(
+        name: Arc<str>,
+        target: Arc<Target>,
+        service: Service,
+        handshake_timeout: Duration,
+        admission: Arc<Admission>,
+        lives: Arc<Lives>,
+    ) -> Self {
         let (policy, labels) = match &service {
             Service::Route(_) => (Policy::default(), BTreeMap::new()),
             Service::Code { policy, labels, .. } => (policy.clone(), labels.clone()),
@@ -135,9 +151,50 @@ impl Bound {
             policy,
             labels,
         };
-        let acceptance = Acceptance::new(options, Arc::clone(&target), lives);
-        let shared =
-            Arc::new(ListenerShared { name, target, service, handshake_timeout, acceptance });
+        let acceptance = Acceptance::new(options, Arc::clone(&target), Arc::clone(&lives));
+        ListenerShared { name, target, service, handshake_timeout, admission, acceptance, lives }
+    }
+
+    /// The same listener with another service.
+    fn serving(&self, service: Service) -> Self {
+        let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
+        let (admission, lives) = (Arc::clone(&self.admission), Arc::clone(&self.lives));
+        ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives)
+    }
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose.
+    pub fn local(&self) -> Option<Addr> {
+        self.accepting.info().local.map(Addr::from)
+    }
+
+    /// All addresses that it listens on: several where a name stands for them.
+    pub fn locals(&self) -> Vec<String> {
+        let info = self.accepting.info();
+        let several = info.facts.get("locals").and_then(|locals| locals.as_array());
+        match several {
+            Some(several) => {
+                several.iter().filter_map(|local| local.as_str().map(str::to_owned)).collect()
+            }
+            None => info.local.into_iter().collect(),
+        }
+    }
+
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What serves its sessions.
+    pub fn service(&self) -> ServiceSlot {
+        ServiceSlot(Arc::clone(&self.shared))
+    }
+
+    /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
+    /// its own. At the limit nothing is accepted: peers wait in the backlog.
+    pub async fn run(self, mut stopping: Stopping) {
+        let Bound { shared, name, max_connections, accepting } = self;
         let room = Arc::new(Semaphore::new(max_connections));
         let end = stopping.clone();
         let accept = async {
@@ -145,9 +202,9 @@ impl Bound {
                 // The semaphore is never closed.
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
                 match accepting.accept().await {
-                    Ok(session) => start(&shared, session, permit, &end),
+                    Ok(session) => start(shared.load_full(), session, permit, &end),
                     Err(error) => {
-                        tracing::warn!(listener = &*shared.name, %error, "cannot accept");
+                        tracing::warn!(listener = &*name, %error, "cannot accept");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -161,13 +218,21 @@ impl Bound {
 }
 
 fn start(
-    shared: &Arc<ListenerShared>,
+    shared: Arc<ListenerShared>,
     session: Session,
     permit: OwnedSemaphorePermit,
     end: &Stopping,
 ) {
-    let shared = Arc::clone(shared);
-    let entered = match shared.acceptance.enter(session.info()) {
+    let info = session.info();
+    let places = match shared.admit_transport(info.peer.as_deref()) {
+        Ok(places) => places,
+        Err(error) => {
+            let peer = info.peer.as_deref().unwrap_or("-");
+            tracing::info!(listener = &*shared.name, peer, %error, "peer refused");
+            return;
+        }
+    };
+    let entered = match shared.acceptance.enter(info) {
         Ok(entered) => entered,
         Err(error) => {
             tracing::warn!(listener = &*shared.name, %error, "connection refused");
@@ -186,7 +251,7 @@ fn start(
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, permit, stopping, acceptor));
+        drop((entered, places, permit, stopping, acceptor));
     });
 }
 
@@ -202,7 +267,7 @@ impl Acceptor {
     async fn serve(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let name = &*shared.name;
-        let (id, peer) = (entered.id, entered.peer().unwrap_or("-"));
+        let (id, peer) = (entered.id, shown(entered.peer()));
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
             tracing::debug!(listener = name, id, peer, "connected, with streams");
@@ -222,6 +287,15 @@ impl Acceptor {
                 return;
             }
         };
+        let peer = shown(entered.peer());
+        let _places = match shared.admit_client(entered.peer()) {
+            Ok(places) => places,
+            Err(error) => {
+                tracing::info!(listener = name, id, peer, %error, "peer refused");
+                entered.failed(&error);
+                return;
+            }
+        };
         tracing::debug!(listener = name, id, peer, "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
@@ -232,8 +306,7 @@ impl Acceptor {
     /// Gives a session to the service.
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
-        let (name, id) = (&*shared.name, entered.id);
-        let peer = entered.peer().unwrap_or("-");
+        let mut line = SessionLine::new(entered, &shared.service);
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {
@@ -241,32 +314,40 @@ impl Acceptor {
                 Box::pin(code.serve(session, entered, &mut self.stopping)).await
             }
         };
-        let end = match served {
-            Ok(Served::Told(wish)) => {
-                entered.ended(&wish);
-                wish.to_string()
-            }
+        match served {
             Ok(served) => {
-                let end = served.to_string();
-                entered.served(served.into_end());
-                end
+                line.ended(&served);
+                match served {
+                    Served::Told(wish) => entered.ended(&wish),
+                    served => entered.served(served.into_end()),
+                }
             }
             Err(error) => {
-                let to = &*shared.service.name();
-                if error.kind() == ErrorKind::Panicked {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "panicked");
-                } else {
-                    tracing::info!(listener = name, id, peer, route = to, %error, "failed");
-                }
+                line.failed(&error);
                 entered.failed(&error);
-                error.to_string()
             }
-        };
-        tracing::debug!(listener = name, id, peer, end, "ended");
+        }
     }
 }
 
 impl ListenerShared {
+    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// known.
+    fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            return Ok(Places::default());
+        }
+        self.admission.admit(peer.map(Addr::from).as_ref())
+    }
+
+    /// Lets in the client that a proxy has told of.
+    fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
+        if self.target.stack().tells_client() {
+            return self.admission.admit(peer);
+        }
+        Ok(Places::default())
+    }
+
     /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
     /// and where the route takes them so.
     fn divides(&self, session: &Session, layers: bool) -> bool {
@@ -276,6 +357,11 @@ impl ListenerShared {
         };
         takes && session.facets().contains(Facets::ACCEPT_STREAM)
     }
+}
+
+/// An address as log lines have it.
+fn shown(peer: Option<&Addr>) -> String {
+    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.

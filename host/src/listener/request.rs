@@ -1,12 +1,9 @@
 //! [`ServedRequest`]: one request that a listener's code answers.
 
-use crate::connection::Live;
-use crate::relay::{Side, Totals};
+use crate::connection::{Live, counted};
+use crate::relay::Side;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use jackfield_plugin_api::{
-    Answer, Body, BodyPart, Envelope, Error, HeaderBlock, Incoming, Result, Session,
-};
+use jackfield_plugin_api::{Answer, Body, Envelope, Error, HeaderBlock, Incoming, Result, Session};
 use std::sync::Arc;
 
 /// One request and the place for its answer. Dropped unanswered, the driver answers for it (http: 500).
@@ -107,20 +104,4 @@ impl ServedRequest {
         self.connection.upgraded();
         Ok(session)
     }
-}
-
-/// Content that counts as it passes.
-fn counted(body: Body, totals: &Arc<Totals>, to: Side) -> Body {
-    if body.is_empty() {
-        return body;
-    }
-    let totals = Arc::clone(totals);
-    Body::new(body.inspect(move |part| {
-        if let Ok(BodyPart::Data(bytes)) = part {
-            match to {
-                Side::A => totals.sent(bytes.len(), 0),
-                Side::B => totals.received(bytes.len(), 0),
-            }
-        }
-    }))
 }

@@ -1,8 +1,8 @@
 //! Verbs on many connections at once: in parallel, with a limit, one deadline, and a result each.
 
+use super::Manager;
 use super::entries::Entry;
 use super::filter::Filter;
-use super::graph::Graph;
 use super::named::End;
 use crate::config::DevicePath;
 use crate::connection::Live;
@@ -32,7 +32,7 @@ impl Default for AllOptions {
 /// What became of each, by name.
 pub type Outcomes<T> = BTreeMap<String, Result<T>>;
 
-impl Graph {
+impl Manager {
     /// Connects all that `filter` is for. One that fails leaves the others alone; what is not
     /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it had begun.
     pub async fn connect_all(&self, filter: &Filter, options: AllOptions) -> Outcomes<Arc<Live>> {
@@ -108,7 +108,7 @@ impl Graph {
         outcomes
     }
 
-    /// Ends all that `filter` is for at once and forgets them, as [`Graph::unregister_all`].
+    /// Ends all that `filter` is for at once and forgets them, as [`Manager::unregister_all`].
     pub async fn destroy_all(&self, filter: &Filter) -> Outcomes<()> {
         let mut outcomes = Outcomes::new();
         for entry in self.take_all(filter, &mut outcomes).into_iter().flatten() {
@@ -127,8 +127,9 @@ impl Graph {
         let (mut left, mut rounds) = (self.matching(filter), Vec::new());
         loop {
             let mut taken = Vec::new();
-            left.retain(|entry| match self.named.take(&entry.name) {
+            left.retain(|entry| match self.core.named.take(&entry.name) {
                 Ok(entry) => {
+                    self.tell_removed(format!("connections.{}", entry.name));
                     outcomes.remove(&*entry.name);
                     taken.push(entry);
                     false
@@ -146,7 +147,7 @@ impl Graph {
     }
 
     /// Connects paths of devices: `NAME.PATH`, or `NAME` for the default one. As with
-    /// [`Graph::connect_all`], each has a result of its own, by what it was called here.
+    /// [`Manager::connect_all`], each has a result of its own, by what it was called here.
     pub async fn connect_paths<'a>(
         &self,
         paths: impl IntoIterator<Item = &'a str>,
@@ -167,7 +168,7 @@ impl Graph {
         connecting.buffer_unordered(options.limit.max(1)).collect().await
     }
 
-    /// Disconnects paths of devices, named as in [`Graph::connect_paths`]; answers for each whether it
+    /// Disconnects paths of devices, named as in [`Manager::connect_paths`]; answers for each whether it
     /// was connected, or on its way. What is not closed at the deadline is aborted, and has
     /// [`ErrorKind::TimedOut`].
     pub async fn disconnect_paths<'a>(
@@ -200,7 +201,7 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::NotFound`].
     pub async fn disconnect(&self, name: &str, code: u64, reason: &str) -> Result<()> {
-        let entry = self.named.get(name)?;
+        let entry = self.core.named.get(name)?;
         if let Some(live) = entry.managed.get().and_then(|managed| managed.last()) {
             live.close(code, reason).await;
         }
@@ -212,14 +213,15 @@ impl Graph {
     /// definitions to the disk.
     pub async fn close_all(&self, limit: Duration) {
         let half = Instant::now() + limit / 2;
-        let pools = self.upstreams.values().map(|upstream| upstream.drain_pools(half));
+        let upstreams = self.upstreams();
+        let pools = upstreams.iter().map(|upstream| upstream.drain_pools(half));
         let cut: usize = futures_util::future::join_all(pools).await.into_iter().sum();
         if cut > 0 {
             tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
         }
         let (options, reason) =
             (AllOptions { limit: usize::MAX, within: limit / 2 }, "the host is stopping");
-        let all = self.devices.all();
+        let all = self.core.devices.all();
         let devices = all.iter().map(|device| device.disconnect_all(reason));
         let devices = timeout(options.within, futures_util::future::join_all(devices));
         let all = Filter::default();
@@ -232,7 +234,7 @@ impl Graph {
         if late > 0 {
             tracing::warn!(count = late, "named connections did not close in time");
         }
-        if let Err(error) = self.named.sync() {
+        if let Err(error) = self.core.named.sync() {
             tracing::warn!(%error, "the state directory may not be on the disk");
         }
     }

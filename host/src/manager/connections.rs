@@ -1,35 +1,43 @@
 //! The verbs on all connections of a host, accepted and dialled alike.
 
 use super::Manager;
-use crate::connection::{Live, LivesCount, Payload};
+use crate::connection::{Live, LivesCount, Payload, Receipt};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 impl Manager {
     /// All connections that live, by id: what listeners have accepted and what named connections have opened.
-    pub fn connections(&self) -> Vec<Arc<Live>> {
-        self.lives.all()
+    pub fn lives(&self) -> Vec<Arc<Live>> {
+        self.core.named.lives.all()
     }
 
     /// The connection with that id.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none, or it has ended.
-    pub fn connection(&self, id: u64) -> Result<Arc<Live>> {
+    pub fn live(&self, id: u64) -> Result<Arc<Live>> {
         let gone = || Error::new(ErrorKind::NotFound, format!("no connection with id {id} lives"));
-        self.lives.get(id).ok_or_else(gone)
+        self.core.named.lives.get(id).ok_or_else(gone)
     }
 
     /// How many live and lived.
     pub fn count(&self) -> LivesCount {
-        self.lives.count()
+        self.core.named.lives.count()
+    }
+
+    /// Posts to the connection with that id, from anywhere.
+    ///
+    /// # Errors
+    /// As [`Live::post`]; [`ErrorKind::NotFound`] if there is none, or it has ended.
+    pub fn post_to(&self, id: u64, payload: impl Into<Payload>) -> Result<Receipt> {
+        self.live(id)?.post(payload)
     }
 
     /// Posts the same to all connections that `wanted` is for; answers to how many. One that takes none, or
     /// whose queue is full, is left out, and the others do not wait for it.
     pub fn broadcast(&self, payload: impl Into<Payload>, wanted: impl Fn(&Live) -> bool) -> usize {
         let payload = payload.into();
-        let wanted = self.connections().into_iter().filter(|live| wanted(live));
+        let wanted = self.lives().into_iter().filter(|live| wanted(live));
         wanted.filter(|live| live.post(payload.clone()).is_ok()).count()
     }
 
@@ -41,7 +49,7 @@ impl Manager {
         reason: &str,
         wanted: impl Fn(&Live) -> bool,
     ) -> usize {
-        let all: Vec<_> = self.connections().into_iter().filter(|live| wanted(live)).collect();
+        let all: Vec<_> = self.lives().into_iter().filter(|live| wanted(live)).collect();
         let closing = all.iter().map(|live| live.close(code, reason));
         futures_util::future::join_all(closing).await.len()
     }

@@ -43,8 +43,8 @@ impl Entry {
     pub(super) fn via(&self) -> Option<&str> {
         match self.config.as_ref()?.via.as_ref()? {
             Via::Connection(name) => Some(name),
-            // Devices are not defined at run time, so that none goes while it is used.
-            Via::Device(_) => None,
+            // Devices are not defined at run time, so that none goes while it is used; a URI has its own.
+            Via::Device(_) | Via::Uri(_) => None,
         }
     }
 

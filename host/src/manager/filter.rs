@@ -1,7 +1,7 @@
 //! [`Filter`]: which connections a verb is for.
 
+use super::Manager;
 use super::entries::Entry;
-use super::graph::Graph;
 use crate::connection::State as At;
 
 /// Which connections a verb is for; everything that is set must hold.
@@ -18,7 +18,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(super) fn takes(&self, entry: &Entry, graph: &Graph) -> bool {
+    pub(super) fn takes(&self, entry: &Entry, manager: &Manager) -> bool {
         let managed = entry.managed.get();
         let state = managed.map_or(At::Disconnected, |managed| managed.state());
         self.state.is_none_or(|wanted| wanted == state)
@@ -29,6 +29,6 @@ impl Filter {
                 let value = labels.as_ref().and_then(|labels| labels.get(name));
                 value.is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
             })
-            && self.driver.as_ref().is_none_or(|driver| graph.has_driver(entry, driver))
+            && self.driver.as_ref().is_none_or(|driver| manager.has_driver(entry, driver))
     }
 }

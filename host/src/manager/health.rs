@@ -1,21 +1,21 @@
 //! How plugins say they are: asked now and then, told in the log when it changes.
 
-use super::graph::Graph;
+use super::core::Core;
 use jackfield_plugin_api::{HealthStatus, PluginHealth};
 use std::collections::HashMap;
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Asks all plugins every `every`, each for at most `limit`, as long as the graph is there.
-pub(super) async fn watch(graph: Weak<Graph>, every: Duration, limit: Duration) {
+/// Asks all plugins every `every`, each for at most `limit`, as long as the host is there.
+pub(super) async fn watch(core: Weak<Core>, every: Duration, limit: Duration) {
     let mut last: HashMap<String, HealthStatus> = HashMap::new();
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(graph) = graph.upgrade() else { return };
-        for state in graph.registry.ask_health(limit).await {
+        let Some(core) = core.upgrade() else { return };
+        for state in core.registry.ask_health(limit).await {
             let Some(health) = state.health else { continue };
             let before = last.insert(state.name.clone(), health.status).unwrap_or_default();
             if before != health.status {

@@ -1,6 +1,8 @@
 //! Interceptors of plugins, each from its table of the configuration.
 
+use super::credentials::Credentials;
 use super::parts::Parts;
+use super::target_builder::TargetBuilder;
 use crate::config::{Config, KeyPath};
 use crate::connection::{Interceptor, Plugged};
 use crate::driver::Registry;
@@ -47,7 +49,15 @@ pub(super) async fn interceptors(
     registry: &Registry,
     config: &Config,
 ) -> Interceptors {
-    let mut made = Interceptors::default();
+    let (mut made, none) =
+        (Interceptors::default(), (Interceptors::default(), Credentials::default()));
+    let builder = TargetBuilder {
+        registry,
+        interceptors: &none.0,
+        credentials: &none.1,
+        sources: &parts.loaded.sources,
+        programs: parts.programs,
+    };
     for (name, interceptor) in &config.interceptors {
         let key = KeyPath::from_iter(["interceptors", name.as_str()]);
         let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
@@ -61,8 +71,8 @@ pub(super) async fn interceptors(
         };
         let options_key = key.key("options");
         let schema = &found.manifest.options;
-        let options = parts.options(&options_key, schema, &interceptor.options).await;
-        let Some(options) = options else { continue };
+        let options = builder.options(&options_key, schema, &interceptor.options).await;
+        let Some(options) = parts.keep(options) else { continue };
         match found.configure(options).await {
             Ok(prepared) => {
                 let placed: Placed = (found.manifest.order, Arc::new(Plugged::new(prepared)));

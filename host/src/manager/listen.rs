@@ -1,11 +1,14 @@
 //! Listeners of a running host: those of its configuration, and those that a program adds.
 
 use super::Manager;
+use super::entries::DefinedBy;
 use super::snapshot::ListenerSnapshot;
+use crate::addr::Addr;
 use crate::config::Options;
+use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
-use crate::listener::{Bound, IntoCode, Listener, Service};
+use crate::listener::{AdmissionOptions, Bound, IntoCode, Listener, Service, ServiceSlot};
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
@@ -30,6 +33,8 @@ pub struct ListenOptions {
     pub max_connections: Option<usize>,
     /// Time for a peer to get through the layers. Default: `host.timeouts.handshake`.
     pub handshake_timeout: Option<Duration>,
+    /// Whom it lets in. Default: everybody.
+    pub admission: AdmissionOptions,
 }
 
 /// All listeners of a host.
@@ -50,7 +55,12 @@ struct ListenerTable {
 /// One listener.
 #[derive(Debug)]
 struct OneListener {
-    snapshot: ListenerSnapshot,
+    name: Arc<str>,
+    local: Option<Addr>,
+    by: DefinedBy,
+    service: ServiceSlot,
+    /// The route that defines it; none of one that runs code of the program.
+    route: Mutex<Option<Arc<RouteConfig>>>,
     shutdown: Shutdown,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -72,33 +82,49 @@ impl Listeners {
     }
 
     /// Starts to accept.
-    pub(super) fn accept(self: &Arc<Self>, bound: Bound) -> Result<RunningListener> {
-        let snapshot = ListenerSnapshot {
-            listen: bound.name().to_string(),
-            local: bound.local(),
-            to: bound.service().name().to_string(),
-            flags: Flags { is_listening: true, is_healthy: true, ..Flags::default() },
-        };
+    pub(super) fn accept(
+        self: &Arc<Self>,
+        bound: Bound,
+        route: Option<Arc<RouteConfig>>,
+        by: DefinedBy,
+    ) -> Result<RunningListener> {
         let shutdown = Shutdown::default();
         let mut state = self.lock();
         if state.stopped {
             return Err(Error::new(ErrorKind::Closed, "the host is stopping and listens no more"));
         }
-        let local = snapshot.local.as_deref().unwrap_or("-");
-        tracing::info!(listener = snapshot.listen, local, route = snapshot.to, "listening");
-        let (listener, local) = (snapshot.listen.clone(), snapshot.local.clone());
-        let accepting = tokio::spawn(bound.run(Arc::clone(&self.lives), shutdown.worker()));
-        let accepting = Mutex::new(Some(accepting));
-        let running = Arc::new(OneListener { snapshot, shutdown, accepting });
+        let (name, local) = (Arc::clone(bound.name()), bound.local());
+        let service = bound.service();
+        if let [first, others @ ..] = &bound.locals()[..]
+            && !others.is_empty()
+        {
+            let also = others.join(" ");
+            tracing::info!(listener = &*name, local = first, also, "a name with several addresses");
+        }
+        let accepting = tokio::spawn(bound.run(shutdown.worker()));
+        let (route, accepting) = (Mutex::new(route), Mutex::new(Some(accepting)));
+        let running = OneListener { name, local, by, service, route, shutdown, accepting };
+        let running = Arc::new(running);
         state.running.push(Arc::clone(&running));
+        self.events.announce_later(EventKind::ListenerUp {
+            listener: running.name.to_string(),
+            local: running.local.clone(),
+            to: running.service.name().to_string(),
+        });
         drop(state);
-        self.events.emit(EventKind::ListenerUp { listener, local });
+        self.events.deliver();
         Ok(RunningListener { running, listeners: Arc::downgrade(self) })
     }
 
     /// What listens, in the order in which it came.
     pub(super) fn snapshot(&self) -> Vec<ListenerSnapshot> {
-        self.lock().running.iter().map(|running| running.snapshot.clone()).collect()
+        self.lock().running.iter().map(|running| running.snapshot()).collect()
+    }
+
+    /// Handles of all of them.
+    pub(super) fn running(self: &Arc<Self>) -> Vec<RunningListener> {
+        let all = self.lock().running.clone().into_iter();
+        all.map(|running| RunningListener { running, listeners: Arc::downgrade(self) }).collect()
     }
 
     /// Accepts no more, lets what runs go on until `end`, then ends it. Answers how many connections had to
@@ -123,13 +149,26 @@ impl Listeners {
     }
 
     fn tell_down(&self, running: &OneListener, why: &str) {
-        let listener = running.snapshot.listen.clone();
-        tracing::info!(listener, why, "listens no more");
-        self.events.emit(EventKind::ListenerDown { listener, cause: Cause::of(why) });
+        let listener = running.name.to_string();
+        self.events.announce(EventKind::ListenerDown { listener, cause: Cause::of(why) });
     }
 }
 
 impl OneListener {
+    fn snapshot(&self) -> ListenerSnapshot {
+        ListenerSnapshot {
+            listen: self.name.to_string(),
+            local: self.local.clone(),
+            to: self.service.name().to_string(),
+            flags: Flags { is_listening: true, is_healthy: true, ..Flags::default() },
+            defined_by: self.by,
+        }
+    }
+
+    fn route(&self) -> MutexGuard<'_, Option<Arc<RouteConfig>>> {
+        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Completes when it accepts no more, and its address is free. Cancel safe.
     async fn stopped(&self) {
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -143,17 +182,33 @@ impl OneListener {
 impl RunningListener {
     /// As it was written.
     pub fn name(&self) -> &str {
-        &self.running.snapshot.listen
+        &self.running.name
     }
 
     /// Where it listens, with the port that the system chose: an address of the network, or a path.
-    pub fn local(&self) -> Option<&str> {
-        self.running.snapshot.local.as_deref()
+    pub fn local(&self) -> Option<&Addr> {
+        self.running.local.as_ref()
     }
 
     /// Where it listens, if that is an address of the network.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.local()?.parse().ok()
+        self.local()?.socket()
+    }
+
+    /// Where it leads now.
+    pub fn leads_to(&self) -> Arc<str> {
+        self.running.service.name()
+    }
+
+    /// The route that defines it.
+    pub(super) fn route(&self) -> Option<Arc<RouteConfig>> {
+        self.running.route().clone()
+    }
+
+    /// Serves what it accepts from now on as `route` says.
+    pub(super) fn reroute(&self, service: Service, route: Arc<RouteConfig>) {
+        *self.running.route() = Some(route);
+        self.running.service.replace(service);
     }
 
     /// Accepts no more; what it has accepted goes on. Its address is free when this completes.
@@ -217,8 +272,15 @@ impl Manager {
         let parsed: StackUri = uri
             .parse()
             .map_err(|error| Error::new(ErrorKind::Config, format!("{uri}: {error}")))?;
-        let ListenOptions { options, policy, labels, max_connections, handshake_timeout } = options;
-        let stack = self.graph.stack(&parsed, &options.0, Role::Server).await?;
+        let ListenOptions {
+            options,
+            policy,
+            labels,
+            max_connections,
+            handshake_timeout,
+            admission,
+        } = options;
+        let stack = self.stack(&parsed, &options.0, Role::Server).await?;
         if let Some(top) = stack.top() {
             code.fits(top.manifest.facets).map_err(|error| error.with("listen", uri))?;
         }
@@ -226,9 +288,11 @@ impl Manager {
             name: parsed.to_string().into(),
             stack,
             service: Service::Code { code, policy, labels },
-            handshake_timeout: handshake_timeout.unwrap_or(self.handshake_timeout),
-            max_connections: max_connections.unwrap_or(self.lives.count().max).max(1),
+            handshake_timeout: handshake_timeout.unwrap_or(self.core.host.timeouts.handshake.0),
+            max_connections: max_connections.unwrap_or(self.count().max).max(1),
+            admission,
         };
-        self.listeners.accept(listener.bind().await?)
+        let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
+        self.core.listeners.accept(bound, None, DefinedBy::Program)
     }
 }

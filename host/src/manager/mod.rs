@@ -1,29 +1,39 @@
 //! The manager: owns drivers, named connections, upstreams, handlers, listeners and what lives.
 //!
-//! [`Graph`] is a configuration made whole and not yet listening: `check` ends there, and so do the
-//! commands that only connect. [`Manager`] is a graph that listens. A graph with a mistake anywhere
-//! is not made at all, and a manager that cannot take one address takes none.
+//! [`Manager`] is the one object that a program holds. A configuration with a mistake anywhere is not built at
+//! all, and a host that cannot take one of its addresses takes none. [`Manager::build`] and
+//! [`Manager::check`] end before it listens: for commands that only connect.
 //!
-//! Named connections come from the configuration, or are defined at run time by the verbs of
-//! [`Graph`]: `define`, `register`, `adopt`, `connection`, `get_or_connect`, `is_connected`, `find`,
-//! `connect_all`, `disconnect_all`, `unregister`, `unregister_all`, `destroy`, `destroy_all`. Devices and their paths
-//! come and go by `define_device`, `define_path`, `define_path_like`, `remove_path`, `remove_device`,
-//! `alias_device` and `unalias_device`, and are connected by `connect_paths` and `disconnect_paths`; targets
-//! of upstreams by `add_target`, `remove_target`, `weigh_target` and `drain_target`. [`Graph::call`],
-//! [`Graph::post`] and [`Graph::open`] take any of these by its name. With `host.state_dir`, what was defined at run
-//! time is there again after a restart, whatever ended the host.
+//! What a configuration says at start, programs say at run time by verbs, and both go the same ways; each thing
+//! knows which of them it comes from ([`DefinedBy`]).
+//!
+//! | noun | verbs |
+//! |---|---|
+//! | named connections | `define`, `define_connection`, `define_own`, `register`, `adopt`, `connection`, `get_or_connect`, `is_connected`, `find`, `connect_all`, `disconnect`, `disconnect_all`, `unregister`, `unregister_all`, `destroy`, `destroy_all` |
+//! | devices, paths, aliases | `define_device`, `define_path`, `define_path_like`, `remove_path`, `remove_device`, `alias_device`, `unalias_device`, `device`, `devices`, `connect_paths`, `disconnect_paths` |
+//! | upstreams, targets | `define_upstream`, `remove_upstream`, `upstream`, `upstreams`, `add_target`, `remove_target`, `weigh_target`, `drain_target` |
+//! | handlers | `define_handler`, `remove_handler` |
+//! | listeners, routes | `listen`, `listen_with`, `add_route`, `listener`, `listeners`; [`RunningListener::close`] |
+//! | what lives | `live`, `lives`, `count`, `broadcast`, `close_connections`, `post_to` |
+//!
+//! [`Manager::call`], [`Manager::post`] and [`Manager::open`] take any of these by its name. An equal definition
+//! is used again; another one is refused or put in the place of the old, as [`Existing`] says. With
+//! `host.state_dir`, connections that were defined at run time are there again after a restart, whatever ended the
+//! host.
 
 mod all;
 mod build;
 mod builder;
 mod connections;
+mod core;
 mod credentials;
 mod define;
 mod definition;
+mod definitions;
 mod devices;
 mod entries;
 mod filter;
-mod graph;
+mod handlers;
 mod health;
 mod interceptors;
 mod listen;
@@ -32,6 +42,7 @@ mod parts;
 mod paths;
 mod plugins;
 mod resolve;
+mod routes;
 mod snapshot;
 mod state;
 mod table;
@@ -44,49 +55,34 @@ pub use builder::ManagerBuilder;
 pub use definition::Definition;
 pub use entries::DefinedBy;
 pub use filter::Filter;
-pub use graph::Graph;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{End, Existing, Own};
 pub use plugins::Plugins;
-pub use snapshot::{HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot};
+pub use snapshot::{
+    Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
+};
 pub use target_builder::Programs;
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
-use crate::connection::Lives;
 use crate::driver::Sentinel;
-use crate::events::{Bus, Cause, EventKind};
-use crate::listener::Bound;
-use crate::metrics::MetricsSnapshot;
+use crate::events::{Cause, EventKind};
 use crate::shutdown::END_LIMIT;
 use build::Built;
-use listen::Listeners;
+use core::Core;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// A host that runs.
-#[derive(Debug)]
+/// A host. Cheap to clone: the clones are one host, which lets go of everything with the last of them, but
+/// ends politely only by [`Manager::shutdown`]. One that is kept in code of a listener of its own lasts until
+/// then.
+#[derive(Clone, Debug)]
 pub struct Manager {
-    graph: Arc<Graph>,
-    /// All connections, accepted and dialled.
-    lives: Arc<Lives>,
-    listeners: Arc<Listeners>,
-    /// Until the end.
-    held: Mutex<Held>,
-    handshake_timeout: Duration,
-    shutdown_timeout: Duration,
-}
-
-/// Its verbs on names are those of the [`Graph`] that it owns: `manager.connect_all(…)`, `manager.call(…)`.
-impl std::ops::Deref for Manager {
-    type Target = Graph;
-    fn deref(&self) -> &Graph {
-        &self.graph
-    }
+    core: Arc<Core>,
 }
 
 /// What a host lets go of when it stops.
@@ -129,14 +125,14 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Restores what was defined at run time, if the configuration says where it is kept.
-fn keep_state(graph: &Graph, loaded: &Loaded) -> Result<(), ConfigErrors> {
+fn keep_state(manager: &Manager, loaded: &Loaded) -> Result<(), ConfigErrors> {
     let folder = &loaded.config.host.state_dir;
     if folder.is_empty() {
         return Ok(());
     }
     let key = KeyPath::from_iter(["host", "state_dir"]);
     let folder = loaded.file_name(&key, folder);
-    match graph.keep_state(&folder) {
+    match manager.keep_state(&folder) {
         Ok(count) => {
             tracing::info!(folder = %folder.display(), count, "definitions restored");
             Ok(())
@@ -149,7 +145,7 @@ fn keep_state(graph: &Graph, loaded: &Loaded) -> Result<(), ConfigErrors> {
 }
 
 impl Manager {
-    /// Loads plugins, builds the graph and starts to listen. Nothing listens if anything is wrong.
+    /// Loads plugins, builds what is configured and starts to listen. Nothing listens if anything is wrong.
     ///
     /// # Errors
     /// Every mistake found, with its place.
@@ -169,13 +165,12 @@ impl Manager {
         plugins.warn();
         let sentinel = plugins.sentinel();
         let built = build::build(plugins, loaded, Programs::Run).await;
-        let Built { graph, planned, .. } = built.map_err(StartError::Config)?;
-        keep_state(&graph, loaded).map_err(StartError::State)?;
-        let mut bound: Vec<Bound> = Vec::new();
-        let mut errors = Vec::new();
-        for (index, listener) in planned {
-            match listener.bind().await {
-                Ok(listener) => bound.push(listener),
+        let Built { manager, planned, .. } = built.map_err(StartError::Config)?;
+        keep_state(&manager, loaded).map_err(StartError::State)?;
+        let (mut bound, mut errors) = (Vec::new(), Vec::new());
+        for (index, (listener, route)) in planned {
+            match listener.bind(Arc::clone(&manager.core.named.lives)).await {
+                Ok(listener) => bound.push((listener, route)),
                 Err(error) => {
                     let key = KeyPath::from_iter(["routes"]).index(index).key("listen");
                     let position = loaded.sources.locate(&key);
@@ -186,82 +181,58 @@ impl Manager {
         if !errors.is_empty() {
             return Err(StartError::Listen(ConfigErrors::new(errors)));
         }
-        let host = &loaded.config.host;
-        let lives = Arc::clone(&graph.named.lives);
-        let events = graph.events().clone();
-        let mut checks = JoinSet::new();
-        for check in graph.upstreams().filter_map(|upstream| upstream.checks()) {
-            checks.spawn(check);
-        }
-        if !host.health_interval.is_zero() {
-            let graph = Arc::downgrade(&graph);
-            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
-            checks.spawn(health::watch(graph, interval, limit));
-        }
-        graph.upstreams().for_each(|upstream| upstream.warm());
-        let shutdown_timeout = host.shutdown_timeout.0;
-        let manager = Manager {
-            listeners: Listeners::new(Arc::clone(&lives), events, shutdown_timeout),
-            graph,
-            lives,
-            held: Mutex::new(Held { checks, sentinel }),
-            handshake_timeout: host.timeouts.handshake.0,
-            shutdown_timeout,
-        };
-        for listener in bound {
+        manager.begin_upkeep(sentinel);
+        for (listener, route) in bound {
             // It is stopped by nobody yet.
-            let _ = manager.listeners.accept(listener);
+            let _ = manager.core.listeners.accept(listener, Some(route), DefinedBy::Config);
         }
         Ok(manager)
     }
 
-    /// Drivers, named connections, devices and upstreams, for opening things beside the routes.
-    pub fn graph(&self) -> &Arc<Graph> {
-        &self.graph
+    /// Begins what goes on until the end: checks and pools of upstreams, and asking plugins for their health.
+    fn begin_upkeep(&self, sentinel: Option<Sentinel>) {
+        let host = &self.core.host;
+        let mut held = self.held();
+        held.sentinel = sentinel;
+        if !host.health_interval.is_zero() {
+            let core = Arc::downgrade(&self.core);
+            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
+            held.checks.spawn(health::watch(core, interval, limit));
+        }
+        drop(held);
+        self.upstreams().iter().for_each(|upstream| self.keep_up(upstream));
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.core.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What listens: what the configuration says, in its order, then what the program has added.
     pub fn listeners(&self) -> Vec<ListenerSnapshot> {
-        self.listeners.snapshot()
+        self.core.listeners.snapshot()
     }
 
     /// Completes when `count` connections have been accepted and none of them lives. Cancel safe.
     pub async fn served(&self, count: u64) {
-        self.lives.served(count).await;
-    }
-
-    /// How many accepted connections live.
-    pub fn live(&self) -> usize {
-        self.lives.count().accepted
+        self.core.named.lives.served(count).await;
     }
 
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
-        let registry = &self.graph.registry;
-        let reports = registry.reports();
+        let Core { registry, devices, upstreams, handlers, .. } = &*self.core;
         let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
+        let count = self.count();
         HostSnapshot {
-            plugins: reports.iter().map(|one| PluginSnapshot::new(one, &states)).collect(),
-            listeners: self.listeners.snapshot(),
-            named: self.graph.named(),
-            lives: self.graph.lives(),
-            devices: self.graph.devices().all().iter().map(|device| device.snapshot()).collect(),
-            upstreams: self.graph.upstreams().map(|upstream| upstream.snapshot()).collect(),
-            connections: self.lives.accepted(),
-            connections_total: self.lives.count().accepted_total,
+            plugins: registry.reports().iter().map(|it| PluginSnapshot::new(it, &states)).collect(),
+            listeners: self.listeners(),
+            named: self.named(),
+            lives: count,
+            devices: devices.all().iter().map(|device| self.device_snapshot(device)).collect(),
+            upstreams: upstreams.all().iter().map(|(_, entry)| entry.snapshot()).collect(),
+            handlers: handlers.all().iter().map(HandlerSnapshot::of).collect(),
+            connections: self.core.named.lives.accepted(),
+            connections_total: count.accepted_total,
         }
-    }
-
-    /// What plugins measure, as it is now.
-    pub fn metrics(&self) -> MetricsSnapshot {
-        self.graph.metrics()
-    }
-
-    /// What happens in this host: to its connections, accepted and dialled, and its listeners, and what plugins
-    /// tell. Its history has no events of connections that happened while nobody had subscribed. Ends with a
-    /// `closed` that has no id, when the host has stopped.
-    pub fn events(&self) -> &Bus {
-        self.graph.events()
     }
 
     /// Stops listening at once and tells plugins so, lets what runs finish for the configured time, then ends
@@ -270,24 +241,23 @@ impl Manager {
     ///
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
-        let graph = &self.graph;
-        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
-        let Held { checks, sentinel } = held;
-        let end = Instant::now() + self.shutdown_timeout;
-        graph.registry.common().stop();
+        let registry = &self.core.registry;
+        let Held { checks, sentinel } = std::mem::take(&mut *self.held());
+        let end = Instant::now() + self.core.host.shutdown_timeout.0;
+        registry.common().stop();
         drop(checks);
-        let ended = self.listeners.stop(end).await;
+        let ended = self.core.listeners.stop(end).await;
         let left = || end.saturating_duration_since(Instant::now());
         let [least, most] = CLOSE_LIMITS;
         let limit = left().clamp(least, most);
         // Closing may call into what blocks, too.
-        let closed = timeout(limit + END_LIMIT, graph.close_all(limit)).await;
+        let closed = timeout(limit + END_LIMIT, self.close_all(limit)).await;
         if closed.is_err() {
             tracing::warn!("named connections and pools were not closed in time");
         }
-        graph.registry.drain(left().clamp(least, most)).await;
+        registry.drain(left().clamp(least, most)).await;
         drop(sentinel);
-        graph.events().emit(EventKind::Closed { cause: Cause::of("the host has stopped") });
+        self.events().emit(EventKind::Closed { cause: Cause::of("the host has stopped") });
         ended
     }
 }

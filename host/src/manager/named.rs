@@ -1,15 +1,14 @@
 //! The verbs on named connections: define, register, get, find, unregister, destroy, post.
 
+use super::Manager;
 use super::entries::{DefinedBy, Entry};
 use super::filter::Filter;
-use super::graph::Graph;
 use super::snapshot::NamedSnapshot;
 use super::state::State;
 use crate::config::Reference;
 use crate::config::model::ConnectionConfig;
-use crate::connection::{
-    Live, LivesCount, Managed, ManagedSnapshot, Payload, Policy, Receipt, Target,
-};
+use crate::connection::{Live, Managed, ManagedSnapshot, Policy, Target};
+use crate::events::EventKind;
 use crate::stack::Stack;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::collections::BTreeMap;
@@ -64,7 +63,7 @@ pub(super) fn entry(
     Entry { name: name.into(), by, config, managed, carries: Arc::new(AtomicUsize::new(0)) }
 }
 
-impl Graph {
+impl Manager {
     /// Keeps what is defined at run time in `folder`, and restores what it holds: each is defined
     /// again, and built when it is first needed. What the configuration defines takes precedence.
     ///
@@ -73,7 +72,7 @@ impl Graph {
     pub fn keep_state(&self, folder: &Path) -> Result<usize> {
         let (state, restored) = State::open(folder)?;
         let count = restored.len();
-        self.named.restore(state, restored);
+        self.core.named.restore(state, restored);
         Ok(count)
     }
 
@@ -85,18 +84,18 @@ impl Graph {
     /// [`ErrorKind::InUse`] for a name that is taken by another definition, unless it is replaced; by an
     /// equal one, that is used again. [`ErrorKind::Config`] for a name, a key or options that are not acceptable, a via that leads
     /// back, or a secret written out that would be kept.
-    pub async fn define(
+    pub async fn define_connection(
         &self,
         name: &str,
         config: ConnectionConfig,
         existing: Existing,
     ) -> Result<Arc<Managed>> {
-        let defined = self.named.entries.get(name).and_then(|entry| entry.config.clone());
+        let defined = self.core.named.entries.get(name).and_then(|entry| entry.config.clone());
         if defined.is_some_and(|defined| *defined == config) {
             return self.connection(name).await;
         }
-        self.named.refuse(name, existing)?;
-        let managed = self.define_unnamed(name, &config, self.named.keeps()).await?;
+        self.core.named.refuse(name, existing)?;
+        let managed = self.define_unnamed(name, &config, self.core.named.keeps()).await?;
         let config = Some(Arc::new(config));
         self.put(entry(name, DefinedBy::Call, config, Some(Arc::new(managed))), existing).await
     }
@@ -105,18 +104,23 @@ impl Graph {
     /// state directory.
     ///
     /// # Errors
-    /// As [`Graph::define`].
+    /// As [`Manager::define_connection`].
     pub async fn define_own(&self, name: &str, stack: Stack, own: Own) -> Result<Arc<Managed>> {
         super::define::check_name(name)?;
         let target = Arc::new(Target::new(stack, None));
         let Own { policy, labels, existing } = own;
-        let lives = Arc::clone(&self.named.lives);
+        let lives = Arc::clone(&self.core.named.lives);
         let managed = Arc::new(Managed::counted(name, target, policy, labels, lives));
         self.put(entry(name, DefinedBy::Program, None, Some(managed)), existing).await
     }
 
     async fn put(&self, entry: Entry, existing: Existing) -> Result<Arc<Managed>> {
-        let (managed, ended) = self.named.put(entry, existing)?;
+        let (what, by) = (format!("connections.{}", entry.name), entry.by);
+        let is_new = self.core.named.entries.get(&entry.name).is_none();
+        let (managed, ended) = self.core.named.put(entry, existing)?;
+        if by != DefinedBy::Config {
+            self.tell_defined(what, !is_new);
+        }
         if let Some(live) = ended {
             live.close(0, "replaced by another definition").await;
         }
@@ -126,7 +130,7 @@ impl Graph {
     /// Defines a connection and connects it within `limit`.
     ///
     /// # Errors
-    /// As [`Graph::define`], and then nothing is defined. What opening says; then the definition
+    /// As [`Manager::define_connection`], and then nothing is defined. What opening says; then the definition
     /// stays, for later attempts.
     pub async fn register(
         &self,
@@ -135,16 +139,16 @@ impl Graph {
         existing: Existing,
         limit: Duration,
     ) -> Result<Arc<Live>> {
-        self.define(name, config, existing).await?.connect(limit).await
+        self.define_connection(name, config, existing).await?.connect(limit).await
     }
 
     /// Takes over a session that is open already, under a name. When it ends it cannot be opened
     /// again, and it is not kept in the state directory.
     ///
     /// # Errors
-    /// As [`Graph::define`].
+    /// As [`Manager::define_connection`].
     pub async fn adopt(&self, name: &str, session: Session, own: Own) -> Result<Arc<Live>> {
-        let limit = own.policy.connect_timeout;
+        let limit = own.policy.connect_limit();
         let session = Arc::new(Mutex::new(Some(session)));
         let source = move |_| {
             let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -161,10 +165,10 @@ impl Graph {
     /// built.
     pub async fn connection(&self, name: &str) -> Result<Arc<Managed>> {
         loop {
-            let entry = self.named.get(name)?;
+            let entry = self.core.named.get(name)?;
             let managed = self.built(&entry).await?;
             // It may have been replaced while it was built.
-            let now = self.named.entries.get(name);
+            let now = self.core.named.entries.get(name);
             if now.is_none_or(|now| Arc::ptr_eq(&now, &entry)) {
                 return Ok(managed);
             }
@@ -174,7 +178,7 @@ impl Graph {
     /// The life of that connection, once it is connected: its present one or a new one.
     ///
     /// # Errors
-    /// As [`Graph::connection`] and [`Managed::connect`].
+    /// As [`Manager::connection`] and [`Managed::connect`].
     pub async fn get_or_connect(&self, name: &str, limit: Duration) -> Result<Arc<Live>> {
         self.connection(name).await?.connect(limit).await
     }
@@ -183,7 +187,7 @@ impl Graph {
     /// `devices.NAME.PATH`. What there is not is not connected.
     pub fn is_connected(&self, to: &str) -> bool {
         let by_name = |name: &str| {
-            let entry = self.named.entries.get(name);
+            let entry = self.core.named.entries.get(name);
             entry.is_some_and(|entry| entry.managed.get().is_some_and(|it| it.is_connected()))
         };
         match to.parse() {
@@ -195,28 +199,9 @@ impl Graph {
         }
     }
 
-    /// The life with that id, if it has not ended.
-    pub fn live(&self, id: u64) -> Option<Arc<Live>> {
-        self.named.lives.get(id)
-    }
-
-    /// How many named connections have a life now, and had.
-    pub fn lives(&self) -> LivesCount {
-        self.named.lives.count()
-    }
-
     /// How many connections are defined.
     pub fn defined(&self) -> usize {
-        self.named.entries.len()
-    }
-
-    /// Posts to the life with that id, from anywhere.
-    ///
-    /// # Errors
-    /// As [`Live::post`]; [`ErrorKind::NotFound`] if there is none or it has ended.
-    pub fn post_to(&self, id: u64, payload: impl Into<Payload>) -> Result<Receipt> {
-        let gone = || Error::new(ErrorKind::NotFound, format!("no connection with id {id} lives"));
-        self.live(id).ok_or_else(gone)?.post(payload)
+        self.core.named.entries.len()
     }
 
     /// Forgets a connection. Answers it, with its life if that was to live on; `None` if it was
@@ -225,7 +210,8 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`] while others go via it.
     pub async fn unregister(&self, name: &str, end: End) -> Result<Option<Arc<Managed>>> {
-        let managed = self.named.take(name)?.managed.get().cloned();
+        let managed = self.core.named.take(name)?.managed.get().cloned();
+        self.tell_removed(format!("connections.{name}"));
         if let (Some(managed), End::Close { code, reason }) = (&managed, end)
             && let Some(live) = managed.last()
         {
@@ -237,9 +223,10 @@ impl Graph {
     /// Ends a connection at once and forgets it.
     ///
     /// # Errors
-    /// As [`Graph::unregister`].
+    /// As [`Manager::unregister`].
     pub async fn destroy(&self, name: &str) -> Result<()> {
-        let entry = self.named.take(name)?;
+        let entry = self.core.named.take(name)?;
+        self.tell_removed(format!("connections.{name}"));
         if let Some(live) = entry.managed.get().and_then(|managed| managed.last()) {
             live.abort("destroyed");
             live.wait_closed().await;
@@ -257,10 +244,20 @@ impl Graph {
         self.find(&Filter::default())
     }
 
+    pub(super) fn tell_defined(&self, what: String, replaced: bool) {
+        self.events().announce(EventKind::Defined { what, replaced });
+    }
+
+    pub(super) fn tell_removed(&self, what: String) {
+        self.events().announce(EventKind::Removed { what });
+    }
+
     pub(super) fn matching(&self, filter: &Filter) -> Vec<Arc<Entry>> {
         let mut all = match &filter.names {
-            Some(names) => names.iter().filter_map(|name| self.named.entries.get(name)).collect(),
-            None => self.named.entries.all(),
+            Some(names) => {
+                names.iter().filter_map(|name| self.core.named.entries.get(name)).collect()
+            }
+            None => self.core.named.entries.all(),
         };
         all.retain(|entry| filter.takes(entry, self));
         all

@@ -1,18 +1,13 @@
 //! [`Parts`]: what is made of a configuration piece by piece; mistakes are collected.
 
-use super::target_builder::{Fault, Programs, Unbuilt, option_faults};
-use crate::config::model::{PluginsAfterCrash, Quarantine};
-use crate::config::{ConfigError, KeyPath, Loaded, Options};
-use crate::driver::{
-    LoadOptions, Prepared, QuarantineOptions, Registry, program_folder, usual_folders,
-};
+use super::target_builder::{Fault, Programs, Unbuilt};
+use crate::config::model::PluginsAfterCrash;
+use crate::config::{ConfigError, KeyPath, Loaded};
+use crate::driver::{LoadOptions, Registry, program_folder, usual_folders};
 use crate::metrics::MetricLimits;
 use crate::nearest::did_you_mean;
-use crate::secret::{self, Resolver, Secret};
 use crate::services::{Common, PluginSecrets};
-use crate::stack::options;
 use jackfield_plugin_api::Error;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// What a configuration says, and what was found wrong with it.
@@ -48,7 +43,7 @@ impl Parts<'_> {
             leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
-            quarantine: quarantine(&host.quarantine),
+            quarantine: host.quarantine.clone(),
             runtime_threads: host.plugin_runtime_threads,
             common: Arc::new(common(loaded)),
             ..defaults
@@ -60,10 +55,10 @@ impl Parts<'_> {
         match built {
             Ok(built) => return Some(built),
             Err(Unbuilt::Faults(faults)) => self.faults(faults),
-            Err(Unbuilt::NeedsProgram(key)) => self.unresolved.push(key),
+            Err(Unbuilt::NeedsProgram(keys)) => self.unresolved.extend(keys),
             // What is missing has mistakes of its own, which were reported.
             Err(Unbuilt::Missing(_)) if self.has_gaps() => {}
-            Err(Unbuilt::Missing(fault)) => self.faults(vec![fault]),
+            Err(Unbuilt::Missing(faults)) => self.faults(faults),
         }
         None
     }
@@ -85,55 +80,6 @@ impl Parts<'_> {
         !self.errors.is_empty() || !self.unresolved.is_empty()
     }
 
-    /// A handler with its options.
-    pub(super) async fn handler(
-        &mut self,
-        registry: &Registry,
-        key: &KeyPath,
-        name: &str,
-        options: &Options,
-    ) -> Option<Prepared> {
-        let handler = match registry.handler(name) {
-            Ok(handler) => Arc::clone(handler),
-            Err(error) => {
-                self.fault(key, error);
-                return None;
-            }
-        };
-        let options_key = key.key("options");
-        let text = self.options(&options_key, &handler.manifest.options, options).await?;
-        match handler.configure(text).await {
-            Ok(prepared) => Some(prepared),
-            Err(error) => {
-                self.fault(&options_key, error);
-                None
-            }
-        }
-    }
-
-    /// Options of a handler or an interceptor against its schema, as JSON with their secrets in them.
-    pub(super) async fn options(
-        &mut self,
-        key: &KeyPath,
-        schema: &Value,
-        options: &Options,
-    ) -> Option<Secret> {
-        let needed = || !secret::programs(&options.0, schema).is_empty();
-        if self.programs == Programs::Leave && needed() {
-            self.faults(option_faults(key, options::check(schema, &options.0, &[], &[])));
-            self.unresolved.push(key.clone());
-            return None;
-        }
-        let resolver = Resolver { base: self.loaded.sources.base_dir(key), ..Resolver::default() };
-        match options::prepare(schema, &options.0, &[], &[], &resolver).await {
-            Ok(text) => Some(text),
-            Err(problems) => {
-                self.faults(option_faults(key, problems));
-                None
-            }
-        }
-    }
-
     /// What is configured for a plugin that is not there has no effect, and most likely a wrong name.
     pub(super) fn unknown_plugins(&mut self, registry: &Registry) {
         let manifests = || registry.reports().iter().filter_map(|it| it.manifest.as_ref());
@@ -148,17 +94,6 @@ impl Parts<'_> {
             errors.push(error.suggest(near));
         }
         self.errors.extend(errors);
-    }
-}
-
-fn quarantine(config: &Quarantine) -> QuarantineOptions {
-    QuarantineOptions {
-        panics: config.panics,
-        window: config.window.0,
-        pause: config.pause.0,
-        max_pause: config.max_pause.0,
-        stuck_warn: config.stuck_warn.0,
-        stuck_limit: config.stuck_limit.0,
     }
 }
 

@@ -1,13 +1,15 @@
 //! The verbs on devices and their paths at run time: define, remove, further names. The state directory
 //! does not keep them.
 
+use super::Manager;
 use super::define::in_range;
-use super::graph::Graph;
+use super::entries::DefinedBy;
 use super::named::{End, Existing};
+use super::snapshot::Defined;
 use crate::config::model::{DeviceConfig, PathConfig};
-use crate::config::{DevicePath, KeyPath, Via, is_name};
+use crate::config::{DevicePath, KeyPath, Reference, Via, is_name};
 use crate::connection::Managed;
-use crate::device::{Device, Path};
+use crate::device::{Device, DeviceSnapshot, Path};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,16 +17,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What defines each path, by device and path: equal definitions are used again, and another path may be
 /// defined like it.
 #[derive(Debug, Default)]
-pub(super) struct DefinedPaths(Mutex<BTreeMap<(String, String), Arc<PathConfig>>>);
+pub(super) struct DefinedPaths(Mutex<BTreeMap<(String, String), DefinedPath>>);
+
+#[derive(Clone, Debug)]
+struct DefinedPath {
+    config: Arc<PathConfig>,
+    by: DefinedBy,
+}
 
 impl DefinedPaths {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<PathConfig>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<(String, String), DefinedPath>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a definition, with the credentials that it has of its device.
-    pub(super) fn note(&self, device: &str, path: &str, config: PathConfig) {
-        self.all().insert((device.to_owned(), path.to_owned()), Arc::new(config));
+    pub(super) fn note(&self, device: &str, path: &str, config: PathConfig, by: DefinedBy) {
+        let defined = DefinedPath { config: Arc::new(config), by };
+        self.all().insert((device.to_owned(), path.to_owned()), defined);
     }
 
     fn forget(&self, device: &str, path: &str) {
@@ -32,7 +41,18 @@ impl DefinedPaths {
     }
 
     fn get(&self, device: &str, path: &str) -> Option<Arc<PathConfig>> {
-        self.all().get(&(device.to_owned(), path.to_owned())).cloned()
+        let all = self.all();
+        let found = all.get(&(device.to_owned(), path.to_owned()));
+        found.map(|defined| Arc::clone(&defined.config))
+    }
+
+    /// The paths of a device that came by calls, and whether others did not.
+    fn called(&self, device: &str) -> (Vec<String>, bool) {
+        let all = self.all();
+        let of = all.iter().filter(|((name, _), _)| name == device);
+        let (called, others): (Vec<_>, Vec<_>) =
+            of.partition(|(_, defined)| defined.by == DefinedBy::Call);
+        (called.into_iter().map(|((_, path), _)| path.clone()).collect(), !others.is_empty())
     }
 }
 
@@ -42,12 +62,12 @@ pub(super) fn with_credentials(path: &PathConfig, device: &DeviceConfig) -> Path
     PathConfig { credentials, ..path.clone() }
 }
 
-impl Graph {
+impl Manager {
     /// Defines a device with its paths without connecting; paths that it has already and `device` does not
     /// name stay.
     ///
     /// # Errors
-    /// As [`Graph::define_path`] for the first path that fails, those before it are defined then;
+    /// As [`Manager::define_path`] for the first path that fails, those before it are defined then;
     /// [`ErrorKind::InUse`] for an alias that is another's; [`ErrorKind::NotFound`] for a default path
     /// that there is not.
     pub async fn define_device(
@@ -102,7 +122,7 @@ impl Graph {
     /// name of its own.
     ///
     /// # Errors
-    /// As [`Graph::define_path`]; [`ErrorKind::NotFound`] for the other path, naming the paths.
+    /// As [`Manager::define_path`]; [`ErrorKind::NotFound`] for the other path, naming the paths.
     pub async fn define_path_like(
         &self,
         device: &str,
@@ -113,7 +133,7 @@ impl Graph {
         let device = self.device(device)?;
         let other = device.path(Some(like))?;
         let none = || Error::unsupported("a path like one that a program made itself");
-        let config = self.paths.get(device.name(), other.name()).ok_or_else(none)?;
+        let config = self.core.paths.get(device.name(), other.name()).ok_or_else(none)?;
         self.define_path(device.name(), name, (*config).clone(), existing).await
     }
 
@@ -126,11 +146,11 @@ impl Graph {
     ) -> Result<Path> {
         plain_name(name)?;
         let key = KeyPath::from_iter(["devices", device, "paths", name]);
-        in_range(&key, config.connection().problems())?;
+        in_range(&key, config.problems())?;
         let known =
             || self.path(&DevicePath { device: device.to_owned(), path: Some(name.into()) });
         if let Ok(path) = known() {
-            if self.paths.get(device, name).is_some_and(|known| *known == *config) {
+            if self.core.paths.get(device, name).is_some_and(|known| *known == *config) {
                 return Ok(path);
             }
             if existing == Existing::Refuse {
@@ -141,11 +161,15 @@ impl Graph {
         }
         let builder = self.run_time_builder();
         let made = self.make_path(&builder, (device, name), config).await?;
+        let what = format!("devices.{device}.{name}");
         let Ok(old) = known() else {
-            self.enter_path(device, with, made, config)?;
+            self.enter_path(device, with, made, config, DefinedBy::Call)?;
+            self.tell_defined(what, false);
             return known();
         };
-        self.replace_path(device, &old, made, config).await
+        let replaced = self.replace_path(device, &old, made, config).await?;
+        self.tell_defined(what, true);
+        Ok(replaced)
     }
 
     /// Puts a path in the place of another: who holds the old one has the new one.
@@ -165,13 +189,30 @@ impl Graph {
         let ended = old.managed().take_over(made.managed());
         let made = made.on(Arc::clone(old.managed()));
         self.device(device)?.replace_path(made.clone());
-        self.paths.note(device, made.name(), config.clone());
-        before.via().iter().for_each(|via| self.named.carries(via, false));
-        after.via().iter().for_each(|via| self.named.carries(via, true));
+        self.core.paths.note(device, made.name(), config.clone(), DefinedBy::Call);
+        before.via().iter().for_each(|via| self.core.named.carries(via, false));
+        after.via().iter().for_each(|via| self.core.named.carries(via, true));
         if let Some(live) = ended {
             live.close(0, "replaced by another definition").await;
         }
+        // Those that watch it watch the new one.
+        for path in [None, Some(made.name().to_owned())] {
+            let to = DevicePath { device: device.to_owned(), path };
+            self.reroute(&Reference::Device(to)).await;
+        }
         Ok(made)
+    }
+
+    /// A device with where its paths come from.
+    pub(super) fn device_snapshot(&self, device: &Device) -> Defined<DeviceSnapshot> {
+        let (added, others) = self.core.paths.called(device.name());
+        let defined_by = match (others, added.is_empty()) {
+            (true, _) => DefinedBy::Config,
+            (false, false) => DefinedBy::Call,
+            (false, true) => DefinedBy::Program,
+        };
+        let added = if defined_by == DefinedBy::Config { added } else { Vec::new() };
+        Defined { it: device.snapshot(), defined_by, added }
     }
 
     /// Takes a path from its device. Routes that lead to it and sessions that run over it go on.
@@ -191,13 +232,13 @@ impl Graph {
     /// Takes a device away with all its paths and names.
     ///
     /// # Errors
-    /// As [`Graph::remove_path`].
+    /// As [`Manager::remove_path`].
     pub async fn remove_device(&self, name: &str, end: End) -> Result<()> {
         let device = self.device(name)?;
         for path in device.paths() {
             self.carries_nothing(path.managed())?;
         }
-        let device = self.devices.remove(name)?;
+        let device = self.core.devices.remove(name)?;
         for path in device.paths() {
             self.forget_path(device.name(), &path, end.clone()).await;
         }
@@ -205,9 +246,10 @@ impl Graph {
     }
 
     async fn forget_path(&self, device: &str, path: &Path, end: End) {
-        self.paths.forget(device, path.name());
+        self.core.paths.forget(device, path.name());
+        self.tell_removed(format!("devices.{device}.{}", path.name()));
         let target = path.managed().target();
-        target.via().iter().for_each(|via| self.named.carries(via, false));
+        target.via().iter().for_each(|via| self.core.named.carries(via, false));
         if let (Some(live), End::Close { code, reason }) = (path.managed().last(), end) {
             live.close(code, &reason).await;
         }
@@ -220,7 +262,7 @@ impl Graph {
     /// [`ErrorKind::InUse`] for a name of another.
     pub fn alias_device(&self, device: &str, alias: &str) -> Result<()> {
         plain_name(alias)?;
-        self.devices.add_alias(device, alias)
+        self.core.devices.add_alias(device, alias)
     }
 
     /// Takes one of its further names from a device.
@@ -228,7 +270,7 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name.
     pub fn unalias_device(&self, alias: &str) -> Result<()> {
-        self.devices.remove_alias(alias)
+        self.core.devices.remove_alias(alias)
     }
 
     fn carries_nothing(&self, managed: &Arc<Managed>) -> Result<()> {
@@ -249,15 +291,15 @@ impl Graph {
             let Via::Device(to) = to else { return false };
             self.path(to).is_ok_and(|path| Arc::ptr_eq(path.managed(), managed))
         };
-        let named = self.named.entries.all().into_iter().find_map(|entry| {
+        let named = self.core.named.entries.all().into_iter().find_map(|entry| {
             let built = entry.managed.get().map(|built| via(built.target().via()));
             let named = || entry.config.as_ref().and_then(|config| config.via.as_ref());
             built.unwrap_or_else(|| named().is_some_and(names)).then(|| entry.name.to_string())
         });
-        let devices = self.devices.all();
+        let devices = self.core.devices.all();
         let mut paths = devices.iter().flat_map(|device| device.paths());
         let mut path = || paths.find(|path| via(path.managed().target().via()));
-        let mut targets = self.upstreams.values().flat_map(|upstream| upstream.targets());
+        let mut targets = self.upstreams().into_iter().flat_map(|upstream| upstream.targets());
         let mut target = || targets.find(|(_, target)| via(target.via()));
         let found = named.or_else(|| path().map(|path| path.managed().name().to_owned()));
         found.or_else(|| target().map(|(name, _)| name)).unwrap_or_default()

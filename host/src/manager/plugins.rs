@@ -10,7 +10,7 @@ use jackfield_plugin_api::load::Module;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Plugins that run. One graph is built on them, after which they can open stacks through it.
+/// Plugins that run. One host is built on them, after which they can open stacks through it.
 pub struct Plugins {
     pub(super) registry: Registry,
     /// Where what is in use is named; `None` names it nowhere.

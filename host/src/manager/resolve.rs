@@ -1,11 +1,11 @@
 //! From what a text refers to, to where that leads: one way for routes, the verbs of programs and commands.
 
-use super::graph::Graph;
+use super::Manager;
+use super::core::Core;
 use super::target_builder::{Extras, NOWHERE, Programs, StackAt, TargetBuilder, Unbuilt};
 use crate::config::{DevicePath, KeyPath, Options, Reference, SourceMap, Via};
 use crate::connection::{Managed, Policy};
 use crate::device::Path;
-use crate::nearest::did_you_mean;
 use crate::route::Destination;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -13,20 +13,20 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-impl Graph {
+impl Manager {
     /// Makes targets of what stands in `sources`.
-    pub(super) fn builder<'a>(
+    pub(super) fn target_builder<'a>(
         &'a self,
         sources: &'a SourceMap,
         programs: Programs,
     ) -> TargetBuilder<'a> {
-        let Graph { registry, interceptors, credentials, .. } = self;
+        let Core { registry, interceptors, credentials, .. } = &*self.core;
         TargetBuilder { registry, interceptors, credentials, sources, programs }
     }
 
     /// Makes targets of what stands in no file.
     pub(super) fn run_time_builder(&self) -> TargetBuilder<'_> {
-        self.builder(&NOWHERE, Programs::Run)
+        self.target_builder(&NOWHERE, Programs::Run)
     }
 
     /// Where `to` leads. Options are for a URI only; in a named thing they are in its definition. Files
@@ -59,9 +59,10 @@ impl Graph {
         let found = match to {
             Reference::Connection(name) => self.connection(name).await.map(Destination::Connection),
             Reference::Device(to) => self.path(to).and_then(|path| of_path(&path, observe)),
-            Reference::Upstream(name) => self.upstream(name).cloned().map(Destination::Upstream),
+            Reference::Upstream(name) => self.upstream(name).map(Destination::Upstream),
             Reference::Handler(name) => {
-                find("handler", &self.handlers, name).cloned().map(Destination::Handler)
+                let found = self.core.handlers.get(name);
+                found.map(|entry| Destination::Handler(Arc::clone(&entry.made)))
             }
             Reference::Uri(uri) => {
                 return self.by_uri(builder, at, uri, options).await.map(Destination::Connection);
@@ -80,15 +81,15 @@ impl Graph {
     ) -> Result<Arc<Managed>, Unbuilt> {
         let stack = StackAt { uri_key: at.clone(), ..StackAt::client(at.clone(), uri, options) };
         let target = builder.target(&stack, &Extras::default(), Ok(None)).await?;
-        let policy = Policy { connect_timeout: self.connect_limit, ..Policy::default() };
+        let policy = Policy { connect_timeout: Some(self.core.connect_limit), ..Policy::default() };
         let name = target.stack().display().to_owned();
-        let (target, lives) = (Arc::new(target), Arc::clone(&self.named.lives));
+        let (target, lives) = (Arc::new(target), Arc::clone(&self.core.named.lives));
         Ok(Arc::new(Managed::counted(&name, target, policy, BTreeMap::new(), lives)))
     }
 
     /// The path that `to` means, the default one included.
     pub(super) fn path(&self, to: &DevicePath) -> Result<Path> {
-        self.devices.get(&to.device)?.path(to.path.as_deref())
+        self.core.devices.get(&to.device)?.path(to.path.as_deref())
     }
 
     /// The connection or path that a `via` or a target names.
@@ -96,6 +97,11 @@ impl Graph {
         match via {
             Via::Connection(name) => self.connection(name).await,
             Via::Device(to) => Ok(Arc::clone(self.path(to)?.managed())),
+            Via::Uri(uri) => {
+                let builder = self.run_time_builder();
+                let root = KeyPath::root();
+                Ok(Box::pin(self.by_uri(&builder, &root, uri, &Options::default())).await?)
+            }
         }
     }
 
@@ -114,13 +120,4 @@ fn of_path(path: &Path, observe: bool) -> Result<Destination> {
     }
     let shared = || Error::unsupported("watching a path that is not exclusive");
     path.observers().cloned().map(Destination::Observe).ok_or_else(shared)
-}
-
-/// What `all` has by that name.
-pub(super) fn find<'a, T>(what: &str, all: &'a BTreeMap<String, T>, name: &str) -> Result<&'a T> {
-    all.get(name).ok_or_else(|| {
-        let near = did_you_mean(name, all.keys().map(String::as_str));
-        let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-        Error::new(ErrorKind::NotFound, format!("there is no {what} {name:?}{hint}"))
-    })
 }

@@ -1,12 +1,17 @@
 //! What runs, as others read it: the faces of the host only render this.
 
+use super::definitions::Made;
 use super::entries::DefinedBy;
+use crate::addr::Addr;
+use crate::config::model::HandlerConfig;
 use crate::connection::{ConnectionInfo, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
-use crate::driver::{PluginReport, PluginState};
+use crate::driver::{PluginReport, PluginState, Prepared};
 use crate::upstream::UpstreamSnapshot;
 use jackfield_plugin_api::PluginHealth;
 use serde::Serialize;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -20,9 +25,11 @@ pub struct HostSnapshot {
     /// How many connections live now, and lived: those, devices' paths, and what was accepted.
     pub lives: LivesCount,
     /// Devices with their paths, who has the exclusive ones and who waits.
-    pub devices: Vec<DeviceSnapshot>,
+    pub devices: Vec<Defined<DeviceSnapshot>>,
     /// Sets of targets, by name.
-    pub upstreams: Vec<UpstreamSnapshot>,
+    pub upstreams: Vec<Defined<UpstreamSnapshot>>,
+    /// Handlers, by name.
+    pub handlers: Vec<HandlerSnapshot>,
     /// What was accepted and lives.
     pub connections: Vec<ConnectionInfo>,
     /// How many connections have been accepted.
@@ -69,11 +76,53 @@ pub struct ListenerSnapshot {
     /// As it is written in the configuration.
     pub listen: String,
     /// Where it listens, with the port that the system chose.
-    pub local: Option<String>,
+    pub local: Option<Addr>,
     /// Where its route leads.
     pub to: String,
     /// What it is and does: `is_listening`.
     pub flags: Flags,
+    /// Where it comes from.
+    pub defined_by: DefinedBy,
+}
+
+/// A device or an upstream, and where it comes from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Defined<T> {
+    /// What it is.
+    #[serde(flatten)]
+    pub it: T,
+    /// Where its definition comes from.
+    pub defined_by: DefinedBy,
+    /// Its paths or targets that were added by calls.
+    pub added: Vec<String>,
+}
+
+impl<T> Deref for Defined<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.it
+    }
+}
+
+/// One handler.
+#[derive(Clone, Debug, Serialize)]
+pub struct HandlerSnapshot {
+    /// Its name.
+    pub name: String,
+    /// The name that its plugin gives it.
+    pub handler: String,
+    /// Where its definition comes from.
+    pub defined_by: DefinedBy,
+}
+
+impl HandlerSnapshot {
+    pub(super) fn of((name, entry): &(String, Arc<Made<HandlerConfig, Arc<Prepared>>>)) -> Self {
+        HandlerSnapshot {
+            name: name.clone(),
+            handler: entry.config.handler.as_ref().unwrap_or(name).clone(),
+            defined_by: entry.by,
+        }
+    }
 }
 
 /// One named connection.

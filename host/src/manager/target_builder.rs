@@ -6,18 +6,19 @@
 
 use super::credentials::{Credentials, Merged, known};
 use super::interceptors::Interceptors;
-use crate::config::{KeyPath, Options, SourceMap, Timespan};
+use crate::config::{KeyPath, Options, SourceMap};
 use crate::connection::{Managed, Target};
 use crate::dialogue::{self, Login};
-use crate::driver::Registry;
+use crate::driver::{DriverHandle, Registry};
 use crate::nearest::did_you_mean;
 use crate::secret::{self, Resolver};
 use crate::stack::uri::StackUri;
 use crate::stack::{OptionProblem, Plan, Stack, StackError, login, options};
-use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Role};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Whether programs that secrets come from are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +67,42 @@ pub(super) enum Unbuilt {
     /// It has mistakes.
     Faults(Vec<Fault>),
     /// What it refers to is not there: by a mistake of its own if that has a place in the configuration.
-    Missing(Fault),
+    Missing(Vec<Fault>),
     /// Its secrets come from programs, which are not to be run; no mistake was found without them.
-    NeedsProgram(KeyPath),
+    NeedsProgram(Vec<KeyPath>),
+}
+
+/// What several pieces of one thing lack.
+#[derive(Default)]
+pub(super) struct Lacking {
+    faults: Vec<Fault>,
+    missing: Vec<Fault>,
+    programs: Vec<KeyPath>,
+}
+
+impl Lacking {
+    /// Remembers why there is nothing.
+    pub(super) fn keep<T>(&mut self, built: Result<T, Unbuilt>) -> Option<T> {
+        match built {
+            Ok(built) => return Some(built),
+            Err(Unbuilt::Faults(faults)) => self.faults.extend(faults),
+            Err(Unbuilt::Missing(missing)) => self.missing.extend(missing),
+            Err(Unbuilt::NeedsProgram(keys)) => self.programs.extend(keys),
+        }
+        None
+    }
+
+    /// `made`, if nothing is lacking.
+    pub(super) fn done<T>(self, made: T) -> Result<T, Unbuilt> {
+        let Lacking { faults, missing, programs } = self;
+        if !faults.is_empty() {
+            return Err(Unbuilt::Faults(faults));
+        }
+        if !programs.is_empty() {
+            return Err(Unbuilt::NeedsProgram(programs));
+        }
+        if missing.is_empty() { Ok(made) } else { Err(Unbuilt::Missing(missing)) }
+    }
 }
 
 impl Unbuilt {
@@ -79,7 +113,29 @@ impl Unbuilt {
 
     /// What is referred to at `key` is not there.
     pub(super) fn missing(key: KeyPath, error: Error) -> Self {
-        Unbuilt::Missing(Fault::new(key, error))
+        Unbuilt::Missing(vec![Fault::new(key, error)])
+    }
+
+    /// What was looked over without running the programs that its secrets come from.
+    pub(super) fn without_programs(key: &KeyPath, found: Vec<Fault>) -> Self {
+        if found.is_empty() {
+            return Unbuilt::NeedsProgram(vec![key.clone()]);
+        }
+        Unbuilt::Faults(found)
+    }
+
+    /// Both, or what either of them lacks.
+    pub(super) fn both<A, B>(
+        one: Result<A, Unbuilt>,
+        other: Result<B, Unbuilt>,
+    ) -> Result<(A, B), Unbuilt> {
+        let mut lacking = Lacking::default();
+        match (lacking.keep(one), lacking.keep(other)) {
+            (Some(one), Some(other)) => Ok((one, other)),
+            _ => lacking.done(()).and_then(|()| {
+                Err(Unbuilt::at(KeyPath::root(), Error::new(ErrorKind::Other, "nothing was built")))
+            }),
+        }
     }
 }
 
@@ -87,10 +143,11 @@ impl Unbuilt {
 impl From<Unbuilt> for Error {
     fn from(unbuilt: Unbuilt) -> Self {
         let faults = match unbuilt {
-            Unbuilt::Missing(fault) => vec![fault],
-            Unbuilt::Faults(faults) => faults,
-            Unbuilt::NeedsProgram(key) => {
-                let text = format!("{key}: its secrets come from programs, which are not run");
+            Unbuilt::Missing(faults) | Unbuilt::Faults(faults) => faults,
+            Unbuilt::NeedsProgram(keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                let keys = keys.join(", ");
+                let text = format!("{keys}: secrets come from programs, which are not run");
                 return Error::new(ErrorKind::Config, text);
             }
         };
@@ -129,7 +186,7 @@ pub(super) struct Extras<'a> {
     /// Names of credentials, in the order they are tried.
     pub(super) credentials: Vec<&'a str>,
     pub(super) interceptors: &'a [String],
-    pub(super) call_timeouts: Option<&'a BTreeMap<String, Timespan>>,
+    pub(super) call_timeouts: Option<&'a BTreeMap<String, Duration>>,
 }
 
 /// Makes targets, and the stacks of listeners.
@@ -164,7 +221,28 @@ impl TargetBuilder<'_> {
         let interceptors =
             interceptors.map_err(|error| Unbuilt::missing(at.key.key("interceptors"), error))?;
         let via = via.map_err(|error| Unbuilt::missing(at.key.key("via"), error))?;
+        if let Some(via) = &via {
+            self.dials(via).map_err(|error| Unbuilt::at(at.key.key("via"), error))?;
+        }
         Ok(Target::new(first, via).or_else(stacks.collect()).intercepted(interceptors))
+    }
+
+    /// What `via` leads to must be able to dial, as far as its driver declares.
+    fn dials(&self, via: &Managed) -> Result<()> {
+        let target = via.target();
+        let Some(top) = target.stack().top() else { return Ok(()) };
+        if top.manifest.facets.contains(Facets::DIAL) {
+            return Ok(());
+        }
+        let can = |driver: &&Arc<DriverHandle>| driver.manifest.facets.contains(Facets::DIAL);
+        let known: Vec<&str> = self.registry.drivers().filter(can).map(|it| it.name()).collect();
+        let text = format!(
+            "expected a connection that can dial for another ({}), and {} is one of {}",
+            known.join(", "),
+            via.name(),
+            top.name()
+        );
+        Err(Error::new(ErrorKind::Config, text))
     }
 
     /// The stack with each of its credentials, in the order they are tried.
@@ -174,7 +252,7 @@ impl TargetBuilder<'_> {
         }
         let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
         let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
-        let (mut stacks, mut faults, mut unresolved) = (Vec::new(), Vec::new(), None);
+        let (mut stacks, mut lacking) = (Vec::new(), Lacking::default());
         for name in names {
             let found = self.credentials.get(name);
             let credentials =
@@ -188,21 +266,16 @@ impl TargetBuilder<'_> {
                 login: login.as_ref(),
                 ..*at
             };
-            match self.stack(&with).await {
-                Ok(stack) => stacks.push(stack),
-                Err(Unbuilt::Faults(found)) => {
+            let stack = self.stack(&with).await.map_err(|unbuilt| match unbuilt {
+                Unbuilt::Faults(found) => {
                     let blamed = found.into_iter().map(|fault| merged.blame(fault, &at.key, name));
-                    faults.extend(blamed);
+                    Unbuilt::Faults(blamed.collect())
                 }
-                Err(Unbuilt::NeedsProgram(key)) => unresolved = Some(key),
-                Err(missing) => return Err(missing),
-            }
+                other => other,
+            });
+            stacks.extend(lacking.keep(stack));
         }
-        match unresolved {
-            _ if !faults.is_empty() => Err(Unbuilt::Faults(faults)),
-            Some(key) => Err(Unbuilt::NeedsProgram(key)),
-            None => Ok(stacks),
-        }
+        lacking.done(stacks)
     }
 
     /// One stack.
@@ -237,10 +310,7 @@ impl TargetBuilder<'_> {
             let problems = options::check(login::schema(), login, &[], &[]);
             found.extend(option_faults(&at.key.key("login"), problems));
         }
-        if found.is_empty() {
-            return Err(Unbuilt::NeedsProgram(at.key.clone()));
-        }
-        Err(Unbuilt::Faults(found))
+        Err(Unbuilt::without_programs(&at.key, found))
     }
 
     async fn login(&self, key: &KeyPath, login: &Options) -> Result<Login, Unbuilt> {
@@ -248,7 +318,7 @@ impl TargetBuilder<'_> {
         login.map_err(|problems| faults(key, problems))
     }
 
-    fn resolver(&self, key: &KeyPath) -> Resolver {
+    pub(super) fn resolver(&self, key: &KeyPath) -> Resolver {
         Resolver { base: self.sources.base_dir(key), ..Resolver::default() }
     }
 }
@@ -257,7 +327,7 @@ impl TargetBuilder<'_> {
 /// interceptors: they may have operations of their own.
 pub(super) fn check_call_timeouts(
     key: &KeyPath,
-    timeouts: &BTreeMap<String, Timespan>,
+    timeouts: &BTreeMap<String, Duration>,
     stack: &Stack,
 ) -> Result<(), Unbuilt> {
     let Some(top) = stack.top() else { return Ok(()) };

@@ -1,12 +1,13 @@
 //! The targets of upstreams, changed while they serve. What runs is never disturbed: the sessions of a
 //! target that is removed or drained run on.
 
+use super::Manager;
 use super::define::in_range;
-use super::graph::Graph;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use super::upstreams::{name_of, spec};
 use crate::config::{self, KeyPath};
 use crate::connection::Target;
+use crate::events::EventKind;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep};
 /// How often a target that drains is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-impl Graph {
+impl Manager {
     /// Adds a target to an upstream once its stack is built and its options are checked. It is not
     /// connected to before its turn comes; with a slow start, its part of the sessions grows. Answers
     /// its name: its URI without a password, with what it goes via.
@@ -24,15 +25,15 @@ impl Graph {
     /// target of that name that is there already, values out of range, or options that are not
     /// accepted.
     pub async fn add_target(&self, upstream: &str, target: config::Target) -> Result<String> {
-        let (to, name) = (self.upstream(upstream)?, name_of(&target));
+        let (entry, name) = (self.core.upstreams.get(upstream)?, name_of(&target));
         let key = KeyPath::from_iter(["upstreams", upstream, "targets", &name]);
         in_range(&key, target.problems())?;
-        let interceptors = self.around_targets.get(upstream).map_or(&[][..], Vec::as_slice);
         let builder = self.run_time_builder();
-        let made = self.make_target(&builder, &key, &target, interceptors).await?;
-        let via = made.via().cloned();
-        to.balancer().add(spec(name.clone(), to.outlet(made)?, &target), Instant::now())?;
-        via.iter().for_each(|via| self.named.carries(via, true));
+        let made = self.make_target(&builder, &key, &target, &entry.config.interceptors).await?;
+        let (to, via) = (&entry.made.upstream, made.via().cloned());
+        to.balancer().add(spec(name.clone(), to.outlet(&name, made)?, &target), Instant::now())?;
+        via.iter().for_each(|via| self.core.named.carries(via, true));
+        entry.made.note(&name, true);
         Ok(name)
     }
 
@@ -48,12 +49,12 @@ impl Graph {
         if let Some(to) = &target.to {
             let named = self.carrier(to).await;
             let named = named.map_err(|error| Unbuilt::missing(key.key("to"), error))?;
-            let around = self.interceptors.all_listed(interceptors);
+            let around = self.core.interceptors.all_listed(interceptors);
             let around = around.map_err(|error| Unbuilt::missing(key.clone(), error))?;
             return Ok(named.target().again().intercepted(around));
         }
         let credentials = match &target.credentials {
-            Some(first) => self.credentials.chain(first),
+            Some(first) => self.core.credentials.chain(first),
             None => Ok(Vec::new()),
         };
         let credentials =
@@ -72,12 +73,14 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name.
     pub fn remove_target(&self, upstream: &str, name: &str) -> Result<()> {
-        let from = self.upstream(upstream)?;
+        let entry = self.core.upstreams.get(upstream)?;
+        let from = &entry.made.upstream;
         let targets = from.targets();
         from.balancer().remove(name, Instant::now())?;
+        entry.made.note(name, false);
         let removed = targets.iter().find(|(other, _)| other == name);
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
-            self.named.carries(via, false);
+            self.core.named.carries(via, false);
         }
         Ok(())
     }
@@ -99,7 +102,8 @@ impl Graph {
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name, also when it is removed meanwhile.
     pub async fn drain_target(&self, upstream: &str, name: &str, limit: Duration) -> Result<u32> {
-        let balancer = self.upstream(upstream)?.balancer();
+        let from = self.upstream(upstream)?;
+        let balancer = from.balancer();
         balancer.set_weight(name, 0, Instant::now())?;
         let deadline = Instant::now() + limit;
         loop {
@@ -110,7 +114,13 @@ impl Graph {
                 Some(left) if left > 0 && now < deadline => {
                     sleep(LOOK.min(deadline - now)).await;
                 }
-                Some(left) => return Ok(left),
+                Some(left) => {
+                    if left == 0 {
+                        let (upstream, target) = (upstream.to_owned(), name.to_owned());
+                        self.events().announce(EventKind::TargetDrained { upstream, target });
+                    }
+                    return Ok(left);
+                }
                 None => {
                     let text = format!("target {name:?} was removed while it drained");
                     return Err(Error::new(ErrorKind::NotFound, text));

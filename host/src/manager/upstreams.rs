@@ -1,91 +1,208 @@
-//! Upstreams, each from its table of the configuration.
+//! The verbs on upstreams, and from their definitions to what serves.
 
-use super::build::connect_limit;
-use super::define::limits;
-use super::graph::Graph;
-use super::parts::Parts;
-use super::target_builder::check_call_timeouts;
+use super::Manager;
+use super::define::check_name;
+use super::definitions::Made;
+use super::entries::DefinedBy;
+use super::named::Existing;
+use super::snapshot::Defined;
+use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts};
 use crate::config::model::UpstreamConfig;
-use crate::config::{Config, KeyPath};
-use crate::connection::Target;
-use crate::connection::{PooledLimit, shares};
-use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec};
-use crate::upstream::{Upstream, UpstreamOptions};
-use jackfield_plugin_api::{Error, ErrorKind};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use crate::config::{self, Config, KeyPath, Reference};
+use crate::connection::{Target, shares};
+use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
+use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// All of them; those with mistakes are left out, and the mistakes remembered.
-pub(super) async fn upstreams(
-    parts: &mut Parts<'_>,
-    graph: &Graph,
-    config: &Config,
-) -> BTreeMap<String, Arc<Upstream>> {
-    let mut made = BTreeMap::new();
-    let pooled = PooledLimit::new(config.host.limits.pooled);
-    for (name, upstream) in &config.upstreams {
-        let key = KeyPath::from_iter(["upstreams", name.as_str()]);
-        let targets = targets(parts, graph, &key, upstream).await;
-        if targets.len() < upstream.targets.len() || !share_fits(parts, &key, upstream, &targets) {
-            continue;
-        }
-        let first = targets.first().filter(|_| upstream.interceptors.is_empty());
-        let checked = first.map_or(Ok(()), |spec| {
-            check_call_timeouts(&key, &upstream.call_timeouts, spec.target.stack())
-        });
-        if parts.keep(checked).is_none() {
-            continue;
-        }
-        match Upstream::new(name, targets, options(config, upstream, &pooled)) {
-            Ok(upstream) => {
-                made.insert(name.clone(), Arc::new(upstream));
-            }
-            Err(error) => parts.fault(&key.key("targets"), error),
+/// An upstream, and what it has had added.
+#[derive(Debug)]
+pub(super) struct UpstreamEntry {
+    pub(super) upstream: Arc<Upstream>,
+    /// The targets that came after it was defined.
+    added: Mutex<BTreeSet<String>>,
+}
+
+impl UpstreamEntry {
+    /// Notes that a target was added, or is there no more.
+    pub(super) fn note(&self, target: &str, is_there: bool) {
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_there {
+            added.insert(target.to_owned());
+        } else {
+            added.remove(target);
         }
     }
-    made
+}
+
+impl Made<UpstreamConfig, UpstreamEntry> {
+    pub(super) fn snapshot(&self) -> Defined<UpstreamSnapshot> {
+        let added = self.made.added.lock().unwrap_or_else(PoisonError::into_inner);
+        Defined {
+            it: self.made.upstream.snapshot(),
+            defined_by: self.by,
+            added: added.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Manager {
+    /// Defines an upstream without connecting; its checks and what its pools keep open begin at once. Routes that
+    /// lead to one that is replaced lead to the new one; sessions of the old one go on, and its pools are closed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] for a name that is taken by another definition, unless it is replaced; an equal one is
+    /// used again, with what was added to it since. [`ErrorKind::Config`] for a name, a key or options that are not
+    /// acceptable; [`ErrorKind::NotFound`] for what a target names.
+    pub async fn define_upstream(
+        &self,
+        name: &str,
+        config: UpstreamConfig,
+        existing: Existing,
+    ) -> Result<Arc<Upstream>> {
+        check_name(name)?;
+        let alone = [(name.to_owned(), config.clone())].into();
+        config::check_alone(&Config { upstreams: alone, ..Config::default() })?;
+        if let Some(entry) = self.core.upstreams.equal(name, &config, existing)? {
+            return Ok(Arc::clone(&entry.made.upstream));
+        }
+        let made = self.make_upstream(&self.run_time_builder(), name, &config).await?;
+        let replaced = self.enter_upstream(name, &config, made, DefinedBy::Call, existing)?;
+        let upstream = self.upstream(name)?;
+        self.keep_up(&upstream);
+        self.tell_defined(format!("upstreams.{name}"), replaced.is_some());
+        if let Some(replaced) = replaced {
+            self.reroute(&Reference::Upstream(name.to_owned())).await;
+            replaced.close_pools();
+        }
+        Ok(upstream)
+    }
+
+    /// Takes an upstream away. Unused sessions of its pools are closed, those in use within `limit`; others run on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name; [`ErrorKind::InUse`] while a route leads to it.
+    pub async fn remove_upstream(&self, name: &str, limit: Duration) -> Result<()> {
+        self.core.upstreams.get(name)?;
+        self.leads_nowhere_else(&Reference::Upstream(name.to_owned()))?;
+        let Some(entry) = self.core.upstreams.remove(name) else { return Ok(()) };
+        let upstream = &entry.made.upstream;
+        self.carry(upstream, false);
+        self.tell_removed(format!("upstreams.{name}"));
+        upstream.drain_pools(Instant::now() + limit).await;
+        Ok(())
+    }
+
+    /// Makes an upstream of its definition, wherever that stands.
+    pub(super) async fn make_upstream(
+        &self,
+        builder: &TargetBuilder<'_>,
+        name: &str,
+        config: &UpstreamConfig,
+    ) -> Result<Upstream, Unbuilt> {
+        let key = KeyPath::from_iter(["upstreams", name]);
+        let (mut lacking, mut made, mut names) = (Lacking::default(), Vec::new(), HashSet::new());
+        for (index, target) in config.targets.iter().enumerate() {
+            let key = key.key("targets").index(index);
+            let built = self.make_target(builder, &key, target, &config.interceptors).await;
+            let Some(built) = lacking.keep(built) else { continue };
+            made.push(spec(unique(target, &mut names), built, target));
+        }
+        let made = lacking.done(made)?;
+        share_fits(&key, config, &made)?;
+        checks_fit(&key, config, &made)?;
+        if let Some(first) = made.first().filter(|_| config.interceptors.is_empty()) {
+            check_call_timeouts(&key, &config.options.call_timeouts, first.target.stack())?;
+        }
+        let context = UpstreamContext {
+            pooled: Some(self.core.pooled.clone()),
+            events: Some(self.events().clone()),
+            lives: Some(Arc::clone(&self.core.named.lives)),
+        };
+        let made = Upstream::within(name, made, self.upstream_options(config), context);
+        made.map_err(|error| Unbuilt::at(key.key("targets"), error))
+    }
+
+    /// Enters an upstream; answers the one that had the name.
+    pub(super) fn enter_upstream(
+        &self,
+        name: &str,
+        config: &UpstreamConfig,
+        made: Upstream,
+        by: DefinedBy,
+        existing: Existing,
+    ) -> Result<Option<Arc<Upstream>>> {
+        let upstream = Arc::new(made);
+        let made = UpstreamEntry { upstream: Arc::clone(&upstream), added: Mutex::default() };
+        let made = Made { config: config.clone(), made, by };
+        let replaced = self.core.upstreams.enter(name, made, existing)?;
+        self.carry(&upstream, true);
+        let replaced = replaced.map(|replaced| Arc::clone(&replaced.made.upstream));
+        replaced.iter().for_each(|replaced| self.carry(replaced, false));
+        Ok(replaced)
+    }
+
+    /// Notes what the targets of an upstream go via, or no longer do.
+    fn carry(&self, upstream: &Upstream, more: bool) {
+        for (_, target) in upstream.targets() {
+            target.via().into_iter().for_each(|via| self.core.named.carries(via, more));
+        }
+    }
+
+    /// Begins the checks of an upstream, and opens what its pools keep open.
+    pub(super) fn keep_up(&self, upstream: &Upstream) {
+        if let Some(checks) = upstream.checks() {
+            self.held().checks.spawn(checks);
+        }
+        upstream.warm();
+    }
+
+    /// How it serves, within the limits of the host.
+    fn upstream_options(&self, upstream: &UpstreamConfig) -> UpstreamOptions {
+        let options = upstream.options.clone();
+        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit));
+        UpstreamOptions { connect_timeout, ..options }
+    }
 }
 
 /// Only where sessions open streams can several callers share one.
 fn share_fits(
-    parts: &mut Parts<'_>,
     key: &KeyPath,
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
-) -> bool {
-    let Some(pool) = upstream.pool.as_ref().filter(|pool| pool.share > 1) else { return true };
-    let alone = targets.iter().find(|spec| !shares(&spec.target));
-    if let Some(spec) = alone {
-        let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
-        let text = format!(
-            "expected 1, not {}: sessions of {driver} ({}) carry one conversation each",
-            pool.share, spec.name
-        );
-        parts.fault(&key.key("pool").key("share"), Error::new(ErrorKind::Config, text));
-    }
-    alone.is_none()
+) -> Result<(), Unbuilt> {
+    let Some(pool) = upstream.options.pool.as_ref().filter(|pool| pool.share > 1) else {
+        return Ok(());
+    };
+    let Some(spec) = targets.iter().find(|spec| !shares(&spec.target)) else { return Ok(()) };
+    let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
+    let text = format!(
+        "expected 1, not {}: sessions of {driver} ({}) carry one conversation each",
+        pool.share, spec.name
+    );
+    Err(Unbuilt::at(key.key("pool").key("share"), Error::new(ErrorKind::Config, text)))
 }
 
-async fn targets(
-    parts: &mut Parts<'_>,
-    graph: &Graph,
+/// A check has a session of its own, for which it would wait as long as others have an exclusive path.
+fn checks_fit(
     key: &KeyPath,
     upstream: &UpstreamConfig,
-) -> Vec<Spec<Target>> {
-    let mut made = Vec::new();
-    let mut names = HashSet::new();
-    let builder = graph.builder(&parts.loaded.sources, parts.programs);
-    for (index, config) in upstream.targets.iter().enumerate() {
-        let key = key.key("targets").index(index);
-        let target = graph.make_target(&builder, &key, config, &upstream.interceptors).await;
-        let Some(target) = parts.keep(target) else { continue };
-        made.push(spec(unique(config, &mut names), target, config));
+    targets: &[Spec<Target>],
+) -> Result<(), Unbuilt> {
+    let exclusive = targets.iter().find(|spec| !spec.target.is_open_to_all());
+    match exclusive.filter(|_| upstream.options.health.is_some()) {
+        Some(spec) => {
+            let text = format!("no target can be exclusive, and {} is", spec.name);
+            Err(Unbuilt::at(key.key("health"), Error::new(ErrorKind::Config, text)))
+        }
+        None => Ok(()),
     }
-    made
 }
 
 /// A target as its upstream takes it.
-pub(super) fn spec<T>(name: String, target: T, config: &crate::config::Target) -> Spec<T> {
+pub(super) fn spec<T>(name: String, target: T, config: &config::Target) -> Spec<T> {
     Spec {
         name,
         target,
@@ -97,7 +214,7 @@ pub(super) fn spec<T>(name: String, target: T, config: &crate::config::Target) -
 }
 
 /// A target's URI and what it goes via, or what it names.
-pub(super) fn name_of(config: &crate::config::Target) -> String {
+pub(super) fn name_of(config: &config::Target) -> String {
     match (&config.to, &config.via) {
         (Some(to), _) => to.to_string(),
         (None, Some(via)) => format!("{} via {via}", config.uri),
@@ -106,41 +223,11 @@ pub(super) fn name_of(config: &crate::config::Target) -> String {
 }
 
 /// A target's name; where several have the same, as with different options, they are numbered.
-fn unique(config: &crate::config::Target, names: &mut HashSet<String>) -> String {
+fn unique(config: &config::Target, names: &mut HashSet<String>) -> String {
     let name = name_of(config);
     let numbered = (2..).map(|number| format!("{name} #{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
     let name = free.unwrap_or(name);
     names.insert(name.clone());
     name
-}
-
-fn options(config: &Config, upstream: &UpstreamConfig, pooled: &PooledLimit) -> UpstreamOptions {
-    let health = upstream.health.clone().unwrap_or_default();
-    let outlier = &upstream.outlier;
-    UpstreamOptions {
-        strategy: upstream.balance.0,
-        connect_timeout: upstream.connect_timeout.map_or_else(|| connect_limit(config), |t| t.0),
-        pool: upstream.pool.clone(),
-        pooled: Some(pooled.clone()),
-        keepalive: upstream.keepalive,
-        health: HealthOptions {
-            rise: health.rise,
-            fall: health.fall,
-            consecutive_failures: outlier.consecutive_failures,
-            base_ejection: outlier.base_ejection.0,
-            max_ejected_percent: outlier.max_ejected_percent,
-            slow_start: upstream.slow_start.0,
-        },
-        checks: upstream
-            .health
-            .is_some()
-            .then_some(CheckOptions { interval: health.interval.0, timeout: health.timeout.0 }),
-        retry: RetryOptions {
-            attempts: upstream.retry.attempts,
-            budget_percent: upstream.retry.budget_percent,
-        },
-        call_timeout: upstream.call_timeout.0,
-        call_timeouts: limits(&upstream.call_timeouts),
-    }
 }

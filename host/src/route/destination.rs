@@ -1,7 +1,7 @@
 //! [`Destination`]: where something leads, whoever goes there: a route with the sessions it accepts, a
 //! program with a call, a command.
 
-use crate::connection::{Caller, Managed, Payload, Receipt, Target};
+use crate::connection::{Caller, Held, Managed, Payload, Receipt, Target};
 use crate::device::Observers;
 use crate::dialogue;
 use crate::driver::{DriverHandle, Prepared};
@@ -34,9 +34,26 @@ impl Destination {
         }
     }
 
-    /// Whether it serves one session at a time, and others wait for its end.
-    pub fn is_exclusive(&self) -> bool {
-        matches!(self, Destination::Connection(managed) if !managed.target().is_open_to_all())
+    /// Whether one session of it is open at a time: an exclusive path, or a driver that has but one.
+    pub fn has_one_user(&self) -> bool {
+        let Destination::Connection(managed) = self else { return false };
+        let target = managed.target();
+        !target.is_open_to_all() || target.stack().max_sessions() == Some(1)
+    }
+
+    /// Who has the lease of an exclusive path at this moment.
+    pub fn held(&self) -> Option<Held> {
+        let Destination::Connection(managed) = self else { return None };
+        managed.target().held()
+    }
+
+    /// Whether its target is told who the client is that a session is opened for.
+    pub(super) fn tells_client(&self) -> bool {
+        match self {
+            Destination::Upstream(upstream) => upstream.tells_client(),
+            Destination::Connection(managed) => managed.target().stack().tells_client(),
+            Destination::Observe(_) | Destination::Handler(_) => false,
+        }
     }
 
     /// The operation of that name: the driver's own, or one that any stream has.
@@ -65,7 +82,7 @@ impl Destination {
         match self {
             Destination::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
             Destination::Connection(managed) => {
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 target.open_for(caller, limit).await
             }
             Destination::Observe(observers) => Ok(observers.observe()?.into_session()),
@@ -109,8 +126,8 @@ impl Destination {
         }
     }
 
-    /// Queues a payload for the session that a connection shares. See
-    /// [`Live::post`](crate::connection::Live::post).
+    /// Queues a payload for the session that a connection shares, see
+    /// [`Live::post`](crate::connection::Live::post), or for a target of an upstream, see [`Upstream::post`].
     ///
     /// # Errors
     /// As there; [`ErrorKind::Closed`](jackfield_plugin_api::ErrorKind::Closed) if it is not connected;
@@ -118,9 +135,7 @@ impl Destination {
     pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
         match self {
             Destination::Connection(managed) => managed.post(payload),
-            Destination::Upstream(_) => {
-                Err(Error::unsupported("a post to an upstream, which shares no session: open one"))
-            }
+            Destination::Upstream(upstream) => upstream.post(None, payload),
             _ => Err(self.has_no_operations()),
         }
     }

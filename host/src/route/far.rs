@@ -28,6 +28,14 @@ impl Far {
         }
     }
 
+    /// Its target, where there are several.
+    pub(super) fn target(&self) -> Option<&str> {
+        match self {
+            Far::Own(_) => None,
+            Far::Opened(opened) => Some(opened.target()),
+        }
+    }
+
     /// Sends the request that it was reached for.
     pub(super) fn send(&self, request: Envelope) -> Result<Op<Envelope>> {
         match self {

@@ -5,6 +5,7 @@
 //! asked, by which name and over what is put in (`x-forwarded-for`, `x-forwarded-host`,
 //! `x-forwarded-proto`).
 
+use super::access::RequestLine;
 use super::fields::{ends, is_repeatable, stripped};
 use super::lent::lent;
 use super::{Far, Route, sse};
@@ -19,7 +20,6 @@ use jackfield_plugin_api::{
 };
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -51,9 +51,9 @@ pub(super) struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let peer = connection.peer().map(|peer| match peer.parse::<SocketAddr>() {
-            Ok(address) => address.ip().to_string(),
-            Err(_) => peer.to_owned(),
+        let peer = connection.peer().map(|peer| match peer.socket() {
+            Some(address) => address.ip().to_string(),
+            None => peer.to_string(),
         });
         Forward { route, session, connection, peer: peer.unwrap_or_default() }
     }
@@ -84,24 +84,34 @@ impl<'a> Forward<'a> {
 
     /// Answers a request: with events until the host stops, where that is `telling`.
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
+        let mut line =
+            RequestLine::new(self.connection.live(), &self.route.name, &incoming.request.head);
+        let is_connect = incoming.request.head.get(":method") == Some(b"CONNECT");
+        if is_connect || telling.is_some() {
+            let Incoming { request, answer, .. } = line.observe(incoming);
+            return match telling.filter(|_| !is_connect) {
+                Some(stopping) => self.tell(&request.head, answer, stopping).await,
+                None => refuse(answer, "501", "CONNECT is not supported").await,
+            };
+        }
         let Incoming { request, answer, .. } = incoming;
-        if request.head.get(":method") == Some(b"CONNECT") {
-            return refuse(answer, "501", "CONNECT is not supported").await;
-        }
-        if let Some(stopping) = telling {
-            return self.tell(&request.head, answer, stopping).await;
-        }
         let turn = request.upgrade;
-        let (id, route) = (self.connection.id, &*self.route.name);
         let asked = match self.onward(&request.head, turn.is_some()) {
-            Ok(head) => self.ask(head, self.counted(request.body, Side::B)).await,
+            Ok(head) => {
+                let body = line.counted(request.body, Side::B);
+                self.ask(head, self.counted(body, Side::B)).await
+            }
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
             Ok(answered) => answered,
-            Err(error) => return self.failed(answer, &error).await,
+            Err(error) => return self.failed(answer, &error, &mut line).await,
         };
+        line.target(far.target().or_else(|| self.route.target()).unwrap_or_default());
+        line.answered(&response.head);
         if let (Some(near), Some(onto)) = (turn, response.upgrade.take()) {
+            line.upgraded();
+            drop(line);
             return self.turned(answer, response, near, onto).await;
         }
         let ends = ends(&response.head);
@@ -109,11 +119,11 @@ impl<'a> Forward<'a> {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
-        response.body = self.counted(response.body, Side::A);
-        match answer.send(response).await {
-            Ok(()) if !ends => far.answered(),
-            Ok(()) => {}
-            Err(error) => tracing::debug!(id, route, %error, "answer not sent"),
+        response.body = self.counted(line.counted(response.body, Side::A), Side::A);
+        let sent = answer.send(response).await;
+        line.sent(&sent);
+        if sent.is_ok() && !ends {
+            far.answered();
         }
     }
 
@@ -129,18 +139,21 @@ impl<'a> Forward<'a> {
         };
         match opened.and_then(|far| sse::events(far, longest, stopping)) {
             Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A))).await,
-            Err(error) => self.failed(answer, &error).await,
+            Err(error) => {
+                tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "no events");
+                self.failed(answer, &error, &mut RequestLine::default()).await;
+            }
         }
     }
 
-    async fn failed(&self, answer: Answer, error: &Error) {
-        tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "request failed");
+    async fn failed(&self, answer: Answer, error: &Error, line: &mut RequestLine) {
         let (status, text) = match error.kind() {
             ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
             ErrorKind::Limit => ("503", "there is no room at the destination"),
             ErrorKind::Unsupported => ("502", "the destination cannot do what was asked"),
             _ => ("502", "the destination cannot be reached"),
         };
+        line.failed(status, error);
         refuse(answer, status, text).await;
     }
 

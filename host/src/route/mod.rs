@@ -1,5 +1,6 @@
 //! Routes: what a listener's sessions are joined to.
 
+mod access;
 mod calls;
 mod destination;
 mod far;
@@ -8,6 +9,7 @@ mod forward;
 mod leave;
 mod lent;
 mod near;
+mod notice;
 mod parting;
 mod sse;
 
@@ -17,13 +19,17 @@ use crate::relay::{self, End, Left, RelayEnd, RelayOptions, Side, Totals};
 use crate::services::kernel::{cut_off, cutting};
 use crate::session::{POLITE_CLOSE, shared};
 use crate::shutdown::{LAST_WORDS, Stopping};
+use crate::stack::opened_for;
 use crate::upstream::KeyFrom;
+pub use access::REQUESTS;
+pub(crate) use access::RequestLine;
 pub use destination::Destination;
 use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use near::Deferred;
+use notice::Notice;
 use parting::Parting;
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
@@ -31,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A destination and how to join a session to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// As it is written in the configuration.
     pub name: Arc<str>,
@@ -45,6 +51,8 @@ pub struct Route {
     pub sse: bool,
     /// Whether a peer that has gone while its destination was being opened, or waited for, ends that.
     pub abort_on_close: bool,
+    /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
+    pub tell_busy: bool,
 }
 
 /// How a session's service ended.
@@ -61,6 +69,14 @@ pub enum Served {
 }
 
 impl Route {
+    /// Its only target, where it leads to no upstream.
+    pub fn target(&self) -> Option<&str> {
+        match &self.destination {
+            Destination::Connection(managed) => Some(managed.name()),
+            _ => None,
+        }
+    }
+
     /// Whether each stream of a session that carries several is for a session of its own at the
     /// destination: not where that knows nothing but datagrams, which belong to the whole.
     pub fn takes_streams(&self) -> bool {
@@ -84,18 +100,20 @@ impl Route {
     ) -> Result<Served> {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
+            let session = self.observed(session, connection.live());
             let mut handled = Box::pin(handled(handler, session, stopping));
             return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
         // What is dropped before its end was not whole, and its peer must see that.
-        let session = guard(session, cut_off::<Session>);
+        let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
+        let (session, notice) = &*held;
         let Joined { served, parting, left } = tokio::select! {
-            joined = self.join(&session, connection, stopping) => joined,
-            wish = leave::ToldToLeave::new(&session, connection) => Joined::told(wish, &session),
+            joined = self.join_or_say(session, notice, connection, stopping) => joined,
+            wish = leave::ToldToLeave::new(session, connection) => Joined::told(wish, session),
         };
-        let (session, limit) = (ScopeGuard::into_inner(session), limit_of(&parting));
-        if Box::pin(parting.tell(&session, limit)).await {
-            cut_off((left, session));
+        let (session, notice) = ScopeGuard::into_inner(held);
+        if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+            cut_off((left, session, notice));
         }
         served
     }
@@ -103,6 +121,26 @@ impl Route {
     /// Whether it opens something for a session, whose answer can wait until that is there.
     pub(crate) fn opens(&self) -> bool {
         !matches!(self.destination, Destination::Handler(_)) && !self.sse
+    }
+
+    /// Joins a session to the destination. Its peer is told in words that the destination is in use.
+    async fn join_or_say(
+        &self,
+        session: &Session,
+        notice: &Notice,
+        connection: &Entered,
+        stopping: &mut Stopping,
+    ) -> Joined {
+        // Boxed, so that a relayed connection does not keep room for it.
+        if !notice.is_silent() {
+            Box::pin(notice.waits(&self.destination)).await;
+        }
+        let joined = self.join(session, connection, stopping).await;
+        let Joined { served: Err(error), parting, left } = joined else { return joined };
+        let (error, is_told) = Box::pin(notice.refused(error, &self.destination, connection)).await;
+        // Words that were sent must arrive.
+        let parting = if is_told { Parting::WHOLE } else { parting };
+        Joined { served: Err(error), parting, left }
     }
 
     /// Joins a session to the destination until one of the two has ended.
@@ -174,10 +212,13 @@ impl Route {
         (a, b): (End, End),
         stopping: &mut Stopping,
     ) -> Result<Joined> {
+        if let Far::Opened(opened) = &far {
+            connection.note_target(opened.target());
+        }
         connection.joined();
         let totals = Arc::clone(connection.totals());
         let mut options = self.relay.clone();
-        options.half_close &= !self.destination.is_exclusive();
+        options.half_close &= !self.destination.has_one_user();
         options.leave_messages_open = parting::ends_alike(session, far.session());
         let idle_timeout = options.idle_timeout;
         let relaying = relay::relay(a, b, options, Arc::clone(&totals));
@@ -226,8 +267,24 @@ impl Route {
         }
     }
 
-    /// A session of the destination.
+    /// A session of the destination, which is told who the client is if it wants to know.
     async fn reach(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        purpose: Purpose,
+    ) -> Result<Far> {
+        let reaching = self.reach_target(session, connection, purpose);
+        if !self.destination.tells_client() {
+            return reaching.await;
+        }
+        let mut client = session.info();
+        client.peer = connection.peer().map(ToString::to_string);
+        // Boxed: most sessions need no room for it.
+        Box::pin(opened_for(client, reaching)).await
+    }
+
+    async fn reach_target(
         &self,
         session: &Session,
         connection: &Entered,
@@ -250,9 +307,10 @@ impl Route {
                 Far::Opened(opened)
             }
             Destination::Connection(managed) => {
-                let peer = connection.peer().unwrap_or("a peer without an address");
+                let peer = connection.peer().map(ToString::to_string);
+                let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 Far::Own(match purpose {
                     Purpose::Request { rested } => {
                         Box::pin(async move { target.for_request(&caller, limit, rested).await })

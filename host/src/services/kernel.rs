@@ -1,6 +1,7 @@
 //! Kernel sockets as sessions, and back: a stream that was made here comes home as the socket that it
 //! is, and a stream of a plugin that can give its descriptor becomes a socket of this reactor.
 
+use crate::network::canonical;
 use bytes::Bytes;
 use jackfield_plugin_api::{Info, Result, Session, Stream};
 use socket2::{Domain, SockRef, Type};
@@ -24,10 +25,10 @@ pub enum KernelStream {
 
 /// A connected TCP socket as a session.
 pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
-    let local = stream.local_addr().ok().map(|address| address.to_string());
+    let local = stream.local_addr().ok();
     let mut info = Info::new();
-    info.local = local;
-    info.peer = peer.map(|peer| peer.to_string());
+    info.local = local.map(|local| canonical(local).to_string());
+    info.peer = peer.map(|peer| canonical(peer).to_string());
     Session::of_stream(info, tcp_stream(stream))
 }
 

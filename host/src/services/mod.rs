@@ -7,6 +7,7 @@
 mod blocking;
 mod common;
 pub mod kernel;
+mod listening;
 mod log;
 mod news;
 mod rate;

@@ -1,20 +1,23 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
 use super::kernel::{tcp_session, unix_session};
+use super::listening::TcpListeners;
 use super::unix;
+use crate::work;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_plugin_api::inside::AcceptInside;
 use jackfield_plugin_api::services::{Socket, SocketKind};
 use jackfield_plugin_api::{
     Accept, DatagramIo, DatagramMeta, Datagrams, Error, ErrorKind, Info, Listener, Result, Session,
 };
-use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
 
 /// Connects a socket of any stream kind.
 pub(super) async fn connect(socket: Socket) -> Result<Session> {
@@ -32,8 +35,8 @@ pub(super) async fn connect(socket: Socket) -> Result<Session> {
 pub(super) async fn listen(socket: Socket) -> Result<Listener> {
     match socket.kind {
         SocketKind::Tcp => {
-            let listener = listen_tcp(&socket).await?;
-            Ok(AcceptInside::listener(HostListener::Tcp(listener, socket)))
+            let listeners = TcpListeners::bind(&socket).await?;
+            Ok(AcceptInside::listener(HostListener::Tcp(listeners, socket)))
         }
         SocketKind::Unix => {
             let (listener, file) = at(unix::bind(&socket), "listen", &socket.path)?;
@@ -66,6 +69,7 @@ pub(super) async fn resolve(host: &str, port: u16, family: u32) -> Result<Vec<So
         let text = format!("host name {host:?} has no address of the wanted family");
         return Err(Error::new(ErrorKind::NotFound, text));
     }
+    work::resolved(host, &ordered);
     Ok(ordered)
 }
 
@@ -119,11 +123,7 @@ async fn race(socket: &Socket, addresses: Vec<SocketAddr>) -> Result<Session> {
 async fn connect_one(socket: &Socket, address: SocketAddr) -> std::io::Result<TcpStream> {
     let tcp = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(bind) = &socket.bind {
-        let local = bind
-            .parse::<SocketAddr>()
-            .or_else(|_| bind.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
-            .map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
-        tcp.bind(local)?;
+        bind_from(&tcp, bind)?;
     }
     if socket.send_buffer > 0 {
         tcp.set_send_buffer_size(socket.send_buffer)?;
@@ -134,6 +134,23 @@ async fn connect_one(socket: &Socket, address: SocketAddr) -> std::io::Result<Tc
     let stream = tcp.connect(address).await?;
     set_stream(&stream, socket)?;
     Ok(stream)
+}
+
+/// Takes the local address `IP` or `IP:PORT`.
+fn bind_from(tcp: &TcpSocket, bind: &str) -> std::io::Result<()> {
+    let local = bind
+        .parse::<SocketAddr>()
+        .or_else(|_| bind.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+    if local.port() == 0 {
+        // The port is chosen when it connects, so that one port serves for several destinations. Kernels
+        // before 4.2 do not know it, and then it works for fewer connections.
+        let _ = setsockopt(tcp, sockopt::IpBindAddressNoPort, &true);
+    } else {
+        // A connection from there that was closed a moment ago does not keep the port.
+        tcp.set_reuseaddr(true)?;
+    }
+    tcp.bind(local)
 }
 
 /// Options of a connected socket, whichever side connected it.
@@ -160,80 +177,26 @@ fn set_stream(stream: &TcpStream, socket: &Socket) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn listen_tcp(socket: &Socket) -> Result<TcpListener> {
-    let any = socket.host.is_empty() || socket.host == "*";
-    let addresses = match (any, socket.family) {
-        (true, 4) => vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), socket.port)],
-        (true, _) => vec![
-            SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), socket.port),
-            SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), socket.port),
-        ],
-        (false, family) => resolve(&socket.host, socket.port, family).await?,
-    };
-    let mut last = None;
-    // A machine without IPv6 still listens on all IPv4 addresses.
-    for address in addresses {
-        match bind_tcp(socket, address, any && socket.family == 0) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = Some(Error::from(error).with("listen", address)),
-        }
-    }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "no address to listen on")))
-}
-
-fn bind_tcp(socket: &Socket, address: SocketAddr, dual: bool) -> std::io::Result<TcpListener> {
-    let tcp = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        tcp.set_only_v6(!dual)?;
-    }
-    tcp.set_reuse_address(true)?;
-    // As for what is dialled; what is accepted inherits it.
-    SockRef::from(&tcp).set_out_of_band_inline(true)?;
-    if socket.reuse_port {
-        tcp.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit these.
-    if socket.nodelay {
-        tcp.set_tcp_nodelay(true)?;
-    }
-    if socket.send_buffer > 0 {
-        tcp.set_send_buffer_size(socket.send_buffer as usize)?;
-    }
-    if socket.recv_buffer > 0 {
-        tcp.set_recv_buffer_size(socket.recv_buffer as usize)?;
-    }
-    tcp.bind(&SockAddr::from(address))?;
-    tcp.listen(i32::try_from(socket.backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(tcp.into())
-}
-
 /// A listening socket of the host's.
 pub(super) enum HostListener {
     /// TCP, with the options for accepted sockets.
-    Tcp(TcpListener, Socket),
+    Tcp(TcpListeners, Socket),
     /// A Unix socket and its file, which is removed after it.
     Unix(UnixListener, unix::SocketFile),
 }
 
 impl Accept for HostListener {
     fn info(&self) -> Info {
-        let local = match self {
-            HostListener::Tcp(listener, _) => listener.local_addr().ok().map(|a| a.to_string()),
-            HostListener::Unix(_, file) => Some(file.path().to_owned()),
-        };
-        let mut info = Info::new();
-        info.local = local;
-        info
+        match self {
+            HostListener::Tcp(listeners, _) => listeners.info(),
+            HostListener::Unix(_, file) => Info::new().local(file.path()),
+        }
     }
 
     async fn accept(&self) -> Result<Session> {
         match self {
-            HostListener::Tcp(listener, socket) => {
-                let (stream, peer) = listener.accept().await?;
+            HostListener::Tcp(listeners, socket) => {
+                let (stream, peer) = listeners.accept().await?;
                 // Nodelay was inherited; the rest is set only when it was asked for.
                 if !socket.keepalive.is_zero() || !socket.user_timeout.is_zero() {
                     set_stream(&stream, socket)?;
@@ -309,5 +272,26 @@ mod tests {
         };
         let ordered = interleave(list("[::1]:1 [::2]:1 127.0.0.1:1 [::3]:1 127.0.0.2:1"));
         assert_eq!(ordered, list("[::1]:1 127.0.0.1:1 [::2]:1 127.0.0.2:1 [::3]:1"));
+    }
+
+    #[tokio::test]
+    async fn a_local_address_without_a_port_takes_none_until_it_connects() {
+        let tcp = TcpSocket::new_v4().expect("a socket");
+        bind_from(&tcp, "127.0.0.1").expect("an address");
+        assert_eq!(tcp.local_addr().expect("an address").port(), 0);
+        let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let stream = tcp.connect(peer.local_addr().expect("an address")).await.expect("a peer");
+        assert_ne!(stream.local_addr().expect("an address").port(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_local_port_can_be_used_again() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let bind = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let tcp = TcpSocket::new_v4().expect("a socket");
+        bind_from(&tcp, &bind).expect("an address");
+        assert!(tcp.reuseaddr().expect("an option"));
+        assert_eq!(tcp.local_addr().expect("an address").to_string(), bind);
     }
 }

@@ -1,6 +1,7 @@
 //! Stacks: drivers on top of each other, from a URI and options to open sessions.
 
 mod carrier;
+mod client;
 pub mod login;
 mod offer;
 pub mod options;
@@ -9,6 +10,7 @@ mod source;
 pub mod uri;
 
 pub use carrier::carrier_of;
+pub use client::opened_for;
 pub use offer::offering;
 pub use options::OptionProblem;
 pub use plan::Plan;
@@ -156,6 +158,17 @@ impl Stack {
         !own && dialogue::operation(operation).is_some()
     }
 
+    /// The driver that reaches the outside world; `None` where something else carries the stack.
+    pub fn transport(&self) -> Option<&Arc<DriverHandle>> {
+        self.layers.last().map(|layer| &layer.driver).filter(|driver| driver.is_transport())
+    }
+
+    /// Whether a layer tells who a client is: each session that is opened is then for one client alone, and the
+    /// peer of one that is accepted is known when the layers have spoken.
+    pub fn tells_client(&self) -> bool {
+        self.layers.iter().any(|layer| layer.driver.manifest.tells_client)
+    }
+
     /// The most sessions it bears at the same time, as far as its drivers declare.
     pub fn max_sessions(&self) -> Option<u32> {
         self.layers.iter().filter_map(|layer| layer.driver.manifest.max_sessions).min()
@@ -183,6 +196,9 @@ impl Stack {
         };
         for layer in self.layers.iter().rev() {
             let mut request = Request::new(self.address.clone(), deadline.left());
+            if let Some(client) = client::client().filter(|_| layer.driver.manifest.tells_client) {
+                request = request.with_client(client);
+            }
             if let Some(session) = below.take() {
                 request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }

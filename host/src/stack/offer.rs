@@ -17,7 +17,7 @@ pub async fn offering<F: Future>(protocols: Vec<String>, work: F) -> F::Output {
 /// `request` with what is on offer.
 pub(super) fn offered(request: Request) -> Request {
     match OFFERED.try_with(Clone::clone) {
-        Ok(protocols) => request.with_protocols(&protocols),
+        Ok(protocols) => request.with_protocols(protocols),
         Err(_) => request,
     }
 }

@@ -1,8 +1,8 @@
 //! From a URI to the drivers that carry it: `wss://h/` is ws over tls over tcp, to port 443.
 
-use super::uri::StackUri;
+use super::uri::{EVERY_ADDRESS, StackUri};
 use crate::driver::{DriverHandle, Registry};
-use jackfield_plugin_api::{Address, Error, ErrorKind, Query, Result, Role};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Query, Result, Role};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -35,12 +35,13 @@ impl Plan {
         for layer in &layers {
             check_role(layer, role)?;
         }
+        check_address(&layers, uri, port, (role, carried))?;
         if carried {
             // A lone transport over a carrier is the carrier itself: tcp via ssh.
             layers.pop();
         }
         let mut address = Address::at_path(uri.path.clone());
-        address.host = uri.host.clone().unwrap_or_default();
+        address.host = uri.host.clone().filter(|host| host != EVERY_ADDRESS).unwrap_or_default();
         address.port = port;
         address.query = uri.query.clone();
         address.user = uri.user.clone();
@@ -95,6 +96,40 @@ fn check_order(layers: &[Arc<DriverHandle>], uri: &StackUri) -> Result<()> {
         return Err(Error::new(ErrorKind::Config, text).with("uri", uri));
     }
     Ok(())
+}
+
+/// What the transport needs of an address. One that rides on something else connects from there.
+fn check_address(
+    layers: &[Arc<DriverHandle>],
+    uri: &StackUri,
+    port: Option<u16>,
+    (role, carried): (Role, bool),
+) -> Result<()> {
+    let wrong = |text: String| Err(Error::new(ErrorKind::Config, text).with("uri", uri));
+    if role == Role::Client && uri.host.as_deref() == Some(EVERY_ADDRESS) {
+        return wrong("expected a host to connect to; * is for listeners".to_owned());
+    }
+    let Some(transport) = layers.last() else { return Ok(()) };
+    if carried {
+        let has_data = !transport.manifest.facets.intersection(Facets::DATA).is_empty();
+        let name = transport.name();
+        return match layers {
+            // It would be left out, and nothing of it with it.
+            [_] if !has_data => {
+                wrong(format!("{name} connects by itself and cannot go via something"))
+            }
+            _ => Ok(()),
+        };
+    }
+    if port.is_some() || !transport.manifest.needs_port {
+        return Ok(());
+    }
+    let (name, host) = (transport.name(), uri.host.as_deref().unwrap_or_default());
+    let hint = match role {
+        Role::Client => "",
+        Role::Server => "; port 0 is any free one",
+    };
+    wrong(format!("expected a port, as in {name}://{host}:2323{hint}"))
 }
 
 fn check_role(layer: &DriverHandle, role: Role) -> Result<()> {

@@ -4,7 +4,7 @@
 //! uri       = layers ":" ( "//" authority [ path ] / [ path ] ) [ "?" query ]
 //! layers    = name *( "+" name )                  ; top first: mqtt+ws+tls+tcp
 //! name      = lower-case letter *( lower-case letter / digit / "-" )
-//! authority = [ user [ ":" password ] "@" ] [ host ] [ ":" port ]
+//! authority = [ user [ ":" password ] "@" ] [ host / "*" ] [ ":" port ]
 //! path      = "/" …                               ; as written, percent escapes kept
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use jackfield_plugin_api::mask_query;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::secret::Secret;
@@ -26,12 +27,16 @@ pub const MAX_URI: usize = 8 * 1024;
 /// The most layers in one stack.
 pub const MAX_LAYERS: usize = 16;
 
+/// The host that a listener may have for every address, as no host at all.
+pub const EVERY_ADDRESS: &str = "*";
+
 /// Everything but RFC 3986's unreserved characters is escaped in user and password.
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A parsed stack URI, such as `mqtt+ws+tls://user@broker:443/mqtt?keepalive=30`.
 ///
-/// `Display` writes the URI back without its password. The default value is empty: no layer, no
+/// `Display` writes the URI without its password and without the values of its query, for people, see
+/// [`mask_query`]; `written` keeps the query. The default value is empty: no layer, no
 /// address; it stands for "not given" and is never the result of parsing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StackUri {
@@ -41,7 +46,7 @@ pub struct StackUri {
     pub user: Option<String>,
     /// The password, percent-decoded; never printed.
     pub password: Option<Secret>,
-    /// Name or address, without the brackets of an IPv6 address. `None`: every address when
+    /// Name or address, without the brackets of an IPv6 address. `None`, or `*`: every address when
     /// listening, nothing to connect to otherwise.
     pub host: Option<String>,
     /// The port; 0 asks for any free one when listening.
@@ -145,6 +150,30 @@ impl FromStr for StackUri {
 
 impl fmt::Display for StackUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_address(f)?;
+        match &self.query {
+            Some(query) => f.write_str(&mask_query(&format!("?{query}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StackUri {
+    /// The URI with its query as it was written, and without its password: what keeps it, or tells it from
+    /// others.
+    pub fn written(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_address(&mut text);
+        if let Some(query) = &self.query {
+            text.push('?');
+            text.push_str(query);
+        }
+        text
+    }
+
+    /// What stands before the query.
+    fn write_address(&self, f: &mut dyn fmt::Write) -> fmt::Result {
         if self.is_empty() {
             return Ok(());
         }
@@ -166,11 +195,7 @@ impl fmt::Display for StackUri {
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        f.write_str(&self.path)?;
-        match &self.query {
-            Some(query) => write!(f, "?{query}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.path)
     }
 }
 
@@ -262,6 +287,10 @@ fn parse_host(uri: &mut StackUri, text: &str, start: usize, end: usize) -> Resul
         return Err(UriError::at(start, "an IPv6 address is written in brackets, as in [::1]"));
     }
     let host = &text[start..colon];
+    if host == EVERY_ADDRESS {
+        uri.host = Some(host.to_owned());
+        return Ok(colon);
+    }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if let Some(bad) = host.find(|c| !allowed(c)) {
         return Err(UriError::at(

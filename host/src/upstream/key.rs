@@ -1,5 +1,6 @@
 //! [`KeyFrom`]: what of an accepted session decides at which target it meets others.
 
+use crate::addr::Addr;
 use jackfield_plugin_api::Info;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -7,7 +8,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Where the key of a session comes from. Sessions of one key meet at one target, as long as that
@@ -26,14 +26,17 @@ pub enum KeyFrom {
     Info(String),
 }
 
-const FORMS: &str = "\"peer\", \"peer_port\", \"identity\" or \"info.NAME\"";
+impl KeyFrom {
+    /// What it is written as.
+    pub const EXPECTED: &str = "\"peer\", \"peer_port\", \"identity\" or \"info.NAME\"";
+}
 
 impl KeyFrom {
     /// The key of a session from `peer`. The info is only asked for if it matters.
-    pub fn key(&self, peer: Option<&str>, info: impl FnOnce() -> Info) -> Option<u64> {
+    pub fn key(&self, peer: Option<&Addr>, info: impl FnOnce() -> Info) -> Option<u64> {
         let told = match self {
             KeyFrom::Peer => None,
-            KeyFrom::PeerPort => peer.map(str::to_owned),
+            KeyFrom::PeerPort => peer.map(ToString::to_string),
             KeyFrom::Identity => info().identity,
             KeyFrom::Info(name) => info().facts.get(name).map(plain),
         };
@@ -49,10 +52,10 @@ fn plain(value: &Value) -> String {
 }
 
 /// Of the address without its port, if it is one; else of the whole text.
-fn of_address(peer: &str) -> u64 {
-    match peer.parse::<SocketAddr>() {
-        Ok(address) => hash(&address.ip().to_string()),
-        Err(_) => hash(peer),
+fn of_address(peer: &Addr) -> u64 {
+    match peer.socket() {
+        Some(address) => hash(&address.ip().to_string()),
+        None => hash(&peer.to_string()),
     }
 }
 
@@ -70,7 +73,7 @@ impl FromStr for KeyFrom {
             "identity" => Ok(KeyFrom::Identity),
             _ => match text.strip_prefix("info.") {
                 Some(name) if !name.is_empty() => Ok(KeyFrom::Info(name.to_owned())),
-                _ => Err(format!("expected {FORMS}, found {text:?}")),
+                _ => Err(format!("expected {}, found {text:?}", KeyFrom::EXPECTED)),
             },
         }
     }
@@ -82,7 +85,7 @@ impl de::Visitor<'_> for Visitor {
     type Value = KeyFrom;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FORMS)
+        f.write_str(KeyFrom::EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<KeyFrom, E> {
@@ -102,7 +105,7 @@ impl JsonSchema for KeyFrom {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(peer|peer_port|identity|info\\..+)$" })
+        json_schema!({ "type": "string", "description": KeyFrom::EXPECTED, "pattern": "^(peer|peer_port|identity|info\\..+)$" })
     }
 }
 
@@ -111,13 +114,18 @@ mod tests {
     use super::*;
 
     fn key(from: &str, peer: Option<&str>, info: Info) -> Option<u64> {
-        from.parse::<KeyFrom>().unwrap().key(peer, || info)
+        let peer = peer.map(Addr::from);
+        from.parse::<KeyFrom>().unwrap().key(peer.as_ref(), || info)
     }
 
     #[test]
     fn a_key_is_of_the_address_whatever_its_family_and_port() {
         let of = |peer| key("peer", Some(peer), Info::default()).unwrap();
-        for (first, second) in [("10.0.0.1:5", "10.0.0.1:6"), ("[::1]:5", "[0::1]:6")] {
+        for (first, second) in [
+            ("10.0.0.1:5", "10.0.0.1:6"),
+            ("[::1]:5", "[0::1]:6"),
+            ("10.0.0.1:5", "[::ffff:10.0.0.1]:5"),
+        ] {
             assert_eq!(of(first), of(second));
         }
         let others = ["10.0.0.1:5", "10.0.0.2:5", "[::1]:5", "[::2]:5", "/run/a.sock"];

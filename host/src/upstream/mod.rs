@@ -7,92 +7,57 @@
 //!          target ───────┘◀── checker
 //! ```
 //!
-//! A [`Balancer`] is of targets of any kind; [`Upstream`] is one of connection targets, each with a
-//! pool of its own where the upstream has `pool`. The strategies are in [`strategy::STRATEGIES`]. How
-//! targets fail and recover is told in [`health`], how sessions are pooled in
+//! A [`Balancer`] is of targets of any kind, and a crate of its own (`jackfield-balancer`); [`Upstream`] is one of
+//! connection targets, each with a pool of its own where the upstream has `pool`. The strategies are in
+//! [`strategy::STRATEGIES`]. How targets fail and recover is told in [`health`], how sessions are pooled in
 //! [`SessionPool`](crate::connection::SessionPool).
 
 mod asked;
-mod attempt;
-mod balancer;
 mod call;
-mod checker;
-pub mod health;
 mod key;
-mod load;
 mod opened;
+mod options;
 mod outlet;
-mod retry;
-mod rotation;
+mod post;
+mod posts;
 mod snapshot;
-pub mod strategy;
-mod target_set;
+mod told;
 
-pub use attempt::{Attempts, Need, Opens};
-pub use balancer::{Balancer, InFlight, Ticket, Tried};
 pub use call::CallsSnapshot;
-pub use checker::{CheckOptions, Probe, check};
-pub use health::HealthOptions;
+pub use jackfield_balancer::{
+    Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
+    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
+    TargetHandle, TargetStatus, Ticket, Tried, Watcher, check, health, strategy,
+};
 pub use key::KeyFrom;
 pub use opened::Opened;
+pub use options::UpstreamOptions;
 pub use outlet::Outlet;
-pub use retry::{Budget, RetryOptions};
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
-pub use strategy::{STRATEGIES, StrategyInfo};
-pub use target_set::Spec;
 
-use crate::connection::{KeepAlive, PooledLimit, Purpose, Target};
+use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
+use crate::events::Bus;
 use crate::pool::PoolOptions;
 use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::collections::{BTreeMap, HashMap};
+use outlet::PostOptions;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use told::TargetEvents;
 
-/// How an upstream serves.
-#[derive(Clone, Debug)]
-pub struct UpstreamOptions {
-    /// Which target is next. Default: the first of [`STRATEGIES`].
-    pub strategy: &'static StrategyInfo,
-    /// From asking for a session to having one, over all attempts; with a pool, for each session
-    /// that is opened for it, and `acquire_timeout` is over all. Default: 20 s.
-    pub connect_timeout: Duration,
-    /// The pool that each target gets; `None` is none. Default: none.
-    pub pool: Option<PoolOptions>,
-    /// What the pools of this and other upstreams have together at most. Default: no limit.
+/// What an upstream shares with others of its host; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamContext {
+    /// What the pools of this and other upstreams have together at most; `None` is no limit.
     pub pooled: Option<PooledLimit>,
-    /// The pool's defaults where there is none: how sessions are kept between two requests. Default: see
-    /// there.
-    pub keepalive: KeepAlive,
-    /// When targets are passed over. Default: see there.
-    pub health: HealthOptions,
-    /// Active checks; `None` is none. Default: none.
-    pub checks: Option<CheckOptions>,
-    /// How often further targets are tried. Default: see there.
-    pub retry: RetryOptions,
-    /// The most that one call may take, from asking for a session to its result. Default: 60 s.
-    pub call_timeout: Duration,
-    /// The same for single operations, by their names. Default: none.
-    pub call_timeouts: BTreeMap<String, Duration>,
-}
-
-impl Default for UpstreamOptions {
-    fn default() -> Self {
-        UpstreamOptions {
-            strategy: &STRATEGIES[0],
-            connect_timeout: Duration::from_secs(20),
-            pool: None,
-            pooled: None,
-            keepalive: KeepAlive::default(),
-            health: HealthOptions::default(),
-            checks: None,
-            retry: RetryOptions::default(),
-            call_timeout: Duration::from_secs(60),
-            call_timeouts: BTreeMap::new(),
-        }
-    }
+    /// Where it is told what happens to targets and their pools.
+    pub events: Option<Bus>,
+    /// The table that has the connections of its posts.
+    pub lives: Option<Arc<Lives>>,
 }
 
 /// A named set of targets.
@@ -105,6 +70,7 @@ pub struct Upstream {
     pools: Pools,
     checks: Option<CheckOptions>,
     calls: Calls,
+    tells_client: AtomicBool,
 }
 
 /// What each target's sessions are kept in.
@@ -115,7 +81,13 @@ struct Pools {
     keepalive: KeepAlive,
     /// For one session.
     limit: Duration,
+    upstream: Arc<str>,
+    events: Option<Bus>,
+    lives: Option<Arc<Lives>>,
 }
+
+/// How long a session that posts go over may be unused.
+const POSTS_IDLE: Duration = Duration::from_secs(60);
 
 impl Upstream {
     /// An upstream over `targets`, of which there is at least one. Does not connect yet.
@@ -124,26 +96,49 @@ impl Upstream {
     /// [`ErrorKind::Config`] without a target, for a name that is there twice, or for options of the
     /// pool that are out of range or that a target cannot bear.
     pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
+        Upstream::within(name, targets, options, UpstreamContext::default())
+    }
+
+    /// As [`Upstream::new`], in a host.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(
+        name: &str,
+        targets: Vec<Spec<Target>>,
+        options: UpstreamOptions,
+        context: UpstreamContext,
+    ) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
+        let tells_client = targets.iter().any(|spec| spec.target.stack().tells_client());
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
+        let health = options.health_options();
         let pools = Pools {
+            limit: options.connect_limit(),
             options: options.pool,
-            all: options.pooled,
+            all: context.pooled,
             keepalive: options.keepalive,
-            limit: options.connect_timeout,
+            upstream: name.into(),
+            events: context.events,
+            lives: context.lives,
         };
-        let balancer = Balancer::new(pools.outlets(targets)?, options.strategy, options.health)?;
+        let balancer = Balancer::new(pools.outlets(targets)?, options.balance.0, health)?;
+        if let Some(events) = pools.events.clone() {
+            let upstream = Arc::clone(&pools.upstream);
+            balancer.watch(Arc::new(TargetEvents { upstream, events }));
+        }
         Ok(Upstream {
             name: name.to_owned(),
             driver,
             balancer: Arc::new(balancer.on_rest(Outlet::rest)),
             attempts: Attempts::new(options.retry),
             pools,
-            checks: options.checks,
+            checks: options.health,
             calls: Calls::new(options.call_timeout, options.call_timeouts),
+            tells_client: AtomicBool::new(tells_client),
         })
     }
 
@@ -164,19 +159,29 @@ impl Upstream {
 
     /// Its targets by name.
     pub fn targets(&self) -> Vec<(String, Arc<Target>)> {
-        let members = self.balancer.members();
-        let named = |member: &Arc<target_set::Member<Outlet>>| {
-            (member.name.clone(), Arc::clone(member.target.target()))
+        let named = |handle: &Arc<TargetHandle<Outlet>>| {
+            (handle.name.clone(), Arc::clone(handle.target.target()))
         };
-        members.iter().map(named).collect()
+        self.balancer.handles().iter().map(named).collect()
     }
 
-    /// A target as its balancer takes it, with a pool if the upstream has them.
+    /// A target as its balancer takes it under that name, with a pool if the upstream has them.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
-    pub fn outlet(&self, target: Target) -> Result<Outlet> {
-        self.pools.outlet(target)
+    pub fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        self.tells_client.fetch_or(target.stack().tells_client(), Ordering::Relaxed);
+        self.pools.outlet(name, target)
+    }
+
+    /// Whether one of its targets is told who the client is.
+    pub fn tells_client(&self) -> bool {
+        self.tells_client.load(Ordering::Relaxed)
+    }
+
+    /// Closes the pools: unused sessions now, used ones as they come back.
+    pub fn close_pools(&self) {
+        self.balancer.handles().iter().for_each(|handle| handle.target.rest());
     }
 
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -188,8 +193,8 @@ impl Upstream {
     /// Closes the pools, all at once, and waits until `deadline` for what is in use; then that is
     /// closed too. Answers how many sessions those were.
     pub async fn drain_pools(&self, deadline: Instant) -> usize {
-        let members = self.balancer.members();
-        let drains = members.iter().map(|member| member.target.drain(deadline));
+        let handles = self.balancer.handles();
+        let drains = handles.iter().map(|handle| handle.target.drain(deadline));
         futures_util::future::join_all(drains).await.into_iter().sum()
     }
 
@@ -244,12 +249,15 @@ impl Upstream {
 
     /// As it is now.
     pub fn snapshot(&self) -> UpstreamSnapshot {
-        let mut targets = self.balancer.snapshot(Instant::now());
         let mut pools = HashMap::new();
         self.balancer.each(|name, outlet| {
             pools.extend(outlet.stats().map(|stats| (name.to_owned(), PoolSnapshot::of(&stats))));
         });
-        targets.iter_mut().for_each(|target| target.pool = pools.remove(&target.name));
+        let with_pool = |status: TargetStatus| {
+            let pool = pools.remove(&status.name);
+            TargetSnapshot { status, pool }
+        };
+        let targets = self.balancer.snapshot(Instant::now()).into_iter().map(with_pool).collect();
         UpstreamSnapshot {
             name: self.name.clone(),
             balance: self.balancer.strategy().name,
@@ -267,17 +275,32 @@ impl Pools {
         self.options.as_ref().map_or(self.limit, |pool| pool.acquire_timeout.0)
     }
 
-    fn outlet(&self, target: Target) -> Result<Outlet> {
-        match &self.options {
-            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone()),
-            None => Ok(Outlet::keeping(target, self.keepalive, self.limit)),
-        }
+    fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+        let outlet = match &self.options {
+            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone())?,
+            None => Outlet::keeping(target, self.keepalive, self.limit),
+        };
+        Ok(match &self.events {
+            Some(events) => outlet.telling(PoolEvents::new(&self.upstream, name, events.clone())),
+            None => outlet,
+        })
+    }
+
+    /// The connection of posts to the target of that name.
+    fn posts(&self, upstream: &str, target: &str) -> PostOptions {
+        let policy = Policy {
+            connect_timeout: Some(self.limit),
+            idle_timeout: POSTS_IDLE,
+            ..Policy::default()
+        };
+        let name = format!("upstreams.{upstream} {target}");
+        PostOptions { name, policy, lives: self.lives.clone() }
     }
 
     fn outlets(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<Outlet>>> {
         let outlet = |spec: Spec<Target>| {
             let Spec { name, target, weight, priority, max_connections, labels } = spec;
-            let target = self.outlet(target)?;
+            let target = self.outlet(&name, target)?;
             Ok(Spec { name, target, weight, priority, max_connections, labels })
         };
         specs.into_iter().map(outlet).collect()

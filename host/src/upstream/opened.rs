@@ -1,10 +1,10 @@
 //! [`Opened`]: a session of an upstream in use, and what the target and its pool hear of how it went.
 
 use super::asked::Asked;
-use super::balancer::InFlight;
 use super::outlet::Outlet;
 use crate::connection::{Around, Calling, Innermost, PooledSession};
 use crate::session::{DataParts, SessionExt, guarded};
+use jackfield_balancer::InFlight;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Envelope, Error, ErrorKind, Origin, Result, Session};
 use serde_json::Value;

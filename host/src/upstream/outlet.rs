@@ -1,27 +1,39 @@
 //! [`Outlet`]: a target of an upstream, and its sessions between their uses.
 
-use super::attempt::{Need, Opens};
-use super::checker::Probe;
-use crate::connection::{KeepAlive, OpenError, PooledLimit, PooledSession, SessionPool, Target};
+use super::posts::Posts;
+use crate::connection::{
+    KeepAlive, Lives, Managed, Policy, PoolEvents, PooledLimit, PooledSession, Purpose,
+    SessionPool, Target,
+};
 use crate::pool::{PoolOptions, Stats};
 use crate::session::SessionExt;
+use jackfield_balancer::{Need, OpenError, Opens, Probe};
 use jackfield_plugin_api::Result;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// The connection that posts go over.
+pub(super) struct PostOptions {
+    pub(super) name: String,
+    pub(super) policy: Policy,
+    pub(super) lives: Option<Arc<Lives>>,
+}
 
 /// A target and its sessions.
 #[derive(Debug)]
 pub struct Outlet {
     target: Arc<Target>,
     sessions: SessionPool,
+    posts: OnceLock<Posts>,
 }
 
 impl From<Target> for Outlet {
     /// Without a pool: only between requests are sessions kept, by the defaults.
     fn from(target: Target) -> Self {
         let sessions = SessionPool::between_requests(KeepAlive::default(), None);
-        Outlet { target: Arc::new(target), sessions }
+        Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() }
     }
 }
 
@@ -29,7 +41,7 @@ impl Outlet {
     /// A target without a pool, whose sessions are kept between requests as `keepalive` says.
     pub fn keeping(target: Target, keepalive: KeepAlive, connect_limit: Duration) -> Self {
         let sessions = SessionPool::between_requests(keepalive, Some(connect_limit));
-        Outlet { target: Arc::new(target), sessions }
+        Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() }
     }
 
     /// A target with a pool, as [`SessionPool::of_all`].
@@ -43,7 +55,26 @@ impl Outlet {
         all: Option<PooledLimit>,
     ) -> Result<Self> {
         let sessions = SessionPool::of_all(&target, options, connect_limit, all)?;
-        Ok(Outlet { target: Arc::new(target), sessions })
+        Ok(Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() })
+    }
+
+    /// Tells what happens to its pool.
+    #[must_use]
+    pub fn telling(mut self, events: PoolEvents) -> Self {
+        self.sessions = self.sessions.telling(events);
+        self
+    }
+
+    /// What posts go over; its connection is made as `make` says when it is first needed.
+    pub(super) fn posts(&self, make: impl FnOnce() -> PostOptions) -> &Posts {
+        self.posts.get_or_init(|| {
+            let PostOptions { name, policy, lives } = make();
+            let target = Arc::clone(&self.target);
+            Posts::new(match lives {
+                Some(lives) => Managed::counted(&name, target, policy, BTreeMap::new(), lives),
+                None => Managed::new(&name, target, policy),
+            })
+        })
     }
 
     /// The target.
@@ -77,8 +108,9 @@ impl Outlet {
 
 impl Opens for Outlet {
     type Session = PooledSession;
+    type Purpose = Purpose;
 
-    async fn open(&self, need: Need, limit: Duration) -> Result<PooledSession, OpenError> {
+    async fn open(&self, need: Need<Purpose>, limit: Duration) -> Result<PooledSession, OpenError> {
         self.sessions.checkout(&self.target, need.purpose, need.waits, limit).await
     }
 }

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::headers::HeaderBlock;
 use crate::op::Transfer;
 use crate::raw::{
-    PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
-    guard_drop, is_whole, short_table, unknown_code, within_poll,
+    ErrorSlot, PENDING, RawBuf, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail,
+    guard, guard_drop, is_whole, short_table, unknown_code, within_poll,
 };
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
@@ -154,13 +154,13 @@ impl FuturesStream for Body {
             return Poll::Ready(None);
         }
         let raw = self.raw;
-        let (mut out, mut error) = (RawBuf::empty(), RawError::empty());
+        let (mut out, mut error) = (RawBuf::empty(), ErrorSlot::new());
         let code = within_poll(self.owner, Operation::Body, cx, |waker| {
             // SAFETY: the table belongs to the data; both slots are ours.
-            unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, &raw mut error) }
+            unsafe { ((*raw.table).poll_part)(raw.data, waker, &raw mut out, error.as_mut_ptr()) }
         });
         self.ended = !matches!(code, PENDING | 1);
-        Poll::Ready(match ready!(answer_of(code, error)) {
+        Poll::Ready(match ready!(answer_of(code, &mut error)) {
             Ok(0) => None,
             Ok(1) => Some(Ok(BodyPart::Data(out.into_bytes()))),
             Ok(2) => Some(HeaderBlock::parse(out.into_bytes()).map(BodyPart::Trailers)),

@@ -42,6 +42,8 @@ pub struct DriverExport {
     operations: Vec<crate::manifest::Operation>,
     below: Vec<crate::manifest::Below>,
     max_sessions: Option<u32>,
+    needs_port: bool,
+    tells_client: bool,
     make: Make<Part>,
 }
 
@@ -96,6 +98,8 @@ impl DriverExport {
             operations: D::operations(),
             below: D::below(),
             max_sessions: D::max_sessions(),
+            needs_port: D::needs_port(),
+            tells_client: D::tells_client(),
             make: Box::new(make),
         }
     }
@@ -206,6 +210,8 @@ pub fn describe<P: Exports>() -> PluginManifest {
         manifest.operations = export.operations;
         manifest.below = export.below;
         manifest.max_sessions = export.max_sessions;
+        manifest.needs_port = export.needs_port;
+        manifest.tells_client = export.tells_client;
     }
     for (manifest, export) in manifest.handlers.iter_mut().zip(handlers) {
         manifest.options = export.options;

@@ -100,7 +100,7 @@ impl RawBuf {
 /// `ptr` is null or points to `len` elements that are alive and not written for `'a`.
 pub(crate) unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
     if ptr.is_null() {
-        return &[];
+        return absent();
     }
     // SAFETY: by this function's contract.
     unsafe { std::slice::from_raw_parts(ptr, len) }
@@ -112,10 +112,17 @@ pub(crate) unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
 /// `ptr` is null or points to `len` elements that are alive and nobody else's for `'a`.
 pub(crate) unsafe fn slice_of_mut<'a, T>(ptr: *mut T, len: usize) -> &'a mut [T] {
     if ptr.is_null() {
-        return &mut [];
+        return absent();
     }
     // SAFETY: by this function's contract.
     unsafe { std::slice::from_raw_parts_mut(ptr, len) }
+}
+
+/// No elements. Out of line, so that who has some pays one branch that is never taken.
+#[cold]
+#[inline(never)]
+fn absent<T: Default>() -> T {
+    T::default()
 }
 
 impl Drop for RawBuf {

@@ -61,6 +61,7 @@ pub use crate::stream::{RawSlice, StreamTable};
 use crate::error::{Error, ErrorKind, Result};
 use abi_stable::StableAbi;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::task::Poll;
 
 /// A poll function's answer: not ready, the waker is kept.
@@ -145,9 +146,44 @@ impl Opaque {
     }
 }
 
+/// Where the far side of a poll writes its error. Only one word is set before, so that a poll that does not
+/// fail pays nothing for the rest.
+pub(crate) struct ErrorSlot(MaybeUninit<RawError>);
+
+impl ErrorSlot {
+    /// No [`ErrorKind`] has this number, also none of a later minor.
+    const UNWRITTEN: u32 = u32::MAX;
+
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        let mut slot = MaybeUninit::<RawError>::uninit();
+        // SAFETY: the place is the slot's own.
+        unsafe { (&raw mut (*slot.as_mut_ptr()).kind).write(Self::UNWRITTEN) };
+        ErrorSlot(slot)
+    }
+
+    /// For the far side to write to.
+    #[inline(always)]
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut RawError {
+        self.0.as_mut_ptr()
+    }
+
+    /// What the far side has written, after a poll that answered [`FAILED`]; once.
+    fn take(&mut self) -> Option<RawError> {
+        // SAFETY: `new` has set that word.
+        if unsafe { (*self.0.as_ptr()).kind } == Self::UNWRITTEN {
+            return None;
+        }
+        // SAFETY: whoever writes an error writes all of it.
+        let written = unsafe { self.0.assume_init_read() };
+        *self = ErrorSlot::new();
+        Some(written)
+    }
+}
+
 /// What the code of a poll function says: a count, an error, or that it is not ready.
 #[inline(always)]
-pub(crate) fn answer_of(code: i64, error: RawError) -> Poll<Result<u64>> {
+pub(crate) fn answer_of(code: i64, error: &mut ErrorSlot) -> Poll<Result<u64>> {
     count_up_to(code, error, u64::MAX, "")
 }
 
@@ -155,7 +191,7 @@ pub(crate) fn answer_of(code: i64, error: RawError) -> Poll<Result<u64>> {
 #[inline(always)]
 pub(crate) fn count_of(
     code: i64,
-    error: RawError,
+    error: &mut ErrorSlot,
     most: usize,
     what: &'static str,
 ) -> Poll<Result<usize>> {
@@ -165,22 +201,27 @@ pub(crate) fn count_of(
 
 /// On the fast path nothing is called and no error is touched.
 #[inline(always)]
-fn count_up_to(code: i64, error: RawError, most: u64, what: &'static str) -> Poll<Result<u64>> {
-    let error = std::mem::ManuallyDrop::new(error);
+fn count_up_to(
+    code: i64,
+    error: &mut ErrorSlot,
+    most: u64,
+    what: &'static str,
+) -> Poll<Result<u64>> {
     match u64::try_from(code) {
         Ok(count) if count <= most => Poll::Ready(Ok(count)),
         Err(_) if code == PENDING => Poll::Pending,
-        _ => {
-            Poll::Ready(Err(error_of(code, std::mem::ManuallyDrop::into_inner(error), most, what)))
-        }
+        _ => Poll::Ready(Err(error_of(code, error, most, what))),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn error_of(code: i64, error: RawError, most: u64, what: &'static str) -> Error {
+fn error_of(code: i64, error: &mut ErrorSlot, most: u64, what: &'static str) -> Error {
     match code {
-        FAILED => Error::from_raw(error),
+        FAILED => match error.take() {
+            Some(error) => Error::from_raw(error),
+            None => untrue("a poll failed without saying why"),
+        },
         ..0 => unknown_code(code),
         _ => untrue(what).with("count", code).with("at_most", most),
     }

@@ -155,7 +155,10 @@ impl WakerCell {
         // Not copied: the words are compared where they are, a copy would be waited for.
         // SAFETY: by this function's contract.
         let lent = unsafe { &*raw };
-        if self.words == words_of(lent)
+        let words = words_of(lent);
+        // One branch for both words.
+        let differ = (self.words.0 ^ words.0) | (self.words.1 ^ words.1);
+        if differ == 0
             && let Some(kept) = &self.kept
         {
             return poll(&mut Context::from_waker(kept));

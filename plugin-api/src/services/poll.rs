@@ -4,8 +4,8 @@ use super::{FdIo, TimerIo};
 use crate::error::Result;
 use crate::op::Transfer;
 use crate::raw::{
-    Broken, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail, guard,
-    guard_drop, is_whole, short_table, with_raw_waker,
+    Broken, ErrorSlot, PENDING, RawError, RawObject, RawWaker, WakerCell, abi, answer_of, fail,
+    guard, guard_drop, is_whole, short_table, with_raw_waker,
 };
 use std::ffi::c_void;
 use std::pin::Pin;
@@ -184,12 +184,14 @@ impl FdReady {
     /// What the reactor says, e.g. at shutdown.
     pub fn poll_ready(&mut self, interest: Interest, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let raw = self.raw;
-        let mut error = RawError::empty();
+        let mut error = ErrorSlot::new();
         let code = with_raw_waker(cx, |waker| {
             // SAFETY: the table belongs to the data.
-            unsafe { ((*raw.table).poll_ready)(raw.data, interest as u32, waker, &raw mut error) }
+            unsafe {
+                ((*raw.table).poll_ready)(raw.data, interest as u32, waker, error.as_mut_ptr())
+            }
         });
-        answer_of(code, error).map_ok(|_| ())
+        answer_of(code, &mut error).map_ok(|_| ())
     }
 
     /// Forgets readiness after the system said "would block".

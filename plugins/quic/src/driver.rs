@@ -29,6 +29,10 @@ impl Driver for QuicDriver {
         Ok(QuicDriver { host })
     }
 
+    fn needs_port() -> bool {
+        true
+    }
+
     fn configure(&self, options: QuicOptions, role: Role) -> Result<QuicEndpoint> {
         QuicEndpoint::new(self.host, options, role, Protocol::Quic)
     }

@@ -213,6 +213,7 @@ impl Link {
             .with("cwnd", stats.path.cwnd)
             .with("mtu", stats.path.current_mtu)
             .with("sent_packets", stats.path.sent_packets)
+            .with("received_packets", stats.udp_rx.datagrams)
             .with("lost_packets", stats.path.lost_packets)
             .with("lost_bytes", stats.path.lost_bytes)
             .with("congestion_events", stats.path.congestion_events)

@@ -27,6 +27,10 @@ impl Driver for TcpDriver {
         Ok(TcpDriver { host })
     }
 
+    fn needs_port() -> bool {
+        true
+    }
+
     fn configure(&self, options: TcpOptions, _role: Role) -> Result<Socket> {
         if let Some(bind) = &options.bind
             && bind.parse::<IpAddr>().is_err()

@@ -40,6 +40,10 @@ impl Driver for UdpDriver {
         Ok(UdpDriver { host })
     }
 
+    fn needs_port() -> bool {
+        true
+    }
+
     fn configure(&self, options: UdpOptions, _role: Role) -> Result<Endpoint> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let mut limits = Limits::default();

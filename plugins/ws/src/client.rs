@@ -6,7 +6,7 @@ use crate::head;
 use crate::wire::Wire;
 use bytes::BytesMut;
 use data_encoding::BASE64;
-use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Info, Result, Stream};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Info, Result, Stream, mask_query};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
@@ -35,7 +35,7 @@ pub(crate) async fn connect(
 ) -> Result<(WebSocketStream<Wire>, Info)> {
     let target = asked.address.target();
     let shaken = shake(asked, carrier, below, host).await;
-    shaken.map_err(|error| error.with("path", target))
+    shaken.map_err(|error| error.with("path", mask_query(&target)))
 }
 
 async fn shake(

@@ -44,7 +44,7 @@ impl Driver for WsDriver {
 
     async fn open(&self, endpoint: &WsEndpoint, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
-        let (address, offered) = (&request.address, request.protocols());
+        let (address, offered) = (&request.address, request.protocols().to_vec());
         let asked = client::Asked { endpoint, address, offered };
         let (ws, info) = client::connect(&asked, carrier, &below, self.host).await?;
         Ok(session(Shaken { ws, info, held: None }, endpoint, self.host))

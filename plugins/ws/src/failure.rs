@@ -1,6 +1,6 @@
 //! From what tungstenite says to one error, and the close code that tells the peer (RFC 6455 §7.4).
 
-use jackfield_plugin_api::{Error, ErrorKind};
+use jackfield_plugin_api::{Error, ErrorKind, mask_query};
 use std::io;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -78,7 +78,7 @@ pub(crate) fn answered<T>(response: &http::Response<T>) -> Error {
     };
     let error = Error::new(kind, format!("the server answered {status} and no WebSocket"));
     match response.headers().get(http::header::LOCATION).map(http::HeaderValue::to_str) {
-        Some(Ok(location)) => error.with("location", location),
+        Some(Ok(location)) => error.with("location", mask_query(location)),
         _ => error,
     }
 }

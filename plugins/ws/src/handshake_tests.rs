@@ -96,7 +96,7 @@ async fn protocols_of_the_request_are_offered_and_may_be_passed_over() {
         };
         let driver = WsDriver::new(testing::host()).unwrap();
         let endpoint = driver.configure(WsOptions::default(), Role::Client).unwrap();
-        let asked = request("/x", near).with_protocols(&["amqp".into(), "mqtt".into()]);
+        let asked = request("/x", near).with_protocols(vec!["amqp".into(), "mqtt".into()]);
         let (opened, _far) = tokio::join!(driver.open(&endpoint, asked), serving);
         let facts = opened.unwrap().info().facts;
         assert_eq!(facts.get("subprotocol").and_then(|name| name.as_str()), chosen);

@@ -24,7 +24,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 async fn begin(host: &TestHost, definition: Map<String, Value>) -> Arc<Live> {
     let config: ConnectionConfig = serde_json::from_value(definition.into()).unwrap();
-    let defined = host.manager().graph().define("it", config, Existing::Refuse).await;
+    let defined = host.manager().define_connection("it", config, Existing::Refuse).await;
     defined.unwrap_or_else(|error| panic!("{error:?}")).live()
 }
 

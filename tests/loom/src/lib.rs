@@ -3,13 +3,13 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/loom/Cargo.toml`
 //!
 //! That is the state of a connection (`connection/state.rs`), the load of a target
-//! (`upstream/load.rs`): places, the gate of a target whose ejection has ended, the moving latency; and
-//! the pockets of a pool (`pool/pockets.rs`), beside the lock that all its other state is under.
+//! (`balancer/src/load.rs`): places, the gate of a target whose ejection has ended, the moving latency; and
+//! the pockets of a pool (`pool/src/pockets.rs`), beside the lock that all its other state is under.
 //! Beside the load a pick takes a number from a counter and reads a rotation that `arc-swap` keeps, a
 //! library that is tested by itself.
 #![cfg(loom)]
 
-#[path = "../../../host/src/upstream/load.rs"]
+#[path = "../../../host/balancer/src/load.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod load;
 
@@ -17,11 +17,11 @@ mod load;
 #[allow(dead_code, reason = "the models need a part of it")]
 mod state;
 
-#[path = "../../../host/src/pool/pockets.rs"]
+#[path = "../../../host/pool/src/pockets.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod pockets;
 
-#[path = "../../../host/src/pool/recent.rs"]
+#[path = "../../../host/pool/src/recent.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod recent;
 

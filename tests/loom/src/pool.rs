@@ -1,6 +1,6 @@
 //! The pockets of a pool beside a lock with the rest of its state, as [`Shared`] uses both.
 //!
-//! [`Shared`]: ../../../host/src/pool/shared.rs
+//! [`Shared`]: ../../../host/pool/src/shared.rs
 
 use std::time::Instant;
 

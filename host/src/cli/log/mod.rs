@@ -1,46 +1,66 @@
 //! Logs to standard error: one line for each event, whatever is in it, and never in the way of data.
 
+mod limit;
 mod line;
 mod queue;
 
 pub(super) use queue::{complain, flush};
 
 use super::failure::{Failure, Outcome};
-use crate::config::model::{LogFormat, LogLevel};
+use crate::config::model::{LogConfig, LogFormat, LogLevel};
+use crate::listener::SESSIONS;
+use crate::route::REQUESTS;
+use limit::{Limit, Limited};
 use line::{Json, Text};
 use queue::ToQueue;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Variables that say what is logged, the first one set wins.
 const FILTERS: [&str; 2] = ["JACKFIELD_LOG", "RUST_LOG"];
 
 /// Starts logs to standard error; `default` is a filter such as `warn`.
-pub(super) fn start_log(default: &str, format: LogFormat) -> Outcome<()> {
-    let set = FILTERS.iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
-    let filter = match set.filter(|(_, text)| !text.is_empty()) {
-        Some((name, text)) => EnvFilter::builder()
-            .parse(text)
-            .map_err(|error| Failure::config(format!("environment variable {name}: {error}")))?,
-        None => EnvFilter::builder().parse_lossy(default),
-    };
-    queue::start().map_err(|error| Failure::run(format!("no thread for the log: {error}")))?;
+pub(super) fn start_log(default: &str, config: &LogConfig) -> Outcome<()> {
+    let filter = filter(default, config)?;
+    let limit: &'static Limit = Box::leak(Box::new(Limit::new(config)));
+    queue::start(limit).map_err(|error| Failure::run(format!("no thread for the log: {error}")))?;
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(color)
         .log_internal_errors(false)
         .with_writer(ToQueue);
-    let started = match format {
-        LogFormat::Text => log.with_target(false).fmt_fields(Text).try_init(),
-        LogFormat::Json => log.event_format(Json).try_init(),
+    let log =
+        tracing_subscriber::registry().with(filter).with(Limited { limit, told: queue::wake });
+    let started = match config.format {
+        LogFormat::Text => log.with(lines.with_target(false).fmt_fields(Text)).try_init(),
+        LogFormat::Json => log.with(lines.event_format(Json)).try_init(),
     };
     started.map_err(Failure::run)
 }
 
+/// What is logged: by the environment, else by `default` and the keys for lines of sessions and requests.
+fn filter(default: &str, config: &LogConfig) -> Outcome<EnvFilter> {
+    let set = FILTERS.iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
+    if let Some((name, text)) = set.filter(|(_, text)| !text.is_empty()) {
+        let parsed = EnvFilter::builder().parse(text);
+        return parsed
+            .map_err(|error| Failure::config(format!("environment variable {name}: {error}")));
+    }
+    let mut filter = default.to_owned();
+    for (kind, is_written) in [(SESSIONS, config.sessions), (REQUESTS, config.requests)] {
+        if !is_written {
+            filter.push_str(&format!(",{kind}=off"));
+        }
+    }
+    Ok(EnvFilter::builder().parse_lossy(filter))
+}
+
 /// Logs of a command that a person waits for: warnings, or more with `-v`.
 pub(super) fn start_client_log(verbose: u8) -> Outcome<()> {
-    start_log(["warn", "info", "debug", "trace"][usize::from(verbose.min(3))], LogFormat::Text)
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    start_log(level, &LogConfig::default())
 }
 
 /// The configured level, raised by `-v`.

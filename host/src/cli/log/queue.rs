@@ -1,6 +1,7 @@
 //! Lines on their way to standard error: a bounded queue, and a thread that writes. A reader that does not
 //! read holds up that thread and nothing else; lines for which there is no room are dropped and counted.
 
+use super::limit::Limit;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,6 +10,9 @@ use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
+
+/// How often it is looked whether the time is over of lines that were left out.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Bytes of lines that wait.
 const ROOM: usize = 1 << 20;
@@ -40,6 +44,9 @@ struct Queue {
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
+/// What says how many lines were left out.
+static LIMIT: OnceLock<&'static Limit> = OnceLock::new();
+
 impl Queue {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,12 +66,27 @@ impl Queue {
         self.came.notify_one();
     }
 
+    /// Waits for a line; while there is something to tell of lines that were left out, not for long.
+    fn wait<'a>(&self, lines: MutexGuard<'a, Lines>) -> MutexGuard<'a, Lines> {
+        if LIMIT.get().is_some_and(|limit| limit.is_owing()) {
+            let waited = self.came.wait_timeout(lines, TICK);
+            return waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.came.wait(lines).unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes what comes, for ever.
     fn write(&self, mut out: impl Write) {
+        let mut told = Instant::now();
         loop {
+            if told.elapsed() >= TICK {
+                tell_left_out(false);
+                told = Instant::now();
+            }
             let mut lines = self.lines();
-            while lines.waiting.is_empty() {
-                lines = self.came.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            if lines.waiting.is_empty() {
+                drop(self.wait(lines));
+                continue;
             }
             let Some(line) = lines.waiting.pop_front() else { continue };
             drop(lines);
@@ -79,6 +101,7 @@ impl Queue {
             drop(lines);
             if dropped > 0 {
                 tracing::warn!(
+                    target: "jackfield::log",
                     dropped,
                     "{dropped} log lines were dropped: standard error did not take them in time"
                 );
@@ -104,6 +127,22 @@ impl Queue {
     }
 }
 
+/// Writes how many lines were left out, of each kind whose time is over, or of `all`.
+fn tell_left_out(all: bool) {
+    if let Some(limit) = LIMIT.get() {
+        limit.tell(Instant::now(), all);
+    }
+}
+
+/// Wakes the thread that writes, which waits without an end while nothing was left out.
+pub(super) fn wake() {
+    if let Some(queue) = QUEUE.get() {
+        // Under the lock, so that it is not between its look and its wait.
+        let _lines = queue.lines();
+        queue.came.notify_one();
+    }
+}
+
 /// Whether standard error would take something at this moment.
 fn takes() -> bool {
     let stderr = io::stderr();
@@ -115,10 +154,11 @@ fn takes() -> bool {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn start() -> io::Result<()> {
+pub(super) fn start(limit: &'static Limit) -> io::Result<()> {
     if QUEUE.get().is_some() {
         return Ok(());
     }
+    let _ = LIMIT.set(limit);
     // Not the standard library's handle: its lock would be held while it blocks.
     let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let queue = QUEUE.get_or_init(Queue::default);
@@ -129,6 +169,7 @@ pub(super) fn start() -> io::Result<()> {
 
 /// Waits until standard error has all lines, if it takes any.
 pub(in super::super) fn flush() {
+    tell_left_out(true);
     if let Some(queue) = QUEUE.get() {
         let end = Instant::now() + MOST;
         queue.flush(PATIENCE, || Instant::now() < end && takes());

@@ -1,7 +1,8 @@
 //! [`Dial`] and [`Member`]: the sessions of one target as members of its pool.
 
+use super::told::PoolEvents;
 use crate::connection::Target;
-use crate::dialogue::{self, Dialogue};
+use crate::dialogue::{self, Dialogue, Known};
 use crate::pool::{CloseCause, Connect};
 use crate::session::{DataParts, SessionExt};
 use jackfield_plugin_api::op::Op;
@@ -61,6 +62,7 @@ pub struct Dial {
     shared: bool,
     runtime: Handle,
     closing: Mutex<JoinSet<()>>,
+    events: Option<Arc<PoolEvents>>,
 }
 
 impl Dial {
@@ -72,7 +74,13 @@ impl Dial {
         runtime: Handle,
     ) -> Self {
         let (target, closing) = (Arc::downgrade(target), Mutex::default());
-        Dial { target, all, limit, shared, runtime, closing }
+        Dial { target, all, limit, shared, runtime, closing, events: None }
+    }
+
+    /// Tells how opening goes, if anybody is to hear it.
+    pub(super) fn telling(mut self, events: Option<Arc<PoolEvents>>) -> Self {
+        self.events = events;
+        self
     }
 
     fn target(&self) -> Result<Arc<Target>> {
@@ -98,8 +106,17 @@ impl Connect for Dial {
     async fn open(&self, deadline: Instant) -> Result<Member> {
         let place = self.all.as_ref().map(PooledLimit::take).transpose()?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let session = self.target()?.open(left.min(self.limit)).await?;
-        Ok(Member::new(session, &self.runtime, place))
+        let opened = self.target()?.open(left.min(self.limit)).await;
+        match (&opened, &self.events) {
+            (Ok(_), Some(events)) => events.opened(),
+            (Err(error), Some(events)) => events.open_failed(error),
+            _ => {}
+        }
+        Ok(Member::new(opened?, &self.runtime, place))
+    }
+
+    fn exhausted(&self, max_size: usize, waiting: usize) {
+        self.events.iter().for_each(|events| events.exhausted(max_size, waiting));
     }
 
     fn is_open(&self, member: &Member) -> bool {
@@ -163,6 +180,8 @@ struct Unused {
     /// What the peer has sent unasked.
     early: Vec<u8>,
     ended: bool,
+    /// What dialogues have learnt of the peer.
+    known: Option<Known>,
 }
 
 /// What requests go by, one after the other.
@@ -297,12 +316,13 @@ impl Member {
     pub(super) async fn converse(&self, operation: &str, params: &Value) -> Result<Value> {
         // It counts as ended until it is put back.
         let out = Unused { ended: true, ..Unused::default() };
-        let Unused { stream, early, .. } = std::mem::replace(&mut *self.unused(), out);
+        let Unused { stream, early, known, .. } = std::mem::replace(&mut *self.unused(), out);
         let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
-        let mut talk = Dialogue::resumed(stream, &early);
+        let known = known.unwrap_or_else(|| Known::of(&self.session.info()));
+        let mut talk = Dialogue::resumed(stream, &early, known);
         let result = dialogue::call(&mut talk, operation, params).await?;
-        let (stream, early) = talk.into_parts();
-        *self.unused() = Unused { stream: Some(stream), early, ended: false };
+        let (stream, early, known) = talk.into_parts();
+        *self.unused() = Unused { stream: Some(stream), early, ended: false, known: Some(known) };
         Ok(result)
     }
 

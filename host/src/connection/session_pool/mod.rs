@@ -28,9 +28,12 @@
 
 mod member;
 mod pooled;
+mod told;
 
+pub use jackfield_balancer::OpenError;
 pub use member::{Dial, Member, PooledLimit};
 pub use pooled::PooledSession;
+pub use told::PoolEvents;
 
 use super::keepalive::KeepAlive;
 use super::target::Target;
@@ -60,50 +63,15 @@ pub enum Purpose {
     },
 }
 
-/// Why there is no session.
-#[derive(Clone, Debug)]
-pub enum OpenError {
-    /// The target failed, or there is a mistake on our side.
-    Failed(Error),
-    /// The target has no place free. That does not speak against it.
-    Busy(Error),
-}
-
-impl OpenError {
-    /// Whether what was tried had been closed.
-    fn is_closed(&self) -> bool {
-        matches!(self, OpenError::Failed(error) if error.kind() == ErrorKind::Closed)
-    }
-}
-
-impl From<Error> for OpenError {
-    fn from(error: Error) -> Self {
-        OpenError::Failed(error)
-    }
-}
-
-impl From<OpenError> for Error {
-    fn from(error: OpenError) -> Self {
-        let (OpenError::Failed(error) | OpenError::Busy(error)) = error;
-        error
-    }
-}
-
-impl From<AcquireError> for OpenError {
-    /// Full is not broken: only what could not be opened, or not in time although there was room,
-    /// speaks against the target.
-    fn from(error: AcquireError) -> Self {
-        match &error {
-            AcquireError::TimedOut { in_use, max_size, .. } if in_use < max_size => {
-                OpenError::Failed(error.into())
-            }
-            AcquireError::Open(cause) if cause.kind() == ErrorKind::Limit => {
-                OpenError::Busy(error.into())
-            }
-            AcquireError::Open(_) => OpenError::Failed(error.into()),
-            _ => OpenError::Busy(error.into()),
-        }
-    }
+/// Why a pool has no session. Full is not broken: only what could not be opened, or not in time although there
+/// was room, counts against the target.
+fn not_acquired(error: AcquireError) -> OpenError {
+    let is_failure = match &error {
+        AcquireError::TimedOut { in_use, max_size, .. } => in_use < max_size,
+        AcquireError::Open(cause) => cause.kind() != ErrorKind::Limit,
+        _ => false,
+    };
+    if is_failure { OpenError::Failed(error.into()) } else { OpenError::Busy(error.into()) }
 }
 
 /// The sessions of one target between their uses.
@@ -114,6 +82,7 @@ pub struct SessionPool {
     connect_limit: Option<Duration>,
     /// Made when first needed; taken away while the target rests.
     pool: Mutex<Option<Pool<Dial>>>,
+    events: Option<Arc<PoolEvents>>,
 }
 
 #[derive(Debug)]
@@ -129,7 +98,14 @@ impl SessionPool {
     /// opening may take what time its first caller has.
     pub fn between_requests(keepalive: KeepAlive, connect_limit: Option<Duration>) -> Self {
         let keeps = Keeps::Requests(keepalive);
-        SessionPool { keeps, connect_limit, pool: Mutex::default() }
+        SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None }
+    }
+
+    /// Tells what happens to it.
+    #[must_use]
+    pub fn telling(mut self, events: PoolEvents) -> Self {
+        self.events = Some(Arc::new(events));
+        self
     }
 
     /// Of which every use of `target` takes its session; each session gets `connect_limit` to be opened,
@@ -146,6 +122,10 @@ impl SessionPool {
         all: Option<PooledLimit>,
     ) -> Result<Self> {
         options.check()?;
+        if target.stack().tells_client() {
+            let text = "a target that is told who the client is has no pool: each session is for one client";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
         if let Some(most) = target.stack().max_sessions() {
             options.max_size = options.max_size.min(most.max(1));
             options.min_idle = options.min_idle.min(options.max_size);
@@ -160,7 +140,7 @@ impl SessionPool {
             return Err(Error::option("share", text));
         }
         let (keeps, connect_limit) = (Keeps::All(options, all), Some(connect_limit));
-        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default() })
+        Ok(SessionPool { keeps, connect_limit, pool: Mutex::default(), events: None })
     }
 
     /// Makes the pool, so that `min_idle` sessions are opened before anybody asks. Has to be called
@@ -227,12 +207,19 @@ impl SessionPool {
             Purpose::Request { rested } => member.has_rested_less_than(rested),
             Purpose::Data | Purpose::Calls => true,
         };
+        let mut pause = FIRST_PAUSE;
         loop {
-            let pooled = pool.get_where(deadline, fits).await.map_err(OpenError::from)?;
+            let pooled = pool.get_where(deadline, fits).await.map_err(not_acquired)?;
             let fresh = pooled.is_fresh();
             match take(pooled, purpose, deadline).await {
                 // It had ended unnoticed. The next is tested or new.
                 Err(error) if error.is_closed() && !fresh => {}
+                // The pool has a place and the peer has none: it counts a stream that has ended for a little
+                // longer, or lets us have fewer than `share`.
+                Err(OpenError::Busy(_)) if waits && Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
                 taken => return taken,
             }
         }
@@ -263,6 +250,7 @@ impl SessionPool {
             Keeps::Requests(keepalive) => (keepalive.pool_options(limit), None),
         };
         let dial = Dial::new(target, limit, all, options.share > 1, runtime);
+        let dial = dial.telling(self.events.clone());
         let pool = Pool::new(dial, &options)?;
         *slot = Some(pool.clone());
         Ok(pool)
@@ -272,6 +260,11 @@ impl SessionPool {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a caller waits at first before it asks a peer again that has no room for another stream.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// How long at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether sessions of `target` carry several conversations, as far as its driver declares.
 pub fn shares(target: &Target) -> bool {

@@ -227,7 +227,7 @@ async fn closed_connections_are_not_counted_from_the_moment_close_returns() {
 #[tokio::test(start_paused = true)]
 async fn where_it_may_wait_for_room_it_is_let_in_or_refused_in_time() {
     let peer = Peer::new();
-    let lives = Lives::waiting(1, seconds(5));
+    let lives = Lives::waiting(1, seconds(5), None);
     let of = |name: &str| {
         let labels = std::collections::BTreeMap::new();
         Managed::counted(name, target(&peer), Policy::default(), labels, Arc::clone(&lives))

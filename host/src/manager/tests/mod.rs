@@ -4,7 +4,7 @@ mod defects;
 mod restart;
 mod verbs;
 
-use super::{AllOptions, Existing, Filter, Graph, Own};
+use super::{AllOptions, Existing, Filter, Manager, Own};
 use crate::config::model::ConnectionConfig;
 use crate::driver::Registry;
 use crate::services::PluginServices;
@@ -26,8 +26,8 @@ fn registry() -> Registry {
     registry
 }
 
-fn graph(max: usize) -> Arc<Graph> {
-    Graph::empty(registry(), max, SOON)
+fn manager(max: usize) -> Manager {
+    Manager::empty(registry(), max, SOON)
 }
 
 /// What `json` defines.

@@ -26,14 +26,14 @@ pub(super) fn alone(test: &str) {
 #[ignore = "killed by the test below"]
 async fn defines_until_it_is_killed() {
     let folder = std::env::var_os(FOLDER).expect("the folder");
-    let graph = graph(10);
-    graph.keep_state(folder.as_ref()).unwrap();
+    let manager = manager(10);
+    manager.keep_state(folder.as_ref()).unwrap();
     for number in 0.. {
         let name = format!("c{number}");
-        graph.define(&name, null(), Existing::Refuse).await.unwrap();
+        manager.define_connection(&name, null(), Existing::Refuse).await.unwrap();
         // Every third goes away again.
         if number % 3 == 2 {
-            graph.destroy(&name).await.unwrap();
+            manager.destroy(&name).await.unwrap();
         }
         let mut out = std::io::stdout();
         writeln!(out, "acknowledged {number}").unwrap();
@@ -57,17 +57,17 @@ async fn definitions_survive_kill_9() {
     child.wait().unwrap();
     // What it still said before it died.
     let last = lines.filter_map(number).last().or(reached).unwrap();
-    let graph = graph(10);
-    graph.keep_state(folder.path()).unwrap();
+    let manager = manager(10);
+    manager.keep_state(folder.path()).unwrap();
     for number in 0..=last {
-        let found = graph.connection(&format!("c{number}")).await.is_ok();
+        let found = manager.connection(&format!("c{number}")).await.is_ok();
         assert_eq!(found, number % 3 != 2, "c{number} of {last}");
     }
     let kept = (0..=last).filter(|number| number % 3 != 2).count();
-    let more = graph.defined() - kept;
+    let more = manager.defined() - kept;
     assert!(more <= 1, "one may have been written and not acknowledged: {more}");
-    assert!(graph.named().iter().all(|named| named.defined_by == DefinedBy::Call));
-    graph.get_or_connect("c0", SOON).await.unwrap();
+    assert!(manager.named().iter().all(|named| named.defined_by == DefinedBy::Call));
+    manager.get_or_connect("c0", SOON).await.unwrap();
 }
 
 #[tokio::test]
@@ -78,40 +78,47 @@ async fn a_restart_restores_definitions_as_they_were() {
         "reconnect": {"attempts": -1, "jitter": 0.0},
     });
     {
-        let graph = graph(10);
-        assert_eq!(graph.keep_state(folder.path()).unwrap(), 0);
-        graph.define("bastion", null(), Existing::Refuse).await.unwrap();
-        graph.define("lab", config(definition.clone()), Existing::Refuse).await.unwrap();
+        let manager = manager(10);
+        assert_eq!(manager.keep_state(folder.path()).unwrap(), 0);
+        manager.define_connection("bastion", null(), Existing::Refuse).await.unwrap();
+        manager
+            .define_connection("lab", config(definition.clone()), Existing::Refuse)
+            .await
+            .unwrap();
         let via = config(json!({"uri": "null://x", "via": "connections.bastion"}));
-        graph.define("inner", via, Existing::Refuse).await.unwrap();
-        graph.define_own("own", own(None), Own::default()).await.unwrap();
-        graph.define("gone", null(), Existing::Refuse).await.unwrap();
-        graph.unregister("gone", End::Detach).await.unwrap();
-        graph.close_all(SOON).await;
+        manager.define_connection("inner", via, Existing::Refuse).await.unwrap();
+        manager.define_own("own", own(None), Own::default()).await.unwrap();
+        manager.define_connection("gone", null(), Existing::Refuse).await.unwrap();
+        manager.unregister("gone", End::Detach).await.unwrap();
+        manager.close_all(SOON).await;
     }
-    let graph = graph(10);
-    assert_eq!(graph.keep_state(folder.path()).unwrap(), 3);
-    let named = graph.find(&Filter { driver: Some("null".to_owned()), ..Filter::default() });
+    let manager = manager(10);
+    assert_eq!(manager.keep_state(folder.path()).unwrap(), 3);
+    let named = manager.find(&Filter { driver: Some("null".to_owned()), ..Filter::default() });
     let names: Vec<_> = named.iter().map(|named| named.connection.name.as_str()).collect();
     assert_eq!(names, ["bastion", "inner", "lab"]);
     assert_eq!(named[2].connection.uri, "null://x/path");
     assert_eq!(named[2].connection.labels["site"], "lab");
-    assert_eq!(kind(graph.destroy("bastion")).await, ErrorKind::InUse, "inner goes via it");
-    let lab = graph.connection("lab").await.unwrap();
+    assert_eq!(kind(manager.destroy("bastion")).await, ErrorKind::InUse, "inner goes via it");
+    let lab = manager.connection("lab").await.unwrap();
     let policy = lab.policy();
     assert_eq!((policy.call_timeout, policy.reconnect.attempts), (Duration::from_secs(3), None));
-    assert_eq!(kind(graph.define("lab", null(), Existing::Refuse)).await, ErrorKind::InUse);
-    graph.define("lab", null(), Existing::Replace).await.unwrap();
+    assert_eq!(
+        kind(manager.define_connection("lab", null(), Existing::Refuse)).await,
+        ErrorKind::InUse
+    );
+    manager.define_connection("lab", null(), Existing::Replace).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_secret_written_out_is_refused_where_it_would_be_kept() {
     let with_password = || config(json!({"uri": "null://user:hunter2@x"}));
-    let graph = graph(10);
-    graph.define("lab", with_password(), Existing::Refuse).await.unwrap();
+    let manager = manager(10);
+    manager.define_connection("lab", with_password(), Existing::Refuse).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    graph.keep_state(folder.path()).unwrap();
-    let refused = graph.define("kept", with_password(), Existing::Refuse).await.unwrap_err();
+    manager.keep_state(folder.path()).unwrap();
+    let refused =
+        manager.define_connection("kept", with_password(), Existing::Refuse).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Config);
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
     let text = std::fs::read_to_string(folder.path().join("connections.journal")).unwrap();

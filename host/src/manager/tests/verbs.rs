@@ -1,51 +1,58 @@
 use super::*;
 use crate::connection::State;
+use crate::events::EventKind;
 use crate::manager::{DefinedBy, End};
 use serde_json::json;
 
 #[tokio::test]
 async fn define_register_get_and_forget() {
-    let graph = graph(10);
-    let managed = graph.define("lab", null(), Existing::Refuse).await.unwrap();
+    let manager = manager(10);
+    let managed = manager.define_connection("lab", null(), Existing::Refuse).await.unwrap();
     assert_eq!(managed.state(), State::Disconnected, "defined is not connected");
-    assert_eq!((graph.defined(), graph.lives().now), (1, 0));
-    let live = graph.get_or_connect("lab", SOON).await.unwrap();
-    let again = graph.get_or_connect("lab", SOON).await.unwrap();
+    assert_eq!((manager.defined(), manager.count().now), (1, 0));
+    let live = manager.get_or_connect("lab", SOON).await.unwrap();
+    let again = manager.get_or_connect("lab", SOON).await.unwrap();
     assert_eq!(live.id, again.id);
-    assert_eq!(graph.live(live.id).map(|live| live.id), Some(live.id));
-    let error = graph.connection("lob").await.unwrap_err();
+    assert_eq!(manager.live(live.id).map(|live| live.id).ok(), Some(live.id));
+    let error = manager.connection("lob").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("did you mean \"lab\"?"), "{error}");
-    graph.disconnect("lab", 0, "").await.unwrap();
-    assert_eq!((graph.defined(), graph.lives().now), (1, 0), "the definition stays");
-    let live = graph.get_or_connect("lab", SOON).await.unwrap();
-    graph.unregister("lab", End::Close { code: 0, reason: String::new() }).await.unwrap();
-    assert_eq!((live.state(), graph.defined()), (State::Closed, 0));
-    assert_eq!(kind(graph.destroy("lab")).await, ErrorKind::NotFound);
+    manager.disconnect("lab", 0, "").await.unwrap();
+    assert_eq!((manager.defined(), manager.count().now), (1, 0), "the definition stays");
+    let live = manager.get_or_connect("lab", SOON).await.unwrap();
+    manager.unregister("lab", End::Close { code: 0, reason: String::new() }).await.unwrap();
+    assert_eq!((live.state(), manager.defined()), (State::Closed, 0));
+    assert_eq!(kind(manager.destroy("lab")).await, ErrorKind::NotFound);
 }
 
 #[tokio::test]
 async fn a_taken_name_is_refused_unless_replaced_and_then_the_old_session_is_closed() {
-    let graph = graph(10);
-    let first = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+    let manager = manager(10);
+    let first = manager.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
     let other = config(json!({"uri": "null://y"}));
-    assert_eq!(kind(graph.define("lab", other, Existing::Refuse)).await, ErrorKind::InUse);
-    assert_eq!(kind(graph.define_own("lab", own(None), Own::default())).await, ErrorKind::InUse);
+    assert_eq!(
+        kind(manager.define_connection("lab", other, Existing::Refuse)).await,
+        ErrorKind::InUse
+    );
+    assert_eq!(kind(manager.define_own("lab", own(None), Own::default())).await, ErrorKind::InUse);
     assert_eq!(first.state(), State::Connected, "a refusal changes nothing");
-    let before = graph.connection("lab").await.unwrap();
-    graph.define_own("lab", own(None), replace()).await.unwrap();
+    let before = manager.connection("lab").await.unwrap();
+    manager.define_own("lab", own(None), replace()).await.unwrap();
     assert_eq!(first.state(), State::Closed);
-    let after = graph.connection("lab").await.unwrap();
+    let after = manager.connection("lab").await.unwrap();
     assert!(Arc::ptr_eq(&before, &after), "who holds it has the new one");
     assert_eq!(kind(before.connect(SOON)).await, ErrorKind::Unreachable);
-    assert_eq!(graph.defined(), 1);
+    assert_eq!(manager.defined(), 1);
 }
 
 #[tokio::test]
 async fn names_keys_and_options_are_checked_before_anything_is_defined() {
-    let graph = graph(10);
+    let manager = manager(10);
     for name in ["", "Lab", "a b", "../x", "-x", &"x".repeat(65)] {
-        assert_eq!(kind(graph.define(name, null(), Existing::Refuse)).await, ErrorKind::Config);
+        assert_eq!(
+            kind(manager.define_connection(name, null(), Existing::Refuse)).await,
+            ErrorKind::Config
+        );
     }
     for wrong in [
         json!({"uri": "null://x", "options": {"pendin": true}}),
@@ -53,86 +60,87 @@ async fn names_keys_and_options_are_checked_before_anything_is_defined() {
         json!({"uri": "null://x", "reconnect": {"factor": 0.1}}),
         json!({"options": {}}),
     ] {
-        let defining = graph.define("lab", config(wrong), Existing::Refuse);
+        let defining = manager.define_connection("lab", config(wrong), Existing::Refuse);
         assert_eq!(kind(defining).await, ErrorKind::Config);
     }
-    let unknown = graph.define("lab", config(json!({"uri": "nul://x"})), Existing::Refuse);
+    let unknown =
+        manager.define_connection("lab", config(json!({"uri": "nul://x"})), Existing::Refuse);
     assert!(unknown.await.unwrap_err().to_string().contains("did you mean \"null\"?"));
-    assert_eq!(graph.defined(), 0);
+    assert_eq!(manager.defined(), 0);
 }
 
 #[tokio::test]
 async fn via_refers_to_run_time_definitions_and_never_in_a_circle() {
-    let graph = graph(10);
+    let manager = manager(10);
     let via = |name: &str| config(json!({"uri": "null://x", "via": format!("connections.{name}")}));
-    let missing = graph.define("inner", via("bastion"), Existing::Refuse);
+    let missing = manager.define_connection("inner", via("bastion"), Existing::Refuse);
     assert_eq!(kind(missing).await, ErrorKind::NotFound);
-    graph.define("bastion", null(), Existing::Refuse).await.unwrap();
-    graph.define("inner", via("bastion"), Existing::Refuse).await.unwrap();
-    graph.define("core", via("inner"), Existing::Refuse).await.unwrap();
-    let circle = graph.define("bastion", via("core"), Existing::Replace);
+    manager.define_connection("bastion", null(), Existing::Refuse).await.unwrap();
+    manager.define_connection("inner", via("bastion"), Existing::Refuse).await.unwrap();
+    manager.define_connection("core", via("inner"), Existing::Refuse).await.unwrap();
+    let circle = manager.define_connection("bastion", via("core"), Existing::Replace);
     assert_eq!(kind(circle).await, ErrorKind::Config);
-    assert_eq!(kind(graph.destroy("bastion")).await, ErrorKind::InUse);
+    assert_eq!(kind(manager.destroy("bastion")).await, ErrorKind::InUse);
     // Replacing what carries keeps counting what it carries.
-    graph.define("bastion", null(), Existing::Replace).await.unwrap();
-    assert_eq!(kind(graph.destroy("bastion")).await, ErrorKind::InUse);
+    manager.define_connection("bastion", null(), Existing::Replace).await.unwrap();
+    assert_eq!(kind(manager.destroy("bastion")).await, ErrorKind::InUse);
     for name in ["core", "inner", "bastion"] {
-        graph.destroy(name).await.unwrap();
+        manager.destroy(name).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn an_equal_definition_is_used_again_and_disturbs_nothing() {
-    let graph = graph(10);
-    let live = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
-    let managed = graph.connection("lab").await.unwrap();
+    let manager = manager(10);
+    let live = manager.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+    let managed = manager.connection("lab").await.unwrap();
     for existing in [Existing::Refuse, Existing::Replace] {
-        let again = graph.define("lab", null(), existing).await.unwrap();
+        let again = manager.define_connection("lab", null(), existing).await.unwrap();
         assert!(Arc::ptr_eq(&managed, &again));
-        assert_eq!(graph.register("lab", null(), existing, SOON).await.unwrap().id, live.id);
+        assert_eq!(manager.register("lab", null(), existing, SOON).await.unwrap().id, live.id);
     }
-    assert!(graph.is_connected("lab") && graph.is_connected("connections.lab"));
+    assert!(manager.is_connected("lab") && manager.is_connected("connections.lab"));
     live.close(0, "").await;
-    assert!(!graph.is_connected("lab"));
-    assert!(!graph.is_connected("lob") && !graph.is_connected("devices.lab.cli"), "unknown");
+    assert!(!manager.is_connected("lab"));
+    assert!(!manager.is_connected("lob") && !manager.is_connected("devices.lab.cli"), "unknown");
 }
 
 #[tokio::test]
 async fn all_are_forgotten_those_that_go_via_others_first() {
     let via = |name: &str| config(json!({"uri": "null://x", "via": format!("connections.{name}")}));
-    let graph = graph(10);
+    let manager = manager(10);
     let three = async || {
-        let live = graph.register("a", null(), Existing::Refuse, SOON).await.unwrap();
-        graph.define("b", via("a"), Existing::Refuse).await.unwrap();
-        graph.define("c", via("b"), Existing::Refuse).await.unwrap();
+        let live = manager.register("a", null(), Existing::Refuse, SOON).await.unwrap();
+        manager.define_connection("b", via("a"), Existing::Refuse).await.unwrap();
+        manager.define_connection("c", via("b"), Existing::Refuse).await.unwrap();
         live
     };
     let live = three().await;
     let only = Filter { names: Some(vec!["b".to_owned()]), ..Filter::default() };
     let end = End::Close { code: 0, reason: String::new() };
-    let kept = graph.unregister_all(&only, &end, AllOptions::default()).await;
+    let kept = manager.unregister_all(&only, &end, AllOptions::default()).await;
     assert_eq!(kept["b"].as_ref().unwrap_err().kind(), ErrorKind::InUse);
-    let gone = graph.unregister_all(&Filter::default(), &end, AllOptions::default()).await;
+    let gone = manager.unregister_all(&Filter::default(), &end, AllOptions::default()).await;
     assert_eq!(
         gone.into_iter().map(|(name, it)| (name, it.is_ok())).collect::<Vec<_>>(),
         [("a".to_owned(), true), ("b".to_owned(), true), ("c".to_owned(), true)]
     );
-    assert_eq!((live.state(), graph.defined()), (State::Closed, 0));
+    assert_eq!((live.state(), manager.defined()), (State::Closed, 0));
     let live = three().await;
-    let gone = graph.destroy_all(&Filter::default()).await;
+    let gone = manager.destroy_all(&Filter::default()).await;
     assert!(gone.len() == 3 && gone.values().all(Result::is_ok), "{gone:?}");
-    assert_eq!((live.state(), graph.defined(), graph.lives().now), (State::Closed, 0, 0));
+    assert_eq!((live.state(), manager.defined(), manager.count().now), (State::Closed, 0, 0));
 }
 
 #[tokio::test]
 async fn find_filters_by_driver_label_state_and_name() {
-    let graph = graph(10);
+    let manager = manager(10);
     let labelled = json!({"uri": "null://x", "labels": {"site": "lab"}});
-    graph.register("a", config(labelled.clone()), Existing::Refuse, SOON).await.unwrap();
-    graph.define("b", config(labelled), Existing::Refuse).await.unwrap();
-    graph.define_own("c", own(None), Own::default()).await.unwrap();
+    manager.register("a", config(labelled.clone()), Existing::Refuse, SOON).await.unwrap();
+    manager.define_connection("b", config(labelled), Existing::Refuse).await.unwrap();
+    manager.define_own("c", own(None), Own::default()).await.unwrap();
     let find = |filter: &Filter| -> Vec<String> {
-        graph.find(filter).into_iter().map(|found| found.connection.name).collect()
+        manager.find(filter).into_iter().map(|found| found.connection.name).collect()
     };
     let site = |value: Option<&str>| Filter {
         label: Some(("site".to_owned(), value.map(str::to_owned))),
@@ -147,15 +155,17 @@ async fn find_filters_by_driver_label_state_and_name() {
     assert_eq!(find(&connected), ["a"]);
     let named = Filter { names: Some(vec!["c".to_owned(), "z".to_owned()]), ..Filter::default() };
     assert_eq!(find(&named), ["c"]);
-    assert_eq!(graph.find(&named)[0].defined_by, DefinedBy::Program);
+    assert_eq!(manager.find(&named)[0].defined_by, DefinedBy::Program);
 }
 
 #[tokio::test]
-async fn what_happens_to_connections_is_told_on_the_graphs_own_events() {
-    let graph = graph(10);
-    let mut events = graph.events().subscribe(16);
-    let live = graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+async fn what_happens_to_connections_is_told_on_the_hosts_events() {
+    let manager = manager(10);
+    let mut events = manager.events().subscribe(16);
+    let live = manager.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
     live.close(0, "").await;
+    let defined = events.next().await.unwrap().kind;
+    assert_eq!(defined, EventKind::Defined { what: "connections.lab".to_owned(), replaced: false });
     for kind in ["created", "connecting", "connected", "closing", "closed"] {
         let event = events.next().await.unwrap();
         assert_eq!((event.kind.name(), &*event.source.unwrap().name), (kind, "lab"));
@@ -164,42 +174,42 @@ async fn what_happens_to_connections_is_told_on_the_graphs_own_events() {
 
 #[tokio::test]
 async fn the_limit_is_a_typed_refusal_and_closing_makes_room_at_once() {
-    let graph = graph(1);
-    let first = graph.register("a", null(), Existing::Refuse, SOON).await.unwrap();
-    let refused = graph.register("b", null(), Existing::Refuse, SOON).await.unwrap_err();
+    let manager = manager(1);
+    let first = manager.register("a", null(), Existing::Refuse, SOON).await.unwrap();
+    let refused = manager.register("b", null(), Existing::Refuse, SOON).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Limit);
     first.close(0, "").await;
-    graph.get_or_connect("b", SOON).await.unwrap();
-    let count = graph.lives();
+    manager.get_or_connect("b", SOON).await.unwrap();
+    let count = manager.count();
     assert_eq!((count.now, count.most, count.total, count.max), (1, 1, 2, 1));
 }
 
 #[tokio::test]
 async fn an_open_session_is_adopted_and_a_detached_one_lives_on() {
-    let graph = graph(10);
-    let live = graph.adopt("lab", session(), Own::default()).await.unwrap();
+    let manager = manager(10);
+    let live = manager.adopt("lab", session(), Own::default()).await.unwrap();
     assert_eq!(live.state(), State::Connected);
-    let held = graph.unregister("lab", End::Detach).await.unwrap().expect("it was built");
-    assert_eq!((graph.defined(), live.state()), (0, State::Connected));
+    let held = manager.unregister("lab", End::Detach).await.unwrap().expect("it was built");
+    assert_eq!((manager.defined(), live.state()), (0, State::Connected));
     drop((held, live));
-    while graph.lives().now > 0 {
+    while manager.count().now > 0 {
         tokio::task::yield_now().await;
     }
-    let live = graph.adopt("lab", session(), Own::default()).await.unwrap();
+    let live = manager.adopt("lab", session(), Own::default()).await.unwrap();
     live.close(0, "").await;
-    assert_eq!(kind(graph.get_or_connect("lab", SOON)).await, ErrorKind::Closed);
+    assert_eq!(kind(manager.get_or_connect("lab", SOON)).await, ErrorKind::Closed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_at_once_gives_a_result_each_within_one_deadline() {
-    let graph = graph(10);
+    let manager = manager(10);
     let seconds = Duration::from_secs;
-    graph.define_own("good", own(Some(seconds(1))), Own::default()).await.unwrap();
-    graph.define_own("bad", own(None), Own::default()).await.unwrap();
-    graph.define_own("slow", own(Some(seconds(15))), Own::default()).await.unwrap();
+    manager.define_own("good", own(Some(seconds(1))), Own::default()).await.unwrap();
+    manager.define_own("bad", own(None), Own::default()).await.unwrap();
+    manager.define_own("slow", own(Some(seconds(15))), Own::default()).await.unwrap();
     let begun = tokio::time::Instant::now();
     let options = AllOptions { within: seconds(5), ..AllOptions::default() };
-    let outcomes = graph.connect_all(&Filter::default(), options).await;
+    let outcomes = manager.connect_all(&Filter::default(), options).await;
     assert_eq!(begun.elapsed(), seconds(5));
     let kinds: Vec<_> = outcomes
         .iter()
@@ -207,16 +217,16 @@ async fn all_at_once_gives_a_result_each_within_one_deadline() {
         .collect();
     let late = Some(ErrorKind::TimedOut);
     assert_eq!(kinds, [("bad", Some(ErrorKind::Unreachable)), ("good", None), ("slow", late)]);
-    let closed = graph.disconnect_all(&Filter::default(), 0, "", options).await;
+    let closed = manager.disconnect_all(&Filter::default(), 0, "", options).await;
     assert!(closed.values().all(Result::is_ok), "{closed:?}");
-    assert_eq!(graph.lives().now, 0);
+    assert_eq!(manager.count().now, 0);
 }
 
 #[tokio::test]
 async fn the_snapshot_serialises_what_the_faces_show() {
-    let graph = graph(10);
-    graph.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
-    let json = serde_json::to_value(graph.named()).unwrap();
+    let manager = manager(10);
+    manager.register("lab", null(), Existing::Refuse, SOON).await.unwrap();
+    let json = serde_json::to_value(manager.named()).unwrap();
     assert_eq!(json[0]["name"], "lab");
     assert_eq!(json[0]["defined_by"], "call");
     assert_eq!(json[0]["life"]["state"], "connected");

@@ -57,7 +57,9 @@ async fn a_ping_is_answered_and_info_tells_of_the_path() {
     assert!(info.encrypted);
     assert_eq!(info.facts["alpn"], "jackfield");
     assert_eq!(info.facts["peer_names"], json!(["localhost", "127.0.0.1"]));
-    for name in ["rtt_ms", "cwnd", "mtu", "sent_packets", "sent_bytes", "max_datagram"] {
+    for name in
+        ["rtt_ms", "cwnd", "mtu", "sent_packets", "received_packets", "sent_bytes", "max_datagram"]
+    {
         assert!(info.facts[name].as_f64().expect("a number") > 0.0, "{name}");
     }
     assert_eq!(pair.far.info().facts["server_name"], "localhost");

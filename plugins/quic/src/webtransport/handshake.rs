@@ -6,7 +6,7 @@ use super::session::{Begun, Wt};
 use super::settings::{Theirs, ours};
 use crate::link::Link;
 use crate::mux::Mux;
-use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Origin, Result};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Origin, Result, mask_query};
 use quinn::{ConnectionError, RecvStream, SendStream};
 use std::io::Cursor;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub(crate) async fn connect(link: Arc<Link>, address: &Address, ask: &Ask) -> Re
     let response = ConnectResponse::read(&mut recv).await.map_err(|error| match error {
         ConnectError::WrongStatus(Some(status)) => {
             let message = format!("the server answered {}", status.as_u16());
-            Error::new(ErrorKind::Refused, message).with("path", address.target())
+            Error::new(ErrorKind::Refused, message).with("path", mask_query(&address.target()))
         }
         other => broken(link, || garbled(&other)),
     })?;

@@ -1,0 +1,97 @@
+//! One line in the log for each session that a listener has accepted and that has ended.
+
+use super::Service;
+use crate::connection::Live;
+use crate::relay::{RelayEnd, Side};
+use crate::route::Served;
+use jackfield_plugin_api::{Error, ErrorKind};
+use std::borrow::Cow;
+
+/// What filters call these lines.
+pub const SESSIONS: &str = "jackfield::session";
+
+/// What they call those of sessions that failed.
+const FAILED: &str = "jackfield::session::failed";
+
+/// A session that is being served. Dropped, it is written to the log.
+pub(super) struct SessionLine<'a> {
+    live: &'a Live,
+    service: &'a Service,
+    end: Cow<'static, str>,
+    error: Option<Error>,
+}
+
+impl<'a> SessionLine<'a> {
+    pub(super) fn new(live: &'a Live, service: &'a Service) -> Self {
+        SessionLine { live, service, end: "it was cut".into(), error: None }
+    }
+
+    /// How it has ended.
+    pub(super) fn ended(&mut self, served: &Served) {
+        let (end, error) = in_words(served);
+        (self.end, self.error) = (end, error.cloned());
+    }
+
+    /// Why it could not be served.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.end = match error.kind() {
+            // The panic itself has a line of its own, which names the code.
+            ErrorKind::Panicked => "panicked".into(),
+            _ => "failed".into(),
+        };
+        self.error = Some(error.clone());
+    }
+}
+
+impl Drop for SessionLine<'_> {
+    fn drop(&mut self) {
+        let SessionLine { live, service, end, error } = self;
+        let listener = live.listener().map_or("", |name| name);
+        let (route, target) = (&*service.name(), service.target_of(live));
+        let (id, peer, end) = (live.id, super::shown(live.peer()), &**end);
+        let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
+        let duration_ms = live.totals().age_ms();
+        match error {
+            Some(error) => tracing::info!(
+                target: FAILED,
+                listener, route, target, id, peer, bytes_in, bytes_out, duration_ms, end, %error,
+                "session failed"
+            ),
+            None => tracing::info!(
+                target: SESSIONS,
+                listener, route, target, id, peer, bytes_in, bytes_out, duration_ms, end,
+                "session ended"
+            ),
+        }
+    }
+}
+
+impl Service {
+    /// The target that a session was joined to, as far as there is one.
+    fn target_of<'a>(&'a self, live: &'a Live) -> &'a str {
+        match self {
+            Service::Route(route) => live.target().or_else(|| route.target()).unwrap_or(""),
+            Service::Code { .. } => "",
+        }
+    }
+}
+
+/// As people say it, and the error if it was one.
+fn in_words(served: &Served) -> (Cow<'static, str>, Option<&Error>) {
+    let Served::Relayed(end) = served else { return (served.to_string().into(), None) };
+    let text = match end {
+        RelayEnd::Closed { first: Side::A } => "the client closed it",
+        RelayEnd::Closed { first: Side::B } => "the target closed it",
+        RelayEnd::Failed { side, receiving, error } => {
+            let text = match (side, receiving) {
+                (Side::A, true) => "receiving from the client failed",
+                (Side::A, false) => "sending to the client failed",
+                (Side::B, true) => "receiving from the target failed",
+                (Side::B, false) => "sending to the target failed",
+            };
+            return (text.into(), Some(error));
+        }
+        other => return (other.to_string().into(), None),
+    };
+    (text.into(), None)
+}

@@ -1,0 +1,250 @@
+//! Routes: from their definitions to listeners, in a file or at run time.
+
+use super::Manager;
+use super::entries::DefinedBy;
+use super::listen::RunningListener;
+use super::named::Existing;
+use super::target_builder::{StackAt, TargetBuilder, Unbuilt};
+use crate::config::model::{Frames, HostConfig, RouteConfig};
+use crate::config::{self, Config, KeyPath, Options, Reference};
+use crate::listener::{AdmissionOptions, Listener, Service};
+use crate::relay::{InvalidText, RelayOptions};
+use crate::route::{Destination, Route};
+use crate::stack::Stack;
+use crate::upstream::KeyFrom;
+use jackfield_plugin_api::{Error, ErrorKind, Facets, MessageKind, Result, Role};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A listener and the route that defines it.
+pub(super) type PlannedRoute = (Listener, Arc<RouteConfig>);
+
+impl Manager {
+    /// Listens as a route of the configuration does, `listen` and `to` at least, and joins what comes to where it
+    /// leads. With [`Existing::Replace`] a route that listens there already is changed: where only `to` and how the
+    /// two are joined is different, its listener goes on and what comes from then on goes the new way; else it is
+    /// stopped and another begun; if that cannot listen, nothing does. What was accepted before goes on in all cases.
+    /// Port 0 is another port each time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] for an address that another route listens on, unless it is replaced; an equal one is
+    /// used again. [`ErrorKind::Config`] for a key, URI, option or combination that is not acceptable;
+    /// [`ErrorKind::NotFound`] for where it leads; what the transport says; [`ErrorKind::Closed`] once the host
+    /// stops.
+    pub async fn add_route(
+        &self,
+        route: RouteConfig,
+        existing: Existing,
+    ) -> Result<RunningListener> {
+        let alone = Config { routes: vec![route.clone()], ..Config::default() };
+        config::check_alone(&alone)?;
+        let there = self.route_at(&route);
+        if let Some((listener, known)) = &there {
+            if **known == route {
+                return Ok(listener.clone());
+            }
+            if existing == Existing::Refuse {
+                let text = format!("another route listens on {} already", route.listen);
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+        }
+        let root = KeyPath::root();
+        let made = self.make_route(&self.run_time_builder(), &root, &route).await?;
+        let (listener, route) = made;
+        let replaced = there.is_some();
+        let what = format!("routes.{}", route.listen);
+        let running = match there {
+            Some((running, known)) if same_listener(&known, &route) => {
+                running.reroute(listener.service, route);
+                running
+            }
+            there => {
+                if let Some((running, _)) = &there {
+                    running.stop().await;
+                }
+                let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
+                self.core.listeners.accept(bound, Some(route), DefinedBy::Call)?
+            }
+        };
+        self.tell_defined(what, replaced);
+        Ok(running)
+    }
+
+    /// The route that listens where `route` is to.
+    fn route_at(&self, route: &RouteConfig) -> Option<(RunningListener, Arc<RouteConfig>)> {
+        if route.listen.port == Some(0) {
+            return None;
+        }
+        let listen = route.listen.to_string();
+        let mut all = self.core.listeners.running().into_iter();
+        all.find_map(|running| {
+            let known = running.route().filter(|_| running.name() == listen)?;
+            Some((running, known))
+        })
+    }
+
+    /// The listener of that name: as it is written, or the address where it listens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub fn listener(&self, name: &str) -> Result<RunningListener> {
+        let running = self.core.listeners.running();
+        let is_named = |it: &&RunningListener| {
+            it.name() == name || it.local().is_some_and(|local| local.to_string() == name)
+        };
+        running.iter().find(is_named).cloned().ok_or_else(|| {
+            let all: Vec<&str> = running.iter().map(RunningListener::name).collect();
+            let text = format!("nothing listens on {name:?}; listeners: {}", all.join(" "));
+            Error::new(ErrorKind::NotFound, text)
+        })
+    }
+
+    /// From now on, what routes to `to` accept goes to what has that name now.
+    pub(super) async fn reroute(&self, to: &Reference) {
+        for running in self.core.listeners.running() {
+            let Some(route) = running.route().filter(|route| route.to == *to) else { continue };
+            let made = self.make_service(&self.run_time_builder(), &KeyPath::root(), &route).await;
+            match made {
+                Ok(service) => running.reroute(service, route),
+                Err(error) => {
+                    let error = Error::from(error);
+                    tracing::warn!(listener = running.name(), %error, "route stays with what was replaced");
+                }
+            }
+        }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::InUse`] if a route leads to `to`.
+    pub(super) fn leads_nowhere_else(&self, to: &Reference) -> Result<()> {
+        let running = self.core.listeners.running();
+        let mut leading =
+            running.iter().filter(|running| running.route().is_some_and(|route| route.to == *to));
+        let Some(first) = leading.next() else { return Ok(()) };
+        let text = format!("the route of {} leads to {to}; it goes first", first.name());
+        Err(Error::new(ErrorKind::InUse, text))
+    }
+
+    /// A listener of its route, which stands at `key`.
+    pub(super) async fn make_route(
+        &self,
+        builder: &TargetBuilder<'_>,
+        key: &KeyPath,
+        route: &RouteConfig,
+    ) -> Result<PlannedRoute, Unbuilt> {
+        let at = StackAt {
+            uri_key: key.key("listen"),
+            role: Role::Server,
+            ..StackAt::client(key.clone(), &route.listen, &route.options)
+        };
+        let stack = builder.stack(&at).await;
+        let service = self.make_service(builder, key, route).await;
+        let fits = match (&stack, &route.to) {
+            (Ok(stack), Reference::Handler(name)) => self.fits_handler(&key.key("to"), stack, name),
+            _ => Ok(()),
+        };
+        let (stack, service) =
+            Unbuilt::both(Unbuilt::both(stack, fits).map(|(it, ())| it), service)?;
+        let host = &self.core.host;
+        let listener = Listener {
+            name: route.listen.to_string().into(),
+            stack,
+            service,
+            handshake_timeout: host.timeouts.handshake.0,
+            max_connections: route.max_connections.unwrap_or(host.max_connections) as usize,
+            admission: AdmissionOptions {
+                allow: route.allow.clone(),
+                deny: route.deny.clone(),
+                max_connections_per_peer: route.max_connections_per_peer.map(|most| most as usize),
+            },
+        };
+        Ok((listener, Arc::new(route.clone())))
+    }
+
+    async fn make_service(
+        &self,
+        builder: &TargetBuilder<'_>,
+        key: &KeyPath,
+        route: &RouteConfig,
+    ) -> Result<Service, Unbuilt> {
+        let (to, options) = (key.key("to"), Options::default());
+        let destination = self.resolve(builder, &to, &route.to, &options, route.observe).await?;
+        let uses_key =
+            matches!(&destination, Destination::Upstream(upstream) if upstream.uses_key());
+        if route.hash != KeyFrom::default() && !uses_key {
+            let text = "has no effect: it is for upstreams with balance = \"consistent_hash\"";
+            return Err(Unbuilt::at(key.key("hash"), Error::new(ErrorKind::Config, text)));
+        }
+        Ok(Service::Route(Route {
+            name: route.to.to_string().into(),
+            destination,
+            hash: route.hash.clone(),
+            relay: relay_options(&self.core.host, route),
+            sse: route.sse,
+            abort_on_close: route.abort_on_close.unwrap_or(true),
+            tell_busy: route.tell_busy.unwrap_or(true),
+        }))
+    }
+
+    /// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,
+    /// the route can never work.
+    fn fits_handler(&self, key: &KeyPath, stack: &Stack, name: &str) -> Result<(), Unbuilt> {
+        // What is missing has mistakes of its own.
+        let (Some(top), Ok(handler)) = (stack.top(), self.core.handlers.get(name)) else {
+            return Ok(());
+        };
+        let plugin_name = handler.config.handler.as_deref().unwrap_or(name);
+        let Ok(handler) = self.registry().handler(plugin_name) else { return Ok(()) };
+        let (gives, takes) = (top.manifest.facets, handler.manifest.facets);
+        if takes.bits() == 0 || gives.bits() & takes.bits() != 0 {
+            return Ok(());
+        }
+        let list = |facets: Facets| facets.names().collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "expected a handler of what sessions of {} can have: {}; {plugin_name} takes {}",
+            top.name(),
+            list(gives),
+            list(takes).replace(", ", " or "),
+        );
+        Err(Unbuilt::at(key.clone(), Error::new(ErrorKind::Config, text)))
+    }
+}
+
+/// Whether two routes listen the same way, wherever they lead and however they join it.
+fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
+    let joined = other.clone();
+    let joined = RouteConfig {
+        to: joined.to,
+        observe: joined.observe,
+        hash: joined.hash,
+        idle_timeout: joined.idle_timeout,
+        half_close_timeout: joined.half_close_timeout,
+        drain_timeout: joined.drain_timeout,
+        abort_on_close: joined.abort_on_close,
+        frames: joined.frames,
+        sse: joined.sse,
+        ..one.clone()
+    };
+    joined == *other
+}
+
+fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {
+    let set = |limit: Duration| (!limit.is_zero()).then_some(limit);
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    RelayOptions {
+        idle_timeout: set(route.idle_timeout.unwrap_or(host.timeouts.idle).0),
+        half_close_timeout: set(route.half_close_timeout.unwrap_or(host.timeouts.half_close).0),
+        drain_timeout: route.drain_timeout.unwrap_or(host.timeouts.drain).0,
+        buffer: size(host.limits.relay_buffer.0),
+        max_message: size(host.limits.max_message.0),
+        frames: match route.frames {
+            Frames::Binary => MessageKind::BINARY,
+            Frames::Text | Frames::TextOrBinary => MessageKind::TEXT,
+        },
+        invalid_text: match route.frames {
+            Frames::TextOrBinary => InvalidText::Binary,
+            _ => InvalidText::Replace,
+        },
+        ..RelayOptions::default()
+    }
+}

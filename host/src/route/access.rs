@@ -1,0 +1,200 @@
+//! The access log: one line for each request that a peer of a listener has made.
+
+use super::Route;
+use crate::connection::{CountedMessages, CountedStream, Live};
+use crate::relay::{Side, Totals};
+use crate::session::{DataParts, guarded};
+use futures_util::StreamExt;
+use jackfield_plugin_api::{
+    Answer, Body, BodyPart, Error, Exchange, Exchanger, HeaderBlock, Incoming, Messages, Result,
+    Session, Stream, mask_query,
+};
+use std::sync::Arc;
+use tracing::Level;
+
+/// What filters call these lines.
+pub const REQUESTS: &str = "jackfield::request";
+
+/// What they call those of requests that failed.
+const FAILED: &str = "jackfield::request::failed";
+
+/// Bytes of a path that are kept.
+const PATH: usize = 1024;
+
+/// A request, and what is known of it so far. Dropped, it is written to the log.
+#[derive(Debug, Default)]
+pub(crate) struct RequestLine(Option<Box<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    live: Arc<Live>,
+    route: Arc<str>,
+    method: String,
+    host: String,
+    path: String,
+    totals: Arc<Totals>,
+    target: String,
+    status: String,
+    error: Option<Error>,
+    end: &'static str,
+}
+
+impl RequestLine {
+    /// Of a request that has come; nothing where nobody reads such lines.
+    pub(crate) fn new(live: &Arc<Live>, route: &Arc<str>, head: &HeaderBlock) -> Self {
+        let all = tracing::enabled!(target: REQUESTS, Level::INFO);
+        if !all && !tracing::enabled!(target: FAILED, Level::INFO) {
+            return RequestLine(None);
+        }
+        RequestLine(Some(Box::new(Line {
+            live: Arc::clone(live),
+            route: Arc::clone(route),
+            method: text(head, ":method"),
+            host: text(head, ":authority"),
+            path: mask_query(&text(head, ":path")),
+            totals: Arc::default(),
+            target: String::new(),
+            status: String::new(),
+            error: None,
+            end: "not answered",
+        })))
+    }
+
+    /// It was sent to this target.
+    pub(crate) fn target(&mut self, target: &str) {
+        if let Some(line) = &mut self.0 {
+            target.clone_into(&mut line.target);
+        }
+    }
+
+    /// This is the head of its answer.
+    pub(crate) fn answered(&mut self, head: &HeaderBlock) {
+        if let Some(line) = &mut self.0 {
+            line.status = text(head, ":status");
+            line.end = "the answer was not sent whole";
+        }
+    }
+
+    /// It was answered so, because of an error.
+    pub(crate) fn failed(&mut self, status: &str, error: &Error) {
+        if let Some(line) = &mut self.0 {
+            status.clone_into(&mut line.status);
+            line.error = Some(error.clone());
+            line.end = "failed";
+        }
+    }
+
+    /// What came of sending its answer.
+    pub(crate) fn sent(&mut self, sent: &Result<()>) {
+        let Some(line) = &mut self.0 else { return };
+        if sent.is_ok() {
+            line.end = "answered";
+        } else {
+            line.end = "the answer was not sent whole";
+            line.error = sent.as_ref().err().cloned();
+        }
+    }
+
+    /// Both sides speak something else from now on.
+    pub(crate) fn upgraded(&mut self) {
+        if let Some(line) = &mut self.0 {
+            line.end = "upgraded";
+        }
+    }
+
+    /// Content that counts as that of the request, or of its answer.
+    pub(crate) fn counted(&self, body: Body, to: Side) -> Body {
+        let Some(line) = self.0.as_ref().filter(|_| !body.is_empty()) else { return body };
+        let totals = Arc::clone(&line.totals);
+        Body::new(body.inspect(move |part| {
+            if let Ok(BodyPart::Data(bytes)) = part {
+                totals.add(to, bytes.len(), 0);
+            }
+        }))
+    }
+
+    /// The request with this line around it.
+    pub(crate) fn observe(mut self, incoming: Incoming) -> Incoming {
+        if self.0.is_none() {
+            return incoming;
+        }
+        let Incoming { mut request, answer, .. } = incoming;
+        request.body = self.counted(request.body, Side::B);
+        let answer = Answer::new(move |mut response| async move {
+            self.answered(&response.head);
+            response.body = self.counted(response.body, Side::A);
+            let sent = answer.send(response).await;
+            self.sent(&sent);
+            sent
+        });
+        Incoming::new(request, answer)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Line { live, route, method, host, path, target, status, end, .. } = self;
+        let listener = live.listener().map_or("", |name| name);
+        let peer = live.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let id = live.id;
+        let status: u16 = status.parse().unwrap_or(0);
+        let (bytes_in, bytes_out) = (self.totals.bytes_to_b(), self.totals.bytes_to_a());
+        let duration_ms = self.totals.age_ms();
+        let route = &**route;
+        match &self.error {
+            Some(error) => tracing::info!(
+                target: FAILED,
+                listener, route, target, id, peer, method, host, path, status, bytes_in, bytes_out,
+                duration_ms, %error, end, "request"
+            ),
+            None => tracing::info!(
+                target: REQUESTS,
+                listener, route, target, id, peer, method, host, path, status, bytes_in, bytes_out,
+                duration_ms, end, "request"
+            ),
+        }
+    }
+}
+
+/// A field of a head as text, cut where it is too long for a line.
+fn text(head: &HeaderBlock, name: &str) -> String {
+    let value = head.get(name).unwrap_or_default();
+    String::from_utf8_lossy(&value[..value.len().min(PATH)]).into_owned()
+}
+
+/// The requests of one session, each with a line.
+struct Observed {
+    inner: Exchange,
+    live: Arc<Live>,
+    route: Arc<str>,
+}
+
+impl Exchanger for Observed {
+    async fn accept(&self) -> Result<Option<Incoming>> {
+        let incoming = self.inner.accept().await?;
+        Ok(incoming.map(|incoming| {
+            RequestLine::new(&self.live, &self.route, &incoming.request.head).observe(incoming)
+        }))
+    }
+}
+
+impl Route {
+    /// A session for a handler, which answers it by itself: its bytes and messages are counted, and its
+    /// requests have their lines.
+    pub(super) fn observed(&self, session: Session, live: &Arc<Live>) -> Session {
+        let totals = || Arc::clone(live.totals());
+        let stream = session.take_stream().map(|it| CountedStream::new(it, totals()));
+        let messages = session.take_messages().map(|it| CountedMessages::new(it, totals()));
+        let exchange = session.take_exchange().map(|inner| {
+            let (live, route) = (Arc::clone(live), Arc::clone(&self.name));
+            Exchange::new(Observed { inner, live, route })
+        });
+        let parts = DataParts {
+            stream: stream.map(Stream::new),
+            messages: messages.map(Messages::new),
+            datagrams: session.take_datagrams(),
+            exchange,
+        };
+        guarded(Arc::new(session), parts, ())
+    }
+}

@@ -1,0 +1,211 @@
+//! TCP listeners: all addresses that a name stands for, as one listener.
+
+use super::sockets::resolve;
+use jackfield_plugin_api::services::Socket;
+use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How often another port is chosen when the one that the first address got is taken on another.
+const PORTS: usize = 8;
+
+/// Sockets that listen, at least one.
+#[derive(Debug)]
+pub(super) struct TcpListeners {
+    all: Vec<TcpListener>,
+    /// Which one is asked first, so that a busy one does not keep the others waiting.
+    first: AtomicUsize,
+}
+
+impl TcpListeners {
+    /// Listens on every address that the socket's host stands for, all with one port.
+    ///
+    /// # Errors
+    /// That of an address which cannot be taken. One that this machine does not have is left out with a warning
+    /// if there are others.
+    pub(super) async fn bind(socket: &Socket) -> Result<Self> {
+        let is_any = socket.host.is_empty() || socket.host == "*";
+        if is_any {
+            return Ok(Self::of(vec![bind_any(socket)?]));
+        }
+        let mut addresses = resolve(&socket.host, socket.port, socket.family).await?;
+        // Lists of hosts may have a line twice.
+        let mut seen = Vec::new();
+        addresses.retain(|address| {
+            let is_new = !seen.contains(address);
+            seen.push(*address);
+            is_new
+        });
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match bind_all(socket, &addresses) {
+                Err(error) if socket.port == 0 && is_taken(&error) && tries < PORTS => {}
+                bound => return bound.map(Self::of),
+            }
+        }
+    }
+
+    fn of(all: Vec<TcpListener>) -> Self {
+        TcpListeners { all, first: AtomicUsize::new(0) }
+    }
+
+    /// Where it listens: the first address, and all as the fact `locals` if there are several.
+    pub(super) fn info(&self) -> Info {
+        let locals = self.all.iter().filter_map(|listener| listener.local_addr().ok());
+        let locals: Vec<String> = locals.map(|address| address.to_string()).collect();
+        let mut info = Info::new();
+        info.local = locals.first().cloned();
+        if locals.len() > 1 { info.with("locals", locals) } else { info }
+    }
+
+    /// The next connection, on whichever address. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        if let [only] = &self.all[..] {
+            return only.accept().await;
+        }
+        let first = self.first.fetch_add(1, Ordering::Relaxed) % self.all.len();
+        poll_fn(|cx| {
+            let (before, from) = self.all.split_at(first);
+            let ready = from.iter().chain(before).map(|listener| listener.poll_accept(cx));
+            // Each is polled until one has a connection, so that all wake this task.
+            ready.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+}
+
+fn is_taken(error: &Error) -> bool {
+    error.kind() == ErrorKind::InUse
+}
+
+/// All addresses of the machine; without IPv6, those of IPv4.
+fn bind_any(socket: &Socket) -> Result<TcpListener> {
+    let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), socket.port);
+    let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), socket.port);
+    let addresses: &[SocketAddr] = match socket.family {
+        4 => &[v4],
+        6 => &[v6],
+        _ => &[v6, v4],
+    };
+    let mut last = Error::new(ErrorKind::NotFound, "no address to listen on");
+    for address in addresses {
+        match bind_one(socket, *address, socket.family == 0) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Error::from(error).with("listen", address),
+        }
+    }
+    Err(last)
+}
+
+fn bind_all(socket: &Socket, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut bound: Vec<TcpListener> = Vec::new();
+    let mut left_out = Vec::new();
+    for address in addresses {
+        let mut address = *address;
+        if let Some(first) = bound.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match bind_one(socket, address, false) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if is_absent(&error) => {
+                left_out.push(Error::from(error).with("listen", address));
+            }
+            Err(error) => return Err(Error::from(error).with("listen", address)),
+        }
+    }
+    let Some(first) = bound.first() else {
+        let none = || Error::new(ErrorKind::NotFound, "no address to listen on");
+        return Err(left_out.pop().unwrap_or_else(none));
+    };
+    let local = first.local_addr()?.to_string();
+    for error in left_out {
+        let host = &socket.host;
+        tracing::warn!(local, host, %error, "this machine does not have an address of the name");
+    }
+    Ok(bound)
+}
+
+/// Whether the machine has no such address, or not this family of them.
+fn is_absent(error: &io::Error) -> bool {
+    let unsupported = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unsupported)
+}
+
+fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
+    let tcp = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        tcp.set_only_v6(!dual)?;
+    }
+    tcp.set_reuse_address(true)?;
+    // As for what is dialled; what is accepted inherits it.
+    SockRef::from(&tcp).set_out_of_band_inline(true)?;
+    if socket.reuse_port {
+        tcp.set_reuse_port(true)?;
+    }
+    // Accepted sockets inherit these.
+    if socket.nodelay {
+        tcp.set_tcp_nodelay(true)?;
+    }
+    if socket.send_buffer > 0 {
+        tcp.set_send_buffer_size(socket.send_buffer as usize)?;
+    }
+    if socket.recv_buffer > 0 {
+        tcp.set_recv_buffer_size(socket.recv_buffer as usize)?;
+    }
+    tcp.bind(&SockAddr::from(address))?;
+    tcp.listen(i32::try_from(socket.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(tcp.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackfield_plugin_api::services::SocketKind;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|address| address.parse().expect("an address")).collect()
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_a_name_have_one_port_and_each_is_accepted_from() {
+        let socket = Socket::new(SocketKind::Tcp, "here.test", 0);
+        // The third one is of no machine (RFC 5737), and is left out.
+        let all = addresses(&["127.0.0.1:0", "127.0.0.2:0", "192.0.2.1:0"]);
+        let listeners = TcpListeners::of(bind_all(&socket, &all).expect("listeners"));
+        let info = listeners.info();
+        let local: SocketAddr = info.local.expect("an address").parse().expect("an address");
+        let locals = [1, 2].map(|last| format!("127.0.0.{last}:{}", local.port()));
+        assert_eq!(info.facts["locals"], serde_json::json!(locals));
+        for _ in 0..3 {
+            for to in &locals {
+                let client = TcpStream::connect(to).await.expect("a listener");
+                let (stream, peer) = listeners.accept().await.expect("a connection");
+                assert_eq!(stream.local_addr().expect("an address").to_string(), *to);
+                assert_eq!(client.local_addr().expect("an address"), peer);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_an_error_and_so_is_one_that_is_not_here_if_it_is_the_only()
+    {
+        let holder = std::net::TcpListener::bind("127.0.0.2:0").expect("a listener");
+        let held = holder.local_addr().expect("an address");
+        let socket = Socket::new(SocketKind::Tcp, "here.test", held.port());
+        let free = SocketAddr::new([127, 0, 0, 3].into(), held.port());
+        let error = bind_all(&socket, &[free, held]).expect_err("it is taken");
+        assert!(is_taken(&error), "{error}");
+        let error = bind_all(&socket, &addresses(&["192.0.2.1:0"])).expect_err("not here");
+        assert!(!is_taken(&error), "{error}");
+    }
+}
