@@ -5,7 +5,7 @@
 //! they are believed.
 
 use crate::addr::Addr;
-use crate::network::Network;
+use crate::networks::Network;
 use jackfield_plugin_api::HeaderBlock;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -143,7 +143,7 @@ fn joined<'a>(head: &'a HeaderBlock, name: &str, last: Cow<'a, [u8]>) -> Cow<'a,
 mod tests {
     use super::Forwarded;
     use crate::addr::Addr;
-    use crate::network::Network;
+    use crate::networks::Network;
     use jackfield_plugin_api::HeaderBlock;
 
     const ASKED: [(&str, &str); 8] = [
