@@ -56,9 +56,16 @@ async fn a_connection_of_a_program_is_listed_found_written_to_and_closed_like_an
     let listener = manager.listen_with(TCP, options, echo).await.unwrap();
     let address = listener.local_addr().unwrap();
     assert!(address.port() > 0);
-    let local = listener.local().unwrap().to_owned();
+    let local = listener.local().unwrap().clone();
     let up = next(&mut events, "listener_up").await.kind;
-    assert_eq!(up, EventKind::ListenerUp { listener: TCP.to_owned(), local: Some(local) });
+    assert_eq!(
+        up,
+        EventKind::ListenerUp {
+            listener: TCP.to_owned(),
+            local: Some(local),
+            to: "the program".to_owned(),
+        }
+    );
     let mut client = TcpStream::connect(address).await.unwrap();
     let told = next(&mut events, "accepted").await;
     let source = told.source.unwrap();
@@ -76,7 +83,7 @@ async fn a_connection_of_a_program_is_listed_found_written_to_and_closed_like_an
     client.read_exact(&mut heard[..3]).await.unwrap();
     let info = live.info();
     assert_eq!((info.bytes_in, info.bytes_out), (5, 8));
-    assert_eq!(info.peer_addr(), client.local_addr().ok());
+    assert_eq!(info.peer.and_then(|peer| peer.socket()), client.local_addr().ok());
     assert!(!info.flags.is_client && info.flags.is_connected && info.data["user"] == "ann");
     live.close(0, "enough").await;
     assert_eq!(client.read(&mut heard).await.unwrap(), 0);

@@ -75,7 +75,7 @@ impl Lab {
         let snapshot = self.host.manager().snapshot();
         let lab = snapshot.upstreams.into_iter().find(|upstream| upstream.name == "lab");
         let name = uri(&self.servers[index]);
-        let mut targets = lab.expect("the upstream").targets.into_iter();
+        let mut targets = lab.expect("the upstream").it.targets.into_iter();
         targets.find(|target| target.name == name).expect("the target")
     }
 

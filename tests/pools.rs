@@ -32,7 +32,7 @@ fn upstream(host: &TestHost) -> Arc<Upstream> {
 fn target(host: &TestHost, at: usize) -> TargetSnapshot {
     let snapshot = host.manager().snapshot();
     let upstream = snapshot.upstreams.into_iter().find(|upstream| upstream.name == "u").unwrap();
-    upstream.targets.into_iter().nth(at).unwrap()
+    upstream.it.targets.into_iter().nth(at).unwrap()
 }
 
 fn pool(host: &TestHost) -> PoolSnapshot {

@@ -34,7 +34,7 @@ fn target(host: &TestHost, address: SocketAddr) -> TargetSnapshot {
     let snapshot = host.manager().snapshot();
     let upstream = snapshot.upstreams.into_iter().find(|upstream| upstream.name == "u").unwrap();
     let name = format!("tcp://{address}");
-    upstream.targets.into_iter().find(|target| target.name == name).unwrap()
+    upstream.it.targets.into_iter().find(|target| target.name == name).unwrap()
 }
 
 /// Waits for a state that a task of the host brings about.

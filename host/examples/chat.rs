@@ -6,7 +6,7 @@
 use futures_util::{SinkExt, StreamExt};
 use jackfield::connection::Live;
 use jackfield::events::EventFilter;
-use jackfield::manager::Manager;
+use jackfield::manager::{Manager, RunningListener};
 use jackfield_plugin_api::{Error, Message, Result};
 use serde_json::Map;
 use std::sync::Arc;
@@ -32,11 +32,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let code = move |me: Arc<Live>| room(host.clone(), me);
         listeners.push(manager.listen(uri, code).await?);
     }
-    let address = |index: usize| listeners.get(index).and_then(|it| it.local()).unwrap_or_default();
+    let mut addresses = listeners.iter().filter_map(RunningListener::local_addr);
+    let mut address = || addresses.next().ok_or("no address");
 
     let none = || Error::unsupported("messages and bytes");
-    let ws = format!("ws://{}/chat", address(0));
-    let tcp = format!("tcp://{}", address(1));
+    let ws = format!("ws://{}/chat", address()?);
+    let tcp = format!("tcp://{}", address()?);
     let ann = manager.open(&ws, &Map::new()).await?;
     let bob = manager.open(&tcp, &Map::new()).await?;
     // Both are in the room.

@@ -32,14 +32,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
 
     // A connection by name: opened when it is needed, shared, and opened again when it was lost.
-    let uri = format!("http://{}", web.local().unwrap_or_default());
+    let uri = format!("http://{}", web.local_addr().ok_or("no address")?);
     let site = manager.define("site", &uri).key("call_timeout", "5s").register().await?;
     println!("{}", site.get("/").await?.body.unwrap_or_default().trim_end());
 
     for (name, result) in manager.connect_all(&Filter::default(), AllOptions::default()).await {
         println!("{name}: {}", result?.state());
     }
-    let address = echo.local().unwrap_or_default();
+    let address = echo.local_addr().ok_or("no address")?;
     manager.define("echo", &format!("tcp://{address}")).register().await?.connect(LIMIT).await?;
     // What was accepted and what was opened are of one kind, in one table.
     for connection in manager.lives() {

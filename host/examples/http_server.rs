@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let web = manager.listen("http://127.0.0.1:0", answer).await?;
     println!("listening on {:?}", web.local_addr());
 
-    let uri = format!("http://{}", web.local().unwrap_or_default());
+    let uri = format!("http://{}", web.local_addr().ok_or("no address")?);
     for (operation, params) in [
         ("get", json!({ "path": "/" })),
         ("get", json!({ "path": "/api/status" })),

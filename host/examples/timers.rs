@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
     });
 
-    let uri = format!("tcp://{}", clock.local().unwrap_or_default());
+    let uri = format!("tcp://{}", clock.local_addr().ok_or("no address")?);
     let client = manager.open(&uri, &Map::new()).await?;
     let mut stream = client.take_stream().ok_or_else(|| Error::unsupported("bytes"))?;
     let mut heard = String::new();

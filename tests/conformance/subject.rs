@@ -109,7 +109,8 @@ impl World {
              options = {{ {listener_options} }}\n"
         ))
         .await;
-        let local = host.manager().listeners()[0].local.clone().unwrap_or_default();
+        let local = host.manager().listeners()[0].local.clone();
+        let local = local.map(|local| local.to_string()).unwrap_or_default();
         let server = local.parse().ok();
         let mut world = Self::new(host, far, gate, wrapping);
         (world.server, world.uri) = (server, local);

@@ -121,7 +121,7 @@ async fn a_path_goes_via_the_path_of_another_device_which_goes_via_a_connection(
         let snapshot = host.manager().snapshot();
         let all = snapshot.named.into_iter().map(|named| named.connection);
         let bastion = all.into_iter().find(|connection| connection.name == named);
-        let paths = snapshot.devices.into_iter().flat_map(|device| device.paths);
+        let paths = snapshot.devices.into_iter().flat_map(|device| device.it.paths);
         let path = paths.map(|path| path.connection).find(|path| path.name == named);
         bastion.or(path).and_then(|found| found.life).map(|life| life.info.state)
     };

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use jackfield::{
+    addr::Addr,
     config::{self, Loaded, Overrides},
     manager::{Manager, StartError},
 };
@@ -41,8 +42,8 @@ impl TestHost {
     /// Where the route number `index` listens.
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
         let listeners = self.manager.listeners();
-        let local = listeners[index].local.as_deref();
-        local.and_then(|local| local.parse().ok()).expect("a listener with an address")
+        let local = listeners[index].local.as_ref().and_then(Addr::socket);
+        local.expect("a listener with an address")
     }
 
     /// Opens a session with options given as JSON.

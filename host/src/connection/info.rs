@@ -209,7 +209,6 @@ impl Live {
         let stack = self.spec.target.stack();
         let uptime = established.filter(|_| flags.is_connected || flags.is_draining);
         let inbound = self.spec.inbound.as_ref();
-        let packets = |fact: &str| session.facts.get(fact).and_then(Value::as_u64);
         ConnectionInfo {
             id: self.id,
             name: self.name.to_string(),
@@ -222,8 +221,8 @@ impl Live {
             local: session.local.map(Addr::from),
             peer: session.peer.map(Addr::from),
             identity: session.identity,
-            packets_in: packets("received_packets"),
-            packets_out: packets("sent_packets"),
+            packets_in: packets(&session.facts, "received_packets"),
+            packets_out: packets(&session.facts, "sent_packets"),
             facts: session.facts,
             labels: self.spec.labels.clone(),
             data: machinery.map(|it| it.data.texts()).unwrap_or_default(),
@@ -254,6 +253,10 @@ impl Live {
     pub fn snapshot(&self) -> LiveSnapshot {
         LiveSnapshot { info: self.info(), steps: self.steps() }
     }
+}
+
+fn packets(facts: &Map<String, Value>, name: &str) -> Option<u64> {
+    facts.get(name).and_then(Value::as_u64)
 }
 
 pub(super) fn millis(time: Duration) -> u64 {

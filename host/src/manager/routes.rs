@@ -23,7 +23,8 @@ impl Manager {
     /// Listens as a route of the configuration does, `listen` and `to` at least, and joins what comes to where it
     /// leads. With [`Existing::Replace`] a route that listens there already is changed: where only `to` and how the
     /// two are joined is different, its listener goes on and what comes from then on goes the new way; else it is
-    /// stopped and another begun. What was accepted before goes on in both cases. Port 0 is another port each time.
+    /// stopped and another begun; if that cannot listen, nothing does. What was accepted before goes on in all cases.
+    /// Port 0 is another port each time.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] for an address that another route listens on, unless it is replaced; an equal one is
@@ -180,6 +181,7 @@ impl Manager {
             hash: route.hash.clone(),
             relay: relay_options(&self.core.host, route),
             sse: route.sse,
+            tell_busy: route.tell_busy.unwrap_or(true),
         }))
     }
 
@@ -207,13 +209,20 @@ impl Manager {
     }
 }
 
-/// Whether two routes listen the same way, wherever they lead.
+/// Whether two routes listen the same way, wherever they lead and however they join it.
 fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
-    one.options == other.options
-        && one.max_connections == other.max_connections
-        && one.max_connections_per_peer == other.max_connections_per_peer
-        && one.allow == other.allow
-        && one.deny == other.deny
+    let joined = other.clone();
+    let joined = RouteConfig {
+        to: joined.to,
+        observe: joined.observe,
+        hash: joined.hash,
+        idle_timeout: joined.idle_timeout,
+        half_close_timeout: joined.half_close_timeout,
+        frames: joined.frames,
+        sse: joined.sse,
+        ..one.clone()
+    };
+    joined == *other
 }
 
 fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {

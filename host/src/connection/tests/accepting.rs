@@ -79,7 +79,10 @@ async fn one_that_is_only_relayed_stays_small_whoever_lists_it() {
         (info.listener.as_deref(), info.to.as_deref()),
         (Some("tcp://:1"), Some("handlers.echo"))
     );
-    assert_eq!((info.peer_addr().unwrap().port(), info.identity.as_deref()), (7, Some("CN=me")));
+    assert_eq!(
+        (info.peer.unwrap().socket().unwrap().port(), info.identity.as_deref()),
+        (7, Some("CN=me"))
+    );
     assert!(entered.live().snapshot().steps.is_empty() && !entered.live().is_closing());
     let live = Arc::clone(entered.live());
     drop(entered);

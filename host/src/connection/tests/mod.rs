@@ -1,6 +1,7 @@
 //! Connections over in-process peers, on paused time.
 
 mod accepting;
+mod carrying;
 mod courier;
 mod intercepting;
 mod opening;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::addr::Addr;
 use crate::connection::{ConnectionInfo, RULES, Rule};
 use futures_util::{SinkExt, StreamExt};
 use jackfield_plugin_api::Message;
@@ -32,7 +33,7 @@ async fn info_has_everything_and_serialises_by_name() {
     live.close(0, "done").await;
     let info = live.info();
     assert!(info.flags.is_closed && info.closed_at >= info.established_at);
-    assert_eq!((info.peer.as_deref(), info.uptime_ms), (Some("there"), 0), "the last session's");
+    assert_eq!((info.peer, info.uptime_ms), (Some(Addr::from("there")), 0), "the last session's");
 }
 
 #[tokio::test(start_paused = true)]
