@@ -28,6 +28,9 @@ pub struct Network(IpNet);
 const FORMS: &str = "an address or a network, as in 10.0.0.7, 10.1.0.0/16 or 2001:db8::/32";
 
 impl Network {
+    /// What it is written as.
+    pub const EXPECTED: &str = FORMS;
+
     /// Whether `address` is in it; an IPv4 address is the same when a socket of IPv6 shows it.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

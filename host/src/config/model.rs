@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::connection::{ConnectionConfig, ReconnectConfig};
+pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
-pub use super::device::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
+pub use super::device::{DeviceConfig, PathConfig};
 pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;
-pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
+pub use super::upstream::UpstreamConfig;
+use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
 use crate::network::Network;
+use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -104,7 +106,7 @@ pub struct HostConfig {
     /// `[host.limits]`: how large things may become.
     pub limits: Limits,
     /// `[host.quarantine]`: when a plugin that misbehaves gets no new sessions.
-    pub quarantine: Quarantine,
+    pub quarantine: QuarantineOptions,
 }
 
 /// What a host does about plugins that it was told of and cannot use.
@@ -180,28 +182,6 @@ pub struct Limits {
     pub plugin_metrics: u32,
     /// Series of all plugins together. Default: 10000.
     pub metrics: u32,
-}
-
-/// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
-/// go on.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quarantine {
-    /// Panics of its code, in calls, sessions and drops, within `window`, after which it gets no new
-    /// sessions for a while; 0 never. Default: 10.
-    pub panics: u32,
-    /// For how long a panic counts. Default: `"10m"`.
-    pub window: Timespan,
-    /// How long that lasts at first, and how long one session at a time must then go without a panic
-    /// until it is used as before. Each further one in a row lasts twice as long. Default: `"30s"`.
-    pub pause: Timespan,
-    /// How long that lasts at most. Default: `"1h"`.
-    pub max_pause: Timespan,
-    /// How long a call into it may last until a line tells whose it is; `"0s"` never. Default: `"1s"`.
-    pub stuck_warn: Timespan,
-    /// How long a call into it may last until it gets no new sessions, which ends when the call does;
-    /// `"0s"` for ever. Default: `"10s"`.
-    pub stuck_limit: Timespan,
 }
 
 /// `[log]`: what the host writes about itself, to its standard error. A reader that does not read holds up
@@ -335,7 +315,7 @@ impl Default for HostConfig {
             max_connections_per_peer: 0,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-            quarantine: Quarantine::default(),
+            quarantine: QuarantineOptions::default(),
         }
     }
 }
@@ -377,28 +357,15 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            relay_buffer: ByteSize(64 << 10),
-            max_message: ByteSize(16 << 20),
+            relay_buffer: ByteSize(RelayOptions::BUFFER as u64),
+            max_message: ByteSize(RelayOptions::MAX_MESSAGE as u64),
             pooled: 10_000,
-            log_rate: 1000,
+            log_rate: LoadOptions::LOG_RATE,
             event_rate: 1000,
             event_history: 32,
             subscribers: 1024,
             plugin_metrics: 1000,
             metrics: 10_000,
-        }
-    }
-}
-
-impl Default for Quarantine {
-    fn default() -> Self {
-        Self {
-            panics: 10,
-            window: Timespan::seconds(600),
-            pause: Timespan::seconds(30),
-            max_pause: Timespan::seconds(3600),
-            stuck_warn: Timespan::seconds(1),
-            stuck_limit: Timespan::seconds(10),
         }
     }
 }

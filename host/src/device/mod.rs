@@ -23,7 +23,8 @@ mod stream;
 mod tests;
 
 pub use exclusive::{Exclusive, Lease};
-pub use observe::{Observer, Observers, Seen};
+pub use lease::LeaseOptions;
+pub use observe::{Observer, ObserverOptions, Observers, Seen};
 pub use path::{Path, PathSnapshot};
 pub use registry::Devices;
 

@@ -135,6 +135,13 @@ pub struct RelayOptions {
     pub pipes: Arc<Pipes>,
 }
 
+impl RelayOptions {
+    /// The default of `buffer`.
+    pub const BUFFER: usize = 64 << 10;
+    /// The default of `max_message`.
+    pub const MAX_MESSAGE: usize = 16 << 20;
+}
+
 impl Default for RelayOptions {
     fn default() -> Self {
         RelayOptions {
@@ -142,9 +149,9 @@ impl Default for RelayOptions {
             half_close_timeout: None,
             total_timeout: None,
             close_timeout: Duration::from_secs(10),
-            buffer: 64 * 1024,
+            buffer: RelayOptions::BUFFER,
             frames: MessageKind::BINARY,
-            max_message: 16 * 1024 * 1024,
+            max_message: RelayOptions::MAX_MESSAGE,
             unsent: 256 * 1024,
             pipes: Pipes::shared(),
         }

@@ -188,7 +188,7 @@ impl Route {
                 let peer = connection.peer().map(ToString::to_string);
                 let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
                 let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 Far::Own(match purpose {
                     Purpose::Request { rested } => {
                         Box::pin(async move { target.for_request(&caller, limit, rested).await })
