@@ -263,7 +263,10 @@ pub(super) fn telnet() -> Subject {
         on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("telnet"), json!({}))),
         oversized,
-        except: &[("silent peer", "a server need not say anything: it may be a bare console")],
+        except: &[
+            ("silent peer", "a server need not say anything: it may be a bare console"),
+            ("our end first", "a client ends as a whole, as servers and consoles take it"),
+        ],
     }
 }
 
