@@ -10,13 +10,17 @@ use jackfield::{
 };
 use jackfield_plugin_api::{ErrorKind, Stream};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 use crate::support::{
     host::TestHost,
     need::need,
     peers::socat::Line,
-    process::{DEADLINE, command, run},
+    process::{DEADLINE, command, run, tempdir},
 };
 
 async fn far_end(host: &TestHost, line: &Line) -> Stream {
@@ -151,4 +155,36 @@ async fn a_line_is_given_back_as_it_was_found() {
     drop(session);
     assert_eq!(stty(&path).await, before);
     drop(kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_user_of_a_line_is_told_who_has_it_and_since_when() {
+    let line = Line::new().await;
+    let folder = tempdir();
+    let uri = format!("serial://{}", line.end("a").display());
+    let socket = folder.path().join("line");
+    let listeners =
+        ["tcp://127.0.0.1:0", "telnet://127.0.0.1:0", &format!("unix://{}", socket.display())];
+    let routes: String = listeners
+        .iter()
+        .map(|listen| format!("[[routes]]\nlisten = \"{listen}\"\nto = \"{uri}\"\n"))
+        .collect();
+    let host = TestHost::start(&routes).await;
+    let mut ann = TcpStream::connect(host.address(0)).await.unwrap();
+    ann.write_all(b"ann").await.unwrap();
+    heard(&mut far_end(&host, &line).await, b"ann").await;
+    let told = format!("\r\nin use by {} since 2", ann.local_addr().unwrap());
+    let by_tcp = read_all(TcpStream::connect(host.address(0)).await.unwrap()).await;
+    let by_telnet = read_all(TcpStream::connect(host.address(1)).await.unwrap()).await;
+    let by_unix = read_all(UnixStream::connect(&socket).await.unwrap()).await;
+    for (listener, said) in listeners.iter().zip([by_tcp, by_telnet, by_unix]) {
+        assert!(said.contains(&told) && said.ends_with("Z\r\n"), "{listener}: {said:?}");
+    }
+}
+
+/// What comes until the end, which may be a reset.
+async fn read_all(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut all = Vec::new();
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut all)).await.expect("in time");
+    String::from_utf8_lossy(&all).into_owned()
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 use jackfield_plugin_api::{ErrorKind, Session};
 use rustix::termios::tcgetattr;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::support::{
     host::{TestHost, exchange},
@@ -153,6 +156,14 @@ async fn ser2net_sets_its_line_as_we_ask() {
     let set = session.call("set", &json!({ "baud": 57600, "stop_bits": 2 })).await.unwrap();
     assert_eq!((&set["baud"], &set["stop_bits"]), (&json!(57600), &json!(2)));
     assert_eq!(tcgetattr(&tty).unwrap().output_speed(), 57600);
+    for (operation, params) in [
+        ("purge", json!({ "input": true, "output": true })),
+        ("set_break", json!({ "on": true })),
+        ("set_break", json!({ "on": false })),
+    ] {
+        let called = timeout(DEADLINE, session.call(operation, &params)).await.expect("in time");
+        called.unwrap_or_else(|error| panic!("{operation}: {error}"));
+    }
     let mut far = TalkTo::open(&host, &line).await;
     let mut talk = Talk::with(&session);
     let all: Vec<u8> = (0..=255).collect();
@@ -204,13 +215,33 @@ async fn pyserial_sets_a_line_behind_a_listener() {
     let mut client = python("serial_client.py");
     client.arg(host.address(0).port().to_string());
     let tty = line.end("b");
-    let running = tokio::spawn(async move { dialogue(client, "", "now at 57600").await.ok() });
+    let running = tokio::spawn(async move { dialogue(client, "", "all done").await.ok() });
     let all: Vec<u8> = (0..=255).collect();
     far.reads(&all).await;
     assert_eq!(tcgetattr(std::fs::File::open(&tty).unwrap()).unwrap().output_speed(), 9600);
     far.sends(&all).await;
+    far.reads(b"after").await;
     let ran = running.await.unwrap();
     assert!(ran.text().contains("opened at 9600\nnow at 57600"), "{}", ran.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ser2net_as_a_client_reaches_a_line_behind_a_listener() {
+    let (host, line) = line_behind_a_listener().await;
+    let mut far = TalkTo::open(&host, &line).await;
+    let (_ser2net, mut stream) = Ser2net::client(host.address(0).port()).await;
+    let all: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+    let mut back = vec![0; all.len()];
+    let there = async {
+        stream.write_all(&all).await.unwrap();
+        timeout(DEADLINE, stream.read_exact(&mut back)).await.expect("in time").unwrap();
+    };
+    let echoed = async {
+        far.reads(&all).await;
+        far.sends(&all).await;
+    };
+    tokio::join!(there, echoed);
+    assert!(back == all, "the bytes came changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

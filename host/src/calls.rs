@@ -6,13 +6,14 @@
 
 use crate::connection::{Live, Managed};
 use crate::device::{Device, Path};
+use crate::dialogue;
 use crate::route::Destination;
 use crate::units::Timespan;
 use crate::upstream::Upstream;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Whatever runs operations: a named connection, a device or one of its paths, an upstream, a session.
@@ -75,6 +76,19 @@ pub trait Calls: Sync {
         let mut asked = line.into();
         asked.patterns.push(pattern.to_owned());
         async move { self.run("send_expect", &asked).await }
+    }
+
+    /// Runs a command behind a prompt, as [`Execute`](crate::dialogue::Execute) does with its defaults, and gives
+    /// its output.
+    ///
+    /// # Errors
+    /// As [`Calls::run`]; [`ErrorKind::TimedOut`] if the prompt does not come again, with what was heard.
+    fn execute(
+        &self,
+        command: impl Into<String>,
+    ) -> impl Future<Output = Result<dialogue::Output>> + Send {
+        let params = json!({ "command": command.into() });
+        async move { self.run("execute", &params).await }
     }
 }
 
@@ -247,7 +261,6 @@ impl Calls for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
     use std::sync::Mutex;
 
     /// Answers each operation with what was prepared, and notes what was asked.

@@ -12,7 +12,7 @@ use crate::support::{
         sshd::Sshd,
         ws::{PROGRAMS, WsServer},
     },
-    process::{dialogue, run},
+    process::{dialogue, run, tempdir},
     terminal::Terminal,
 };
 
@@ -178,4 +178,37 @@ async fn the_terminal_is_given_back_however_a_remote_shell_ends() {
     by_loss.shows("error: ");
     assert!(by_loss.is_cooked());
     sshd.kill();
+}
+
+/// Asks for a password, and for a command once it was right.
+const CONSOLE: &str = r#"stty -echo; printf 'Password: '; read password
+[ "$password" = s3cret ] || { echo Login incorrect; exit; }
+printf '\r\ncore1# '; read command; printf '%s\r\nup 3 days\r\ncore1# ' "$command"; read rest"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_asked_for_on_the_terminal_and_never_shown() {
+    let folder = tempdir();
+    let config = folder.path().join("lab.toml");
+    let text = format!(
+        "[connections.console]\nuri = \"process:\"\n\
+         login = {{ password = {{ prompt = \"Password of core1\" }} }}\n\
+         options = {{ pty = true, command = [\"sh\", \"-c\", '''{CONSOLE}'''] }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    let line =
+        ["call", "connections.console", "execute", "command=show uptime", "--config", &config];
+    let mut terminal = Terminal::start(&jackfield(&line));
+    terminal.shows("Password of core1: ");
+    assert!(!terminal.is_cooked());
+    terminal.types("s3cret\n");
+    terminal.shows("up 3 days\r\n");
+    assert_eq!(terminal.ended().await.code(), Some(0));
+    assert!(terminal.is_cooked() && !terminal.text().contains("s3cret"), "{}", terminal.text());
+
+    let mut broken_off = Terminal::start(&jackfield(&line));
+    broken_off.shows("Password of core1: ");
+    broken_off.types("\u{3}");
+    assert_ne!(broken_off.ended().await.code(), Some(0));
+    assert!(broken_off.is_cooked());
 }

@@ -17,7 +17,8 @@ use crate::support::{host::TestHost, peers::echo::TcpPeer, process::DEADLINE};
 async fn host(peer: &TcpPeer, more: &str) -> TestHost {
     let route = |observe: &str| {
         format!(
-            "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"devices.core1.console\"\n{observe}\n"
+            "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"devices.core1.console\"\n\
+             tell_busy = false\n{observe}\n"
         )
     };
     TestHost::start(&format!(
@@ -64,6 +65,15 @@ impl User {
         let mut back = vec![0; text.len()];
         timeout(DEADLINE, self.0.read_exact(&mut back)).await.expect("in time").expect("bytes");
         assert_eq!(String::from_utf8_lossy(&back), text);
+    }
+
+    async fn reads_line(&mut self) -> String {
+        let mut line = String::new();
+        while !line.ends_with('\n') {
+            let byte = timeout(DEADLINE, self.0.read_u8()).await.expect("in time").expect("a byte");
+            line.push(char::from(byte));
+        }
+        line
     }
 
     /// What comes until the end, which may be a reset.
@@ -226,4 +236,32 @@ async fn an_observer_that_takes_nothing_does_not_hold_up_the_console() {
     }
     assert_eq!(had + missed, 4 * MIB);
     assert!(had <= 4096, "{had} bytes were kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_or_is_refused_is_told_in_words_who_has_the_console() {
+    let peer = TcpPeer::echo().await;
+    let route = "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"devices.core1.console\"\n";
+    let host = TestHost::start(&format!(
+        "{route}[devices.core1.paths]\nconsole = {{ uri = \"{}\", exclusive = true, \
+         lease = {{ max_waiters = 1 }} }}\n",
+        peer.uri()
+    ))
+    .await;
+    let lease = lease(&host);
+    let mut ann = User::come(host.address(0)).await;
+    ann.types("ann").await;
+    let mut bob = User::come(host.address(0)).await;
+    let held = format!("\r\nin use by {} since 2", ann.address());
+    bob.reads(&held).await;
+    assert!(bob.reads_line().await.ends_with("Z; you are next\r\n"));
+    until(|| lease.snapshot().waiters.len() == 1).await;
+    let mut cy = User::come(host.address(0)).await;
+    cy.reads(&held).await;
+    assert!(cy.reads_line().await.ends_with("; 1 user waits before you\r\n"));
+    cy.reads(&held).await;
+    cy.reads_line().await;
+    cy.is_sent_away().await;
+    drop(ann);
+    bob.types("bob").await;
 }

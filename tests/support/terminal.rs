@@ -92,6 +92,12 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
+    /// All that it has shown so far.
+    pub(crate) fn text(&self) -> String {
+        let text = self.screen.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // `setsid` and `setpriv` have become the program itself.
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a process");

@@ -88,3 +88,41 @@ async fn random_bytes_are_data_or_an_error_and_the_listener_goes_on() {
     let back = exchange(host.address(0), b"still here").await.unwrap();
     assert!(back.ends_with(b"still here"), "{back:?}");
 }
+
+/// As HyperTerminal and its like: wants to echo itself, answers what was not asked, asks for the same twice, ends
+/// lines with CR NUL, and cuts commands in the middle.
+const ODD: [&[u8]; 6] = [
+    b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x03\xff\xfd\x01\xff\xfd\x01",
+    b"\xff\xfe\x22\xff\xfc\x22\xff\xfc\x18\xff\xfe\x63\xff\xf1",
+    b"show\r\0",
+    b"ver\xff",
+    b"\xf1sion\r",
+    b"\0\xff\xf9bye\r\n\xff",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_negotiates_oddly_and_ends_lines_with_nul_is_served() {
+    let device = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = device.local_addr().unwrap();
+    let toml = format!("[[routes]]\nlisten = \"telnet://127.0.0.1:0\"\nto = \"tcp://{to}\"\n");
+    let host = TestHost::start(&toml).await;
+    let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+    let (mut device, _) = timeout(DEADLINE, device.accept()).await.expect("in time").unwrap();
+    for piece in ODD {
+        client.write_all(piece).await.unwrap();
+    }
+    // The last byte was half of this.
+    client.write_all(b"\xf3.").await.unwrap();
+    let wanted = b"show\rversion\rbye\r\n.";
+    let mut read = vec![0; wanted.len()];
+    timeout(DEADLINE, device.read_exact(&mut read)).await.expect("in time").unwrap();
+    assert_eq!(read, wanted);
+    device.write_all(b"one\r\ntwo\rthree").await.unwrap();
+    device.shutdown().await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    timeout(DEADLINE, client.read_to_end(&mut said)).await.expect("in time").unwrap();
+    assert!(said.ends_with(b"one\r\ntwo\r\0three"), "{}", said.escape_ascii());
+    // A bounded number of answers, and none to an answer.
+    assert!(said.len() < 120, "{}", said.escape_ascii());
+}

@@ -10,10 +10,11 @@ use crate::config::{Loaded, Reference};
 use crate::dialogue;
 use crate::nearest::did_you_mean;
 use crate::route::Destination;
+use crate::secret::{self, Resolver};
 use crate::session::SessionExt;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Facets, Operation, Result, Session};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -39,13 +40,15 @@ pub(super) struct CallArgs {
 }
 
 const EXAMPLES: &str = "\
-Of a result, stdout and stderr are printed as such, anything else as `key: value`. When it has an
-exit_status, that is the exit code.
+Of a result, stdout, stderr and output are printed as such, anything else as `key: value`. When it has
+an exit_status, that is the exit code.
 
-Beside its driver's operations, whatever has a stream has send, expect, send_expect, converse and login;
-the patterns are regular expressions. What is not a text is written as TOML.
+Beside its driver's operations, whatever has a stream has send, expect, send_expect, execute, converse
+and login: `jackfield drivers NAME` lists their parameters, too. The patterns are regular expressions,
+for text without terminal sequences. What is not a text is written as TOML.
 
 Examples:
+  jackfield call telnet://10.0.0.9 execute command='show version'
   jackfield call telnet://10.0.0.9 send_expect text='show version' pattern='#$'
   jackfield call telnet://10.0.0.9 converse text='erase all' \\
       rules='[{pattern=\"confirm\", answer=\"y\"}, {pattern=\"#$\"}]'
@@ -69,10 +72,17 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
 
 async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::of_command()?;
-    let client = args.target.resolve(to, loaded, Vec::new()).await?;
-    let operation = operation(&client.to, &args.operation)?;
-    let params = params(args, &operation)?;
-    let params = Value::Object(params);
+    let asking = async {
+        let client = args.target.resolve(to, loaded, Vec::new()).await?;
+        let operation = operation(&client.to, &args.operation)?;
+        let params = params(args, &operation).await?;
+        Ok::<_, Failure>((client, operation, params))
+    };
+    // Secrets may be asked for, and Control-C ends that too.
+    let (client, operation, params) = tokio::select! {
+        asked = asking => asked?,
+        ended = signals.next() => return Err(Failure::run(ended.name)),
+    };
     let calling = async {
         match args.timeout {
             Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,
@@ -111,12 +121,19 @@ fn operation(to: &Destination, name: &str) -> Outcome<Operation> {
     Err(Failure::config(format!("{driver} has no operation {name:?}{hint}; known: {names}")))
 }
 
-fn params(args: &CallArgs, operation: &Operation) -> Outcome<Map<String, Value>> {
+/// The parameters, secrets included.
+async fn params(args: &CallArgs, operation: &Operation) -> Outcome<Value> {
     let mut params = parse_options("--params", args.params.as_deref())?;
     let assignments = parse_assignments("parameter", &args.parameters)?;
     params.extend(assign::params(&operation.params, &assignments));
-    let problems = schema::check(&operation.params, &params);
-    if problems.is_empty() { Ok(params) } else { Err(Failure::config_lines(problems)) }
+    let known = secret::placeholders(&params, &operation.params);
+    let problems = schema::check(&operation.params, &known);
+    if !problems.is_empty() {
+        return Err(Failure::config_lines(problems));
+    }
+    let resolved = Resolver::default().resolve_options(&params, &operation.params).await;
+    let resolved = resolved.map_err(|error| Failure::config(error.to_string()))?;
+    Ok(Value::Object(resolved.expose().clone()))
 }
 
 fn show(result: &Value) -> Outcome<()> {
@@ -127,12 +144,15 @@ fn show(result: &Value) -> Outcome<()> {
             print(&format!("{}\n", plain(result))).map(drop)
         };
     };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    if fields.contains_key("output") {
+        return print(text("output")).map(drop);
+    }
     let is_output = fields.contains_key("stdout") || fields.contains_key("stderr");
     if !is_output {
         let lines = fields.iter().map(|(key, value)| format!("{key}: {}\n", plain(value)));
         return print(&lines.collect::<String>()).map(drop);
     }
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     print(text("stdout"))?;
     // When standard error is closed there is nobody to tell.
     let _ = std::io::stderr().lock().write_all(text("stderr").as_bytes());

@@ -6,6 +6,7 @@ use super::loading::{complain_of, load_plugins, searched};
 use super::output::{print, print_json, table, width};
 use super::runtime::{block_on, start_client_log};
 use super::schema::{Look, render};
+use crate::dialogue;
 use crate::driver::{DriverHandle, HandlerHandle, InterceptorHandle, Registry};
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Below, Facets, Kind, Operation, Query, RuntimeMode};
@@ -132,6 +133,9 @@ fn driver_json(driver: &DriverHandle) -> Value {
     let mut value = json!(driver.manifest);
     value["plugin"] = json!(driver.plugin_name);
     value["version"] = json!(driver.plugin_version);
+    if driver.manifest.facets.contains(Facets::STREAM) {
+        value["stream_operations"] = json!(dialogue::operations());
+    }
     value
 }
 
@@ -193,7 +197,17 @@ fn about(driver: &DriverHandle, registry: &Registry) -> String {
     for operation in &manifest.operations {
         text.push_str(&about_operation(operation));
     }
+    text.push_str(&dialogues(manifest.facets));
     text
+}
+
+/// The operations that the host adds to a session with a byte stream.
+fn dialogues(facets: Facets) -> String {
+    if !facets.contains(Facets::STREAM) {
+        return String::new();
+    }
+    let about = dialogue::operations().iter().map(about_operation).collect::<String>();
+    format!("\nOperations of any session with a byte stream\n{about}")
 }
 
 /// What a driver can be laid over: what gives a stream, or messages that can hold its bytes. Messages of

@@ -274,6 +274,9 @@ pub struct RouteConfig {
     /// Whether requests by GET are answered with what the destination sends, as server-sent events:
     /// lines of a stream, messages, datagrams. Default: false.
     pub sse: bool,
+    /// Whether a peer with a byte stream is told in words, before anything else, that a serial line or an
+    /// exclusive path is in use, by whom and since when. Default: true.
+    pub tell_busy: Option<bool>,
 }
 
 /// The kind of message that the bytes of a stream are sent as.

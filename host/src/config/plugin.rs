@@ -21,7 +21,8 @@ pub struct PluginConfig {
     pub secrets: BTreeMap<String, SecretSource>,
 }
 
-/// Where a secret is kept: `{ env = "NAME" }`, `{ file = "PATH" }` or `{ command = ["PROGRAM"] }`.
+/// Where a secret is kept: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = ["PROGRAM"] }` or
+/// `{ prompt = "TEXT" }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSource(pub SecretRef);
 
@@ -38,7 +39,7 @@ pub struct InterceptorConfig {
 
 /// What a secret has to be.
 pub(super) const SOURCE: &str =
-    "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }";
+    "{ env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\"] } or { prompt = \"TEXT\" }";
 
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -53,7 +54,7 @@ impl SecretSource {
             // The value may be the secret itself: only a key is looked at.
             let only = value.as_object().filter(|table| table.len() == 1);
             let key = only.and_then(|table| table.keys().next());
-            let near = key.and_then(|key| did_you_mean(key, ["env", "file", "command"]));
+            let near = key.and_then(|key| did_you_mean(key, ["env", "file", "command", "prompt"]));
             let near = near.filter(|near| key.is_some_and(|key| key != near));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             format!("expected {SOURCE}{hint}")

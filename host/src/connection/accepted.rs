@@ -6,7 +6,7 @@ use super::policy::Policy;
 use super::record::Decider;
 use super::spec::{Inbound, Spec};
 use super::state::State;
-use super::target::Target;
+use super::target::{Caller, Held, Target};
 use super::wish::Wish;
 use crate::events::{Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
@@ -16,6 +16,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What all connections have in common that one listener accepts.
 #[derive(Debug)]
@@ -119,6 +120,19 @@ impl Live {
             let identity = self.identity.get().map(ToString::to_string);
             self.tell(EventKind::Secured { identity });
         }
+    }
+
+    /// Another that uses what an accepted one is to be joined to.
+    pub(crate) fn other_user(&self) -> Option<Held> {
+        let to = &self.spec.inbound.as_ref()?.to;
+        let user = self.spec.lives.as_ref()?.user_of(to, self.id)?;
+        let owner = match (user.peer(), user.is_accepted()) {
+            (Some(peer), _) => peer.to_string(),
+            (None, true) => "a peer without an address".to_owned(),
+            (None, false) => user.name.to_string(),
+        };
+        let time = Duration::from_millis(user.traffic.age_ms());
+        Some(Held { by: Caller::new(owner, ""), time, waiting: 0 })
     }
 
     /// The destination of an accepted one is reached.

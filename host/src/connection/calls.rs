@@ -153,7 +153,7 @@ impl Live {
             let stream = session.take_stream();
             let stream = stream.ok_or_else(|| Error::unsupported("a stream to talk over"))?;
             let stream = CountedStream::new(stream, Arc::clone(&self.traffic));
-            *slot = Some((generation, Dialogue::new(stream)));
+            *slot = Some((generation, Dialogue::of_session(stream, &session.info())));
         }
         match slot.as_mut() {
             Some((_, talk)) => dialogue::call(talk, operation, params).await,

@@ -3,6 +3,7 @@
 use super::info::ConnectionInfo;
 use super::live::Live;
 use super::peers::PeerCounts;
+use super::state::State;
 use super::wish::Wish;
 use crate::events::{Bus, BusLimits, EventKind};
 use crate::work;
@@ -189,6 +190,23 @@ impl Lives {
     /// Those that were accepted, by id, as others read them.
     pub fn accepted(&self) -> Vec<ConnectionInfo> {
         self.all().iter().filter(|live| live.is_accepted()).map(|live| live.info()).collect()
+    }
+
+    /// The oldest of those that use `to` at this moment, as a route or a definition names it, but for `but`.
+    pub(super) fn user_of(&self, to: &str, but: u64) -> Option<Arc<Live>> {
+        // The options in a URI make it no other line.
+        let line = |to: &str| to.split('?').next().unwrap_or_default().to_owned();
+        let wanted = line(to);
+        let uses = |live: &Arc<Live>| {
+            let to = match &live.spec.inbound {
+                Some(inbound) => line(&inbound.to) == wanted,
+                None => {
+                    line(live.spec.target.stack().display()) == wanted || live.name.as_ref() == to
+                }
+            };
+            to && live.id != but && live.state() == State::Connected
+        };
+        self.all().into_iter().find(uses)
     }
 
     /// Completes when `count` connections have been accepted and none of them lives. Cancel safe.

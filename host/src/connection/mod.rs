@@ -60,7 +60,7 @@ pub use session_pool::{
 };
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub(crate) use supervisor::{Lasting, attend};
-pub use target::{Caller, Entering, Gate, Leave, Target};
+pub use target::{Caller, Entering, Gate, Held, Leave, Target};
 pub use wish::Wish;
 
 use std::sync::atomic::{AtomicU64, Ordering};

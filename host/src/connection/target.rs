@@ -38,6 +38,17 @@ impl fmt::Display for Caller {
     }
 }
 
+/// Who uses what one uses at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub by: Caller,
+    /// For how long so far.
+    pub time: Duration,
+    /// How many wait for its end.
+    pub waiting: usize,
+}
+
 /// What [`Gate::enter`] gives: a future of leave to open.
 pub type Entering<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Leave>>> + Send + 'a>>;
 
@@ -48,6 +59,8 @@ pub trait Gate: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why not, and who is inside.
     fn enter<'a>(&'a self, caller: &'a Caller) -> Entering<'a>;
+    /// Who has leave at this moment, where the next one has to wait for that.
+    fn held(&self) -> Option<Held>;
 }
 
 /// Leave to open one session; dropped, it is given back.
@@ -148,6 +161,11 @@ impl Target {
     /// where each is told who the client is.
     pub fn is_open_to_all(&self) -> bool {
         self.gate.is_none() && !self.stack.tells_client()
+    }
+
+    /// Who has leave to use it at this moment, where the next one has to wait for that.
+    pub fn held(&self) -> Option<Held> {
+        self.gate.as_ref().and_then(|gate| gate.held())
     }
 
     /// A session for one request, for `caller` and within `limit`: one that has answered another and was

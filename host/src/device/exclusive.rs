@@ -10,6 +10,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+/// Which context of an error names the lease that was not given.
+pub(crate) const LEASE: &str = "lease";
+
 /// Something that one may have at a time.
 #[derive(Debug)]
 pub struct Exclusive {
@@ -231,7 +234,7 @@ impl Exclusive {
             }
             None => format!("{} was held{more}", self.name),
         };
-        Error::new(kind, text)
+        Error::new(kind, text).with(LEASE, &self.name)
     }
 }
 

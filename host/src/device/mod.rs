@@ -22,6 +22,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use exclusive::LEASE;
 pub use exclusive::{Exclusive, Lease};
 pub use lease::LeaseOptions;
 pub use observe::{Observer, ObserverOptions, Observers, Seen};

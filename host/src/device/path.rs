@@ -4,7 +4,7 @@ use super::exclusive::Exclusive;
 use super::lease::LeaseSnapshot;
 use super::observe::Observers;
 use crate::connection::{
-    Caller, Entering, Gate, Leave, Lives, Managed, ManagedSnapshot, Payload, Policy, Receipt,
+    Caller, Entering, Gate, Held, Leave, Lives, Managed, ManagedSnapshot, Payload, Policy, Receipt,
     Target,
 };
 use jackfield_plugin_api::{Result, Session};
@@ -144,6 +144,13 @@ impl Gate for Console {
             let leave = Box::new(ConsoleLeave { lease, observers: Arc::clone(&self.observers) });
             Ok(leave as Box<dyn Leave>)
         })
+    }
+
+    fn held(&self) -> Option<Held> {
+        let lease = self.exclusive.snapshot();
+        let waiting = lease.waiters.len();
+        let held = lease.holder?;
+        Some(Held { by: held.caller, time: Duration::from_millis(held.held_ms), waiting })
     }
 }
 

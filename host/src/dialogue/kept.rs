@@ -1,18 +1,27 @@
-//! A session whose stream was used for a while: what was heard and not taken comes first.
+//! A session whose stream was used for a login: its prompt and what was heard after it come first.
 
+use super::known::PROMPT;
+use super::prompt::Prompt;
 use bytes::{Buf, Bytes};
-use jackfield_plugin_api::{Control, Facets, Session, Stream};
+use jackfield_plugin_api::{Control, Facets, Info, Session, Stream};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// `session` with its `stream` in place again, and `heard` before what that still gives.
-pub(super) fn session(session: Session, stream: Stream, heard: Vec<u8>) -> Session {
-    let stream = Stream::new(Kept { heard: Bytes::from(heard), stream });
+/// `session` with its `stream` in place again, `prompt` and `rest` before what that still gives, and the prompt as
+/// a fact.
+pub(super) fn session(
+    session: Session,
+    stream: Stream,
+    prompt: Option<Prompt>,
+    rest: &[u8],
+) -> Session {
+    let shown = prompt.as_ref().map_or(&[][..], |prompt| prompt.as_str().as_bytes());
+    let stream = Stream::new(Kept { heard: Bytes::from([shown, rest].concat()), stream });
     // What is read ahead is no socket's any more.
     let facets = session.facets().difference(Facets::TAKE_FD);
-    Session::builder(Face(session)).facets(facets).stream(stream).inner_data().build()
+    Session::builder(Face { session, prompt }).facets(facets).stream(stream).inner_data().build()
 }
 
 struct Kept {
@@ -51,10 +60,21 @@ impl AsyncWrite for Kept {
     }
 }
 
-struct Face(Session);
+struct Face {
+    session: Session,
+    prompt: Option<Prompt>,
+}
 
 impl Control for Face {
     fn inner(&self) -> Option<&Session> {
-        Some(&self.0)
+        Some(&self.session)
+    }
+
+    fn info(&self) -> Info {
+        let info = self.session.info();
+        match &self.prompt {
+            Some(prompt) => info.with(PROMPT, prompt.as_str()),
+            None => info,
+        }
     }
 }

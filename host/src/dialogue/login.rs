@@ -2,7 +2,7 @@
 
 use super::kept;
 use super::patterns::Patterns;
-use super::talk::{Dialogue, RETURN};
+use super::talk::{Dialogue, RETURN, SETTLE};
 use crate::deadline::Deadline;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret, Session};
@@ -24,11 +24,11 @@ pub struct Login {
     pub user_prompt: String,
     /// Asks for the password.
     pub password_prompt: String,
-    /// Says that one is in.
+    /// Says that one is in. What matches must be the last for 0.1 s, so that no banner is taken for it.
     pub prompt: String,
     /// Says that one is not let in.
     pub refused: String,
-    /// Sent before anything is awaited, for a console that says nothing by itself. Default: nothing.
+    /// Sent to a console that says nothing by itself, once it was silent for a second. Default: nothing.
     pub wake: String,
     /// Lines sent once one is in, each when `prompt` has come. Default: none.
     pub then: Vec<String>,
@@ -36,6 +36,8 @@ pub struct Login {
     pub end: String,
     /// The most that all of it may take, beside the limits of what it is part of.
     pub timeout: Timespan,
+    /// Match bytes as they come, with terminal sequences, backspaces and carriage returns in them.
+    pub raw: bool,
 }
 
 impl Default for Login {
@@ -52,6 +54,7 @@ impl Default for Login {
             then: Vec::new(),
             end: RETURN.to_owned(),
             timeout: Timespan::seconds(20),
+            raw: false,
         }
     }
 }
@@ -59,6 +62,7 @@ impl Default for Login {
 const REFUSED: usize = 0;
 const USER: usize = 1;
 const PASSWORD: usize = 2;
+const PROMPT: usize = 3;
 
 impl Login {
     /// Whether its patterns are regular expressions.
@@ -80,8 +84,7 @@ impl Login {
         Ok(())
     }
 
-    /// Logs in, within `limit` and its own timeout. The prompt that says so is heard once more by whoever
-    /// goes on with the dialogue.
+    /// Logs in, within `limit` and its own timeout. The prompt that says so is taken, and known from then on.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when the peer refuses, or asks for what is not there or a second time; else as
@@ -94,14 +97,37 @@ impl Login {
         let deadline = Deadline::after(limit.min(self.timeout.0));
         let patterns =
             Patterns::new([&self.refused, &self.user_prompt, &self.password_prompt, &self.prompt])?;
+        dialogue.set_raw(self.raw);
         if !self.wake.is_empty() {
-            dialogue.send(&self.wake).await?;
+            dialogue.hear_greeting(&patterns, SETTLE.min(deadline.left())).await?;
+            if !dialogue.waits(&patterns) {
+                dialogue.send(&self.wake).await?;
+            }
         }
+        let mut line = self.answer_prompts(dialogue, &patterns, deadline).await?;
+        let patterns = Patterns::new([&self.prompt])?;
+        for command in &self.then {
+            dialogue.know_prompt(&line);
+            let command = format!("{command}{}", self.end);
+            dialogue.send_anew(&command, deadline.left()).await?;
+            line = dialogue.expect_prompt(&patterns, 0, deadline).await?.1;
+        }
+        dialogue.know_prompt(&line);
+        Ok(())
+    }
+
+    /// Answers until the prompt has come; gives the line that it stands in.
+    async fn answer_prompts<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        dialogue: &mut Dialogue<S>,
+        patterns: &Patterns,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>> {
         let (mut named, mut proven) = (false, false);
-        let prompt = loop {
-            let found = dialogue.expect(&patterns, deadline.left()).await?;
+        loop {
+            let (index, line) = dialogue.expect_prompt(patterns, PROMPT, deadline).await?;
             let denied = |text: &str| Err(Error::new(ErrorKind::Denied, text));
-            match (found.index, &self.username, &self.password) {
+            match (index, &self.username, &self.password) {
                 (REFUSED, ..) => return denied("the peer does not let us in"),
                 (USER, ..) if named => return denied("the peer asks for a name again"),
                 (USER, None, _) => return denied("the peer asks for a name, and there is none"),
@@ -118,23 +144,14 @@ impl Login {
                     dialogue.send_secret(password).await?;
                     dialogue.send(&self.end).await?;
                 }
-                _ => break found.matched,
-            }
-        };
-        let mut last = prompt;
-        if !self.then.is_empty() {
-            let patterns = Patterns::new([&self.prompt])?;
-            for line in &self.then {
-                let line = format!("{line}{}", self.end);
-                last = dialogue.send_expect(&line, &patterns, deadline.left()).await?.matched;
+                _ => return Ok(line),
             }
         }
-        dialogue.put_back(&last);
-        Ok(())
     }
 
-    /// Logs in on a session, within `limit`; the answer is the session to go on with. Not cancel safe: the
-    /// session is dropped.
+    /// Logs in on a session, within `limit`; the answer is the session to go on with. Its stream begins with
+    /// the prompt, for a person who comes to it; its info has it as the fact `prompt`, by which a [`Dialogue`]
+    /// passes over it. Not cancel safe: the session is dropped.
     ///
     /// # Errors
     /// As [`Login::run`]; [`ErrorKind::Unsupported`] if the session has no byte stream.
@@ -152,7 +169,7 @@ impl Login {
                 return Err(dialogue.explain(error));
             }
         }
-        let (stream, heard) = dialogue.into_parts();
-        Ok(kept::session(session, stream, heard))
+        let (stream, rest, known) = dialogue.into_parts();
+        Ok(kept::session(session, stream, known.prompt, &rest))
     }
 }

@@ -1,6 +1,7 @@
 //! [`Matcher`]: what was heard, and whether it is what is waited for. Does no input or output.
 
 use super::patterns::Patterns;
+use super::terminal::Terminal;
 use jackfield_plugin_api::{Error, ErrorKind, Secret};
 use std::time::Duration;
 
@@ -10,10 +11,19 @@ const SHOWN: usize = 200;
 /// What was heard and not yet matched: at most so many bytes, of more the last ones.
 #[derive(Debug)]
 pub struct Matcher {
-    heard: Vec<u8>,
+    heard: Heard,
     limit: usize,
+    /// Bytes that were forgotten because there were more than `limit`.
+    lost: u64,
     /// Never shown, even if the peer repeats them.
     secrets: Vec<Secret>,
+}
+
+/// What was heard, as text or as it came.
+#[derive(Debug)]
+enum Heard {
+    Text(Box<Terminal>),
+    Raw(Vec<u8>),
 }
 
 /// A match, taken out of what was heard.
@@ -41,36 +51,100 @@ pub enum Look {
 }
 
 impl Matcher {
-    /// One that keeps at most `limit` bytes.
+    /// One that keeps at most `limit` bytes, as the text that a person at a terminal would read: without
+    /// escape sequences, with backspaces and carriage returns applied, and with `\n` at the end of lines.
     pub fn new(limit: usize) -> Self {
-        Matcher { heard: Vec::new(), limit: limit.max(1), secrets: Vec::new() }
+        let heard = Heard::Text(Box::default());
+        Matcher { heard, limit: limit.max(1), lost: 0, secrets: Vec::new() }
+    }
+
+    /// One that keeps at most `limit` bytes just as they come.
+    pub fn raw(limit: usize) -> Self {
+        Matcher { heard: Heard::Raw(Vec::new()), ..Matcher::new(limit) }
+    }
+
+    /// Takes what comes from now on as [`Matcher::raw`] does, or as [`Matcher::new`]. What was heard stays.
+    pub(super) fn set_raw(&mut self, raw: bool) {
+        if raw == matches!(self.heard, Heard::Raw(_)) {
+            return;
+        }
+        let before = self.heard().to_vec();
+        if raw {
+            self.heard = Heard::Raw(before);
+        } else {
+            self.heard = Heard::Text(Box::default());
+            self.hear(&before);
+        }
+    }
+
+    /// Keeps at most so many bytes from now on, and counts anew what it has lost; answers how many it has kept.
+    pub(super) fn keep(&mut self, limit: usize) -> usize {
+        let before = std::mem::replace(&mut self.limit, limit.max(1));
+        self.cut();
+        self.lost = 0;
+        before
     }
 
     /// Adds what was heard.
     pub fn hear(&mut self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(self.limit)..];
-        let room = self.limit - bytes.len();
-        self.heard.drain(..self.heard.len().saturating_sub(room));
-        self.heard.extend_from_slice(bytes);
+        match &mut self.heard {
+            Heard::Text(terminal) => terminal.hear(bytes),
+            Heard::Raw(heard) => heard.extend_from_slice(bytes),
+        }
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        let more = self.heard().len().saturating_sub(self.limit);
+        self.take(more);
+        self.lost += more as u64;
+    }
+
+    /// How many bytes were forgotten because there were more than it keeps.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Takes the first `count` bytes away.
+    pub(super) fn take(&mut self, count: usize) {
+        match &mut self.heard {
+            Heard::Text(terminal) => terminal.take(count),
+            Heard::Raw(heard) => drop(heard.drain(..count)),
+        }
     }
 
     /// Puts bytes back to the front, to be heard once more.
     pub(super) fn put_back(&mut self, bytes: &[u8]) {
-        self.heard.splice(..0, bytes.iter().copied());
+        match &mut self.heard {
+            Heard::Text(terminal) => terminal.put_back(bytes),
+            Heard::Raw(heard) => drop(heard.splice(..0, bytes.iter().copied())),
+        }
     }
 
     /// Forgets what was heard.
     pub(super) fn forget(&mut self) {
-        self.heard.clear();
+        self.take(self.heard().len());
     }
 
     /// What was heard and not matched.
     pub fn heard(&self) -> &[u8] {
-        &self.heard
+        match &self.heard {
+            Heard::Text(terminal) => terminal.heard(),
+            Heard::Raw(heard) => heard,
+        }
+    }
+
+    /// The line that has not ended yet.
+    pub(super) fn last_line(&self) -> &[u8] {
+        let heard = self.heard();
+        &heard[line_start(heard)..]
     }
 
     pub(super) fn into_heard(self) -> Vec<u8> {
-        self.heard
+        match self.heard {
+            Heard::Text(terminal) => terminal.into_heard(),
+            Heard::Raw(heard) => heard,
+        }
     }
 
     /// Shows `secret` in no error.
@@ -80,30 +154,43 @@ impl Matcher {
         }
     }
 
-    /// Looks for `patterns`, when so much of `limit` is over; a match is taken out, with all before it.
-    pub fn look(&mut self, patterns: &Patterns, passed: Duration, limit: Duration) -> Look {
-        let matches = patterns.all().iter().enumerate().filter_map(|(index, pattern)| {
-            let captures = pattern.captures(&self.heard)?;
+    /// Looks for `patterns` from `from` on; gives the first match, with what is before it from there on, and where
+    /// it ends. Nothing is taken.
+    pub(super) fn find(&self, patterns: &Patterns, from: usize) -> Option<(usize, Found)> {
+        let raw = matches!(self.heard, Heard::Raw(_));
+        let heard = &self.heard()[from..];
+        let matches = patterns.all(raw).enumerate().filter_map(|(index, pattern)| {
+            let captures = pattern.captures(heard)?;
             let whole = captures.get(0)?;
             let bytes = |group: Option<regex::bytes::Match<'_>>| Some(group?.as_bytes().to_vec());
             let found = Found {
                 index,
-                before: self.heard[..whole.start()].to_vec(),
+                before: heard[..whole.start()].to_vec(),
                 matched: whole.as_bytes().to_vec(),
                 groups: captures.iter().skip(1).map(bytes).collect(),
             };
-            Some((whole.end(), found))
+            Some((from + whole.end(), found))
         });
         // Of equals `min_by_key` has the first.
-        if let Some((end, found)) = matches.min_by_key(|(_, found)| found.before.len()) {
-            self.heard.drain(..end);
+        matches.min_by_key(|(_, found)| found.before.len())
+    }
+
+    /// Looks for `patterns`, when so much of `limit` is over; a match is taken out, with all before it.
+    pub fn look(&mut self, patterns: &Patterns, passed: Duration, limit: Duration) -> Look {
+        if let Some((end, found)) = self.find(patterns, 0) {
+            self.take(end);
             return Look::Found(found);
         }
         if passed < limit {
             return Look::Wait(limit.saturating_sub(passed));
         }
+        Look::Late(self.late(patterns, limit))
+    }
+
+    /// Nothing has matched, and there is no more time.
+    pub(super) fn late(&self, patterns: &Patterns, limit: Duration) -> Error {
         let text = format!("waited {limit:?} for {patterns}");
-        Look::Late(self.explain(Error::new(ErrorKind::TimedOut, text)))
+        self.explain(Error::new(ErrorKind::TimedOut, text))
     }
 
     /// Adds what was heard last to an error.
@@ -113,7 +200,7 @@ impl Matcher {
 
     /// The last of what was heard, as text that has only printable characters.
     fn last(&self) -> String {
-        let mut heard = self.heard.clone();
+        let mut heard = self.heard().to_vec();
         for secret in &self.secrets {
             heard = without(&heard, secret.expose().as_bytes());
         }
@@ -121,6 +208,11 @@ impl Matcher {
         let dots = if cut > 0 { "…" } else { "" };
         format!("{dots}\"{}\"", heard[cut..].escape_ascii())
     }
+}
+
+/// Where the last line of `text` begins.
+pub(super) fn line_start(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 /// `bytes` with stars in the place of each `secret`, also of its beginning at the end.

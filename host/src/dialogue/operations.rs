@@ -1,120 +1,20 @@
 //! The operations that any session with a byte stream has, beside its driver's own.
 
+use super::execute::{Execute, Output};
 use super::login::Login;
 use super::matcher::Found;
+use super::params::{Converse, Expect, Heard, Nothing, Send, SendExpect, Told};
 use super::patterns::Patterns;
-use super::rules::{Rule, Rules};
-use super::talk::{Dialogue, RETURN};
-use crate::units::Timespan;
+use super::rules::Rules;
+use super::talk::Dialogue;
+use crate::deadline::Deadline;
 use jackfield_plugin_api::{Error, ErrorKind, Operation, Result, Session};
-use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Parameters of `send`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Send {
-    /// What to send.
-    text: String,
-    /// What ends it. Default: a carriage return, as of a terminal's Return key.
-    #[serde(default = "end")]
-    end: String,
-}
-
-/// Parameters of `expect`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Expect {
-    /// A regular expression.
-    pattern: Option<String>,
-    /// Several; the first to match wins.
-    #[serde(default)]
-    patterns: Vec<String>,
-    /// How long to wait. Default: `"10s"`.
-    #[serde(default = "ten_seconds")]
-    timeout: Timespan,
-}
-
-/// Parameters of `send_expect`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct SendExpect {
-    /// What to send.
-    text: String,
-    /// What ends it. Default: a carriage return, as of a terminal's Return key.
-    #[serde(default = "end")]
-    end: String,
-    /// A regular expression.
-    pattern: Option<String>,
-    /// Several; the first to match wins.
-    #[serde(default)]
-    patterns: Vec<String>,
-    /// How long sending and waiting may take. Default: `"10s"`.
-    #[serde(default = "ten_seconds")]
-    timeout: Timespan,
-}
-
-/// Parameters of `converse`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Converse {
-    /// What to send first. Default: nothing; then what was heard before counts.
-    text: Option<String>,
-    /// What ends it. Default: a carriage return, as of a terminal's Return key.
-    #[serde(default = "end")]
-    end: String,
-    /// What may be heard, and what is said to it.
-    rules: Vec<Rule>,
-    /// How long all of it may take; a rule may let it begin again. Default: `"10s"`.
-    #[serde(default = "ten_seconds")]
-    timeout: Timespan,
-    /// How many rules may apply before the last. Default: 100.
-    #[serde(default = "hundred")]
-    most: u32,
-}
-
-/// What was heard last, and which rules applied before, from 0.
-#[derive(Serialize, JsonSchema)]
-struct Told {
-    #[serde(flatten)]
-    last: Heard,
-    /// Rules that applied before it.
-    applied: Vec<usize>,
-}
-
-/// What was heard.
-#[derive(Serialize, JsonSchema)]
-struct Heard {
-    /// What came before the match.
-    before: String,
-    /// What matched.
-    matched: String,
-    /// The groups in brackets.
-    groups: Vec<Option<String>>,
-    /// Which of the patterns, from 0.
-    index: usize,
-}
-
-/// Nothing.
-#[derive(JsonSchema)]
-struct Nothing {}
-
-fn end() -> String {
-    RETURN.to_owned()
-}
-
-const fn ten_seconds() -> Timespan {
-    Timespan::seconds(10)
-}
-
-const fn hundred() -> u32 {
-    100
-}
 
 /// All of them.
 pub fn operations() -> &'static [Operation] {
@@ -123,7 +23,14 @@ pub fn operations() -> &'static [Operation] {
         vec![
             Operation::new::<Send, Nothing>("send", "Sends a line"),
             Operation::new::<Expect, Heard>("expect", "Waits for what matches a pattern"),
-            Operation::new::<SendExpect, Heard>("send_expect", "Sends a line, waits for an answer"),
+            Operation::new::<SendExpect, Heard>(
+                "send_expect",
+                "Sends a line and waits for what its answer is to match",
+            ),
+            Operation::new::<Execute, Output>(
+                "execute",
+                "Runs a command behind a prompt, pagers included, and gives its output",
+            ),
             Operation::new::<Converse, Told>("converse", "Answers what is heard, by rules"),
             Operation::new::<Login, Nothing>("login", "Answers prompts with credentials"),
         ]
@@ -169,19 +76,34 @@ async fn answer_by_rules<S: AsyncRead + AsyncWrite + Unpin>(
     params: Converse,
 ) -> Result<Value> {
     let limit = params.timeout.0;
+    let last = Patterns::new(params.rules.iter().map(|rule| &rule.pattern))?;
     let rules = Rules::new(params.rules, params.most)?;
+    dialogue.set_raw(params.raw);
     if let Some(text) = params.text {
+        dialogue.settle(&last, params.settle.0.min(limit / 2)).await?;
         dialogue.send_anew(&format!("{text}{}", params.end), limit).await?;
     }
     let conversed = rules.run(dialogue, limit).await?;
     value(&Told { last: heard(&conversed.found), applied: conversed.applied })
 }
 
+async fn send_expect<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    params: SendExpect,
+) -> Result<Value> {
+    let patterns = patterns(params.pattern, params.patterns)?;
+    let deadline = Deadline::after(params.timeout.0);
+    dialogue.set_raw(params.raw);
+    dialogue.settle(&patterns, params.settle.0.min(params.timeout.0 / 2)).await?;
+    dialogue.send_anew(&format!("{}{}", params.text, params.end), deadline.left()).await?;
+    value(&heard(&dialogue.expect(&patterns, deadline.left()).await?))
+}
+
 /// Runs one of [`operations`].
 ///
 /// # Errors
 /// Parameters that are not right; [`ErrorKind::Unsupported`] for a name that is none of them; else as
-/// [`Dialogue::expect`], [`Rules::run`] and [`Login::run`].
+/// [`Dialogue::expect`], [`Rules::run`], [`Execute::run`] and [`Login::run`].
 pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
     operation: &str,
@@ -194,14 +116,14 @@ pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(json!({}))
         }
         "expect" => {
-            let Expect { pattern, patterns: more, timeout } = parse(params)?;
+            let Expect { pattern, patterns: more, timeout, raw } = parse(params)?;
+            dialogue.set_raw(raw);
             value(&heard(&dialogue.expect(&patterns(pattern, more)?, timeout.0).await?))
         }
-        "send_expect" => {
-            let SendExpect { text, end, pattern, patterns: more, timeout } = parse(params)?;
-            let line = format!("{text}{end}");
-            let patterns = patterns(pattern, more)?;
-            value(&heard(&dialogue.send_expect(&line, &patterns, timeout.0).await?))
+        "send_expect" => send_expect(dialogue, parse(params)?).await,
+        "execute" => {
+            let execute: Execute = parse(params)?;
+            value(&execute.run(dialogue, Duration::MAX).await?)
         }
         "converse" => answer_by_rules(dialogue, parse(params)?).await,
         "login" => {
@@ -220,5 +142,5 @@ pub async fn call<S: AsyncRead + AsyncWrite + Unpin>(
 pub async fn converse(session: &Session, operation: &str, params: &Value) -> Result<Value> {
     let stream = session.take_stream();
     let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
-    call(&mut Dialogue::new(stream), operation, params).await
+    call(&mut Dialogue::of_session(stream, &session.info()), operation, params).await
 }

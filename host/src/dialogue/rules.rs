@@ -117,7 +117,7 @@ impl Rules {
     }
 }
 
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     rule: &Rule,
     dialogue: &mut Dialogue<S>,
 ) -> Result<()> {

@@ -122,7 +122,7 @@ fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
     let refuse = |what: String| {
         let text = format!(
             "{what} is a secret written out, which the state directory does not keep; refer to it: \
-             {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {{ command = [\"PROGRAM\"] }}"
+             {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ command = [\"PROGRAM\"] }} or {{ prompt = \"TEXT\" }}"
         );
         Err(Error::new(ErrorKind::Config, text))
     };

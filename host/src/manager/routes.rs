@@ -181,6 +181,7 @@ impl Manager {
             hash: route.hash.clone(),
             relay: relay_options(&self.core.host, route),
             sse: route.sse,
+            tell_busy: route.tell_busy.unwrap_or(true),
         }))
     }
 

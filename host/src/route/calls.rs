@@ -7,6 +7,8 @@
 //! such event on it is also told what happens at the far end: `told {name, data}`.
 
 use crate::connection::Around;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::{Event, Facets, Result, Session};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,8 +17,11 @@ use std::future::pending;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long one operation may take; others wait meanwhile.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long one operation may take: a slow line first sends what it has.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many operations run at the same time; others wait meanwhile.
+const MOST: usize = 8;
 
 #[derive(Deserialize)]
 struct Ask {
@@ -35,13 +40,17 @@ pub(super) fn may_ask(near: &Session) -> bool {
 pub(super) async fn carry(near: &Session, far: &Session, around: Option<Around>) -> Infallible {
     let mut asking = true;
     let mut telling = false;
+    // One that takes long holds up no other, such as one that ends it: a session that wants them in order asks
+    // for the next when it has the answer.
+    let mut answers = FuturesUnordered::new();
     loop {
         tokio::select! {
-            event = near.next_event(), if asking => match event {
+            Some(()) = answers.next(), if !answers.is_empty() => {}
+            event = near.next_event(), if asking && answers.len() < MOST => match event {
                 Ok(Some(event)) if event.name == "call" => {
                     // Whoever asks has ears for events too.
                     telling |= far.facets().contains(Facets::EVENTS);
-                    answer(near, far, around.as_ref(), event.data).await;
+                    answers.push(answer(near, far, around.as_ref(), event.data));
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => asking = false,

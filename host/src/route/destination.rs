@@ -1,7 +1,7 @@
 //! [`Destination`]: where something leads, whoever goes there: a route with the sessions it accepts, a
 //! program with a call, a command.
 
-use crate::connection::{Caller, Managed, Payload, Receipt, Target};
+use crate::connection::{Caller, Held, Managed, Payload, Receipt, Target};
 use crate::device::Observers;
 use crate::dialogue;
 use crate::driver::{DriverHandle, Prepared};
@@ -32,6 +32,19 @@ impl Destination {
             Destination::Connection(managed) => managed.target().stack().top().cloned(),
             Destination::Observe(_) | Destination::Handler(_) => None,
         }
+    }
+
+    /// Whether one session of it is open at a time: an exclusive path, or a driver that has but one.
+    pub fn has_one_user(&self) -> bool {
+        let Destination::Connection(managed) = self else { return false };
+        let target = managed.target();
+        !target.is_open_to_all() || target.stack().max_sessions() == Some(1)
+    }
+
+    /// Who has the lease of an exclusive path at this moment.
+    pub fn held(&self) -> Option<Held> {
+        let Destination::Connection(managed) = self else { return None };
+        managed.target().held()
     }
 
     /// Whether its target is told who the client is that a session is opened for.

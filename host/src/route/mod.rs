@@ -8,6 +8,7 @@ mod fields;
 mod forward;
 mod leave;
 mod lent;
+mod notice;
 mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
@@ -24,6 +25,7 @@ use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
+use notice::Notice;
 use std::sync::Arc;
 
 /// A destination and how to join a session to it.
@@ -39,6 +41,8 @@ pub struct Route {
     pub relay: RelayOptions,
     /// Whether requests are answered with what the destination sends, as server-sent events.
     pub sse: bool,
+    /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
+    pub tell_busy: bool,
 }
 
 /// How a session's service ended.
@@ -90,8 +94,21 @@ impl Route {
             let mut handled = Box::pin(handled(handler, session, stopping));
             return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
+        let (session, notice) = Notice::of(session, self);
+        let joining = async {
+            // Boxed, so that a relayed connection does not keep room for it.
+            if !notice.is_silent() {
+                Box::pin(notice.waits(&self.destination)).await;
+            }
+            match self.join(&session, connection, stopping).await {
+                Ok(served) => Ok(served),
+                Err(error) => {
+                    Err(Box::pin(notice.refused(error, &self.destination, connection)).await)
+                }
+            }
+        };
         tokio::select! {
-            served = self.join(&session, connection, stopping) => served,
+            served = joining => served,
             wish = leave::ToldToLeave::new(&session, connection) => Ok(Served::Told(Box::new(wish))),
         }
     }

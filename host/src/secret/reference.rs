@@ -13,10 +13,12 @@ pub enum SecretRef {
     File(String),
     /// `{ command = ["PROGRAM", "ARGUMENT"] }`: what a program writes to its standard output.
     Command(Vec<String>),
+    /// `{ prompt = "TEXT" }`: what a person types on the terminal of the process, asked for once with that text.
+    Prompt(String),
 }
 
 impl SecretRef {
-    /// The reference that `value` is: a table with exactly one of the three keys, and not empty.
+    /// The reference that `value` is: a table with exactly one of the four keys, and not empty.
     pub fn detect(value: &Value) -> Option<Self> {
         let table = value.as_object().filter(|table| table.len() == 1)?;
         let (key, value) = table.iter().next()?;
@@ -24,6 +26,7 @@ impl SecretRef {
         match key.as_str() {
             "env" => text().map(Self::Env),
             "file" => text().map(Self::File),
+            "prompt" => text().map(Self::Prompt),
             "command" => {
                 let words = value.as_array()?.iter().map(|word| word.as_str().map(str::to_owned));
                 let words: Vec<_> = words.collect::<Option<_>>()?;
@@ -40,6 +43,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "{{ env = {name:?} }}"),
             Self::File(path) => write!(f, "{{ file = {path:?} }}"),
+            Self::Prompt(text) => write!(f, "{{ prompt = {text:?} }}"),
             Self::Command(words) => match words.as_slice() {
                 [program] => write!(f, "{{ command = [{program:?}] }}"),
                 [program, ..] => write!(f, "{{ command = [{program:?}, …] }}"),
@@ -62,10 +66,11 @@ mod tests {
     use super::SecretRef;
 
     #[test]
-    fn exactly_three_shapes_are_references() {
+    fn exactly_four_shapes_are_references() {
         for (value, shown) in [
             (json!({ "env": "A" }), r#"{ env = "A" }"#),
             (json!({ "file": "~/a" }), r#"{ file = "~/a" }"#),
+            (json!({ "prompt": "PIN" }), r#"{ prompt = "PIN" }"#),
             (json!({ "command": ["pass"] }), r#"{ command = ["pass"] }"#),
             (json!({ "command": ["pass", "hunter2"] }), r#"{ command = ["pass", …] }"#),
         ] {

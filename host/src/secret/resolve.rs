@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::Secret;
 use super::reference::SecretRef;
-use super::schema;
+use super::{prompt, schema};
 
 /// Reads secrets where their references say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +21,20 @@ pub struct Resolver {
     pub base: PathBuf,
     /// How long one reference may take. Default: 10 s.
     pub timeout: Duration,
+    /// How long a person may take to type one. Default: 2 min.
+    pub prompt_timeout: Duration,
     /// The largest secret, in bytes. Default: 64 KiB.
     pub max_bytes: usize,
 }
 
 impl Default for Resolver {
     fn default() -> Self {
-        Self { base: PathBuf::new(), timeout: Duration::from_secs(10), max_bytes: 64 * 1024 }
+        Self {
+            base: PathBuf::new(),
+            timeout: Duration::from_secs(10),
+            prompt_timeout: Duration::from_secs(120),
+            max_bytes: 64 * 1024,
+        }
     }
 }
 
@@ -89,6 +96,10 @@ enum Cause {
     NotText,
     #[error("is empty")]
     Empty,
+    #[error(
+        "was not typed: {0}; a program without a terminal takes it from a variable, a file or a command"
+    )]
+    NotTyped(io::Error),
 }
 
 impl Resolver {
@@ -97,7 +108,7 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// When the variable, file or program is missing or fails, or gives nothing, too much, or no
+    /// When the variable, file, program or terminal is missing or fails, or gives nothing, too much, or no
     /// UTF-8 text, or takes too long.
     pub async fn resolve(&self, reference: &SecretRef) -> Result<Secret, SecretError> {
         let read = async {
@@ -108,11 +119,18 @@ impl Resolver {
                 }
                 SecretRef::File(path) => self.file(path).await,
                 SecretRef::Command(words) => self.command(words).await,
+                SecretRef::Prompt(text) => {
+                    prompt::ask(text, self.max_bytes).await.map_err(Cause::NotTyped)
+                }
             }
         };
-        let bytes = match tokio::time::timeout(self.timeout, read).await {
+        let limit = match reference {
+            SecretRef::Prompt(_) => self.prompt_timeout,
+            _ => self.timeout,
+        };
+        let bytes = match tokio::time::timeout(limit, read).await {
             Ok(read) => read,
-            Err(_) => Err(Cause::Timeout(self.timeout)),
+            Err(_) => Err(Cause::Timeout(limit)),
         };
         let text = bytes.and_then(|bytes| self.text(bytes));
         text.map(Secret::new).map_err(|cause| SecretError {

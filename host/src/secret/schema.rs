@@ -17,16 +17,16 @@ pub struct SecretFinding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretProblem {
     /// An error: a reference where the driver takes no secret, nor a table.
-    #[error("this option is no secret and takes no {{ env, file or command }}")]
+    #[error("this option is no secret and takes no {{ env, file, command or prompt }}")]
     Misplaced,
     /// An error: a table where a secret goes, that is no reference.
     #[error(
-        "expected a text, {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {{ command = [\"PROGRAM\"] }}"
+        "expected a text, {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ command = [\"PROGRAM\"] }} or {{ prompt = \"TEXT\" }}"
     )]
     Malformed,
     /// A warning: the secret itself.
     #[error(
-        "a secret in plain text; prefer {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {{ command = [\"PROGRAM\"] }}"
+        "a secret in plain text; prefer {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ command = [\"PROGRAM\"] }} or {{ prompt = \"TEXT\" }}"
     )]
     PlainText,
 }

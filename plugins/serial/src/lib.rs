@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod driver;
+mod io;
 mod line;
 mod options;
 mod place;

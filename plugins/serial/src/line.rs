@@ -3,12 +3,14 @@
 use crate::options::{Flow, Parity, SerialOptions};
 use crate::place;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{ControlModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 use tokio_serial::{ClearBuffer, DataBits, FlowControl, SerialPort, StopBits};
 
 /// How a line is set; what is left out stays as it is.
@@ -43,14 +45,26 @@ pub(crate) struct Modem {
     pub(crate) ri: bool,
 }
 
-/// An open line. Dropping it restores what was set before, and lets others in.
+/// An open line. Dropping it sends what was written, restores what was set before, and lets others in: at once
+/// where nothing waits to be sent, else in the background within [`LAST_DRAIN`].
 pub(crate) struct Line {
+    /// There until it is dropped.
+    open: Option<Open>,
+    path: String,
+}
+
+struct Open {
     port: Mutex<Box<dyn SerialPort>>,
     /// The same line by another descriptor, which carries the bytes.
     own: OwnedFd,
     before: Termios,
-    path: String,
 }
+
+/// How long a line that was let go of may take to send what was written.
+const LAST_DRAIN: Duration = Duration::from_secs(10);
+
+/// How many bytes a chip may hold beside the system's queue.
+const CHIP: u32 = 64;
 
 fn data_bits(number: u8) -> DataBits {
     match number {
@@ -88,7 +102,7 @@ impl Line {
     /// As [`place::open`], and what the device does not take.
     pub(crate) fn open(path: &str, options: &SerialOptions) -> Result<Line> {
         let own = place::open(path)?;
-        let before = tcgetattr(&own).map_err(io::Error::from)?;
+        let mut before = tcgetattr(&own).map_err(io::Error::from)?;
         let mut builder = tokio_serial::new(path, options.baud)
             .data_bits(data_bits(options.data_bits))
             .parity(parity(options.parity))
@@ -106,17 +120,30 @@ impl Line {
             }
             error
         })?;
-        let line = Line { port: Mutex::new(port), own, before, path: path.to_owned() };
+        if let Some(hupcl) = options.hupcl {
+            // It is what closing does, so that it must outlive what is restored.
+            before.control_modes.set(ControlModes::HUPCL, hupcl);
+            let mut now = tcgetattr(&own).map_err(io::Error::from)?;
+            now.control_modes.set(ControlModes::HUPCL, hupcl);
+            tcsetattr(&own, OptionalActions::Now, &now).map_err(io::Error::from)?;
+        }
+        let open = Open { port: Mutex::new(port), own, before };
+        let line = Line { open: Some(open), path: path.to_owned() };
         if let Some(rts) = options.rts {
             line.set_lines(None, Some(rts))?;
         }
         // What came before it was ours is of no use, and may be in another speed.
-        line.port().clear(ClearBuffer::Input).map_err(|error| explain(&error, path))?;
+        line.purge(true, false)?;
         Ok(line)
     }
 
-    fn port(&self) -> MutexGuard<'_, Box<dyn SerialPort>> {
-        self.port.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open_line(&self) -> Result<&Open> {
+        let closed = || Error::new(ErrorKind::Closed, "the line is closed");
+        self.open.as_ref().ok_or_else(closed)
+    }
+
+    fn port(&self) -> Result<MutexGuard<'_, Box<dyn SerialPort>>> {
+        Ok(self.open_line()?.port())
     }
 
     fn ok<T>(&self, result: tokio_serial::Result<T>) -> Result<T> {
@@ -128,7 +155,7 @@ impl Line {
     /// # Errors
     /// The host has no more descriptors.
     pub(crate) fn descriptor(&self) -> Result<OwnedFd> {
-        Ok(self.own.try_clone()?)
+        Ok(self.open_line()?.own.try_clone()?)
     }
 
     /// Changes settings.
@@ -136,7 +163,7 @@ impl Line {
     /// # Errors
     /// What the device does not take; what stands before it is set.
     pub(crate) fn set(&self, settings: &Settings) -> Result<()> {
-        let mut port = self.port();
+        let mut port = self.port()?;
         if let Some(baud) = settings.baud {
             self.ok(port.set_baud_rate(baud))?;
         }
@@ -157,7 +184,7 @@ impl Line {
 
     /// How it is set, as far as the device tells.
     pub(crate) fn settings(&self) -> Settings {
-        let port = self.port();
+        let Ok(port) = self.port() else { return Settings::default() };
         Settings {
             baud: port.baud_rate().ok(),
             data_bits: port.data_bits().ok().map(u8::from),
@@ -180,7 +207,7 @@ impl Line {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where there are none.
     pub(crate) fn set_lines(&self, dtr: Option<bool>, rts: Option<bool>) -> Result<()> {
-        let mut port = self.port();
+        let mut port = self.port()?;
         if let Some(dtr) = dtr {
             self.ok(port.write_data_terminal_ready(dtr))?;
         }
@@ -195,7 +222,7 @@ impl Line {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where there are none.
     pub(crate) fn modem(&self) -> Result<Modem> {
-        let mut port = self.port();
+        let mut port = self.port()?;
         Ok(Modem {
             cts: self.ok(port.read_clear_to_send())?,
             dsr: self.ok(port.read_data_set_ready())?,
@@ -209,15 +236,89 @@ impl Line {
     /// # Errors
     /// What the device says.
     pub(crate) fn set_break(&self, on: bool) -> Result<()> {
-        let port = self.port();
+        let port = self.port()?;
         self.ok(if on { port.set_break() } else { port.clear_break() })
+    }
+}
+
+impl Line {
+    /// Throws away what has come and was not read, or what was written and is not sent, or both.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub(crate) fn purge(&self, input: bool, output: bool) -> Result<()> {
+        let buffers = match (input, output) {
+            (true, true) => ClearBuffer::All,
+            (true, false) => ClearBuffer::Input,
+            (false, true) => ClearBuffer::Output,
+            (false, false) => return Ok(()),
+        };
+        self.ok(self.port()?.clear(buffers))
+    }
+
+    /// How many bytes the system has not sent, and how long they and those in the chip take at the present rate. A
+    /// device that does not tell has none.
+    pub(crate) fn unsent(&self) -> (u32, Duration) {
+        self.open.as_ref().map_or((0, Duration::ZERO), Open::unsent)
+    }
+
+    /// How long the bytes take that a chip may hold.
+    pub(crate) fn chip_time(&self) -> Duration {
+        self.open.as_ref().map_or(Duration::ZERO, |open| open.time_of(CHIP))
+    }
+}
+
+impl Open {
+    fn port(&self) -> MutexGuard<'_, Box<dyn SerialPort>> {
+        self.port.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsent(&self) -> (u32, Duration) {
+        let count = self.port().bytes_to_write().unwrap_or(0);
+        (count, self.time_of(count.saturating_add(CHIP)))
+    }
+
+    fn time_of(&self, bytes: u32) -> Duration {
+        // A start bit, at most eight of data, parity, two stop bits.
+        let bits = u64::from(bytes).saturating_mul(12).saturating_mul(1000);
+        let baud = self.port().baud_rate().unwrap_or(0).max(1);
+        Duration::from_millis(bits / u64::from(baud))
+    }
+
+    /// Waits until all was sent, for [`LAST_DRAIN`] at most.
+    fn drain(&self) {
+        let begun = Instant::now();
+        loop {
+            let (count, time) = self.unsent();
+            let left = LAST_DRAIN.saturating_sub(begun.elapsed());
+            if count == 0 || left.is_zero() {
+                return;
+            }
+            sleep(time.min(left).clamp(Duration::from_millis(1), Duration::from_millis(100)));
+        }
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // A line that is gone has nothing to restore.
-        let _ = tcsetattr(&self.own, OptionalActions::Now, &self.before);
+        let Some(open) = self.open.take() else { return };
+        if open.unsent().0 == 0 {
+            return;
+        }
+        let draining = thread::Builder::new().name("serial drain".to_owned());
+        // Without a thread it is restored at once, as it is dropped with the closure.
+        let _ = draining.spawn(move || open.drain());
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let empty = self.unsent().0 == 0;
+        // The chip may still have some; a line that takes nothing is not waited for.
+        let when = if empty { OptionalActions::Drain } else { OptionalActions::Now };
+        // A line that is gone has nothing to restore, and no break to end.
+        let _ = self.port().clear_break();
+        let _ = tcsetattr(&self.own, when, &self.before);
     }
 }
 

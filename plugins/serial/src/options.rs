@@ -24,6 +24,9 @@ pub struct SerialOptions {
     pub dtr: Option<bool>,
     /// State of RTS after opening; without it what the system does, mostly on.
     pub rts: Option<bool>,
+    /// Whether closing the line lowers DTR and RTS. Without: a board that resets when DTR falls or rises, as of
+    /// Arduino and ESP, goes on when the line is opened again. It stays set afterwards; not given: as it is.
+    pub hupcl: Option<bool>,
     /// Let nobody else open the line (`TIOCEXCL` and `flock`).
     pub exclusive: bool,
     /// Milliseconds between two looks at the modem lines while somebody waits for events; 0: never.
@@ -66,6 +69,7 @@ impl Default for SerialOptions {
             flow: Flow::None,
             dtr: None,
             rts: None,
+            hupcl: None,
             exclusive: true,
             modem_poll: 100,
         }

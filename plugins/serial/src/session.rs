@@ -1,26 +1,28 @@
 //! The session of a line.
 
+use crate::io::{LineIo, Written};
 use crate::line::{Line, Modem, Settings};
 use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session,
     Stream,
 };
-use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What sessions of this driver may have.
 pub(crate) const FACETS: Facets = Facets::STREAM.union(CALLS);
 
 const CALLS: Facets = Facets::CALL.union(Facets::EVENTS);
+
+/// How much longer than they should the bytes of a line may take.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// How long a change of a line waits at most for what was written before it.
+const MAX_DRAIN: Duration = Duration::from_secs(45);
 
 /// Parameters of `set_lines`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -47,6 +49,24 @@ impl Default for Break {
     }
 }
 
+/// Parameters of `set_break`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BreakState {
+    /// Begins it, or ends it. It ends with the session, too.
+    on: bool,
+}
+
+/// Parameters of `purge`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Purge {
+    /// What has come and was not read.
+    input: bool,
+    /// What was written and is not sent.
+    output: bool,
+}
+
 /// The operations of these sessions.
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -54,6 +74,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new::<Lines, NoParams>("set_lines", "Sets the modem lines DTR and RTS"),
         Operation::new::<NoParams, Modem>("lines", "Tells the modem lines CTS, DSR, CD and RI"),
         Operation::new::<Break, NoParams>("break", "Sends a break"),
+        Operation::new::<BreakState, NoParams>("set_break", "Begins or ends a break"),
+        Operation::new::<Purge, NoParams>("purge", "Throws away what waits in the line's queues"),
     ]
 }
 
@@ -64,8 +86,9 @@ fn value(result: &impl Serialize) -> Result<Value> {
 /// A line as a session.
 pub(crate) fn of(host: Host, path: String, line: Line, io: FdStream, poll: Duration) -> Session {
     let line = Arc::new(line);
-    let stream = Stream::new(LineIo { io, _line: Arc::clone(&line) });
-    let control = Serial { host, path, line, poll, seen: Mutex::new(None) };
+    let written = Arc::new(Written::default());
+    let stream = Stream::new(LineIo::new(io, host, Arc::clone(&line), Arc::clone(&written)));
+    let control = Serial { host, path, line, written, poll, seen: Mutex::new(None) };
     Session::builder(control).facets(CALLS).stream(stream).build()
 }
 
@@ -73,6 +96,7 @@ struct Serial {
     host: Host,
     path: String,
     line: Arc<Line>,
+    written: Arc<Written>,
     poll: Duration,
     /// The modem lines that were told last.
     seen: Mutex<Option<Modem>>,
@@ -90,6 +114,29 @@ impl Serial {
         Ok(Some(Event::new("modem", value(&now)?)))
     }
 
+    /// Waits until what was written is on the line, as far as that can be told: what changes how characters are
+    /// sent must not change those. A line that takes nothing is waited for as long as it would need, at most
+    /// [`MAX_DRAIN`].
+    async fn drain(&self) {
+        let begun = self.host.now();
+        let limit = self.line.unsent().1.saturating_add(SLACK).min(MAX_DRAIN);
+        loop {
+            let (count, time) = self.line.unsent();
+            let left = limit.saturating_sub(self.host.now().saturating_sub(begun));
+            if count == 0 || left.is_zero() {
+                break;
+            }
+            let pause = time.clamp(Duration::from_millis(1), Duration::from_millis(100));
+            self.host.timer(pause.min(left)).await;
+        }
+        // What the chip holds is not told.
+        if let Some(last) = self.written.last() {
+            let time = self.line.chip_time().min(SLACK);
+            let passed = self.host.now().saturating_sub(last);
+            self.host.timer(time.saturating_sub(passed)).await;
+        }
+    }
+
     async fn send_break(&self, length: Duration) -> Result<()> {
         /// Ends the break even if nobody waits for that any longer.
         struct Ending<'a>(&'a Line);
@@ -99,6 +146,7 @@ impl Serial {
                 let _ = self.0.set_break(false);
             }
         }
+        self.drain().await;
         self.line.set_break(true)?;
         let _ending = Ending(&self.line);
         self.host.timer(length).await;
@@ -119,7 +167,11 @@ impl Control for Serial {
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         match operation.as_str() {
             "set" => {
-                self.line.set(&jackfield_plugin_api::params(params)?)?;
+                let settings: Settings = jackfield_plugin_api::params(params)?;
+                if settings != Settings::default() {
+                    self.drain().await;
+                }
+                self.line.set(&settings)?;
                 value(&self.line.settings())
             }
             "set_lines" => {
@@ -134,6 +186,22 @@ impl Control for Serial {
             "break" => {
                 let Break { milliseconds } = jackfield_plugin_api::params(params)?;
                 self.send_break(Duration::from_millis(u64::from(milliseconds))).await?;
+                Ok(json!({}))
+            }
+            "set_break" => {
+                let BreakState { on } = jackfield_plugin_api::params(params)?;
+                if on {
+                    self.drain().await;
+                }
+                self.line.set_break(on)?;
+                Ok(json!({}))
+            }
+            "purge" => {
+                let Purge { input, output } = jackfield_plugin_api::params(params)?;
+                self.line.purge(input, output)?;
+                if output {
+                    self.written.discard();
+                }
                 Ok(json!({}))
             }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
@@ -155,46 +223,5 @@ impl Control for Serial {
             (&mut timer).await;
             timer.reset(self.poll);
         }
-    }
-}
-
-/// What the kernel says of a line that is not there any more, as its end.
-fn unplugged(error: io::Error) -> io::Error {
-    let gone = [Errno::IO, Errno::NXIO, Errno::NODEV].map(Errno::raw_os_error);
-    if error.raw_os_error().is_some_and(|code| gone.contains(&code)) {
-        return Error::new(ErrorKind::Closed, "the line is gone").into_io();
-    }
-    error
-}
-
-/// The bytes of a line, which is restored when they and the session are gone.
-struct LineIo {
-    io: FdStream,
-    _line: Arc<Line>,
-}
-
-impl AsyncRead for LineIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for LineIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes).map_err(unplugged)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{SerialDriver, SerialOptions};
 use jackfield_plugin_api::{Address, Driver, ErrorKind, Request, Result, Role, Session, testing};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{ControlModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -130,4 +130,61 @@ async fn a_far_end_that_does_not_read_stops_the_writer_and_gets_all() {
     let (all, _far) = reading.await.expect("no panic").expect("all of it");
     assert!(all == want, "the bytes came changed");
     writing.await.expect("no panic").expect("all written");
+}
+
+#[tokio::test]
+async fn a_purge_throws_away_what_the_line_does_not_take() {
+    let (mut far, path) = line();
+    let session = open(&path, SerialOptions::default()).await.expect("a session");
+    let mut stream = session.take_stream().expect("a stream");
+    let writing = tokio::spawn(async move {
+        stream.write_all(&[b'x'; 300_000]).await?;
+        stream.write_all(b"new").await.map(|()| stream)
+    });
+    // It is stuck until the queue is emptied, and what it still holds is a part of that.
+    while !writing.is_finished() {
+        session.call("purge", &json!({ "output": true })).await.expect("thrown away");
+        tokio::task::yield_now().await;
+    }
+    let _stream = writing.await.expect("no panic").expect("written");
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"new") {
+        let mut piece = [0; 4096];
+        let count = far.read(&mut piece).expect("bytes");
+        rest.extend_from_slice(&piece[..count]);
+    }
+    assert!(rest.len() < 100_000, "{} bytes came out", rest.len());
+    let error = session.call("purge", &json!({ "all": true })).await.expect_err("a mistake");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+}
+
+#[tokio::test]
+async fn a_line_may_keep_its_modem_lines_when_it_is_closed() {
+    let (_far, path) = line();
+    let keep = File::options().read(true).write(true).open(&path).expect("a terminal");
+    let hangs_up = || {
+        let now = tcgetattr(&keep).expect("its settings");
+        now.control_modes.contains(ControlModes::HUPCL)
+    };
+    for hupcl in [false, true] {
+        let options = SerialOptions { hupcl: Some(hupcl), ..Default::default() };
+        let session = open(&path, options).await.expect("a session");
+        session.call("set", &json!({ "baud": 9600 })).await.expect("taken");
+        assert_eq!(hangs_up(), hupcl);
+        drop(session);
+        assert_eq!(hangs_up(), hupcl, "what is restored undoes it");
+        drop(open(&path, SerialOptions::default()).await.expect("a session"));
+        assert_eq!(hangs_up(), hupcl, "it is changed unasked");
+    }
+}
+
+#[tokio::test]
+async fn a_break_begins_and_ends_as_it_is_told() {
+    let (_far, path) = line();
+    let session = open(&path, SerialOptions::default()).await.expect("a session");
+    for on in [true, false] {
+        session.call("set_break", &json!({ "on": on })).await.expect("taken");
+    }
+    let error = session.call("set_break", &json!({})).await.expect_err("a mistake");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
 }

@@ -51,8 +51,8 @@ impl Default for TcpOptions {
     fn default() -> Self {
         TcpOptions {
             nodelay: true,
-            keepalive: 0,
-            keepalive_interval: 0,
+            keepalive: 15,
+            keepalive_interval: 15,
             keepalive_count: 0,
             user_timeout: 0,
             bind: None,

@@ -24,6 +24,9 @@ pub(crate) const PARITY_ERROR: u8 = 4;
 pub(crate) const FRAMING: u8 = 8;
 pub(crate) const BREAK: u8 = 16;
 
+/// The length of a break of which only the beginning is told, in milliseconds.
+pub(crate) const BREAK_MS: u32 = 250;
+
 /// What a setting is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {

@@ -2,6 +2,7 @@
 //! happened. It does no input or output and knows no clock but the time that it is given.
 
 mod com;
+mod held;
 
 use crate::com_port::{self, Said, Setting, Topic};
 use crate::information::{self, Environment, IS, SEND};
@@ -13,6 +14,7 @@ use crate::negotiation::{
 use crate::options::TelnetOptions;
 use crate::wire::{self, AYT, BRK, DO, Decoder, Encoder, IAC, Piece, WILL, WONT};
 use bytes::BytesMut;
+use held::Held;
 use jackfield_plugin_api::{Error, ErrorKind, Event, Result, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -67,6 +69,8 @@ pub(crate) struct Engine {
     pub(crate) marks: u64,
     /// What happened and was not fetched.
     pub(crate) events: Vec<Event>,
+    /// Where data stops until an operation was done.
+    pub(crate) held: Held,
     counted: u32,
     since: Duration,
 }
@@ -108,6 +112,7 @@ impl Engine {
             com: Com::default(),
             marks: 0,
             events: Vec::new(),
+            held: Held::default(),
             counted: 0,
             since: Duration::ZERO,
             options: Arc::clone(options),
@@ -203,13 +208,22 @@ impl Engine {
         out: &mut BytesMut,
     ) -> Result<bool> {
         let mut some = false;
+        let mut known = data.len();
         while let Some(piece) = self.decoder.next(&mut input, data) {
             some = true;
+            self.held.came(data.len() - known);
+            known = data.len();
             self.count(now)?;
             match piece {
                 Piece::Command(code) => self.commanded(code, out),
                 Piece::Negotiation(verb, option) => self.negotiated(verb, option, out),
-                Piece::Subnegotiation(option, inside) => self.told(option, &inside, out),
+                Piece::Subnegotiation(option, inside) => {
+                    self.told(option, &inside, out);
+                    if self.held.discards() {
+                        data.clear();
+                        known = 0;
+                    }
+                }
                 Piece::TooLong(option) => {
                     let limit = self.options.max_subnegotiation;
                     let text = format!("the peer says more than {limit} bytes about one option");
@@ -218,6 +232,7 @@ impl Engine {
                 }
             }
         }
+        self.held.came(data.len() - known);
         Ok(some)
     }
 
@@ -243,8 +258,8 @@ impl Engine {
         if code == AYT && self.role == Role::Server {
             self.data(b"\r\n[Yes]\r\n", out);
         }
-        if code == BRK && self.options.com_port && self.role == Role::Server {
-            self.ask("break", &json!({ "milliseconds": 250 }));
+        if code == BRK && self.role == Role::Server {
+            self.ask_in_place("break", &json!({ "milliseconds": com_port::BREAK_MS }));
         }
         if let Some(name) = wire::command_name(code).filter(|name| *name != "nop") {
             self.tell("command", json!({ "name": name }));

@@ -9,6 +9,8 @@ mod information;
 mod line;
 mod negotiation;
 mod options;
+#[cfg(test)]
+mod order_tests;
 mod session;
 mod stream;
 #[cfg(test)]

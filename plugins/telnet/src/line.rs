@@ -35,6 +35,32 @@ pub(crate) struct Lines {
     pub(crate) rts: Option<bool>,
 }
 
+/// Whether the line is held in a break.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BreakState {
+    /// Begins it, or ends it.
+    pub(crate) on: bool,
+}
+
+/// What waits in the line's queues and is to be thrown away.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Purge {
+    /// What has come and was not read.
+    pub(crate) input: bool,
+    /// What was written and is not sent.
+    pub(crate) output: bool,
+}
+
+impl Purge {
+    /// As PURGE-DATA has it; `None`: nothing.
+    pub(crate) fn ask(self) -> Option<Setting> {
+        let value = u32::from(self.input) + 2 * u32::from(self.output);
+        (value > 0).then_some(Setting { topic: Topic::Purge, value })
+    }
+}
+
 /// The modem lines that come in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -170,10 +196,14 @@ impl Settings {
 /// The operation of a line that does what a client asks for; `None` where nothing has to be done.
 pub(crate) fn operation(ask: Setting) -> Option<(&'static str, Value)> {
     match ask.topic {
-        Topic::Break => (ask.value == 5).then(|| ("break", json!({ "milliseconds": 250 }))),
+        Topic::Break if ask.value != 4 => Some(("set_break", json!({ "on": ask.value == 5 }))),
+        Topic::Purge if matches!(ask.value, 1..=3) => {
+            let (input, output) = (ask.value & 1 != 0, ask.value & 2 != 0);
+            Some(("purge", json!({ "input": input, "output": output })))
+        }
         Topic::Dtr if ask.value != 7 => Some(("set_lines", json!({ "dtr": ask.value == 8 }))),
         Topic::Rts if ask.value != 10 => Some(("set_lines", json!({ "rts": ask.value == 11 }))),
-        Topic::Dtr | Topic::Rts | Topic::Purge => None,
+        Topic::Break | Topic::Dtr | Topic::Rts | Topic::Purge => None,
         _ => {
             let mut settings = Settings::default();
             settings.take(ask);
@@ -183,6 +213,11 @@ pub(crate) fn operation(ask: Setting) -> Option<(&'static str, Value)> {
             Some(("set", given.map(|(name, value)| (name.clone(), value.clone())).collect()))
         }
     }
+}
+
+/// Whether it begins a break that a later one ends.
+pub(crate) fn begins_break(ask: Setting) -> bool {
+    ask == Setting { topic: Topic::Break, value: 5 }
 }
 
 /// What a client that has asked is told: how the line is set now, as far as `result` says so.
@@ -215,7 +250,10 @@ mod tests {
         assert_eq!(operation(ask(Topic::Parity, 3)), Some(("set", json!({ "parity": "even" }))));
         assert_eq!(operation(ask(Topic::Baud, 0)), Some(("set", json!({}))));
         assert_eq!(operation(ask(Topic::Dtr, 9)), Some(("set_lines", json!({ "dtr": false }))));
-        assert_eq!(operation(ask(Topic::Break, 6)), None);
+        assert_eq!(operation(ask(Topic::Break, 6)), Some(("set_break", json!({ "on": false }))));
+        assert_eq!(operation(ask(Topic::Break, 4)), None);
+        let purge = json!({ "input": false, "output": true });
+        assert_eq!(operation(ask(Topic::Purge, 2)), Some(("purge", purge)));
         let now = json!({ "baud": 9600, "data_bits": 8, "parity": "even", "flow": null });
         assert_eq!(answer(ask(Topic::Baud, 1234), Some(&now)).value, 9600);
         assert_eq!(answer(ask(Topic::Parity, 1), Some(&now)).value, 3);

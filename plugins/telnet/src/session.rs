@@ -2,12 +2,13 @@
 
 use crate::com_port::{Said, Setting, Topic};
 use crate::engine::Engine;
-use crate::line::{LineState, Lines, Modem, Settings};
+use crate::line::{BreakState, LineState, Lines, Modem, Purge, Settings};
 use crate::negotiation::{BINARY, COM_PORT, End, Negotiation};
 use crate::options::TelnetOptions;
 use crate::stream::{Shared, TelnetIo};
 use crate::wire;
 use bytes::BytesMut;
+use futures_util::future::{Either, select};
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, Operation, Result, Role, Session, Stream,
 };
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +99,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new::<Lines, Nothing>("set_lines", "Sets DTR and RTS of that line"),
         Operation::new::<Nothing, Modem>("lines", "Tells the modem lines as last heard"),
         Operation::new::<Break, Nothing>("break", "Sends a break on that line"),
+        Operation::new::<BreakState, Nothing>("set_break", "Begins or ends a break on that line"),
+        Operation::new::<Purge, Nothing>("purge", "Throws away what waits in that line's queues"),
         Operation::new::<Answer, Nothing>("answer", "For routes: the result of an event `call`"),
         Operation::new::<Told, Nothing>("told", "For routes: an event of the other session"),
     ]
@@ -139,6 +143,7 @@ pub(crate) async fn begin(
         role,
         host,
         ping: options.ping,
+        reads_ahead: role == Role::Server && options.wants_com_port(),
         calls: tokio::sync::Mutex::default(),
     };
     if let Some(settings) = options.line() {
@@ -155,6 +160,8 @@ struct Telnet {
     role: Role,
     host: Host,
     ping: bool,
+    /// Whether what comes is read even when nobody takes it: a command may be there to throw it away.
+    reads_ahead: bool,
     /// Answers have no number: one question at a time.
     calls: tokio::sync::Mutex<()>,
 }
@@ -278,9 +285,20 @@ impl Control for Telnet {
                 let length = Duration::from_millis(u64::from(milliseconds));
                 self.send_break(length).await.map(|()| json!({}))
             }
+            "set_break" => {
+                let BreakState { on } = parse(params)?;
+                let value = if on { 5 } else { 6 };
+                self.ask(&[Setting { topic: Topic::Break, value }]).await.map(|()| json!({}))
+            }
+            "purge" => {
+                let purge: Purge = parse(params)?;
+                self.ask(purge.ask().as_slice()).await.map(|()| json!({}))
+            }
             "answer" => {
                 let Answer { id, result } = parse(params)?;
-                self.send(|engine, out| engine.answered(id, result.as_ref(), out)).await
+                let sent = self.send(|engine, out| engine.answered(id, result.as_ref(), out)).await;
+                self.shared.go_on();
+                sent
             }
             "told" => {
                 let Told { name, data } = parse(params)?;
@@ -322,6 +340,14 @@ impl Control for Telnet {
     }
 
     async fn next_event(&self) -> Result<Option<Event>> {
-        Ok(self.shared.news.next().await)
+        self.shared.heed();
+        if !self.reads_ahead {
+            return Ok(self.shared.news.next().await);
+        }
+        let news = pin!(self.shared.news.next());
+        match select(news, pin!(self.shared.read_ahead())).await {
+            Either::Left((event, _)) => Ok(event),
+            Either::Right(((), news)) => Ok(news.await),
+        }
     }
 }

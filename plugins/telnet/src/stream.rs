@@ -3,14 +3,15 @@
 use crate::engine::Engine;
 use crate::wakers::Wakers;
 use bytes::{Buf, BytesMut};
-use futures_util::task::{ArcWake, WakerRef, waker_ref};
+use futures_util::task::{WakerRef, waker_ref};
 use jackfield_plugin_api::EventQueue;
-use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream, Timer};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much is read at once.
@@ -20,8 +21,18 @@ const PIECE: usize = 16 * 1024;
 /// be answered.
 const FULL: usize = 32 * 1024;
 
+/// How long data waits for an operation that somebody may do.
+const PATIENCE: Duration = Duration::from_secs(65);
+
+/// How long it waits where nobody has fetched an event so far.
+const UNHEEDED: Duration = Duration::from_secs(1);
+
 /// How much a call may read ahead of whoever takes the data.
 const AHEAD: usize = 64 * 1024;
+
+mod data;
+
+pub(crate) use data::TelnetIo;
 
 /// What stream and calls share.
 pub(crate) struct Shared {
@@ -42,6 +53,12 @@ pub(crate) struct Core {
     ended: bool,
     closing: bool,
     failed: Option<Error>,
+    /// Somebody fetches events, and may do as they ask.
+    heeded: bool,
+    /// Somebody takes the data.
+    is_read: bool,
+    /// How long data still waits for an operation that was asked for.
+    patience: Option<Timer>,
 }
 
 impl Core {
@@ -125,6 +142,9 @@ impl Shared {
             ended: false,
             closing: false,
             failed: None,
+            heeded: false,
+            is_read: false,
+            patience: None,
         };
         let (core, wakers) = (Mutex::new(core), Arc::default());
         Arc::new(Shared { core, wakers, news: EventQueue::new(events), host })
@@ -138,9 +158,7 @@ impl Shared {
     fn poll_fill(&self, core: &mut Core) -> Poll<Result<()>> {
         let waker: WakerRef<'_> = waker_ref(&self.wakers);
         let filled = ready!(core.poll_fill(&mut Context::from_waker(&waker), self.host));
-        for event in core.engine.events.drain(..) {
-            self.news.tell(&event.name, event.data);
-        }
+        self.tell(core);
         if core.ended || filled.is_err() {
             self.news.end();
         }
@@ -152,7 +170,72 @@ impl Shared {
         if let Err(error) = &filled {
             core.failed = Some(error.clone());
         }
+        if !core.is_read {
+            self.ask_due(core);
+        }
         Poll::Ready(filled.map(drop))
+    }
+
+    fn tell(&self, core: &mut Core) {
+        for event in core.engine.events.drain(..) {
+            self.news.tell(&event.name, event.data);
+        }
+    }
+
+    /// Asks for the operation at which data has come to a stop.
+    fn ask_due(&self, core: &mut Core) {
+        if let Some(event) = core.engine.held.due() {
+            // Where nobody listens to events there is nobody to do it.
+            core.patience = Some(self.host.timer(if core.heeded { PATIENCE } else { UNHEEDED }));
+            self.news.tell(&event.name, event.data);
+        }
+    }
+
+    /// Sees to the operation at which data has come to a stop: asked for once the reader is back, which then has
+    /// delivered all that came before. Ready when data may go on.
+    fn poll_stop(&self, core: &mut Core, cx: &mut Context<'_>) -> Poll<()> {
+        while core.engine.held.stopped() {
+            self.ask_due(core);
+            if let Some(patience) = &mut core.patience {
+                ready!(Pin::new(patience).poll(cx));
+            }
+            core.patience = None;
+            if let Some(id) = core.engine.held.awaited() {
+                let Core { engine, out, .. } = &mut *core;
+                engine.answered(id, None, out);
+                self.tell(core);
+                core.send_on(&mut Context::from_waker(&waker_ref(&self.wakers)));
+            }
+        }
+        core.patience = None;
+        Poll::Ready(())
+    }
+
+    /// An operation was done.
+    pub(crate) fn go_on(&self) {
+        let mut core = self.core();
+        self.tell(&mut core);
+        core.patience = None;
+        if core.is_read {
+            self.wakers.read.wake();
+        } else {
+            self.ask_due(&mut core);
+        }
+    }
+
+    /// Events are fetched from now on.
+    pub(crate) fn heed(&self) {
+        let mut core = self.core();
+        core.heeded = true;
+        if let Some(patience) = &mut core.patience {
+            patience.reset(PATIENCE);
+        }
+    }
+
+    /// Reads what comes although nobody may take it, as far as there is room, until the end. Cancel safe.
+    pub(crate) async fn read_ahead(&self) {
+        let end: Result<()> = self.until(true, |_| None).await;
+        drop(end);
     }
 
     /// Does something with the engine and sees to it that what it writes is sent.
@@ -251,93 +334,4 @@ impl Shared {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the peer has ended the session")
-}
-
-/// The bytes of a session.
-pub(crate) struct TelnetIo(pub(crate) Arc<Shared>);
-
-impl Drop for TelnetIo {
-    fn drop(&mut self) {
-        Wakers::wake_by_ref(&self.0.wakers);
-    }
-}
-
-impl AsyncRead for TelnetIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let shared = &self.0;
-        shared.wakers.read.register(cx.waker());
-        let mut core = shared.core();
-        loop {
-            if core.inbox.has_remaining() {
-                let count = core.inbox.len().min(buf.remaining());
-                if core.inbox.len() >= AHEAD {
-                    shared.wakers.calls.notify_waiters();
-                }
-                buf.put_slice(&core.inbox.split_to(count));
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(error) = &core.failed {
-                return Poll::Ready(Err(error.clone().into_io()));
-            }
-            if core.ended || buf.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(shared.poll_fill(&mut core)).map_err(Error::into_io)?;
-        }
-    }
-}
-
-impl AsyncWrite for TelnetIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let shared = &self.0;
-        shared.wakers.write.register(cx.waker());
-        let mut core = shared.core();
-        if let Some(error) = &core.failed {
-            return Poll::Ready(Err(error.clone().into_io()));
-        }
-        if core.closing {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if core.engine.com.suspended {
-            return Poll::Pending;
-        }
-        let waker: WakerRef<'_> = waker_ref(&shared.wakers);
-        let mut all = Context::from_waker(&waker);
-        if core.out.len() >= FULL {
-            ready!(core.poll_drain(&mut all))?;
-        }
-        let count = bytes.len().min(PIECE);
-        let Core { engine, out, .. } = &mut *core;
-        engine.data(&bytes[..count], out);
-        if let Poll::Ready(Err(error)) = core.poll_drain(&mut all) {
-            return Poll::Ready(Err(error));
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = &self.0;
-        shared.wakers.write.register(cx.waker());
-        let mut core = shared.core();
-        let Core { engine, out, .. } = &mut *core;
-        engine.settle(out);
-        let waker: WakerRef<'_> = waker_ref(&shared.wakers);
-        core.unflushed = true;
-        core.poll_flush(&mut Context::from_waker(&waker))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shared = &self.0;
-        shared.wakers.write.register(cx.waker());
-        let waker: WakerRef<'_> = waker_ref(&shared.wakers);
-        shared.core().poll_end(&mut Context::from_waker(&waker))
-    }
 }

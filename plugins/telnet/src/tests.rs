@@ -12,7 +12,12 @@ fn options(options: Value) -> TelnetOptions {
     serde_json::from_value(options).expect("options")
 }
 
-async fn one(role: Role, given: Value, carrier: Session, user: Option<&str>) -> Result<Session> {
+pub(crate) async fn one(
+    role: Role,
+    given: Value,
+    carrier: Session,
+    user: Option<&str>,
+) -> Result<Session> {
     let driver = TelnetDriver::new(testing::host())?;
     let endpoint = driver.configure(options(given), role)?;
     let mut address = Address::new("memory", 23);
@@ -54,7 +59,7 @@ async fn fails(stream: &mut Stream) -> Error {
     Error::from(end.expect_err("an error"))
 }
 
-async fn event(session: &Session, name: &str) -> Value {
+pub(crate) async fn event(session: &Session, name: &str) -> Value {
     loop {
         let event = timeout(testing::DEADLINE, session.next_event()).await.expect("in time");
         let event = event.expect("no error").expect("an event");

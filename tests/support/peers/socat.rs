@@ -112,14 +112,25 @@ impl Ser2net {
         (ser2net, port)
     }
 
+    /// Leads its users to a line behind a port, as a client of RFC 2217; with one of them.
+    pub(crate) async fn client(to: u16) -> (Self, TcpStream) {
+        let connector = format!("telnet(rfc2217),tcp,127.0.0.1,{to}");
+        let (ser2net, _, stream) = Self::between("tcp", &connector).await;
+        (ser2net, stream)
+    }
+
     async fn start(device: &std::path::Path, accepter: &str) -> (Self, u16, TcpStream) {
+        let connector = format!("serialdev,{},115200n81,local", device.display());
+        Self::between(accepter, &connector).await
+    }
+
+    async fn between(accepter: &str, connector: &str) -> (Self, u16, TcpStream) {
         ports::with_free_port(async |port| {
             let dir = tempdir();
             let file = dir.path().join("ser2net.yaml");
             let text = format!(
                 "connection: &line\n  accepter: {accepter},127.0.0.1,{port}\n  \
-                 connector: serialdev,{},115200n81,local\n",
-                device.display()
+                 connector: {connector}\n"
             );
             std::fs::write(&file, text).expect("a configuration");
             let mut ser2net = command(need("ser2net", "ser2net"));

@@ -1,4 +1,5 @@
-"""A client of RFC 2217 by pyserial: sets a line behind a port, before and after opening it, and echoes."""
+"""A client of RFC 2217 by pyserial: sets a line behind a port, before and after opening it, echoes, empties its
+queues, and sends a break."""
 
 import sys
 
@@ -11,5 +12,12 @@ print("opened at", line.baudrate, flush=True)
 line.baudrate = 57600
 line.stopbits = serial.STOPBITS_TWO
 print("now at", line.baudrate, flush=True)
+line.reset_output_buffer()
+line.reset_input_buffer()
+line.send_break(0.05)
+line.dtr = False
+line.dtr = True
+line.write(b"after")
+print("all done", flush=True)
 sys.stdin.readline()
 line.close()

@@ -87,7 +87,11 @@ pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
 
 async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Duration) -> Outcome {
     let mut signals = Signals::of_command()?;
-    let client = args.target.resolve(to, loaded, extras()).await?;
+    // Secrets may be asked for, and Control-C ends that too.
+    let client = tokio::select! {
+        client = args.target.resolve(to, loaded, extras()) => client?,
+        ended = signals.next() => return Ok(ExitCode::from(ended.code)),
+    };
     let caller = Caller::new("this process", "");
     let session = tokio::select! {
         session = client.to.open(&caller) => session?,

@@ -2,7 +2,7 @@
 
 use super::told::PoolEvents;
 use crate::connection::Target;
-use crate::dialogue::{self, Dialogue};
+use crate::dialogue::{self, Dialogue, Known};
 use crate::pool::{CloseCause, Connect};
 use crate::session::{DataParts, SessionExt};
 use jackfield_plugin_api::op::Op;
@@ -180,6 +180,8 @@ struct Unused {
     /// What the peer has sent unasked.
     early: Vec<u8>,
     ended: bool,
+    /// What dialogues have learnt of the peer.
+    known: Option<Known>,
 }
 
 /// What requests go by, one after the other.
@@ -314,12 +316,13 @@ impl Member {
     pub(super) async fn converse(&self, operation: &str, params: &Value) -> Result<Value> {
         // It counts as ended until it is put back.
         let out = Unused { ended: true, ..Unused::default() };
-        let Unused { stream, early, .. } = std::mem::replace(&mut *self.unused(), out);
+        let Unused { stream, early, known, .. } = std::mem::replace(&mut *self.unused(), out);
         let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
-        let mut talk = Dialogue::resumed(stream, &early);
+        let known = known.unwrap_or_else(|| Known::of(&self.session.info()));
+        let mut talk = Dialogue::resumed(stream, &early, known);
         let result = dialogue::call(&mut talk, operation, params).await?;
-        let (stream, early) = talk.into_parts();
-        *self.unused() = Unused { stream: Some(stream), early, ended: false };
+        let (stream, early, known) = talk.into_parts();
+        *self.unused() = Unused { stream: Some(stream), early, ended: false, known: Some(known) };
         Ok(result)
     }
 

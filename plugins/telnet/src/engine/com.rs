@@ -1,7 +1,7 @@
 //! COM-PORT-OPTION (RFC 2217), as client and as server.
 
 use super::{Engine, MAX_ASKS};
-use crate::com_port::{self, Said, Setting};
+use crate::com_port::{self, Said, Setting, Topic};
 use crate::line::{self, LineState, Modem};
 use crate::negotiation::{COM_PORT, End};
 use bytes::BytesMut;
@@ -49,16 +49,21 @@ impl Engine {
     }
 
     fn asked(&mut self, setting: Setting, out: &mut BytesMut) {
-        let open = self.com.asks.len() < MAX_ASKS;
-        match line::operation(setting).filter(|_| open) {
-            Some((operation, params)) => {
-                let id = self.ask(operation, &params);
-                self.com.asks.insert(id, setting);
+        let asked = match line::operation(setting) {
+            // What a line does not take stands in the way of all that comes after it, and it is thrown away now.
+            Some((operation, params)) if setting.topic == Topic::Purge => {
+                if params["output"] == true {
+                    self.held.discard();
+                }
+                let open = self.com.asks.len() < MAX_ASKS;
+                open.then(|| self.ask(operation, &params))
             }
-            None => {
-                let answer = line::answer(setting, None);
-                self.say(&Said::Setting(answer), out);
-            }
+            Some((operation, params)) => self.ask_in_place(operation, &params),
+            None => None,
+        };
+        match asked {
+            Some(id) => drop(self.com.asks.insert(id, setting)),
+            None => self.say(&Said::Setting(line::answer(setting, None)), out),
         }
     }
 
@@ -70,12 +75,15 @@ impl Engine {
         id
     }
 
-    /// The result of what was asked for; `None`: it failed.
-    pub(crate) fn answered(&mut self, id: u64, result: Option<&Value>, out: &mut BytesMut) {
-        if let Some(setting) = self.com.asks.remove(&id) {
-            let answer = line::answer(setting, result);
-            self.say(&Said::Setting(answer), out);
+    /// Tells a client what came of its setting.
+    pub(super) fn told_result(&mut self, id: u64, result: Option<&Value>, out: &mut BytesMut) {
+        let Some(setting) = self.com.asks.remove(&id) else { return };
+        if result.is_none() && line::begins_break(setting) {
+            // A far end that can only send a break of a length of its own, such as one of SSH.
+            self.ask("break", &json!({ "milliseconds": com_port::BREAK_MS }));
         }
+        let answer = line::answer(setting, result);
+        self.say(&Said::Setting(answer), out);
     }
 
     /// This has come on the line; tells a client that wants to know.

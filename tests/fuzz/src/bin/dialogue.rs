@@ -27,12 +27,17 @@ fn expect(size: usize, bytes: &[u8]) {
     let (first, heard) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Ok(text) = std::str::from_utf8(first) else { return };
     let Ok(patterns) = Patterns::new(text.lines()) else { return };
-    let mut matcher = Matcher::new(KEPT);
+    look(&patterns, Matcher::raw(KEPT), size, heard, true);
+    look(&patterns, Matcher::new(KEPT), size, heard, false);
+}
+
+fn look(patterns: &Patterns, mut matcher: Matcher, size: usize, heard: &[u8], raw: bool) {
     for piece in heard.chunks(size) {
         matcher.hear(piece);
-        assert!(matcher.heard().len() <= KEPT && matcher.heard().ends_with(tail(piece)));
+        assert!(matcher.heard().len() <= KEPT);
+        assert!(!raw || matcher.heard().ends_with(tail(piece)));
         let before = matcher.heard().to_vec();
-        match matcher.look(&patterns, Duration::ZERO, Duration::from_secs(1)) {
+        match matcher.look(patterns, Duration::ZERO, Duration::from_secs(1)) {
             Look::Found(found) => {
                 let taken = [found.before, found.matched, matcher.heard().to_vec()].concat();
                 assert_eq!(taken, before, "a match takes what it says, and no more");
@@ -41,7 +46,7 @@ fn expect(size: usize, bytes: &[u8]) {
             Look::Late(error) => panic!("there is time: {error}"),
         }
     }
-    let late = matcher.look(&patterns, Duration::from_secs(1), Duration::ZERO);
+    let late = matcher.look(patterns, Duration::from_secs(1), Duration::ZERO);
     if let Look::Late(error) = late {
         assert!(!error.to_string().contains('\n'), "{error}");
     }
