@@ -57,9 +57,9 @@ impl FromStr for Network {
     }
 }
 
-struct Visitor;
+struct NetworkVisitor;
 
-impl de::Visitor<'_> for Visitor {
+impl de::Visitor<'_> for NetworkVisitor {
     type Value = Network;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +73,7 @@ impl de::Visitor<'_> for Visitor {
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(NetworkVisitor)
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) struct Posted {
 pub(super) struct Outbox {
     posts: usize,
     bytes: usize,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     /// Set while posts were refused because it is full.
     was_full: AtomicBool,
     /// Posts that have no answer yet.
@@ -97,14 +97,14 @@ pub(super) struct Outbox {
 }
 
 #[derive(Default)]
-struct State {
+struct OutboxState {
     queue: VecDeque<Posted>,
     bytes: usize,
     /// Once set, nothing is taken any more.
     refused: Option<Error>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for OutboxState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("posts", &self.queue.len()).finish_non_exhaustive()
     }
@@ -117,7 +117,7 @@ impl Outbox {
         Outbox { posts, bytes, state: Mutex::default(), was_full, waiting: watch::channel(0).0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
