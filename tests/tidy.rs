@@ -4,6 +4,7 @@
 //! rule sees what it is there for.
 
 mod drivers;
+mod names;
 mod ranks;
 mod tokens;
 mod tree;

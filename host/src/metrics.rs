@@ -70,7 +70,8 @@ impl MetricKind {
     }
 }
 
-/// Labels by name.
+/// Free names and values that travel with what they are written on: shown wherever it is listed,
+/// never interpreted.
 pub type Labels = BTreeMap<String, String>;
 
 /// One series as others read it.
@@ -132,10 +133,10 @@ pub struct MetricsSnapshot {
 
 /// The measurements of all plugins of one host. Cheap to clone; the clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<HostMetrics>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct HostMetrics {
     limits: MetricLimits,
     /// Of all plugins.
     series: AtomicUsize,
@@ -145,7 +146,7 @@ struct Inner {
 impl Metrics {
     /// Measurements with these limits.
     pub fn new(limits: MetricLimits) -> Self {
-        Metrics(Arc::new(Inner { limits, ..Inner::default() }))
+        Metrics(Arc::new(HostMetrics { limits, ..HostMetrics::default() }))
     }
 
     /// Where `plugin` records. Two of that name are one.
@@ -189,8 +190,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone)]
 pub struct PluginMetrics {
     plugin: Arc<str>,
-    all: Arc<Inner>,
-    own: Arc<Mutex<Own>>,
+    all: Arc<HostMetrics>,
+    own: Arc<Mutex<OwnSeries>>,
 }
 
 impl fmt::Debug for PluginMetrics {
@@ -200,7 +201,7 @@ impl fmt::Debug for PluginMetrics {
 }
 
 #[derive(Default)]
-struct Own {
+struct OwnSeries {
     families: BTreeMap<String, Family>,
     series: usize,
     dropped: Dropped,
@@ -294,7 +295,7 @@ impl PluginMetrics {
 
     fn add(
         &self,
-        own: &mut Own,
+        own: &mut OwnSeries,
         kind: MetricKind,
         name: &str,
         labels: Labels,

@@ -14,7 +14,7 @@ pub async fn under<F: Future + ?Sized>(id: u64, mut work: Pin<&mut F>) -> F::Out
 
 /// A connection as a log line names it.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedInLog {
     /// The name of a named connection.
     pub name: Option<String>,
     /// The listener of an accepted one.
@@ -26,7 +26,7 @@ pub struct Named {
 /// A table that knows connections by their ids.
 pub trait Names: Send + Sync {
     /// The connection of that id, if it is in this table. Must not block.
-    fn named(&self, id: u64) -> Option<Named>;
+    fn named(&self, id: u64) -> Option<NamedInLog>;
 
     /// A name was looked up for the connection of that id, if it is in this table. Must not block. Default:
     /// nothing is done.
@@ -45,9 +45,9 @@ pub(crate) fn register(table: Weak<dyn Names>) {
 }
 
 /// What is known of the connection `id`; 0 is none.
-pub fn named(id: u64) -> Named {
+pub fn named(id: u64) -> NamedInLog {
     if id == 0 {
-        return Named::default();
+        return NamedInLog::default();
     }
     tables().find_map(|table| table.named(id)).unwrap_or_default()
 }
@@ -72,8 +72,9 @@ mod tests {
     struct One;
 
     impl Names for One {
-        fn named(&self, id: u64) -> Option<Named> {
-            (id == u64::MAX).then(|| Named { name: Some("console".to_owned()), ..Named::default() })
+        fn named(&self, id: u64) -> Option<NamedInLog> {
+            (id == u64::MAX)
+                .then(|| NamedInLog { name: Some("console".to_owned()), ..NamedInLog::default() })
         }
     }
 
@@ -82,9 +83,9 @@ mod tests {
         let one: Arc<dyn Names> = Arc::new(One);
         register(Arc::downgrade(&one));
         assert_eq!(named(u64::MAX).name.as_deref(), Some("console"));
-        assert_eq!(named(0), Named::default());
+        assert_eq!(named(0), NamedInLog::default());
         drop(one);
-        assert_eq!(named(u64::MAX), Named::default());
+        assert_eq!(named(u64::MAX), NamedInLog::default());
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use jackfield::driver::{Known, Records, Refusal, TrialCommand};
+use jackfield::driver::{Records, Refusal, TrialCommand, TrialResult};
 use jackfield_plugin_api::load::read_manifest;
 use rustix::process::Signal;
 
@@ -142,7 +142,8 @@ async fn what_fails_in_an_orderly_way_has_its_own_reason_and_is_asked_again_each
 async fn a_file_that_has_passed_is_not_tried_again_and_new_content_is() {
     let mut folder = folder(&initialiser(CRASHES));
     refused(&folder).await;
-    let passed = records(&folder).all().into_iter().filter(|record| record.known == Known::Passed);
+    let passed =
+        records(&folder).all().into_iter().filter(|record| record.known == TrialResult::Passed);
     assert_eq!(passed.count(), 2);
 
     // Who is tried now is refused.

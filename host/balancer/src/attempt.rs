@@ -1,6 +1,6 @@
 //! From a question to a session: one target after the other, within one deadline.
 
-use super::balancer::{Balancer, InFlight, Ticket, Tried};
+use super::balancer::{Balancer, InFlight, Pick, Tried};
 use super::error::OpenError;
 use super::options::RetryOptions;
 use super::retry::Budget;
@@ -116,11 +116,11 @@ impl Attempts {
 
     async fn try_one<'a, T: Opens>(
         &self,
-        ticket: Ticket<'a, T>,
+        ticket: Pick<'a, T>,
         need: Need<T::Purpose>,
         deadline: Instant,
         attempts_left: usize,
-    ) -> Result<(T::Session, Ticket<'a, T>), OpenError> {
+    ) -> Result<(T::Session, Pick<'a, T>), OpenError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let allowed = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
         match ticket.target().open(need, allowed).await {
@@ -158,7 +158,7 @@ impl<T: Opens> Course<T> {
         balancer: &'a Balancer<T>,
         key: Option<u64>,
         now: Instant,
-    ) -> Option<Ticket<'a, T>> {
+    ) -> Option<Pick<'a, T>> {
         let mut ticket = balancer.take(key, now, &self.asked);
         if ticket.is_none() && !self.need.waits && self.asked.len() > self.tried.len() {
             self.need.waits = true;

@@ -1,16 +1,16 @@
 //! [`Balancer`]: which target serves next. Uniqueness within one attempt, passing over targets that
 //! are not healthy or have no room, and the order of failover are here, once for all strategies.
 //!
-//! Picking takes no lock: it reads a [`Rotation`] that was prepared when something last changed.
+//! Picking takes no lock: it reads a [`Picker`] that was prepared when something last changed.
 //! Targets of the lowest priority number serve as long as one of them is healthy; those of the next
 //! take what these cannot. When no target is healthy, all that are not drained serve, for a chance
 //! is better than none.
 
 use super::load::Load;
 use super::options::HealthOptions;
-use super::rotation::{Group, Place, Rotation};
+use super::rotation::{Group, Picker, TargetUse};
 use super::status::TargetStatus;
-use super::strategy::{Ask, StrategyInfo, mix};
+use super::strategy::{PickContext, StrategyInfo, mix};
 use super::target_set::{Spec, TargetHandle, TargetSet};
 use super::watcher::Watcher;
 use arc_swap::ArcSwap;
@@ -29,7 +29,7 @@ pub struct Balancer<T> {
     /// Makes chance repeat.
     seed: Option<u64>,
     turn: AtomicU64,
-    rotation: ArcSwap<Rotation<T>>,
+    rotation: ArcSwap<Picker<T>>,
     set: Mutex<TargetSet<T>>,
     /// Told when targets come or go.
     changes: watch::Sender<()>,
@@ -38,9 +38,9 @@ pub struct Balancer<T> {
 /// A target whose turn it is, counted as in flight. Say how it went; dropped without a word, it was
 /// not tried.
 #[derive(Debug)]
-pub struct Ticket<'a, T> {
+pub struct Pick<'a, T> {
     balancer: &'a Balancer<T>,
-    place: Place<T>,
+    place: TargetUse<T>,
     from: Instant,
 }
 
@@ -48,7 +48,7 @@ pub struct Ticket<'a, T> {
 #[derive(Debug)]
 pub struct InFlight<T> {
     balancer: Arc<Balancer<T>>,
-    place: Place<T>,
+    place: TargetUse<T>,
     /// It failed at the target's side.
     fell: AtomicBool,
 }
@@ -134,7 +134,7 @@ impl<T> Balancer<T> {
     ) -> Result<Self> {
         let now = Instant::now();
         let set = TargetSet::new(specs, options)?;
-        let rotation = ArcSwap::from_pointee(Rotation::new(&set, strategy, now));
+        let rotation = ArcSwap::from_pointee(Picker::new(&set, strategy, now));
         let turn = AtomicU64::new(0);
         let (set, changes) = (Mutex::new(set), watch::Sender::new(()));
         Ok(Balancer { strategy, epoch: now, seed, turn, rotation, set, changes })
@@ -163,7 +163,7 @@ impl<T> Balancer<T> {
 
     /// Takes the target whose turn it is and which is none of `tried`. `None` if none is left that
     /// has a weight and room. Lock-free unless time has just changed a standing.
-    pub fn take(&self, key: Option<u64>, now: Instant, tried: &Tried<T>) -> Option<Ticket<'_, T>> {
+    pub fn take(&self, key: Option<u64>, now: Instant, tried: &Tried<T>) -> Option<Pick<'_, T>> {
         let mut rotation = self.rotation.load();
         if rotation.is_due(now) {
             drop(rotation);
@@ -172,10 +172,10 @@ impl<T> Balancer<T> {
         }
         let ask = self.ask(key, now);
         let place = rotation.groups.iter().find_map(|group| group.take(&ask, &tried.0))?;
-        Some(Ticket { balancer: self, place, from: now })
+        Some(Pick { balancer: self, place, from: now })
     }
 
-    fn ask(&self, key: Option<u64>, now: Instant) -> Ask {
+    fn ask(&self, key: Option<u64>, now: Instant) -> PickContext {
         let next = || self.turn.fetch_add(1, Ordering::Relaxed);
         let (turn, chance) = match self.seed {
             _ if self.strategy.uses_turn => [next(); 2].into(),
@@ -186,7 +186,7 @@ impl<T> Balancer<T> {
             None => (0, fastrand::u64(..)),
         };
         let millis = if self.strategy.uses_time { self.millis(now) } else { 0 };
-        Ask { turn, chance, key: key.unwrap_or(chance), millis }
+        PickContext { turn, chance, key: key.unwrap_or(chance), millis }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "ages are taken modulo 2^32")]
@@ -204,7 +204,7 @@ impl<T> Balancer<T> {
     fn update(&self, now: Instant, change: impl FnOnce(&mut TargetSet<T>) -> bool) {
         let mut set = self.set();
         if change(&mut set) {
-            self.rotation.store(Arc::new(Rotation::new(&set, self.strategy, now)));
+            self.rotation.store(Arc::new(Picker::new(&set, self.strategy, now)));
         }
         let noted = set.take_noted();
         drop(set);
@@ -317,7 +317,7 @@ impl<T> Balancer<T> {
     }
 }
 
-impl<T> Ticket<'_, T> {
+impl<T> Pick<'_, T> {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.place.handle.name
@@ -335,7 +335,7 @@ impl<T> Ticket<'_, T> {
 
     /// A session is open.
     pub fn succeeded(self, balancer: &Arc<Balancer<T>>, now: Instant) -> InFlight<T> {
-        let Ticket { balancer: own, mut place, from } = self;
+        let Pick { balancer: own, mut place, from } = self;
         place.decided();
         let load = &place.handle.load;
         load.count(true);

@@ -26,7 +26,7 @@ pub trait Probe: Send + Sync {
 /// the checks.
 pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: CheckOptions) {
     let Some(mut changes) = balancer.upgrade().map(|balancer| balancer.changes()) else { return };
-    let mut plan = Plan { due: BTreeMap::new(), count: 0 };
+    let mut plan = Schedule { due: BTreeMap::new(), count: 0 };
     let mut running: JoinSet<()> = JoinSet::new();
     changes.mark_changed();
     loop {
@@ -69,12 +69,12 @@ async fn one<T: Probe>(balancer: Weak<Balancer<T>>, handle: Arc<TargetHandle<T>>
 }
 
 /// Which target is to be checked when. A number makes equal times different.
-struct Plan<T> {
+struct Schedule<T> {
     due: BTreeMap<(Instant, u64), Arc<TargetHandle<T>>>,
     count: u64,
 }
 
-impl<T> Plan<T> {
+impl<T> Schedule<T> {
     /// Plans these and no others: those that were planned at their time, new ones now.
     fn keep(&mut self, handles: Vec<Arc<TargetHandle<T>>>, now: Instant) {
         let old = std::mem::take(&mut self.due).into_iter();

@@ -26,7 +26,7 @@ const LONGEST: u32 = 10;
 const STEPS: u32 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Circuit {
+enum Breaker {
     Closed,
     Ejected { until: Instant },
     HalfOpen,
@@ -71,7 +71,7 @@ impl Standing {
 
 /// The health of one target.
 #[derive(Clone, Debug)]
-pub struct Health {
+pub struct TargetHealth {
     down: bool,
     passed: u32,
     missed: u32,
@@ -79,22 +79,22 @@ pub struct Health {
     /// The row that an opening ended, until a session that opened has ended well: a target that accepts
     /// and then fails has ended nothing.
     doubted: u32,
-    circuit: Circuit,
+    circuit: Breaker,
     ejections: u32,
     /// When the last ejection ended, and how long it was.
     last_ejection: Option<(Instant, Duration)>,
     recovered: Option<Instant>,
 }
 
-impl Default for Health {
+impl Default for TargetHealth {
     fn default() -> Self {
-        Health {
+        TargetHealth {
             down: false,
             passed: 0,
             missed: 0,
             failures: 0,
             doubted: 0,
-            circuit: Circuit::Closed,
+            circuit: Breaker::Closed,
             ejections: 0,
             last_ejection: None,
             recovered: None,
@@ -102,10 +102,10 @@ impl Default for Health {
     }
 }
 
-impl Health {
+impl TargetHealth {
     /// The health of a target that was added to those that run already.
     pub fn added(now: Instant, options: &HealthOptions) -> Self {
-        let mut health = Health::default();
+        let mut health = TargetHealth::default();
         health.recover(now, options);
         health
     }
@@ -137,10 +137,10 @@ impl Health {
         self.doubted = self.doubted.max(self.failures);
         self.failures = 0;
         let was = self.circuit;
-        if was != Circuit::Closed {
+        if was != Breaker::Closed {
             self.close(now, options);
         }
-        was != Circuit::Closed
+        was != Breaker::Closed
     }
 
     /// A session that opened has ended, and not by a fault of the target's.
@@ -163,10 +163,10 @@ impl Health {
         }
         self.failures = self.failures.saturating_add(1);
         let eject = match self.circuit {
-            Circuit::Closed => may_eject && self.failures >= options.outlier.consecutive_failures,
-            Circuit::HalfOpen => true,
+            Breaker::Closed => may_eject && self.failures >= options.outlier.consecutive_failures,
+            Breaker::HalfOpen => true,
             // What began before the ejection says nothing new.
-            Circuit::Ejected { .. } => false,
+            Breaker::Ejected { .. } => false,
         };
         if eject {
             self.eject(now, options);
@@ -181,12 +181,12 @@ impl Health {
 
     /// Whether it is ejected or half open.
     pub fn is_ejected(&self) -> bool {
-        self.circuit != Circuit::Closed
+        self.circuit != Breaker::Closed
     }
 
     /// Whether one session at a time may try it.
     pub fn is_half_open(&self) -> bool {
-        self.circuit == Circuit::HalfOpen
+        self.circuit == Breaker::HalfOpen
     }
 
     /// Whether a success would be news.
@@ -197,8 +197,8 @@ impl Health {
     /// Lets time pass. Answers whether the standing may have changed.
     pub fn tick(&mut self, now: Instant, options: &HealthOptions) -> bool {
         let mut changed = false;
-        if matches!(self.circuit, Circuit::Ejected { until } if until <= now) {
-            self.circuit = Circuit::HalfOpen;
+        if matches!(self.circuit, Breaker::Ejected { until } if until <= now) {
+            self.circuit = Breaker::HalfOpen;
             changed = true;
         }
         if let Some(recovered) = self.recovered {
@@ -223,19 +223,19 @@ impl Health {
         }
     }
 
-    /// As [`Health::standing`], with a target that serves a part of its share as one that serves.
+    /// As [`TargetHealth::standing`], with a target that serves a part of its share as one that serves.
     pub fn stands(&self) -> Standing {
         match (self.down, self.circuit) {
             (true, _) => Standing::Down,
-            (_, Circuit::Ejected { until }) => Standing::Ejected(until),
-            (_, Circuit::HalfOpen) => Standing::HalfOpen,
-            (_, Circuit::Closed) => Standing::Up,
+            (_, Breaker::Ejected { until }) => Standing::Ejected(until),
+            (_, Breaker::HalfOpen) => Standing::HalfOpen,
+            (_, Breaker::Closed) => Standing::Up,
         }
     }
 
     /// When time next changes the standing by itself.
     pub fn due(&self, now: Instant, options: &HealthOptions) -> Option<Instant> {
-        if let Circuit::Ejected { until } = self.circuit {
+        if let Breaker::Ejected { until } = self.circuit {
             return Some(until);
         }
         let since = self.recovered?;
@@ -246,7 +246,7 @@ impl Health {
         if self.is_ejected() {
             self.last_ejection = Some((now, self.ejection(options)));
         }
-        self.circuit = Circuit::Closed;
+        self.circuit = Breaker::Closed;
         self.failures = 0;
         self.recover(now, options);
     }
@@ -261,7 +261,7 @@ impl Health {
         }
         self.ejections = (self.ejections + 1).min(LONGEST);
         self.recovered = None;
-        self.circuit = Circuit::Ejected { until: now + self.ejection(options) };
+        self.circuit = Breaker::Ejected { until: now + self.ejection(options) };
     }
 
     fn ejection(&self, options: &HealthOptions) -> Duration {

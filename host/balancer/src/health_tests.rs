@@ -6,7 +6,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// Fails a target until it is ejected.
-fn eject(health: &mut Health, now: Instant, options: &HealthOptions) {
+fn eject(health: &mut TargetHealth, now: Instant, options: &HealthOptions) {
     for _ in 0..options.outlier.consecutive_failures {
         assert!(!health.is_ejected());
         health.failed(false, true, now, options);
@@ -14,7 +14,7 @@ fn eject(health: &mut Health, now: Instant, options: &HealthOptions) {
     assert!(matches!(health.standing(now, options), Standing::Ejected(_)));
 }
 
-fn ejected_for(health: &Health, now: Instant, options: &HealthOptions) -> Duration {
+fn ejected_for(health: &TargetHealth, now: Instant, options: &HealthOptions) -> Duration {
     match health.standing(now, options) {
         Standing::Ejected(until) => until - now,
         other => panic!("{other:?}"),
@@ -24,7 +24,7 @@ fn ejected_for(health: &Health, now: Instant, options: &HealthOptions) -> Durati
 #[test]
 fn checks_take_a_target_down_after_fall_and_up_after_rise() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     for changes in [false, false, true, false] {
         assert_eq!(health.check_failed(&options), changes);
     }
@@ -41,7 +41,7 @@ fn checks_take_a_target_down_after_fall_and_up_after_rise() {
 #[test]
 fn only_failures_in_a_row_eject() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     for _ in 0..20 {
         for _ in 0..4 {
             assert!(!health.failed(false, true, now, &options));
@@ -55,7 +55,7 @@ fn only_failures_in_a_row_eject() {
 #[test]
 fn sessions_that_open_and_fail_are_failures_in_a_row_too() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     for round in 0..5 {
         // Each opening seems to end the row; the failure that follows takes it up again.
         health.succeeded(now, &options);
@@ -66,7 +66,7 @@ fn sessions_that_open_and_fail_are_failures_in_a_row_too() {
 #[test]
 fn openings_and_failures_that_overlap_are_one_row() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     health.succeeded(now, &options);
     // The next one always opens before the one before has failed.
     for round in 0..5 {
@@ -78,7 +78,7 @@ fn openings_and_failures_that_overlap_are_one_row() {
 #[test]
 fn a_session_that_ends_well_ends_the_row_for_good() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     for _ in 0..20 {
         for _ in 0..4 {
             health.succeeded(now, &options);
@@ -95,7 +95,7 @@ fn a_session_that_ends_well_ends_the_row_for_good() {
 fn an_ejection_ends_in_one_trial() {
     let options = HealthOptions::default();
     let mut now = Instant::now();
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     eject(&mut health, now, &options);
     assert_eq!(health.due(now, &options), Some(now + seconds(30)));
     now += seconds(29);
@@ -116,7 +116,7 @@ fn an_ejection_ends_in_one_trial() {
 fn ejections_grow_to_ten_times_and_good_behaviour_ends_that() {
     let options = HealthOptions::default();
     let mut now = Instant::now();
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     for expected in [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300] {
         eject(&mut health, now, &options);
         assert_eq!(ejected_for(&health, now, &options), seconds(expected));
@@ -133,7 +133,7 @@ fn ejections_grow_to_ten_times_and_good_behaviour_ends_that() {
 #[test]
 fn checks_end_an_ejection_early() {
     let (options, now) = (HealthOptions::default(), Instant::now());
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     eject(&mut health, now, &options);
     assert!(!health.check_passed(now, &options));
     assert!(health.check_passed(now, &options));
@@ -151,7 +151,7 @@ fn the_share_of_ejected_targets_is_bounded() {
     assert_eq!([1, 2, 3].map(|targets| allowed(100, targets)), [0, 2, 3]);
     assert_eq!([1, 2, 9].map(|targets| allowed(10, targets)), [0, 1, 1]);
     assert_eq!(allowed(0, 10), 0);
-    let (mut health, now) = (Health::default(), Instant::now());
+    let (mut health, now) = (TargetHealth::default(), Instant::now());
     for _ in 0..100 {
         assert!(!health.failed(false, false, now, &options));
     }
@@ -162,14 +162,14 @@ fn the_share_of_ejected_targets_is_bounded() {
 fn a_recovered_target_starts_slowly() {
     let options = HealthOptions { slow_start: seconds(100), ..HealthOptions::default() };
     let start = Instant::now();
-    let mut health = Health::default();
+    let mut health = TargetHealth::default();
     assert_eq!(health.standing(start, &options), Standing::Up, "not at the very start");
     eject(&mut health, start, &options);
     let start = start + seconds(30);
     health.tick(start, &options);
     health.succeeded(start, &options);
     let percent =
-        |health: &Health, after| health.standing(start + seconds(after), &options).percent();
+        |health: &TargetHealth, after| health.standing(start + seconds(after), &options).percent();
     let seen = [0, 9, 10, 55, 89, 90, 100].map(|after| percent(&health, after));
     assert_eq!(seen, [10, 10, 20, 60, 90, 100, 100]);
     // It asks to be looked at for each step, and then no more.

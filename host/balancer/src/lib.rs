@@ -26,7 +26,7 @@ mod target_set;
 mod watcher;
 
 pub use attempt::{Attempts, Need, Opens};
-pub use balancer::{Balancer, InFlight, Ticket, Tried};
+pub use balancer::{Balancer, InFlight, Pick, Tried};
 pub use checker::{Probe, check};
 pub use error::OpenError;
 pub use options::{CheckOptions, HealthOptions, OutlierOptions, RetryOptions};

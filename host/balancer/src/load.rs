@@ -15,7 +15,7 @@ const DECAY: f32 = 10_000.0;
 /// Whether sessions may pass to a target whose ejection has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(super) enum Gate {
+pub(super) enum TrialGate {
     /// All may.
     Open = 0,
     /// One may, to try.
@@ -45,7 +45,7 @@ impl Default for Load {
         Load {
             in_flight: AtomicU32::new(0),
             limit: AtomicU32::new(NO_LIMIT),
-            gate: AtomicU8::new(Gate::Open as u8),
+            gate: AtomicU8::new(TrialGate::Open as u8),
             troubled: AtomicU8::new(0),
             latency: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
@@ -66,7 +66,7 @@ impl Load {
     pub(super) fn room(&self) -> u32 {
         let in_flight = self.in_flight();
         let full = in_flight >= self.limit.load(Ordering::Relaxed);
-        if full || self.gate.load(Ordering::Relaxed) == Gate::Trying as u8 {
+        if full || self.gate.load(Ordering::Relaxed) == TrialGate::Trying as u8 {
             return NO_LIMIT;
         }
         in_flight
@@ -76,9 +76,9 @@ impl Load {
     #[inline]
     pub(super) fn enter(&self) -> Option<bool> {
         let trial = match self.gate.load(Ordering::Acquire) {
-            gate if gate == Gate::Open as u8 => false,
+            gate if gate == TrialGate::Open as u8 => false,
             _ => {
-                self.step_gate(Gate::Trial, Gate::Trying)?;
+                self.step_gate(TrialGate::Trial, TrialGate::Trying)?;
                 true
             }
         };
@@ -90,7 +90,7 @@ impl Load {
         let one_more = |count: u32| (count < limit).then(|| count + 1);
         if self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_err() {
             if trial {
-                self.step_gate(Gate::Trying, Gate::Trial);
+                self.step_gate(TrialGate::Trying, TrialGate::Trial);
             }
             return None;
         }
@@ -102,16 +102,16 @@ impl Load {
     pub(super) fn leave(&self, trial: bool) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
         if trial {
-            self.step_gate(Gate::Trying, Gate::Trial);
+            self.step_gate(TrialGate::Trying, TrialGate::Trial);
         }
     }
 
-    fn step_gate(&self, from: Gate, to: Gate) -> Option<()> {
+    fn step_gate(&self, from: TrialGate, to: TrialGate) -> Option<()> {
         let (from, to) = (from as u8, to as u8);
         self.gate.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).ok().map(drop)
     }
 
-    pub(super) fn set_gate(&self, gate: Gate) {
+    pub(super) fn set_gate(&self, gate: TrialGate) {
         self.gate.store(gate as u8, Ordering::Release);
     }
 
@@ -202,13 +202,13 @@ mod tests {
     #[test]
     fn one_session_at_a_time_tries_a_target() {
         let load = Load::default();
-        load.set_gate(Gate::Trial);
+        load.set_gate(TrialGate::Trial);
         assert_eq!((load.enter(), load.enter()), (Some(true), None));
         // Given up without an answer: the next may try.
         load.leave(true);
         assert_eq!(load.enter(), Some(true));
         // Decided meanwhile: leaving changes nothing.
-        load.set_gate(Gate::Open);
+        load.set_gate(TrialGate::Open);
         load.leave(true);
         assert_eq!((load.enter(), load.enter()), (Some(false), Some(false)));
     }

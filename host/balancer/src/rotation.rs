@@ -1,9 +1,9 @@
-//! [`Rotation`]: the targets that may serve now, prepared for picking. Made anew whenever a target,
+//! [`Picker`]: the targets that may serve now, prepared for picking. Made anew whenever a target,
 //! a weight or a standing changes; never changed itself.
 
 use super::load::NO_LIMIT;
-use super::strategy::{Ask, Loads, Share, Strategy, StrategyInfo};
-use super::target_set::{Entry, TargetHandle, TargetSet};
+use super::strategy::{Loads, PickContext, Share, Strategy, StrategyInfo};
+use super::target_set::{TargetEntry, TargetHandle, TargetSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const DRAWS: u64 = 3;
 
 #[derive(Debug)]
-pub(super) struct Rotation<T> {
+pub(super) struct Picker<T> {
     /// By priority, the first to serve first.
     pub(super) groups: Vec<Group<T>>,
     /// Whether no target is healthy, so that all serve.
@@ -33,27 +33,27 @@ type Planned<T> = (Vec<Arc<TargetHandle<T>>>, Vec<Share>);
 
 /// A target that was taken, counted as in flight until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place<T> {
+pub(super) struct TargetUse<T> {
     pub(super) handle: Arc<TargetHandle<T>>,
     trial: bool,
 }
 
-impl<T> Place<T> {
+impl<T> TargetUse<T> {
     /// What it was to show is shown: as it ends, nothing is given back to be tried.
     pub(super) fn decided(&mut self) {
         self.trial = false;
     }
 }
 
-impl<T> Drop for Place<T> {
+impl<T> Drop for TargetUse<T> {
     fn drop(&mut self) {
         self.handle.load.leave(self.trial);
     }
 }
 
-impl<T> Rotation<T> {
+impl<T> Picker<T> {
     pub(super) fn new(set: &TargetSet<T>, info: &StrategyInfo, now: Instant) -> Self {
-        let percent = |entry: &Entry<T>| set.standing(entry, now).percent();
+        let percent = |entry: &TargetEntry<T>| set.standing(entry, now).percent();
         let healthy = set.entries.iter().any(|entry| entry.weight > 0 && percent(entry) > 0);
         let mut groups: BTreeMap<u32, Planned<T>> = BTreeMap::new();
         for entry in &set.entries {
@@ -68,7 +68,7 @@ impl<T> Rotation<T> {
         }
         let build =
             |(handles, shares): (_, Vec<Share>)| Group { handles, strategy: (info.build)(&shares) };
-        Rotation {
+        Picker {
             groups: groups.into_values().map(build).collect(),
             panic: !healthy,
             until: set.due(now),
@@ -89,7 +89,11 @@ impl<T> Group<T> {
 
     /// Takes a target that has room and is none of `tried`: the strategy's choice if it can, else
     /// those drawn next, else those that follow.
-    pub(super) fn take(&self, ask: &Ask, tried: &[Arc<TargetHandle<T>>]) -> Option<Place<T>> {
+    pub(super) fn take(
+        &self,
+        ask: &PickContext,
+        tried: &[Arc<TargetHandle<T>>],
+    ) -> Option<TargetUse<T>> {
         let view = View { group: self, tried };
         let first = self.strategy.pick(ask, &view);
         if let Some(place) = self.enter(first, tried) {
@@ -101,13 +105,13 @@ impl<T> Group<T> {
         draws.chain(in_order).find_map(|at| self.enter(at, tried))
     }
 
-    fn enter(&self, at: usize, tried: &[Arc<TargetHandle<T>>]) -> Option<Place<T>> {
+    fn enter(&self, at: usize, tried: &[Arc<TargetHandle<T>>]) -> Option<TargetUse<T>> {
         let handle = &self.handles[at];
         if is_tried(handle, tried) {
             return None;
         }
         let trial = handle.load.enter()?;
-        Some(Place { handle: Arc::clone(handle), trial })
+        Some(TargetUse { handle: Arc::clone(handle), trial })
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`TargetStatus`]: a target as others read it.
 
 use super::health::Standing;
-use super::target_set::Entry;
+use super::target_set::TargetEntry;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,7 +37,12 @@ pub struct TargetStatus {
 }
 
 impl TargetStatus {
-    pub(super) fn of<T>(entry: &Entry<T>, standing: Standing, now: Instant, millis: u32) -> Self {
+    pub(super) fn of<T>(
+        entry: &TargetEntry<T>,
+        standing: Standing,
+        now: Instant,
+        millis: u32,
+    ) -> Self {
         let handle = &entry.handle;
         let (successes, failures) = handle.load.counts();
         let latency = handle.load.latency(millis);

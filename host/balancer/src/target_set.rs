@@ -1,8 +1,8 @@
 //! [`TargetSet`]: the targets of an upstream with their health, changed one by one or as a whole.
 //! What stays the same target keeps its state, so that a change never disturbs what runs.
 
-use super::health::{Health, Standing};
-use super::load::{Gate, Load};
+use super::health::{Standing, TargetHealth};
+use super::load::{Load, TrialGate};
 use super::options::HealthOptions;
 use super::watcher::{self, TargetChange, Watcher};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -57,27 +57,32 @@ pub struct TargetHandle<T> {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry<T> {
+pub(super) struct TargetEntry<T> {
     pub(super) handle: Arc<TargetHandle<T>>,
     pub(super) weight: u32,
     pub(super) priority: u32,
-    pub(super) health: Health,
+    pub(super) health: TargetHealth,
     pub(super) last_error: Option<String>,
 }
 
-impl<T> Entry<T> {
-    fn new(spec: Spec<T>, load: Arc<Load>, health: Health, last_error: Option<String>) -> Self {
+impl<T> TargetEntry<T> {
+    fn new(
+        spec: Spec<T>,
+        load: Arc<Load>,
+        health: TargetHealth,
+        last_error: Option<String>,
+    ) -> Self {
         load.set_limit(spec.max_connections);
         let hash = Sha256::digest(spec.name.as_bytes());
         let identity = hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let Spec { name, target, weight, priority, labels, .. } = spec;
         let handle = Arc::new(TargetHandle { name, target, labels, identity, load });
-        Entry { handle, weight, priority, health, last_error }
+        TargetEntry { handle, weight, priority, health, last_error }
     }
 
     /// Lets those that pick without a lock see the health.
     fn publish(&self) {
-        let gate = if self.health.is_half_open() { Gate::Trial } else { Gate::Open };
+        let gate = if self.health.is_half_open() { TrialGate::Trial } else { TrialGate::Open };
         self.handle.load.set_gate(gate);
     }
 }
@@ -85,7 +90,7 @@ impl<T> Entry<T> {
 /// All targets of an upstream.
 #[derive(Debug)]
 pub(super) struct TargetSet<T> {
-    pub(super) entries: Vec<Entry<T>>,
+    pub(super) entries: Vec<TargetEntry<T>>,
     pub(super) options: HealthOptions,
     /// Called for a target that gets no more sessions.
     pub(super) rest: fn(&T),
@@ -97,7 +102,7 @@ pub(super) struct TargetSet<T> {
 impl<T> TargetSet<T> {
     pub(super) fn new(specs: Vec<Spec<T>>, options: HealthOptions) -> Result<Self> {
         unique(&specs)?;
-        let entry = |spec| Entry::new(spec, Arc::default(), Health::default(), None);
+        let entry = |spec| TargetEntry::new(spec, Arc::default(), TargetHealth::default(), None);
         let entries = specs.into_iter().map(entry).collect();
         Ok(TargetSet { entries, options, rest: |_| {}, watcher: None, noted: false })
     }
@@ -131,16 +136,21 @@ impl<T> TargetSet<T> {
         for name in names.iter().filter(|name| !before.contains(name)) {
             self.note_change(name, &TargetChange::Added, None);
         }
-        let mut old: HashMap<String, Entry<T>> =
+        let mut old: HashMap<String, TargetEntry<T>> =
             self.entries.drain(..).map(|entry| (entry.handle.name.clone(), entry)).collect();
         for spec in specs {
             self.entries.push(match old.remove(&spec.name) {
                 Some(entry) => {
                     (self.rest)(&entry.handle.target);
                     let load = Arc::clone(&entry.handle.load);
-                    Entry::new(spec, load, entry.health, entry.last_error)
+                    TargetEntry::new(spec, load, entry.health, entry.last_error)
                 }
-                None => Entry::new(spec, Arc::default(), Health::added(now, &self.options), None),
+                None => TargetEntry::new(
+                    spec,
+                    Arc::default(),
+                    TargetHealth::added(now, &self.options),
+                    None,
+                ),
             });
         }
         old.values().for_each(|entry| (self.rest)(&entry.handle.target));
@@ -151,9 +161,9 @@ impl<T> TargetSet<T> {
         if self.position(&spec.name).is_ok() {
             return Err(twice(&spec.name));
         }
-        let health = Health::added(now, &self.options);
+        let health = TargetHealth::added(now, &self.options);
         self.note_change(&spec.name, &TargetChange::Added, None);
-        self.entries.push(Entry::new(spec, Arc::default(), health, None));
+        self.entries.push(TargetEntry::new(spec, Arc::default(), health, None));
         Ok(())
     }
 
@@ -185,7 +195,7 @@ impl<T> TargetSet<T> {
     }
 
     /// The entry that counts on that load, if it is still in the set.
-    fn entry(&mut self, load: &Arc<Load>) -> Option<&mut Entry<T>> {
+    fn entry(&mut self, load: &Arc<Load>) -> Option<&mut TargetEntry<T>> {
         self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.handle.load, load))
     }
 
@@ -193,7 +203,7 @@ impl<T> TargetSet<T> {
     pub(super) fn change(
         &mut self,
         load: &Arc<Load>,
-        change: impl FnOnce(&mut Health, &HealthOptions) -> bool,
+        change: impl FnOnce(&mut TargetHealth, &HealthOptions) -> bool,
     ) -> bool {
         let options = self.options.clone();
         let Some(entry) = self.entry(load) else { return false };
@@ -252,7 +262,7 @@ impl<T> TargetSet<T> {
         changed
     }
 
-    pub(super) fn standing(&self, entry: &Entry<T>, now: Instant) -> Standing {
+    pub(super) fn standing(&self, entry: &TargetEntry<T>, now: Instant) -> Standing {
         entry.health.standing(now, &self.options)
     }
 

@@ -9,7 +9,7 @@ const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Chains<T> {
     nodes: Slab<Node<T>>,
-    ends: Vec<Ends>,
+    ends: Vec<ChainEnds>,
 }
 
 #[derive(Debug)]
@@ -21,13 +21,13 @@ struct Node<T> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ends {
+struct ChainEnds {
     first: usize,
     last: usize,
     len: usize,
 }
 
-const EMPTY: Ends = Ends { first: NONE, last: NONE, len: 0 };
+const EMPTY: ChainEnds = ChainEnds { first: NONE, last: NONE, len: 0 };
 
 fn some(key: usize) -> Option<usize> {
     (key != NONE).then_some(key)

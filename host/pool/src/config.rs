@@ -105,7 +105,7 @@ impl PoolOptions {
 
 /// The same in the units the state machine computes with.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(super) struct Bounds {
     pub(super) min_idle: usize,
     pub(super) max_idle: usize,
     pub(super) max_size: usize,
@@ -118,7 +118,7 @@ pub(super) struct Limits {
     pub(super) test_timeout: Duration,
 }
 
-impl From<&PoolOptions> for Limits {
+impl From<&PoolOptions> for Bounds {
     fn from(options: &PoolOptions) -> Self {
         let count = |value| usize::try_from(value).unwrap_or(usize::MAX);
         let unless_zero = |span: Timespan| (!span.is_zero()).then_some(span.0);

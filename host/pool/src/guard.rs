@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::connect::Connect;
-use super::shared::{Shared, now};
-use super::slots::{Lease, Verdict};
+use super::shared::{PoolCore, now};
+use super::slots::{Checkout, Verdict};
 use super::stats::CloseCause;
 
 /// A member and its pool, which it keeps alive until it has left it. All that hand the member on count
 /// here, and not at the pool, where every core would.
-pub(super) struct Entry<C: Connect> {
-    pub(super) pool: Arc<Shared<C>>,
+pub(super) struct PoolEntry<C: Connect> {
+    pub(super) pool: Arc<PoolCore<C>>,
     pub(super) member: Arc<C::Member>,
 }
 
 /// A member with the right to use it. Lost, it stays in use for ever; [`Pooled`] sees that it is not.
 pub(super) struct Hand<C: Connect> {
-    pub(super) entry: Arc<Entry<C>>,
-    pub(super) lease: Lease,
+    pub(super) entry: Arc<PoolEntry<C>>,
+    pub(super) checkout: Checkout,
 }
 
 /// A member of a pool in use. Dropped, it goes back to the slot it came from, once: to the caller
@@ -70,24 +70,24 @@ impl<C: Connect> Pooled<C> {
     /// What makes the member unfit for its next user, if anything.
     pub(super) async fn fault(&mut self) -> Option<CloseCause> {
         let Some(hand) = &mut self.hand else { return None };
-        let Entry { pool, member } = &*hand.entry;
+        let PoolEntry { pool, member } = &*hand.entry;
         if !pool.connect.is_open(member) {
             return Some(CloseCause::Dead);
         }
-        if !hand.lease.test {
+        if !hand.checkout.test {
             return None;
         }
         let limit = pool.lock().limits().test_timeout;
         self.suspect = true;
         let valid = in_time(limit, pool.connect.validate(member)).await;
         self.suspect = false;
-        hand.lease.test = false;
+        hand.checkout.test = false;
         (!valid).then_some(CloseCause::Invalid)
     }
 
     /// Whether the member has been opened this moment, and nobody has used it before.
     pub fn is_fresh(&self) -> bool {
-        self.hand().lease.fresh
+        self.hand().checkout.fresh
     }
 
     /// Asks the peer whether the member still works, as a user may doubt who had no answer in its time, and
@@ -96,8 +96,8 @@ impl<C: Connect> Pooled<C> {
     /// closed.
     pub async fn test(mut self) -> bool {
         if let Some(hand) = &mut self.hand {
-            hand.entry.pool.doubt(&mut hand.lease);
-            hand.lease.test = true;
+            hand.entry.pool.doubt(&mut hand.checkout);
+            hand.checkout.test = true;
         }
         match self.fault().await {
             None => true,
@@ -112,9 +112,9 @@ impl<C: Connect> Pooled<C> {
     /// using it; whether it does. Nobody new gets the member meanwhile, and nobody at all if it does not
     /// work. Cancelled, nothing is known.
     pub async fn check(&self) -> bool {
-        let Hand { entry, lease } = self.hand();
-        let mut checking = Checking { pool: &entry.pool, lease, since: now(), fit: true };
-        entry.pool.run(|slots, _| slots.check(lease));
+        let Hand { entry, checkout } = self.hand();
+        let mut checking = Checking { pool: &entry.pool, checkout, since: now(), fit: true };
+        entry.pool.run(|slots, _| slots.check(checkout));
         entry.pool.empty_pockets();
         let limit = entry.pool.lock().limits().test_timeout;
         let connect = &entry.pool.connect;
@@ -123,9 +123,9 @@ impl<C: Connect> Pooled<C> {
         checking.fit
     }
 
-    /// The lease, to be given back by other means.
-    pub(super) fn into_lease(mut self) -> Option<Lease> {
-        self.hand.take().map(|hand| hand.lease)
+    /// The checkout, to be given back by other means.
+    pub(super) fn into_lease(mut self) -> Option<Checkout> {
+        self.hand.take().map(|hand| hand.checkout)
     }
 
     fn give_back(&mut self, verdict: Verdict) {
@@ -137,7 +137,7 @@ impl<C: Connect> Pooled<C> {
 
 impl<C: Connect> Hand<C> {
     fn give_back(self, verdict: Verdict) {
-        self.entry.pool.give_back(self.lease, verdict);
+        self.entry.pool.give_back(self.checkout, verdict);
     }
 
     /// To the next caller on this core, if there is nobody else who needs it.
@@ -155,7 +155,7 @@ impl<C: Connect> Hand<C> {
         // The handle is not needed: a task that ends early drops `pooled`, which discards it.
         drop(runtime.spawn(async move {
             let fit = {
-                let Entry { pool, member } = &*pooled.hand().entry;
+                let PoolEntry { pool, member } = &*pooled.hand().entry;
                 let reset = in_time(limit, pool.connect.reset(member)).await;
                 reset && pool.connect.is_open(member)
             };
@@ -170,8 +170,8 @@ impl<C: Connect> Hand<C> {
 
 /// A test of a member in use.
 struct Checking<'a, C: Connect> {
-    pool: &'a Arc<Shared<C>>,
-    lease: &'a Lease,
+    pool: &'a Arc<PoolCore<C>>,
+    checkout: &'a Checkout,
     since: Instant,
     fit: bool,
 }
@@ -179,7 +179,7 @@ struct Checking<'a, C: Connect> {
 impl<C: Connect> Drop for Checking<'_, C> {
     fn drop(&mut self) {
         let (times, fit) = ((self.since, now()), self.fit);
-        self.pool.run(|slots, fx| slots.checked(self.lease, fit, times, fx));
+        self.pool.run(|slots, fx| slots.checked(self.checkout, fit, times, fx));
     }
 }
 
@@ -193,7 +193,7 @@ impl<C: Connect> Drop for Pooled<C> {
         if self.suspect || std::thread::panicking() {
             return hand.give_back(Verdict::Close(CloseCause::Discarded));
         }
-        let Entry { pool, member } = &*hand.entry;
+        let PoolEntry { pool, member } = &*hand.entry;
         if !pool.connect.is_open(member) {
             return hand.give_back(Verdict::Close(CloseCause::Dead));
         }

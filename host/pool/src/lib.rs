@@ -91,10 +91,10 @@ pub use config::PoolOptions;
 pub use connect::Connect;
 pub use error::AcquireError;
 pub use guard::Pooled;
-pub use stats::{CloseCause, Stats, Totals, Waits};
+pub use stats::{CloseCause, PoolTotals, Stats, Waits};
 
-use config::Limits;
-use shared::{Shared, now};
+use config::Bounds;
+use shared::{PoolCore, now};
 use slots::Slots;
 use waiter::Acquire;
 
@@ -105,7 +105,7 @@ pub struct Pool<C: Connect> {
 }
 
 /// Closes the pool when it is dropped. Members hold the pool they belong to, and would keep it for ever.
-struct Owner<C: Connect>(Arc<Shared<C>>);
+struct Owner<C: Connect>(Arc<PoolCore<C>>);
 
 impl<C: Connect> Drop for Owner<C> {
     fn drop(&mut self) {
@@ -124,8 +124,8 @@ impl<C: Connect> Pool<C> {
         options.check()?;
         let runtime = Handle::try_current()
             .map_err(|_| Error::unsupported("making a pool outside a runtime"))?;
-        let slots = Slots::new(Limits::from(options));
-        let shared = Arc::new(Shared::new(connect, slots, runtime));
+        let slots = Slots::new(Bounds::from(options));
+        let shared = Arc::new(PoolCore::new(connect, slots, runtime));
         let clock = maintain::watch_clock(Arc::downgrade(&shared), Arc::clone(&shared.alarm));
         drop(shared.runtime.spawn(clock));
         Ok(Self { owner: Arc::new(Owner(shared)) })
@@ -173,7 +173,7 @@ impl<C: Connect> Pool<C> {
         }
     }
 
-    fn shared(&self) -> &Arc<Shared<C>> {
+    fn shared(&self) -> &Arc<PoolCore<C>> {
         &self.owner.0
     }
 
@@ -227,7 +227,7 @@ impl<C: Connect> Pool<C> {
     /// As [`PoolOptions::check`]; nothing has changed then.
     pub fn set_options(&self, options: &PoolOptions) -> Result<()> {
         options.check()?;
-        let (limits, now) = (Limits::from(options), now());
+        let (limits, now) = (Bounds::from(options), now());
         self.shared().run(|slots, fx| slots.set_limits(limits, now, fx));
         // What is too many now may be there.
         self.shared().empty_pockets();

@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::connect::Connect;
 use super::effects::Approval;
-use super::guard::Entry;
+use super::guard::PoolEntry;
 use super::recent::GRAIN;
-use super::shared::{Shared, close, now};
+use super::shared::{PoolCore, close, now};
 use super::stats::CloseCause;
 
 /// Watches the clock: callers' deadlines, members' ages, and `min_idle`.
-pub(super) async fn watch_clock<C: Connect>(pool: Weak<Shared<C>>, alarm: Arc<Notify>) {
+pub(super) async fn watch_clock<C: Connect>(pool: Weak<PoolCore<C>>, alarm: Arc<Notify>) {
     let _closer = Closer(pool.clone());
     while let Some(next) = tick(&pool) {
         tokio::select! {
@@ -35,7 +35,7 @@ async fn sleep_till(due: Option<Instant>) {
 
 /// Keeps the time that the pool goes by from growing old while the pool is in use. Ends when the pool
 /// is gone.
-async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
+async fn renew_time<C: Connect>(pool: &Weak<PoolCore<C>>) {
     let mut awake = pool.upgrade().is_some_and(|pool| pool.recent.is_awake());
     while awake {
         sleep(GRAIN).await;
@@ -48,7 +48,7 @@ async fn renew_time<C: Connect>(pool: &Weak<Shared<C>>) {
 }
 
 /// `None` when the pool is gone or closed; else when to look again.
-fn tick<C: Connect>(pool: &Weak<Shared<C>>) -> Option<Option<Instant>> {
+fn tick<C: Connect>(pool: &Weak<PoolCore<C>>) -> Option<Option<Instant>> {
     let pool = pool.upgrade()?;
     let now = now();
     // Alarms may come so often that the reading never gets old enough to be renewed on its own.
@@ -59,7 +59,7 @@ fn tick<C: Connect>(pool: &Weak<Shared<C>>) -> Option<Option<Instant>> {
 }
 
 /// Without its clock a pool would wait for ever; it is closed when the runtime ends before it.
-struct Closer<C: Connect>(Weak<Shared<C>>);
+struct Closer<C: Connect>(Weak<PoolCore<C>>);
 
 impl<C: Connect> Drop for Closer<C> {
     fn drop(&mut self) {
@@ -70,7 +70,7 @@ impl<C: Connect> Drop for Closer<C> {
 }
 
 /// Refuses callers, closes what is unused, stops what is being opened.
-pub(super) fn close_pool<C: Connect>(pool: &Arc<Shared<C>>) {
+pub(super) fn close_pool<C: Connect>(pool: &Arc<PoolCore<C>>) {
     let now = now();
     let ((), after) = pool.step(|slots, fx| slots.close(now, fx));
     pool.closed.send_replace(true);
@@ -81,10 +81,10 @@ pub(super) fn close_pool<C: Connect>(pool: &Arc<Shared<C>>) {
 /// Opens one member and puts it into the pool, or says why not. It goes on when the caller that it
 /// was begun for gives up, as the next can use the member.
 pub(super) fn open<C: Connect>(
-    pool: &Arc<Shared<C>>,
+    pool: &Arc<PoolCore<C>>,
     approval: Approval,
 ) -> impl Future<Output = ()> + Send + use<C> {
-    let opening = Opening {
+    let opening = OpenAttempt {
         pool: Arc::downgrade(pool),
         connect: Arc::clone(&pool.connect),
         approval: Some(approval),
@@ -111,13 +111,13 @@ fn cancelled() -> Error {
 
 /// An opening under way. Its approval goes back whatever happens: success, failure, a panic, or a
 /// runtime that ends.
-struct Opening<C: Connect> {
-    pool: Weak<Shared<C>>,
+struct OpenAttempt<C: Connect> {
+    pool: Weak<PoolCore<C>>,
     connect: Arc<C>,
     approval: Option<Approval>,
 }
 
-impl<C: Connect> Opening<C> {
+impl<C: Connect> OpenAttempt<C> {
     fn finish(mut self, opened: Result<C::Member>) {
         self.give_back(opened);
     }
@@ -133,7 +133,7 @@ impl<C: Connect> Opening<C> {
         let now = now();
         match opened {
             Ok(member) => {
-                let entry = Entry { pool: Arc::clone(&pool), member: Arc::new(member) };
+                let entry = PoolEntry { pool: Arc::clone(&pool), member: Arc::new(member) };
                 let (entry, jitter) = (Arc::new(entry), fastrand::f64());
                 pool.run(|slots, fx| slots.opened(approval, entry, jitter, now, fx));
             }
@@ -142,7 +142,7 @@ impl<C: Connect> Opening<C> {
     }
 }
 
-impl<C: Connect> Drop for Opening<C> {
+impl<C: Connect> Drop for OpenAttempt<C> {
     fn drop(&mut self) {
         if self.approval.is_some() {
             let panicked = std::thread::panicking();

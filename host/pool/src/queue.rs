@@ -1,4 +1,4 @@
-//! [`Queue`]: callers that wait, strictly in the order they came.
+//! [`WaitQueue`]: callers that wait, strictly in the order they came.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::Chains;
 use super::error::AcquireError;
-use super::slots::Lease;
+use super::slots::Checkout;
 
 /// A caller's place in the order of all callers, kept when it has to wait again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,56 +22,56 @@ pub(super) struct Ticket<M> {
 }
 
 /// What a caller waited for: a member, or why there is none.
-pub(super) type Outcome<M> = Result<(Lease, M), AcquireError>;
+pub(super) type WaitResult<M> = Result<(Checkout, M), AcquireError>;
 
 /// Where who waits finds its outcome, without the lock of the pool, which is busy when callers wait. Who has
 /// both locks took that of the pool first.
 #[derive(Debug)]
-struct Place<M>(Mutex<Turn<M>>);
+struct Place<M>(Mutex<WaitTurn<M>>);
 
 #[derive(Debug)]
-enum Turn<M> {
+enum WaitTurn<M> {
     /// Not served yet.
     Waits(Waker),
-    Served(Outcome<M>),
+    Served(WaitResult<M>),
     /// It has taken its outcome, or left.
     Gone,
 }
 
 impl<M> Place<M> {
-    fn lock(&self) -> MutexGuard<'_, Turn<M>> {
+    fn lock(&self) -> MutexGuard<'_, WaitTurn<M>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves the outcome there; whom to wake.
-    fn serve(&self, outcome: Outcome<M>) -> Option<Waker> {
-        match mem::replace(&mut *self.lock(), Turn::Served(outcome)) {
-            Turn::Waits(waker) => Some(waker),
-            Turn::Served(_) | Turn::Gone => None,
+    fn serve(&self, outcome: WaitResult<M>) -> Option<Waker> {
+        match mem::replace(&mut *self.lock(), WaitTurn::Served(outcome)) {
+            WaitTurn::Waits(waker) => Some(waker),
+            WaitTurn::Served(_) | WaitTurn::Gone => None,
         }
     }
 }
 
 impl<M> Ticket<M> {
     /// The outcome, or the ticket again and `waker` noted.
-    pub(super) fn poll(self, waker: &Waker) -> Result<Outcome<M>, Self> {
+    pub(super) fn poll(self, waker: &Waker) -> Result<WaitResult<M>, Self> {
         let mut turn = self.place.lock();
-        if let Turn::Waits(noted) = &mut *turn {
+        if let WaitTurn::Waits(noted) = &mut *turn {
             let old = (!noted.will_wake(waker)).then(|| mem::replace(noted, waker.clone()));
             drop(turn);
             // It may run code of its own.
             drop(old);
             return Err(self);
         }
-        match mem::replace(&mut *turn, Turn::Gone) {
-            Turn::Served(outcome) => Ok(outcome),
-            Turn::Waits(_) | Turn::Gone => Ok(Err(AcquireError::Closed)),
+        match mem::replace(&mut *turn, WaitTurn::Gone) {
+            WaitTurn::Served(outcome) => Ok(outcome),
+            WaitTurn::Waits(_) | WaitTurn::Gone => Ok(Err(AcquireError::Closed)),
         }
     }
 }
 
 #[derive(Debug)]
-struct Waiter<M> {
+struct WaitingCaller<M> {
     arrival: Arrival,
     since: Instant,
     deadline: Instant,
@@ -80,15 +80,15 @@ struct Waiter<M> {
 
 /// Waiting callers in order.
 #[derive(Debug)]
-pub(super) struct Queue<M> {
-    waiters: Chains<Waiter<M>>,
+pub(super) struct WaitQueue<M> {
+    waiters: Chains<WaitingCaller<M>>,
     arrivals: u64,
 }
 
 /// The only chain.
 const LINE: usize = 0;
 
-impl<M> Queue<M> {
+impl<M> WaitQueue<M> {
     pub(super) fn new() -> Self {
         Self { waiters: Chains::new(1), arrivals: 0 }
     }
@@ -113,7 +113,7 @@ impl<M> Queue<M> {
         self.front().is_some_and(|waiter| waiter.arrival < arrival)
     }
 
-    fn front(&self) -> Option<&Waiter<M>> {
+    fn front(&self) -> Option<&WaitingCaller<M>> {
         self.waiters.first(LINE).and_then(|key| self.waiters.get(key))
     }
 
@@ -125,8 +125,8 @@ impl<M> Queue<M> {
         deadline: Instant,
         waker: &Waker,
     ) -> Ticket<M> {
-        let place = Arc::new(Place(Mutex::new(Turn::Waits(waker.clone()))));
-        let waiter = Waiter { arrival, since: now, deadline, place: Arc::clone(&place) };
+        let place = Arc::new(Place(Mutex::new(WaitTurn::Waits(waker.clone()))));
+        let waiter = WaitingCaller { arrival, since: now, deadline, place: Arc::clone(&place) };
         let key = self.waiters.insert(waiter);
         let last = self.waiters.last(LINE).and_then(|last| self.waiters.get(last));
         let at = if last.is_none_or(|last| last.arrival < arrival) {
@@ -138,7 +138,7 @@ impl<M> Queue<M> {
         Ticket { key, place }
     }
 
-    fn line(&self) -> impl Iterator<Item = (usize, &Waiter<M>)> {
+    fn line(&self) -> impl Iterator<Item = (usize, &WaitingCaller<M>)> {
         std::iter::successors(self.waiters.first(LINE), |key| self.waiters.after(*key))
             .filter_map(|key| Some((key, self.waiters.get(key)?)))
     }
@@ -151,7 +151,7 @@ impl<M> Queue<M> {
     /// Serves the caller who is next; how long it waited, and whom to wake.
     pub(super) fn serve(
         &mut self,
-        outcome: Outcome<M>,
+        outcome: WaitResult<M>,
         now: Instant,
     ) -> Option<(Duration, Option<Waker>)> {
         let waiter = self.waiters.remove(self.waiters.first(LINE)?)?;
@@ -182,13 +182,13 @@ impl<M> Queue<M> {
 
     /// Removes a caller that gave up: what it had been served but not taken, or its waker, to be
     /// dropped without the lock.
-    pub(super) fn leave(&mut self, ticket: Ticket<M>) -> (Option<Outcome<M>>, Option<Waker>) {
+    pub(super) fn leave(&mut self, ticket: Ticket<M>) -> (Option<WaitResult<M>>, Option<Waker>) {
         let Ticket { key, place } = ticket;
-        let turn = mem::replace(&mut *place.lock(), Turn::Gone);
+        let turn = mem::replace(&mut *place.lock(), WaitTurn::Gone);
         match turn {
-            Turn::Served(outcome) => (Some(outcome), None),
-            Turn::Gone => (None, None),
-            Turn::Waits(waker) => {
+            WaitTurn::Served(outcome) => (Some(outcome), None),
+            WaitTurn::Gone => (None, None),
+            WaitTurn::Waits(waker) => {
                 // Served callers are in the queue no more, and their keys may be those of others.
                 drop(self.waiters.remove(key));
                 (None, Some(waker))

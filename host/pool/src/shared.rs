@@ -1,4 +1,4 @@
-//! [`Shared`]: the state machine behind its lock, and what it asks for being done.
+//! [`PoolCore`]: the state machine behind its lock, and what it asks for being done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,17 @@ use tokio::sync::{Notify, watch};
 
 use super::connect::Connect;
 use super::effects::{Approval, Effects};
-use super::guard::{Entry, Hand, Pooled};
+use super::guard::{Hand, PoolEntry, Pooled};
 use super::maintain;
 use super::pockets::{Apart, Pockets};
 use super::recent::Recent;
-use super::slots::{Lease, Slots, Verdict};
+use super::slots::{Checkout, Slots, Verdict};
 use super::stats::{CloseCause, Stats};
 
 /// What pools, guards, waiting callers and tasks of one pool have in common.
-pub(super) struct Shared<C: Connect> {
+pub(super) struct PoolCore<C: Connect> {
     // Written by every core, and so on lines of their own.
-    slots: Apart<Mutex<Slots<Member<C>>>>,
+    slots: Apart<Mutex<Slots<EntryRef<C>>>>,
     pub(super) pockets: Pockets<Hand<C>>,
     pub(super) recent: Recent,
     /// Somebody waits. A hint, written under the lock.
@@ -35,12 +35,12 @@ pub(super) struct Shared<C: Connect> {
 }
 
 /// What the state holds of a member.
-pub(super) type Member<C> = Arc<Entry<C>>;
+pub(super) type EntryRef<C> = Arc<PoolEntry<C>>;
 
 /// What a step asks for.
 #[must_use = "callers wait for ever for what is not done"]
-pub(super) struct After<C: Connect> {
-    fx: Effects<Member<C>>,
+pub(super) struct Followup<C: Connect> {
+    fx: Effects<EntryRef<C>>,
     /// The pockets were in use and may not be any longer.
     unrest: bool,
 }
@@ -50,8 +50,8 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl<C: Connect> Shared<C> {
-    pub(super) fn new(connect: C, slots: Slots<Member<C>>, runtime: Handle) -> Self {
+impl<C: Connect> PoolCore<C> {
+    pub(super) fn new(connect: C, slots: Slots<EntryRef<C>>, runtime: Handle) -> Self {
         Self {
             slots: Apart(Mutex::new(slots)),
             pockets: Pockets::new(),
@@ -67,7 +67,7 @@ impl<C: Connect> Shared<C> {
 
     /// Looks at the state, and changes nothing.
     // No code of a user runs under the lock, and every step leaves the state whole.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slots<Member<C>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slots<EntryRef<C>>> {
         self.slots.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,19 +75,19 @@ impl<C: Connect> Shared<C> {
     /// came of it is safe in a guard: wakers and hooks may panic.
     pub(super) fn step<R>(
         &self,
-        step: impl FnOnce(&mut Slots<Member<C>>, &mut Effects<Member<C>>) -> R,
-    ) -> (R, After<C>) {
+        step: impl FnOnce(&mut Slots<EntryRef<C>>, &mut Effects<EntryRef<C>>) -> R,
+    ) -> (R, Followup<C>) {
         let mut fx = Effects::none();
         let mut slots = self.lock();
         let result = step(&mut slots, &mut fx);
         let unrest = self.pockets.note_calm(slots.is_calm());
         self.note_crowd(slots.is_crowded());
         drop(slots);
-        (result, After { fx, unrest })
+        (result, Followup { fx, unrest })
     }
 
     /// Does what a step asked for. Never under the lock.
-    pub(super) fn finish(self: &Arc<Self>, after: After<C>) {
+    pub(super) fn finish(self: &Arc<Self>, after: Followup<C>) {
         if after.unrest {
             self.empty_pockets();
         }
@@ -99,7 +99,7 @@ impl<C: Connect> Shared<C> {
     /// A step that hands out nothing, and all that it asks for.
     pub(super) fn run<R>(
         self: &Arc<Self>,
-        step: impl FnOnce(&mut Slots<Member<C>>, &mut Effects<Member<C>>) -> R,
+        step: impl FnOnce(&mut Slots<EntryRef<C>>, &mut Effects<EntryRef<C>>) -> R,
     ) -> R {
         let (result, after) = self.step(step);
         self.finish(after);
@@ -135,7 +135,7 @@ impl<C: Connect> Shared<C> {
     fn free_now(self: &Arc<Self>) -> Option<Pooled<C>> {
         let now = self.recently();
         let (served, after) = self.step(|slots, fx| slots.request_now(now, fx));
-        let served = served.map(|(lease, entry)| Pooled::new(Hand { entry, lease }));
+        let served = served.map(|(checkout, entry)| Pooled::new(Hand { entry, checkout }));
         self.finish(after);
         served
     }
@@ -145,14 +145,14 @@ impl<C: Connect> Shared<C> {
         let now = now();
         self.pockets.empty().fold(false, |_, (since, hand)| {
             let keep = Verdict::Keep;
-            self.run(|slots, fx| slots.give_back_since(hand.lease, keep, since, now, fx));
+            self.run(|slots, fx| slots.give_back_since(hand.checkout, keep, since, now, fx));
             true
         })
     }
 
-    pub(super) fn give_back(self: &Arc<Self>, lease: Lease, verdict: Verdict) {
+    pub(super) fn give_back(self: &Arc<Self>, checkout: Checkout, verdict: Verdict) {
         let now = self.time_of_return();
-        self.run(|slots, fx| slots.give_back(lease, verdict, now, fx));
+        self.run(|slots, fx| slots.give_back(checkout, verdict, now, fx));
     }
 
     /// How long a caller has waited is measured; since when a member is unused need not be.
@@ -162,16 +162,16 @@ impl<C: Connect> Shared<C> {
 
     /// Keeps what comes back for the next caller on this core, if nobody else needs it.
     pub(super) fn put_back(self: &Arc<Self>, mut hand: Hand<C>) {
-        hand.lease.fresh = false;
-        let left = if self.pockets.is_calm() && !hand.lease.is_doubted() {
+        hand.checkout.fresh = false;
+        let left = if self.pockets.is_calm() && !hand.checkout.is_doubted() {
             self.pockets.put(&self.recent, hand).err()
         } else {
             Some(hand)
         };
-        if let Some(Hand { entry, lease }) = left {
+        if let Some(Hand { entry, checkout }) = left {
             let now = self.time_of_return();
             // It is dropped here, without the lock.
-            let _held = self.run(|slots, fx| slots.pass_on(lease, entry, now, fx));
+            let _held = self.run(|slots, fx| slots.pass_on(checkout, entry, now, fx));
         }
     }
 
@@ -191,10 +191,10 @@ impl<C: Connect> Shared<C> {
         stats
     }
 
-    /// Nobody new gets the member until the lease is given back.
-    pub(super) fn doubt(self: &Arc<Self>, lease: &mut Lease) {
+    /// Nobody new gets the member until the checkout is given back.
+    pub(super) fn doubt(self: &Arc<Self>, checkout: &mut Checkout) {
         let now = now();
-        self.run(|slots, _| slots.doubt(lease, now));
+        self.run(|slots, _| slots.doubt(checkout, now));
         // What a pocket has came back before now.
         self.empty_pockets();
     }
@@ -210,7 +210,7 @@ impl<C: Connect> Shared<C> {
         })
     }
 
-    fn apply(self: &Arc<Self>, mut fx: Effects<Member<C>>) {
+    fn apply(self: &Arc<Self>, mut fx: Effects<EntryRef<C>>) {
         fx.wake_all();
         for approval in fx.approvals {
             self.spawn_open(approval);

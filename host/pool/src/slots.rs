@@ -9,16 +9,16 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::chain::Chains;
-use super::config::Limits;
+use super::config::Bounds;
 use super::effects::Effects;
 use super::error::AcquireError;
-use super::queue::{Arrival, Outcome, Queue, Ticket};
-use super::stats::{CloseCause, Totals};
+use super::queue::{Arrival, Ticket, WaitQueue, WaitResult};
+use super::stats::{CloseCause, PoolTotals};
 
 /// One use of one member. It is given back exactly once, by value.
 #[derive(Debug)]
-#[must_use = "a lost lease keeps its member in use for ever"]
-pub(super) struct Lease {
+#[must_use = "a lost checkout keeps its member in use for ever"]
+pub(super) struct Checkout {
     slot: usize,
     arrival: Arrival,
     /// The member was unused for so long that it is to be tested, and has not been yet.
@@ -29,7 +29,7 @@ pub(super) struct Lease {
     doubted: Option<Instant>,
 }
 
-impl Lease {
+impl Checkout {
     /// Whether its user has the member tested.
     pub(super) fn is_doubted(&self) -> bool {
         self.doubted.is_some()
@@ -47,15 +47,15 @@ pub(super) enum Verdict {
 
 /// How a request for a member went.
 #[derive(Debug)]
-pub(super) enum Request<M> {
+pub(super) enum Requested<M> {
     /// Served, or refused, at once.
-    Done(Outcome<M>),
+    Done(WaitResult<M>),
     /// Has to wait.
     Waits(Ticket<M>),
 }
 
 #[derive(Debug)]
-struct Slot<M> {
+struct PoolSlot<M> {
     member: M,
     users: usize,
     /// Last returned or, if never used, opened.
@@ -71,7 +71,7 @@ struct Slot<M> {
     doubts: usize,
 }
 
-impl<M> Slot<M> {
+impl<M> PoolSlot<M> {
     /// Whether one more user may have it, where `share` may at once.
     fn is_free(&self, share: usize) -> bool {
         self.retired.is_none() && self.doubts == 0 && self.users < share
@@ -83,14 +83,14 @@ impl<M> Slot<M> {
 /// - open and opening members together never exceed `max_size`, nor users of a member `share`
 ///   (apart from those that were there when an option was lowered);
 /// - callers are served in the order they came;
-/// - every lease and every approval comes back.
+/// - every checkout and every approval comes back.
 #[derive(Debug)]
 pub(super) struct Slots<M> {
-    limits: Limits,
+    limits: Bounds,
     /// Chained by number of users, the last returned first: unused members are chain 0, full and
     /// retired ones are in none.
-    members: Chains<Slot<M>>,
-    queue: Queue<M>,
+    members: Chains<PoolSlot<M>>,
+    queue: WaitQueue<M>,
     opening: usize,
     /// Members with users.
     in_use: usize,
@@ -101,17 +101,17 @@ pub(super) struct Slots<M> {
     /// Opening for `min_idle` pauses until then, after that many failures.
     warm_after: Option<Instant>,
     warm_failures: u32,
-    totals: Totals,
+    totals: PoolTotals,
 }
 
 /// Unused members.
 const IDLE: usize = 0;
 impl<M: Clone> Slots<M> {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Bounds) -> Self {
         Self {
             members: Chains::new(limits.share),
             limits,
-            queue: Queue::new(),
+            queue: WaitQueue::new(),
             opening: 0,
             in_use: 0,
             users: 0,
@@ -119,11 +119,11 @@ impl<M: Clone> Slots<M> {
             alarm: None,
             warm_after: None,
             warm_failures: 0,
-            totals: Totals::default(),
+            totals: PoolTotals::default(),
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &Bounds {
         &self.limits
     }
 
@@ -134,42 +134,46 @@ impl<M: Clone> Slots<M> {
         deadline: Option<Instant>,
         waker: &Waker,
         fx: &mut Effects<M>,
-    ) -> Request<M> {
+    ) -> Requested<M> {
         let arrival = self.queue.arrive();
         self.serve_or_queue(arrival, now, deadline, waker, fx)
     }
 
     /// A caller asks for a member that is there and needs no test; it never waits.
-    pub(super) fn request_now(&mut self, now: Instant, fx: &mut Effects<M>) -> Option<(Lease, M)> {
+    pub(super) fn request_now(
+        &mut self,
+        now: Instant,
+        fx: &mut Effects<M>,
+    ) -> Option<(Checkout, M)> {
         if self.closed || !self.queue.is_empty() {
             return None;
         }
         let arrival = self.queue.arrive();
-        let (lease, member) = self.take(arrival, now, fx)?;
-        if lease.test {
+        let (checkout, member) = self.take(arrival, now, fx)?;
+        if checkout.test {
             // The others have been unused for longer still.
-            self.give_back(lease, Verdict::Keep, now, fx);
+            self.give_back(checkout, Verdict::Keep, now, fx);
             return None;
         }
         self.totals.direct += 1;
         if self.lacks_idle() {
             self.approve(now, fx);
         }
-        Some((lease, member))
+        Some((checkout, member))
     }
 
     /// A caller found the member it was given unfit, and asks for another in its old place.
     pub(super) fn replace(
         &mut self,
-        lease: Lease,
+        checkout: Checkout,
         cause: CloseCause,
         now: Instant,
         deadline: Option<Instant>,
         waker: &Waker,
         fx: &mut Effects<M>,
-    ) -> Request<M> {
-        let arrival = lease.arrival;
-        self.settle_lease(lease, Verdict::Close(cause), now, fx);
+    ) -> Requested<M> {
+        let arrival = checkout.arrival;
+        self.settle_lease(checkout, Verdict::Close(cause), now, fx);
         let request = self.serve_or_queue(arrival, now, deadline, waker, fx);
         self.serve(now, fx);
         request
@@ -182,9 +186,9 @@ impl<M: Clone> Slots<M> {
         deadline: Option<Instant>,
         waker: &Waker,
         fx: &mut Effects<M>,
-    ) -> Request<M> {
+    ) -> Requested<M> {
         if self.closed {
-            return Request::Done(Err(AcquireError::Closed));
+            return Requested::Done(Err(AcquireError::Closed));
         }
         if !self.queue.is_ahead_of(arrival)
             && let Some(served) = self.take(arrival, now, fx)
@@ -193,7 +197,7 @@ impl<M: Clone> Slots<M> {
             if self.lacks_idle() {
                 self.approve(now, fx);
             }
-            return Request::Done(Ok(served));
+            return Requested::Done(Ok(served));
         }
         self.wait(arrival, now, deadline, waker, fx)
     }
@@ -206,18 +210,18 @@ impl<M: Clone> Slots<M> {
         deadline: Option<Instant>,
         waker: &Waker,
         fx: &mut Effects<M>,
-    ) -> Request<M> {
+    ) -> Requested<M> {
         let deadline = deadline.unwrap_or_else(|| later(now, self.limits.acquire_timeout));
         if deadline <= now {
             self.totals.timed_out += 1;
-            return Request::Done(Err(self.timed_out(Duration::ZERO)));
+            return Requested::Done(Err(self.timed_out(Duration::ZERO)));
         }
         // Those for whom a member can still be opened do not count.
         let room = self.limits.max_size.saturating_sub(self.members.count());
         let most = self.limits.max_waiters.saturating_add(room.saturating_mul(self.limits.share));
         if self.queue.len() >= most {
             self.totals.refused += 1;
-            return Request::Done(Err(AcquireError::TooManyWaiters {
+            return Requested::Done(Err(AcquireError::TooManyWaiters {
                 waiting: self.queue.len(),
                 in_use: self.in_use,
                 max_size: self.limits.max_size,
@@ -232,7 +236,7 @@ impl<M: Clone> Slots<M> {
         {
             fx.exhausted(self.limits.max_size, self.queue.len());
         }
-        Request::Waits(ticket)
+        Requested::Waits(ticket)
     }
 
     /// A waiting caller gives up; a member it had been served goes to the next.
@@ -244,8 +248,8 @@ impl<M: Clone> Slots<M> {
     ) -> (Option<M>, Option<Waker>) {
         self.totals.cancelled += 1;
         match self.queue.leave(ticket) {
-            (Some(Ok((lease, member))), waker) => {
-                self.give_back(lease, Verdict::Keep, now, fx);
+            (Some(Ok((checkout, member))), waker) => {
+                self.give_back(checkout, Verdict::Keep, now, fx);
                 (Some(member), waker)
             }
             (_, waker) => (None, waker),
@@ -272,7 +276,12 @@ impl<M: Clone> Slots<M> {
     }
 
     /// The least used member, and of those the last returned.
-    fn take(&mut self, arrival: Arrival, now: Instant, fx: &mut Effects<M>) -> Option<(Lease, M)> {
+    fn take(
+        &mut self,
+        arrival: Arrival,
+        now: Instant,
+        fx: &mut Effects<M>,
+    ) -> Option<(Checkout, M)> {
         loop {
             let key = self.members.first_of_all()?;
             let slot = self.members.get_mut(key)?;
@@ -281,7 +290,7 @@ impl<M: Clone> Slots<M> {
                 continue;
             }
             let unused = slot.users == 0;
-            let lease = Lease {
+            let checkout = Checkout {
                 slot: key,
                 arrival,
                 test: unused
@@ -300,7 +309,7 @@ impl<M: Clone> Slots<M> {
             } else {
                 self.members.unlink(key);
             }
-            return Some((lease, member));
+            return Some((checkout, member));
         }
     }
 

@@ -84,13 +84,13 @@ pub struct Stats {
     /// `max_size` as it is set now.
     pub max_size: usize,
     /// The counters.
-    pub totals: Totals,
+    pub totals: PoolTotals,
 }
 
 /// What happened since the pool was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Totals {
+pub struct PoolTotals {
     /// Members opened.
     pub opened: u64,
     /// Members that left the pool, by [`CloseCause::ALL`].
@@ -111,7 +111,7 @@ pub struct Totals {
     pub waits: Waits,
 }
 
-impl Totals {
+impl PoolTotals {
     /// Members that left the pool, for one cause.
     pub fn closed_by(&self, cause: CloseCause) -> u64 {
         self.closed[cause as usize]
@@ -171,7 +171,7 @@ impl Waits {
 mod tests {
     use std::time::Duration;
 
-    use super::{CloseCause, Totals, Waits};
+    use super::{CloseCause, PoolTotals, Waits};
 
     #[test]
     fn waits_fall_into_the_bucket_that_bounds_them() {
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn causes_are_counted_apart() {
-        let mut totals = Totals::default();
+        let mut totals = PoolTotals::default();
         for cause in CloseCause::ALL {
             totals.close(cause);
             assert_eq!(totals.closed_by(cause), 1, "{cause}");

@@ -125,10 +125,10 @@ fn plain_secrets(loaded: &Loaded, registry: &Registry) -> Vec<String> {
     lines
 }
 
-type StackAt<'a> = (KeyPath, &'a StackUri, &'a Options, Role);
+type OptionsAt<'a> = (KeyPath, &'a StackUri, &'a Options, Role);
 
 /// Every stack of the configuration that can have options, and its place.
-fn stacks(config: &Config) -> Vec<StackAt<'_>> {
+fn stacks(config: &Config) -> Vec<OptionsAt<'_>> {
     let connections = config.connections.iter().map(|(name, connection)| {
         let key = KeyPath::from_iter(["connections", name.as_str()]);
         (key, &connection.uri, &connection.options, Role::Client)

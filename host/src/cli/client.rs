@@ -33,7 +33,7 @@ pub(super) struct TargetArgs {
 }
 
 /// Options that a command adds by itself where the driver on top has them and nobody set them.
-pub(super) type Extras = Vec<(&'static str, Value)>;
+pub(super) type AddedOptions = Vec<(&'static str, Value)>;
 
 /// A manager and what of it is to be opened.
 pub(super) struct Client {
@@ -101,7 +101,7 @@ impl TargetArgs {
         &self,
         to: &Reference,
         loaded: &Loaded,
-        extras: Extras,
+        extras: AddedOptions,
     ) -> Outcome<Client> {
         let plugins = load_plugins(loaded).await;
         let options = self.options(to, plugins.registry(), extras)?;
@@ -114,7 +114,7 @@ impl TargetArgs {
         &self,
         to: &Reference,
         registry: &Registry,
-        extras: Extras,
+        extras: AddedOptions,
     ) -> Outcome<Map<String, Value>> {
         let json = parse_options("--options", self.options.as_deref())?;
         let assignments = parse_assignments("-o", &self.option)?;

@@ -5,7 +5,7 @@ use super::failure::{Failure, Outcome};
 use super::loading::{complain_of, load_plugins, searched};
 use super::output::{print, print_json, table, width};
 use super::runtime::{block_on, start_client_log};
-use super::schema::{Look, render};
+use super::schema::{TableLook, render};
 use crate::dialogue;
 use crate::driver::{DriverHandle, HandlerHandle, InterceptorHandle, Registry};
 use crate::nearest::did_you_mean;
@@ -283,7 +283,7 @@ fn heading(name: &str, summary: &str, description: &str) -> String {
 }
 
 fn section(title: &str, first: &'static str, schema: &Value) -> String {
-    let look = Look { first, indent: 2, defaults: true, applies: true };
+    let look = TableLook { first, indent: 2, defaults: true, applies: true };
     let rows = render(schema, &look, width());
     let rows = if rows.is_empty() { "  none\n".to_owned() } else { rows };
     format!("\n{title}\n{rows}")
@@ -292,9 +292,9 @@ fn section(title: &str, first: &'static str, schema: &Value) -> String {
 /// Name, summary, parameters and result of an operation.
 fn about_operation(operation: &Operation) -> String {
     let mut text = format!("  {}: {}\n", operation.name, operation.summary);
-    let look = Look { first: "PARAMETER", indent: 4, defaults: true, applies: false };
+    let look = TableLook { first: "PARAMETER", indent: 4, defaults: true, applies: false };
     text.push_str(&render(&operation.params, &look, width()));
-    let look = Look { first: "RESULT", indent: 4, defaults: false, applies: false };
+    let look = TableLook { first: "RESULT", indent: 4, defaults: false, applies: false };
     text.push_str(&render(&operation.result, &look, width()));
     text
 }

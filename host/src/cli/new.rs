@@ -13,7 +13,7 @@ pub(super) struct NewArgs {
     folder: PathBuf,
     /// What the plugin exports
     #[arg(short, long, value_enum)]
-    kind: Kind,
+    kind: PluginKind,
     /// Folder of jackfield-plugin-api, which the package is built with
     #[arg(long, value_name = "DIR")]
     api: PathBuf,
@@ -27,7 +27,7 @@ Examples:
 
 /// What a new plugin exports.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Kind {
+enum PluginKind {
     /// A driver that changes bytes on their way
     Layer,
     /// A driver that reaches the outside world
@@ -40,21 +40,21 @@ enum Kind {
     Handler,
 }
 
-impl Kind {
+impl PluginKind {
     fn source(self) -> &'static str {
         match self {
-            Kind::Layer => include_str!("../../templates/layer.rs"),
-            Kind::Transport => include_str!("../../templates/transport.rs"),
-            Kind::Calls => include_str!("../../templates/calls.rs"),
-            Kind::Messages => include_str!("../../templates/messages.rs"),
-            Kind::Handler => include_str!("../../templates/handler.rs"),
+            PluginKind::Layer => include_str!("../../templates/layer.rs"),
+            PluginKind::Transport => include_str!("../../templates/transport.rs"),
+            PluginKind::Calls => include_str!("../../templates/calls.rs"),
+            PluginKind::Messages => include_str!("../../templates/messages.rs"),
+            PluginKind::Handler => include_str!("../../templates/handler.rs"),
         }
     }
 
     /// What it depends on beside the API.
     fn more(self) -> &'static str {
         match self {
-            Kind::Messages => "tokio-util = { version = \"0.7\", features = [\"codec\"] }\n",
+            PluginKind::Messages => "tokio-util = { version = \"0.7\", features = [\"codec\"] }\n",
             _ => "",
         }
     }

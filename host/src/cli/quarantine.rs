@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, Outcome};
 use super::output::{print, print_json, table, width};
-use crate::driver::{Quarantine, Record, Records};
+use crate::driver::{Quarantine, Records, TrialRecord};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub(super) const SHORT: usize = 12;
 
 /// Lists the files that are not loaded any more.
 pub(super) fn list(cache: &Path, as_json: bool) -> Outcome {
-    let kept: Vec<(Record, Quarantine)> = Records::of(cache)
+    let kept: Vec<(TrialRecord, Quarantine)> = Records::of(cache)
         .all()
         .into_iter()
         .filter_map(|record| record.quarantine().map(|kept| (record, kept)))
@@ -28,7 +28,7 @@ pub(super) fn list(cache: &Path, as_json: bool) -> Outcome {
     print(&table(&rows, 0, width()))
 }
 
-fn row((record, kept): &(Record, Quarantine)) -> Vec<String> {
+fn row((record, kept): &(TrialRecord, Quarantine)) -> Vec<String> {
     vec![
         short(&record.sha256).to_owned(),
         kept.since_utc(),
@@ -37,7 +37,7 @@ fn row((record, kept): &(Record, Quarantine)) -> Vec<String> {
     ]
 }
 
-fn to_json((record, kept): &(Record, Quarantine)) -> Value {
+fn to_json((record, kept): &(TrialRecord, Quarantine)) -> Value {
     json!({
         "sha256": record.sha256,
         "since": kept.since_utc(),

@@ -37,7 +37,7 @@ struct At<'a> {
 }
 
 /// How a table of properties looks.
-pub(super) struct Look {
+pub(super) struct TableLook {
     /// Heading of the first column.
     pub(super) first: &'static str,
     /// Spaces before each line.
@@ -49,7 +49,7 @@ pub(super) struct Look {
 }
 
 /// The rows as a table with a heading; empty when there are none.
-pub(super) fn render(schema: &Value, look: &Look, width: Option<usize>) -> String {
+pub(super) fn render(schema: &Value, look: &TableLook, width: Option<usize>) -> String {
     let rows = rows(schema);
     if rows.is_empty() {
         return String::new();

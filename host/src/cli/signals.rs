@@ -28,30 +28,30 @@ const CHANGE_NOTHING: [(i32, &str); 3] = [
 
 /// The signals that tell a command to end. After the first one the process ends in time in any case.
 pub(super) struct Signals {
-    heard: mpsc::Receiver<Ended>,
+    heard: mpsc::Receiver<SignalInfo>,
 }
 
 /// One of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Ended {
+pub(super) struct SignalInfo {
     pub(super) name: &'static str,
     /// The exit code of a program that such a signal has ended.
     pub(super) code: u8,
 }
 
-impl Ended {
+impl SignalInfo {
     fn of(signal: i32) -> Self {
         if signal == SIGINT {
-            Ended { name: "SIGINT", code: 130 }
+            SignalInfo { name: "SIGINT", code: 130 }
         } else {
-            Ended { name: "SIGTERM", code: 143 }
+            SignalInfo { name: "SIGTERM", code: 143 }
         }
     }
 }
 
 /// What follows a first signal.
 #[derive(Clone, Copy)]
-enum Ending {
+enum AfterSignal {
     /// A second one ends the process at once; so does the end of this time and a bit.
     Host(Duration),
     /// The process ends within some seconds.
@@ -62,18 +62,18 @@ impl Signals {
     /// For a command that listens, and stops within `shutdown_timeout`. From now on they no longer end
     /// the process by themselves, and neither do SIGHUP, SIGUSR1 and SIGUSR2.
     pub(super) fn of_host(shutdown_timeout: Duration) -> Outcome<Self> {
-        Self::listen(Ending::Host(shutdown_timeout))
+        Self::listen(AfterSignal::Host(shutdown_timeout))
     }
 
     /// For a command that only connects. As [`Signals::of_host`].
     pub(super) fn of_command() -> Outcome<Self> {
-        Self::listen(Ending::Command)
+        Self::listen(AfterSignal::Command)
     }
 
-    fn listen(ending: Ending) -> Outcome<Self> {
+    fn listen(ending: AfterSignal) -> Outcome<Self> {
         let failed = |error: std::io::Error| Failure::run(format!("signals: {error}"));
         let mut heard = vec![SIGINT, SIGTERM];
-        if let Ending::Host(_) = ending {
+        if let AfterSignal::Host(_) = ending {
             // A command on a terminal ends with it.
             heard.extend(CHANGE_NOTHING.map(|(signal, _)| signal));
         }
@@ -87,19 +87,19 @@ impl Signals {
                     tracing::info!("{text}");
                     continue;
                 }
-                let ended = Ended::of(signal);
+                let ended = SignalInfo::of(signal);
                 match (std::mem::replace(&mut is_ending, true), ending) {
                     (false, _) => {
                         // The command may be ending by itself.
                         let _ = tell.try_send(ended);
                         end_in_time(ending);
                     }
-                    (true, Ending::Host(_)) => {
+                    (true, AfterSignal::Host(_)) => {
                         let name = ended.name;
                         log::complain(&format!("error: ended at once by a second signal ({name})"));
                         end_now();
                     }
-                    (true, Ending::Command) => {}
+                    (true, AfterSignal::Command) => {}
                 }
             }
         };
@@ -108,7 +108,7 @@ impl Signals {
     }
 
     /// The first one. Cancel safe.
-    pub(super) async fn next(&mut self) -> Ended {
+    pub(super) async fn next(&mut self) -> SignalInfo {
         match self.heard.recv().await {
             Some(ended) => ended,
             // It never ends by itself; without it there are no signals.
@@ -129,10 +129,10 @@ fn end_now() -> ! {
 }
 
 /// Ends the process when it has not ended by itself in time.
-fn end_in_time(ending: Ending) {
+fn end_in_time(ending: AfterSignal) {
     let limit = match ending {
-        Ending::Host(limit) => limit.saturating_add(BEYOND),
-        Ending::Command => CLOSE,
+        AfterSignal::Host(limit) => limit.saturating_add(BEYOND),
+        AfterSignal::Command => CLOSE,
     };
     let end = move || {
         let (_open, never) = std::sync::mpsc::channel::<()>();

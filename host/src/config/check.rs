@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{DESTINATION, DevicePath, Reference, Via, is_name};
-use super::target::Target;
+use super::target::TargetConfig;
 use crate::nearest::did_you_mean;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
@@ -265,7 +265,7 @@ impl Check<'_> {
         }
     }
 
-    fn target(&mut self, at: &KeyPath, target: &Target) {
+    fn target(&mut self, at: &KeyPath, target: &TargetConfig) {
         self.via(&at.key("via"), target.via.as_ref());
         self.via(&at.key("to"), target.to.as_ref());
         if let Some(name) = target.credentials.as_ref().filter(|_| !self.is_alone) {

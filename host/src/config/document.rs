@@ -7,7 +7,7 @@ use std::path::Path;
 use ::config::{Map, Source, Value};
 
 use super::error::ConfigError;
-use super::position::{Entry, KeyPath, Origin, Position};
+use super::position::{KeyPath, KeyPlace, Origin, Position};
 use super::{parse_toml, parse_yaml};
 
 /// The largest configuration file, in bytes.
@@ -29,28 +29,28 @@ const FORMATS: &[(&str, Parse)] = &[
 pub(super) struct Parsed {
     pub(super) values: Map<String, Value>,
     /// Every key, parents first.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<KeyPlace>,
 }
 
 /// One parsed file.
 pub(super) struct Document {
-    pub(super) layer: Layer,
-    pub(super) entries: Vec<Entry>,
+    pub(super) layer: FileLayer,
+    pub(super) entries: Vec<KeyPlace>,
     /// Mistakes that leave the rest of the file readable.
     pub(super) errors: Vec<ConfigError>,
 }
 
 /// The values of one file as a source for the `config` crate.
 #[derive(Clone)]
-pub(super) struct Layer(Map<String, Value>);
+pub(super) struct FileLayer(Map<String, Value>);
 
-impl fmt::Debug for Layer {
+impl fmt::Debug for FileLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Source for Layer {
+impl Source for FileLayer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
@@ -119,7 +119,7 @@ pub(super) fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
     let odd = odd.into_iter().filter(|entry| entry.path.segments().len() == 1);
     let message = "unknown key; dots between names go outside of quotes";
     let errors = odd.map(|entry| ConfigError::new(entry.key, entry.path, message)).collect();
-    Ok(Document { layer: Layer(values), entries, errors })
+    Ok(Document { layer: FileLayer(values), entries, errors })
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::plugin::{SOURCE, SecretSource};
 use super::reference::{DESTINATION, Reference, URI, VIA, Via};
-use super::target::{self, Target};
+use super::target::{self, TargetConfig};
 use crate::networks::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
@@ -15,7 +15,7 @@ use crate::upstream::KeyFrom;
 
 /// A value with a form of its own.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(super) struct TextForm {
     /// Its name in the schema.
     pub(super) schema: &'static str,
     pub(super) expected: &'static str,
@@ -25,16 +25,16 @@ pub(super) struct Form {
 }
 
 /// Every form.
-pub(super) const FORMS: &[Form] = &[
-    Form { schema: "Timespan", expected: Timespan::EXPECTED, parse: unit::<Timespan> },
-    Form { schema: "ByteSize", expected: ByteSize::EXPECTED, parse: unit::<ByteSize> },
-    Form { schema: "StackUri", expected: URI, parse: text::<StackUri> },
-    Form { schema: "Reference", expected: DESTINATION, parse: text::<Reference> },
-    Form { schema: "Via", expected: VIA, parse: text::<Via> },
-    Form { schema: "KeyFrom", expected: KeyFrom::EXPECTED, parse: text::<KeyFrom> },
-    Form { schema: "Network", expected: Network::EXPECTED, parse: text::<Network> },
-    Form { schema: "Target", expected: target::EXPECTED, parse: text::<Target> },
-    Form { schema: "SecretSource", expected: SOURCE, parse: secret },
+pub(super) const FORMS: &[TextForm] = &[
+    TextForm { schema: "Timespan", expected: Timespan::EXPECTED, parse: unit::<Timespan> },
+    TextForm { schema: "ByteSize", expected: ByteSize::EXPECTED, parse: unit::<ByteSize> },
+    TextForm { schema: "StackUri", expected: URI, parse: text::<StackUri> },
+    TextForm { schema: "Reference", expected: DESTINATION, parse: text::<Reference> },
+    TextForm { schema: "Via", expected: VIA, parse: text::<Via> },
+    TextForm { schema: "KeyFrom", expected: KeyFrom::EXPECTED, parse: text::<KeyFrom> },
+    TextForm { schema: "Network", expected: Network::EXPECTED, parse: text::<Network> },
+    TextForm { schema: "TargetConfig", expected: target::EXPECTED, parse: text::<TargetConfig> },
+    TextForm { schema: "SecretSource", expected: SOURCE, parse: secret },
 ];
 
 fn text<T: FromStr<Err: fmt::Display>>(value: &Value) -> Option<Result<(), String>> {
@@ -54,7 +54,7 @@ fn secret(value: &Value) -> Option<Result<(), String>> {
 }
 
 /// The kind of value that a schema without references and alternatives asks for.
-pub(super) enum Kind<'a> {
+pub(super) enum Wanted<'a> {
     Any,
     Null,
     Boolean,
@@ -67,39 +67,39 @@ pub(super) enum Kind<'a> {
     List,
     Table,
     /// One of several kinds, none of which has limits.
-    Several(Vec<Kind<'a>>),
+    Several(Vec<Wanted<'a>>),
 }
 
-pub(super) fn expected_kind(schema: &Value) -> Kind<'_> {
+pub(super) fn expected_kind(schema: &Value) -> Wanted<'_> {
     if let Some(name) = schema["const"].as_str() {
-        return Kind::OneOf(vec![name]);
+        return Wanted::OneOf(vec![name]);
     }
     if let Some(names) = schema["enum"].as_array() {
-        return Kind::OneOf(names.iter().filter_map(Value::as_str).collect());
+        return Wanted::OneOf(names.iter().filter_map(Value::as_str).collect());
     }
     match &schema["type"] {
         Value::String(name) => named(name, schema),
-        Value::Array(names) => Kind::Several(
+        Value::Array(names) => Wanted::Several(
             names.iter().filter_map(Value::as_str).map(|name| named(name, schema)).collect(),
         ),
-        _ => Kind::Any,
+        _ => Wanted::Any,
     }
 }
 
-fn named<'a>(name: &str, schema: &Value) -> Kind<'a> {
+fn named<'a>(name: &str, schema: &Value) -> Wanted<'a> {
     match name {
-        "null" => Kind::Null,
-        "boolean" => Kind::Boolean,
+        "null" => Wanted::Null,
+        "boolean" => Wanted::Boolean,
         "integer" => {
             let (least, most) = limits(schema["format"].as_str().unwrap_or_default());
             let bound = |key: &str| schema[key].as_i64().map(i128::from);
-            Kind::Integer(bound("minimum").unwrap_or(least), bound("maximum").unwrap_or(most))
+            Wanted::Integer(bound("minimum").unwrap_or(least), bound("maximum").unwrap_or(most))
         }
-        "number" => Kind::Number,
-        "string" => Kind::Text,
-        "array" => Kind::List,
-        "object" => Kind::Table,
-        _ => Kind::Any,
+        "number" => Wanted::Number,
+        "string" => Wanted::Text,
+        "array" => Wanted::List,
+        "object" => Wanted::Table,
+        _ => Wanted::Any,
     }
 }
 
@@ -114,15 +114,15 @@ fn limits(format: &str) -> (i128, i128) {
     }
 }
 
-impl Kind<'_> {
+impl Wanted<'_> {
     /// Whether `value` is of this kind and within its limits.
     pub(super) fn takes(&self, value: &Value) -> bool {
         match self {
-            Kind::Integer(least, most) => {
+            Wanted::Integer(least, most) => {
                 whole(value).is_some_and(|n| (*least..=*most).contains(&n))
             }
-            Kind::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
-            Kind::Several(kinds) => kinds.iter().any(|kind| kind.takes(value)),
+            Wanted::OneOf(names) => value.as_str().is_some_and(|text| names.contains(&text)),
+            Wanted::Several(kinds) => kinds.iter().any(|kind| kind.takes(value)),
             _ => self.is_kind(value),
         }
     }
@@ -130,15 +130,15 @@ impl Kind<'_> {
     /// Whether `value` is of this kind, perhaps beyond its limits.
     pub(super) fn is_kind(&self, value: &Value) -> bool {
         match self {
-            Kind::Any => true,
-            Kind::Null => value.is_null(),
-            Kind::Boolean => value.is_boolean(),
-            Kind::Integer(..) => whole(value).is_some(),
-            Kind::Number => value.is_number(),
-            Kind::Text | Kind::OneOf(_) => value.is_string(),
-            Kind::List => value.is_array(),
-            Kind::Table => value.is_object(),
-            Kind::Several(kinds) => kinds.iter().any(|kind| kind.is_kind(value)),
+            Wanted::Any => true,
+            Wanted::Null => value.is_null(),
+            Wanted::Boolean => value.is_boolean(),
+            Wanted::Integer(..) => whole(value).is_some(),
+            Wanted::Number => value.is_number(),
+            Wanted::Text | Wanted::OneOf(_) => value.is_string(),
+            Wanted::List => value.is_array(),
+            Wanted::Table => value.is_object(),
+            Wanted::Several(kinds) => kinds.iter().any(|kind| kind.is_kind(value)),
         }
     }
 }
@@ -147,18 +147,18 @@ fn whole(value: &Value) -> Option<i128> {
     value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))
 }
 
-impl fmt::Display for Kind<'_> {
+impl fmt::Display for Wanted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Any => f.write_str("a value"),
-            Kind::Null => f.write_str("nothing"),
-            Kind::Boolean => f.write_str("true or false"),
-            Kind::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
-            Kind::Number => f.write_str("a number"),
-            Kind::Text | Kind::OneOf(_) => f.write_str("text in quotes"),
-            Kind::List => f.write_str("a list"),
-            Kind::Table => f.write_str("a table"),
-            Kind::Several(kinds) => match kinds.first() {
+            Wanted::Any => f.write_str("a value"),
+            Wanted::Null => f.write_str("nothing"),
+            Wanted::Boolean => f.write_str("true or false"),
+            Wanted::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
+            Wanted::Number => f.write_str("a number"),
+            Wanted::Text | Wanted::OneOf(_) => f.write_str("text in quotes"),
+            Wanted::List => f.write_str("a list"),
+            Wanted::Table => f.write_str("a table"),
+            Wanted::Several(kinds) => match kinds.first() {
                 Some(first) => first.fmt(f),
                 None => Ok(()),
             },
@@ -169,7 +169,7 @@ impl fmt::Display for Kind<'_> {
 /// The texts that schemas name, if they name any.
 pub(super) fn choices(plain: &[&Value]) -> Option<String> {
     let names = plain.iter().flat_map(|schema| match expected_kind(schema) {
-        Kind::OneOf(names) => names,
+        Wanted::OneOf(names) => names,
         _ => Vec::new(),
     });
     let quoted: Vec<String> = names.map(|name| format!("{name:?}")).collect();

@@ -45,7 +45,7 @@ pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
 pub use strict::from_json;
-pub use target::Target;
+pub use target::TargetConfig;
 pub use tree::Options;
 
 /// A configuration that passed every check that needs no driver.

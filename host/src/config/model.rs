@@ -18,15 +18,12 @@ use super::tree::Options;
 pub use super::upstream::UpstreamConfig;
 use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
+pub use crate::metrics::Labels;
 use crate::networks::Network;
 use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
-
-/// Free names and values that travel with what they are written on: shown wherever it is listed,
-/// never interpreted.
-pub type Labels = BTreeMap<String, String>;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]

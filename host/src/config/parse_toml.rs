@@ -8,25 +8,25 @@ use toml_edit::{Document, Item, TableLike};
 
 use super::document::Parsed;
 use super::error::ConfigError;
-use super::position::{Entry, KeyPath, Lines};
+use super::position::{KeyPath, KeyPlace, LineIndex};
 
 /// The file `path`, whose content is `text`, or its syntax error.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, Vec<ConfigError>> {
     let document = Document::parse(text).map_err(|error| vec![syntax_error(path, text, &error)])?;
-    let mut walk = Walk { path, lines: Lines::new(text), entries: Vec::new() };
+    let mut walk = TomlWalk { path, lines: LineIndex::new(text), entries: Vec::new() };
     let values = walk.table(&KeyPath::root(), document.as_table());
     Ok(Parsed { values, entries: walk.entries })
 }
 
 /// One value, as it stands behind a `=`.
 pub(super) fn value(value: &toml_edit::Value) -> Value {
-    let mut walk = Walk { path: Path::new(""), lines: Lines::new(""), entries: Vec::new() };
+    let mut walk = TomlWalk { path: Path::new(""), lines: LineIndex::new(""), entries: Vec::new() };
     walk.value(&KeyPath::root(), value)
 }
 
 fn syntax_error(path: &Path, text: &str, error: &toml_edit::TomlError) -> ConfigError {
     let span = error.span().unwrap_or(0..0);
-    let position = Lines::new(text).position(path, span.start);
+    let position = LineIndex::new(text).position(path, span.start);
     let mut message = error.message().replace('\n', ", ");
     if message == "duplicate key" {
         let name = text.get(span).unwrap_or_default().trim();
@@ -35,13 +35,13 @@ fn syntax_error(path: &Path, text: &str, error: &toml_edit::TomlError) -> Config
     ConfigError::new(position, KeyPath::root(), message)
 }
 
-struct Walk<'a> {
+struct TomlWalk<'a> {
     path: &'a Path,
-    lines: Lines<'a>,
-    entries: Vec<Entry>,
+    lines: LineIndex<'a>,
+    entries: Vec<KeyPlace>,
 }
 
-impl Walk<'_> {
+impl TomlWalk<'_> {
     fn table(&mut self, at: &KeyPath, table: &dyn TableLike) -> Map<String, Value> {
         let mut values = Map::new();
         for (name, item) in table.iter() {
@@ -98,7 +98,7 @@ impl Walk<'_> {
         let (key, value) = (key.map(place), value.map(place));
         let Some(key) = key.or_else(|| value.clone()) else { return };
         let value = value.unwrap_or_else(|| key.clone());
-        self.entries.push(Entry { path: at.clone(), key, value, is_table });
+        self.entries.push(KeyPlace { path: at.clone(), key, value, is_table });
     }
 }
 

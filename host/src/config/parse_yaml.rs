@@ -9,7 +9,7 @@ use yaml_rust2::{Event, Yaml};
 
 use super::document::Parsed;
 use super::error::ConfigError;
-use super::position::{Entry, KeyPath, Origin, Position};
+use super::position::{KeyPath, KeyPlace, Origin, Position};
 
 /// Deeper nesting is refused, so that no file can fill the stack of what reads it.
 const MAX_DEPTH: usize = 64;
@@ -30,7 +30,7 @@ pub(super) fn parse_json(path: &Path, text: &str) -> Result<Parsed, Vec<ConfigEr
 /// The YAML file `path`, whose content is `text`, or what is wrong with it. Aliases are refused, as
 /// a few of them can stand for any amount of memory.
 pub(super) fn parse_yaml(path: &Path, text: &str) -> Result<Parsed, Vec<ConfigError>> {
-    let mut walk = Walk {
+    let mut walk = YamlWalk {
         path,
         open: Vec::new(),
         entries: Vec::new(),
@@ -79,16 +79,16 @@ enum Open {
     },
 }
 
-struct Walk<'a> {
+struct YamlWalk<'a> {
     path: &'a Path,
     open: Vec<Open>,
-    entries: Vec<Entry>,
+    entries: Vec<KeyPlace>,
     errors: Vec<ConfigError>,
     documents: usize,
     root: Option<Value>,
 }
 
-impl Walk<'_> {
+impl YamlWalk<'_> {
     /// Takes one event; `false` when there is no sense in going on.
     fn event(&mut self, event: Event, mark: Marker) -> bool {
         match event {
@@ -169,7 +169,7 @@ impl Walk<'_> {
                 return None;
             }
         };
-        self.entries.push(Entry { path: path.clone(), key, value: place, is_table });
+        self.entries.push(KeyPlace { path: path.clone(), key, value: place, is_table });
         Some(path)
     }
 

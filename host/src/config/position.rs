@@ -131,12 +131,12 @@ impl fmt::Display for Position {
 }
 
 /// The lines of a text, to find the line of a byte quickly.
-pub(super) struct Lines<'a> {
+pub(super) struct LineIndex<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let ends = text.match_indices('\n').map(|(newline, _)| newline + 1);
         Self { text, starts: std::iter::once(0).chain(ends).collect() }
@@ -157,7 +157,7 @@ impl<'a> Lines<'a> {
 
 /// One key with the places of its name and of its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct KeyPlace {
     pub(super) path: KeyPath,
     pub(super) key: Position,
     pub(super) value: Position,
@@ -198,8 +198,8 @@ impl SourceMap {
     }
 
     /// Adds a layer over the present ones. Parents come before their children.
-    pub(super) fn absorb(&mut self, layer: Vec<Entry>) {
-        for Entry { path, key, value, is_table } in layer {
+    pub(super) fn absorb(&mut self, layer: Vec<KeyPlace>) {
+        for KeyPlace { path, key, value, is_table } in layer {
             if !is_table {
                 self.remove_below(&path);
             }

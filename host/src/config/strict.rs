@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::forms::{FORMS, Form, choices, expected_kind, kind_of};
+use super::forms::{FORMS, TextForm, choices, expected_kind, kind_of};
 use super::model::Config;
 use super::position::{KeyPath, Position, SourceMap};
 use crate::nearest::did_you_mean;
@@ -51,7 +51,7 @@ fn read<T: DeserializeOwned + Default>(
     sources: &SourceMap,
     texts: BTreeMap<KeyPath, String>,
 ) -> (T, Vec<ConfigError>) {
-    let mut check = Check { root: schema, sources, texts, errors: Vec::new() };
+    let mut check = ShapeCheck { root: schema, sources, texts, errors: Vec::new() };
     if !check.value(schema, &mut tree, &KeyPath::root()) || check.errors.len() >= MAX_ERRORS {
         return (T::default(), check.errors);
     }
@@ -66,7 +66,7 @@ fn read<T: DeserializeOwned + Default>(
     (value, errors)
 }
 
-struct Check<'a> {
+struct ShapeCheck<'a> {
     root: &'a Value,
     sources: &'a SourceMap,
     texts: BTreeMap<KeyPath, String>,
@@ -76,12 +76,12 @@ struct Check<'a> {
 /// What a value may be, when references and alternatives are followed.
 #[derive(Default)]
 struct Kinds<'a> {
-    form: Option<&'static Form>,
+    form: Option<&'static TextForm>,
     /// Schemas without references and alternatives.
     plain: Vec<&'a Value>,
 }
 
-impl<'a> Check<'a> {
+impl<'a> ShapeCheck<'a> {
     /// Whether `value` is what `schema` wants, perhaps after mistakes inside it were noted and taken out.
     fn value(&mut self, schema: &'a Value, value: &mut Value, at: &KeyPath) -> bool {
         let errors = self.errors.len();

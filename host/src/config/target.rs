@@ -17,7 +17,7 @@ use jackfield_text::range::{Problem, Ranges};
 
 /// One place that an upstream can connect to. Written as a URI or a name alone, or as a table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Target {
+pub struct TargetConfig {
     /// What to connect to. Required, unless there is `to`.
     pub uri: StackUri,
     /// In place of `uri`: `"connections.NAME"` or `"devices.NAME.PATH"`. The upstream opens sessions of its
@@ -44,7 +44,7 @@ pub struct Target {
     pub labels: Labels,
 }
 
-/// [`Target`] as a table.
+/// [`TargetConfig`] as a table.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct TargetTable {
@@ -62,7 +62,7 @@ struct TargetTable {
 
 impl Default for TargetTable {
     fn default() -> Self {
-        let target = Target::from(StackUri::default());
+        let target = TargetConfig::from(StackUri::default());
         Self {
             uri: target.uri,
             to: target.to,
@@ -78,7 +78,7 @@ impl Default for TargetTable {
     }
 }
 
-impl From<TargetTable> for Target {
+impl From<TargetTable> for TargetConfig {
     fn from(table: TargetTable) -> Self {
         Self {
             uri: table.uri,
@@ -95,7 +95,7 @@ impl From<TargetTable> for Target {
     }
 }
 
-impl Target {
+impl TargetConfig {
     /// Values out of range.
     pub fn problems(&self) -> Vec<Problem> {
         const SHARE: &str = "expected a whole number from 0 to 1000";
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-impl From<StackUri> for Target {
+impl From<StackUri> for TargetConfig {
     fn from(uri: StackUri) -> Self {
         Self {
             uri,
@@ -143,14 +143,14 @@ impl From<StackUri> for Target {
     }
 }
 
-impl From<Via> for Target {
+impl From<Via> for TargetConfig {
     fn from(to: Via) -> Self {
-        Self { to: Some(to), ..Target::from(StackUri::default()) }
+        Self { to: Some(to), ..TargetConfig::from(StackUri::default()) }
     }
 }
 
 /// A target as a text alone.
-impl FromStr for Target {
+impl FromStr for TargetConfig {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -171,30 +171,30 @@ pub(super) const EXPECTED: &str =
     "a URI, \"connections.NAME\", \"devices.NAME.PATH\", or a table with the key uri or to";
 
 impl<'de> de::Visitor<'de> for TargetVisitor {
-    type Value = Target;
+    type Value = TargetConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(EXPECTED)
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TargetConfig, E> {
         text.parse().map_err(E::custom)
     }
 
-    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-        TargetTable::deserialize(MapAccessDeserializer::new(map)).map(Target::from)
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<TargetConfig, A::Error> {
+        TargetTable::deserialize(MapAccessDeserializer::new(map)).map(TargetConfig::from)
     }
 }
 
-impl<'de> Deserialize<'de> for Target {
+impl<'de> Deserialize<'de> for TargetConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TargetVisitor)
     }
 }
 
-impl JsonSchema for Target {
+impl JsonSchema for TargetConfig {
     fn schema_name() -> Cow<'static, str> {
-        "Target".into()
+        "TargetConfig".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::target::Target;
+use super::target::TargetConfig;
 use crate::upstream::UpstreamOptions;
 
 /// `[upstreams.NAME]`: a named set of targets.
@@ -13,7 +13,7 @@ pub struct UpstreamConfig {
     /// Where sessions can be taken: URIs, names of connections and paths of devices, or tables with `uri`
     /// or `to`, `weight`, `priority`, `max_connections`, `labels` and, beside `uri`, `options`, `via`,
     /// `login` and `credentials`. At least one.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetConfig>,
     /// What stands around the operations that are run on its targets, as for connections. Default: `[]`.
     pub interceptors: Vec<String>,
     /// How it serves.

@@ -4,7 +4,7 @@ use super::live::Live;
 use super::lives::Lives;
 use super::policy::Policy;
 use super::record::Decider;
-use super::spec::{Inbound, Spec};
+use super::spec::{ConnectionSpec, Inbound};
 use super::state::State;
 use super::target::{Caller, Held, Target};
 use super::wish::Wish;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// What all connections have in common that one listener accepts.
 #[derive(Debug)]
 pub struct Acceptance {
-    spec: Arc<Spec>,
+    spec: Arc<ConnectionSpec>,
 }
 
 /// What an [`Acceptance`] is made of.
@@ -44,8 +44,8 @@ impl Acceptance {
     pub fn new(options: AcceptOptions, target: Arc<Target>, lives: Arc<Lives>) -> Self {
         let AcceptOptions { listener, to, is_routed, policy, labels } = options;
         let inbound = Some(Inbound { listener: Arc::clone(&listener), to, is_routed });
-        let spec = Spec::new(&listener, target, policy);
-        let spec = Spec { labels, lives: Some(lives), inbound, events: None, ..spec };
+        let spec = ConnectionSpec::new(&listener, target, policy);
+        let spec = ConnectionSpec { labels, lives: Some(lives), inbound, events: None, ..spec };
         Acceptance { spec: Arc::new(spec.sourced()) }
     }
 

@@ -16,30 +16,30 @@ use tokio::sync::watch;
 
 /// Counts calls, all and running.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(super) struct CallCounter {
     total: AtomicU64,
     running: watch::Sender<usize>,
 }
 
-impl Default for Calls {
+impl Default for CallCounter {
     fn default() -> Self {
-        Calls { total: AtomicU64::new(0), running: watch::channel(0).0 }
+        CallCounter { total: AtomicU64::new(0), running: watch::channel(0).0 }
     }
 }
 
 /// A call that runs, until dropped.
-struct Running<'a>(&'a Calls);
+struct RunningCall<'a>(&'a CallCounter);
 
-impl Drop for Running<'_> {
+impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
         self.0.running.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
-impl Calls {
-    fn begin(&self) -> Running<'_> {
+impl CallCounter {
+    fn begin(&self) -> RunningCall<'_> {
         self.running.send_modify(|count| *count += 1);
-        Running(self)
+        RunningCall(self)
     }
 
     pub(super) fn total(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! those who take them by themselves find them in place.
 
 use super::counted::{CountedMessages, CountedStream};
-use super::handler::{SessionHandler, Slot};
+use super::handler::{HandlerSlot, SessionHandler};
 use super::inbox::Inbox;
 use super::live::Live;
 use super::outbox::{Outbox, Payload};
@@ -32,26 +32,26 @@ const PIECE: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(10);
 
 /// What is let go of once a session has told its last.
-pub(super) type Kept = Box<dyn Any + Send>;
+pub(super) type KeptAlive = Box<dyn Any + Send>;
 
 /// What a courier needs of its connection, without holding it.
 pub(super) struct Courier {
     pub(super) live: Weak<Live>,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) handler: watch::Receiver<Slot>,
+    pub(super) handler: watch::Receiver<HandlerSlot>,
     pub(super) traffic: Arc<Totals>,
 }
 
 impl Courier {
     /// Carries until the session is lost, and answers why, with what has to live as long as the session may
     /// tell something.
-    pub(super) async fn run(mut self, session: Arc<Session>) -> (Cause, Kept) {
+    pub(super) async fn run(mut self, session: Arc<Session>) -> (Cause, KeptAlive) {
         self.note_end(false);
         tokio::select! {
             () = self.outbox.wanted() => {}
             handler = handler(&mut self.handler) => if handler.is_none() { return gone().await },
         }
-        let mut kept: Kept = Box::new(());
+        let mut kept: KeptAlive = Box::new(());
         let traffic = Arc::clone(&self.traffic);
         let ended = if let Some(messages) = session.take_messages() {
             let (sink, stream) = CountedMessages::new(messages, traffic).split();
@@ -119,7 +119,7 @@ impl Courier {
     }
 
     /// There is nothing to post to or to be handled. A peer that has come with requests would wait for ever.
-    async fn nothing_to_carry(&self, session: &Session) -> (Cause, Kept) {
+    async fn nothing_to_carry(&self, session: &Session) -> (Cause, KeptAlive) {
         let text = "posting: no messages, stream or datagrams to post to";
         self.outbox.refuse(&Error::unsupported(text));
         if only_requests(session) && self.handler.borrow().handler.is_some() {
@@ -190,13 +190,13 @@ async fn gone<T>() -> T {
 }
 
 /// Waits for a handler; `None` when the connection is gone.
-async fn handler(slot: &mut watch::Receiver<Slot>) -> Option<Arc<dyn SessionHandler>> {
-    slot.wait_for(Slot::reads).await.ok().and_then(|slot| slot.handler.clone())
+async fn handler(slot: &mut watch::Receiver<HandlerSlot>) -> Option<Arc<dyn SessionHandler>> {
+    slot.wait_for(HandlerSlot::reads).await.ok().and_then(|slot| slot.handler.clone())
 }
 
 async fn receive_messages(
     live: Weak<Live>,
-    mut slot: watch::Receiver<Slot>,
+    mut slot: watch::Receiver<HandlerSlot>,
     mut stream: impl Stream<Item = Result<Message>> + Unpin,
 ) -> Result<()> {
     loop {
@@ -213,7 +213,7 @@ async fn receive_messages(
 
 async fn receive_bytes(
     live: Weak<Live>,
-    mut slot: watch::Receiver<Slot>,
+    mut slot: watch::Receiver<HandlerSlot>,
     read: &mut ReadHalf<CountedStream>,
 ) -> Result<()> {
     let mut buffer = BytesMut::new();
@@ -230,7 +230,7 @@ async fn receive_bytes(
 }
 
 /// Gives a payload to the handler that is set at this moment, and to no other.
-async fn deliver(live: &Weak<Live>, slot: &watch::Receiver<Slot>, payload: Payload) {
+async fn deliver(live: &Weak<Live>, slot: &watch::Receiver<HandlerSlot>, payload: Payload) {
     let handler = slot.borrow().handler.clone();
     let (Some(handler), Some(live)) = (handler, live.upgrade()) else { return };
     // A peer that never stops must not keep the supervisor from its other work.

@@ -3,14 +3,14 @@
 
 use super::info::{ConnectionInfo, millis};
 use super::live::Live;
-use super::record::Step;
+use super::record::Transition;
 use serde::Serialize;
 use std::fmt;
 use tokio::time::Instant;
 
 /// A rule that looks for one trouble.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub struct DiagnosisRule {
     /// Its name.
     pub name: &'static str,
     /// What is wrong, if it is.
@@ -20,13 +20,13 @@ pub struct Rule {
 }
 
 /// The rules that every diagnosis goes through.
-pub const RULES: &[Rule] = &[
-    Rule {
+pub const RULES: &[DiagnosisRule] = &[
+    DiagnosisRule {
         name: "not_connected",
         check: |info| (!info.flags.is_connected).then(|| format!("it is {}", info.state)),
         advice: "look at the last step and the last error",
     },
-    Rule {
+    DiagnosisRule {
         name: "unhealthy",
         check: |info| {
             let ill = info.flags.is_connected && !info.flags.is_healthy;
@@ -34,12 +34,12 @@ pub const RULES: &[Rule] = &[
         },
         advice: "the peer may hang, or the way to it be cut without notice",
     },
-    Rule {
+    DiagnosisRule {
         name: "many_errors",
         check: |info| (info.errors > 10).then(|| format!("{} errors", info.errors)),
         advice: "the last error says what fails",
     },
-    Rule {
+    DiagnosisRule {
         name: "long_idle",
         check: |info| {
             let idle = info.flags.is_connected && info.idle_ms > 300_000;
@@ -47,7 +47,7 @@ pub const RULES: &[Rule] = &[
         },
         advice: "set idle_timeout if it is not meant to stay open",
     },
-    Rule {
+    DiagnosisRule {
         name: "no_answer",
         check: |info| {
             let deaf = info.bytes_out > 1000 && info.bytes_in == 0;
@@ -55,7 +55,7 @@ pub const RULES: &[Rule] = &[
         },
         advice: "the peer may speak another protocol, or nobody reads what it says",
     },
-    Rule {
+    DiagnosisRule {
         name: "slow_peer",
         check: |info| {
             let slow = info.round_trip_ms.filter(|time| *time > 1000.0);
@@ -63,7 +63,7 @@ pub const RULES: &[Rule] = &[
         },
         advice: "the way to the peer or the peer itself is overloaded",
     },
-    Rule {
+    DiagnosisRule {
         name: "full_queue",
         check: |info| {
             let (posts, bytes) = (info.buffered_posts, info.buffered_bytes);
@@ -71,7 +71,7 @@ pub const RULES: &[Rule] = &[
         },
         advice: "the peer reads too slowly; post less, or raise post_queue and post_bytes",
     },
-    Rule {
+    DiagnosisRule {
         name: "keeps_being_lost",
         check: |info| (info.reconnects > 5).then(|| format!("opened again {}×", info.reconnects)),
         advice: "something on the way or the peer ends its sessions",
@@ -104,13 +104,13 @@ pub struct Diagnosis {
     /// Everything about it.
     pub info: ConnectionInfo,
     /// What decided the state it is in; `None` before its first step.
-    pub decided: Option<Step>,
+    pub decided: Option<Transition>,
     /// What it waits for.
     pub timers: Vec<Timer>,
     /// What looks wrong.
     pub findings: Vec<Finding>,
     /// The last changes of state, oldest first.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Transition>,
 }
 
 impl Live {
@@ -120,7 +120,7 @@ impl Live {
     }
 
     /// As [`Live::diagnose`], by rules of one's own.
-    pub fn diagnose_by(&self, rules: &[Rule]) -> Diagnosis {
+    pub fn diagnose_by(&self, rules: &[DiagnosisRule]) -> Diagnosis {
         let info = self.info();
         let steps = self.steps();
         let now = Instant::now();
@@ -129,7 +129,7 @@ impl Live {
             rule,
             in_ms: millis(at.saturating_duration_since(now)),
         };
-        let finding = |rule: &Rule| {
+        let finding = |rule: &DiagnosisRule| {
             let what = (rule.check)(&info)?;
             Some(Finding { rule: rule.name, what, advice: rule.advice })
         };

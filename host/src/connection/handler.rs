@@ -28,7 +28,7 @@ pub trait SessionHandler: Send + Sync + 'static {
 
 /// The handler that is set now.
 #[derive(Clone, Default)]
-pub(super) struct Slot {
+pub(super) struct HandlerSlot {
     pub(super) handler: Option<Arc<dyn SessionHandler>>,
     /// It is this one if a program receives by asking.
     pub(super) inbox: Option<Arc<Inbox>>,
@@ -36,14 +36,14 @@ pub(super) struct Slot {
     pub(super) paused: bool,
 }
 
-impl Slot {
+impl HandlerSlot {
     /// The handler, unless nothing is to be read.
     pub(super) fn reads(&self) -> bool {
         self.handler.is_some() && !self.paused
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for HandlerSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.handler.is_some() { "SessionHandler" } else { "-" })
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for Slot {
 
 /// Puts `handler` in the place of the one that was set.
 pub(super) fn set(
-    slot: &watch::Sender<Slot>,
+    slot: &watch::Sender<HandlerSlot>,
     handler: Arc<dyn SessionHandler>,
 ) -> Option<Arc<dyn SessionHandler>> {
     let mut before = None;

@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::machinery::Machinery;
-use super::record::Step;
+use super::record::Transition;
 use super::state::State;
 use crate::addr::Addr;
 use jackfield_plugin_api::Info;
@@ -152,7 +152,7 @@ pub struct LiveSnapshot {
     #[serde(flatten)]
     pub info: ConnectionInfo,
     /// The last changes of state, oldest first.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Transition>,
 }
 
 impl Live {

@@ -64,7 +64,7 @@ impl Innermost for Session {
 pub struct Around {
     pub(super) connection: Arc<str>,
     pub(super) driver: Arc<str>,
-    pub(super) rest: Arc<[Entry]>,
+    pub(super) rest: Arc<[Registered]>,
 }
 
 impl Around {
@@ -99,7 +99,7 @@ pub struct Next<'a> {
     connection: &'a str,
     driver: &'a str,
     operation: &'a str,
-    rest: &'a [Entry],
+    rest: &'a [Registered],
     innermost: &'a dyn Innermost,
 }
 
@@ -139,16 +139,16 @@ impl fmt::Debug for Next<'_> {
 
 /// An interceptor in its place.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct Registered {
     order: i32,
     id: u64,
     interceptor: Arc<dyn Interceptor>,
 }
 
-impl Entry {
+impl Registered {
     /// One that a definition names.
     pub(super) fn defined((order, interceptor): (i32, Arc<dyn Interceptor>)) -> Self {
-        Entry { order, id: 0, interceptor }
+        Registered { order, id: 0, interceptor }
     }
 
     pub(super) fn order(&self) -> i32 {
@@ -156,30 +156,30 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").field("order", &self.order).finish_non_exhaustive()
     }
 }
 
 /// Those that a definition names and those that a program has added, in order.
-pub(super) fn merged(defined: &Arc<[Entry]>, added: Arc<[Entry]>) -> Arc<[Entry]> {
+pub(super) fn merged(defined: &Arc<[Registered]>, added: Arc<[Registered]>) -> Arc<[Registered]> {
     if defined.is_empty() {
         return added;
     }
-    let mut all: Vec<Entry> = defined.iter().chain(&*added).cloned().collect();
+    let mut all: Vec<Registered> = defined.iter().chain(&*added).cloned().collect();
     all.sort_by_key(|entry| entry.order);
     all.into()
 }
 
 /// All interceptors that a program adds to a connection, in order. Calls that run keep those they began with.
 #[derive(Default)]
-pub(super) struct Interceptors {
-    list: Mutex<(u64, Arc<[Entry]>)>,
+pub(super) struct InterceptorList {
+    list: Mutex<(u64, Arc<[Registered]>)>,
 }
 
-impl Interceptors {
-    pub(super) fn all(&self) -> Arc<[Entry]> {
+impl InterceptorList {
+    pub(super) fn all(&self) -> Arc<[Registered]> {
         Arc::clone(&self.list.lock().unwrap_or_else(PoisonError::into_inner).1)
     }
 
@@ -197,13 +197,13 @@ impl Interceptors {
         let id = list.0;
         let at = list.1.partition_point(|entry| entry.order <= order);
         let mut all = list.1.to_vec();
-        all.insert(at, Entry { order, id, interceptor });
+        all.insert(at, Registered { order, id, interceptor });
         list.1 = all.into();
         Ok(Interception { id, of: Arc::downgrade(self) })
     }
 }
 
-impl fmt::Debug for Interceptors {
+impl fmt::Debug for InterceptorList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interceptors").field("count", &self.all().len()).finish()
     }
@@ -214,7 +214,7 @@ impl fmt::Debug for Interceptors {
 #[must_use = "dropped, it takes the interceptor away"]
 pub struct Interception {
     id: u64,
-    of: Weak<Interceptors>,
+    of: Weak<InterceptorList>,
 }
 
 impl Drop for Interception {

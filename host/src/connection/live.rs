@@ -8,7 +8,7 @@ use super::lives::Lives;
 use super::machinery::Machinery;
 use super::outbox::{Payload, Receipt};
 use super::record::Decider;
-use super::spec::Spec;
+use super::spec::ConnectionSpec;
 use super::state::{State, StateCell};
 use super::steps::only_requests;
 use super::supervisor;
@@ -33,7 +33,7 @@ pub struct Live {
     pub id: u64,
     /// The name of the connection; of an accepted one that of its listener.
     pub name: Arc<str>,
-    pub(super) spec: Arc<Spec>,
+    pub(super) spec: Arc<ConnectionSpec>,
     pub(super) state: StateCell,
     pub(super) traffic: Arc<Totals>,
     /// Milliseconds since 1970.
@@ -53,7 +53,7 @@ pub struct Live {
 
 impl Live {
     /// A life that has not begun.
-    pub(super) fn new(spec: Arc<Spec>, peer: Option<String>) -> Self {
+    pub(super) fn new(spec: Arc<ConnectionSpec>, peer: Option<String>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Live {
             id: super::next_id(),
@@ -74,7 +74,7 @@ impl Live {
 
     /// Begins a life: its supervisor opens the first session at once, and ends when the life does or
     /// when nobody holds it any more.
-    pub(super) fn begin(spec: Arc<Spec>) -> Arc<Self> {
+    pub(super) fn begin(spec: Arc<ConnectionSpec>) -> Arc<Self> {
         let live = Arc::new(Live::new(spec, None));
         let wishes = live.wish.subscribe();
         live.tell_handler();

@@ -33,7 +33,7 @@ pub struct Lives {
     accepted_left: Notify,
     total: AtomicU64,
     accepted_total: AtomicU64,
-    table: Mutex<Table>,
+    table: Mutex<LivesTable>,
     /// How many each peer has of those that were accepted.
     peers: Arc<PeerCounts>,
     /// What happens to all of them.
@@ -41,7 +41,7 @@ pub struct Lives {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct LivesTable {
     by_id: HashMap<u64, Weak<Live>>,
     /// How many of them were accepted.
     accepted: usize,
@@ -140,7 +140,7 @@ impl Lives {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, LivesTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -238,15 +238,18 @@ impl Lives {
 }
 
 impl work::Names for Lives {
-    fn named(&self, id: u64) -> Option<work::Named> {
+    fn named(&self, id: u64) -> Option<work::NamedInLog> {
         let live = self.get(id)?;
         Some(match live.listener() {
-            Some(listener) => work::Named {
+            Some(listener) => work::NamedInLog {
                 name: None,
                 listener: Some(listener.to_string()),
                 peer: live.peer().map(ToString::to_string),
             },
-            None => work::Named { name: Some(live.name.to_string()), ..work::Named::default() },
+            None => work::NamedInLog {
+                name: Some(live.name.to_string()),
+                ..work::NamedInLog::default()
+            },
         })
     }
 

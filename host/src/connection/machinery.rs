@@ -1,12 +1,12 @@
 //! [`Machinery`]: what a connection needs once somebody talks to it, made at the first use.
 
-use super::calls::Calls;
+use super::calls::CallCounter;
 use super::counted::CountedStream;
 use super::data::Data;
-use super::handler::Slot;
+use super::handler::HandlerSlot;
 use super::live::Live;
 use super::outbox::Outbox;
-use super::record::Record;
+use super::record::History;
 use super::state::State;
 use super::wish::Wish;
 use crate::dialogue::Dialogue;
@@ -27,9 +27,9 @@ pub struct Machinery {
     pub(super) session: ArcSwapOption<Session>,
     pub(super) wish: watch::Sender<Wish>,
     pub(super) changed: watch::Sender<State>,
-    pub(super) handler: Arc<watch::Sender<Slot>>,
+    pub(super) handler: Arc<watch::Sender<HandlerSlot>>,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) calls: Calls,
+    pub(super) calls: CallCounter,
     /// With the session of that number, once somebody has begun it.
     pub(super) dialogue: tokio::sync::Mutex<Option<(u64, Dialogue<CountedStream>)>>,
     pub(super) reconnects: AtomicU32,
@@ -40,7 +40,7 @@ pub struct Machinery {
     pub(super) round_trip_nanos: AtomicU64,
     pub(super) healthy: AtomicBool,
     pub(super) data: Data,
-    pub(super) record: Mutex<Record>,
+    pub(super) record: Mutex<History>,
     pub(super) to_handler: OnceLock<Subscription>,
 }
 
@@ -50,7 +50,7 @@ impl Machinery {
         let policy = &spec.policy;
         let handler = match &spec.inbound {
             // What one listener accepts shares a definition, but not a handler.
-            Some(_) => Arc::new(watch::channel(Slot::default()).0),
+            Some(_) => Arc::new(watch::channel(HandlerSlot::default()).0),
             None => Arc::clone(&spec.handler),
         };
         let events = Bus::default();
@@ -64,7 +64,7 @@ impl Machinery {
             changed: watch::channel(live.state.get()).0,
             handler,
             outbox: Arc::new(Outbox::new(policy)),
-            calls: Calls::default(),
+            calls: CallCounter::default(),
             dialogue: tokio::sync::Mutex::default(),
             reconnects: AtomicU32::new(0),
             idle_notices: AtomicU32::new(0),

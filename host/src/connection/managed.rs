@@ -9,7 +9,7 @@ use super::live::Live;
 use super::lives::Lives;
 use super::outbox::{Payload, Receipt};
 use super::policy::Policy;
-use super::spec::Spec;
+use super::spec::ConnectionSpec;
 use super::state::State;
 use super::target::Target;
 use crate::events::Bus;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug)]
 pub struct Managed {
     name: Arc<str>,
-    spec: ArcSwap<Spec>,
+    spec: ArcSwap<ConnectionSpec>,
     live: Mutex<Option<Arc<Live>>>,
 }
 
@@ -47,7 +47,7 @@ pub struct ManagedSnapshot {
 impl Managed {
     /// Defines a connection; it does not connect yet.
     pub fn new(name: &str, target: Arc<Target>, policy: Policy) -> Self {
-        Managed::of(Spec::new(name, target, policy))
+        Managed::of(ConnectionSpec::new(name, target, policy))
     }
 
     /// As [`Managed::new`], with labels, and counted in `lives` and held to its limit.
@@ -58,12 +58,12 @@ impl Managed {
         labels: BTreeMap<String, String>,
         lives: Arc<Lives>,
     ) -> Self {
-        let spec = Spec::new(name, target, policy);
+        let spec = ConnectionSpec::new(name, target, policy);
         spec.events.iter().for_each(|events| events.set_limits(lives.bus_limits()));
-        Managed::of(Spec { labels, lives: Some(lives), ..spec })
+        Managed::of(ConnectionSpec { labels, lives: Some(lives), ..spec })
     }
 
-    fn of(spec: Spec) -> Self {
+    fn of(spec: ConnectionSpec) -> Self {
         let (name, spec) = (Arc::clone(&spec.name), spec.sourced());
         Managed { name, spec: ArcSwap::from_pointee(spec), live: Mutex::default() }
     }

@@ -39,7 +39,7 @@ pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connectio
 pub use counted::{CountedMessages, CountedStream};
 pub(crate) use counted_more::counted;
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
-pub use diagnose::{Diagnosis, Finding, RULES, Rule, Timer};
+pub use diagnose::{Diagnosis, DiagnosisRule, Finding, RULES, Timer};
 pub use handler::{Delivery, SessionHandler};
 pub use health::{Health, HealthMonitor};
 pub use info::{ConnectionInfo, Flags, LiveSnapshot};
@@ -54,7 +54,7 @@ pub use outbox::{Payload, Receipt};
 pub use peers::{PeerCounts, PeerPlace};
 pub use plugged::Plugged;
 pub use policy::{Policy, Reconnect};
-pub use record::{Decider, Step};
+pub use record::{Decider, Transition};
 pub use session_pool::{
     Dial, Member, OpenError, PoolEvents, PooledLimit, PooledSession, Purpose, SessionPool, shares,
 };

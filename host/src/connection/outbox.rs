@@ -98,7 +98,7 @@ pub(super) struct Outbox {
     bytes: usize,
     /// In percent of these, see [`low_mark`].
     low_water: u32,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     /// Set while posts were refused because it is full.
     was_full: AtomicBool,
     /// Posts that have no answer yet.
@@ -106,14 +106,14 @@ pub(super) struct Outbox {
 }
 
 #[derive(Default)]
-struct State {
+struct OutboxState {
     queue: VecDeque<Posted>,
     bytes: usize,
     /// Once set, nothing is taken any more.
     refused: Option<Error>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for OutboxState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("posts", &self.queue.len()).finish_non_exhaustive()
     }
@@ -133,7 +133,7 @@ impl Outbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

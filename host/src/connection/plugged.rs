@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 pub struct Plugged(Prepared);
 
 /// A call on its way to what is behind, and where its result goes.
-type Asked = (api::Call, oneshot::Sender<Result<Value>>);
+type PluginCall = (api::Call, oneshot::Sender<Result<Value>>);
 
 impl Plugged {
     /// Around whatever calls pass it.
@@ -25,7 +25,7 @@ impl Plugged {
 impl Interceptor for Plugged {
     fn intercept<'a>(&'a self, call: Call<'a>, next: Next<'a>) -> Calling<'a> {
         Box::pin(async move {
-            let (ask, asked) = oneshot::channel::<Asked>();
+            let (ask, asked) = oneshot::channel::<PluginCall>();
             let rest = api::Next::new(move |call| async move {
                 let gone = || Error::new(ErrorKind::Cancelled, "the call was given up");
                 let (tell, told) = oneshot::channel();
@@ -45,7 +45,7 @@ impl Interceptor for Plugged {
 }
 
 /// Runs what is behind once it is asked for, until nobody waits for it any more.
-async fn go_on(asked: oneshot::Receiver<Asked>, next: &Next<'_>) -> Infallible {
+async fn go_on(asked: oneshot::Receiver<PluginCall>, next: &Next<'_>) -> Infallible {
     if let Ok((call, mut tell)) = asked.await {
         let result = tokio::select! {
             result = next.run_as(&call.operation, &call.params) => Some(result),

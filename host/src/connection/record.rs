@@ -1,4 +1,4 @@
-//! [`Record`]: what a life remembers of itself: its last steps, who decided them, and what it waits
+//! [`History`]: what a life remembers of itself: its last steps, who decided them, and what it waits
 //! for.
 
 use super::state::State;
@@ -56,7 +56,7 @@ impl fmt::Display for Decider {
 
 /// A change of state, kept for finding out why.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
+pub struct Transition {
     /// Milliseconds since the life began.
     pub at_ms: u64,
     /// The state stepped to.
@@ -68,8 +68,8 @@ pub struct Step {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Record {
-    pub(super) steps: VecDeque<Step>,
+pub(super) struct History {
+    pub(super) steps: VecDeque<Transition>,
     pub(super) cause: Option<Error>,
     /// Facts of the last session.
     pub(super) info: Option<Info>,
@@ -80,9 +80,14 @@ pub(super) struct Record {
     pub(super) timers: BTreeMap<&'static str, Instant>,
 }
 
-impl Record {
+impl History {
     pub(super) fn step(&mut self, at_ms: u64, to: State, by: Decider, because: &str) {
-        self.steps.push_back(Step { at_ms, to: to.as_str(), by, because: because.to_owned() });
+        self.steps.push_back(Transition {
+            at_ms,
+            to: to.as_str(),
+            by,
+            because: because.to_owned(),
+        });
         if self.steps.len() > STEPS {
             self.steps.pop_front();
         }

@@ -1,7 +1,7 @@
 //! What a named connection is, shared by all its lives.
 
-use super::handler::{self, SessionHandler, Slot};
-use super::intercept::{Around, Interceptors};
+use super::handler::{self, HandlerSlot, SessionHandler};
+use super::intercept::{Around, InterceptorList};
 use super::lives::Lives;
 use super::policy::Policy;
 use super::target::Target;
@@ -59,18 +59,18 @@ pub(super) struct Inbound {
 
 /// What a connection is; of accepted ones, what all of a listener have in common.
 #[derive(Debug)]
-pub(super) struct Spec {
+pub(super) struct ConnectionSpec {
     pub(super) name: Arc<str>,
     pub(super) target: Arc<Target>,
     pub(super) policy: Policy,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) lives: Option<Arc<Lives>>,
-    pub(super) handler: Arc<watch::Sender<Slot>>,
+    pub(super) handler: Arc<watch::Sender<HandlerSlot>>,
     /// Restores what a session had before it was lost: rooms, subscriptions, modes.
     pub(super) restore: Arc<HookSlot>,
     /// Takes leave of a session that is about to be closed.
     pub(super) leave: Arc<HookSlot>,
-    pub(super) interceptors: Arc<Interceptors>,
+    pub(super) interceptors: Arc<InterceptorList>,
     /// What happens to a named connection, over its lives.
     pub(super) events: Option<Bus>,
     /// What its events say of it.
@@ -79,15 +79,15 @@ pub(super) struct Spec {
     pub(super) inbound: Option<Inbound>,
 }
 
-impl Spec {
+impl ConnectionSpec {
     pub(super) fn new(name: &str, target: Arc<Target>, policy: Policy) -> Self {
-        Spec {
+        ConnectionSpec {
             name: name.into(),
             target,
             policy,
             labels: BTreeMap::new(),
             lives: None,
-            handler: Arc::new(watch::channel(Slot::default()).0),
+            handler: Arc::new(watch::channel(HandlerSlot::default()).0),
             restore: Arc::default(),
             leave: Arc::default(),
             interceptors: Arc::default(),
@@ -109,8 +109,8 @@ impl Spec {
     }
 
     /// What `other` is, with the handler, the hooks and the interceptors of this one.
-    pub(super) fn become_as(&self, other: &Spec) -> Self {
-        Spec {
+    pub(super) fn become_as(&self, other: &ConnectionSpec) -> Self {
+        ConnectionSpec {
             name: Arc::clone(&self.name),
             target: Arc::clone(&other.target),
             policy: other.policy.clone(),

@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::machinery::Machinery;
-use super::record::{Decider, Record, Step};
+use super::record::{Decider, History, Transition};
 use super::state::State;
 use crate::events::{Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Session};
@@ -10,7 +10,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{MutexGuard, PoisonError};
 
 impl Live {
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+    pub(super) fn record(&self) -> MutexGuard<'_, History> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -28,7 +28,7 @@ impl Live {
         self.machinery.get().and_then(|_| self.record().cause.clone())
     }
 
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(super) fn steps(&self) -> Vec<Transition> {
         self.machinery
             .get()
             .map_or_else(Vec::new, |_| self.record().steps.iter().cloned().collect())

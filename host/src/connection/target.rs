@@ -1,6 +1,6 @@
 //! [`Target`]: one place to connect to, directly or via another connection.
 
-use super::intercept::{Around, Entry, Interceptor, merged};
+use super::intercept::{Around, Interceptor, Registered, merged};
 use super::keepalive::KeepAlive;
 use super::managed::Managed;
 use super::session_pool::{PooledSession, Purpose, SessionPool};
@@ -79,7 +79,7 @@ pub struct Target {
     gate: Option<Arc<dyn Gate>>,
     /// Between requests of whichever peer.
     requests: SessionPool,
-    interceptors: Arc<[Entry]>,
+    interceptors: Arc<[Registered]>,
 }
 
 impl Target {
@@ -112,8 +112,8 @@ impl Target {
         interceptors: impl IntoIterator<Item = (i32, Arc<dyn Interceptor>)>,
     ) -> Self {
         let mut all = self.interceptors.to_vec();
-        all.extend(interceptors.into_iter().map(Entry::defined));
-        all.sort_by_key(Entry::order);
+        all.extend(interceptors.into_iter().map(Registered::defined));
+        all.sort_by_key(Registered::order);
         self.interceptors = all.into();
         self
     }
@@ -124,7 +124,7 @@ impl Target {
     }
 
     /// With those that a program has `added`.
-    pub(super) fn around(&self, connection: &Arc<str>, added: Arc<[Entry]>) -> Around {
+    pub(super) fn around(&self, connection: &Arc<str>, added: Arc<[Registered]>) -> Around {
         Around {
             connection: Arc::clone(connection),
             driver: self.stack.top().map_or("", |driver| driver.name()).into(),

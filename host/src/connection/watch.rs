@@ -1,6 +1,6 @@
 //! Watching an open session: wishes, events, keepalive, the idle time, and its courier, all at once.
 
-use super::courier::{Courier, Kept};
+use super::courier::{Courier, KeptAlive};
 use super::info::millis;
 use super::live::Live;
 use super::record::Decider;
@@ -26,14 +26,14 @@ pub(super) enum Watched {
     Ended,
 }
 
-type Carrying = Pin<Box<dyn Future<Output = (Cause, Kept)> + Send>>;
-type Asking = Pin<Box<dyn Future<Output = Result<Duration>> + Send>>;
+type Carrying = Pin<Box<dyn Future<Output = (Cause, KeptAlive)> + Send>>;
+type PingFuture = Pin<Box<dyn Future<Output = Result<Duration>> + Send>>;
 
 /// Everything that runs beside an open session. Dropping it lets go of the session.
 struct Watch {
     session: Arc<Session>,
     carrying: Carrying,
-    asking: Option<Asking>,
+    asking: Option<PingFuture>,
     ask_at: Option<Instant>,
     missed: u32,
     idle: Option<Instant>,
@@ -107,14 +107,14 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-fn ask(session: Arc<Session>, limit: Duration) -> Asking {
+fn ask(session: Arc<Session>, limit: Duration) -> PingFuture {
     Box::pin(async move {
         let unable = || Err(Error::unsupported("ping"));
         session.ping_within(limit).await.unwrap_or_else(unable)
     })
 }
 
-async fn answer(asking: &mut Option<Asking>) -> Result<Duration> {
+async fn answer(asking: &mut Option<PingFuture>) -> Result<Duration> {
     match asking {
         Some(asking) => asking.await,
         None => std::future::pending().await,

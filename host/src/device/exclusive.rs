@@ -1,6 +1,6 @@
 //! [`Exclusive`]: leases for tasks, and [`Lease`], the guard that has one.
 
-use super::lease::{Asked, Ended, Id, LeaseOptions, LeaseSnapshot, Leases, News};
+use super::lease::{Ended, Id, LeaseOptions, LeaseReply, LeaseSnapshot, Leases, News};
 use crate::connection::Caller;
 use crate::events::{Bus, Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -17,14 +17,14 @@ pub(crate) const LEASE: &str = "lease";
 #[derive(Debug)]
 pub struct Exclusive {
     name: Arc<str>,
-    shared: Mutex<Shared>,
+    shared: Mutex<LeaseTable>,
     /// When time alone next changes something.
     moment: watch::Sender<Option<Instant>>,
     events: Bus,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LeaseTable {
     leases: Leases,
     told: HashMap<Id, Request>,
 }
@@ -33,14 +33,14 @@ struct Shared {
 #[derive(Debug)]
 struct Request {
     caller: String,
-    status: watch::Sender<Status>,
+    status: watch::Sender<RequestStatus>,
     /// Since when it has the lease.
     held: Option<Instant>,
 }
 
 /// Where a request is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Status {
+enum RequestStatus {
     Waits,
     Held,
     TimedOut,
@@ -56,7 +56,7 @@ impl Exclusive {
 
     /// As [`Exclusive::new`]; who has it, waits and lets go is told on `events`.
     pub fn telling(name: &str, options: LeaseOptions, events: Bus) -> Arc<Self> {
-        let shared = Shared { leases: Leases::new(options), told: HashMap::new() };
+        let shared = LeaseTable { leases: Leases::new(options), told: HashMap::new() };
         let moment = watch::channel(None).0;
         Arc::new(Exclusive { name: name.into(), shared: Mutex::new(shared), moment, events })
     }
@@ -71,15 +71,17 @@ impl Exclusive {
         let name = caller.to_string();
         let (asked, status) = self.step(&name, |leases, now| leases.ask(caller, now));
         let (id, status) = match (asked, status) {
-            (Asked::Granted(id) | Asked::Waits(id), Some(status)) => (id, status),
-            (Asked::Full, _) => return Err(self.refusal(ErrorKind::InUse, ", and too many wait")),
+            (LeaseReply::Granted(id) | LeaseReply::Waits(id), Some(status)) => (id, status),
+            (LeaseReply::Full, _) => {
+                return Err(self.refusal(ErrorKind::InUse, ", and too many wait"));
+            }
             _ => return Err(self.refusal(ErrorKind::InUse, "")),
         };
         // From here on the guard gives everything back, whatever happens.
         let lease = Lease { exclusive: Arc::clone(self), id, status };
-        let settled = |status: &Status| *status != Status::Waits;
+        let settled = |status: &RequestStatus| *status != RequestStatus::Waits;
         match self.wait(lease.status.clone(), settled).await {
-            Status::Held => Ok(lease),
+            RequestStatus::Held => Ok(lease),
             _ => {
                 let waited = self.lock().leases.options().timeout;
                 Err(self.refusal(ErrorKind::TimedOut, &format!("; waited {waited:?}")))
@@ -98,7 +100,7 @@ impl Exclusive {
         self.lock().leases.snapshot(Instant::now().into_std())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LeaseTable> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +110,7 @@ impl Exclusive {
         &self,
         caller: &str,
         step: impl FnOnce(&mut Leases, std::time::Instant) -> (R, Vec<News>),
-    ) -> (R, Option<watch::Receiver<Status>>) {
+    ) -> (R, Option<watch::Receiver<RequestStatus>>) {
         let mut shared = self.lock();
         let (result, news) = step(&mut shared.leases, Instant::now().into_std());
         for news in news {
@@ -123,16 +125,18 @@ impl Exclusive {
     }
 
     /// Tells whom it is about, and the host.
-    fn pass_on(&self, shared: &mut Shared, news: News) {
+    fn pass_on(&self, shared: &mut LeaseTable, news: News) {
         let (News::Granted(id) | News::Ended(id, _) | News::TimedOut(id)) = news;
         let Some(request) = shared.told.get_mut(&id) else { return };
         let (path, caller) = (self.name.to_string(), request.caller.clone());
         let (kind, status) = match news {
             News::Granted(_) => {
                 request.held = Some(Instant::now());
-                (EventKind::LeaseTaken { path, caller }, Status::Held)
+                (EventKind::LeaseTaken { path, caller }, RequestStatus::Held)
             }
-            News::TimedOut(_) => (EventKind::LeaseTimedOut { path, caller }, Status::TimedOut),
+            News::TimedOut(_) => {
+                (EventKind::LeaseTimedOut { path, caller }, RequestStatus::TimedOut)
+            }
             News::Ended(_, ended) => {
                 let kind = match &ended {
                     Ended::Expired => EventKind::LeaseExpired { path, caller },
@@ -140,7 +144,7 @@ impl Exclusive {
                         EventKind::LeaseBroken { path, caller, cause: Cause::of(reason) }
                     }
                 };
-                (kind, Status::Ended(ended))
+                (kind, RequestStatus::Ended(ended))
             }
         };
         request.status.send_replace(status);
@@ -150,13 +154,14 @@ impl Exclusive {
     /// One more has asked: it has the lease, or waits.
     fn enter(
         &self,
-        shared: &mut Shared,
+        shared: &mut LeaseTable,
         caller: &str,
         id: Id,
         held: bool,
-    ) -> watch::Receiver<Status> {
+    ) -> watch::Receiver<RequestStatus> {
         let (path, caller) = (self.name.to_string(), caller.to_owned());
-        let (sender, status) = watch::channel(if held { Status::Held } else { Status::Waits });
+        let (sender, status) =
+            watch::channel(if held { RequestStatus::Held } else { RequestStatus::Waits });
         let since = held.then(Instant::now);
         let request = Request { caller: caller.clone(), status: sender, held: since };
         shared.told.insert(id, request);
@@ -175,10 +180,10 @@ impl Exclusive {
         if let Some(request) = self.lock().told.remove(&id) {
             let mut held = None;
             request.status.send_if_modified(|status| {
-                let goes = matches!(status, Status::Waits | Status::Held);
+                let goes = matches!(status, RequestStatus::Waits | RequestStatus::Held);
                 if goes {
                     held = request.held;
-                    *status = Status::Left;
+                    *status = RequestStatus::Left;
                 }
                 goes
             });
@@ -194,9 +199,9 @@ impl Exclusive {
     /// Waits for a status, and sees to what time brings about meanwhile. Cancel safe.
     async fn wait(
         &self,
-        mut status: watch::Receiver<Status>,
-        wanted: impl Fn(&Status) -> bool,
-    ) -> Status {
+        mut status: watch::Receiver<RequestStatus>,
+        wanted: impl Fn(&RequestStatus) -> bool,
+    ) -> RequestStatus {
         let mut moments = self.moment.subscribe();
         loop {
             let at = *moments.borrow_and_update();
@@ -210,7 +215,7 @@ impl Exclusive {
                 tokio::select! {
                     biased;
                     found = status.wait_for(&wanted) => {
-                        Some(found.map_or(Status::Left, |found| found.clone()))
+                        Some(found.map_or(RequestStatus::Left, |found| found.clone()))
                     }
                     // The sender is in here: it cannot be gone.
                     _ = moments.changed() => None,
@@ -249,12 +254,12 @@ trait Step {
 impl Step for () {}
 impl Step for bool {}
 impl Step for Option<Caller> {}
-impl Step for Asked {
+impl Step for LeaseReply {
     fn entered(&self) -> Option<(Id, bool)> {
         match self {
-            Asked::Granted(id) => Some((*id, true)),
-            Asked::Waits(id) => Some((*id, false)),
-            Asked::Busy | Asked::Full => None,
+            LeaseReply::Granted(id) => Some((*id, true)),
+            LeaseReply::Waits(id) => Some((*id, false)),
+            LeaseReply::Busy | LeaseReply::Full => None,
         }
     }
 }
@@ -265,7 +270,7 @@ impl Step for Asked {
 pub struct Lease {
     exclusive: Arc<Exclusive>,
     id: Id,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<RequestStatus>,
 }
 
 impl Lease {
@@ -286,8 +291,8 @@ impl Lease {
     /// [`ErrorKind::Closed`] when it has ended, with the reason.
     pub fn check(&self) -> Result<()> {
         match &*self.status.borrow() {
-            Status::Held => Ok(()),
-            Status::Ended(ended) => Err(closed(&self.exclusive.name, ended)),
+            RequestStatus::Held => Ok(()),
+            RequestStatus::Ended(ended) => Err(closed(&self.exclusive.name, ended)),
             _ => Err(Error::new(ErrorKind::Closed, "the lease was given back")),
         }
     }
@@ -298,8 +303,8 @@ impl Lease {
     pub fn ended(&self) -> impl Future<Output = Error> + Send + use<> {
         let (exclusive, status) = (Arc::clone(&self.exclusive), self.status.clone());
         async move {
-            match exclusive.wait(status, |status| *status != Status::Held).await {
-                Status::Ended(ended) => closed(&exclusive.name, &ended),
+            match exclusive.wait(status, |status| *status != RequestStatus::Held).await {
+                RequestStatus::Ended(ended) => closed(&exclusive.name, &ended),
                 _ => Error::new(ErrorKind::Closed, "the lease was given back"),
             }
         }

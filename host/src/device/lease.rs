@@ -85,7 +85,7 @@ pub enum News {
 
 /// How a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum LeaseReply {
     /// It has the lease.
     Granted(Id),
     /// It waits.
@@ -181,20 +181,20 @@ impl Leases {
     }
 
     /// Asks for the lease.
-    pub fn ask(&mut self, caller: Caller, now: Instant) -> (Asked, Vec<News>) {
+    pub fn ask(&mut self, caller: Caller, now: Instant) -> (LeaseReply, Vec<News>) {
         let news = self.tick(now);
         let id = self.next;
         let asked = if self.holder.is_none() {
             self.hold(id, caller, now);
-            Asked::Granted(id)
+            LeaseReply::Granted(id)
         } else if self.options.timeout.is_zero() {
-            return (Asked::Busy, news);
+            return (LeaseReply::Busy, news);
         } else if self.waiters.len() >= self.options.max_waiters {
-            return (Asked::Full, news);
+            return (LeaseReply::Full, news);
         } else {
             let until = now + self.options.timeout;
             self.waiters.push_back(Waiter { id, caller, since: now, until });
-            Asked::Waits(id)
+            LeaseReply::Waits(id)
         };
         self.next += 1;
         (asked, news)

@@ -1,5 +1,5 @@
 use super::exclusive::Exclusive;
-use super::lease::{Asked, Ended, Id, LeaseOptions, Leases, News};
+use super::lease::{Ended, Id, LeaseOptions, LeaseReply, Leases, News};
 use crate::connection::Caller;
 use futures_util::FutureExt;
 use jackfield_plugin_api::ErrorKind;
@@ -95,17 +95,17 @@ proptest! {
                     let (asked, news) = leases.ask(who("a"), now);
                     told.hear(news);
                     match asked {
-                        Asked::Granted(id) => {
+                        LeaseReply::Granted(id) => {
                             told.granted.push(id);
                             prop_assert!(told.of.insert(id, Known::Holds).is_none());
                         }
-                        Asked::Waits(id) => {
+                        LeaseReply::Waits(id) => {
                             prop_assert!(told.of.insert(id, Known::Waits).is_none());
                         }
-                        Asked::Full => {
+                        LeaseReply::Full => {
                             prop_assert_eq!(told.are(Known::Waits).len(), max_waiters);
                         }
-                        Asked::Busy => prop_assert!(false, "waiting is allowed"),
+                        LeaseReply::Busy => prop_assert!(false, "waiting is allowed"),
                     }
                 }
                 Step::Leave(index) => if let Some(id) = told.pick(&index) {
@@ -150,7 +150,10 @@ fn a_broken_lease_goes_on_when_it_is_let_go_or_grace_is_over() {
     let (first, _) = leases.ask(who("ann"), now);
     let (second, _) = leases.ask(who("bob"), now);
     let (third, _) = leases.ask(who("cy"), now);
-    assert_eq!((first, second, third), (Asked::Granted(1), Asked::Waits(2), Asked::Waits(3)));
+    assert_eq!(
+        (first, second, third),
+        (LeaseReply::Granted(1), LeaseReply::Waits(2), LeaseReply::Waits(3))
+    );
     let (caller, news) = leases.break_off("maintenance", now + ms(10));
     assert_eq!(caller, Some(who("ann")));
     assert_eq!(news, [News::Ended(1, Ended::Broken("maintenance".to_owned()))]);

@@ -58,7 +58,7 @@ fn bind(session: Session, hold: Arc<Hold>) -> Arc<Leased> {
     Arc::new(Leased { session, hold })
 }
 
-fn finish(mut builder: SessionBuilder<Face>, leased: &Arc<Leased>, watched: bool) -> Session {
+fn finish(mut builder: SessionBuilder<LeasedFace>, leased: &Arc<Leased>, watched: bool) -> Session {
     let observers = leased.hold.observers.clone().filter(|_| watched);
     if let Some(stream) = leased.session.take_stream() {
         let stream = LeasedStream::new(stream, Arc::clone(leased), observers.clone());
@@ -107,14 +107,14 @@ impl Leased {
     }
 }
 
-struct Face(Arc<Leased>);
+struct LeasedFace(Arc<Leased>);
 
-fn face(leased: &Arc<Leased>) -> SessionBuilder<Face> {
+fn face(leased: &Arc<Leased>) -> SessionBuilder<LeasedFace> {
     let calls = leased.session.facets().intersection(CALLS);
-    Session::builder(Face(Arc::clone(leased))).facets(calls)
+    Session::builder(LeasedFace(Arc::clone(leased))).facets(calls)
 }
 
-impl Control for Face {
+impl Control for LeasedFace {
     fn inner(&self) -> Option<&Session> {
         Some(&self.0.session)
     }

@@ -8,16 +8,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Devices by name; no name or alias stands for two.
 #[derive(Debug, Default)]
-pub struct Devices(RwLock<Table>);
+pub struct Devices(RwLock<DeviceTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct DeviceTable {
     by_name: BTreeMap<String, Arc<Device>>,
     /// From aliases to names.
     aliases: BTreeMap<String, String>,
 }
 
-impl Table {
+impl DeviceTable {
     fn get(&self, name: &str) -> Option<&Arc<Device>> {
         let own = self.aliases.get(name).map_or(name, String::as_str);
         self.by_name.get(own)
@@ -40,11 +40,11 @@ impl Table {
 }
 
 impl Devices {
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
+    fn read(&self) -> RwLockReadGuard<'_, DeviceTable> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+    fn write(&self) -> RwLockWriteGuard<'_, DeviceTable> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 

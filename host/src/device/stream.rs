@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The end of a lease, for one direction; each has its own, as each may be polled by its own task.
-struct Cut {
+struct LeaseCut {
     waits: Pin<Box<dyn Future<Output = Error> + Send>>,
     done: Option<Error>,
 }
 
-impl Cut {
+impl LeaseCut {
     fn of(leased: &Leased) -> Self {
-        Cut { waits: Box::pin(leased.ended()), done: None }
+        LeaseCut { waits: Box::pin(leased.ended()), done: None }
     }
 
     /// An error once the lease has ended; until then the task is woken when it does.
@@ -37,8 +37,8 @@ impl Cut {
 pub(super) struct LeasedStream {
     // Dropped in this order: the lease is let go when the stream is closed.
     stream: Stream,
-    reads: Cut,
-    writes: Cut,
+    reads: LeaseCut,
+    writes: LeaseCut,
     observers: Option<Arc<Observers>>,
     leased: Arc<Leased>,
 }
@@ -49,7 +49,7 @@ impl LeasedStream {
         leased: Arc<Leased>,
         observers: Option<Arc<Observers>>,
     ) -> Self {
-        let (reads, writes) = (Cut::of(&leased), Cut::of(&leased));
+        let (reads, writes) = (LeaseCut::of(&leased), LeaseCut::of(&leased));
         LeasedStream { stream, reads, writes, observers, leased }
     }
 }
@@ -96,8 +96,8 @@ impl AsyncWrite for LeasedStream {
 pub(super) struct LeasedMessages {
     // Dropped in this order, as above.
     messages: Messages,
-    reads: Cut,
-    writes: Cut,
+    reads: LeaseCut,
+    writes: LeaseCut,
     observers: Option<Arc<Observers>>,
     leased: Arc<Leased>,
 }
@@ -108,7 +108,7 @@ impl LeasedMessages {
         leased: Arc<Leased>,
         observers: Option<Arc<Observers>>,
     ) -> Self {
-        let (reads, writes) = (Cut::of(&leased), Cut::of(&leased));
+        let (reads, writes) = (LeaseCut::of(&leased), LeaseCut::of(&leased));
         LeasedMessages { messages, reads, writes, observers, leased }
     }
 }

@@ -1,6 +1,6 @@
 //! [`RunningPlugin`]: a plugin as a whole, asked how it is and told that it is not needed any more.
 
-use super::health::Health;
+use super::health::FileHealth;
 use super::registry::Registry;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth, PluginManifest};
@@ -16,7 +16,7 @@ pub struct RunningPlugin {
     name: String,
     version: String,
     plugin: Plugin,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
     /// What a thread that is in its `health` will say; it is asked once at a time.
     running: tokio::sync::Mutex<Option<oneshot::Receiver<PluginHealth>>>,
     last: Mutex<Option<PluginHealth>>,
@@ -36,7 +36,7 @@ pub struct PluginState {
 }
 
 impl RunningPlugin {
-    pub(super) fn new(plugin: Plugin, manifest: &PluginManifest, health: &Arc<Health>) -> Self {
+    pub(super) fn new(plugin: Plugin, manifest: &PluginManifest, health: &Arc<FileHealth>) -> Self {
         RunningPlugin {
             name: manifest.name.clone(),
             version: manifest.version.clone(),

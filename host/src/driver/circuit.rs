@@ -80,7 +80,7 @@ impl Default for QuarantineOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Phase {
     Closed,
     Open {
         until: Instant,
@@ -95,7 +95,7 @@ enum State {
 
 /// What may be done with a file at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum FileStanding {
     /// It is used.
     Closed,
     /// It gets no new sessions until then.
@@ -115,7 +115,7 @@ pub(super) enum Admitted {
 
 /// What one more panic led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opened {
+pub(super) struct Tripped {
     /// How long no session begins.
     pub(super) pause: Duration,
     /// Panics that led here.
@@ -124,7 +124,7 @@ pub(super) struct Opened {
 
 #[derive(Debug)]
 pub(super) struct Circuit {
-    state: State,
+    state: Phase,
     /// When it panicked, oldest first; at most as many as open it.
     recent: VecDeque<Instant>,
     /// Times it was opened in a row.
@@ -135,17 +135,17 @@ pub(super) struct Circuit {
 
 impl Circuit {
     pub(super) fn new() -> Self {
-        Circuit { state: State::Closed, recent: VecDeque::new(), times: 0, last: None }
+        Circuit { state: Phase::Closed, recent: VecDeque::new(), times: 0, last: None }
     }
 
     /// Steps on by time alone.
     fn step(&mut self, options: &QuarantineOptions, now: Instant) {
         match self.state {
-            State::Open { until } if until <= now => {
-                self.state = State::HalfOpen { since: None, busy: false };
+            Phase::Open { until } if until <= now => {
+                self.state = Phase::HalfOpen { since: None, busy: false };
             }
-            State::HalfOpen { since: Some(since), .. } if now >= since + options.pause => {
-                self.state = State::Closed;
+            Phase::HalfOpen { since: Some(since), .. } if now >= since + options.pause => {
+                self.state = Phase::Closed;
                 self.recent.clear();
                 self.last = self.last.map(|(_, pause)| (now, pause));
             }
@@ -153,12 +153,12 @@ impl Circuit {
         }
     }
 
-    pub(super) fn standing(&mut self, options: &QuarantineOptions, now: Instant) -> Standing {
+    pub(super) fn standing(&mut self, options: &QuarantineOptions, now: Instant) -> FileStanding {
         self.step(options, now);
         match self.state {
-            State::Closed => Standing::Closed,
-            State::Open { until } => Standing::Open(until),
-            State::HalfOpen { .. } => Standing::HalfOpen,
+            Phase::Closed => FileStanding::Closed,
+            Phase::Open { until } => FileStanding::Open(until),
+            Phase::HalfOpen { .. } => FileStanding::HalfOpen,
         }
     }
 
@@ -170,29 +170,33 @@ impl Circuit {
         &mut self,
         options: &QuarantineOptions,
         now: Instant,
-    ) -> Result<Admitted, Standing> {
+    ) -> Result<Admitted, FileStanding> {
         self.step(options, now);
         match &mut self.state {
-            State::Closed => Ok(Admitted::Freely),
-            State::HalfOpen { since, busy } if !*busy => {
+            Phase::Closed => Ok(Admitted::Freely),
+            Phase::HalfOpen { since, busy } if !*busy => {
                 since.get_or_insert(now);
                 *busy = true;
                 Ok(Admitted::OnTrial)
             }
-            State::HalfOpen { .. } => Err(Standing::HalfOpen),
-            State::Open { until } => Err(Standing::Open(*until)),
+            Phase::HalfOpen { .. } => Err(FileStanding::HalfOpen),
+            Phase::Open { until } => Err(FileStanding::Open(*until)),
         }
     }
 
     /// The session that tried has begun, or ended.
     pub(super) fn tried(&mut self) {
-        if let State::HalfOpen { busy, .. } = &mut self.state {
+        if let Phase::HalfOpen { busy, .. } = &mut self.state {
             *busy = false;
         }
     }
 
     /// Counts a panic; answers whether no session begins from now on.
-    pub(super) fn panicked(&mut self, options: &QuarantineOptions, now: Instant) -> Option<Opened> {
+    pub(super) fn panicked(
+        &mut self,
+        options: &QuarantineOptions,
+        now: Instant,
+    ) -> Option<Tripped> {
         self.step(options, now);
         let most = options.panics as usize;
         if most == 0 {
@@ -202,22 +206,22 @@ impl Circuit {
         self.recent.retain(|at| now < *at + options.window);
         let panics = self.recent.len();
         match self.state {
-            State::Open { .. } => {
+            Phase::Open { .. } => {
                 self.recent.pop_front();
                 None
             }
-            State::Closed if panics < most => None,
-            State::Closed | State::HalfOpen { .. } => {
+            Phase::Closed if panics < most => None,
+            Phase::Closed | Phase::HalfOpen { .. } => {
                 let is_anew = self.last.is_none_or(|(ended, pause)| {
-                    self.state == State::Closed && now >= ended + pause
+                    self.state == Phase::Closed && now >= ended + pause
                 });
                 self.times = if is_anew { 1 } else { self.times.saturating_add(1) };
                 let doubled = 2u32.saturating_pow(self.times - 1);
                 let pause = options.pause.saturating_mul(doubled).min(options.max_pause);
-                self.state = State::Open { until: now + pause };
+                self.state = Phase::Open { until: now + pause };
                 self.last = Some((now + pause, pause));
                 self.recent.clear();
-                Some(Opened { pause, panics })
+                Some(Tripped { pause, panics })
             }
         }
     }
@@ -253,7 +257,7 @@ mod tests {
         }
         let now = start + 99 * 31 * SECOND;
         assert!(circuit.panicked(&options(), now).is_some());
-        assert_eq!(circuit.admit(&options(), now), Err(Standing::Open(now + 10 * SECOND)));
+        assert_eq!(circuit.admit(&options(), now), Err(FileStanding::Open(now + 10 * SECOND)));
     }
 
     #[test]
@@ -261,10 +265,12 @@ mod tests {
         let (mut circuit, mut now) = (Circuit::new(), Instant::now());
         assert_eq!(open(&mut circuit, now), 10 * SECOND);
         for pause in [20, 35, 35] {
-            let Standing::Open(until) = circuit.standing(&options(), now) else { panic!("open") };
+            let FileStanding::Open(until) = circuit.standing(&options(), now) else {
+                panic!("open")
+            };
             now = until;
             assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
-            assert_eq!(circuit.admit(&options(), now), Err(Standing::HalfOpen));
+            assert_eq!(circuit.admit(&options(), now), Err(FileStanding::HalfOpen));
             circuit.tried();
             assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
             let opened = circuit.panicked(&options(), now).expect("it tried");
@@ -279,9 +285,9 @@ mod tests {
         let (mut circuit, mut now) = (Circuit::new(), Instant::now());
         open(&mut circuit, now);
         now += 10 * SECOND;
-        assert_eq!(circuit.standing(&options(), now), Standing::HalfOpen);
+        assert_eq!(circuit.standing(&options(), now), FileStanding::HalfOpen);
         now += 3600 * SECOND;
-        assert_eq!(circuit.standing(&options(), now), Standing::HalfOpen, "nothing has tried");
+        assert_eq!(circuit.standing(&options(), now), FileStanding::HalfOpen, "nothing has tried");
         assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
         now += 10 * SECOND;
         assert_eq!(circuit.admit(&options(), now), Ok(Admitted::Freely));
@@ -289,7 +295,7 @@ mod tests {
         now += 20 * SECOND;
         assert_eq!(circuit.admit(&options(), now), Ok(Admitted::OnTrial));
         now += 10 * SECOND;
-        assert_eq!(circuit.standing(&options(), now), Standing::Closed);
+        assert_eq!(circuit.standing(&options(), now), FileStanding::Closed);
         now += 20 * SECOND;
         assert_eq!(open(&mut circuit, now), 10 * SECOND);
     }
@@ -301,6 +307,6 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(circuit.panicked(&never, now), None);
         }
-        assert_eq!(circuit.standing(&never, now), Standing::Closed);
+        assert_eq!(circuit.standing(&never, now), FileStanding::Closed);
     }
 }

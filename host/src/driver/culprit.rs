@@ -1,6 +1,6 @@
 //! [`Culprit`]: whose code it was, in which call and for which connection, as log lines name it.
 
-use crate::work::{self, Named};
+use crate::work::{self, NamedInLog};
 use jackfield_plugin_api::watch::{self, Mark};
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(super) struct Culprit {
     /// The id of the connection that it was for.
     pub(super) connection: Option<u64>,
     /// What is known of that.
-    pub(super) of: Named,
+    pub(super) of: NamedInLog,
 }
 
 impl Culprit {
@@ -102,7 +102,7 @@ mod tests {
             handler: Some("echo".to_owned()),
             operation: Some("poll".to_owned()),
             connection: Some(3),
-            of: Named { listener: Some("tcp://:1".to_owned()), ..Named::default() },
+            of: NamedInLog { listener: Some("tcp://:1".to_owned()), ..NamedInLog::default() },
             ..Culprit::default()
         };
         let text = "handler echo of jackfield-echo, in poll, for connection 3 (tcp://:1)";

@@ -1,7 +1,7 @@
 //! One plugin file before any of its code runs: found, hashed, its manifest checked, copied.
 
 use super::cache::{check_cache, generation};
-use super::records::{Known, Records};
+use super::records::{Records, TrialResult};
 use super::refusal::Refusal;
 use super::trust::{self, Trust};
 use super::{LoadOptions, program_folder};
@@ -28,22 +28,22 @@ pub(super) struct Candidate {
 }
 
 /// What became of a file up to here. The hash and manifest are told also of refused files.
-pub(super) struct Probe {
+pub(super) struct ProbedFile {
     pub(super) path: PathBuf,
     pub(super) sha256: Option<String>,
     pub(super) manifest: Option<PluginManifest>,
     pub(super) result: Result<Candidate, Refusal>,
 }
 
-impl Probe {
+impl ProbedFile {
     pub(super) fn refused(path: PathBuf, refusal: Refusal) -> Self {
-        Probe { path, sha256: None, manifest: None, result: Err(refusal) }
+        ProbedFile { path, sha256: None, manifest: None, result: Err(refusal) }
     }
 }
 
 /// A file that was found, and how its place is judged.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     pub(super) path: PathBuf,
     trust: Trust,
 }
@@ -64,7 +64,7 @@ pub fn plugin_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// The plugin files to load, each once, in order of folder and name. Beside the program only
 /// `libjackfield_*.so` count: its folder holds other libraries too.
-pub(super) fn scan(options: &LoadOptions) -> Vec<Found> {
+pub(super) fn scan(options: &LoadOptions) -> Vec<FoundFile> {
     let ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| name.starts_with("libjackfield_"))
@@ -77,12 +77,12 @@ pub(super) fn scan(options: &LoadOptions) -> Vec<Found> {
         files.retain(|path| !only_ours || ours(path));
         let is_program = program.is_some() && fs::canonicalize(folder).ok() == program;
         let trust = if is_program { Trust::Program } else { Trust::Strict };
-        found.extend(files.into_iter().map(|path| Found { path, trust }));
+        found.extend(files.into_iter().map(|path| FoundFile { path, trust }));
     };
     options.folders.iter().for_each(|folder| add(folder, false));
     options.beside.iter().for_each(|folder| add(folder, true));
     options.usual.iter().for_each(|folder| add(folder, false));
-    let file = |path: &PathBuf| Found { path: path.clone(), trust: Trust::Strict };
+    let file = |path: &PathBuf| FoundFile { path: path.clone(), trust: Trust::Strict };
     found.extend(options.files.iter().map(file));
     let mut seen = std::collections::HashSet::new();
     found.retain(|one| {
@@ -94,12 +94,12 @@ pub(super) fn scan(options: &LoadOptions) -> Vec<Found> {
 /// Takes a file through the steps before its code runs, up to its copy in the cache. Its bytes are read
 /// into `bytes`, which is reused: fresh memory for each file would take as long as its hash.
 pub(super) fn probe(
-    found: &Found,
+    found: &FoundFile,
     options: &LoadOptions,
     records: &Records,
     bytes: &mut Vec<u8>,
-) -> Probe {
-    let mut probe = Probe::refused(found.path.clone(), Refusal::NotAPlugin);
+) -> ProbedFile {
+    let mut probe = ProbedFile::refused(found.path.clone(), Refusal::NotAPlugin);
     bytes.clear();
     probe.result = match read_checked(found, bytes) {
         Ok(()) => check(bytes, found, options, records, &mut probe),
@@ -110,10 +110,10 @@ pub(super) fn probe(
 
 fn check(
     bytes: &[u8],
-    found: &Found,
+    found: &FoundFile,
     options: &LoadOptions,
     records: &Records,
-    seen: &mut Probe,
+    seen: &mut ProbedFile,
 ) -> Result<Candidate, Refusal> {
     let hash = hex(&Sha256::digest(bytes));
     seen.sha256 = Some(hash.clone());
@@ -128,13 +128,13 @@ fn check(
     }
     check_cache(&options.cache)?;
     let record = records.get(&hash);
-    let tried = record.as_ref().is_some_and(|record| record.known == Known::Passed);
+    let tried = record.as_ref().is_some_and(|record| record.known == TrialResult::Passed);
     match record.as_ref().and_then(|record| Some((&record.known, record.quarantine()?))) {
-        Some((Known::InUseAtCrash { .. }, left)) if options.leave_out_after_crash => {
+        Some((TrialResult::InUseAtCrash { .. }, left)) if options.leave_out_after_crash => {
             return Err(Refusal::LeftOut(left));
         }
         // The key was changed since: it is in use again.
-        Some((Known::InUseAtCrash { .. }, _)) | None => {}
+        Some((TrialResult::InUseAtCrash { .. }, _)) | None => {}
         // What only a trial could find is no matter where there are none.
         Some((_, kept)) if options.trial.is_some() => return Err(Refusal::Quarantined(kept)),
         Some(_) => {}
@@ -144,7 +144,7 @@ fn check(
 }
 
 /// Reads the file through one descriptor, so that what was checked is what was read.
-fn read_checked(found: &Found, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
+fn read_checked(found: &FoundFile, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
     let folder = match found.path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -1,6 +1,6 @@
-//! [`Health`]: what the code of one plugin file did wrong while it ran, and whether it is still used.
+//! [`FileHealth`]: what the code of one plugin file did wrong while it ran, and whether it is still used.
 
-use super::circuit::{Admitted, Circuit, QuarantineOptions, Standing};
+use super::circuit::{Admitted, Circuit, FileStanding, QuarantineOptions};
 use super::culprit::{Culprit, told};
 use jackfield_plugin_api::services::PanicReport;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Result, Retry};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// A file gets no new sessions while it is in quarantine for its panics, while one of its calls does not
 /// come back, and for ever once its options were not taken in time. Sessions that are open go on.
 #[derive(Debug)]
-pub struct Health {
+pub struct FileHealth {
     plugin: String,
     options: QuarantineOptions,
     patience: Duration,
@@ -25,7 +25,7 @@ pub struct Health {
     /// Whether a new session has to look at what follows.
     is_troubled: AtomicBool,
     troubles: Mutex<Troubles>,
-    hold: watch::Sender<Hold>,
+    hold: watch::Sender<StuckCall>,
 }
 
 #[derive(Debug)]
@@ -34,12 +34,12 @@ struct Troubles {
     /// Why it was opened last.
     reason: String,
     /// How it stood when a line told of it.
-    told: Standing,
+    told: FileStanding,
 }
 
 /// What a call that does not come back means for new sessions.
 #[derive(Clone, Debug, PartialEq)]
-enum Hold {
+enum StuckCall {
     /// There is none.
     Free,
     /// They wait: the call may come back soon.
@@ -50,7 +50,7 @@ enum Hold {
 
 /// The session that tries a file that is half open; it has tried when this is dropped.
 #[derive(Debug)]
-pub(super) struct Trial<'a>(&'a Health);
+pub(super) struct Trial<'a>(&'a FileHealth);
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
@@ -58,18 +58,18 @@ impl Drop for Trial<'_> {
     }
 }
 
-impl Default for Health {
+impl Default for FileHealth {
     fn default() -> Self {
-        Health::new("", QuarantineOptions::default(), Duration::from_secs(10))
+        FileHealth::new("", QuarantineOptions::default(), Duration::from_secs(10))
     }
 }
 
-impl Health {
+impl FileHealth {
     /// For the file of `plugin`; preparing options may take as long as `patience`.
     pub(super) fn new(plugin: &str, options: QuarantineOptions, patience: Duration) -> Self {
         let circuit = Circuit::new();
-        let troubles = Troubles { circuit, reason: String::new(), told: Standing::Closed };
-        Health {
+        let troubles = Troubles { circuit, reason: String::new(), told: FileStanding::Closed };
+        FileHealth {
             plugin: plugin.to_owned(),
             options,
             patience,
@@ -77,7 +77,7 @@ impl Health {
             given_up: OnceLock::new(),
             is_troubled: AtomicBool::new(false),
             troubles: Mutex::new(troubles),
-            hold: watch::Sender::new(Hold::Free),
+            hold: watch::Sender::new(StuckCall::Free),
         }
     }
 
@@ -95,12 +95,12 @@ impl Health {
         if let Some(reason) = self.given_up.get() {
             return Some(reason.clone());
         }
-        if let Hold::Refuse(reason) = &*self.hold.borrow() {
+        if let StuckCall::Refuse(reason) = &*self.hold.borrow() {
             return Some(reason.clone());
         }
         let mut troubles = self.troubles();
         let standing = troubles.circuit.standing(&self.options, Instant::now());
-        (standing != Standing::Closed).then(|| self.refusal(&troubles.reason, standing))
+        (standing != FileStanding::Closed).then(|| self.refusal(&troubles.reason, standing))
     }
 
     /// `running`; `quarantined` for its panics, or for options that were not taken; `half_open` while one
@@ -109,13 +109,13 @@ impl Health {
         if self.given_up.get().is_some() {
             return "quarantined";
         }
-        if matches!(*self.hold.borrow(), Hold::Refuse(_)) {
+        if matches!(*self.hold.borrow(), StuckCall::Refuse(_)) {
             return "stuck";
         }
         match self.troubles().circuit.standing(&self.options, Instant::now()) {
-            Standing::Closed => "running",
-            Standing::Open(_) => "quarantined",
-            Standing::HalfOpen => "half_open",
+            FileStanding::Closed => "running",
+            FileStanding::Open(_) => "quarantined",
+            FileStanding::HalfOpen => "half_open",
         }
     }
 
@@ -123,9 +123,9 @@ impl Health {
         &self.options
     }
 
-    fn refusal(&self, reason: &str, standing: Standing) -> Error {
+    fn refusal(&self, reason: &str, standing: FileStanding) -> Error {
         let when = match standing {
-            Standing::Open(until) => {
+            FileStanding::Open(until) => {
                 let left = until.saturating_duration_since(Instant::now());
                 format!("it is tried again in {}s", left.as_secs() + 1)
             }
@@ -149,8 +149,8 @@ impl Health {
         }
         let mut hold = self.hold.subscribe();
         // The sender is in here: it cannot be gone.
-        if let Ok(now) = hold.wait_for(|hold| *hold != Hold::Wait).await
-            && let Hold::Refuse(reason) = &*now
+        if let Ok(now) = hold.wait_for(|hold| *hold != StuckCall::Wait).await
+            && let StuckCall::Refuse(reason) = &*now
         {
             return Err(reason.clone());
         }
@@ -162,18 +162,22 @@ impl Health {
         let admitted = troubles.circuit.admit(&self.options, Instant::now());
         match admitted {
             Ok(Admitted::Freely) => {
-                if std::mem::replace(&mut troubles.told, Standing::Closed) != Standing::Closed {
+                if std::mem::replace(&mut troubles.told, FileStanding::Closed)
+                    != FileStanding::Closed
+                {
                     tracing::info!(
                         plugin = self.plugin,
                         "the plugin has behaved: it is used again"
                     );
                 }
-                let is_held = *self.hold.borrow() != Hold::Free;
+                let is_held = *self.hold.borrow() != StuckCall::Free;
                 self.is_troubled.store(is_held, Ordering::Release);
                 Ok(None)
             }
             Ok(Admitted::OnTrial) => {
-                if std::mem::replace(&mut troubles.told, Standing::HalfOpen) != Standing::HalfOpen {
+                if std::mem::replace(&mut troubles.told, FileStanding::HalfOpen)
+                    != FileStanding::HalfOpen
+                {
                     let plugin = self.plugin.as_str();
                     tracing::info!(plugin, "the plugin is tried, by one session at a time");
                 }
@@ -195,7 +199,7 @@ impl Health {
         let Some(opened) = troubles.circuit.panicked(&self.options, Instant::now()) else { return };
         let panics = opened.panics;
         troubles.reason = format!("after {panics} panics, the last: {}", report.message);
-        troubles.told = Standing::Open(Instant::now());
+        troubles.told = FileStanding::Open(Instant::now());
         self.is_troubled.store(true, Ordering::Release);
         told!(ERROR, culprit, panics = panics, pause = tracing::field::debug(opened.pause);
             "the plugin is in quarantine: it gets no new sessions for a while");
@@ -203,7 +207,7 @@ impl Health {
 
     /// Lets new sessions wait: a call has not come back for a moment.
     pub(super) fn hold(&self) {
-        self.set_hold(|hold| if *hold == Hold::Free { Some(Hold::Wait) } else { None });
+        self.set_hold(|hold| if *hold == StuckCall::Free { Some(StuckCall::Wait) } else { None });
     }
 
     /// Refuses new sessions: a call has not come back in time.
@@ -213,21 +217,23 @@ impl Health {
             self.plugin
         );
         let reason = Error::new(ErrorKind::Limit, text);
-        let anew = |hold: &Hold| (!matches!(hold, Hold::Refuse(_))).then_some(Hold::Refuse(reason));
+        let anew = |hold: &StuckCall| {
+            (!matches!(hold, StuckCall::Refuse(_))).then_some(StuckCall::Refuse(reason))
+        };
         self.set_hold(anew);
     }
 
     /// All calls have come back.
     pub(super) fn release(&self) {
-        self.set_hold(|hold| (*hold != Hold::Free).then_some(Hold::Free));
+        self.set_hold(|hold| (*hold != StuckCall::Free).then_some(StuckCall::Free));
     }
 
-    fn set_hold(&self, next: impl FnOnce(&Hold) -> Option<Hold>) {
+    fn set_hold(&self, next: impl FnOnce(&StuckCall) -> Option<StuckCall>) {
         let _troubles = self.troubles();
         self.hold.send_if_modified(|hold| {
             let Some(next) = next(hold) else { return false };
             *hold = next;
-            if *hold != Hold::Free {
+            if *hold != StuckCall::Free {
                 self.is_troubled.store(true, Ordering::Release);
             }
             true

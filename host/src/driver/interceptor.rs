@@ -1,6 +1,6 @@
 //! [`InterceptorHandle`]: an interceptor that runs.
 
-use super::health::Health;
+use super::health::FileHealth;
 use super::prepared::Prepared;
 use crate::secret::Secret;
 use jackfield_plugin_api::load::Plugin;
@@ -20,7 +20,7 @@ pub struct InterceptorHandle {
     /// Marks the calls into it.
     pub owner: Owner,
     plugin: Plugin,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
     index: u32,
 }
 
@@ -28,7 +28,7 @@ pub struct InterceptorHandle {
 pub(super) fn handles(
     plugin: &Plugin,
     manifest: &PluginManifest,
-    health: &Arc<Health>,
+    health: &Arc<FileHealth>,
     owner: impl Fn(&'static str, &str) -> Owner,
 ) -> Vec<(String, Arc<InterceptorHandle>)> {
     let handle = |(index, interceptor): (u32, &InterceptorManifest)| {
@@ -47,7 +47,7 @@ pub(super) fn handles(
 }
 
 impl InterceptorHandle {
-    pub(super) fn health(&self) -> &Arc<Health> {
+    pub(super) fn health(&self) -> &Arc<FileHealth> {
         &self.health
     }
 

@@ -1,9 +1,9 @@
 //! The load sequence over all files of the folders.
 
 use super::cache::{check_cache, remove_unused};
-use super::file::{Candidate, Found, Probe, probe, refusal, scan};
-use super::health::Health;
-use super::records::{Known, Record, Records};
+use super::file::{Candidate, FoundFile, ProbedFile, probe, refusal, scan};
+use super::health::FileHealth;
+use super::records::{Records, TrialRecord, TrialResult};
 use super::refusal::Refusal;
 use super::registry::Registry;
 use super::sentinel::{self, Crash};
@@ -67,8 +67,9 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
             let pid = crash.pid;
             let reason =
                 format!("was in use when the host with pid {pid} ended without a clean stop");
-            let known = Known::InUseAtCrash { reason };
-            if let Err(error) = records.put(&Record::new(&plugin.sha256, &plugin.file, known)) {
+            let known = TrialResult::InUseAtCrash { reason };
+            if let Err(error) = records.put(&TrialRecord::new(&plugin.sha256, &plugin.file, known))
+            {
                 let file = plugin.file.display();
                 tracing::warn!(%file, "cannot be left out: {error}");
             }
@@ -78,8 +79,8 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
 }
 
 /// Reads, hashes and copies the files, as many at a time as there are processors.
-async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<Probe> {
-    let found: Arc<[Found]> = scan(options).into();
+async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<ProbedFile> {
+    let found: Arc<[FoundFile]> = scan(options).into();
     let next = Arc::new(AtomicUsize::new(0));
     let at_a_time = std::thread::available_parallelism().map_or(1, usize::from).min(found.len());
     let workers: Vec<_> = (0..at_a_time)
@@ -89,7 +90,7 @@ async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<Probe> 
             tokio::task::spawn_blocking(move || probe_some(&found, &next, &options, &records))
         })
         .collect();
-    let mut probes: Vec<Option<Probe>> = found.iter().map(|_| None).collect();
+    let mut probes: Vec<Option<ProbedFile>> = found.iter().map(|_| None).collect();
     for worker in workers {
         for (index, probe) in worker.await.unwrap_or_default() {
             if let Some(place) = probes.get_mut(index) {
@@ -100,17 +101,19 @@ async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<Probe> 
     let unread = || Refusal::NotElf("reading it panicked".to_owned());
     let probes = probes.into_iter().zip(found.iter());
     probes
-        .map(|(probe, found)| probe.unwrap_or_else(|| Probe::refused(found.path.clone(), unread())))
+        .map(|(probe, found)| {
+            probe.unwrap_or_else(|| ProbedFile::refused(found.path.clone(), unread()))
+        })
         .collect()
 }
 
 /// Takes one file after the other that no other worker has taken.
 fn probe_some(
-    found: &[Found],
+    found: &[FoundFile],
     next: &AtomicUsize,
     options: &LoadOptions,
     records: &Records,
-) -> Vec<(usize, Probe)> {
+) -> Vec<(usize, ProbedFile)> {
     let (mut probes, mut bytes) = (Vec::new(), Vec::new());
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -121,11 +124,11 @@ fn probe_some(
 
 /// Tries what was never tried, several files at a time.
 async fn try_all(
-    probes: Vec<Probe>,
+    probes: Vec<ProbedFile>,
     command: &TrialCommand,
     options: &LoadOptions,
     records: &Records,
-) -> Vec<Probe> {
+) -> Vec<ProbedFile> {
     let places = tokio::sync::Semaphore::new(TRIALS);
     let tries = probes.into_iter().map(|mut probe| async {
         probe.result = match probe.result {
@@ -145,7 +148,7 @@ async fn try_all(
 }
 
 /// Names are unique over all files; the first file in order keeps one, before any code runs.
-fn refuse_duplicates(probes: &mut [Probe]) {
+fn refuse_duplicates(probes: &mut [ProbedFile]) {
     let mut owners: HashMap<(&'static str, String), PathBuf> = HashMap::new();
     for probe in probes {
         let Ok(candidate) = &probe.result else { continue };
@@ -183,12 +186,12 @@ struct Loader {
 }
 
 async fn start(
-    probe: Probe,
+    probe: ProbedFile,
     options: &LoadOptions,
     loader: &mut Loader,
 ) -> (PluginReport, Option<Running>) {
     let plugin = probe.manifest.as_ref().map_or("", |manifest| &manifest.name);
-    let health = Health::new(plugin, options.quarantine.clone(), options.init_timeout);
+    let health = FileHealth::new(plugin, options.quarantine.clone(), options.init_timeout);
     let mut report = PluginReport {
         path: probe.path,
         sha256: probe.sha256,
@@ -227,7 +230,7 @@ pub(super) fn settings(runtime_threads: u16) -> String {
 async fn run(
     candidate: Candidate,
     options: &LoadOptions,
-    health: &Arc<Health>,
+    health: &Arc<FileHealth>,
     loader: &mut Loader,
 ) -> Result<Running, Refusal> {
     let health = Arc::clone(health);

@@ -9,7 +9,7 @@
 //! While plugins are in use, a file in the cache names them ([`Sentinel`]); it is left behind by an end that
 //! is not clean, and the next host names them ([`Crash`]).
 //!
-//! Code that runs can still go wrong: [`Health`] counts a file's panics, and puts it in quarantine for a
+//! Code that runs can still go wrong: [`FileHealth`] counts a file's panics, and puts it in quarantine for a
 //! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
 //! are, and keeps the runtime that they block going.
 
@@ -34,11 +34,11 @@ mod watchdog;
 pub use asked::{PluginState, RunningPlugin};
 pub use circuit::QuarantineOptions;
 pub use file::plugin_files;
-pub use health::Health;
+pub use health::FileHealth;
 pub use interceptor::InterceptorHandle;
 pub use load::load;
 pub use prepared::Prepared;
-pub use records::{Known, Record, Records};
+pub use records::{Records, TrialRecord, TrialResult};
 pub use refusal::{Quarantine, Refusal, Writers};
 pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
 pub use sentinel::{Crash, Sentinel, UsedPlugin, end_cleanly};
@@ -169,11 +169,11 @@ pub struct PluginReport {
     /// Why it does not run.
     pub refusal: Option<Refusal>,
     /// How its code has behaved since it runs.
-    pub health: Arc<Health>,
+    pub health: Arc<FileHealth>,
 }
 
 impl PluginReport {
-    /// As [`Health::state`], or the refusal's code.
+    /// As [`FileHealth::state`], or the refusal's code.
     pub fn state(&self) -> &'static str {
         match &self.refusal {
             Some(refusal) => refusal.code(),

@@ -1,6 +1,6 @@
 //! [`Prepared`]: a driver, handler or interceptor with its options in place.
 
-use super::health::Health;
+use super::health::FileHealth;
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::op::{Op, Transfer};
 use jackfield_plugin_api::{Call, Listener, Next, Request, Result, Session};
@@ -12,11 +12,11 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Prepared {
     endpoint: Endpoint,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
 }
 
 impl Prepared {
-    pub(super) fn new(endpoint: Endpoint, health: Arc<Health>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, health: Arc<FileHealth>) -> Self {
         Prepared { endpoint, health }
     }
 

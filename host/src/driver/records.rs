@@ -22,7 +22,7 @@ static DRAFTS: AtomicU64 = AtomicU64::new(0);
 /// What came of a plugin file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Known {
+pub enum TrialResult {
     /// Its trial came to its end: it may be loaded. Whether it started is found out again each time.
     Passed,
     /// Its trial crashed.
@@ -44,7 +44,7 @@ pub enum Known {
 
 /// One file's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct TrialRecord {
     /// The sha256 of the file.
     pub sha256: String,
     /// Where the file was.
@@ -55,13 +55,13 @@ pub struct Record {
     pub time: u64,
     /// What came of it.
     #[serde(flatten)]
-    pub known: Known,
+    pub known: TrialResult,
 }
 
-impl Record {
-    pub(super) fn new(sha256: &str, file: &Path, known: Known) -> Self {
+impl TrialRecord {
+    pub(super) fn new(sha256: &str, file: &Path, known: TrialResult) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Record {
+        TrialRecord {
             sha256: sha256.to_owned(),
             file: file.to_owned(),
             host: this_host(),
@@ -77,8 +77,9 @@ impl Record {
 
     /// Why the file is not loaded any more; `None` for one that passed.
     pub fn quarantine(&self) -> Option<Quarantine> {
-        let (Known::Crashed { reason } | Known::Hung { reason } | Known::InUseAtCrash { reason }) =
-            &self.known
+        let (TrialResult::Crashed { reason }
+        | TrialResult::Hung { reason }
+        | TrialResult::InUseAtCrash { reason }) = &self.known
         else {
             return None;
         };
@@ -107,11 +108,11 @@ impl Records {
     }
 
     /// All that can be read, the oldest first.
-    pub fn all(&self) -> Vec<Record> {
+    pub fn all(&self) -> Vec<TrialRecord> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let hashes = names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned()));
-        let mut all: Vec<Record> = hashes.filter_map(|hash| self.read(&hash)).collect();
+        let mut all: Vec<TrialRecord> = hashes.filter_map(|hash| self.read(&hash)).collect();
         all.sort_by(|one, other| (one.time, &one.file).cmp(&(other.time, &other.file)));
         all
     }
@@ -125,12 +126,12 @@ impl Records {
     }
 
     /// The record of a file, if this host wrote it.
-    pub(super) fn get(&self, sha256: &str) -> Option<Record> {
+    pub(super) fn get(&self, sha256: &str) -> Option<TrialRecord> {
         self.read(sha256).filter(|record| record.host == this_host())
     }
 
     /// Writes a record whole, over what was there.
-    pub(super) fn put(&self, record: &Record) -> io::Result<()> {
+    pub(super) fn put(&self, record: &TrialRecord) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
         let draft = self.folder.join(format!("{}.{}.{number}", record.sha256, std::process::id()));
@@ -146,7 +147,7 @@ impl Records {
         })
     }
 
-    fn read(&self, sha256: &str) -> Option<Record> {
+    fn read(&self, sha256: &str) -> Option<TrialRecord> {
         let place = self.place(sha256);
         let small = fs::metadata(&place).ok()?.len() <= MAX_RECORD;
         let record = parse(&small.then(|| fs::read(&place).ok()).flatten()?)?;
@@ -158,7 +159,7 @@ impl Records {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Record> {
+fn parse(bytes: &[u8]) -> Option<TrialRecord> {
     serde_json::from_slice(bytes).ok()
 }
 
@@ -171,15 +172,15 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let records = Records::of(cache.path());
         assert_eq!(records.all(), []);
-        let known = Known::Crashed { reason: "SIGSEGV".to_owned() };
-        let record = Record::new("ab12", Path::new("/x/bad.so"), known);
+        let known = TrialResult::Crashed { reason: "SIGSEGV".to_owned() };
+        let record = TrialRecord::new("ab12", Path::new("/x/bad.so"), known);
         records.put(&record).unwrap();
         assert_eq!(records.get("ab12"), Some(record.clone()));
         assert_eq!(record.quarantine().map(|kept| kept.reason), Some("SIGSEGV".to_owned()));
 
-        let other = Record {
+        let other = TrialRecord {
             host: "another".to_owned(),
-            ..Record::new("cd34", Path::new("y"), Known::Passed)
+            ..TrialRecord::new("cd34", Path::new("y"), TrialResult::Passed)
         };
         records.put(&other).unwrap();
         assert_eq!(records.get("cd34"), None);
@@ -194,7 +195,7 @@ mod tests {
     fn a_damaged_record_is_none() {
         let cache = tempfile::tempdir().unwrap();
         let records = Records::of(cache.path());
-        records.put(&Record::new("ab12", Path::new("x"), Known::Passed)).unwrap();
+        records.put(&TrialRecord::new("ab12", Path::new("x"), TrialResult::Passed)).unwrap();
         fs::write(cache.path().join("trials/ab12.json"), "{").unwrap();
         assert_eq!((records.get("ab12"), records.all()), (None, Vec::new()));
     }

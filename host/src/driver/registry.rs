@@ -2,7 +2,7 @@
 
 use super::PluginReport;
 use super::asked::RunningPlugin;
-use super::health::Health;
+use super::health::FileHealth;
 use super::interceptor::{InterceptorHandle, handles};
 use super::load::Running;
 use super::prepared::Prepared;
@@ -33,7 +33,7 @@ pub struct DriverHandle {
     /// Marks the calls into it.
     pub owner: Owner,
     plugin: Plugin,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
     in_use: Option<Arc<Use>>,
     index: u32,
 }
@@ -79,7 +79,7 @@ pub struct HandlerHandle {
     /// Marks the calls into it.
     pub owner: Owner,
     plugin: Plugin,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
     in_use: Option<Arc<Use>>,
     index: u32,
 }
@@ -161,7 +161,7 @@ impl Registry {
         &mut self,
         plugin: &Plugin,
         manifest: PluginManifest,
-        health: &Arc<Health>,
+        health: &Arc<FileHealth>,
         in_use: Option<&Arc<Use>>,
     ) {
         let (plugin_name, watchdog) = (manifest.name.clone(), self.watchdog.clone());

@@ -2,7 +2,7 @@
 //! hangs or crashes there costs the host nothing. See [`TrialCommand`].
 
 use super::load::settings;
-use super::records::{Known, Record, Records};
+use super::records::{Records, TrialRecord, TrialResult};
 use super::refusal::Refusal;
 use crate::services::PluginServices;
 use jackfield_plugin_api::load::{Module, read_manifest};
@@ -88,7 +88,7 @@ fn start_and_stop(place: &Path) {
 
 /// What a trial came to.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum TrialOutcome {
     Returned,
     Crashed { how: String, last: Option<String> },
     Hung,
@@ -113,24 +113,28 @@ pub(super) async fn passed(
         }
     };
     let (known, result) = match outcome {
-        Outcome::Returned => (Known::Passed, Ok(())),
-        Outcome::Crashed { how, last } => {
+        TrialOutcome::Returned => (TrialResult::Passed, Ok(())),
+        TrialOutcome::Crashed { how, last } => {
             let refusal = Refusal::TrialCrashed { how, last };
-            (Known::Crashed { reason: refusal.to_string() }, Err(refusal))
+            (TrialResult::Crashed { reason: refusal.to_string() }, Err(refusal))
         }
-        Outcome::Hung => {
+        TrialOutcome::Hung => {
             let refusal = Refusal::TrialHung(limit);
-            (Known::Hung { reason: refusal.to_string() }, Err(refusal))
+            (TrialResult::Hung { reason: refusal.to_string() }, Err(refusal))
         }
     };
-    if let Err(error) = records.put(&Record::new(sha256, file, known)) {
+    if let Err(error) = records.put(&TrialRecord::new(sha256, file, known)) {
         tracing::warn!(file = %file.display(), "the result of a trial is not kept: {error}");
     }
     result
 }
 
 /// Cancel safe: a process that runs is killed.
-async fn run(command: &TrialCommand, place: &Path, limit: Duration) -> std::io::Result<Outcome> {
+async fn run(
+    command: &TrialCommand,
+    place: &Path,
+    limit: Duration,
+) -> std::io::Result<TrialOutcome> {
     let mut child = Command::new(&command.program)
         .args(&command.arguments)
         .arg(place)
@@ -143,16 +147,16 @@ async fn run(command: &TrialCommand, place: &Path, limit: Duration) -> std::io::
     let lifeline = child.stdin.take();
     let words = child.stderr.take().map(|pipe| tokio::spawn(words(pipe)));
     let outcome = match timeout(limit, ended(&mut child)).await {
-        Ok(Ok(None)) => Outcome::Returned,
+        Ok(Ok(None)) => TrialOutcome::Returned,
         Ok(Ok(Some(status))) => {
             let words = match words {
                 Some(words) => timeout(REST, words).await.ok().and_then(Result::ok),
                 None => None,
             };
-            Outcome::Crashed { how: how(status), last: words.and_then(|words| last(&words)) }
+            TrialOutcome::Crashed { how: how(status), last: words.and_then(|words| last(&words)) }
         }
         Ok(Err(error)) => return Err(error),
-        Err(_) => Outcome::Hung,
+        Err(_) => TrialOutcome::Hung,
     };
     // It may be gone.
     let _ = child.start_kill();
@@ -249,7 +253,7 @@ mod tests {
         TrialCommand { program: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] }
     }
 
-    async fn outcome(script: &str, limit: Duration) -> Outcome {
+    async fn outcome(script: &str, limit: Duration) -> TrialOutcome {
         run(&shell(script), Path::new("x.so"), limit).await.expect("a shell")
     }
 
@@ -259,13 +263,13 @@ mod tests {
     async fn a_process_that_says_so_has_returned_whatever_ends_it() {
         for end in ["exit 0", "kill -9 $$", "exec sleep 1000"] {
             let script = format!("echo hello; echo '{RETURNED}'; {end}");
-            assert_eq!(outcome(&script, LONG).await, Outcome::Returned, "{end}");
+            assert_eq!(outcome(&script, LONG).await, TrialOutcome::Returned, "{end}");
         }
     }
 
     #[tokio::test]
     async fn a_signal_and_an_exit_are_told_with_the_last_words() {
-        let crashed = |how: &str, last: Option<&str>| Outcome::Crashed {
+        let crashed = |how: &str, last: Option<&str>| TrialOutcome::Crashed {
             how: how.to_owned(),
             last: last.map(str::to_owned),
         };
@@ -276,6 +280,6 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_does_not_end_is_hung() {
-        assert_eq!(outcome("exec sleep 1000", Duration::from_millis(50)).await, Outcome::Hung);
+        assert_eq!(outcome("exec sleep 1000", Duration::from_millis(50)).await, TrialOutcome::Hung);
     }
 }

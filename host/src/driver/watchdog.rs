@@ -7,7 +7,7 @@
 //! into a plugin runs. A call that is there at two looks in a row is one that does not come back.
 
 use super::culprit::{Culprit, told};
-use super::health::Health;
+use super::health::FileHealth;
 use jackfield_plugin_api::watch::{self, Mark, Owner};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -22,19 +22,19 @@ const TICK: Duration = Duration::from_millis(20);
 const IDLE_TICK: Duration = Duration::from_millis(50);
 
 /// Whose calls it tells of.
-pub(super) type Watched = Vec<(Owner, Arc<Health>)>;
+pub(super) type WatchedPlugins = Vec<(Owner, Arc<FileHealth>)>;
 
 /// Dropping it ends its thread.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    watched: Arc<Mutex<Watched>>,
+    watched: Arc<Mutex<WatchedPlugins>>,
     _end: Sender<()>,
 }
 
 impl Watchdog {
     /// Watches calls into `watched`, and keeps the current runtime going. `None` without a runtime, or
     /// where the system gives no thread.
-    pub(super) fn start(watched: Watched) -> Option<Arc<Self>> {
+    pub(super) fn start(watched: WatchedPlugins) -> Option<Arc<Self>> {
         let runtime = Handle::try_current().ok()?;
         let (end, ended) = channel();
         let watched = Arc::new(Mutex::new(watched));
@@ -50,7 +50,7 @@ impl Watchdog {
     }
 
     /// Watches one more.
-    pub(super) fn add(&self, owner: Owner, health: &Arc<Health>) {
+    pub(super) fn add(&self, owner: Owner, health: &Arc<FileHealth>) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.push((owner, Arc::clone(health)));
     }
@@ -62,11 +62,11 @@ pub fn still_running() -> Vec<String> {
 }
 
 /// A call that was there at a look.
-struct Call {
+struct CallSeen {
     mark: Mark,
     since: Instant,
     /// The file it is a call of, if that is watched.
-    health: Option<Arc<Health>>,
+    health: Option<Arc<FileHealth>>,
     is_warned: bool,
     is_refused: bool,
 }
@@ -83,16 +83,16 @@ enum Workers {
 
 struct Rounds {
     runtime: Handle,
-    watched: Arc<Mutex<Watched>>,
-    calls: HashMap<(usize, u64), Call>,
+    watched: Arc<Mutex<WatchedPlugins>>,
+    calls: HashMap<(usize, u64), CallSeen>,
     /// Files with new sessions held back or refused.
-    held: Vec<Arc<Health>>,
+    held: Vec<Arc<FileHealth>>,
     /// How often each worker has gone to sleep and woken: odd while it sleeps.
     workers: Vec<u64>,
 }
 
 impl Rounds {
-    fn new(runtime: Handle, watched: Arc<Mutex<Watched>>) -> Self {
+    fn new(runtime: Handle, watched: Arc<Mutex<WatchedPlugins>>) -> Self {
         let (calls, held, workers) = (HashMap::new(), Vec::new(), Vec::new());
         Rounds { runtime, watched, calls, held, workers }
     }
@@ -124,9 +124,9 @@ impl Rounds {
                     // Within one call of the host's another plugin may run now.
                     let health =
                         if call.mark.owner == mark.owner { call.health } else { self.health(mark) };
-                    Call { mark, health, ..call }
+                    CallSeen { mark, health, ..call }
                 }
-                None => Call {
+                None => CallSeen {
                     health: self.health(mark),
                     mark,
                     since: now,
@@ -141,7 +141,7 @@ impl Rounds {
         false
     }
 
-    fn health(&self, mark: Mark) -> Option<Arc<Health>> {
+    fn health(&self, mark: Mark) -> Option<Arc<FileHealth>> {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let found = watched.iter().find(|(owner, _)| *owner == mark.owner);
         found.map(|(_, health)| Arc::clone(health))
@@ -167,7 +167,7 @@ impl Rounds {
 
     /// Tells of calls that take long, and holds back or refuses new sessions of their files.
     fn judge(&mut self, now: Instant) {
-        let mut held: Vec<Arc<Health>> = Vec::new();
+        let mut held: Vec<Arc<FileHealth>> = Vec::new();
         for call in self.calls.values_mut() {
             let Some(health) = &call.health else { continue };
             let (lasts, options) = (now.duration_since(call.since), health.options());
@@ -205,7 +205,7 @@ impl Rounds {
     }
 }
 
-fn came_back(call: &Call, now: Instant) {
+fn came_back(call: &CallSeen, now: Instant) {
     let took = now.duration_since(call.since);
     let (culprit, took) = (Culprit::of(&call.mark), tracing::field::debug(took));
     if call.is_refused {
@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn one_call_that_stays_refuses_new_sessions_at_its_limit_and_many_calls_do_not() {
         let options = QuarantineOptions::default();
-        let health = Arc::new(Health::new("p", options.clone(), TICK));
+        let health = Arc::new(FileHealth::new("p", options.clone(), TICK));
         let here = owner("stays");
         let watched = Arc::new(Mutex::new(vec![(here, Arc::clone(&health))]));
         let mut rounds = Rounds::new(Handle::current(), watched);

@@ -4,7 +4,7 @@ use super::Manager;
 use super::entries::{DefinedBy, Entry};
 use super::filter::Filter;
 use super::snapshot::NamedSnapshot;
-use super::state::State;
+use super::state::StateDir;
 use crate::config::Reference;
 use crate::config::model::ConnectionConfig;
 use crate::connection::{Live, Managed, ManagedSnapshot, Policy, Target};
@@ -70,7 +70,7 @@ impl Manager {
     /// # Errors
     /// Another process uses it; damage, with its byte offset; what the files say.
     pub fn keep_state(&self, folder: &Path) -> Result<usize> {
-        let (state, restored) = State::open(folder)?;
+        let (state, restored) = StateDir::open(folder)?;
         let count = restored.len();
         self.core.named.restore(state, restored);
         Ok(count)

@@ -6,7 +6,7 @@
 
 use super::entries::{DefinedBy, Entries, Entry};
 use super::named::{Existing, entry};
-use super::state::{Restored, State};
+use super::state::{Restored, StateDir};
 use crate::config::model::ConnectionConfig;
 use crate::connection::{Live, Lives, Managed};
 use crate::nearest::did_you_mean;
@@ -24,7 +24,7 @@ pub(super) struct Named {
     pub(super) entries: Entries,
     pub(super) lives: Arc<Lives>,
     /// Held while a change is made.
-    changes: Mutex<Option<State>>,
+    changes: Mutex<Option<StateDir>>,
 }
 
 impl Named {
@@ -32,7 +32,7 @@ impl Named {
         Named { entries: Entries::default(), lives, changes: Mutex::default() }
     }
 
-    fn changes(&self) -> MutexGuard<'_, Option<State>> {
+    fn changes(&self) -> MutexGuard<'_, Option<StateDir>> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -58,7 +58,7 @@ impl Named {
     }
 
     /// Enters what was read from a state directory, and keeps it there from now on.
-    pub(super) fn restore(&self, state: State, restored: Restored) {
+    pub(super) fn restore(&self, state: StateDir, restored: Restored) {
         let mut changes = self.changes();
         for (name, config) in restored {
             if self.entries.get(&name).is_some() {
@@ -82,7 +82,7 @@ impl Named {
     }
 
     pub(super) fn sync(&self) -> Result<()> {
-        self.changes().as_ref().map_or(Ok(()), State::sync)
+        self.changes().as_ref().map_or(Ok(()), StateDir::sync)
     }
 
     fn count(&self, via: Option<&str>, more: bool) {
@@ -193,7 +193,7 @@ impl Named {
 
     /// Rewrites the journal when most of it is of no use. What failed is tried again later: the old
     /// journal is whole.
-    fn tidy(&self, changes: &mut MutexGuard<'_, Option<State>>) {
+    fn tidy(&self, changes: &mut MutexGuard<'_, Option<StateDir>>) {
         let Some(state) = changes.as_mut().filter(|state| state.wants_rewriting()) else { return };
         let all = self.entries.all();
         let kept = all.iter().filter(|entry| entry.by == DefinedBy::Call);

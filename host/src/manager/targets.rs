@@ -24,7 +24,7 @@ impl Manager {
     /// [`ErrorKind::NotFound`] for the upstream or what it goes via; [`ErrorKind::Config`] for a
     /// target of that name that is there already, values out of range, or options that are not
     /// accepted.
-    pub async fn add_target(&self, upstream: &str, target: config::Target) -> Result<String> {
+    pub async fn add_target(&self, upstream: &str, target: config::TargetConfig) -> Result<String> {
         let (entry, name) = (self.core.upstreams.get(upstream)?, name_of(&target));
         let key = KeyPath::from_iter(["upstreams", upstream, "targets", &name]);
         in_range(&key, target.problems())?;
@@ -43,7 +43,7 @@ impl Manager {
         &self,
         builder: &TargetBuilder<'_>,
         key: &KeyPath,
-        target: &config::Target,
+        target: &config::TargetConfig,
         interceptors: &[String],
     ) -> Result<Target, Unbuilt> {
         if let Some(to) = &target.to {

@@ -202,7 +202,7 @@ fn checks_fit(
 }
 
 /// A target as its upstream takes it.
-pub(super) fn spec<T>(name: String, target: T, config: &config::Target) -> Spec<T> {
+pub(super) fn spec<T>(name: String, target: T, config: &config::TargetConfig) -> Spec<T> {
     Spec {
         name,
         target,
@@ -214,7 +214,7 @@ pub(super) fn spec<T>(name: String, target: T, config: &config::Target) -> Spec<
 }
 
 /// A target's URI and what it goes via, or what it names.
-pub(super) fn name_of(config: &config::Target) -> String {
+pub(super) fn name_of(config: &config::TargetConfig) -> String {
     match (&config.to, &config.via) {
         (Some(to), _) => to.to_string(),
         (None, Some(via)) => format!("{} via {via}", config.uri),
@@ -223,7 +223,7 @@ pub(super) fn name_of(config: &config::Target) -> String {
 }
 
 /// A target's name; where several have the same, as with different options, they are numbered.
-fn unique(config: &config::Target, names: &mut HashSet<String>) -> String {
+fn unique(config: &config::TargetConfig, names: &mut HashSet<String>) -> String {
     let name = name_of(config);
     let numbered = (2..).map(|number| format!("{name} #{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));

@@ -50,7 +50,7 @@ pub struct PluginServices {
     blocking: blocking::Blocking,
     common: Arc<Common>,
     metrics: PluginMetrics,
-    news: news::News,
+    news: news::PluginNews,
     secrets: PluginSecrets,
     on_panic: OnPanic,
 }
@@ -69,7 +69,7 @@ impl PluginServices {
             log: log::PluginLog::new(plugin, log_rate),
             blocking: blocking::Blocking::default(),
             metrics: common.metrics().of(plugin),
-            news: news::News::new(plugin, common.events().clone(), common.event_rate()),
+            news: news::PluginNews::new(plugin, common.events().clone(), common.event_rate()),
             secrets: common.secrets(plugin),
             common,
             on_panic,

@@ -1,4 +1,4 @@
-//! [`News`]: what one plugin tells, into the host's events, at a bounded rate.
+//! [`PluginNews`]: what one plugin tells, into the host's events, at a bounded rate.
 
 use super::rate::{Rate, Turn};
 use crate::events::{Bus, EventKind};
@@ -7,15 +7,15 @@ use jackfield_plugin_api::Event;
 /// The longest event, as JSON, in bytes.
 const LONGEST: usize = 64 << 10;
 
-pub(super) struct News {
+pub(super) struct PluginNews {
     plugin: String,
     bus: Bus,
     rate: Rate,
 }
 
-impl News {
+impl PluginNews {
     pub(super) fn new(plugin: &str, bus: Bus, per_second: u32) -> Self {
-        News { plugin: plugin.to_owned(), bus, rate: Rate::new(per_second) }
+        PluginNews { plugin: plugin.to_owned(), bus, rate: Rate::new(per_second) }
     }
 
     /// Tells an event, given as JSON.
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_plugin_tells_no_more_than_its_rate_and_nothing_that_is_no_event() {
         let bus = Bus::default();
-        let news = News::new("p", bus.clone(), 3);
+        let news = PluginNews::new("p", bus.clone(), 3);
         news.tell("{}");
         news.tell(r#"{"name": "up", "data": {"n": 1}}"#);
         let long = json!({ "name": "x", "data": "x".repeat(LONGEST) });

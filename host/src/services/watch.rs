@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
 
 /// A second descriptor of the same open file, so that the plugin may close its own at any time.
-struct Watched {
+struct WatchedSocket {
     fd: AsyncFd<OwnedFd>,
 }
 
@@ -17,7 +17,7 @@ pub(super) fn watch(fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
     #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
     let fd = AsyncFd::new(copy)
         .map_err(|error| Error::new(ErrorKind::Io, error.to_string()).with("call", "watch"))?;
-    Ok(Box::new(Watched { fd }))
+    Ok(Box::new(WatchedSocket { fd }))
 }
 
 fn ready_now(fd: &OwnedFd, interest: Interest) -> bool {
@@ -30,7 +30,7 @@ fn ready_now(fd: &OwnedFd, interest: Interest) -> bool {
     matches!(poll(&mut fds, Some(&at_once)), Ok(1..))
 }
 
-impl FdIo for Watched {
+impl FdIo for WatchedSocket {
     fn poll_ready(&mut self, interest: Interest, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let ready = match interest {
             Interest::Read => self.fd.poll_read_ready(cx),

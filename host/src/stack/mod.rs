@@ -14,7 +14,7 @@ pub use client::opened_for;
 pub use offer::offering;
 pub use options::OptionProblem;
 pub use plan::Plan;
-pub use source::{Opening, Source};
+pub use source::{Opening, SessionSource};
 
 use crate::deadline::Deadline;
 use crate::dialogue::{self, Login};
@@ -114,7 +114,7 @@ impl Stack {
 
     /// A stack without drivers: its sessions are opened by this program itself. `display` is what
     /// people read; it must hold no secret.
-    pub fn of_source(display: &str, source: impl Source) -> Self {
+    pub fn of_source(display: &str, source: impl SessionSource) -> Self {
         let source = Some(source::OwnSource(Box::new(source)));
         let display = display.to_owned();
         Stack { layers: Vec::new(), source, login: None, address: Address::default(), display }

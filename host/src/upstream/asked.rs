@@ -1,4 +1,4 @@
-//! [`Asked`]: whether anything came back of a stream on which something was sent.
+//! [`StreamUse`]: whether anything came back of a stream on which something was sent.
 
 use jackfield_plugin_api::Stream;
 use std::io;
@@ -10,28 +10,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What has passed on a stream.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct StreamUse {
     sent: AtomicBool,
     /// A byte, or the end.
     received: AtomicBool,
 }
 
-impl Asked {
+impl StreamUse {
     /// Something was sent, and nothing came.
     pub(super) fn is_unanswered(&self) -> bool {
         self.sent.load(Ordering::Relaxed) && !self.received.load(Ordering::Relaxed)
     }
 
     /// `stream`, noted in the answer as it is used.
-    pub(super) fn note(stream: Stream) -> (Stream, Arc<Asked>) {
-        let asked = Arc::<Asked>::default();
+    pub(super) fn note(stream: Stream) -> (Stream, Arc<StreamUse>) {
+        let asked = Arc::<StreamUse>::default();
         (Stream::new(Noted { stream, asked: Arc::clone(&asked) }), asked)
     }
 }
 
 struct Noted {
     stream: Stream,
-    asked: Arc<Asked>,
+    asked: Arc<StreamUse>,
 }
 
 impl AsyncRead for Noted {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How long calls may take, and how many there were.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(super) struct UpstreamCalls {
     limit: Duration,
     limits: BTreeMap<String, Duration>,
     total: AtomicU64,
@@ -28,9 +28,9 @@ pub struct CallsSnapshot {
     pub failed: u64,
 }
 
-impl Calls {
+impl UpstreamCalls {
     pub(super) fn new(limit: Duration, limits: BTreeMap<String, Duration>) -> Self {
-        Calls { limit, limits, total: AtomicU64::new(0), failed: AtomicU64::new(0) }
+        UpstreamCalls { limit, limits, total: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 
     pub(super) fn snapshot(&self) -> CallsSnapshot {

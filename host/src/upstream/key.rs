@@ -79,9 +79,9 @@ impl FromStr for KeyFrom {
     }
 }
 
-struct Visitor;
+struct KeyVisitor;
 
-impl de::Visitor<'_> for Visitor {
+impl de::Visitor<'_> for KeyVisitor {
     type Value = KeyFrom;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,7 +95,7 @@ impl de::Visitor<'_> for Visitor {
 
 impl<'de> Deserialize<'de> for KeyFrom {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(KeyVisitor)
     }
 }
 

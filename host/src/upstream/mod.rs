@@ -26,8 +26,8 @@ mod told;
 pub use call::CallsSnapshot;
 pub use jackfield_balancer::{
     Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
-    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
-    TargetHandle, TargetStatus, Ticket, Tried, Watcher, check, health, strategy,
+    Opens, OutlierOptions, Pick, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
+    TargetHandle, TargetStatus, Tried, Watcher, check, health, strategy,
 };
 pub use key::KeyFrom;
 pub use opened::Opened;
@@ -39,7 +39,7 @@ use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpo
 use crate::driver::DriverHandle;
 use crate::events::Bus;
 use crate::pool::PoolOptions;
-use call::Calls;
+use call::UpstreamCalls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use outlet::PostOptions;
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ pub struct Upstream {
     attempts: Attempts,
     pools: Pools,
     checks: Option<CheckOptions>,
-    calls: Calls,
+    calls: UpstreamCalls,
     tells_client: AtomicBool,
 }
 
@@ -137,7 +137,7 @@ impl Upstream {
             attempts: Attempts::new(options.retry),
             pools,
             checks: options.health,
-            calls: Calls::new(options.call_timeout, options.call_timeouts),
+            calls: UpstreamCalls::new(options.call_timeout, options.call_timeouts),
             tells_client: AtomicBool::new(tells_client),
         })
     }

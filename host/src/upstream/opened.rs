@@ -1,6 +1,6 @@
 //! [`Opened`]: a session of an upstream in use, and what the target and its pool hear of how it went.
 
-use super::asked::Asked;
+use super::asked::StreamUse;
 use super::outlet::Outlet;
 use crate::connection::{Around, Calling, Innermost, PooledSession};
 use crate::session::{DataParts, SessionExt, guarded};
@@ -134,9 +134,9 @@ impl Opened {
         let session = Arc::clone(self.session.session());
         let mut parts = DataParts::default();
         let stream = if self.session.is_one_of_many() { session.take_stream() } else { None };
-        let mut told = Told { opened: Some(self), asked: None };
+        let mut told = ReportingSession { opened: Some(self), asked: None };
         if let Some(stream) = stream {
-            let (stream, asked) = Asked::note(stream);
+            let (stream, asked) = StreamUse::note(stream);
             (parts.stream, told.asked) = (Some(stream), Some(asked));
         }
         guarded(session, parts, told)
@@ -144,12 +144,12 @@ impl Opened {
 }
 
 /// A session that tells how it went when it is dropped.
-struct Told {
+struct ReportingSession {
     opened: Option<Opened>,
-    asked: Option<Arc<Asked>>,
+    asked: Option<Arc<StreamUse>>,
 }
 
-impl Drop for Told {
+impl Drop for ReportingSession {
     fn drop(&mut self) {
         let is_unanswered = self.asked.as_ref().is_some_and(|asked| asked.is_unanswered());
         if let Some(opened) = self.opened.take_if(|_| is_unanswered) {

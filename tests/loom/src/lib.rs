@@ -30,7 +30,7 @@ mod pool;
 
 #[cfg(test)]
 mod tests {
-    use super::load::{Gate, Load};
+    use super::load::{TrialGate, Load};
     use super::state::{IllegalStep, State, StateCell};
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicU32, Ordering};
@@ -62,7 +62,7 @@ mod tests {
     fn one_at_a_time_tries_and_its_turn_comes_back() {
         loom::model(|| {
             let (load, trying) = (Arc::new(Load::default()), Arc::new(AtomicU32::new(0)));
-            load.set_gate(Gate::Trial);
+            load.set_gate(TrialGate::Trial);
             let attempt = |load: Arc<Load>, trying: Arc<AtomicU32>| {
                 let Some(trial) = load.enter() else { return };
                 assert!(trial);
@@ -87,7 +87,7 @@ mod tests {
             let load = Arc::new(Load::default());
             load.set_limit(Some(1));
             let held = load.enter();
-            load.set_gate(Gate::Trial);
+            load.set_gate(TrialGate::Trial);
             let other = {
                 let load = Arc::clone(&load);
                 thread::spawn(move || load.enter().map(|trial| load.leave(trial)))

@@ -1,6 +1,6 @@
-//! The pockets of a pool beside a lock with the rest of its state, as [`Shared`] uses both.
+//! The pockets of a pool beside a lock with the rest of its state, as [`PoolCore`] uses both.
 //!
-//! [`Shared`]: ../../../host/pool/src/shared.rs
+//! [`PoolCore`]: ../../../host/pool/src/shared.rs
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! The same key meets the same target, and when targets come or go few keys move: Maglev hashing
 //! (Eisenbud and others, NSDI 2016, section 3.4), with weights.
 
-use super::{Ask, Loads, Share, Strategy, StrategyInfo, mix};
+use super::{Loads, PickContext, Share, Strategy, StrategyInfo, mix};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "consistent_hash",
@@ -24,7 +24,7 @@ struct Maglev {
 }
 
 impl Strategy for Maglev {
-    fn pick(&self, ask: &Ask, _: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, _: &dyn Loads) -> usize {
         let wide = u128::from(mix(ask.key)) * self.table.len() as u128;
         let at = usize::try_from(wide >> 64).unwrap_or(0);
         self.table[at] as usize

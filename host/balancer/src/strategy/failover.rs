@@ -1,6 +1,6 @@
 //! The first target that can serve, in the order they are written; the others are its substitutes.
 
-use super::{Ask, Loads, Strategy, StrategyInfo};
+use super::{Loads, PickContext, Strategy, StrategyInfo};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "failover",
@@ -15,7 +15,7 @@ pub(super) const INFO: StrategyInfo = StrategyInfo {
 struct Failover;
 
 impl Strategy for Failover {
-    fn pick(&self, _: &Ask, _: &dyn Loads) -> usize {
+    fn pick(&self, _: &PickContext, _: &dyn Loads) -> usize {
         0
     }
 }

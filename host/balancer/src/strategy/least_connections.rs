@@ -1,7 +1,7 @@
 //! The target with the fewest sessions for its weight. Looks at every target; where there are
 //! thousands, `power_of_two` comes close at a constant cost.
 
-use super::{Ask, Loads, Strategy, StrategyInfo};
+use super::{Loads, PickContext, Strategy, StrategyInfo};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "least_connections",
@@ -20,7 +20,7 @@ struct LeastConnections {
 }
 
 impl Strategy for LeastConnections {
-    fn pick(&self, ask: &Ask, loads: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize {
         let count = self.weights.len();
         // Equals take turns.
         let first = usize::try_from(ask.turn % count as u64).unwrap_or(0);

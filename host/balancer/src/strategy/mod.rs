@@ -27,7 +27,7 @@ pub struct Share {
 
 /// One question: who is next?
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct PickContext {
     /// The number of the question; 0 where [`StrategyInfo::uses_turn`] is not set.
     pub turn: u64,
     /// Random bits; the turn where [`StrategyInfo::uses_turn`] is set.
@@ -38,11 +38,11 @@ pub struct Ask {
     pub millis: u32,
 }
 
-impl Ask {
+impl PickContext {
     /// The question once more, after the answer could not serve.
     #[must_use]
     pub fn again(&self, times: u64) -> Self {
-        Ask {
+        PickContext {
             turn: self.turn.wrapping_add(times),
             chance: mix(self.chance.wrapping_add(times)),
             key: mix(self.key.wrapping_add(times)),
@@ -62,7 +62,7 @@ pub trait Loads {
 /// Answers with the number of a target.
 pub trait Strategy: fmt::Debug + Send + Sync {
     /// The next target. Must be less than the number of targets it was built from.
-    fn pick(&self, ask: &Ask, loads: &dyn Loads) -> usize;
+    fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize;
 }
 
 /// A strategy as it is named in configurations and documents.

@@ -5,7 +5,7 @@
 //! A target not measured yet gets one session, and no second one before the first is open.
 
 use super::power_of_two::Two;
-use super::{Ask, Loads, Share, Strategy, StrategyInfo};
+use super::{Loads, PickContext, Share, Strategy, StrategyInfo};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "peak_ewma",
@@ -37,7 +37,7 @@ impl PeakEwma {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "as above")]
-    fn cost(&self, at: usize, ask: &Ask, loads: &dyn Loads) -> f32 {
+    fn cost(&self, at: usize, ask: &PickContext, loads: &dyn Loads) -> f32 {
         let in_flight = loads.in_flight(at);
         let latency = loads.latency(at, ask.millis);
         match (in_flight, latency > 0.0) {
@@ -51,7 +51,7 @@ impl PeakEwma {
 }
 
 impl Strategy for PeakEwma {
-    fn pick(&self, ask: &Ask, loads: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize {
         let (first, second) = self.two.draw(ask);
         if self.cost(second, ask, loads) < self.cost(first, ask, loads) { second } else { first }
     }

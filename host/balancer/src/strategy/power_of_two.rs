@@ -1,7 +1,7 @@
 //! Of two drawn by chance and weight, the one with fewer sessions for its weight.
 
 use super::weighted::Draws;
-use super::{Ask, Loads, Share, Strategy, StrategyInfo, mix};
+use super::{Loads, PickContext, Share, Strategy, StrategyInfo, mix};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "power_of_two",
@@ -24,7 +24,7 @@ impl Two {
         Two { draws: Draws::new(shares), count: shares.len() }
     }
 
-    pub(super) fn draw(&self, ask: &Ask) -> (usize, usize) {
+    pub(super) fn draw(&self, ask: &PickContext) -> (usize, usize) {
         let first = self.draws.draw(ask.chance);
         let second = self.draws.draw(mix(ask.chance));
         if first != second {
@@ -47,7 +47,7 @@ struct PowerOfTwo {
 }
 
 impl Strategy for PowerOfTwo {
-    fn pick(&self, ask: &Ask, loads: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize {
         let (first, second) = self.two.draw(ask);
         let load = |at: usize, other: usize| {
             u64::from(loads.in_flight(at)) * u64::from(self.weights[other])

@@ -1,7 +1,7 @@
 //! By chance, in proportion to the weights.
 
 use super::weighted::Draws;
-use super::{Ask, Loads, Strategy, StrategyInfo};
+use super::{Loads, PickContext, Strategy, StrategyInfo};
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
     name: "random",
@@ -18,7 +18,7 @@ struct Random {
 }
 
 impl Strategy for Random {
-    fn pick(&self, ask: &Ask, _: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, _: &dyn Loads) -> usize {
         self.draws.draw(ask.chance)
     }
 }

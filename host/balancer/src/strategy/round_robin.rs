@@ -1,6 +1,6 @@
 //! In turn, each as often as its weight says, and as evenly spread as can be.
 
-use super::{Ask, Loads, Share, Strategy, StrategyInfo};
+use super::{Loads, PickContext, Share, Strategy, StrategyInfo};
 use std::collections::BTreeMap;
 
 pub(super) const INFO: StrategyInfo = StrategyInfo {
@@ -44,7 +44,7 @@ impl RoundRobin {
 }
 
 impl Strategy for RoundRobin {
-    fn pick(&self, ask: &Ask, _: &dyn Loads) -> usize {
+    fn pick(&self, ask: &PickContext, _: &dyn Loads) -> usize {
         // Once in four billion turns the round is cut short.
         #[expect(clippy::cast_possible_truncation, reason = "turns are taken modulo 2^32")]
         let turn = ask.turn as u32;

@@ -33,8 +33,8 @@ impl Loads for Fixed {
     }
 }
 
-fn ask(turn: u64) -> Ask {
-    Ask { turn, chance: mix(turn), key: mix(!turn), millis: 0 }
+fn ask(turn: u64) -> PickContext {
+    PickContext { turn, chance: mix(turn), key: mix(!turn), millis: 0 }
 }
 
 fn shares(weights: &[u32]) -> Vec<Share> {
@@ -132,7 +132,7 @@ fn an_unmeasured_target_gets_one_session_until_it_is_measured() {
 fn one_key_meets_one_target_and_failover_the_first() {
     let loads = Fixed::idle(10);
     let hash = build("consistent_hash", &[1; 10]);
-    let with_key = |key, turn| Ask { key, ..ask(turn) };
+    let with_key = |key, turn| PickContext { key, ..ask(turn) };
     for key in 0..100 {
         let first = hash.pick(&with_key(key, 0), &loads);
         assert!((1..50).all(|turn| hash.pick(&with_key(key, turn), &loads) == first));
@@ -209,7 +209,7 @@ proptest! {
         }
         for info in STRATEGIES {
             let strategy = (info.build)(&shares(&weights));
-            let at = strategy.pick(&Ask { turn, chance, key, millis: 0 }, &loads);
+            let at = strategy.pick(&PickContext { turn, chance, key, millis: 0 }, &loads);
             prop_assert!(at < weights.len(), "{}", info.name);
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jackfield_plugin_api::Error;
 
-use super::{IDLE, Limits, Slot, Slots, later};
+use super::{Bounds, IDLE, PoolSlot, Slots, later};
 use crate::effects::{Approval, Effects};
 use crate::error::AcquireError;
 use crate::stats::CloseCause;
@@ -32,7 +32,7 @@ impl<M: Clone> Slots<M> {
             fx.close(member, CloseCause::Drained);
             return self.note_drained(fx);
         }
-        let mut slot = Slot {
+        let mut slot = PoolSlot {
             member,
             users: 0,
             since: now,
@@ -104,6 +104,6 @@ impl<M: Clone> Slots<M> {
     }
 }
 
-pub(super) fn expiry<M>(slot: &Slot<M>, limits: &Limits) -> Option<Instant> {
+pub(super) fn expiry<M>(slot: &PoolSlot<M>, limits: &Bounds) -> Option<Instant> {
     limits.max_lifetime.map(|lifetime| later(slot.opened, lifetime.mul_f64(1.0 - slot.jitter)))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{IDLE, Lease, Slots, Verdict, later};
+use super::{Checkout, IDLE, Slots, Verdict, later};
 use crate::effects::Effects;
 use crate::stats::CloseCause;
 
@@ -10,38 +10,38 @@ impl<M: Clone> Slots<M> {
     /// A user is done with a member.
     pub(crate) fn give_back(
         &mut self,
-        lease: Lease,
+        checkout: Checkout,
         verdict: Verdict,
         now: Instant,
         fx: &mut Effects<M>,
     ) {
-        self.give_back_since(lease, verdict, now, now, fx);
+        self.give_back_since(checkout, verdict, now, now, fx);
     }
 
     /// A user is done with a member that may be used again, and hands back its hold of it. Where somebody
     /// waits for it, nothing but who uses it changes. What is handed out is to be dropped without the lock.
     pub(crate) fn pass_on(
         &mut self,
-        lease: Lease,
+        checkout: Checkout,
         member: M,
         now: Instant,
         fx: &mut Effects<M>,
     ) -> Option<M> {
         let next = self.queue.next().filter(|_| self.limits.share == 1);
-        let slot = self.members.get_mut(lease.slot);
+        let slot = self.members.get_mut(checkout.slot);
         let fit =
             slot.filter(|slot| slot.retired.is_none() && slot.expires.is_none_or(|at| at > now));
-        let untested = lease.test || lease.is_doubted();
+        let untested = checkout.test || checkout.is_doubted();
         let (Some(arrival), Some(slot), false) = (next, fit, untested) else {
-            self.give_back(lease, Verdict::Keep, now, fx);
+            self.give_back(checkout, Verdict::Keep, now, fx);
             return Some(member);
         };
         slot.since = now;
-        self.serve_next((Lease { arrival, fresh: false, ..lease }, member), now, fx);
+        self.serve_next((Checkout { arrival, fresh: false, ..checkout }, member), now, fx);
         None
     }
 
-    pub(super) fn serve_next(&mut self, served: (Lease, M), now: Instant, fx: &mut Effects<M>) {
+    pub(super) fn serve_next(&mut self, served: (Checkout, M), now: Instant, fx: &mut Effects<M>) {
         if let Some((waited, waker)) = self.queue.serve(Ok(served), now) {
             self.totals.handed_over += 1;
             self.totals.waits.record(waited);
@@ -52,43 +52,43 @@ impl<M: Clone> Slots<M> {
     /// A user has been done with a member for a moment, since `since`.
     pub(crate) fn give_back_since(
         &mut self,
-        lease: Lease,
+        checkout: Checkout,
         verdict: Verdict,
         since: Instant,
         now: Instant,
         fx: &mut Effects<M>,
     ) {
-        self.settle_lease(lease, verdict, since, fx);
+        self.settle_lease(checkout, verdict, since, fx);
         self.serve(now, fx);
     }
 
     /// A user doubts that its member works, and has it tested before it gives it back: nobody new gets it
     /// until then. If the test fails, those that nobody has used since now are given up with it.
-    pub(crate) fn doubt(&mut self, lease: &mut Lease, now: Instant) {
-        let Some(slot) = self.members.get_mut(lease.slot) else { return };
-        slot.doubts += usize::from(!lease.is_doubted());
-        lease.doubted = Some(now);
-        self.members.unlink(lease.slot);
+    pub(crate) fn doubt(&mut self, checkout: &mut Checkout, now: Instant) {
+        let Some(slot) = self.members.get_mut(checkout.slot) else { return };
+        slot.doubts += usize::from(!checkout.is_doubted());
+        checkout.doubted = Some(now);
+        self.members.unlink(checkout.slot);
     }
 
     /// A user has its member tested while it goes on using it: nobody new gets it until
     /// [`Slots::checked`].
-    pub(crate) fn check(&mut self, lease: &Lease) {
-        let Some(slot) = self.members.get_mut(lease.slot) else { return };
+    pub(crate) fn check(&mut self, checkout: &Checkout) {
+        let Some(slot) = self.members.get_mut(checkout.slot) else { return };
         slot.doubts += 1;
-        self.members.unlink(lease.slot);
+        self.members.unlink(checkout.slot);
     }
 
     /// What came of that test, which began at `since`. A member that failed it is closed once its users
     /// are done, and with it those that nobody has used since then.
     pub(crate) fn checked(
         &mut self,
-        lease: &Lease,
+        checkout: &Checkout,
         fit: bool,
         (since, now): (Instant, Instant),
         fx: &mut Effects<M>,
     ) {
-        let (key, share) = (lease.slot, self.limits.share);
+        let (key, share) = (checkout.slot, self.limits.share);
         let Some(slot) = self.members.get_mut(key) else { return };
         slot.doubts -= 1;
         if !fit {
@@ -110,20 +110,20 @@ impl<M: Clone> Slots<M> {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a lease is given back once")]
+    #[expect(clippy::needless_pass_by_value, reason = "a checkout is given back once")]
     pub(super) fn settle_lease(
         &mut self,
-        lease: Lease,
+        checkout: Checkout,
         verdict: Verdict,
         now: Instant,
         fx: &mut Effects<M>,
     ) {
-        let key = lease.slot;
+        let key = checkout.slot;
         let Some(slot) = self.members.get_mut(key) else { return };
         slot.users -= 1;
-        slot.doubts -= usize::from(lease.is_doubted());
+        slot.doubts -= usize::from(checkout.is_doubted());
         let unused_since = slot.since;
-        if !lease.test {
+        if !checkout.test {
             slot.since = now;
         }
         let (users, old) = (slot.users, slot.expires.is_some_and(|expires| expires <= now));
@@ -133,7 +133,7 @@ impl<M: Clone> Slots<M> {
             Verdict::Close(cause) => {
                 self.retire(key, cause, fx);
                 if cause == CloseCause::Invalid {
-                    self.retire_unused_since(lease.doubted.unwrap_or(unused_since), fx);
+                    self.retire_unused_since(checkout.doubted.unwrap_or(unused_since), fx);
                 }
             }
             Verdict::Keep => {

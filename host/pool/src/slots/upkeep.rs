@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::opening::expiry;
-use super::{IDLE, Limits, Slots, later};
+use super::{Bounds, IDLE, Slots, later};
 use crate::effects::Effects;
 use crate::error::AcquireError;
 use crate::recent::GRAIN;
@@ -72,7 +72,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// Puts new limits in force.
-    pub(crate) fn set_limits(&mut self, limits: Limits, now: Instant, fx: &mut Effects<M>) {
+    pub(crate) fn set_limits(&mut self, limits: Bounds, now: Instant, fx: &mut Effects<M>) {
         self.limits = limits;
         self.members.rechain(self.limits.share);
         let mut free = Vec::new();
@@ -125,7 +125,7 @@ impl<M: Clone> Slots<M> {
     /// Whether a member that comes back may be kept for the next caller without being seen here: nobody
     /// waits for it, and no option asks for more than its time.
     pub(crate) fn is_calm(&self) -> bool {
-        let Limits { share, min_idle, max_idle, test_idle, .. } = self.limits;
+        let Bounds { share, min_idle, max_idle, test_idle, .. } = self.limits;
         let simple = share == 1 && min_idle == 0 && max_idle > 0 && test_idle > GRAIN;
         simple && self.queue.is_empty() && !self.closed
     }

@@ -3,11 +3,11 @@
 /// Looks for the escape in what is typed.
 #[derive(Debug)]
 pub(super) struct Escape {
-    state: State,
+    state: EscapeState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum EscapeState {
     LineStart,
     Tilde,
     Inside,
@@ -24,21 +24,21 @@ pub(super) struct Typed {
 
 impl Escape {
     pub(super) fn new() -> Self {
-        Escape { state: State::LineStart }
+        Escape { state: EscapeState::LineStart }
     }
 
     /// Takes the escape out of `typed`; what follows it is dropped.
     pub(super) fn filter(&mut self, typed: &[u8]) -> Typed {
         let mut bytes = Vec::with_capacity(typed.len() + 1);
         for &byte in typed {
-            let held = self.state == State::Tilde;
+            let held = self.state == EscapeState::Tilde;
             self.state = match (self.state, byte) {
-                (State::LineStart, b'~') => State::Tilde,
-                (State::Tilde, b'.') => return Typed { bytes, quit: true },
-                (_, b'\r' | b'\n') => State::LineStart,
-                _ => State::Inside,
+                (EscapeState::LineStart, b'~') => EscapeState::Tilde,
+                (EscapeState::Tilde, b'.') => return Typed { bytes, quit: true },
+                (_, b'\r' | b'\n') => EscapeState::LineStart,
+                _ => EscapeState::Inside,
             };
-            if self.state == State::Tilde {
+            if self.state == EscapeState::Tilde {
                 continue;
             }
             if held && byte != b'~' {

@@ -7,10 +7,10 @@ mod output;
 mod terminal;
 
 use super::call::{close, status_code};
-use super::client::{Client, Extras, TargetArgs, has_operation};
+use super::client::{AddedOptions, Client, TargetArgs, has_operation};
 use super::failure::{Failure, Outcome, one_line};
 use super::output::complain;
-use super::runtime::{Ended, Signals, block_on, start_client_log};
+use super::runtime::{SignalInfo, Signals, block_on, start_client_log};
 use crate::config::{Loaded, Reference, Timespan};
 use crate::connection::Caller;
 use crate::relay::messages_of;
@@ -74,7 +74,7 @@ type Halves = (ReadHalf<Stream>, WriteHalf<Stream>);
 enum End {
     Shown(Shown),
     Quit,
-    Signal(Ended),
+    Signal(SignalInfo),
 }
 
 pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
@@ -122,8 +122,8 @@ async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Durati
 }
 
 /// What a driver that has a terminal is told of ours.
-fn extras() -> Extras {
-    let mut extras = Extras::new();
+fn extras() -> AddedOptions {
+    let mut extras = AddedOptions::new();
     if !terminal::is_terminal() {
         return extras;
     }

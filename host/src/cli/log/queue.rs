@@ -36,18 +36,18 @@ struct Lines {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     lines: Mutex<Lines>,
     came: Condvar,
     went: Condvar,
 }
 
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 /// What says how many lines were left out.
 static LIMIT: OnceLock<&'static Limit> = OnceLock::new();
 
-impl Queue {
+impl LineQueue {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -161,7 +161,7 @@ pub(super) fn start(limit: &'static Limit) -> io::Result<()> {
     let _ = LIMIT.set(limit);
     // Not the standard library's handle: its lock would be held while it blocks.
     let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let queue = QUEUE.get_or_init(Queue::default);
+    let queue = QUEUE.get_or_init(LineQueue::default);
     let write = move || queue.write(out);
     std::thread::Builder::new().name("jackfield-log".to_owned()).spawn(write)?;
     Ok(())
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_does_not_read_holds_up_nobody_and_loses_only_what_has_no_room() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(LineQueue::default());
         let (open, gate) = sync_channel(10_000);
         let (send, written) = sync_channel(10_000);
         let writer = Arc::clone(&queue);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_gets_no_turn_is_waited_for_while_the_reader_would_take_more() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(LineQueue::default());
         let (open, gate) = sync_channel(1);
         let (send, written) = sync_channel(1);
         let writer = Arc::clone(&queue);

@@ -25,12 +25,12 @@ pub struct PooledSession {
 #[derive(Debug)]
 struct Seat {
     pooled: Option<Pooled<Dial>>,
-    after: After,
+    after: AfterUse,
 }
 
 /// What becomes of a member after this use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+enum AfterUse {
     /// It is given back.
     Keep,
     /// It is given back when the peer has closed the stream too: until then that counts among those
@@ -43,7 +43,7 @@ enum After {
 impl Drop for Seat {
     fn drop(&mut self) {
         match self.pooled.take() {
-            Some(pooled) if self.after == After::Discard => pooled.discard(),
+            Some(pooled) if self.after == AfterUse::Discard => pooled.discard(),
             pooled => drop(pooled),
         }
     }
@@ -63,26 +63,26 @@ impl PooledSession {
         PooledSession { exchange, session: Arc::new(session), seat: None }
     }
 
-    fn of(session: Arc<Session>, pooled: Pooled<Dial>, after: After) -> Self {
+    fn of(session: Arc<Session>, pooled: Pooled<Dial>, after: AfterUse) -> Self {
         let seat = Some(Seat { pooled: Some(pooled), after });
         PooledSession { exchange: None, session, seat }
     }
 
     pub(super) fn for_calls(session: Session, pooled: Pooled<Dial>) -> Self {
-        PooledSession::of(Arc::new(session), pooled, After::Keep)
+        PooledSession::of(Arc::new(session), pooled, AfterUse::Keep)
     }
 
     /// What is not [answered](PooledSession::answered) may have an answer on its way.
     pub(super) fn for_request(session: Arc<Session>, pooled: Pooled<Dial>) -> Self {
-        PooledSession::of(session, pooled, After::Discard)
+        PooledSession::of(session, pooled, AfterUse::Discard)
     }
 
     pub(super) fn with_stream(session: Session, pooled: Pooled<Dial>) -> Self {
-        PooledSession::of(Arc::new(session), pooled, After::KeepOnceClosed)
+        PooledSession::of(Arc::new(session), pooled, AfterUse::KeepOnceClosed)
     }
 
     pub(super) fn used_up(session: Session, pooled: Pooled<Dial>) -> Self {
-        PooledSession::of(Arc::new(session), pooled, After::Discard)
+        PooledSession::of(Arc::new(session), pooled, AfterUse::Discard)
     }
 
     /// The session. What is taken from it does not keep its place: keep both.
@@ -97,7 +97,7 @@ impl PooledSession {
 
     /// Whether it is a stream of a session that is for others too, now or later.
     pub fn is_one_of_many(&self) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.after == After::KeepOnceClosed)
+        self.seat.as_ref().is_some_and(|seat| seat.after == AfterUse::KeepOnceClosed)
     }
 
     /// Asks the peer whether it is there, as a user may who waits for long, and goes on using the session;
@@ -154,7 +154,7 @@ impl PooledSession {
     /// The answer has come whole: the next caller may have it.
     pub fn answered(mut self) {
         if let Some(seat) = &mut self.seat {
-            seat.after = After::Keep;
+            seat.after = AfterUse::Keep;
             if let Some(member) = seat.member() {
                 member.note_answer();
             }
@@ -164,7 +164,7 @@ impl PooledSession {
     /// It is of no use to others.
     pub fn spoil(&mut self) {
         if let Some(seat) = &mut self.seat {
-            seat.after = After::Discard;
+            seat.after = AfterUse::Discard;
         }
     }
 
@@ -176,7 +176,7 @@ impl PooledSession {
     /// The peer is not there.
     pub async fn test(mut self) -> Result<()> {
         let asks = |member: &Arc<Member>| member.session().facets().contains(Facets::PING);
-        let kept = self.seat.as_ref().is_some_and(|seat| seat.after != After::Discard);
+        let kept = self.seat.as_ref().is_some_and(|seat| seat.after != AfterUse::Discard);
         if !kept || !self.member().is_some_and(asks) {
             self.spoil();
             return Ok(());
@@ -197,7 +197,7 @@ fn silent() -> Error {
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        let Some(seat) = self.seat.take_if(|seat| seat.after == After::KeepOnceClosed) else {
+        let Some(seat) = self.seat.take_if(|seat| seat.after == AfterUse::KeepOnceClosed) else {
             return;
         };
         let Some(runtime) = seat.member().map(|member| member.runtime().clone()) else { return };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::addr::Addr;
-use crate::connection::{ConnectionInfo, RULES, Rule};
+use crate::connection::{ConnectionInfo, DiagnosisRule, RULES};
 use futures_util::{SinkExt, StreamExt};
 use jackfield_plugin_api::Message;
 use serde_json::json;
@@ -122,7 +122,7 @@ async fn each_rule_of_a_diagnosis_finds_its_own_trouble_and_no_other() {
         make(&mut info);
         assert_eq!(found(&info), [rule]);
     }
-    let own = Rule {
+    let own = DiagnosisRule {
         name: "named_lab",
         check: |info| (info.name == "lab").then(|| "it is".to_owned()),
         advice: "rename it",

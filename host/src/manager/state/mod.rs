@@ -24,7 +24,7 @@ const NAME: &str = "connections.journal";
 
 /// An open state directory.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateDir {
     folder: PathBuf,
     file: File,
     /// Held as long as the directory is used.
@@ -37,7 +37,7 @@ pub(super) struct State {
 /// What was defined, in the order of the first definitions.
 pub(super) type Restored = Vec<(String, ConnectionConfig)>;
 
-impl State {
+impl StateDir {
     /// Opens `folder`, which is made if it is not there, and reads what it holds.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl State {
         }
         let folder = folder.to_owned();
         let live = restored.len();
-        Ok((State { folder, file, _lock: lock, length, lines, live }, restored))
+        Ok((StateDir { folder, file, _lock: lock, length, lines, live }, restored))
     }
 
     /// Writes a definition; it is kept when this returns.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use jackfield_plugin_api::{Error, ErrorKind};
 use proptest::prelude::*;
 
-use super::{Limits, Member, Request, Slots, options};
+use super::{Bounds, Member, Requested, Slots, options};
 use crate::PoolOptions;
 use crate::effects::{Approval, Effects};
 use crate::error::AcquireError;
-use crate::queue::{Outcome, Ticket};
-use crate::slots::{Lease, Verdict};
+use crate::queue::{Ticket, WaitResult};
+use crate::slots::{Checkout, Verdict};
 use crate::stats::CloseCause;
 
 /// Notes the caller it wakes.
@@ -83,7 +83,7 @@ struct Model {
     bells: Arc<Mutex<Vec<usize>>>,
     callers: usize,
     waiting: Vec<Waiting>,
-    held: Vec<(usize, Lease, Member)>,
+    held: Vec<(usize, Checkout, Member)>,
     approvals: Vec<Approval>,
     opened: Member,
     closed: HashMap<Member, CloseCause>,
@@ -96,7 +96,7 @@ struct Model {
 impl Model {
     fn new(options: PoolOptions) -> Self {
         Self {
-            slots: Slots::new(Limits::from(&options)),
+            slots: Slots::new(Bounds::from(&options)),
             options,
             now: Instant::now(),
             bells: Arc::default(),
@@ -122,11 +122,11 @@ impl Model {
         match *step {
             Step::Ask { millis } => self.ask(Duration::from_millis(millis), &mut fx),
             Step::AskNow => {
-                if let Some((lease, member)) = self.slots.request_now(self.now, &mut fx) {
-                    assert!(!lease.test);
+                if let Some((checkout, member)) = self.slots.request_now(self.now, &mut fx) {
+                    assert!(!checkout.test);
                     assert!(self.line().is_empty(), "overtook somebody who waits");
                     self.callers += 1;
-                    self.hold(self.callers, lease, member);
+                    self.hold(self.callers, checkout, member);
                 }
             }
             Step::Look { which } => self.look(which),
@@ -166,7 +166,7 @@ impl Model {
             Step::Set { max_size, min_idle, max_idle, share, max_waiters } => {
                 let options = options(max_size, min_idle, share, max_waiters);
                 self.options = PoolOptions { max_idle, ..options };
-                self.slots.set_limits(Limits::from(&self.options), self.now, &mut fx);
+                self.slots.set_limits(Bounds::from(&self.options), self.now, &mut fx);
             }
             Step::GiveUp { .. } => {}
         }
@@ -188,15 +188,15 @@ impl Model {
         let waker = self.waker(caller);
         let line = self.line().len();
         match self.slots.request(self.now, Some(deadline), &waker, fx) {
-            Request::Done(Ok((lease, member))) => {
+            Requested::Done(Ok((checkout, member))) => {
                 assert_eq!(line, 0, "overtook somebody who waits");
-                self.hold(caller, lease, member);
+                self.hold(caller, checkout, member);
             }
-            Request::Done(Err(error)) => {
+            Requested::Done(Err(error)) => {
                 assert!(matches!(error, AcquireError::TooManyWaiters { .. }), "{error}");
                 assert!(line >= self.options.max_waiters as usize);
             }
-            Request::Waits(ticket) => {
+            Requested::Waits(ticket) => {
                 self.waiting.push(Waiting { caller, ticket, deadline, served: false });
             }
         }
@@ -206,21 +206,21 @@ impl Model {
         if self.held.is_empty() {
             return;
         }
-        let (caller, lease, member) = self.held.remove(which % self.held.len());
-        self.tested(&lease, member);
+        let (caller, checkout, member) = self.held.remove(which % self.held.len());
+        self.tested(&checkout, member);
         let deadline = self.now + Duration::from_secs(1);
         let waker = self.waker(caller);
         let dead = CloseCause::Dead;
         let ahead = self.line().iter().any(|other| *other < caller);
-        match self.slots.replace(lease, dead, self.now, Some(deadline), &waker, fx) {
-            Request::Done(Ok((lease, member))) => {
+        match self.slots.replace(checkout, dead, self.now, Some(deadline), &waker, fx) {
+            Requested::Done(Ok((checkout, member))) => {
                 assert!(!ahead, "overtook somebody who came before");
-                self.hold(caller, lease, member);
+                self.hold(caller, checkout, member);
             }
-            Request::Done(Err(error)) => {
+            Requested::Done(Err(error)) => {
                 assert!(matches!(error, AcquireError::TooManyWaiters { .. }), "{error}");
             }
-            Request::Waits(ticket) => {
+            Requested::Waits(ticket) => {
                 self.waiting.push(Waiting { caller, ticket, deadline, served: false });
             }
         }
@@ -232,24 +232,24 @@ impl Model {
             return;
         }
         let at = which % self.held.len();
-        let (_, lease, member) = &mut self.held[at];
-        if !lease.is_doubted() {
+        let (_, checkout, member) = &mut self.held[at];
+        if !checkout.is_doubted() {
             *self.doubted.entry(*member).or_default() += 1;
         }
-        self.slots.doubt(lease, self.now);
+        self.slots.doubt(checkout, self.now);
     }
 
     /// A user that had its member tested gives it back.
-    fn tested(&mut self, lease: &Lease, member: Member) {
-        if lease.is_doubted() {
+    fn tested(&mut self, checkout: &Checkout, member: Member) {
+        if checkout.is_doubted() {
             *self.doubted.entry(member).or_default() -= 1;
         }
     }
 
     /// What becomes of a member that is not kept.
     fn unfit(&self, which: usize) -> Verdict {
-        let lease = which.checked_rem(self.held.len()).map(|at| &self.held[at].1);
-        let failed = lease.is_some_and(Lease::is_doubted);
+        let checkout = which.checked_rem(self.held.len()).map(|at| &self.held[at].1);
+        let failed = checkout.is_some_and(Checkout::is_doubted);
         Verdict::Close(if failed { CloseCause::Invalid } else { CloseCause::Discarded })
     }
 
@@ -268,21 +268,21 @@ impl Model {
         }
     }
 
-    fn take_outcome(&mut self, caller: usize, woken: bool, outcome: Outcome<Member>) {
+    fn take_outcome(&mut self, caller: usize, woken: bool, outcome: WaitResult<Member>) {
         assert!(woken, "served without being woken");
-        if let Ok((lease, member)) = outcome {
+        if let Ok((checkout, member)) = outcome {
             // Another user may have taken it out of the pool since it was handed over.
             assert!(!self.closed.contains_key(&member), "handed over a closed member");
-            self.held.push((caller, lease, member));
+            self.held.push((caller, checkout, member));
         }
     }
 
-    fn hold(&mut self, caller: usize, lease: Lease, member: Member) {
+    fn hold(&mut self, caller: usize, checkout: Checkout, member: Member) {
         assert!(!self.closed.contains_key(&member), "handed out a closed member");
         assert!(!self.detached.contains(&member), "handed out what somebody keeps");
         let doubts = self.doubted.get(&member).copied().unwrap_or_default();
         assert_eq!(doubts, 0, "handed out what somebody doubts");
-        self.held.push((caller, lease, member));
+        self.held.push((caller, checkout, member));
     }
 
     fn give_back(
@@ -294,14 +294,14 @@ impl Model {
         if self.held.is_empty() {
             return None;
         }
-        let (_, lease, member) = self.held.remove(which % self.held.len());
-        self.tested(&lease, member);
+        let (_, checkout, member) = self.held.remove(which % self.held.len());
+        self.tested(&checkout, member);
         // Both ways back keep the rules; a guard of the pool takes the first.
         if verdict == Verdict::Keep && which.is_multiple_of(2) {
-            let left = self.slots.pass_on(lease, member, self.now, fx);
+            let left = self.slots.pass_on(checkout, member, self.now, fx);
             assert!(left.is_none_or(|left| left == member));
         } else {
-            self.slots.give_back(lease, verdict, self.now, fx);
+            self.slots.give_back(checkout, verdict, self.now, fx);
         }
         Some(member)
     }
@@ -359,8 +359,8 @@ impl Model {
     fn finish(mut self) {
         let mut fx = Effects::none();
         self.slots.close(self.now, &mut fx);
-        while let Some((_, lease, _)) = self.held.pop() {
-            self.slots.give_back(lease, Verdict::Keep, self.now, &mut fx);
+        while let Some((_, checkout, _)) = self.held.pop() {
+            self.slots.give_back(checkout, Verdict::Keep, self.now, &mut fx);
         }
         for waiting in std::mem::take(&mut self.waiting) {
             drop(self.slots.leave(waiting.ticket, self.now, &mut fx));
