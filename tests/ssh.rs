@@ -1,9 +1,13 @@
 //! The ssh driver, loaded by the host, against OpenSSH.
 
+mod algorithms;
 mod exec;
 mod forward;
 mod hostile;
+mod keys;
+mod known_hosts;
 mod login;
+mod questions;
 mod stream;
 
 use jackfield_plugin_api::{Result, Session};

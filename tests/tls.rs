@@ -7,11 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{
     certs::{Certs, Pair},
     host::TestHost,
+    need::need,
     peers::{
         curl::curl,
         echo::{Refusing, TcpPeer},
         tls_openssl::{TlsServer, tls_client},
     },
+    process::{command, run},
 };
 
 /// A route from a TLS listener that shows `pair` to the echo handler.
@@ -231,6 +233,59 @@ async fn curl_reaches_a_tls_server_through_a_tls_listener() {
         let ran = curl(Some(&certs.ca), &[&url]).await;
         assert_eq!(ran.code, code, "{}", ran.stderr);
         assert_eq!(ran.text().contains("s_server"), code == Some(0), "{}", ran.text());
+    }
+}
+
+/// What `openssl req -x509` makes of a new key: a certificate of its own that says it is an authority.
+async fn device(certs: &Certs) -> Pair {
+    let pair =
+        Pair { certificate: certs.dir().join("device.crt"), key: certs.dir().join("device.key") };
+    let mut openssl = command(need("openssl", "openssl"));
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+    openssl.args(["-subj", "/CN=device.lab", "-addext", "subjectAltName=DNS:localhost"]);
+    openssl.arg("-keyout").arg(&pair.key).arg("-out").arg(&pair.certificate);
+    run(openssl, "").await.ok();
+    pair
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_with_a_certificate_of_its_own_is_trusted_where_that_is_named() {
+    let certs = Certs::new();
+    let pair = device(&certs).await;
+    let host = TestHost::start("").await;
+    let server = TlsServer::start(&pair, &[]).await;
+    let named = json!({ "ca_file": pair.certificate });
+    let session = open(&host, server.port(), named).await.unwrap();
+    reverses(&session).await;
+    let server = TlsServer::start(&pair, &[]).await;
+    let hash = json!({ "certificate_hashes": [fact(&session, "peer_sha256")] });
+    reverses(&open(&host, server.port(), hash).await.unwrap()).await;
+    let error = open(&host, server.port(), json!({ "ca_file": certs.ca })).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Untrusted, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_is_answered_with_400_by_tls_https_and_wss() {
+    let certs = Certs::new();
+    let options = options_toml(&certs.server, "");
+    let toml = format!(
+        "[handlers.echo]\n[handlers.hi]\nhandler = \"reply\"\noptions = {{ body = \"hi\" }}\n\
+         [[routes]]\nlisten = \"tls://127.0.0.1:0\"\nto = \"handlers.echo\"\noptions = {options}\n\
+         [[routes]]\nlisten = \"https://127.0.0.1:0\"\nto = \"handlers.hi\"\n\
+         options.tls = {options}\n\
+         [[routes]]\nlisten = \"wss://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+         options.tls = {options}\n"
+    );
+    let host = TestHost::start(&toml).await;
+    for route in 0..3 {
+        let url = format!("http://localhost:{}/", host.address(route).port());
+        // A content that is still on its way must not take the answer away.
+        let content = "x".repeat(100_000);
+        for more in [&[][..], &["--data-binary", &content]] {
+            let arguments = [&["-s", "-w", " %{http_code}", &url], more].concat();
+            let ran = curl(None, &arguments).await.ok();
+            assert!(ran.text().ends_with(" 400"), "{route}: {}", ran.text());
+        }
     }
 }
 

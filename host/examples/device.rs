@@ -5,8 +5,8 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::connection::{Caller, Policy, Target};
-use jackfield::device::lease::Rules;
-use jackfield::device::{Device, Devices, Exclusive, Observers, Path, Seen};
+use jackfield::device::{Device, Devices, Exclusive, LeaseOptions};
+use jackfield::device::{ObserverOptions, Observers, Path, Seen};
 use jackfield::driver::Registry;
 use jackfield::secret::Resolver;
 use jackfield::services::PluginServices;
@@ -78,8 +78,8 @@ async fn main() -> Result<()> {
     let cli = Target::new(stack(&registry, "desk://cli", "wrong").await?, None)
         .or_else(vec![stack(&registry, "desk://cli", "right").await?]);
     let console = Target::new(stack(&registry, "desk://console", "right").await?, None);
-    let exclusive = Exclusive::new("core1.console", Rules::default());
-    let observers = Observers::new("core1.console", 4, 64 * 1024);
+    let exclusive = Exclusive::new("core1.console", LeaseOptions::default());
+    let observers = Observers::new("core1.console", ObserverOptions::default());
     let policy = Policy::default();
     let paths = vec![
         Path::shared("core1", "cli", cli, policy.clone()),

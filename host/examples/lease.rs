@@ -4,16 +4,16 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use jackfield::connection::Caller;
-use jackfield::device::Exclusive;
-use jackfield::device::lease::Rules;
+use jackfield::device::{Exclusive, LeaseOptions};
 use jackfield_plugin_api::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let rules = Rules { timeout: Duration::from_secs(5), max_waiters: 1, ..Rules::default() };
-    let console = Exclusive::new("console", rules);
+    let options =
+        LeaseOptions { timeout: Duration::from_secs(5), max_waiters: 1, ..LeaseOptions::default() };
+    let console = Exclusive::new("console", options);
     let ann = console.acquire(Caller::new("ann", "upgrade")).await?;
 
     let next = tokio::spawn({

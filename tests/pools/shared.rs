@@ -83,6 +83,29 @@ async fn without_sharing_a_connection_is_used_by_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_counts_ended_streams_a_little_longer_fails_no_caller() {
+    for (sessions, share) in [(1, 1), (3, 3), (2, 4)] {
+        let sshd = Sshd::start_with(&format!("MaxSessions {sessions}\n")).await;
+        // What runs goes on for a moment after its stream has ended, and sshd counts it until then.
+        let slow = ", exec = \"trap '' HUP; cat; sleep 0.02\"";
+        let pool = format!("max_size = 1, share = {share}, acquire_timeout = \"30s\"");
+        let host = Arc::new(host(&keys(&sshd, &pool, slow)).await);
+        let callers = (0..6).map(|_| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move {
+                for _ in 0..8 {
+                    drop(Lasting::open(&host).await);
+                }
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            caller.await.expect("every caller is served");
+        }
+        assert_eq!((target(&host, 0).failures, connections(&sshd)), (0, 1), "{sessions}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_died_unused_are_replaced() {
     let sshd = Sshd::start().await;
     let host = host(&keys(&sshd, "share = 4", CAT)).await;

@@ -2,7 +2,8 @@
 
 use super::balancer::{Balancer, InFlight, Ticket, Tried};
 use super::error::OpenError;
-use super::retry::{Budget, RetryOptions};
+use super::options::RetryOptions;
+use super::retry::Budget;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::strategy::find;
-use crate::{HealthOptions, Spec};
+use crate::{HealthOptions, OutlierOptions, Spec};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::{sleep, timeout};
 
@@ -124,7 +124,10 @@ async fn attempts_and_the_budget_bound_the_retries() {
 
     // 100 are free at once; ejection is off, so that every session fails first.
     let scene = Scene::new(&[Does::Refuse, QUICK], RetryOptions { budget_percent: 0, attempts: 3 });
-    let options = HealthOptions { max_ejected_percent: 0, ..HealthOptions::default() };
+    let options = HealthOptions {
+        outlier: OutlierOptions { max_ejected_percent: 0, ..OutlierOptions::default() },
+        ..HealthOptions::default()
+    };
     let handles = scene.balancer.handles();
     let specs = handles.iter().map(|m| Spec::new(m.name.clone(), m.target.clone())).collect();
     let strategy = find("failover").unwrap();

@@ -6,8 +6,8 @@
 //! take what these cannot. When no target is healthy, all that are not drained serve, for a chance
 //! is better than none.
 
-use super::health::HealthOptions;
 use super::load::Load;
+use super::options::HealthOptions;
 use super::rotation::{Group, Place, Rotation};
 use super::status::TargetStatus;
 use super::strategy::{Ask, StrategyInfo, mix};

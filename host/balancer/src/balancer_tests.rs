@@ -1,8 +1,8 @@
 //! What holds whatever the strategy.
 
 use super::*;
-use crate::STRATEGIES;
 use crate::strategy::find;
+use crate::{OutlierOptions, STRATEGIES};
 use jackfield_plugin_api::ErrorKind;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -173,7 +173,10 @@ fn the_next_priority_serves_when_none_of_the_better_is_healthy_or_has_room() {
 
 #[test]
 fn when_no_target_is_healthy_all_serve() {
-    let options = HealthOptions { max_ejected_percent: 100, ..HealthOptions::default() };
+    let options = HealthOptions {
+        outlier: OutlierOptions { max_ejected_percent: 100, ..OutlierOptions::default() },
+        ..HealthOptions::default()
+    };
     let specs = vec![spec("a"), spec("b"), Spec { weight: 0, ..spec("drained") }];
     let strategy = find("round_robin").unwrap();
     let balancer = Arc::new(Balancer::new(specs, strategy, options).unwrap());

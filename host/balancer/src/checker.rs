@@ -1,6 +1,7 @@
 //! Active checks: asks each target now and then whether it lives.
 
 use super::balancer::Balancer;
+use super::options::CheckOptions;
 use super::strategy::mix;
 use super::target_set::TargetHandle;
 use futures_util::FutureExt;
@@ -14,22 +15,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// Checks under way at a time, so that thousands of targets do not take all sockets.
 const AT_ONCE: usize = 64;
-
-/// When targets are checked.
-#[derive(Clone, Debug)]
-pub struct CheckOptions {
-    /// From one check of a target to the next, at most; up to a tenth less. A target that can be
-    /// checked again serves again after `rise` such times. Default: 30 s.
-    pub interval: Duration,
-    /// Time for one check. Default: 5 s.
-    pub timeout: Duration,
-}
-
-impl Default for CheckOptions {
-    fn default() -> Self {
-        CheckOptions { interval: Duration::from_secs(30), timeout: Duration::from_secs(5) }
-    }
-}
 
 /// What can be asked whether it lives.
 pub trait Probe: Send + Sync {

@@ -15,6 +15,7 @@
 //! session at a time. Each further ejection lasts longer by the length of the first, at most ten
 //! times as long; a target that behaved for as long as its last ejection begins anew.
 
+use super::options::HealthOptions;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,49 +24,6 @@ const LONGEST: u32 = 10;
 
 /// Steps in which a recovered target gets its share back.
 const STEPS: u32 = 10;
-
-/// Thresholds and times.
-#[derive(Clone, Debug)]
-pub struct HealthOptions {
-    /// Passed checks in a row until a target that is down is up. Default: 2.
-    pub rise: u32,
-    /// Failed checks in a row until a target is down. Default: 3.
-    pub fall: u32,
-    /// Failures in a row until a target is ejected. Default: 5.
-    pub consecutive_failures: u32,
-    /// How long the first ejection lasts. Default: 30 s.
-    pub base_ejection: Duration,
-    /// The most of the targets that are ejected at a time, in percent; of two or more targets, one
-    /// may be in any case. 0 ejects none. Default: 50.
-    pub max_ejected_percent: u32,
-    /// How long a target that has recovered, or was added later, takes to come to its whole share;
-    /// zero at once. Default: zero.
-    pub slow_start: Duration,
-}
-
-impl Default for HealthOptions {
-    fn default() -> Self {
-        HealthOptions {
-            rise: 2,
-            fall: 3,
-            consecutive_failures: 5,
-            base_ejection: Duration::from_secs(30),
-            max_ejected_percent: 50,
-            slow_start: Duration::ZERO,
-        }
-    }
-}
-
-impl HealthOptions {
-    /// How many of so many targets may be ejected at a time.
-    pub fn max_ejected(&self, targets: usize) -> usize {
-        match (self.max_ejected_percent, targets) {
-            // Without another target an ejection would help nobody.
-            (0, _) | (_, 0 | 1) => 0,
-            (percent, _) => (targets * percent.min(100) as usize / 100).max(1),
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Circuit {
@@ -156,7 +114,7 @@ impl Health {
     pub fn check_passed(&mut self, now: Instant, options: &HealthOptions) -> bool {
         self.missed = 0;
         self.passed = self.passed.saturating_add(1);
-        if self.passed < options.rise || !(self.down || self.is_ejected()) {
+        if self.passed < options.checks.rise || !(self.down || self.is_ejected()) {
             return false;
         }
         self.down = false;
@@ -168,7 +126,7 @@ impl Health {
     pub fn check_failed(&mut self, options: &HealthOptions) -> bool {
         self.passed = 0;
         self.missed = self.missed.saturating_add(1);
-        let falls = self.missed >= options.fall && !self.down;
+        let falls = self.missed >= options.checks.fall && !self.down;
         self.down |= falls;
         falls
     }
@@ -205,7 +163,7 @@ impl Health {
         }
         self.failures = self.failures.saturating_add(1);
         let eject = match self.circuit {
-            Circuit::Closed => may_eject && self.failures >= options.consecutive_failures,
+            Circuit::Closed => may_eject && self.failures >= options.outlier.consecutive_failures,
             Circuit::HalfOpen => true,
             // What began before the ejection says nothing new.
             Circuit::Ejected { .. } => false,
@@ -307,7 +265,7 @@ impl Health {
     }
 
     fn ejection(&self, options: &HealthOptions) -> Duration {
-        options.base_ejection * self.ejections
+        options.outlier.base_ejection * self.ejections
     }
 }
 

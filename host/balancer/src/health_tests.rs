@@ -1,4 +1,5 @@
 use super::*;
+use crate::OutlierOptions;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -6,7 +7,7 @@ fn seconds(seconds: u64) -> Duration {
 
 /// Fails a target until it is ejected.
 fn eject(health: &mut Health, now: Instant, options: &HealthOptions) {
-    for _ in 0..options.consecutive_failures {
+    for _ in 0..options.outlier.consecutive_failures {
         assert!(!health.is_ejected());
         health.failed(false, true, now, options);
     }
@@ -143,7 +144,8 @@ fn checks_end_an_ejection_early() {
 fn the_share_of_ejected_targets_is_bounded() {
     let options = HealthOptions::default();
     let allowed = |percent, targets| {
-        HealthOptions { max_ejected_percent: percent, ..options.clone() }.max_ejected(targets)
+        OutlierOptions { max_ejected_percent: percent, ..options.outlier.clone() }
+            .max_ejected(targets)
     };
     assert_eq!([1, 2, 3, 4, 10].map(|targets| allowed(50, targets)), [0, 1, 1, 2, 5]);
     assert_eq!([1, 2, 3].map(|targets| allowed(100, targets)), [0, 2, 3]);

@@ -1,6 +1,7 @@
 //! How often, and how often in all, a further target is tried: a budget keeps retries from making an
 //! outage worse.
 
+use super::options::RetryOptions;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -9,22 +10,6 @@ const FREE_PER_SECOND: f64 = 10.0;
 
 /// The time over which unspent budget is kept.
 const KEPT: Duration = Duration::from_secs(10);
-
-/// Limits of retries.
-#[derive(Clone, Debug)]
-pub struct RetryOptions {
-    /// Targets tried for one session, the first included. Default: 3.
-    pub attempts: u32,
-    /// Retries in percent of sessions asked for, over about 10 seconds; 10 a second are free.
-    /// Default: 20.
-    pub budget_percent: u32,
-}
-
-impl Default for RetryOptions {
-    fn default() -> Self {
-        RetryOptions { attempts: 3, budget_percent: 20 }
-    }
-}
 
 /// What is left of a budget.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! [`TargetSet`]: the targets of an upstream with their health, changed one by one or as a whole.
 //! What stays the same target keeps its state, so that a change never disturbs what runs.
 
-use super::health::{Health, HealthOptions, Standing};
+use super::health::{Health, Standing};
 use super::load::{Gate, Load};
+use super::options::HealthOptions;
 use super::watcher::{self, TargetChange, Watcher};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use jackfield_text::nearest::did_you_mean;
@@ -221,7 +222,7 @@ impl<T> TargetSet<T> {
         now: Instant,
     ) -> bool {
         let ejected = self.entries.iter().filter(|entry| entry.health.is_ejected()).count();
-        let may_eject = ejected < self.options.max_ejected(self.entries.len());
+        let may_eject = ejected < self.options.outlier.max_ejected(self.entries.len());
         self.note(load, error);
         self.change(load, |health, options| health.failed(opened, may_eject, now, options))
     }

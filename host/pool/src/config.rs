@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jackfield_plugin_api::{Error, Result};
+use jackfield_text::range::{Problem, Ranges};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -71,13 +72,13 @@ impl PoolOptions {
     /// fault and what it may be.
     pub fn check(&self) -> Result<()> {
         match self.problems().into_iter().next() {
-            Some((name, expected)) => Err(Error::option(name, expected)),
+            Some(Problem { key, expected }) => Err(Error::option(&key, expected)),
             None => Ok(()),
         }
     }
 
     /// Every option that is out of range, and what it may be.
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
+    pub fn problems(&self) -> Vec<Problem> {
         let counts = [
             ("min_idle", self.min_idle, 0, self.max_size),
             ("max_idle", self.max_idle, 0, Self::MOST),
@@ -85,25 +86,20 @@ impl PoolOptions {
             ("max_waiters", self.max_waiters, 0, Self::MOST),
             ("share", self.share, 1, Self::MOST),
         ];
-        let mut problems = Vec::new();
+        let mut found = Ranges::new();
         for (name, value, least, most) in counts {
-            if value < least || value > most {
-                let most = if name == "min_idle" { "max_size".into() } else { most.to_string() };
-                problems.push((name, format!("expected {least} to {most}, not {value}")));
-            }
+            let text = if name == "min_idle" { "max_size".into() } else { most.to_string() };
+            let expected = format!("expected {least} to {text}, not {value}");
+            found = found.expect((least..=most).contains(&value), name, expected);
         }
-        if self.max_idle < self.min_idle {
-            let text = format!("expected at least min_idle, not {}", self.max_idle);
-            problems.push(("max_idle", text));
-        }
+        let expected = format!("expected at least min_idle, not {}", self.max_idle);
+        found = found.expect(self.max_idle >= self.min_idle, "max_idle", expected);
         for (name, value) in
             [("acquire_timeout", self.acquire_timeout), ("test_timeout", self.test_timeout)]
         {
-            if value.is_zero() {
-                problems.push((name, "expected more than \"0s\"".to_owned()));
-            }
+            found = found.expect(!value.is_zero(), name, "expected more than \"0s\"");
         }
-        problems
+        found.problems()
     }
 }
 

@@ -4,19 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use super::connection::{ConnectionConfig, NO_URI};
+use super::connection::NO_URI;
 use super::error::ConfigError;
 use super::model::{Config, RouteConfig, UpstreamConfig};
 use super::position::{KeyPath, SourceMap};
 use super::reference::{DESTINATION, DevicePath, Reference, Via, is_name};
 use super::target::Target;
-use crate::connection::KeepAlive;
 use crate::nearest::did_you_mean;
-use crate::pool::PoolOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_text::range::Problem;
 
 /// Everything wrong with `config`, but for keys that `known` already tells about.
 pub(super) fn check(
@@ -119,10 +118,7 @@ impl Check<'_> {
                 self.fail(limits.key(name), message, None);
             }
         }
-        let quarantine = at.key("quarantine");
-        self.not_zero(quarantine.key("window"), Some(host.quarantine.window));
-        self.not_zero(quarantine.key("pause"), Some(host.quarantine.pause));
-        self.not_zero(quarantine.key("max_pause"), Some(host.quarantine.max_pause));
+        self.ranges(&at.key("quarantine"), host.quarantine.problems());
         let times = &host.timeouts;
         let at = at.key("timeouts");
         self.not_zero(at.key("connect"), Some(times.connect));
@@ -178,14 +174,14 @@ impl Check<'_> {
     fn connections(&mut self) {
         for (name, connection) in &self.config.connections {
             let at = KeyPath::from_iter(["connections", name]);
-            self.connection(&at, connection);
+            self.ranges(&at, connection.problems());
             self.via(&at.key("via"), connection.via.as_ref());
         }
     }
 
-    /// Values out of range in a connection, or in a path as one.
-    pub(super) fn connection(&mut self, at: &KeyPath, connection: &ConnectionConfig) {
-        for (key, expected) in connection.problems() {
+    /// Values out of range in the table at `at`.
+    pub(super) fn ranges(&mut self, at: &KeyPath, problems: Vec<Problem>) {
+        for Problem { key, expected } in problems {
             let path = key.split('.').fold(at.clone(), |path, key| path.key(key));
             self.fail(path, expected, None);
         }
@@ -241,59 +237,20 @@ impl Check<'_> {
     fn upstreams(&mut self) {
         for (name, upstream) in &self.config.upstreams {
             let at = KeyPath::from_iter(["upstreams", name]);
-            self.not_zero(at.key("connect_timeout"), upstream.connect_timeout);
-            self.not_zero(at.key("call_timeout"), Some(upstream.call_timeout));
-            for (operation, time) in &upstream.call_timeouts {
-                self.not_zero(at.key("call_timeouts").key(operation), Some(*time));
-            }
+            self.ranges(&at, upstream.options.problems());
             if upstream.targets.is_empty() {
                 self.fail(at.key("targets"), "expected at least one target, found none", None);
             }
             for (index, target) in upstream.targets.iter().enumerate() {
                 self.target(&at.key("targets").index(index), target);
             }
-            for (name, expected) in upstream.pool.iter().flat_map(PoolOptions::problems) {
-                self.fail(at.key("pool").key(name), expected, None);
-            }
-            self.keepalive(&at.key("keepalive"), upstream);
-            self.health(&at, upstream);
             self.checkable(&at, upstream);
         }
     }
 
-    fn keepalive(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        let keepalive = upstream.keepalive;
-        for (name, expected) in keepalive.problems() {
-            self.fail(at.key(name), expected, None);
-        }
-        if upstream.pool.is_some() && keepalive != KeepAlive::default() {
-            let message = "has no effect: with a pool, sessions are kept as the pool says";
-            self.fail(at.clone(), message, None);
-        }
-    }
-
-    fn health(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        if let Some(health) = &upstream.health {
-            let at = at.key("health");
-            self.not_zero(at.key("interval"), Some(health.interval));
-            self.not_zero(at.key("timeout"), Some(health.timeout));
-            self.at_least_one(at.key("rise"), Some(health.rise));
-            self.at_least_one(at.key("fall"), Some(health.fall));
-        }
-        let outlier = at.key("outlier");
-        let failures = upstream.outlier.consecutive_failures;
-        self.at_least_one(outlier.key("consecutive_failures"), Some(failures));
-        self.not_zero(outlier.key("base_ejection"), Some(upstream.outlier.base_ejection));
-        let percent = outlier.key("max_ejected_percent");
-        self.at_most_100(percent, upstream.outlier.max_ejected_percent);
-        let retry = at.key("retry");
-        self.at_least_one(retry.key("attempts"), Some(upstream.retry.attempts));
-        self.at_most_100(retry.key("budget_percent"), upstream.retry.budget_percent);
-    }
-
     /// A check has a session of its own, for which it would wait as long as others have the path.
     fn checkable(&mut self, at: &KeyPath, upstream: &UpstreamConfig) {
-        if upstream.health.is_none() {
+        if upstream.options.health.is_none() {
             return;
         }
         for (index, target) in upstream.targets.iter().enumerate() {
@@ -308,21 +265,13 @@ impl Check<'_> {
         }
     }
 
-    fn at_most_100(&mut self, path: KeyPath, value: u32) {
-        if value > 100 {
-            self.fail(path, "expected a whole number from 0 to 100", None);
-        }
-    }
-
     fn target(&mut self, at: &KeyPath, target: &Target) {
         self.via(&at.key("via"), target.via.as_ref());
         self.via(&at.key("to"), target.to.as_ref());
         if let Some(name) = target.credentials.as_ref().filter(|_| !self.is_alone) {
             self.credentials_exist(at.key("credentials"), name);
         }
-        for (key, expected) in target.problems() {
-            self.fail(at.key(key), expected, None);
-        }
+        self.ranges(at, target.problems());
     }
 
     fn routes(&mut self) {
@@ -358,7 +307,7 @@ impl Check<'_> {
             Reference::Upstream(name) => self.config.upstreams.get(name),
             _ => None,
         };
-        if upstream.is_some_and(|upstream| upstream.balance.0.uses_key) {
+        if upstream.is_some_and(|upstream| upstream.options.balance.0.uses_key) {
             return;
         }
         let message = "has no effect: it is for upstreams with balance = \"consistent_hash\"";

@@ -8,7 +8,6 @@ use super::model::RouteConfig;
 use super::position::KeyPath;
 use super::reference::{Reference, is_name};
 use crate::nearest::did_you_mean;
-use crate::units::ByteSize;
 
 /// The most credentials tried after the first ones.
 const MAX_FALLBACK: usize = 8;
@@ -104,21 +103,10 @@ impl Check<'_> {
     }
 
     fn path(&mut self, at: &KeyPath, path: &PathConfig) {
-        self.connection(at, &path.connection());
+        self.ranges(at, path.problems());
         self.via(&at.key("via"), path.via.as_ref());
         if let Some(name) = &path.credentials {
             self.credentials_exist(at.key("credentials"), name);
-        }
-        let given = [("lease", path.lease.is_some()), ("observers", path.observers.is_some())];
-        for (key, _) in given.iter().filter(|(_, given)| *given && !path.exclusive) {
-            self.fail(at.key(*key), "only for a path with exclusive = true", None);
-        }
-        if let Some(observers) = &path.observers
-            && !(4 << 10..=16 << 20).contains(&observers.buffer.0)
-        {
-            let (least, most) = (ByteSize(4 << 10), ByteSize(16 << 20));
-            let key = at.key("observers").key("buffer");
-            self.fail(key, format!("expected a size from {least} to {most}"), None);
         }
     }
 

@@ -6,13 +6,16 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::connection::{ConnectionConfig, ReconnectConfig};
+use super::connection::problems;
 use super::model::{Config, Labels};
 use super::reference::{DevicePath, Via};
 use super::tree::Options;
+use crate::connection::{Policy, Reconnect};
+use crate::device::{LeaseOptions, ObserverOptions};
 use crate::nearest::did_you_mean;
 use crate::stack::uri::StackUri;
-use crate::units::{ByteSize, Timespan};
+use crate::units::Timespan;
+use jackfield_text::range::{Problem, Ranges};
 
 /// `[devices.NAME]`: a named thing with several named paths to it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -36,13 +39,13 @@ pub struct DeviceConfig {
     /// `keepalive` of paths that have none themselves. Default: none.
     pub keepalive: Option<Timespan>,
     /// `reconnect` of paths that have none themselves. Default: none.
-    pub reconnect: Option<ReconnectConfig>,
+    pub reconnect: Option<Reconnect>,
     /// `[devices.NAME.paths]`: the ways to it, by name. At least one.
     pub paths: BTreeMap<String, PathConfig>,
 }
 
 /// One way to a device. Keys that connections have too mean what they mean there.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathConfig {
     /// What to connect to. Required.
@@ -57,137 +60,37 @@ pub struct PathConfig {
     /// Whether there is at most one session of this path at a time. Default: false.
     pub exclusive: bool,
     /// How an exclusive path goes from one to the next. Default: that of `{}`.
-    pub lease: Option<LeaseConfig>,
+    pub lease: Option<LeaseOptions>,
     /// How an exclusive path is watched. Default: that of `{}`.
-    pub observers: Option<ObserversConfig>,
-    /// How one logs in on a new session; name and password are those of the credentials, unless it
-    /// has its own. Default: nothing is said.
+    pub observers: Option<ObserverOptions>,
+    /// Login dialogue of a new session; name and password are those of the credentials, unless it
+    /// has its own. Default: nothing is sent.
     pub login: Option<Options>,
     /// What stands around its operations, as for connections. Default: `[]`.
     pub interceptors: Vec<String>,
-    /// Until a session is open, over all layers and credentials. Default: the sum of
-    /// `host.timeouts.connect` and `host.timeouts.handshake`.
-    pub connect_timeout: Option<Timespan>,
-    /// The most that one operation on the session may take. Default: `"1m"`.
-    pub call_timeout: Timespan,
-    /// The same for single operations, by their names. Default: none.
-    pub call_timeouts: BTreeMap<String, Timespan>,
-    /// Time between questions to the peer whether it is there; `"0s"` never. Default: `"30s"`.
-    pub keepalive: Timespan,
-    /// Time for the answer. Default: `"5s"`.
-    pub keepalive_timeout: Timespan,
-    /// Unanswered questions in a row before the session counts as lost. Default: 3.
-    pub keepalive_count: u16,
-    /// Time without use before the shared session is closed; `"0s"` never. Default: `"0s"`.
-    pub idle_timeout: Timespan,
-    /// Posts that may wait to be sent. Default: 256.
-    pub post_queue: u32,
-    /// Bytes that those posts may have together. Default: `"1MiB"`.
-    pub post_bytes: ByteSize,
-    /// When a lost session is opened again by itself.
-    pub reconnect: ReconnectConfig,
+    /// What it does by itself, as a connection.
+    #[serde(flatten)]
+    pub policy: Policy,
 }
 
 impl PathConfig {
-    /// The path as a connection: what it goes to, and what it does by itself.
-    pub fn connection(&self) -> ConnectionConfig {
-        ConnectionConfig {
-            uri: self.uri.clone(),
-            options: self.options.clone(),
-            via: self.via.clone(),
-            login: self.login.clone(),
-            interceptors: self.interceptors.clone(),
-            connect_timeout: self.connect_timeout,
-            call_timeout: self.call_timeout,
-            call_timeouts: self.call_timeouts.clone(),
-            keepalive: self.keepalive,
-            keepalive_timeout: self.keepalive_timeout,
-            keepalive_count: self.keepalive_count,
-            idle_timeout: self.idle_timeout,
-            post_queue: self.post_queue,
-            post_bytes: self.post_bytes,
-            reconnect: self.reconnect.clone(),
-            labels: Labels::new(),
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        let given = [("lease", self.lease.is_some()), ("observers", self.observers.is_some())];
+        let mut found = Ranges::new();
+        for (key, given) in given {
+            found = found.expect(
+                self.exclusive || !given,
+                key,
+                "only for a path with exclusive = true",
+            );
         }
-    }
-}
-
-impl Default for PathConfig {
-    fn default() -> Self {
-        let ConnectionConfig {
-            uri,
-            options,
-            via,
-            login,
-            interceptors,
-            connect_timeout,
-            call_timeout,
-            call_timeouts,
-            keepalive,
-            keepalive_timeout,
-            keepalive_count,
-            idle_timeout,
-            post_queue,
-            post_bytes,
-            reconnect,
-            labels: _,
-        } = ConnectionConfig::default();
-        Self {
-            uri,
-            options,
-            via,
-            login,
-            interceptors,
-            credentials: None,
-            exclusive: false,
-            lease: None,
-            observers: None,
-            connect_timeout,
-            call_timeout,
-            call_timeouts,
-            keepalive,
-            keepalive_timeout,
-            keepalive_count,
-            idle_timeout,
-            post_queue,
-            post_bytes,
-            reconnect,
+        if let Some(observers) = &self.observers {
+            found = found.below("observers", observers.problems());
         }
-    }
-}
-
-/// `lease` of an exclusive path: how it goes from one to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LeaseConfig {
-    /// How long the next waits for its turn; `"0s"` is refused at once. Default: `"30s"`.
-    pub timeout: Timespan,
-    /// The most that wait; more are refused. Default: 16.
-    pub max_waiters: u32,
-    /// When a session ends whose holder sends nothing for so long; `"0s"` never. Default: `"0s"`.
-    pub expiry: Timespan,
-}
-
-/// `observers` of an exclusive path: who watches what the device says.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ObserversConfig {
-    /// The most at a time; 0 none. Default: 16.
-    pub max: u32,
-    /// What is kept for those that are slow, for all of them together; 4KiB to 16MiB. Default:
-    /// `"256KiB"`.
-    pub buffer: ByteSize,
-}
-
-impl Default for LeaseConfig {
-    fn default() -> Self {
-        Self { timeout: Timespan::seconds(30), max_waiters: 16, expiry: Timespan::default() }
-    }
-}
-
-impl Default for ObserversConfig {
-    fn default() -> Self {
-        Self { max: 16, buffer: ByteSize(256 << 10) }
+        let mut problems = problems(&self.uri, &self.policy);
+        problems.extend(found.problems());
+        problems
     }
 }
 

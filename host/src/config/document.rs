@@ -1,25 +1,36 @@
-//! One configuration file: read, parsed by the `config` crate, and every key located.
+//! One configuration file: read and parsed once, for its values and for the place of every key.
 
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use ::config::{File, FileFormat, Map, Source, Value};
+use ::config::{Map, Source, Value};
 
 use super::error::ConfigError;
 use super::position::{Entry, KeyPath, Origin, Position};
-use super::{locate_toml, locate_yaml};
+use super::{parse_toml, parse_yaml};
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Extensions of files and what is read in them.
-const FORMATS: &[(&str, FileFormat)] = &[
-    ("toml", FileFormat::Toml),
-    ("yaml", FileFormat::Yaml),
-    ("yml", FileFormat::Yaml),
-    ("json", FileFormat::Json),
+/// Reads the text of a file.
+type Parse = fn(&Path, &str) -> Result<Parsed, Vec<ConfigError>>;
+
+/// Extensions of files and what reads them.
+const FORMATS: &[(&str, Parse)] = &[
+    ("toml", parse_toml::parse),
+    ("yaml", parse_yaml::parse_yaml),
+    ("yml", parse_yaml::parse_yaml),
+    ("json", parse_yaml::parse_json),
 ];
+
+/// What stands in a file.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) values: Map<String, Value>,
+    /// Every key, parents first.
+    pub(super) entries: Vec<Entry>,
+}
 
 /// One parsed file.
 pub(super) struct Document {
@@ -96,26 +107,19 @@ pub(super) fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
         vec![ConfigError::new(position, KeyPath::root(), message)]
     };
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let Some((_, format)) = FORMATS.iter().find(|(known, _)| *known == extension) else {
+    let Some((_, parse)) = FORMATS.iter().find(|(known, _)| *known == extension) else {
         let names: Vec<_> = FORMATS.iter().map(|(known, _)| format!(".{known}")).collect();
         return Err(whole(format!("expected a file name that ends in {}", names.join(", "))));
     };
-    let text = read_text(path).map_err(whole)?;
-    let entries = match format {
-        FileFormat::Toml => locate_toml::entries(path, &text),
-        FileFormat::Json => locate_yaml::json_entries(path, &text),
-        _ => locate_yaml::yaml_entries(path, &text),
-    }?;
-    let parsed = File::from_str(&text, *format).collect();
-    let mut map = parsed.map_err(|error| whole(error.to_string().replace('\n', " ")))?;
-    map.retain(|name, _| !is_expression(name));
+    let Parsed { mut values, entries } = parse(path, &read_text(path).map_err(whole)?)?;
+    values.retain(|name, _| !is_expression(name));
     let (odd, entries): (Vec<_>, _) = entries
         .into_iter()
         .partition(|entry| entry.path.segments().first().is_some_and(|name| is_expression(name)));
     let odd = odd.into_iter().filter(|entry| entry.path.segments().len() == 1);
     let message = "unknown key; dots between names go outside of quotes";
     let errors = odd.map(|entry| ConfigError::new(entry.key, entry.path, message)).collect();
-    Ok(Document { layer: Layer(map), entries, errors })
+    Ok(Document { layer: Layer(values), entries, errors })
 }
 
 fn read_text(path: &Path) -> Result<String, String> {

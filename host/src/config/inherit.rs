@@ -1,11 +1,11 @@
 //! What a device says once for all its paths: `uri`, `options`, `login`, `keepalive` and `reconnect` in the
 //! table of the device hold for each path that does not say it itself.
 
-use super::connection::ReconnectConfig;
 use super::device::{DeviceConfig, PathConfig};
 use super::model::Config;
 use super::position::{KeyPath, SourceMap};
 use super::tree::Options;
+use crate::connection::Reconnect;
 
 impl Config {
     /// Gives paths what their devices say for all, and `sources` where that stands.
@@ -36,10 +36,10 @@ impl DeviceConfig {
                 path.uri = uri.clone();
             }
             if let Some(keepalive) = keepalive.filter(|_| is_free("keepalive")) {
-                path.keepalive = keepalive;
+                path.policy.keepalive = keepalive.0;
             }
             if let Some(reconnect) = reconnect.as_ref().filter(|_| is_free("reconnect")) {
-                path.reconnect = reconnect.clone();
+                path.policy.reconnect = reconnect.clone();
             }
             add(&mut path.options, options);
             if let Some(login) = login {
@@ -52,15 +52,15 @@ impl DeviceConfig {
     /// default counts as not said.
     #[must_use]
     pub fn with_inherited(mut self) -> Self {
-        let (none, usual) = (PathConfig::default(), ReconnectConfig::default());
+        let (none, usual) = (PathConfig::default(), Reconnect::default());
         let said: Vec<(String, &str, bool)> = self
             .paths
             .iter()
             .flat_map(|(name, path)| {
                 [
                     (name.clone(), "uri", !path.uri.is_empty()),
-                    (name.clone(), "keepalive", path.keepalive != none.keepalive),
-                    (name.clone(), "reconnect", path.reconnect != usual),
+                    (name.clone(), "keepalive", path.policy.keepalive != none.policy.keepalive),
+                    (name.clone(), "reconnect", path.policy.reconnect != usual),
                 ]
             })
             .collect();

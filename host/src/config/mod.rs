@@ -1,7 +1,8 @@
-//! Configuration: files, environment and flags, layered by the `config` crate, read strictly.
+//! Configuration: files, environment and flags, layered by the `config` crate, read strictly into the options of
+//! each layer, which every layer has of its own.
 //!
 //! ```text
-//! files ─ document ─┐ (locate_toml, locate_yaml: where each key is)
+//! files ─ document ─┐ (parse_toml, parse_yaml: values, and where each key is)
 //! environment ──────┼─ config crate ─ strict ─ check ─ Loaded
 //! flags ─ overrides ┘
 //! ```
@@ -19,11 +20,12 @@ mod credentials;
 mod device;
 mod document;
 mod error;
+mod forms;
 mod inherit;
-mod locate_toml;
-mod locate_yaml;
 pub mod model;
 mod overrides;
+mod parse_toml;
+mod parse_yaml;
 mod plugin;
 mod position;
 mod reference;
@@ -42,6 +44,7 @@ pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
+pub use strict::from_json;
 pub use target::Target;
 pub use tree::Options;
 

@@ -4,19 +4,22 @@
 //! these structs together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::connection::{ConnectionConfig, ReconnectConfig};
+pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
-pub use super::device::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
+pub use super::device::{DeviceConfig, PathConfig};
 pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
 use super::reference::Reference;
 use super::tree::Options;
-pub use super::upstream::{Balance, HealthConfig, OutlierConfig, RetryConfig, UpstreamConfig};
+pub use super::upstream::UpstreamConfig;
+use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
-use crate::network::Network;
+use crate::networks::Network;
+use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;
@@ -104,7 +107,7 @@ pub struct HostConfig {
     /// `[host.limits]`: how large things may become.
     pub limits: Limits,
     /// `[host.quarantine]`: when a plugin that misbehaves gets no new sessions.
-    pub quarantine: Quarantine,
+    pub quarantine: QuarantineOptions,
 }
 
 /// What a host does about plugins that it was told of and cannot use.
@@ -148,9 +151,12 @@ pub struct Timeouts {
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
     pub idle: Timespan,
-    /// How long the other direction may stay open after one has ended; `"0s"` for ever.
+    /// How long nothing may come in the other direction after one has ended; `"0s"` for ever.
     /// Default: `"5m"`.
     pub half_close: Timespan,
+    /// The same where an end knows no half-close, such as a serial line, a terminal, a WebSocket or a device
+    /// that is had alone: what is still answered to the last bytes has this time. Default: `"300ms"`.
+    pub drain: Timespan,
 }
 
 /// `[host.limits]`: how large things may become.
@@ -180,28 +186,6 @@ pub struct Limits {
     pub plugin_metrics: u32,
     /// Series of all plugins together. Default: 10000.
     pub metrics: u32,
-}
-
-/// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
-/// go on.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quarantine {
-    /// Panics of its code, in calls, sessions and drops, within `window`, after which it gets no new
-    /// sessions for a while; 0 never. Default: 10.
-    pub panics: u32,
-    /// For how long a panic counts. Default: `"10m"`.
-    pub window: Timespan,
-    /// How long that lasts at first, and how long one session at a time must then go without a panic
-    /// until it is used as before. Each further one in a row lasts twice as long. Default: `"30s"`.
-    pub pause: Timespan,
-    /// How long that lasts at most. Default: `"1h"`.
-    pub max_pause: Timespan,
-    /// How long a call into it may last until a line tells whose it is; `"0s"` never. Default: `"1s"`.
-    pub stuck_warn: Timespan,
-    /// How long a call into it may last until it gets no new sessions, which ends when the call does;
-    /// `"0s"` for ever. Default: `"10s"`.
-    pub stuck_limit: Timespan,
 }
 
 /// `[log]`: what the host writes about itself, to its standard error. A reader that does not read holds up
@@ -288,12 +272,21 @@ pub struct RouteConfig {
     pub idle_timeout: Option<Timespan>,
     /// As `host.timeouts.half_close`, for this route. Default: that value.
     pub half_close_timeout: Option<Timespan>,
+    /// As `host.timeouts.drain`, for this route. Default: that value.
+    pub drain_timeout: Option<Timespan>,
+    /// Whether a peer that breaks off, or ends without having sent anything, while its destination is opened
+    /// or waited for ends that too. Default: true.
+    pub abort_on_close: Option<bool>,
     /// What bytes become where one side speaks messages and the other a stream. Default:
     /// `"binary"`.
     pub frames: Frames,
     /// Whether requests by GET are answered with what the destination sends, as server-sent events:
     /// lines of a stream, messages, datagrams. Default: false.
     pub sse: bool,
+    /// Where requests are forwarded: the peers, as addresses and networks, whose `X-Forwarded-…` and `Forwarded`
+    /// fields are believed. Of others nothing is kept. Default: nobody is said to be trusted; then the lists
+    /// of `X-Forwarded-For` and `Forwarded` are kept, with the peer last, and the other fields replaced.
+    pub trusted_proxies: Option<Vec<Network>>,
     /// Whether a peer with a byte stream is told in words, before anything else, that a serial line or an
     /// exclusive path is in use, by whom and since when. Default: true.
     pub tell_busy: Option<bool>,
@@ -301,13 +294,15 @@ pub struct RouteConfig {
 
 /// The kind of message that the bytes of a stream are sent as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Frames {
     /// Binary messages.
     #[default]
     Binary,
-    /// Text messages; bytes that are not UTF-8 end the session.
+    /// Text messages; U+FFFD stands in the place of bytes that are not UTF-8.
     Text,
+    /// Text messages, and binary ones where anything in them is not UTF-8.
+    TextOrBinary,
 }
 
 /// `[handlers.NAME]`: a handler of a plugin, with its options.
@@ -338,7 +333,7 @@ impl Default for HostConfig {
             max_connections_per_peer: 0,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-            quarantine: Quarantine::default(),
+            quarantine: QuarantineOptions::default(),
         }
     }
 }
@@ -365,6 +360,7 @@ impl Default for Timeouts {
             health: Timespan::seconds(1),
             idle: Timespan::seconds(0),
             half_close: Timespan::seconds(300),
+            drain: Timespan(Duration::from_millis(300)),
             room: Timespan::seconds(0),
         }
     }
@@ -380,28 +376,15 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            relay_buffer: ByteSize(64 << 10),
-            max_message: ByteSize(16 << 20),
+            relay_buffer: ByteSize(RelayOptions::BUFFER as u64),
+            max_message: ByteSize(RelayOptions::MAX_MESSAGE as u64),
             pooled: 10_000,
-            log_rate: 1000,
+            log_rate: LoadOptions::LOG_RATE,
             event_rate: 1000,
             event_history: 32,
             subscribers: 1024,
             plugin_metrics: 1000,
             metrics: 10_000,
-        }
-    }
-}
-
-impl Default for Quarantine {
-    fn default() -> Self {
-        Self {
-            panics: 10,
-            window: Timespan::seconds(600),
-            pause: Timespan::seconds(30),
-            max_pause: Timespan::seconds(3600),
-            stuck_warn: Timespan::seconds(1),
-            stuck_limit: Timespan::seconds(10),
         }
     }
 }

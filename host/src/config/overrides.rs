@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-use ::config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
+use ::config::{Environment, Map, Source, Value, ValueKind};
 
 use super::document::is_expression;
 use super::error::ConfigError;
+use super::parse_toml;
 use super::position::{KeyPath, Origin, Position};
 
 const PREFIX: &str = "JACKFIELD";
@@ -180,9 +181,6 @@ fn parse_text(text: &str) -> Value {
     let plain = || Value::new(None, ValueKind::String(text.to_owned()));
     match text.parse::<toml_edit::Value>() {
         Err(_) | Ok(toml_edit::Value::Datetime(_)) => plain(),
-        Ok(_) => {
-            let line = File::from_str(&format!("value = {text}"), FileFormat::Toml).collect();
-            line.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(plain)
-        }
+        Ok(value) => parse_toml::value(&value),
     }
 }

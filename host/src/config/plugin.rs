@@ -38,19 +38,26 @@ pub struct InterceptorConfig {
 }
 
 /// What a secret has to be.
-const SOURCE: &str = "expected { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\"] } or { prompt = \"TEXT\" }";
+pub(super) const SOURCE: &str =
+    "{ env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\"] } or { prompt = \"TEXT\" }";
 
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        SecretRef::detect(&value).map(SecretSource).ok_or_else(|| {
+        SecretSource::detect(&Value::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl SecretSource {
+    /// Where `value` says that a secret is, or what was expected.
+    pub(super) fn detect(value: &Value) -> Result<Self, String> {
+        SecretRef::detect(value).map(SecretSource).ok_or_else(|| {
             // The value may be the secret itself: only a key is looked at.
             let only = value.as_object().filter(|table| table.len() == 1);
             let key = only.and_then(|table| table.keys().next());
             let near = key.and_then(|key| did_you_mean(key, ["env", "file", "command", "prompt"]));
             let near = near.filter(|near| key.is_some_and(|key| key != near));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-            de::Error::custom(format!("{SOURCE}{hint}"))
+            format!("expected {SOURCE}{hint}")
         })
     }
 }

@@ -1,149 +1,250 @@
-//! From a merged tree to [`Config`], with every mistake of shape, not only the first.
+//! From a merged tree to the structs of the layers, with every mistake of shape, not only the first.
 //!
-//! serde stops at the first mistake. So the part it stopped at is noted and taken out, and the
-//! rest is tried again, until nothing is wrong with what is left.
+//! The tree is held against the schema that the structs derive: which keys there are, and what kind of value each
+//! takes. Texts with a form of their own (durations, URIs, names) are given to their own parsers ([`FORMS`]). What
+//! is wrong is noted and taken out, and the rest becomes the structs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
+use super::forms::{FORMS, Form, choices, expected_kind, kind_of};
 use super::model::Config;
-use super::position::{KeyPath, SourceMap};
+use super::position::{KeyPath, Position, SourceMap};
 use crate::nearest::did_you_mean;
 
 /// Mistakes reported at most; nobody reads more at once.
 const MAX_ERRORS: usize = 200;
 
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
+
 /// The configuration that `tree` holds, without the parts that are wrong, and what is wrong.
 ///
 /// `texts` holds the text of values from outside of files: where a key wants text, `1234` is text.
 pub(super) fn deserialize(
+    tree: Value,
+    sources: &SourceMap,
+    texts: BTreeMap<KeyPath, String>,
+) -> (Config, Vec<ConfigError>) {
+    read(&SCHEMA, tree, sources, texts)
+}
+
+/// What a program says in JSON, as strictly as a file.
+///
+/// # Errors
+/// Every mistake, each with its key.
+pub fn from_json<T: DeserializeOwned + Default + JsonSchema>(
+    tree: Value,
+) -> Result<T, ConfigErrors> {
+    let schema = schemars::schema_for!(T).to_value();
+    let (value, errors) = read(&schema, tree, &SourceMap::default(), BTreeMap::new());
+    if errors.is_empty() { Ok(value) } else { Err(ConfigErrors::new(errors)) }
+}
+
+fn read<T: DeserializeOwned + Default>(
+    schema: &Value,
     mut tree: Value,
     sources: &SourceMap,
-    mut texts: BTreeMap<KeyPath, String>,
-) -> (Config, Vec<ConfigError>) {
-    let mut errors = Vec::new();
-    let mut attempts: HashMap<KeyPath, usize> = HashMap::new();
-    loop {
-        let failure = match serde_path_to_error::deserialize(&tree) {
-            Ok(config) => return (config, errors),
-            Err(failure) => failure,
-        };
-        let path = key_path(failure.path());
-        if let Some(text) = texts.remove(&path)
-            && let Some(value) = find(&mut tree, path.segments()).filter(|value| !value.is_string())
-        {
-            *value = Value::String(text);
-            continue;
-        }
-        let attempt = attempts.entry(path.clone()).and_modify(|tried| *tried += 1).or_insert(0);
-        if *attempt == 0 {
-            errors.push(describe(&failure.inner().to_string(), path.clone(), sources));
-        }
-        if errors.len() >= MAX_ERRORS || !take_out(&mut tree, &path, *attempt) {
-            return (Config::default(), errors);
-        }
+    texts: BTreeMap<KeyPath, String>,
+) -> (T, Vec<ConfigError>) {
+    let mut check = Check { root: schema, sources, texts, errors: Vec::new() };
+    if !check.value(schema, &mut tree, &KeyPath::root()) || check.errors.len() >= MAX_ERRORS {
+        return (T::default(), check.errors);
     }
-}
-
-fn key_path(path: &serde_path_to_error::Path) -> KeyPath {
-    let names = path.iter().filter_map(|segment| match segment {
-        Segment::Map { key } => Some(key.clone()),
-        Segment::Seq { index } => Some(index.to_string()),
-        Segment::Enum { .. } | Segment::Unknown => None,
+    let mut errors = check.errors;
+    let value = serde_path_to_error::deserialize(&tree).unwrap_or_else(|failure| {
+        // The schema and the parsers allow what the struct does not.
+        let key: KeyPath = failure.path().iter().map(ToString::to_string).collect();
+        let message = failure.inner().to_string();
+        errors.push(ConfigError::new(sources.locate(&key), key, message));
+        T::default()
     });
-    names.collect()
+    (value, errors)
 }
 
-fn find<'a>(tree: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
-    path.iter().try_fold(tree, |here, name| match here {
-        Value::Array(list) => list.get_mut(name.parse::<usize>().ok()?),
-        Value::Object(table) => table.get_mut(name),
-        _ => None,
-    })
+struct Check<'a> {
+    root: &'a Value,
+    sources: &'a SourceMap,
+    texts: BTreeMap<KeyPath, String>,
+    errors: Vec<ConfigError>,
 }
 
-/// Takes the value at `path` out of `tree`. An entry of a list becomes an empty table, then an
-/// empty text, and goes only if both are wrong, since the entries behind it would move up.
-fn take_out(tree: &mut Value, path: &KeyPath, attempt: usize) -> bool {
-    let Some((name, above)) = path.segments().split_last() else { return false };
-    match find(tree, above) {
-        Some(Value::Object(table)) => table.remove(name).is_some(),
-        Some(Value::Array(list)) => {
-            let Some(index) = name.parse().ok().filter(|index: &usize| *index < list.len()) else {
-                return false;
-            };
-            match attempt {
-                0 => list[index] = Value::Object(serde_json::Map::new()),
-                1 => list[index] = Value::String(String::new()),
-                _ => drop(list.remove(index)),
-            }
-            true
+/// What a value may be, when references and alternatives are followed.
+#[derive(Default)]
+struct Kinds<'a> {
+    form: Option<&'static Form>,
+    /// Schemas without references and alternatives.
+    plain: Vec<&'a Value>,
+}
+
+impl<'a> Check<'a> {
+    /// Whether `value` is what `schema` wants, perhaps after mistakes inside it were noted and taken out.
+    fn value(&mut self, schema: &'a Value, value: &mut Value, at: &KeyPath) -> bool {
+        let errors = self.errors.len();
+        if self.fits(schema, value, at) {
+            return true;
         }
-        _ => false,
+        // What was set outside of files may be meant as text.
+        if !value.is_string()
+            && let Some(text) = self.texts.remove(at)
+        {
+            self.errors.truncate(errors);
+            *value = Value::String(text);
+            return self.fits(schema, value, at);
+        }
+        false
     }
-}
 
-/// Puts serde's sentence into the words of a configuration file, and leaves the value out.
-fn describe(text: &str, path: KeyPath, sources: &SourceMap) -> ConfigError {
-    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-    if let (true, Some((name, known))) = (text.starts_with("unknown field"), quoted.split_first()) {
-        let near = did_you_mean(name, known.iter().copied());
+    fn fits(&mut self, schema: &'a Value, value: &mut Value, at: &KeyPath) -> bool {
+        let mut kinds = Kinds::default();
+        self.collect(schema, &mut kinds);
+        if let Some(verdict) = kinds.form.and_then(|form| (form.parse)(value)) {
+            return verdict.map_err(|message| self.malformed(at, &message)).is_ok();
+        }
+        let kind = kind_of(value);
+        let plain = kinds.plain.iter().find(|schema| expected_kind(schema).takes(value));
+        let Some(plain) = plain.copied() else {
+            let expected = kinds.form.map(|form| form.expected.to_owned());
+            let expected = expected.or_else(|| choices(&kinds.plain).filter(|_| value.is_string()));
+            let first = || kinds.plain.first().map(|schema| expected_kind(schema).to_string());
+            let expected = expected.or_else(first).unwrap_or_default();
+            self.mismatch(at, &kinds.plain, &expected, value, kind);
+            return false;
+        };
+        match value {
+            Value::Object(_) => self.table(plain, value, at),
+            Value::Array(list) => {
+                if let Some(items) = plain.get("items") {
+                    self.list(items, list, at);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn collect(&self, schema: &'a Value, kinds: &mut Kinds<'a>) {
+        if let Some(target) = schema["$ref"].as_str().and_then(|target| target.strip_prefix('#')) {
+            let name = target.rsplit('/').next().unwrap_or_default();
+            let form = FORMS.iter().find(|form| form.schema == name);
+            kinds.form = kinds.form.or(form);
+            if let Some(found) = self.root.pointer(target) {
+                self.collect(found, kinds);
+            }
+            return;
+        }
+        let either = ["anyOf", "oneOf"].iter().filter_map(|key| schema[*key].as_array());
+        let before = kinds.plain.len();
+        for schema in either.flatten() {
+            self.collect(schema, kinds);
+        }
+        if kinds.plain.len() == before {
+            kinds.plain.push(schema);
+        }
+    }
+
+    /// Looks at each key; those that are not known or wrong are taken out.
+    fn table(&mut self, schema: &'a Value, table: &mut Value, at: &KeyPath) {
+        let Value::Object(table) = table else { return };
+        let known = schema["properties"].as_object();
+        let others =
+            schema.get("additionalProperties").filter(|others| **others != Value::Bool(false));
+        let is_free = others.is_some() || known.is_none();
+        let names: Vec<String> = table.keys().cloned().collect();
+        for name in names {
+            let below = known.and_then(|known| known.get(&name));
+            let schema = match below.or(others.filter(|others| others.is_object())) {
+                Some(schema) => schema,
+                None if is_free => continue,
+                None => {
+                    self.unknown(&at.key(&name), known.into_iter().flat_map(|known| known.keys()));
+                    table.remove(&name);
+                    continue;
+                }
+            };
+            if let Some(value) = table.get_mut(&name)
+                && !self.value(schema, value, &at.key(&name))
+            {
+                table.remove(&name);
+            }
+        }
+    }
+
+    /// Looks at each entry. One that is wrong becomes an empty one, so that the others keep their places; where
+    /// nothing can be empty it is taken out.
+    fn list(&mut self, schema: &'a Value, list: &mut Vec<Value>, at: &KeyPath) {
+        let mut kinds = Kinds::default();
+        self.collect(schema, &mut kinds);
+        let has_form = |value: &Value| {
+            kinds.form.and_then(|form| (form.parse)(value)).is_none_or(|verdict| verdict.is_ok())
+        };
+        let takes = |value: &Value| {
+            kinds.plain.iter().any(|schema| expected_kind(schema).takes(value)) && has_form(value)
+        };
+        let empty = [Value::Object(serde_json::Map::new()), Value::String(String::new())];
+        let empty = empty.into_iter().find(takes);
+        let mut index = 0;
+        list.retain_mut(|value| {
+            let fits = self.value(schema, value, &at.index(index));
+            index += 1;
+            if let (false, Some(empty)) = (fits, &empty) {
+                value.clone_from(empty);
+            }
+            fits || empty.is_some()
+        });
+    }
+
+    fn unknown<'k>(&mut self, at: &KeyPath, known: impl Iterator<Item = &'k String> + Clone) {
+        let name = at.segments().last().map(String::as_str).unwrap_or_default();
+        let near = did_you_mean(name, known.clone().map(String::as_str));
         let message = match near {
             Some(_) => "unknown key".to_owned(),
-            None => format!("unknown key, expected one of {}", known.join(", ")),
+            None => {
+                let known: Vec<&str> = known.map(String::as_str).collect();
+                format!("unknown key, expected one of {}", known.join(", "))
+            }
         };
-        return ConfigError::new(sources.locate_key(&path), path, message).suggest(near);
+        self.note(self.sources.locate_key(at), at, message, near.map(str::to_owned));
     }
-    let position = sources.locate(&path);
-    if let (true, Some((name, known))) = (text.starts_with("unknown variant"), quoted.split_first())
-    {
-        let choices: Vec<_> = known.iter().map(|choice| format!("{choice:?}")).collect();
-        let message = match choices.as_slice() {
-            [only] => format!("expected {only}"),
-            _ => format!("expected one of {}", choices.join(", ")),
-        };
-        let near = did_you_mean(name, known.iter().copied());
-        return ConfigError::new(position, path, message).suggest(near);
+
+    /// A text that its parser refuses.
+    fn malformed(&mut self, at: &KeyPath, message: &str) {
+        let hint =
+            message.strip_suffix("\"?)").and_then(|rest| rest.split_once(" (did you mean \""));
+        let (message, near) = hint.map_or((message, None), |(message, near)| (message, Some(near)));
+        let near = near.map(str::to_owned);
+        self.note(self.sources.locate(at), at, message.to_owned(), near);
     }
-    if let Some((found, expected)) =
-        text.strip_prefix("invalid ").and_then(|rest| rest.split_once(", expected "))
-    {
-        let message = format!("expected {}{}", plain_expected(expected), plain_found(found));
-        return ConfigError::new(position, path, message);
+
+    fn mismatch(
+        &mut self,
+        at: &KeyPath,
+        plain: &[&Value],
+        expected: &str,
+        value: &Value,
+        found: &str,
+    ) {
+        let position = self.sources.locate(at);
+        let names = plain.iter().filter_map(|schema| schema["const"].as_str());
+        let listed = plain.iter().filter_map(|schema| schema["enum"].as_array()).flatten();
+        let names = names.chain(listed.filter_map(Value::as_str));
+        let near = value.as_str().and_then(|text| did_you_mean(text, names));
+        let of_kind = plain.iter().any(|schema| expected_kind(schema).is_kind(value));
+        let found = if of_kind { "" } else { found };
+        self.note(position, at, format!("expected {expected}{found}"), near.map(str::to_owned));
     }
-    let hint = text.strip_suffix("\"?)").and_then(|rest| rest.split_once(" (did you mean \""));
-    let (message, near) = hint.map_or((text, None), |(message, near)| (message, Some(near)));
-    ConfigError::new(position, path, message).suggest(near)
+
+    fn note(&mut self, position: Position, at: &KeyPath, message: String, near: Option<String>) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(ConfigError::new(position, at.clone(), message).suggest(near));
+        }
+    }
 }
 
-fn plain_expected(expected: &str) -> &str {
-    match expected {
-        "u16" => "a whole number from 0 to 65535",
-        "u32" => "a whole number from 0 to 4294967295",
-        "a map" => "a table",
-        "a sequence" => "a list",
-        "string or map" => "text in quotes",
-        "a string" => "text in quotes",
-        _ if expected.starts_with("struct ") => "a table",
-        _ => expected,
-    }
-}
-
-/// `type: integer `5`` as `, found an integer`.
-fn plain_found(found: &str) -> &'static str {
-    const KINDS: &[(&str, &str)] = &[
-        ("type: integer", ", found a whole number"),
-        ("type: floating", ", found a number with a fraction"),
-        ("type: boolean", ", found true or false"),
-        ("type: string", ", found text"),
-        ("type: sequence", ", found a list"),
-        ("type: map", ", found a table"),
-        ("type: null", ", found nothing"),
-        ("type: unit", ", found nothing"),
-    ];
-    let kind = KINDS.iter().find(|(kind, _)| found.starts_with(kind));
-    kind.map(|(_, words)| *words).unwrap_or_default()
-}
+#[cfg(test)]
+#[path = "strict_tests.rs"]
+mod tests;

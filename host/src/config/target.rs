@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -12,6 +13,7 @@ use super::model::Labels;
 use super::reference::{Reference, Via};
 use super::tree::Options;
 use crate::stack::uri::StackUri;
+use jackfield_text::range::{Problem, Ranges};
 
 /// One place that an upstream can connect to. Written as a URI or a name alone, or as a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,8 +96,8 @@ impl From<TargetTable> for Target {
 }
 
 impl Target {
-    /// Values out of range: the key, and what was expected.
-    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
         const SHARE: &str = "expected a whole number from 0 to 1000";
         const THERE: &str = "only beside uri: what to names has its own";
         let none = self.max_connections == Some(0);
@@ -117,8 +119,10 @@ impl Target {
             (self.priority > 1000, "priority", SHARE),
             (none, "max_connections", "expected a whole number of at least 1"),
         ];
-        let wrong = wrong.into_iter().filter(|(wrong, ..)| *wrong);
-        wrong.map(|(_, key, expected)| (key, expected)).collect()
+        let found = |ranges: Ranges, (wrong, key, expected): (bool, &str, &str)| {
+            ranges.expect(!wrong, key, expected)
+        };
+        wrong.into_iter().fold(Ranges::new(), found).problems()
     }
 }
 
@@ -145,9 +149,25 @@ impl From<Via> for Target {
     }
 }
 
+/// A target as a text alone.
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains(':') {
+            return text.parse().map(|uri: StackUri| uri.into()).map_err(|error| error.to_string());
+        }
+        match text.parse() {
+            Ok(Reference::Connection(name)) => Ok(Via::Connection(name).into()),
+            Ok(Reference::Device(path)) => Ok(Via::Device(path).into()),
+            _ => Err(format!("expected {EXPECTED}")),
+        }
+    }
+}
+
 struct TargetVisitor;
 
-const EXPECTED: &str =
+pub(super) const EXPECTED: &str =
     "a URI, \"connections.NAME\", \"devices.NAME.PATH\", or a table with the key uri or to";
 
 impl<'de> de::Visitor<'de> for TargetVisitor {
@@ -158,14 +178,7 @@ impl<'de> de::Visitor<'de> for TargetVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
-        if text.contains(':') {
-            return text.parse().map(|uri: StackUri| uri.into()).map_err(E::custom);
-        }
-        match text.parse() {
-            Ok(Reference::Connection(name)) => Ok(Via::Connection(name).into()),
-            Ok(Reference::Device(path)) => Ok(Via::Device(path).into()),
-            _ => Err(E::custom(format!("expected {EXPECTED}"))),
-        }
+        text.parse().map_err(E::custom)
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
@@ -187,6 +200,6 @@ impl JsonSchema for Target {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let uri = generator.subschema_for::<StackUri>();
         let table = generator.subschema_for::<TargetTable>();
-        json_schema!({ "anyOf": [uri, table] })
+        json_schema!({ "anyOf": [uri, table], "description": EXPECTED })
     }
 }

@@ -146,14 +146,20 @@ fn what_a_device_says_for_all_holds_where_a_path_says_nothing() {
         let path = &paths[name];
         let login = path.login.as_ref().map(|login| login.keys().cloned().collect::<Vec<_>>());
         let options = serde_json::to_string(&path.options).unwrap();
-        (path.uri.to_string(), path.keepalive.0.as_secs(), path.reconnect.attempts, options, login)
+        let (keepalive, attempts) =
+            (path.policy.keepalive.as_secs(), path.policy.reconnect.attempts);
+        (path.uri.to_string(), keepalive, attempts, options, login)
     };
     let login = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect());
-    let first = ("tcp://h:1".to_owned(), 1, 3, r#"{"x":1,"y":1}"#.to_owned(), login(&["timeout"]));
+    let first =
+        ("tcp://h:1".to_owned(), 1, Some(3), r#"{"x":1,"y":1}"#.to_owned(), login(&["timeout"]));
     assert_eq!(said("a"), first);
     let second = r#"{"x":1,"y":2}"#.to_owned();
     // A value that is that of the default is said all the same.
-    assert_eq!(said("b"), ("tcp://h:2".to_owned(), 30, 3, second, login(&["timeout", "wake"])));
+    assert_eq!(
+        said("b"),
+        ("tcp://h:2".to_owned(), 30, Some(3), second, login(&["timeout", "wake"]))
+    );
     let line = |key: &str| loaded.sources.locate(&key.split('.').collect()).line;
     assert_eq!((line("devices.d.paths.b.options.x"), line("devices.d.paths.b.options.y")), (5, 9));
 }

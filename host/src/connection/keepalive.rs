@@ -2,6 +2,7 @@
 
 use crate::pool::PoolOptions;
 use crate::units::Timespan;
+use jackfield_text::range::{Problem, Ranges};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
@@ -45,16 +46,12 @@ impl KeepAlive {
     }
 
     /// Every option that is out of range, and what it may be.
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
+    pub fn problems(&self) -> Vec<Problem> {
         let most = PoolOptions::MOST;
-        if self.max_idle > most {
-            let text = format!("expected 0 to {most}, not {}", self.max_idle);
-            problems.push(("max_idle", text));
-        }
-        if self.max_idle_time.is_zero() {
-            problems.push(("max_idle_time", "expected more than \"0s\"".to_owned()));
-        }
-        problems
+        let expected = format!("expected 0 to {most}, not {}", self.max_idle);
+        Ranges::new()
+            .expect(self.max_idle <= most, "max_idle", expected)
+            .expect(!self.max_idle_time.is_zero(), "max_idle_time", "expected more than \"0s\"")
+            .problems()
     }
 }

@@ -1,27 +1,41 @@
 //! What a connection does by itself: when it asks its peer, when it gives up, when it tries again.
 //! Pure: time and chance come as arguments.
 
+use crate::units::{ByteSize, Timespan};
+use jackfield_text::range::{Problem, Ranges};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// When a lost connection, or one that could not be opened, is tried again.
-#[derive(Clone, Debug, PartialEq)]
+/// `reconnect` of a connection: when a lost session, or one that could not be opened, is opened again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Reconnect {
-    /// Attempts in a row before giving up; `None`: for ever, 0: never. Default: 0.
+    /// Attempts in a row before giving up; 0 never, -1 (`None`) for ever. Default: 0.
+    #[serde(with = "jackfield_text::with::minus_one_is_none")]
+    #[schemars(with = "i64", range(min = -1, max = 4_294_967_295_i64))]
     pub attempts: Option<u32>,
-    /// Wait before the first attempt. Default: 1 s.
+    /// Wait before the first attempt. Default: `"1s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub first_delay: Duration,
-    /// Each wait is this many times the one before. Default: 2.
+    /// Each further wait is this many times the one before; 1 to 100. Default: 2.
     pub factor: f64,
-    /// The longest wait. Default: 60 s.
+    /// The longest wait. Default: `"1m"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub max_delay: Duration,
-    /// Share of each wait that chance may take away, 0 to 1, so that many do not come back at once.
-    /// Default: 0.3.
+    /// The share of each wait that chance may take away, so that many do not come back at once; 0
+    /// to 1. Default: 0.3.
     pub jitter: f64,
-    /// All attempts of one loss together end after so long. Default: never.
+    /// All attempts after one loss end after so long; `"0s"` (`None`) never. Default: `"0s"`.
+    #[serde(with = "jackfield_text::with::zero_is_none")]
+    #[schemars(with = "Timespan")]
     pub total: Option<Duration>,
-    /// Whether it also applies when the first attempt of all fails, unless it would fail the same way
-    /// again, such as by refused credentials. Default: no, so that who connects hears it at once.
+    /// Whether all this also applies when it cannot be opened the first time; what would fail the same
+    /// way again, such as refused credentials, is not repeated. Default: `false`, so that the caller gets the
+    /// error at once.
     pub initial: bool,
 }
 
@@ -58,38 +72,67 @@ impl Reconnect {
     }
 }
 
-/// What a connection does by itself.
-#[derive(Clone, Debug, PartialEq)]
+/// What a connection does by itself: keys of `[connections.NAME]` and of paths of devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Policy {
-    /// Time for opening all layers. Default: 20 s.
-    pub connect_timeout: Duration,
-    /// The most that one call may take, waiting for the session included; also what is waited for a
-    /// polite close. Default: 60 s.
+    /// Until a session is open, over all layers and `login`. Default: the sum of `host.timeouts.connect` and
+    /// `host.timeouts.handshake`; 20 s for what a program makes itself.
+    #[serde(with = "jackfield_text::with::optional_duration")]
+    #[schemars(with = "Option<Timespan>")]
+    pub connect_timeout: Option<Duration>,
+    /// The most that one operation on the session may take, waiting for the session included; also what is
+    /// waited for a polite close. Default: `"1m"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub call_timeout: Duration,
-    /// The same for single operations, by their names. Default: none.
+    /// The same for single operations, by their names: `{ exec = "5m" }`. Default: none.
+    #[serde(with = "jackfield_text::with::durations")]
+    #[schemars(with = "BTreeMap<String, Timespan>")]
     pub call_timeouts: BTreeMap<String, Duration>,
-    /// Time between questions to the peer whether it is there; zero: never. Default: 30 s.
+    /// Interval between keepalive probes of the peer, where the driver can ping; `"0s"` never.
+    /// Default: `"30s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub keepalive: Duration,
-    /// Time for the answer. Default: 5 s.
+    /// Time for the answer to a probe. Default: `"5s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub keepalive_timeout: Duration,
-    /// Unanswered questions in a row before the session counts as lost. Default: 3.
+    /// Unanswered probes in a row before the session counts as lost; at least 1. Default: 3.
     pub keepalive_count: u32,
-    /// Time without activity before the idle event, and again before the close that follows it if
-    /// nobody objected; zero: never. Default: never.
+    /// Time without activity before the shared session is closed: first there is an idle event, and after as
+    /// long again the close, unless a subscriber objected; `"0s"` never. Default: `"0s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub idle_timeout: Duration,
-    /// Posts that may wait to be sent; more are refused. Default: 256.
+    /// Posts that may wait to be sent; more are refused. At least 1. Default: 256.
     pub post_queue: usize,
-    /// Bytes that those posts may have together. Default: 1 MiB.
+    /// Bytes that those posts may have together. Default: `"1MiB"`.
+    #[serde(with = "jackfield_text::with::size")]
+    #[schemars(with = "ByteSize")]
     pub post_bytes: usize,
-    /// When a lost session is opened again.
+    /// Payloads that may wait for a program to take them by `receive`; then nothing more is read, and the
+    /// peer is slowed down. At least 1. Default: 16.
+    pub receive_queue: usize,
+    /// Bytes that those payloads may have together before nothing more is read; one that is longer is
+    /// still given. Default: `"1MiB"`.
+    #[serde(with = "jackfield_text::with::size")]
+    #[schemars(with = "ByteSize")]
+    pub receive_bytes: usize,
+    /// The low water mark, in percent of the four above: a queue that was full must be down to it before
+    /// it is told that posts are taken again (`writable`), and before reading goes on. 0 to 99.
+    /// Default: 50.
+    pub low_water: u32,
+    /// When a lost session is opened again by itself; when next needed, it is opened in any case.
     pub reconnect: Reconnect,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Policy {
-            connect_timeout: Duration::from_secs(20),
-            call_timeout: Duration::from_secs(60),
+            connect_timeout: None,
+            call_timeout: Policy::CALL_TIMEOUT,
             call_timeouts: BTreeMap::new(),
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(5),
@@ -97,12 +140,45 @@ impl Default for Policy {
             idle_timeout: Duration::ZERO,
             post_queue: 256,
             post_bytes: 1 << 20,
+            receive_queue: 16,
+            receive_bytes: 1 << 20,
+            low_water: 50,
             reconnect: Reconnect::default(),
         }
     }
 }
 
 impl Policy {
+    /// The default of `call_timeout`, here and of upstreams.
+    pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// The most that opening a session may take.
+    pub fn connect_limit(&self) -> Duration {
+        self.connect_timeout.unwrap_or(Duration::from_secs(20))
+    }
+
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        let Policy { reconnect, post_queue, .. } = self;
+        let again = Ranges::new()
+            .expect((1.0..=100.0).contains(&reconnect.factor), "factor", "expected 1 to 100")
+            .expect((0.0..=1.0).contains(&reconnect.jitter), "jitter", "expected 0 to 1");
+        let connect = self.connect_timeout.unwrap_or(Duration::MAX);
+        Ranges::new()
+            .duration("connect_timeout", connect)
+            .duration("call_timeout", self.call_timeout)
+            .durations("call_timeouts", &self.call_timeouts)
+            .duration("keepalive_timeout", self.keepalive_timeout)
+            .at_least_one("keepalive_count", self.keepalive_count)
+            .at_least_one("post_queue", u32::try_from(*post_queue).unwrap_or(u32::MAX))
+            .expect(self.post_bytes > 0, "post_bytes", "expected a size of at least 1B")
+            .at_least_one("receive_queue", u32::try_from(self.receive_queue).unwrap_or(u32::MAX))
+            .expect(self.receive_bytes > 0, "receive_bytes", "expected a size of at least 1B")
+            .expect(self.low_water < 100, "low_water", "expected a whole number from 0 to 99")
+            .below("reconnect", again.problems())
+            .problems()
+    }
+
     /// The most that one call of `operation` may take.
     pub fn call_limit(&self, operation: &str) -> Duration {
         self.call_timeouts.get(operation).copied().unwrap_or(self.call_timeout)

@@ -106,7 +106,7 @@ async fn opened_again(
 }
 
 fn opening(live: &Live) -> (Arc<Target>, Duration) {
-    (Arc::clone(&live.spec.target), live.spec.policy.connect_timeout)
+    (Arc::clone(&live.spec.target), live.spec.policy.connect_limit())
 }
 
 fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> {

@@ -1,6 +1,6 @@
 //! [`Exclusive`]: leases for tasks, and [`Lease`], the guard that has one.
 
-use super::lease::{Asked, Ended, Id, LeaseSnapshot, Leases, News, Rules};
+use super::lease::{Asked, Ended, Id, LeaseOptions, LeaseSnapshot, Leases, News};
 use crate::connection::Caller;
 use crate::events::{Bus, Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -50,18 +50,18 @@ enum Status {
 
 impl Exclusive {
     /// Free; `name` is how others are told of it.
-    pub fn new(name: &str, rules: Rules) -> Arc<Self> {
-        Exclusive::telling(name, rules, Bus::lasting())
+    pub fn new(name: &str, options: LeaseOptions) -> Arc<Self> {
+        Exclusive::telling(name, options, Bus::lasting())
     }
 
     /// As [`Exclusive::new`]; who has it, waits and lets go is told on `events`.
-    pub fn telling(name: &str, rules: Rules, events: Bus) -> Arc<Self> {
-        let shared = Shared { leases: Leases::new(rules), told: HashMap::new() };
+    pub fn telling(name: &str, options: LeaseOptions, events: Bus) -> Arc<Self> {
+        let shared = Shared { leases: Leases::new(options), told: HashMap::new() };
         let moment = watch::channel(None).0;
         Arc::new(Exclusive { name: name.into(), shared: Mutex::new(shared), moment, events })
     }
 
-    /// Waits for the lease, in order, at most as long as the rules say. Cancel safe: dropped, it
+    /// Waits for the lease, in order, at most as long as the options say. Cancel safe: dropped, it
     /// leaves no waiter behind, and a lease just given goes to the next.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Exclusive {
         match self.wait(lease.status.clone(), settled).await {
             Status::Held => Ok(lease),
             _ => {
-                let waited = self.lock().leases.rules().timeout;
+                let waited = self.lock().leases.options().timeout;
                 Err(self.refusal(ErrorKind::TimedOut, &format!("; waited {waited:?}")))
             }
         }
@@ -312,7 +312,7 @@ impl Lease {
 
     /// How long it lasts unless renewed.
     pub fn expiry(&self) -> Option<Duration> {
-        self.exclusive.lock().leases.rules().expiry
+        self.exclusive.lock().leases.options().expiry
     }
 }
 

@@ -12,27 +12,36 @@
 //! has let go, so that two sessions do not meet at the far end, or when the grace for that is over.
 
 use crate::connection::Caller;
-use serde::Serialize;
+use crate::units::Timespan;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How leases are given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// How long one waits for its turn; zero: not at all. Default: 30 s.
+/// `lease` of an exclusive path: how it goes from one holder to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseOptions {
+    /// How long the next waits for its turn; `"0s"` is refused at once. Default: `"30s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub timeout: Duration,
-    /// The most that wait. Default: 16.
+    /// The most that wait; more are refused. Default: 16.
     pub max_waiters: usize,
-    /// How long a lease lasts that is not renewed. Default: for ever.
+    /// When a session ends whose holder sends nothing for so long; `"0s"` (`None`) never. Default: `"0s"`.
+    #[serde(with = "jackfield_text::with::zero_is_none")]
+    #[schemars(with = "Timespan")]
     pub expiry: Option<Duration>,
-    /// How long a holder whose lease has ended may take to let go. Default: 5 s.
+    /// How long a holder whose lease has ended may take to let go. Default: `"5s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub grace: Duration,
 }
 
-impl Default for Rules {
+impl Default for LeaseOptions {
     fn default() -> Self {
-        Rules {
+        LeaseOptions {
             timeout: Duration::from_secs(30),
             max_waiters: 16,
             expiry: None,
@@ -107,7 +116,7 @@ struct Waiter {
 /// Who has it and who is next.
 #[derive(Debug)]
 pub struct Leases {
-    rules: Rules,
+    options: LeaseOptions,
     next: Id,
     holder: Option<Holder>,
     waiters: VecDeque<Waiter>,
@@ -162,13 +171,13 @@ pub struct EndedSnapshot {
 
 impl Leases {
     /// Free.
-    pub fn new(rules: Rules) -> Self {
-        Leases { rules, next: 1, holder: None, waiters: VecDeque::new(), last: None }
+    pub fn new(options: LeaseOptions) -> Self {
+        Leases { options, next: 1, holder: None, waiters: VecDeque::new(), last: None }
     }
 
-    /// By which rules.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    /// By which options.
+    pub fn options(&self) -> &LeaseOptions {
+        &self.options
     }
 
     /// Asks for the lease.
@@ -178,12 +187,12 @@ impl Leases {
         let asked = if self.holder.is_none() {
             self.hold(id, caller, now);
             Asked::Granted(id)
-        } else if self.rules.timeout.is_zero() {
+        } else if self.options.timeout.is_zero() {
             return (Asked::Busy, news);
-        } else if self.waiters.len() >= self.rules.max_waiters {
+        } else if self.waiters.len() >= self.options.max_waiters {
             return (Asked::Full, news);
         } else {
-            let until = now + self.rules.timeout;
+            let until = now + self.options.timeout;
             self.waiters.push_back(Waiter { id, caller, since: now, until });
             Asked::Waits(id)
         };
@@ -204,7 +213,7 @@ impl Leases {
     /// Starts the holder's time over; false if `id` does not hold the lease any more.
     pub fn renew(&mut self, id: Id, now: Instant) -> (bool, Vec<News>) {
         let news = self.tick(now);
-        let expiry = self.rules.expiry;
+        let expiry = self.options.expiry;
         let held = self.holder.as_mut().filter(|held| held.id == id && held.ending.is_none());
         let renewed = held.map(|held| held.until = expiry.map(|expiry| now + expiry)).is_some();
         (renewed, news)
@@ -231,7 +240,7 @@ impl Leases {
         if self.holder.as_ref().is_some_and(|held| past(ending(held))) {
             self.holder = None;
         }
-        // Those that came earlier may wait no longer than those behind them: the rules are the same.
+        // Those that came earlier may wait no longer than those behind them: the options are the same.
         while self.waiters.front().is_some_and(|waiter| waiter.until <= now) {
             news.extend(self.waiters.pop_front().map(|waiter| News::TimedOut(waiter.id)));
         }
@@ -254,7 +263,7 @@ impl Leases {
     }
 
     fn hold(&mut self, id: Id, caller: Caller, now: Instant) {
-        let until = self.rules.expiry.map(|expiry| now + expiry);
+        let until = self.options.expiry.map(|expiry| now + expiry);
         self.holder = Some(Holder { id, caller, since: now, until, ending: None });
     }
 
@@ -262,7 +271,7 @@ impl Leases {
         let Some(held) = &mut self.holder else { return };
         news.push(News::Ended(held.id, ended.clone()));
         self.last = Some((held.caller.clone(), ended.clone()));
-        held.ending = Some((ended, now + self.rules.grace));
+        held.ending = Some((ended, now + self.options.grace));
     }
 
     /// As others read it.

@@ -1,5 +1,5 @@
 use super::exclusive::Exclusive;
-use super::lease::{Asked, Ended, Id, Leases, News, Rules};
+use super::lease::{Asked, Ended, Id, LeaseOptions, Leases, News};
 use crate::connection::Caller;
 use futures_util::FutureExt;
 use jackfield_plugin_api::ErrorKind;
@@ -80,13 +80,13 @@ proptest! {
     fn one_holder_turns_in_order_and_nobody_forgotten(
         steps in steps(), expires in any::<bool>(), max_waiters in 0..4_usize,
     ) {
-        let rules = Rules {
+        let options = LeaseOptions {
             timeout: ms(100),
             max_waiters,
             expiry: expires.then_some(ms(50)),
             grace: ms(20),
         };
-        let mut leases = Leases::new(rules);
+        let mut leases = Leases::new(options);
         let mut now = Instant::now();
         let mut told = Told { of: BTreeMap::new(), granted: Vec::new() };
         for step in steps {
@@ -146,7 +146,7 @@ proptest! {
 #[test]
 fn a_broken_lease_goes_on_when_it_is_let_go_or_grace_is_over() {
     let now = Instant::now();
-    let mut leases = Leases::new(Rules::default());
+    let mut leases = Leases::new(LeaseOptions::default());
     let (first, _) = leases.ask(who("ann"), now);
     let (second, _) = leases.ask(who("bob"), now);
     let (third, _) = leases.ask(who("cy"), now);
@@ -170,8 +170,8 @@ fn a_broken_lease_goes_on_when_it_is_let_go_or_grace_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_waits_for_its_turn_and_no_longer_than_it_may() {
-    let rules = Rules { timeout: ms(1000), max_waiters: 1, ..Rules::default() };
-    let console = Exclusive::new("devices.a.console", rules);
+    let options = LeaseOptions { timeout: ms(1000), max_waiters: 1, ..LeaseOptions::default() };
+    let console = Exclusive::new("devices.a.console", options);
     let first = console.acquire(who("ann")).await.unwrap();
     let waiting = tokio::spawn({
         let console = console.clone();
@@ -198,7 +198,7 @@ async fn the_next_waits_for_its_turn_and_no_longer_than_it_may() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_goes_away_leaves_nothing_behind() {
-    let console = Exclusive::new("devices.a.console", Rules::default());
+    let console = Exclusive::new("devices.a.console", LeaseOptions::default());
     let first = console.acquire(who("ann")).await.unwrap();
     {
         let mut waiting = std::pin::pin!(console.acquire(who("bob")));
@@ -212,8 +212,8 @@ async fn a_waiter_that_goes_away_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_not_renewed_expires_and_its_holder_is_told() {
-    let rules = Rules { expiry: Some(ms(100)), ..Rules::default() };
-    let console = Exclusive::new("devices.a.console", rules);
+    let options = LeaseOptions { expiry: Some(ms(100)), ..LeaseOptions::default() };
+    let console = Exclusive::new("devices.a.console", options);
     let lease = console.acquire(who("ann")).await.unwrap();
     tokio::time::sleep(ms(90)).await;
     lease.renew().unwrap();
@@ -225,12 +225,12 @@ async fn a_lease_that_is_not_renewed_expires_and_its_holder_is_told() {
     // A holder that does not let go is passed over after its grace.
     let begun = tokio::time::Instant::now();
     drop(console.acquire(who("bob")).await.unwrap());
-    assert_eq!(begun.elapsed(), Rules::default().grace);
+    assert_eq!(begun.elapsed(), LeaseOptions::default().grace);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_tells_why_and_a_late_watcher_hears_it_too() {
-    let console = Exclusive::new("devices.a.console", Rules::default());
+    let console = Exclusive::new("devices.a.console", LeaseOptions::default());
     assert_eq!(console.break_off("nobody there"), None);
     let lease = console.acquire(who("ann")).await.unwrap();
     let ended = lease.ended();

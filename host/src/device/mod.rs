@@ -24,7 +24,8 @@ mod tests;
 
 pub(crate) use exclusive::LEASE;
 pub use exclusive::{Exclusive, Lease};
-pub use observe::{Observer, Observers, Seen};
+pub use lease::LeaseOptions;
+pub use observe::{Observer, ObserverOptions, Observers, Seen};
 pub use path::{Path, PathSnapshot};
 pub use registry::Devices;
 

@@ -1,9 +1,13 @@
 //! [`Observers`]: what a device says on an exclusive path, shown to any that watch. Watching never holds
 //! up the one who works: who is too slow misses bytes, and is told how many.
 
+use crate::units::ByteSize;
 use bytes::{Buf, Bytes};
 use futures_util::Stream as FuturesStream;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session, Stream};
+use jackfield_text::range::{Problem, Ranges};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +19,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
 /// Bytes that come together are kept together, at most this many.
 const CHUNK: usize = 1024;
+
+/// `observers` of an exclusive path: how many may watch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObserverOptions {
+    /// The most at a time; 0 none. Default: 16.
+    pub max: usize,
+    /// What is kept for those that are slow, for all of them together; 4KiB to 16MiB. Default:
+    /// `"256KiB"`.
+    #[serde(with = "jackfield_text::with::size")]
+    #[schemars(with = "ByteSize")]
+    pub buffer: usize,
+}
+
+impl Default for ObserverOptions {
+    fn default() -> Self {
+        ObserverOptions { max: 16, buffer: 256 << 10 }
+    }
+}
+
+impl ObserverOptions {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        let fits = (4 << 10..=16 << 20).contains(&self.buffer);
+        Ranges::new().expect(fits, "buffer", "expected a size from 4KiB to 16MiB").problems()
+    }
+}
 
 /// Those that watch one path, over all its sessions.
 #[derive(Debug)]
@@ -44,9 +75,10 @@ pub enum Seen {
 }
 
 impl Observers {
-    /// Room for `max` observers at a time, and for `buffer` bytes, 4 KiB at least, that the slowest of
-    /// them has not taken yet.
-    pub fn new(name: &str, max: usize, buffer: usize) -> Arc<Self> {
+    /// Room for as many observers, and for as many bytes that the slowest of them has not taken yet, as
+    /// `options` say.
+    pub fn new(name: &str, options: ObserverOptions) -> Arc<Self> {
+        let ObserverOptions { max, buffer } = options;
         // A power of two, since more would be kept otherwise.
         let chunks = 1 << (buffer / CHUNK).clamp(4, 1 << 20).ilog2();
         Arc::new(Observers {

@@ -1,10 +1,10 @@
-use super::{Observers, Seen};
+use super::{ObserverOptions, Observers, Seen};
 use jackfield_plugin_api::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn an_observer_sees_what_comes_after_it_came() {
-    let observers = Observers::new("devices.a.console", 2, 4096);
+    let observers = Observers::new("devices.a.console", ObserverOptions { max: 2, buffer: 4096 });
     observers.show(b"before");
     let mut observer = observers.observe().unwrap();
     observers.show(b"now");
@@ -15,7 +15,7 @@ async fn an_observer_sees_what_comes_after_it_came() {
 
 #[tokio::test]
 async fn a_slow_observer_costs_no_more_than_the_buffer_and_is_told_what_it_missed() {
-    let observers = Observers::new("devices.a.console", 2, 4096);
+    let observers = Observers::new("devices.a.console", ObserverOptions { max: 2, buffer: 4096 });
     let mut slow = observers.observe().unwrap();
     for number in 0..1000_u32 {
         let mut kilobyte = vec![b'x'; 1024];
@@ -33,7 +33,7 @@ async fn a_slow_observer_costs_no_more_than_the_buffer_and_is_told_what_it_misse
 
 #[tokio::test]
 async fn no_more_observe_than_may() {
-    let observers = Observers::new("devices.a.console", 2, 4096);
+    let observers = Observers::new("devices.a.console", ObserverOptions { max: 2, buffer: 4096 });
     let (first, second) = (observers.observe().unwrap(), observers.observe().unwrap());
     assert_eq!(observers.len(), 2);
     let error = observers.observe().unwrap_err();
@@ -47,7 +47,7 @@ async fn no_more_observe_than_may() {
 
 #[tokio::test]
 async fn as_a_session_it_reads_with_gaps_marked_and_discards_what_is_written() {
-    let observers = Observers::new("devices.a.console", 1, 4096);
+    let observers = Observers::new("devices.a.console", ObserverOptions { max: 1, buffer: 4096 });
     let mut stream = observers.observe().unwrap().into_session().take_stream().unwrap();
     stream.write_all(b"typed in vain").await.unwrap();
     observers.show(b"one");
@@ -61,7 +61,7 @@ async fn as_a_session_it_reads_with_gaps_marked_and_discards_what_is_written() {
 
 #[tokio::test]
 async fn a_session_whose_user_has_gone_makes_room() {
-    let observers = Observers::new("devices.a.console", 1, 4096);
+    let observers = Observers::new("devices.a.console", ObserverOptions { max: 1, buffer: 4096 });
     let stream = observers.observe().unwrap().into_session().take_stream().unwrap();
     let (mut read, mut write) = tokio::io::split(stream);
     let reading = tokio::spawn(async move { read.read(&mut [0]).await.unwrap() });

@@ -14,25 +14,56 @@
 //! Open it gets no new sessions, half open one at a time. Each further pause is twice as long, up to the
 //! longest; a file that behaved for as long as its last pause begins anew.
 
+use crate::units::Timespan;
+use jackfield_text::range::{Problem, Ranges};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When a plugin file that misbehaves gets no new sessions.
-#[derive(Clone, Debug)]
+/// `[host.quarantine]`: when a plugin file that misbehaves gets no new sessions. Those that are open
+/// go on.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct QuarantineOptions {
-    /// Panics within `window` until the file is in quarantine; 0: never. Default: 10.
+    /// Panics of its code, in calls, sessions and drops, within `window`, after which it gets no new
+    /// sessions for a while; 0 never. Default: 10.
     pub panics: u32,
-    /// For how long a panic counts. Default: 10 minutes.
+    /// For how long a panic counts. Default: `"10m"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub window: Duration,
-    /// How long the first quarantine lasts, and how long the file must then behave. Default: 30 s.
+    /// How long that lasts at first, and how long one session at a time must then go without a panic
+    /// until it is used as before. Each further one in a row lasts twice as long. Default: `"30s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub pause: Duration,
-    /// How long a quarantine lasts at most. Default: 1 hour.
+    /// How long that lasts at most. Default: `"1h"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub max_pause: Duration,
-    /// When a call that does not come back is told of; zero: never. Default: 1 s.
+    /// How long a call into it may last until a log line tells where it was called for; `"0s"` never.
+    /// Default: `"1s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub stuck_warn: Duration,
-    /// When the file gets no new sessions until that call comes back; zero: never. Default: 10 s.
+    /// How long a call into it may last until it gets no new sessions, which ends when the call does;
+    /// `"0s"` for ever. Default: `"10s"`.
+    #[serde(with = "jackfield_text::with::duration")]
+    #[schemars(with = "Timespan")]
     pub stuck_limit: Duration,
+}
+
+impl QuarantineOptions {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        Ranges::new()
+            .duration("window", self.window)
+            .duration("pause", self.pause)
+            .duration("max_pause", self.max_pause)
+            .problems()
+    }
 }
 
 impl Default for QuarantineOptions {

@@ -81,12 +81,17 @@ pub struct LoadOptions {
     pub init_timeout: Duration,
     /// When a plugin that misbehaves gets no new sessions.
     pub quarantine: QuarantineOptions,
-    /// Log lines per second for each plugin.
+    /// Log lines a second that each plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
     /// Threads of a plugin's private runtime.
     pub runtime_threads: u16,
     /// What the plugins share: limits, secrets, and how they reach the host.
     pub common: Arc<Common>,
+}
+
+impl LoadOptions {
+    /// The default of `log_rate`.
+    pub const LOG_RATE: u32 = 1000;
 }
 
 impl Default for LoadOptions {
@@ -103,7 +108,7 @@ impl Default for LoadOptions {
             trial: None,
             init_timeout: Duration::from_secs(10),
             quarantine: QuarantineOptions::default(),
-            log_rate: 100,
+            log_rate: LoadOptions::LOG_RATE,
             runtime_threads: 1,
             common: Arc::default(),
         }

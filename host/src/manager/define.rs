@@ -4,12 +4,12 @@ use super::Manager;
 use super::entries::Entry;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::ConnectionConfig;
-use crate::config::{KeyPath, Timespan, Via, is_name};
-use crate::connection::{Managed, Policy, Reconnect};
+use crate::config::{KeyPath, Via, is_name};
+use crate::connection::{Managed, Policy};
 use crate::secret;
 use crate::stack::{Plan, login, options};
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
-use std::collections::BTreeMap;
+use jackfield_text::range::Problem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,40 +27,16 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 }
 
 /// The first value that is out of range, as a mistake at its key below `key`.
-pub(super) fn in_range(key: &KeyPath, problems: Vec<(&'static str, &'static str)>) -> Result<()> {
-    let Some((name, expected)) = problems.into_iter().next() else { return Ok(()) };
+pub(super) fn in_range(key: &KeyPath, problems: Vec<Problem>) -> Result<()> {
+    let Some(Problem { key: name, expected }) = problems.into_iter().next() else { return Ok(()) };
     let at = name.split('.').fold(key.clone(), |key, name| key.key(name));
     Err(Unbuilt::at(at, Error::new(ErrorKind::Config, expected)).into())
 }
 
-/// Limits of operations by their names.
-pub(super) fn limits(times: &BTreeMap<String, Timespan>) -> BTreeMap<String, Duration> {
-    times.iter().map(|(name, time)| (name.clone(), time.0)).collect()
-}
-
-/// What a definition says about what its connection does by itself.
-pub(super) fn policy(connect_limit: Duration, connection: &ConnectionConfig) -> Policy {
-    let again = &connection.reconnect;
-    Policy {
-        connect_timeout: connection.connect_timeout.map_or(connect_limit, |limit| limit.0),
-        call_timeout: connection.call_timeout.0,
-        call_timeouts: limits(&connection.call_timeouts),
-        keepalive: connection.keepalive.0,
-        keepalive_timeout: connection.keepalive_timeout.0,
-        keepalive_count: u32::from(connection.keepalive_count),
-        idle_timeout: connection.idle_timeout.0,
-        post_queue: connection.post_queue as usize,
-        post_bytes: usize::try_from(connection.post_bytes.0).unwrap_or(usize::MAX),
-        reconnect: Reconnect {
-            attempts: u32::try_from(again.attempts).ok(),
-            first_delay: again.first_delay.0,
-            factor: again.factor,
-            max_delay: again.max_delay.0,
-            jitter: again.jitter,
-            total: (!again.total.is_zero()).then_some(again.total.0),
-            initial: again.initial,
-        },
-    }
+/// What a definition says about what its connection does by itself, within the limits of the host.
+pub(super) fn policy(connect_limit: Duration, policy: &Policy) -> Policy {
+    let connect_timeout = policy.connect_timeout.or(Some(connect_limit));
+    Policy { connect_timeout, ..policy.clone() }
 }
 
 impl Manager {
@@ -118,11 +94,11 @@ impl Manager {
         };
         let extras = Extras {
             interceptors: &config.interceptors,
-            call_timeouts: Some(&config.call_timeouts),
+            call_timeouts: Some(&config.policy.call_timeouts),
             ..Extras::default()
         };
         let target = builder.target(&at, &extras, self.dials(config.via.as_ref()).await).await?;
-        let policy = policy(self.core.connect_limit, config);
+        let policy = policy(self.core.connect_limit, &config.policy);
         let (labels, lives) = (config.labels.clone(), Arc::clone(&self.core.named.lives));
         Ok(Managed::counted(name, Arc::new(target), policy, labels, lives))
     }

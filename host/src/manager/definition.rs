@@ -2,6 +2,7 @@
 
 use super::Manager;
 use super::named::Existing;
+use crate::config;
 use crate::connection::Managed;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
@@ -75,8 +76,8 @@ impl Definition<'_> {
     /// [`ErrorKind::Config`] for a key, URI, driver or option that is wrong, or a name that is taken.
     pub async fn register(self) -> Result<Arc<Managed>> {
         let Definition { manager, name, keys, existing } = self;
-        let config = serde_json::from_value(Value::Object(keys))
-            .map_err(|error| Error::new(ErrorKind::Config, format!("{name}: {error}")))?;
+        let config = config::from_json(Value::Object(keys))
+            .map_err(|errors| Error::new(ErrorKind::Config, format!("{name}: {errors}")))?;
         manager.define_connection(&name, config, existing).await
     }
 }

@@ -6,8 +6,7 @@ use super::entries::DefinedBy;
 use super::parts::Parts;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::KeyPath;
-use crate::config::model::{DeviceConfig, LeaseConfig, ObserversConfig, PathConfig};
-use crate::device::lease::Rules;
+use crate::config::model::{DeviceConfig, PathConfig};
 use crate::device::{Device, Exclusive, Observers, Path};
 use jackfield_plugin_api::Result;
 
@@ -31,20 +30,18 @@ impl Manager {
         let extras = Extras {
             credentials,
             interceptors: &path.interceptors,
-            call_timeouts: Some(&path.call_timeouts),
+            call_timeouts: Some(&path.policy.call_timeouts),
         };
         let target = builder.target(&at, &extras, self.dials(path.via.as_ref()).await).await?;
-        let policy = policy(self.core.connect_limit, &path.connection());
+        let policy = policy(self.core.connect_limit, &path.policy);
         let lives = &self.core.named.lives;
         if !path.exclusive {
             return Ok(Path::shared(device, name, target, policy).counted(lives));
         }
         let full = format!("devices.{device}.{name}");
-        let rules = rules(path.lease.unwrap_or_default());
-        let exclusive = Exclusive::telling(&full, rules, self.events().clone());
-        let ObserversConfig { max, buffer } = path.observers.unwrap_or_default();
-        let buffer = usize::try_from(buffer.0).unwrap_or(usize::MAX);
-        let observers = Observers::new(&full, max as usize, buffer);
+        let lease = path.lease.unwrap_or_default();
+        let exclusive = Exclusive::telling(&full, lease, self.events().clone());
+        let observers = Observers::new(&full, path.observers.unwrap_or_default());
         let path = Path::exclusive(device, name, target, policy, exclusive, observers);
         Ok(path.counted(lives))
     }
@@ -69,16 +66,6 @@ impl Manager {
         }
         target.via().iter().for_each(|via| self.core.named.carries(via, true));
         Ok(())
-    }
-}
-
-fn rules(lease: LeaseConfig) -> Rules {
-    let LeaseConfig { timeout, max_waiters, expiry } = lease;
-    Rules {
-        timeout: timeout.0,
-        max_waiters: max_waiters as usize,
-        expiry: (!expiry.is_zero()).then_some(expiry.0),
-        ..Rules::default()
     }
 }
 

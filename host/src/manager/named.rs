@@ -148,7 +148,7 @@ impl Manager {
     /// # Errors
     /// As [`Manager::define_connection`].
     pub async fn adopt(&self, name: &str, session: Session, own: Own) -> Result<Arc<Live>> {
-        let limit = own.policy.connect_timeout;
+        let limit = own.policy.connect_limit();
         let session = Arc::new(Mutex::new(Some(session)));
         let source = move |_| {
             let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,9 +1,9 @@
 //! [`Parts`]: what is made of a configuration piece by piece; mistakes are collected.
 
 use super::target_builder::{Fault, Programs, Unbuilt};
-use crate::config::model::{PluginsAfterCrash, Quarantine};
+use crate::config::model::PluginsAfterCrash;
 use crate::config::{ConfigError, KeyPath, Loaded};
-use crate::driver::{LoadOptions, QuarantineOptions, Registry, program_folder, usual_folders};
+use crate::driver::{LoadOptions, Registry, program_folder, usual_folders};
 use crate::metrics::MetricLimits;
 use crate::nearest::did_you_mean;
 use crate::services::{Common, PluginSecrets};
@@ -43,7 +43,7 @@ impl Parts<'_> {
             leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
-            quarantine: quarantine(&host.quarantine),
+            quarantine: host.quarantine.clone(),
             runtime_threads: host.plugin_runtime_threads,
             common: Arc::new(common(loaded)),
             ..defaults
@@ -94,17 +94,6 @@ impl Parts<'_> {
             errors.push(error.suggest(near));
         }
         self.errors.extend(errors);
-    }
-}
-
-fn quarantine(config: &Quarantine) -> QuarantineOptions {
-    QuarantineOptions {
-        panics: config.panics,
-        window: config.window.0,
-        pause: config.pause.0,
-        max_pause: config.max_pause.0,
-        stuck_warn: config.stuck_warn.0,
-        stuck_limit: config.stuck_limit.0,
     }
 }
 

@@ -146,7 +146,7 @@ impl Manager {
     ) -> Result<Path> {
         plain_name(name)?;
         let key = KeyPath::from_iter(["devices", device, "paths", name]);
-        in_range(&key, config.connection().problems())?;
+        in_range(&key, config.problems())?;
         let known =
             || self.path(&DevicePath { device: device.to_owned(), path: Some(name.into()) });
         if let Ok(path) = known() {

@@ -8,7 +8,7 @@ use super::target_builder::{StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::{Frames, HostConfig, RouteConfig};
 use crate::config::{self, Config, KeyPath, Options, Reference};
 use crate::listener::{AdmissionOptions, Listener, Service};
-use crate::relay::RelayOptions;
+use crate::relay::{InvalidText, RelayOptions};
 use crate::route::{Destination, Route};
 use crate::stack::Stack;
 use crate::upstream::KeyFrom;
@@ -23,7 +23,8 @@ impl Manager {
     /// Listens as a route of the configuration does, `listen` and `to` at least, and joins what comes to where it
     /// leads. With [`Existing::Replace`] a route that listens there already is changed: where only `to` and how the
     /// two are joined is different, its listener goes on and what comes from then on goes the new way; else it is
-    /// stopped and another begun. What was accepted before goes on in both cases. Port 0 is another port each time.
+    /// stopped and another begun; if that cannot listen, nothing does. What was accepted before goes on in all cases.
+    /// Port 0 is another port each time.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] for an address that another route listens on, unless it is replaced; an equal one is
@@ -180,6 +181,8 @@ impl Manager {
             hash: route.hash.clone(),
             relay: relay_options(&self.core.host, route),
             sse: route.sse,
+            trusted_proxies: route.trusted_proxies.clone(),
+            abort_on_close: route.abort_on_close.unwrap_or(true),
             tell_busy: route.tell_busy.unwrap_or(true),
         }))
     }
@@ -208,13 +211,22 @@ impl Manager {
     }
 }
 
-/// Whether two routes listen the same way, wherever they lead.
+/// Whether two routes listen the same way, wherever they lead and however they join it.
 fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
-    one.options == other.options
-        && one.max_connections == other.max_connections
-        && one.max_connections_per_peer == other.max_connections_per_peer
-        && one.allow == other.allow
-        && one.deny == other.deny
+    let joined = other.clone();
+    let joined = RouteConfig {
+        to: joined.to,
+        observe: joined.observe,
+        hash: joined.hash,
+        idle_timeout: joined.idle_timeout,
+        half_close_timeout: joined.half_close_timeout,
+        drain_timeout: joined.drain_timeout,
+        abort_on_close: joined.abort_on_close,
+        frames: joined.frames,
+        sse: joined.sse,
+        ..one.clone()
+    };
+    joined == *other
 }
 
 fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {
@@ -223,11 +235,16 @@ fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {
     RelayOptions {
         idle_timeout: set(route.idle_timeout.unwrap_or(host.timeouts.idle).0),
         half_close_timeout: set(route.half_close_timeout.unwrap_or(host.timeouts.half_close).0),
+        drain_timeout: route.drain_timeout.unwrap_or(host.timeouts.drain).0,
         buffer: size(host.limits.relay_buffer.0),
         max_message: size(host.limits.max_message.0),
         frames: match route.frames {
             Frames::Binary => MessageKind::BINARY,
-            Frames::Text => MessageKind::TEXT,
+            Frames::Text | Frames::TextOrBinary => MessageKind::TEXT,
+        },
+        invalid_text: match route.frames {
+            Frames::TextOrBinary => InvalidText::Binary,
+            _ => InvalidText::Replace,
         },
         ..RelayOptions::default()
     }

@@ -6,7 +6,7 @@
 
 use super::credentials::{Credentials, Merged, known};
 use super::interceptors::Interceptors;
-use crate::config::{KeyPath, Options, SourceMap, Timespan};
+use crate::config::{KeyPath, Options, SourceMap};
 use crate::connection::{Managed, Target};
 use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Registry};
@@ -18,6 +18,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Role};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Whether programs that secrets come from are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +186,7 @@ pub(super) struct Extras<'a> {
     /// Names of credentials, in the order they are tried.
     pub(super) credentials: Vec<&'a str>,
     pub(super) interceptors: &'a [String],
-    pub(super) call_timeouts: Option<&'a BTreeMap<String, Timespan>>,
+    pub(super) call_timeouts: Option<&'a BTreeMap<String, Duration>>,
 }
 
 /// Makes targets, and the stacks of listeners.
@@ -326,7 +327,7 @@ impl TargetBuilder<'_> {
 /// interceptors: they may have operations of their own.
 pub(super) fn check_call_timeouts(
     key: &KeyPath,
-    timeouts: &BTreeMap<String, Timespan>,
+    timeouts: &BTreeMap<String, Duration>,
     stack: &Stack,
 ) -> Result<(), Unbuilt> {
     let Some(top) = stack.top() else { return Ok(()) };

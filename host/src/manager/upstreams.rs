@@ -1,7 +1,7 @@
 //! The verbs on upstreams, and from their definitions to what serves.
 
 use super::Manager;
-use super::define::{check_name, limits};
+use super::define::check_name;
 use super::definitions::Made;
 use super::entries::DefinedBy;
 use super::named::Existing;
@@ -10,8 +10,7 @@ use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts
 use crate::config::model::UpstreamConfig;
 use crate::config::{self, Config, KeyPath, Reference};
 use crate::connection::{Target, shares};
-use crate::upstream::{CheckOptions, HealthOptions, RetryOptions, Spec};
-use crate::upstream::{Upstream, UpstreamOptions, UpstreamSnapshot};
+use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,9 +114,14 @@ impl Manager {
         share_fits(&key, config, &made)?;
         checks_fit(&key, config, &made)?;
         if let Some(first) = made.first().filter(|_| config.interceptors.is_empty()) {
-            check_call_timeouts(&key, &config.call_timeouts, first.target.stack())?;
+            check_call_timeouts(&key, &config.options.call_timeouts, first.target.stack())?;
         }
-        let made = Upstream::new(name, made, self.upstream_options(config));
+        let context = UpstreamContext {
+            pooled: Some(self.core.pooled.clone()),
+            events: Some(self.events().clone()),
+            lives: Some(Arc::clone(&self.core.named.lives)),
+        };
+        let made = Upstream::within(name, made, self.upstream_options(config), context);
         made.map_err(|error| Unbuilt::at(key.key("targets"), error))
     }
 
@@ -155,36 +159,11 @@ impl Manager {
         upstream.warm();
     }
 
+    /// How it serves, within the limits of the host.
     fn upstream_options(&self, upstream: &UpstreamConfig) -> UpstreamOptions {
-        let health = upstream.health.clone().unwrap_or_default();
-        let outlier = &upstream.outlier;
-        UpstreamOptions {
-            strategy: upstream.balance.0,
-            connect_timeout: upstream.connect_timeout.map_or(self.core.connect_limit, |t| t.0),
-            pool: upstream.pool.clone(),
-            pooled: Some(self.core.pooled.clone()),
-            keepalive: upstream.keepalive,
-            health: HealthOptions {
-                rise: health.rise,
-                fall: health.fall,
-                consecutive_failures: outlier.consecutive_failures,
-                base_ejection: outlier.base_ejection.0,
-                max_ejected_percent: outlier.max_ejected_percent,
-                slow_start: upstream.slow_start.0,
-            },
-            checks: upstream
-                .health
-                .is_some()
-                .then_some(CheckOptions { interval: health.interval.0, timeout: health.timeout.0 }),
-            retry: RetryOptions {
-                attempts: upstream.retry.attempts,
-                budget_percent: upstream.retry.budget_percent,
-            },
-            call_timeout: upstream.call_timeout.0,
-            call_timeouts: limits(&upstream.call_timeouts),
-            events: Some(self.events().clone()),
-            lives: Some(Arc::clone(&self.core.named.lives)),
-        }
+        let options = upstream.options.clone();
+        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit));
+        UpstreamOptions { connect_timeout, ..options }
     }
 }
 
@@ -194,7 +173,9 @@ fn share_fits(
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
 ) -> Result<(), Unbuilt> {
-    let Some(pool) = upstream.pool.as_ref().filter(|pool| pool.share > 1) else { return Ok(()) };
+    let Some(pool) = upstream.options.pool.as_ref().filter(|pool| pool.share > 1) else {
+        return Ok(());
+    };
     let Some(spec) = targets.iter().find(|spec| !shares(&spec.target)) else { return Ok(()) };
     let driver = spec.target.stack().top().map_or("its carrier", |driver| driver.name());
     let text = format!(
@@ -211,7 +192,7 @@ fn checks_fit(
     targets: &[Spec<Target>],
 ) -> Result<(), Unbuilt> {
     let exclusive = targets.iter().find(|spec| !spec.target.is_open_to_all());
-    match exclusive.filter(|_| upstream.health.is_some()) {
+    match exclusive.filter(|_| upstream.options.health.is_some()) {
         Some(spec) => {
             let text = format!("no target can be exclusive, and {} is", spec.name);
             Err(Unbuilt::at(key.key("health"), Error::new(ErrorKind::Config, text)))

@@ -82,7 +82,7 @@ impl Destination {
         match self {
             Destination::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
             Destination::Connection(managed) => {
-                let (target, limit) = (managed.target(), managed.policy().connect_timeout);
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 target.open_for(caller, limit).await
             }
             Destination::Observe(observers) => Ok(observers.observe()?.into_session()),

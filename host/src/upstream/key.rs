@@ -26,7 +26,10 @@ pub enum KeyFrom {
     Info(String),
 }
 
-const FORMS: &str = "\"peer\", \"peer_port\", \"identity\" or \"info.NAME\"";
+impl KeyFrom {
+    /// What it is written as.
+    pub const EXPECTED: &str = "\"peer\", \"peer_port\", \"identity\" or \"info.NAME\"";
+}
 
 impl KeyFrom {
     /// The key of a session from `peer`. The info is only asked for if it matters.
@@ -70,7 +73,7 @@ impl FromStr for KeyFrom {
             "identity" => Ok(KeyFrom::Identity),
             _ => match text.strip_prefix("info.") {
                 Some(name) if !name.is_empty() => Ok(KeyFrom::Info(name.to_owned())),
-                _ => Err(format!("expected {FORMS}, found {text:?}")),
+                _ => Err(format!("expected {}, found {text:?}", KeyFrom::EXPECTED)),
             },
         }
     }
@@ -82,7 +85,7 @@ impl de::Visitor<'_> for Visitor {
     type Value = KeyFrom;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FORMS)
+        f.write_str(KeyFrom::EXPECTED)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<KeyFrom, E> {
@@ -102,7 +105,7 @@ impl JsonSchema for KeyFrom {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(peer|peer_port|identity|info\\..+)$" })
+        json_schema!({ "type": "string", "description": KeyFrom::EXPECTED, "pattern": "^(peer|peer_port|identity|info\\..+)$" })
     }
 }
 

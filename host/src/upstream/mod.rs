@@ -16,6 +16,7 @@ mod asked;
 mod call;
 mod key;
 mod opened;
+mod options;
 mod outlet;
 mod post;
 mod posts;
@@ -24,12 +25,13 @@ mod told;
 
 pub use call::CallsSnapshot;
 pub use jackfield_balancer::{
-    Attempts, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError, Opens,
-    Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange, TargetHandle, TargetStatus,
-    Ticket, Tried, Watcher, check, health, strategy,
+    Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
+    Opens, OutlierOptions, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
+    TargetHandle, TargetStatus, Ticket, Tried, Watcher, check, health, strategy,
 };
 pub use key::KeyFrom;
 pub use opened::Opened;
+pub use options::UpstreamOptions;
 pub use outlet::Outlet;
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 
@@ -40,61 +42,22 @@ use crate::pool::PoolOptions;
 use call::Calls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use outlet::PostOptions;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use told::TargetEvents;
 
-/// How an upstream serves.
-#[derive(Clone, Debug)]
-pub struct UpstreamOptions {
-    /// Which target is next. Default: the first of [`STRATEGIES`].
-    pub strategy: &'static StrategyInfo,
-    /// From asking for a session to having one, over all attempts; with a pool, for each session
-    /// that is opened for it, and `acquire_timeout` is over all. Default: 20 s.
-    pub connect_timeout: Duration,
-    /// The pool that each target gets; `None` is none. Default: none.
-    pub pool: Option<PoolOptions>,
-    /// What the pools of this and other upstreams have together at most. Default: no limit.
+/// What an upstream shares with others of its host; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamContext {
+    /// What the pools of this and other upstreams have together at most; `None` is no limit.
     pub pooled: Option<PooledLimit>,
-    /// The pool's defaults where there is none: how sessions are kept between two requests. Default: see
-    /// there.
-    pub keepalive: KeepAlive,
-    /// When targets are passed over. Default: see there.
-    pub health: HealthOptions,
-    /// Active checks; `None` is none. Default: none.
-    pub checks: Option<CheckOptions>,
-    /// How often further targets are tried. Default: see there.
-    pub retry: RetryOptions,
-    /// The most that one call may take, from asking for a session to its result. Default: 60 s.
-    pub call_timeout: Duration,
-    /// The same for single operations, by their names. Default: none.
-    pub call_timeouts: BTreeMap<String, Duration>,
-    /// Where it is told what happens to targets and their pools. Default: nowhere.
+    /// Where it is told what happens to targets and their pools.
     pub events: Option<Bus>,
-    /// The table that has the connections of its posts. Default: none.
+    /// The table that has the connections of its posts.
     pub lives: Option<Arc<Lives>>,
-}
-
-impl Default for UpstreamOptions {
-    fn default() -> Self {
-        UpstreamOptions {
-            strategy: &STRATEGIES[0],
-            connect_timeout: Duration::from_secs(20),
-            pool: None,
-            pooled: None,
-            keepalive: KeepAlive::default(),
-            health: HealthOptions::default(),
-            checks: None,
-            retry: RetryOptions::default(),
-            call_timeout: Duration::from_secs(60),
-            call_timeouts: BTreeMap::new(),
-            events: None,
-            lives: None,
-        }
-    }
 }
 
 /// A named set of targets.
@@ -133,22 +96,36 @@ impl Upstream {
     /// [`ErrorKind::Config`] without a target, for a name that is there twice, or for options of the
     /// pool that are out of range or that a target cannot bear.
     pub fn new(name: &str, targets: Vec<Spec<Target>>, options: UpstreamOptions) -> Result<Self> {
+        Upstream::within(name, targets, options, UpstreamContext::default())
+    }
+
+    /// As [`Upstream::new`], in a host.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(
+        name: &str,
+        targets: Vec<Spec<Target>>,
+        options: UpstreamOptions,
+        context: UpstreamContext,
+    ) -> Result<Self> {
         if targets.is_empty() {
             let text = format!("upstream {name:?} has no targets");
             return Err(Error::new(ErrorKind::Config, text));
         }
         let tells_client = targets.iter().any(|spec| spec.target.stack().tells_client());
         let driver = targets.first().and_then(|spec| spec.target.stack().top().cloned());
+        let health = options.health_options();
         let pools = Pools {
+            limit: options.connect_limit(),
             options: options.pool,
-            all: options.pooled,
+            all: context.pooled,
             keepalive: options.keepalive,
-            limit: options.connect_timeout,
             upstream: name.into(),
-            events: options.events,
-            lives: options.lives,
+            events: context.events,
+            lives: context.lives,
         };
-        let balancer = Balancer::new(pools.outlets(targets)?, options.strategy, options.health)?;
+        let balancer = Balancer::new(pools.outlets(targets)?, options.balance.0, health)?;
         if let Some(events) = pools.events.clone() {
             let upstream = Arc::clone(&pools.upstream);
             balancer.watch(Arc::new(TargetEvents { upstream, events }));
@@ -159,7 +136,7 @@ impl Upstream {
             balancer: Arc::new(balancer.on_rest(Outlet::rest)),
             attempts: Attempts::new(options.retry),
             pools,
-            checks: options.checks,
+            checks: options.health,
             calls: Calls::new(options.call_timeout, options.call_timeouts),
             tells_client: AtomicBool::new(tells_client),
         })
@@ -311,8 +288,11 @@ impl Pools {
 
     /// The connection of posts to the target of that name.
     fn posts(&self, upstream: &str, target: &str) -> PostOptions {
-        let policy =
-            Policy { connect_timeout: self.limit, idle_timeout: POSTS_IDLE, ..Policy::default() };
+        let policy = Policy {
+            connect_timeout: Some(self.limit),
+            idle_timeout: POSTS_IDLE,
+            ..Policy::default()
+        };
         let name = format!("upstreams.{upstream} {target}");
         PostOptions { name, policy, lives: self.lives.clone() }
     }

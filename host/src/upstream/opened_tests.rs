@@ -1,4 +1,4 @@
-use super::super::{HealthOptions, Spec, Upstream, UpstreamOptions};
+use super::super::{OutlierOptions, Spec, Upstream, UpstreamOptions};
 use crate::connection::Target;
 use crate::pool::PoolOptions;
 use crate::stack::Stack;
@@ -59,8 +59,8 @@ fn upstream(peers: &[Arc<Peer>], pool: PoolOptions) -> Upstream {
     let specs = peers.iter().enumerate().map(|(at, peer)| Spec::new(at.to_string(), target(peer)));
     let options = UpstreamOptions {
         pool: Some(pool),
-        connect_timeout: Duration::from_secs(2),
-        health: HealthOptions { consecutive_failures: 3, ..HealthOptions::default() },
+        connect_timeout: Some(Duration::from_secs(2)),
+        outlier: OutlierOptions { consecutive_failures: 3, ..OutlierOptions::default() },
         ..UpstreamOptions::default()
     };
     Upstream::new("u", specs.collect(), options).unwrap()

@@ -32,6 +32,9 @@ const DURATION: &str = "a duration such as \"500ms\", \"10s\" or \"1h30m\"";
 const SIZE: &str = "a size such as \"512B\", \"64KiB\" or \"16MiB\"";
 
 impl Timespan {
+    /// What it is written as.
+    pub const EXPECTED: &str = DURATION;
+
     /// A whole number of seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -41,6 +44,11 @@ impl Timespan {
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
+}
+
+impl ByteSize {
+    /// What it is written as.
+    pub const EXPECTED: &str = SIZE;
 }
 
 /// Why a text is not a duration or a size: what was expected.

@@ -1,6 +1,8 @@
 //! [`Client`]: connecting. Connections of one endpoint share a socket for each address family, which
 //! goes when the last of them has.
 
+use crate::agreed::Telling;
+use crate::endpoint::credentials;
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
 use crate::options::QuicOptions;
@@ -8,10 +10,10 @@ use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::{most, transport};
+use crate::transport::{Keepalive, most, transport};
 use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jackfield_certificates::{Credentials, Refusals};
+use jackfield_certificates::{Refusals, Reloading};
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result, Role, Session};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -30,13 +32,14 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// What connecting needs.
 pub(crate) struct Client {
     host: Host,
-    config: quinn::ClientConfig,
+    config: Reloading<quinn::ClientConfig>,
     explain: Explain,
     /// Instead of the address's host.
     server_name: Option<String>,
     verifies: bool,
     early_data: bool,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     ask: webtransport::Ask,
     from: Option<SocketAddr>,
@@ -46,40 +49,33 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(
-        host: Host,
-        options: &QuicOptions,
-        credentials: &Credentials<'_>,
-    ) -> Result<Self> {
-        let server_name = credentials.name()?.map(|name| name.to_str().into_owned());
-        let refusals = Arc::new(Refusals::default());
-        let mut tls = credentials.client_telling(&refusals)?;
-        if !options.resume {
-            if options.early_data {
-                return Err(Error::option("early_data", "needs `resume`"));
-            }
-            tls.resumption = Resumption::disabled();
+    pub(crate) fn new(host: Host, options: QuicOptions) -> Result<Self> {
+        let server_name = credentials(&options).name()?.map(|name| name.to_str().into_owned());
+        if !options.resume && options.early_data {
+            return Err(Error::option("early_data", "needs `resume`"));
         }
-        tls.enable_early_data = options.early_data;
-        let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
-        let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;
-        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(options, Role::Client)));
+        let refusals = Arc::new(Refusals::default());
+        let explain = Explain { role: Role::Client, refusals: Arc::clone(&refusals) };
+        let keepalive = Keepalive::of(&options, Role::Client);
+        let options = Arc::new(options);
+        let (shared, files) = (Arc::clone(&options), credentials(&options).files());
+        let make = move || config(&shared, &refusals);
         Ok(Client {
             host,
-            config,
-            explain: Explain { role: Role::Client, refusals },
+            config: Reloading::new(host, "quic", files, make)?,
+            explain,
             server_name,
             verifies: !options.danger_skip_verification,
             early_data: options.early_data,
             window: options.window,
-            most: most(options),
+            keepalive,
+            most: most(&options),
             ask: webtransport::Ask {
                 origin: options.origin.clone(),
                 protocols: options.protocols.clone(),
             },
             from: sockets::local(options.bind.as_deref())?,
-            buffers: Buffers::of(options),
+            buffers: Buffers::of(&options),
             sockets: Mutex::default(),
         })
     }
@@ -153,7 +149,7 @@ impl Client {
 
     async fn attempt(&self, peer: SocketAddr, name: &str) -> Result<Arc<Link>> {
         let socket = self.socket(peer.is_ipv4())?;
-        let config = self.config.clone();
+        let config = quinn::ClientConfig::clone(&self.config.current());
         let connecting = socket
             .endpoint()
             .connect_with(config, peer, name)
@@ -175,7 +171,9 @@ impl Client {
     }
 
     fn link(&self, connection: Connection, socket: Arc<Socket>) -> Arc<Link> {
-        Link::new(connection, socket, self.explain.clone(), self.verifies, self.most)
+        let link = Link::new(connection, socket, self.explain.clone(), self.verifies, self.most);
+        link.keep_alive(self.keepalive);
+        link
     }
 
     fn socket(&self, ipv4: bool) -> Result<Arc<Socket>> {
@@ -197,6 +195,20 @@ impl Client {
         *place = Arc::downgrade(&socket);
         Ok(socket)
     }
+}
+
+/// How connections are made. Reads files; blocks.
+fn config(options: &QuicOptions, refusals: &Arc<Refusals>) -> Result<quinn::ClientConfig> {
+    let mut tls = credentials(options).client_telling(refusals)?;
+    if !options.resume {
+        tls.resumption = Resumption::disabled();
+    }
+    tls.enable_early_data = options.early_data;
+    let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
+    let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(Telling(Arc::new(crypto))));
+    config.transport_config(Arc::new(transport(options, Role::Client)));
+    Ok(config)
 }
 
 /// Why an attempt could not even start.

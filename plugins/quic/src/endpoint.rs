@@ -79,18 +79,16 @@ impl QuicEndpoint {
         if options.alpn.is_empty() {
             options.alpn.push(protocol.alpn().to_owned());
         }
-        let options = &options;
-        let credentials = credentials(options);
-        credentials.fit(role)?;
-        fit(options, role)?;
+        credentials(&options).fit(role)?;
+        fit(&options, role)?;
         Ok(QuicEndpoint(match role {
-            Role::Client => Side::Client(Client::new(host, options, &credentials)?),
-            Role::Server => Side::Server(Server::new(host, options, &credentials, protocol)?),
+            Role::Client => Side::Client(Client::new(host, options)?),
+            Role::Server => Side::Server(Server::new(host, options, protocol)?),
         }))
     }
 }
 
-fn credentials(options: &QuicOptions) -> Credentials<'_> {
+pub(crate) fn credentials(options: &QuicOptions) -> Credentials<'_> {
     static ONLY: [&SupportedProtocolVersion; 1] = [&TLS13];
     Credentials {
         ca_file: options.ca_file.as_deref(),
@@ -99,8 +97,10 @@ fn credentials(options: &QuicOptions) -> Credentials<'_> {
         alpn: &options.alpn,
         certificate_file: options.certificate_file.as_deref(),
         key_file: options.key_file.as_deref(),
+        certificates: &options.certificates,
         client_ca_file: options.client_ca_file.as_deref(),
         client_auth: options.client_auth,
+        crl_file: options.crl_file.as_deref(),
         danger_skip_verification: options.danger_skip_verification,
         versions: &ONLY,
     }

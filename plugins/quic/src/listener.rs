@@ -1,7 +1,8 @@
 //! [`Server`]: listening. One task of the listener's does handshakes, a bounded number at once, and
 //! keeps what is established, a bounded number too, until it is accepted.
 
-use crate::endpoint::Protocol;
+use crate::agreed::Telling;
+use crate::endpoint::{Protocol, credentials};
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
 use crate::mux::Mux;
@@ -10,10 +11,10 @@ use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::{most, transport};
+use crate::transport::{Keepalive, most, transport};
 use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jackfield_certificates::{Credentials, Refusals};
+use jackfield_certificates::{Refusals, Reloading};
 use jackfield_plugin_api::Level;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
@@ -35,11 +36,12 @@ const EARLY: u64 = 64 * 1024;
 /// What listening needs.
 pub(crate) struct Server {
     host: Host,
-    config: quinn::ServerConfig,
+    config: Arc<Reloading<Arc<quinn::ServerConfig>>>,
     explain: Explain,
     buffers: Buffers,
     reuse_port: bool,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     /// For WebTransport sessions.
     rules: Option<Rules>,
@@ -55,12 +57,7 @@ struct Limits {
 }
 
 impl Server {
-    pub(crate) fn new(
-        host: Host,
-        options: &QuicOptions,
-        credentials: &Credentials<'_>,
-        protocol: Protocol,
-    ) -> Result<Self> {
+    pub(crate) fn new(host: Host, options: QuicOptions, protocol: Protocol) -> Result<Self> {
         let count = |number: u32| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
         let limits = Limits {
             handshakes: count(options.handshakes),
@@ -68,25 +65,19 @@ impl Server {
             backlog: count(options.backlog),
             validate_address: options.validate_address,
         };
-        let mut tls = credentials.server()?;
-        tls.max_early_data_size = if options.early_data { u32::MAX } else { 0 };
-        let unfit = |error| Error::option("key_file", format!("cannot be used for QUIC: {error}"));
-        let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config
-            .transport_config(Arc::new(transport(options, Role::Server)))
-            .migration(options.migration)
-            .max_incoming(limits.handshakes)
-            .incoming_buffer_size(EARLY)
-            .incoming_buffer_size_total(EARLY * u64::from(options.handshakes.clamp(1, 64)));
+        let options = Arc::new(options);
+        let (shared, files) = (Arc::clone(&options), credentials(&options).files());
+        let make = move || config(&shared).map(Arc::new);
+        let config = Arc::new(Reloading::new(host, "quic", files, make)?);
         Ok(Server {
             host,
             config,
             explain: Explain { role: Role::Server, refusals: Arc::new(Refusals::default()) },
-            buffers: Buffers::of(options),
+            buffers: Buffers::of(&options),
             reuse_port: options.reuse_port,
             window: options.window,
-            most: most(options),
+            keepalive: Keepalive::of(&options, Role::Server),
+            most: most(&options),
             rules: (protocol == Protocol::WebTransport).then(|| Rules {
                 path: String::new(),
                 origins: options.origins.clone(),
@@ -102,12 +93,21 @@ impl Server {
         let addresses: Vec<SocketAddr> = if host.is_empty() || host == "*" {
             sockets::everywhere(port)
         } else {
-            self.host.resolve(host, port).await?
+            let mut found = self.host.resolve(host, port).await?;
+            found.dedup();
+            if let [first, others @ ..] = &found[..]
+                && !others.is_empty()
+            {
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
+                self.host.log(Level::Warn, "quic", &text);
+            }
+            found
         };
         let bound = sockets::first(&addresses, self.buffers, self.reuse_port)?;
         let endpoint = Endpoint::new_with_abstract_socket(
             EndpointConfig::default(),
-            Some(self.config.clone()),
+            Some(quinn::ServerConfig::clone(&self.config.current())),
             Arc::new(HostSocket::new(self.host, bound)?),
             Arc::new(HostRuntime::new(self.host)),
         )?;
@@ -116,10 +116,12 @@ impl Server {
         let (ready, accepted) = channel(self.limits.backlog);
         let door = Door {
             socket: Arc::clone(&socket),
+            config: Arc::clone(&self.config),
             host: self.host,
             explain: self.explain.clone(),
             limits: self.limits,
             window: self.window,
+            keepalive: self.keepalive,
             most: self.most,
             rules: self.rules.clone().map(|rules| Rules { path: address.path.clone(), ..rules }),
             ready,
@@ -129,6 +131,23 @@ impl Server {
         info.local = local;
         Ok(Listener::new(Listening { info, socket, accepted: Mutex::new(accepted), _work: work }))
     }
+}
+
+/// How connections are accepted. Reads files; blocks.
+fn config(options: &QuicOptions) -> Result<quinn::ServerConfig> {
+    let mut tls = credentials(options).server()?;
+    tls.max_early_data_size = if options.early_data { u32::MAX } else { 0 };
+    let unfit = |error| Error::option("key_file", format!("cannot be used for QUIC: {error}"));
+    let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(Telling(Arc::new(crypto))));
+    let handshakes = usize::try_from(options.handshakes.max(1)).unwrap_or(usize::MAX);
+    config
+        .transport_config(Arc::new(transport(options, Role::Server)))
+        .migration(options.migration)
+        .max_incoming(handshakes)
+        .incoming_buffer_size(EARLY)
+        .incoming_buffer_size_total(EARLY * u64::from(options.handshakes.clamp(1, 64)));
+    Ok(config)
 }
 
 struct Listening {
@@ -160,10 +179,12 @@ impl Drop for Listening {
 /// Where peers come in.
 struct Door {
     socket: Arc<Socket>,
+    config: Arc<Reloading<Arc<quinn::ServerConfig>>>,
     host: Host,
     explain: Explain,
     limits: Limits,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     rules: Option<Rules>,
     ready: Sender<Session>,
@@ -216,7 +237,7 @@ impl Door {
             let _ = incoming.retry();
             return None;
         }
-        match incoming.accept() {
+        match incoming.accept_with(Arc::clone(&self.config.current())) {
             Ok(connecting) => Some((connecting, place)),
             Err(error) => {
                 self.tell("?", &self.explain.handshake(&error));
@@ -226,11 +247,12 @@ impl Door {
     }
 
     async fn shake(&self, connecting: Connecting, place: OwnedPermit<Session>) {
-        let peer = connecting.remote_address();
+        let peer = sockets::shown(connecting.remote_address());
         let work = async {
             let connection = connecting.await.map_err(|error| self.explain.handshake(&error))?;
             let socket = Arc::clone(&self.socket);
             let link = Link::new(connection, socket, self.explain.clone(), true, self.most);
+            link.keep_alive(self.keepalive);
             let mux: Arc<dyn Mux> = match &self.rules {
                 Some(rules) => webtransport::accept(link, rules).await?,
                 None => Arc::new(link),

@@ -1,6 +1,6 @@
 //! [`QuicOptions`].
 
-use jackfield_certificates::ClientAuth;
+use jackfield_certificates::{CertificateFiles, ClientAuth};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -12,20 +12,27 @@ pub struct QuicOptions {
     /// Application protocols, the preferred one first (ALPN, RFC 7301); both sides must have one in
     /// common (RFC 9001 §8.1). Empty: `jackfield`; `h3` for webtransport, which knows no other.
     pub alpn: Vec<String>,
-    /// Client: certificates of the authorities to trust, PEM; only these. Without it: the system's.
+    /// Client: certificates to trust, PEM; only these. Of authorities, or a server's own, such as `openssl req -x509`
+    /// makes. Without it: the system's authorities.
     pub ca_file: Option<PathBuf>,
     /// Client: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; without it the
     /// host of the address.
     pub server_name: Option<String>,
-    /// Client: SHA-256 of the only certificates to trust, in hexadecimal or base64; names and
-    /// authorities do not matter then, the certificate's dates do.
+    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whoever has issued them; their dates
+    /// are checked, and a server's name unless its certificate has none. Client: only these.
     pub certificate_hashes: Vec<String>,
+    /// Certificates that were revoked: lists of all authorities up to the trusted one, PEM. A peer whose certificate
+    /// is on one, or on none because a list is missing or too old, is refused.
+    pub crl_file: Option<PathBuf>,
     /// Our certificate, PEM, followed by those of its intermediate authorities. A listener needs one.
     pub certificate_file: Option<PathBuf>,
     /// The private key of `certificate_file`, PEM, not encrypted. Nobody else may read the file: mode 0600,
     /// or 0640 if root owns it.
     pub key_file: Option<PathBuf>,
-    /// Listener: certificates of the authorities whose clients are trusted, PEM.
+    /// Listener: more certificates. A client gets the one that has the name it asks for (SNI, RFC 6066 §3), exactly
+    /// or by a wildcard, else that of `certificate_file`, else the first of these.
+    pub certificates: Vec<CertificateFiles>,
+    /// Listener: certificates of the authorities whose clients are trusted, or clients' own, PEM.
     pub client_ca_file: Option<PathBuf>,
     /// Listener: whether clients show a certificate.
     pub client_auth: ClientAuth,
@@ -121,6 +128,8 @@ impl Default for QuicOptions {
             ca_file: None,
             server_name: None,
             certificate_hashes: Vec::new(),
+            crl_file: None,
+            certificates: Vec::new(),
             certificate_file: None,
             key_file: None,
             client_ca_file: None,

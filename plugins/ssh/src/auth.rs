@@ -1,11 +1,13 @@
-//! Logging in. Methods in this order: the key of `key_file`, the keys of the agent, the password, the
-//! password as the answer to questions; without any of them, `none`. A server that wants several
-//! methods gets them, in whatever order it asks.
+//! Logging in. Methods in this order: the key of `key_file`, the keys of the agent, the password, answers to
+//! questions; without any of them, `none`. A server that wants several methods gets them, in whatever
+//! order it asks.
 
+use crate::answers::Questions;
 use crate::channels::Channels;
 use crate::client::Client;
 use crate::credentials::{Credentials, Key};
 use crate::failure::of_ssh;
+use crate::received::Received;
 use crate::signer::KeySigner;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Asked};
@@ -15,17 +17,20 @@ use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
 use russh::{AgentAuthError, MethodKind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Keys of an agent that are shown to a server; OpenSSH hangs up after six attempts.
 const MAX_AGENT_KEYS: usize = 16;
 /// Rounds of questions that are answered.
-const MAX_ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 16;
+/// How long a server may say nothing after something that is no answer to a password.
+const QUIET: Duration = Duration::from_secs(1);
 
 enum Method<'a> {
     Key(&'a Key),
     Agent(&'a Path),
     Password(&'a Secret),
-    Questions(&'a Secret),
+    Questions,
     None,
 }
 
@@ -34,7 +39,7 @@ impl Method<'_> {
         match self {
             Method::Key(_) | Method::Agent(_) => MethodKind::PublicKey,
             Method::Password(_) => MethodKind::Password,
-            Method::Questions(_) => MethodKind::KeyboardInteractive,
+            Method::Questions => MethodKind::KeyboardInteractive,
             Method::None => MethodKind::None,
         }
     }
@@ -48,7 +53,7 @@ impl Method<'_> {
             Method::Key(key) => format!("key {}", key.path.display()),
             Method::Agent(socket) => format!("agent {}", socket.display()),
             Method::Password(_) => "password".to_owned(),
-            Method::Questions(_) => "keyboard-interactive".to_owned(),
+            Method::Questions => "keyboard-interactive".to_owned(),
             Method::None => "none".to_owned(),
         }
     }
@@ -75,68 +80,81 @@ impl From<AuthResult> for Answer {
     }
 }
 
-struct Login<'a> {
-    handle: &'a mut Handle<Client>,
-    channels: &'a Channels,
-    user: &'a str,
+/// One login over a connection whose keys are exchanged.
+pub(crate) struct Login<'a> {
+    pub(crate) handle: &'a mut Handle<Client>,
+    pub(crate) channels: &'a Channels,
+    pub(crate) received: &'a Received,
+    pub(crate) user: &'a str,
+    pub(crate) credentials: &'a Credentials,
+    /// The URI's, which goes before the options'.
+    pub(crate) password: Option<&'a Secret>,
+    pub(crate) password_in_uri: bool,
+    /// Whether an RSA key may sign with SHA-1 for a server that knows no better.
+    pub(crate) sign_with_sha1: bool,
 }
 
-/// Logs `user` in and tells by which method. The URI's password goes before the options'.
-///
-/// # Errors
-/// [`ErrorKind::Denied`] with what was tried and what the server would take.
-pub(crate) async fn log_in(
-    handle: &mut Handle<Client>,
-    channels: &Channels,
-    user: &str,
-    credentials: &Credentials,
-    password: Option<&Secret>,
-) -> Result<String> {
-    let mut left = plan(credentials, password);
-    let mut done = Vec::new();
-    let mut failed = Vec::new();
-    let mut tried = Vec::new();
-    let mut accepted: Option<Vec<MethodKind>> = None;
-    let mut login = Login { handle, channels, user };
-    while let Some(at) = next(&left, accepted.as_deref()) {
-        let method = left.remove(at);
-        let (answer, note) = login.attempt(&method).await?;
-        tried.push(
-            note.map_or_else(
+impl Login<'_> {
+    /// Logs in and tells by which method.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] with what was tried and what the server would take.
+    pub(crate) async fn run(mut self) -> Result<String> {
+        let mut left = plan(self.credentials, self.password, self.password_in_uri);
+        let mut done = Vec::new();
+        let mut failed = Vec::new();
+        let mut tried = Vec::new();
+        let mut accepted: Option<Vec<MethodKind>> = None;
+        if let Some(Method::Password(_)) = left.first() {
+            match self.attempt(&Method::None).await?.0 {
+                Answer::In => return Ok(name(MethodKind::None).to_owned()),
+                Answer::Not { remaining, .. } => accepted = Some(remaining),
+            }
+        }
+        while let Some(at) = next(&left, accepted.as_deref()) {
+            let method = left.remove(at);
+            let (answer, note) = self.attempt(&method).await?;
+            tried.push(note.map_or_else(
                 || method.describe(),
                 |note| format!("{} ({note})", method.describe()),
-            ),
-        );
-        match answer {
-            Answer::In => {
-                done.push(name(method.kind()));
-                return Ok(done.join("+"));
-            }
-            Answer::Not { remaining, counted } => {
-                if counted {
+            ));
+            match answer {
+                Answer::In => {
                     done.push(name(method.kind()));
-                    left.append(&mut failed);
-                } else {
-                    failed.push(method);
+                    return Ok(done.join("+"));
                 }
-                if !remaining.is_empty() || accepted.is_none() {
-                    accepted = Some(remaining);
+                Answer::Not { remaining, counted } => {
+                    if counted {
+                        done.push(name(method.kind()));
+                        left.append(&mut failed);
+                    } else {
+                        failed.push(method);
+                    }
+                    if !remaining.is_empty() || accepted.is_none() {
+                        accepted = Some(remaining);
+                    }
                 }
             }
         }
+        Err(denied(&tried, accepted.as_deref().unwrap_or_default(), &done))
     }
-    Err(denied(&tried, accepted.as_deref().unwrap_or_default(), &done))
 }
 
-fn plan<'a>(credentials: &'a Credentials, password: Option<&'a Secret>) -> Vec<Method<'a>> {
+/// What is tried, in this order.
+fn plan<'a>(
+    credentials: &'a Credentials,
+    password: Option<&'a Secret>,
+    password_in_uri: bool,
+) -> Vec<Method<'a>> {
     let mut plan = Vec::new();
     plan.extend(credentials.key.as_ref().map(Method::Key));
     // An agent that is only there by chance is not asked when the URI has a password.
     let agent = credentials.agent.as_deref();
-    plan.extend(agent.filter(|_| credentials.agent_asked || password.is_none()).map(Method::Agent));
-    let password = password.or(credentials.password.as_ref());
+    plan.extend(agent.filter(|_| credentials.agent_asked || !password_in_uri).map(Method::Agent));
     plan.extend(password.map(Method::Password));
-    plan.extend(password.map(Method::Questions));
+    if password.is_some() || !credentials.answers.is_empty() {
+        plan.push(Method::Questions);
+    }
     if plan.is_empty() {
         plan.push(Method::None);
     }
@@ -159,7 +177,8 @@ fn denied(tried: &[String], accepted: &[MethodKind], done: &[&str]) -> Error {
         _ if !done.is_empty() => "the server wants more credentials than there are",
         _ => "the server did not accept the credentials",
     };
-    Error::new(ErrorKind::Denied, message).with("tried", tried.join(", ")).with(
+    let tried = if tried.is_empty() { "nothing".to_owned() } else { tried.join(", ") };
+    Error::new(ErrorKind::Denied, message).with("tried", tried).with(
         "server accepts",
         if accepted.is_empty() { "nothing more".to_owned() } else { accepted.join(", ") },
     )
@@ -171,10 +190,11 @@ impl Login<'_> {
             Method::Key(key) => self.key(key).await,
             Method::Agent(socket) => return self.agent(socket).await,
             Method::Password(secret) => {
-                let answer = self.handle.authenticate_password(self.user, secret.expose()).await;
+                let answer = self.handle.authenticate_password(self.user, secret.expose());
+                let answer = answered(answer, self.received).await.ok_or_else(expired)?;
                 answer.map(Answer::from).map_err(of_ssh)
             }
-            Method::Questions(secret) => self.questions(secret).await,
+            Method::Questions => return self.questions().await,
             Method::None => {
                 let answer = self.handle.authenticate_none(self.user).await;
                 answer.map(Answer::from).map_err(of_ssh)
@@ -220,10 +240,12 @@ impl Login<'_> {
         }
         match self.handle.best_supported_rsa_hash().await.map_err(of_ssh)? {
             Some(Some(hash)) => Ok(Some(hash)),
+            _ if self.sign_with_sha1 => Ok(None),
             None => Ok(Some(HashAlg::Sha512)),
             Some(None) => {
                 let message = "the server takes RSA keys with SHA-1 only, which is not safe";
-                Err(Error::new(ErrorKind::Denied, message))
+                Err(Error::new(ErrorKind::Denied, message)
+                    .with("to allow it", "algorithms.public_key = \"+ssh-rsa\""))
             }
         }
     }
@@ -266,31 +288,51 @@ impl Login<'_> {
         Ok((last, Some(format!("{count} keys"))))
     }
 
-    /// Answers the first round of hidden questions with the password; asked again, it was wrong.
-    async fn questions(&mut self, secret: &Secret) -> Result<Answer> {
+    /// Answers questions round by round.
+    async fn questions(&mut self) -> Result<(Answer, Option<String>)> {
+        let mut questions = Questions::new(&self.credentials.answers, self.password, self.user);
         let mut asked = self.handle.authenticate_keyboard_interactive_start(self.user, None).await;
-        let mut answered = false;
         for _ in 0..MAX_ROUNDS {
-            match asked.map_err(of_ssh)? {
-                Asked::Success => return Ok(Answer::In),
-                Asked::Failure { remaining_methods, partial_success } => {
-                    return Ok(Answer::Not {
-                        remaining: remaining_methods.to_vec(),
-                        counted: partial_success,
-                    });
-                }
-                Asked::InfoRequest { prompts, .. } => {
-                    let answer = |hidden: bool| {
-                        let text = if hidden && !answered { secret.expose() } else { "" };
-                        text.to_owned()
-                    };
-                    let answers: Vec<_> = prompts.iter().map(|ask| answer(!ask.echo)).collect();
-                    answered = answered || !answers.is_empty();
+            let answer = match asked.map_err(of_ssh) {
+                Ok(Asked::InfoRequest { name, instructions, prompts }) => {
+                    let notice = format!("{name} {instructions}");
+                    let round: Vec<_> =
+                        prompts.iter().map(|ask| (ask.prompt.as_str(), ask.echo)).collect();
+                    let answers = questions.round(&notice, &round)?;
                     asked = self.handle.authenticate_keyboard_interactive_respond(answers).await;
+                    continue;
                 }
-            }
+                Ok(Asked::Success) => Ok(Answer::In),
+                Ok(Asked::Failure { remaining_methods, partial_success }) => Ok(Answer::Not {
+                    remaining: remaining_methods.to_vec(),
+                    counted: partial_success,
+                }),
+                Err(error) => Err(error),
+            };
+            let note = questions
+                .open
+                .map(|question| format!("no answer for {question:?}; `answers` can have one"));
+            return Ok((self.alive(answer)?, note));
         }
         Err(Error::new(ErrorKind::Denied, "the server asks more questions than are answered"))
+    }
+}
+
+/// What else than yes and no a server says to a password.
+fn expired() -> Error {
+    let message = "the server says neither yes nor no to the password, as it does when the password has \
+                   expired: it must be changed with another client";
+    Error::new(ErrorKind::Denied, message)
+}
+
+/// The answer to a password, or `None` once the server has sent something that is none. The protocol crate passes
+/// over the message by which servers ask for a new password (RFC 4252 §8), and then waits for ever.
+async fn answered<T>(answer: impl Future<Output = T>, received: &Received) -> Option<T> {
+    received.explain();
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = received.unexplained(QUIET) => None,
     }
 }
 
@@ -302,12 +344,13 @@ mod tests {
     fn methods_go_from_key_to_questions() {
         let credentials = Credentials {
             password: Some(Secret::new("one")),
+            answers: crate::answers::Answers::default(),
             key: None,
             agent: Some("/agent".into()),
             agent_asked: true,
         };
         let uri = Secret::new("two");
-        let plan = plan(&credentials, Some(&uri));
+        let plan = plan(&credentials, Some(&uri), true);
         let names: Vec<_> = plan.iter().map(Method::describe).collect();
         assert_eq!(names, ["agent /agent", "password", "keyboard-interactive"]);
         assert!(matches!(plan[1], Method::Password(secret) if secret.expose() == "two"));
@@ -316,7 +359,7 @@ mod tests {
     #[test]
     fn methods_the_server_does_not_take_are_passed_over() {
         let secret = Secret::new("x");
-        let left = [Method::Password(&secret), Method::Questions(&secret)];
+        let left = [Method::Password(&secret), Method::Questions];
         assert_eq!(next(&left, None), Some(0));
         assert_eq!(next(&left, Some(&[MethodKind::KeyboardInteractive])), Some(1));
         assert_eq!(next(&left, Some(&[MethodKind::PublicKey])), None);

@@ -1,11 +1,13 @@
 //! [`Client`]: what the protocol's task tells us, passed on to the channels' inboxes.
 
+use crate::algorithms::weak;
 use crate::channels::Channels;
-use crate::failure::{Failure, lost, of_ssh};
+use crate::failure::{Failure, lost, of_ssh, printable};
 use crate::inbox::{End, Exit, Source};
+use crate::received::Received;
 use crate::trust::{Trust, fingerprint};
 use jackfield_plugin_api::EventQueue;
-use jackfield_plugin_api::{Error, ErrorKind};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Level};
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelId, Names, Sig};
@@ -16,12 +18,17 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) fingerprint: OnceLock<String>,
+    /// The identity in the certificate that the host has shown.
+    pub(crate) certificate: OnceLock<String>,
     pub(crate) negotiated: OnceLock<Vec<(&'static str, String)>>,
 }
 
 /// The receiving end of a connection.
 pub(crate) struct Client {
     pub(crate) trust: Trust,
+    pub(crate) host: Host,
+    pub(crate) server: String,
+    pub(crate) received: Arc<Received>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) news: Arc<EventQueue>,
@@ -71,10 +78,7 @@ impl Handler for Client {
     type Error = Failure;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else {
-            let message = "the server shows a certificate, which was not asked for";
-            return Err(Failure::Ours(Error::new(ErrorKind::Untrusted, message)));
-        };
+        let key = &shown.public_key();
         // Keys are exchanged anew from time to time; the host key must stay.
         let print = fingerprint(key);
         if let Some(first) = self.facts.fingerprint.get() {
@@ -82,7 +86,13 @@ impl Handler for Client {
             let error = || Error::new(ErrorKind::Untrusted, message).with("fingerprint", &print);
             return if *first == print { Ok(true) } else { Err(Failure::Ours(error())) };
         }
-        self.trust.check(key).map_err(Failure::Ours)?;
+        match shown.certificate() {
+            Some(certificate) => {
+                self.trust.check_certificate(certificate).map_err(Failure::Ours)?;
+                let _ = self.facts.certificate.set(printable(certificate.key_id()));
+            }
+            None => self.trust.check(key).map_err(Failure::Ours)?,
+        }
         let _ = self.facts.fingerprint.set(print);
         Ok(true)
     }
@@ -94,17 +104,34 @@ impl Handler for Client {
         session: &mut Session,
     ) -> Result<(), Failure> {
         let server = String::from_utf8_lossy(session.remote_sshid()).into_owned();
-        let _ = self.facts.negotiated.set(vec![
+        let host_key = names.key.to_string();
+        let agreed = [
+            names.kex.as_ref(),
+            &host_key,
+            names.cipher.as_ref(),
+            names.client_mac.as_ref(),
+            names.server_mac.as_ref(),
+        ];
+        let mut old = weak(&agreed);
+        old.dedup();
+        let facts = vec![
             ("server", server),
             ("kex", names.kex.as_ref().to_owned()),
-            ("host_key", names.key.to_string()),
+            ("host_key", host_key.clone()),
             ("cipher", names.cipher.as_ref().to_owned()),
             ("mac", names.server_mac.as_ref().to_owned()),
-        ]);
+        ];
+        let first = self.facts.negotiated.set(facts).is_ok();
+        if first && !old.is_empty() {
+            let (server, names) = (&self.server, old.join(", "));
+            let text = format!("{server}: the connection is only as safe as {names}");
+            self.host.log(Level::Warn, "ssh", &text);
+        }
         Ok(())
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Failure> {
+        self.received.explain();
         self.news.tell("banner", json!({ "text": banner }));
         Ok(())
     }
@@ -235,11 +262,6 @@ pub(crate) fn name_of(signal: &Sig) -> String {
         Sig::Custom(name) => name.clone(),
         known => format!("{known:?}"),
     }
-}
-
-/// A peer's text for one line of ours.
-fn printable(text: &str) -> String {
-    text.chars().take(200).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// The signal of a name.

@@ -5,11 +5,13 @@ use crate::channels::Channels;
 use crate::client::{Client, Facts};
 use crate::endpoint::Endpoint;
 use crate::failure::of_ssh;
+use crate::greeting::Greeting;
 use crate::lifeline::{Lifeline, tether};
 use crate::options::SshOptions;
+use crate::received::Received;
 use crate::trust::Trust;
 use jackfield_plugin_api::EventQueue;
-use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Info, Result};
+use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Host, Info, Result};
 use russh::Disconnect;
 use russh::client::{Handle, connect_stream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ pub(crate) struct Connection {
     pub(crate) channels: Arc<Channels>,
     pub(crate) news: Arc<EventQueue>,
     pub(crate) options: Arc<SshOptions>,
+    pub(crate) host: Host,
     facts: Arc<Facts>,
     info: Info,
     draining: AtomicBool,
@@ -45,24 +48,36 @@ pub(crate) async fn connect(
     let rules = Arc::clone(&options);
     let trust = tokio::task::spawn_blocking(move || Trust::load(&rules, &host, port)).await;
     let trust = trust.map_err(|error| Error::new(ErrorKind::Panicked, error.to_string()))??;
-    let config = Arc::new(endpoint.config(trust.algorithms()));
+    let config = Arc::new(endpoint.config(&trust)?);
     let limit = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let channels = Arc::new(Channels::new(limit(options.channel_buffer)));
     let news = Arc::new(EventQueue::new(limit(options.events)));
     let facts = Arc::new(Facts::default());
+    let received = Arc::new(Received::default());
     let client = Client {
         trust,
+        host: endpoint.host,
+        server: address.authority(),
+        received: Arc::clone(&received),
         facts: Arc::clone(&facts),
         channels: Arc::clone(&channels),
         news: Arc::clone(&news),
     };
-    let (tethered, lifeline) = tether(carrier);
+    let (tethered, lifeline) = tether(Greeting::new(carrier, Arc::clone(&received)));
     let at = |error: Error| error.with("server", address.authority());
     let mut handle =
         connect_stream(config, tethered, client).await.map_err(|failure| at(failure.into()))?;
-    let password = address.password.as_ref();
-    let method = auth::log_in(&mut handle, &channels, &user, &endpoint.credentials, password);
-    let method = method.await.map_err(|error| at(error.with("user", &user)))?;
+    let login = auth::Login {
+        handle: &mut handle,
+        channels: &channels,
+        received: &received,
+        user: &user,
+        credentials: &endpoint.credentials,
+        password: address.password.as_ref().or(endpoint.credentials.password.as_ref()),
+        password_in_uri: address.password.is_some(),
+        sign_with_sha1: endpoint.algorithms.sign_with_sha1,
+    };
+    let method = login.run().await.map_err(|error| at(error.with("user", &user)))?;
     let info = Info::new().encrypted();
     let info = info.with("user", user).with("auth", method).over(below);
     Ok(Arc::new(Connection {
@@ -71,6 +86,7 @@ pub(crate) async fn connect(
         channels,
         news,
         options,
+        host: endpoint.host,
         facts,
         info,
         draining: AtomicBool::new(false),
@@ -109,6 +125,9 @@ impl Connection {
         info.identity = self.facts.fingerprint.get().cloned();
         for (name, value) in self.facts.negotiated.get().into_iter().flatten() {
             info = info.with(name, value.clone());
+        }
+        if let Some(identity) = self.facts.certificate.get() {
+            info = info.with("host_certificate", identity.clone());
         }
         if self.channels.stalled() {
             info = info.with("stalled", true);

@@ -1,15 +1,18 @@
 //! [`Credentials`]: what we can show a server of who we are.
 
+use crate::answers::Answers;
 use crate::endpoint::{expand, read_text};
+use crate::key_file::{Problem, read_key};
 use crate::options::SshOptions;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret, open_private};
-use russh::keys::{Certificate, PrivateKey, decode_secret_key};
+use russh::keys::{Certificate, PrivateKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What options say of who we are; a key is read once, when options are checked.
 pub(crate) struct Credentials {
     pub(crate) password: Option<Secret>,
+    pub(crate) answers: Answers,
     pub(crate) key: Option<Key>,
     pub(crate) agent: Option<PathBuf>,
     /// The agent stands in the options, rather than being there by chance.
@@ -38,6 +41,7 @@ impl Credentials {
         let agent = agent.map(|name| expand(&name, "agent_socket")).transpose()?;
         Ok(Credentials {
             password: options.password.clone(),
+            answers: Answers::new(&options.answers)?,
             key,
             agent,
             agent_asked: options.agent == Some(true),
@@ -51,8 +55,7 @@ fn load_key(name: &str, options: &SshOptions) -> Result<Key> {
         Error::option("key_file", format!("cannot be read: {error}")).with("file", path.display())
     })?;
     let passphrase = options.passphrase.as_ref().map(Secret::expose);
-    let private = decode_secret_key(&text, passphrase)
-        .map_err(|error| key_error(&error, &path, passphrase.is_some()))?;
+    let private = read_key(&text, passphrase).map_err(|problem| key_error(problem, &path))?;
     let certificate = options.certificate.as_deref().map(load_certificate).transpose()?;
     if let Some(certificate) = &certificate
         && certificate.public_key() != private.public_key().key_data()
@@ -79,15 +82,15 @@ fn read_file(path: &Path, option: &str) -> Result<String> {
     })
 }
 
-fn key_error(error: &russh::keys::Error, path: &Path, tried: bool) -> Error {
-    let problem = match error {
-        russh::keys::Error::KeyIsEncrypted => {
+fn key_error(problem: Problem, path: &Path) -> Error {
+    let problem = match problem {
+        Problem::Locked => {
             Error::option("passphrase", "the key is locked and needs its passphrase")
         }
-        russh::keys::Error::SshKey(russh::keys::ssh_key::Error::Crypto) if tried => {
+        Problem::WrongPassphrase => {
             Error::option("passphrase", "the passphrase does not open the key")
         }
-        other => Error::option("key_file", format!("not a private key that can be used: {other}")),
+        Problem::Format(reason) => Error::option("key_file", reason),
     };
     problem.with("file", path.display())
 }
@@ -159,5 +162,21 @@ mod tests {
         let key = PrivateKey::random(&mut rng, russh::keys::Algorithm::Ed25519).expect("a key");
         let key = key.encrypt(&mut rng, "correct horse").expect("a locked key");
         key.to_openssh(Default::default()).expect("its text").to_string()
+    }
+
+    #[test]
+    fn what_is_no_private_key_is_told_by_its_name() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (text, what) in [
+            ("ssh-ed25519 AAAA lab", "a public key"),
+            ("SSH PRIVATE KEY FILE FORMAT 1.1\n", "SSH 1"),
+            ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "CERTIFICATE"),
+            ("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n", "ssh.com"),
+            ("-----BEGIN DSA PRIVATE KEY-----\n-----END DSA PRIVATE KEY-----\n", "ssh-dss"),
+        ] {
+            std::fs::write(file.path(), text).expect("its text");
+            let error = refused(json!({ "key_file": file.path() }));
+            assert!(error.message().contains(what), "{error}");
+        }
     }
 }

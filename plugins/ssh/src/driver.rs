@@ -10,7 +10,9 @@ use jackfield_plugin_api::{
 
 /// The `ssh` driver.
 #[derive(Debug)]
-pub struct SshDriver;
+pub struct SshDriver {
+    host: Host,
+}
 
 impl Driver for SshDriver {
     const INFO: DriverInfo = DriverInfo::layer(
@@ -25,12 +27,12 @@ impl Driver for SshDriver {
     type Options = SshOptions;
     type Endpoint = Endpoint;
 
-    fn new(_host: Host) -> Result<Self> {
-        Ok(SshDriver)
+    fn new(host: Host) -> Result<Self> {
+        Ok(SshDriver { host })
     }
 
     fn configure(&self, options: SshOptions, _role: Role) -> Result<Endpoint> {
-        Endpoint::new(options)
+        Endpoint::new(options, self.host)
     }
 
     fn operations() -> Vec<Operation> {

@@ -1,11 +1,11 @@
 //! [`Endpoint`]: checked options with their key read, ready for many connections.
 
+use crate::algorithms::{Algorithms, preferred};
 use crate::credentials::Credentials;
 use crate::options::{HostKeys, SshOptions};
-use jackfield_plugin_api::{Address, Error, ErrorKind, Result};
-use russh::Preferred;
-use russh::client::Config;
-use russh::keys::Algorithm;
+use crate::trust::Trust;
+use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Result};
+use russh::client::{Config, GexParams};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Endpoint {
     pub(crate) options: Arc<SshOptions>,
     pub(crate) credentials: Arc<Credentials>,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) host: Host,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -26,10 +28,11 @@ impl std::fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// Checks options as a whole and reads the key they name.
-    pub(crate) fn new(options: SshOptions) -> Result<Self> {
+    pub(crate) fn new(options: SshOptions, host: Host) -> Result<Self> {
         check(&options)?;
+        let algorithms = Algorithms::new(&options.algorithms)?;
         let credentials = Arc::new(Credentials::load(&options)?);
-        Ok(Endpoint { options: Arc::new(options), credentials })
+        Ok(Endpoint { options: Arc::new(options), credentials, algorithms, host })
     }
 
     /// The account: of the URI, of the options, of the environment.
@@ -43,11 +46,17 @@ impl Endpoint {
         )
     }
 
-    /// The protocol crate's configuration, with host keys in the order of `algorithms`. Compression
-    /// is not offered.
-    pub(crate) fn config(&self, algorithms: Vec<Algorithm>) -> Config {
+    /// The protocol crate's configuration, with host keys in the order in which `trust` wants them.
+    ///
+    /// # Errors
+    /// Parameters that the crate does not take.
+    pub(crate) fn config(&self, trust: &Trust) -> Result<Config> {
         let options = &self.options;
-        Config {
+        let host_key = &self.algorithms.host_key;
+        // As OpenSSH: groups of 2048 bits are common and not broken (RFC 9142 §1.1).
+        let gex = GexParams::new(2048, 3072, 8192)
+            .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
+        Ok(Config {
             client_id: russh::SshId::Standard(Cow::Borrowed(concat!(
                 "SSH-2.0-Jackfield_",
                 env!("CARGO_PKG_VERSION")
@@ -56,16 +65,17 @@ impl Endpoint {
             maximum_packet_size: options.packet_size,
             // Data goes to the inbox of its channel; these queues only carry the opening.
             channel_buffer_size: 8,
-            preferred: Preferred {
-                key: Cow::Owned(algorithms),
-                compression: Cow::Borrowed(&[russh::compression::NONE]),
-                ..Preferred::DEFAULT
-            },
+            preferred: preferred(
+                &self.algorithms,
+                trust.order(host_key),
+                trust.certificates(host_key),
+            ),
+            gex,
             keepalive_interval: (options.keepalive > 0)
                 .then(|| Duration::from_secs(u64::from(options.keepalive))),
             keepalive_max: usize::try_from(options.keepalive_max).unwrap_or(usize::MAX),
             ..Config::default()
-        }
+        })
     }
 }
 
@@ -136,11 +146,12 @@ pub(crate) fn read_text(path: &Path, option: &str) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jackfield_plugin_api::testing;
     use serde_json::json;
 
     fn refused(options: serde_json::Value) -> String {
         let options = serde_json::from_value(options).expect("options of the right types");
-        let error = Endpoint::new(options).expect_err("a refusal");
+        let error = Endpoint::new(options, testing::host()).expect_err("a refusal");
         let option = error.context().find(|(key, _)| *key == "option");
         option.map(|(_, name)| name.to_owned()).unwrap_or_default()
     }
@@ -155,6 +166,10 @@ mod tests {
         assert_eq!(refused(json!({ "passphrase": "x" })), "passphrase");
         assert_eq!(refused(json!({ "certificate": "x" })), "certificate");
         assert_eq!(refused(json!({ "fingerprint": "aa:bb" })), "fingerprint");
+        let unknown = json!({ "algorithms": { "cipher": "+rot13" } });
+        assert_eq!(refused(unknown), "algorithms.cipher");
+        let answers = json!({ "answers": [{ "question": "(", "answer": "x" }] });
+        assert_eq!(refused(answers), "answers");
         let pin = format!("SHA256:{}", "A".repeat(43));
         let both = json!({ "fingerprint": pin, "host_keys": "danger_any" });
         assert_eq!(refused(both), "fingerprint");
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn the_uri_names_the_account_before_the_option() {
         let options = serde_json::from_value(json!({ "user": "lab" })).expect("options");
-        let endpoint = Endpoint::new(options).expect("an endpoint");
+        let endpoint = Endpoint::new(options, testing::host()).expect("an endpoint");
         let mut address = Address::new("host", 22);
         assert_eq!(endpoint.user(&address).expect("a user"), "lab");
         address.user = Some("root".to_owned());

@@ -58,6 +58,11 @@ pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::Closed, "the server closed the connection")
 }
 
+/// A peer's text for one line of ours.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(200).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
 fn of_open(reason: &ChannelOpenFailure) -> Error {
     use ChannelOpenFailure as Reason;
     let (kind, message) = match reason {

@@ -13,6 +13,9 @@ pub struct SshOptions {
     pub user: Option<String>,
     /// Password, for the methods `password` and `keyboard-interactive`.
     pub password: Option<Secret>,
+    /// Answers to questions of `keyboard-interactive`, tried in this order. A question that none of them
+    /// fits gets the password if it is hidden, once, the account's name if that is asked for, else nothing.
+    pub answers: Vec<Answer>,
     /// File of a private key; `~` is the home of the user that runs the host. Nobody else may read it: mode
     /// 0600, or 0640 if root owns it.
     pub key_file: Option<String>,
@@ -30,11 +33,14 @@ pub struct SshOptions {
     pub known_hosts: Option<String>,
     /// The only host key to trust, as `SHA256:…`; `known_hosts` is not read then.
     pub fingerprint: Option<String>,
+    /// Algorithms that are offered instead of the defaults.
+    pub algorithms: AlgorithmOptions,
     /// Command whose input and output are the session's stream.
     pub exec: Option<String>,
     /// Subsystem that is the session's stream, e.g. `netconf`.
     pub subsystem: Option<String>,
-    /// Give the session's stream a terminal; not set: only a shell gets one.
+    /// Give the session's stream a terminal. Not set: only a shell gets one, and goes on without it if the
+    /// server has none.
     pub pty: Option<bool>,
     /// Type of the terminal.
     pub term: String,
@@ -58,6 +64,33 @@ pub struct SshOptions {
     pub channel_buffer: u32,
     /// Events kept while nobody fetches them; the oldest are dropped; at least 1.
     pub events: u32,
+}
+
+/// An answer to a question of `keyboard-interactive`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Regular expression that is found in the question, e.g. `(?i)one-time|token`.
+    pub question: String,
+    /// The answer; given once to the same question.
+    pub answer: Secret,
+}
+
+/// Lists of algorithms as `ssh_config(5)` writes them: `+a,b` appends to the defaults, `-a` removes from
+/// them, `^a` places before them, `a,b` replaces them; names may be patterns with `*` and `?`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlgorithmOptions {
+    /// Key exchange, e.g. `+diffie-hellman-group14-sha1`.
+    pub kex: Option<String>,
+    /// Host keys, e.g. `+ssh-rsa`.
+    pub host_key: Option<String>,
+    /// Ciphers, e.g. `+aes128-cbc`.
+    pub cipher: Option<String>,
+    /// Message authentication, e.g. `+hmac-sha1`.
+    pub mac: Option<String>,
+    /// Signatures of our keys, e.g. `+ssh-rsa` for servers that know RSA keys with SHA-1 only.
+    pub public_key: Option<String>,
 }
 
 /// Which host keys to trust.
@@ -91,6 +124,7 @@ impl Default for SshOptions {
         SshOptions {
             user: None,
             password: None,
+            answers: Vec::new(),
             key_file: None,
             passphrase: None,
             certificate: None,
@@ -99,6 +133,7 @@ impl Default for SshOptions {
             host_keys: HostKeys::Strict,
             known_hosts: None,
             fingerprint: None,
+            algorithms: AlgorithmOptions::default(),
             exec: None,
             subsystem: None,
             pty: None,

@@ -3,7 +3,7 @@
 use crate::channel::{Channel, Want};
 use crate::connection::Connection;
 use crate::options::SshOptions;
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Level, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
     pub(crate) term: String,
     pub(crate) columns: u32,
     pub(crate) rows: u32,
+    /// Whether it was asked for, so that nothing may run without it.
+    pub(crate) demanded: bool,
 }
 
 /// What runs, in which terminal, with which environment.
@@ -49,6 +51,7 @@ impl Setup {
             term: options.term.clone(),
             columns: options.columns,
             rows: options.rows,
+            demanded: pty == Some(true),
         });
         Setup { start, terminal, env: options.env.clone() }
     }
@@ -56,11 +59,11 @@ impl Setup {
     /// Opens a channel and starts. All requests leave at once; their answers are then awaited.
     ///
     /// # Errors
-    /// The server refuses the channel, the terminal or the start; the connection is lost. A refused
-    /// environment variable is no error.
+    /// The server refuses the channel, a terminal that was asked for, or the start; the connection is lost. A
+    /// refused environment variable is no error, nor a refused terminal that only a shell usually has.
     pub(crate) async fn run(self, connection: &Arc<Connection>) -> Result<Channel> {
         let channel = Channel::open(connection, Want::Session).await?;
-        if let Some(Terminal { term, columns, rows }) = &self.terminal {
+        if let Some(Terminal { term, columns, rows, .. }) = &self.terminal {
             let (columns, rows) = (*columns, *rows);
             channel.send(|half| half.request_pty(true, term, columns, rows, 0, 0, &[])).await?;
         }
@@ -82,8 +85,14 @@ impl Setup {
                 what
             }
         };
-        if self.terminal.is_some() {
-            channel.granted("a terminal").await?;
+        if let Some(Terminal { demanded, .. }) = &self.terminal {
+            match channel.granted("a terminal").await {
+                Err(error) if error.kind() == ErrorKind::Refused && !demanded => {
+                    let text = "the server refused a terminal; the shell runs without one";
+                    connection.host.log(Level::Info, "ssh", text);
+                }
+                granted => granted?,
+            }
         }
         channel.granted(&what).await?;
         Ok(channel)

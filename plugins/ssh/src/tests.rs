@@ -195,6 +195,7 @@ async fn a_wrong_password_is_not_given_twice() {
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(!error.to_string().contains("wr0ng"), "{error}");
     assert_eq!(lab.reports.recv().await.as_deref(), Some("again: [\"\"]"));
+    assert!(error.to_string().contains("no answer for \"Password:\""), "{error}");
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! [`Trust`]: whether a host's key is to be believed, decided before anything secret is sent.
 
 use crate::endpoint::{expand, read_text};
+use crate::host_certificate;
 use crate::known_hosts::{KnownHosts, Verdict, name_of};
 use crate::options::{HostKeys, SshOptions};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use russh::keys::known_hosts::learn_known_hosts_path;
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is believed of one host.
 #[derive(Debug)]
@@ -43,22 +45,47 @@ impl Trust {
         Ok(Trust { host: host.to_owned(), port, rule })
     }
 
-    /// Algorithms for host keys, those first of which a key is known: a server shows the first one
-    /// it has. Signatures with SHA-1 are not accepted.
-    pub(crate) fn algorithms(&self) -> Vec<Algorithm> {
-        let ecdsa = |curve| Algorithm::Ecdsa { curve };
-        let mut all = vec![
-            Algorithm::Ed25519,
-            ecdsa(EcdsaCurve::NistP256),
-            ecdsa(EcdsaCurve::NistP384),
-            ecdsa(EcdsaCurve::NistP521),
-            Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-            Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-        ];
+    /// `algorithms` for host keys, those first of which a key is known: a server shows the first one it has.
+    pub(crate) fn order(&self, algorithms: &[Algorithm]) -> Vec<Algorithm> {
+        let mut all = algorithms.to_vec();
         if let Rule::File { known, .. } = &self.rule {
             all.sort_by_key(|algorithm| !known.has_algorithm(algorithm));
         }
         all
+    }
+
+    /// Those of `algorithms` for which a certificate is asked: all but SHA-1 where an authority is known for the
+    /// host, else none.
+    pub(crate) fn certificates(&self, algorithms: &[Algorithm]) -> Vec<Algorithm> {
+        let wanted = match &self.rule {
+            Rule::File { known, .. } => known.has_authority(),
+            Rule::Any | Rule::Pinned(_) => false,
+        };
+        let sha1 = Algorithm::Rsa { hash: None };
+        algorithms.iter().filter(|algorithm| wanted && **algorithm != sha1).cloned().collect()
+    }
+
+    /// Decides on the certificate that the host has shown. As with OpenSSH, one that is not good is worth no
+    /// less than the key in it.
+    ///
+    /// # Errors
+    /// As [`Trust::check`].
+    pub(crate) fn check_certificate(&self, certificate: &Certificate) -> Result<()> {
+        let key = PublicKey::new(certificate.public_key().clone(), "");
+        let Rule::File { path, known, .. } = &self.rule else { return self.check(&key) };
+        let problem = match known.judge_certificate(certificate) {
+            Verdict::Known => match host_certificate::check(certificate, &self.host, now()) {
+                Ok(()) => return Ok(()),
+                Err(problem) => problem,
+            },
+            Verdict::Revoked(line) => {
+                let message = "the host key, or the authority of its certificate, is revoked";
+                let error = self.refuse(message, &key).with("file", path.display());
+                return Err(error.with("line", line));
+            }
+            _ => "is by an authority that is not known".to_owned(),
+        };
+        self.check(&key).map_err(|error| error.with("the host certificate", problem))
     }
 
     /// Decides on the key that the host has shown. May block on the file when it is to be added.
@@ -123,6 +150,11 @@ impl Trust {
     }
 }
 
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// `SHA256:…`, as OpenSSH prints it.
 pub(crate) fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
@@ -131,6 +163,7 @@ pub(crate) fn fingerprint(key: &PublicKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use russh::keys::EcdsaCurve;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
@@ -175,11 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn the_known_algorithm_comes_first_and_sha1_never() {
-        let ecdsa = "lab ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
-        let text = ecdsa.replacen("lab", "[lab]:2222", 1);
-        let order = trust(file(Path::new("/hosts"), &text, false)).algorithms();
-        assert_eq!(order[0], Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 });
-        assert!(!order.contains(&Algorithm::Rsa { hash: None }));
+    fn the_known_algorithm_comes_first() {
+        let curve = EcdsaCurve::NistP256;
+        let all = [Algorithm::Ed25519, Algorithm::Ecdsa { curve }];
+        let ecdsa = "[lab]:2222 ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
+        let order = trust(file(Path::new("/hosts"), ecdsa, false)).order(&all);
+        assert_eq!(order, [Algorithm::Ecdsa { curve }, Algorithm::Ed25519]);
+    }
+
+    #[test]
+    fn certificates_are_asked_for_where_an_authority_is_known() {
+        let all = [Algorithm::Ed25519, Algorithm::Rsa { hash: None }];
+        let asked = |text: &str| trust(file(Path::new("/hosts"), text, false)).certificates(&all);
+        assert_eq!(asked(&format!("@cert-authority lab {KEY}")), [Algorithm::Ed25519]);
+        assert_eq!(asked(&format!("@cert-authority other {KEY}")), []);
+        assert_eq!(asked(&format!("lab {KEY}")), []);
+        assert_eq!(trust(Rule::Any).certificates(&all), []);
     }
 }

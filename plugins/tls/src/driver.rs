@@ -2,6 +2,7 @@
 
 use crate::endpoint::{Side, TlsEndpoint};
 use crate::options::TlsOptions;
+use crate::plain_http::{self, Peeked};
 use crate::session::{Before, session};
 use jackfield_certificates::{explain, server_name};
 use jackfield_plugin_api::{
@@ -12,7 +13,9 @@ use tokio_rustls::TlsStream;
 
 /// The `tls` driver.
 #[derive(Debug)]
-pub struct TlsDriver;
+pub struct TlsDriver {
+    host: Host,
+}
 
 impl Driver for TlsDriver {
     const INFO: DriverInfo = DriverInfo::layer("tls", "TLS 1.2 and 1.3 over any byte stream")
@@ -23,12 +26,12 @@ impl Driver for TlsDriver {
     type Options = TlsOptions;
     type Endpoint = TlsEndpoint;
 
-    fn new(_host: Host) -> Result<Self> {
-        Ok(TlsDriver)
+    fn new(host: Host) -> Result<Self> {
+        Ok(TlsDriver { host })
     }
 
     fn configure(&self, options: TlsOptions, role: Role) -> Result<TlsEndpoint> {
-        TlsEndpoint::new(&options, role)
+        TlsEndpoint::new(options, role, self.host)
     }
 
     async fn open(&self, endpoint: &TlsEndpoint, mut request: Request) -> Result<Session> {
@@ -44,7 +47,7 @@ impl Driver for TlsDriver {
         };
         let asked = name.to_str().into_owned();
         let (carrier, info) = request.take_carrier()?;
-        match client.connector.connect(name, carrier).await {
+        match client.connector.current().connect(name, Peeked::from(carrier)).await {
             Ok(stream) => Ok(session(
                 TlsStream::from(stream),
                 &Before {
@@ -63,7 +66,12 @@ impl Driver for TlsDriver {
             return Err(Error::unsupported("accepting with a client's options"));
         };
         let (carrier, info) = request.take_carrier()?;
-        match acceptor.accept(carrier).await {
+        let carrier =
+            Peeked::from(carrier).peek().await.map_err(|error| at(error.into(), &info))?;
+        if carrier.is_http() {
+            return Err(at(plain_http::refuse(carrier, self.host).await, &info));
+        }
+        match acceptor.current().accept(carrier).await {
             Ok(stream) => {
                 let server_name = stream.get_ref().1.server_name().map(str::to_owned);
                 let before =

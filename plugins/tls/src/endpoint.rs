@@ -1,8 +1,8 @@
 //! [`TlsEndpoint`]: options, once checked and with their files read.
 
 use crate::options::{MinVersion, TlsOptions};
-use jackfield_certificates::Credentials;
-use jackfield_plugin_api::{Result, Role};
+use jackfield_certificates::{Credentials, Reloading};
+use jackfield_plugin_api::{Host, Result, Role};
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
 use tokio_rustls::rustls::SupportedProtocolVersion;
@@ -14,11 +14,11 @@ pub struct TlsEndpoint(pub(crate) Side);
 
 pub(crate) enum Side {
     Client(Client),
-    Server(TlsAcceptor),
+    Server(Reloading<TlsAcceptor>),
 }
 
 pub(crate) struct Client {
-    pub(crate) connector: TlsConnector,
+    pub(crate) connector: Reloading<TlsConnector>,
     /// Instead of the address's host.
     pub(crate) server_name: Option<ServerName<'static>>,
     /// Whether the server's certificate is checked.
@@ -37,16 +37,20 @@ impl std::fmt::Debug for TlsEndpoint {
 
 impl TlsEndpoint {
     /// Checks options and reads their files. Blocks.
-    pub(crate) fn new(options: &TlsOptions, role: Role) -> Result<Self> {
-        let credentials = credentials(options);
-        credentials.fit(role)?;
+    pub(crate) fn new(options: TlsOptions, role: Role, host: Host) -> Result<Self> {
+        credentials(&options).fit(role)?;
+        let (verifies, files) = (!options.danger_skip_verification, credentials(&options).files());
         Ok(TlsEndpoint(match role {
             Role::Client => Side::Client(Client {
-                server_name: credentials.name()?,
-                connector: TlsConnector::from(Arc::new(credentials.client()?)),
-                verifies: !options.danger_skip_verification,
+                server_name: credentials(&options).name()?,
+                connector: Reloading::new(host, "tls", files, move || {
+                    Ok(TlsConnector::from(Arc::new(credentials(&options).client()?)))
+                })?,
+                verifies,
             }),
-            Role::Server => Side::Server(TlsAcceptor::from(Arc::new(credentials.server()?))),
+            Role::Server => Side::Server(Reloading::new(host, "tls", files, move || {
+                Ok(TlsAcceptor::from(Arc::new(credentials(&options).server()?)))
+            })?),
         }))
     }
 }
@@ -55,12 +59,14 @@ fn credentials(options: &TlsOptions) -> Credentials<'_> {
     Credentials {
         ca_file: options.ca_file.as_deref(),
         server_name: options.server_name.as_deref(),
-        certificate_hashes: &[],
+        certificate_hashes: &options.certificate_hashes,
         alpn: &options.alpn,
         certificate_file: options.certificate_file.as_deref(),
         key_file: options.key_file.as_deref(),
+        certificates: &options.certificates,
         client_ca_file: options.client_ca_file.as_deref(),
         client_auth: options.client_auth,
+        crl_file: options.crl_file.as_deref(),
         danger_skip_verification: options.danger_skip_verification,
         versions: versions(options),
     }

@@ -1,16 +1,23 @@
 //! [`TlsOptions`].
 
-use jackfield_certificates::ClientAuth;
+use jackfield_certificates::{CertificateFiles, ClientAuth};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Options of `tls`, for connecting and accepting.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsOptions {
-    /// Client: certificates of the authorities to trust, PEM; only these. Without it: the system's.
+    /// Client: certificates to trust, PEM; only these. Of authorities, or a server's own, such as `openssl req -x509`
+    /// makes. Without it: the system's authorities.
     pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whoever has issued them; their dates
+    /// are checked, and a server's name unless its certificate has none. Client: only these.
+    pub certificate_hashes: Vec<String>,
+    /// Certificates that were revoked: lists of all authorities up to the trusted one, PEM. A peer whose certificate
+    /// is on one, or on none because a list is missing or too old, is refused.
+    pub crl_file: Option<PathBuf>,
     /// Client: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; without it the
     /// host of the address.
     pub server_name: Option<String>,
@@ -21,7 +28,10 @@ pub struct TlsOptions {
     /// The private key of `certificate_file`, PEM, not encrypted. Nobody else may read the file: mode 0600,
     /// or 0640 if root owns it.
     pub key_file: Option<PathBuf>,
-    /// Listener: certificates of the authorities whose clients are trusted, PEM.
+    /// Listener: more certificates. A client gets the one that has the name it asks for (SNI, RFC 6066 §3), exactly
+    /// or by a wildcard, else that of `certificate_file`, else the first of these.
+    pub certificates: Vec<CertificateFiles>,
+    /// Listener: certificates of the authorities whose clients are trusted, or clients' own, PEM.
     pub client_ca_file: Option<PathBuf>,
     /// Listener: whether clients show a certificate.
     pub client_auth: ClientAuth,

@@ -1,5 +1,6 @@
 //! The session: the bytes inside TLS, and what the handshake has shown.
 
+use crate::plain_http::Peeked;
 use jackfield_certificates::{Described, explain, with_facts};
 use jackfield_plugin_api::{Info, Role, Session, Stream};
 use std::io::{self, IoSlice};
@@ -20,7 +21,7 @@ pub(crate) struct Before {
 }
 
 /// A session over a stream whose handshake is complete.
-pub(crate) fn session(stream: TlsStream<Stream>, before: &Before) -> Session {
+pub(crate) fn session(stream: TlsStream<Peeked>, before: &Before) -> Session {
     let info = info(stream.get_ref().1, before);
     Session::of_stream(info, Stream::new(Inside { stream, role: before.role }))
 }
@@ -53,7 +54,7 @@ fn info(state: &CommonState, before: &Before) -> Info {
 
 /// The bytes inside, with errors that say what happened.
 struct Inside {
-    stream: TlsStream<Stream>,
+    stream: TlsStream<Peeked>,
     role: Role,
 }
 

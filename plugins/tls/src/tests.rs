@@ -1,6 +1,8 @@
 //! Both roles of the driver against each other over memory.
 
-use crate::{ClientAuth, MinVersion, TlsDriver, TlsOptions};
+mod trust;
+
+use crate::{ClientAuth, MinVersion, TlsDriver, TlsEndpoint, TlsOptions};
 use jackfield_plugin_api::{
     Address, Driver, Error, ErrorKind, Origin, Request, Result, Role, Session, testing,
 };
@@ -86,11 +88,20 @@ async fn pair(client: TlsOptions, server: TlsOptions) -> (Result<Session>, Resul
     let driver = driver();
     let client = driver.configure(client, Role::Client).unwrap();
     let server = driver.configure(server, Role::Server).unwrap();
+    meet(&driver, &client, &server).await
+}
+
+/// One connection between two that are configured.
+async fn meet(
+    driver: &TlsDriver,
+    client: &TlsEndpoint,
+    server: &TlsEndpoint,
+) -> (Result<Session>, Result<Session>) {
     let (near, far) = testing::carriers(64 * 1024);
     let request = || Request::new(Address::new("localhost", 443), testing::DEADLINE);
     tokio::join!(
-        driver.open(&client, request().with_carrier(near)),
-        driver.accept(&server, request().with_carrier(far))
+        driver.open(client, request().with_carrier(near)),
+        driver.accept(server, request().with_carrier(far))
     )
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod python;
 pub(crate) mod quic;
 pub(crate) mod socat;
 pub(crate) mod ssh_client;
+pub(crate) mod ssh_python;
 pub(crate) mod sshd;
 pub(crate) mod telnet;
 pub(crate) mod tls_openssl;

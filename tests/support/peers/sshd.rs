@@ -156,6 +156,51 @@ impl Sshd {
         PathBuf::from(format!("{}-cert.pub", key.display()))
     }
 
+    /// The server's host key as a known-hosts file has it, without the name.
+    pub(crate) fn host_key(&self) -> String {
+        self.public("hostkey.pub")
+    }
+
+    /// Another key in that form.
+    pub(crate) fn stranger(&self) -> String {
+        self.public("id_stranger.pub")
+    }
+
+    fn public(&self, name: &str) -> String {
+        let line = fs::read_to_string(self.file(name)).expect("a public key");
+        line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Gives the host key a certificate for `names`, valid as `ssh-keygen -V` takes it, by an authority, which is
+    /// told as a known-hosts file has it.
+    pub(crate) async fn certify_host(&mut self, names: &str, validity: &str) -> String {
+        let authority = self.file("host_authority");
+        if !authority.exists() {
+            make_key(&authority, "ed25519", "").await;
+            let line = format!("HostCertificate {}\n", self.file("hostkey-cert.pub").display());
+            let path = self.file("sshd_config");
+            let before = fs::read_to_string(&path).expect("its configuration");
+            fs::write(path, before + &line).expect("its configuration");
+        }
+        let mut keygen = command(need("ssh-keygen", "openssh-client"));
+        keygen.arg("-q").arg("-h").arg("-s").arg(&authority).args(["-I", "lab-host", "-n", names]);
+        keygen.args(["-V", validity]).arg(self.file("hostkey.pub"));
+        run(keygen, "").await.ok();
+        self.reconfigure("").await;
+        self.public("host_authority.pub")
+    }
+
+    /// Whether OpenSSH's client takes this server with that known-hosts file.
+    pub(crate) async fn is_known_by(&self, known_hosts: &Path) -> bool {
+        let mut ssh = command(need("ssh", "openssh-client"));
+        ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"]);
+        ssh.args(["-o", "GlobalKnownHostsFile=none", "-o", "LogLevel=ERROR"]);
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
+        ssh.arg("-i").arg(self.key()).args(["-p", &self.port.to_string()]);
+        ssh.arg(format!("{USER}@127.0.0.1")).arg("true");
+        run(ssh, "").await.code == Some(0)
+    }
+
     /// Gives the server another host key, of that type.
     pub(crate) async fn change_host_key(&mut self, kind: &str) {
         let key = self.make_key(kind).await;

@@ -2,6 +2,7 @@
 //! built from, of the question, and of the loads it is shown; health, exclusion, retries and order of
 //! failover are decided around it, once for all of them.
 
+mod balance;
 mod consistent_hash;
 mod failover;
 mod least_connections;
@@ -12,6 +13,8 @@ mod round_robin;
 mod weighted;
 
 use std::fmt;
+
+pub use balance::Balance;
 
 /// A target as a strategy is built from it.
 #[derive(Clone, Copy, Debug)]

@@ -207,12 +207,19 @@ impl SessionPool {
             Purpose::Request { rested } => member.has_rested_less_than(rested),
             Purpose::Data | Purpose::Calls => true,
         };
+        let mut pause = FIRST_PAUSE;
         loop {
             let pooled = pool.get_where(deadline, fits).await.map_err(not_acquired)?;
             let fresh = pooled.is_fresh();
             match take(pooled, purpose, deadline).await {
                 // It had ended unnoticed. The next is tested or new.
                 Err(error) if error.is_closed() && !fresh => {}
+                // The pool has a place and the peer has none: it counts a stream that has ended for a little
+                // longer, or lets us have fewer than `share`.
+                Err(OpenError::Busy(_)) if waits && Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
                 taken => return taken,
             }
         }
@@ -253,6 +260,11 @@ impl SessionPool {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a caller waits at first before it asks a peer again that has no room for another stream.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// How long at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether sessions of `target` carry several conversations, as far as its driver declares.
 pub fn shares(target: &Target) -> bool {

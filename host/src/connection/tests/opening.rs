@@ -83,7 +83,7 @@ async fn a_first_attempt_is_not_repeated_without_that_nor_when_it_cannot_help() 
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_hangs_ends_at_its_timeout() {
-    let policy = Policy { connect_timeout: seconds(20), ..Policy::default() };
+    let policy = Policy { connect_timeout: Some(seconds(20)), ..Policy::default() };
     let live = own(policy, std::future::pending).live();
     let begun = Instant::now();
     let early = live.wait_ready(SOON).await.unwrap_err();

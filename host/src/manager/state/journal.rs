@@ -8,7 +8,7 @@
 //!
 //! The sum is the first eight bytes of the SHA-256 of what follows it. Pure: bytes in, records out.
 
-use crate::config::model::ConnectionConfig;
+use crate::config::model::{ConnectionConfig, sparse};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -23,8 +23,14 @@ pub(super) const MAX_LINE: usize = 1 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Record {
-    Define { define: String, connection: Box<ConnectionConfig> },
-    Remove { remove: String },
+    Define {
+        define: String,
+        #[serde(serialize_with = "sparse")]
+        connection: Box<ConnectionConfig>,
+    },
+    Remove {
+        remove: String,
+    },
 }
 
 /// Why a journal is not used.

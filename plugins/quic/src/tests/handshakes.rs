@@ -202,3 +202,48 @@ fn mistakes_in_options_name_the_option() {
         assert!(error.to_string().contains(&format!("option={option}")), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_by_the_next_handshake_of_both_sides() {
+    let (first, second) = (Certificate::new(), Certificate::new());
+    let (_listener, port) = listen(first.server()).await;
+    let client = Client::new(first.client());
+    let before = soon(client.open(port)).await.expect("a session");
+    for name in ["crt", "key"] {
+        let (new, place) = (second.folder.path().join(name), first.folder.path().join(name));
+        std::fs::copy(&new, first.folder.path().join("new")).expect("a copy");
+        std::fs::rename(first.folder.path().join("new"), place).expect("in its place");
+    }
+    // The file of the server's certificate is the one that the client trusts.
+    let after = soon(client.open(port)).await.expect("a session");
+    let shown = |session: &Session| session.info().facts["peer_sha256"].clone();
+    assert_ne!(shown(&before), shown(&after));
+    before.ping().await.expect("the connection that was there goes on");
+}
+
+#[tokio::test]
+async fn clients_are_trusted_by_the_hashes_of_their_certificates() {
+    let (server, known, stranger) = (Certificate::new(), Certificate::new(), Certificate::new());
+    let hash = {
+        let (_listener, port) = listen(known.server()).await;
+        let session = soon(Client::new(known.client()).open(port)).await.expect("a session");
+        session.info().facts["peer_sha256"].as_str().expect("a hash").to_owned()
+    };
+    let options = QuicOptions {
+        client_auth: crate::ClientAuth::Required,
+        certificate_hashes: vec![hash],
+        ..server.server()
+    };
+    let (listener, port) = listen(options).await;
+    let with = |own: &Certificate| QuicOptions { ca_file: Some(server.file()), ..own.server() };
+    let client = Client::new(with(&known));
+    let (opened, accepted) = tokio::join!(soon(client.open(port)), soon(listener.accept()));
+    assert!(opened.is_ok() && accepted.is_ok());
+    let opened = soon(Client::new(with(&stranger)).open(port)).await;
+    let denied = match opened {
+        // With TLS 1.3 the client learns it after its own handshake.
+        Ok(session) => soon(session.ping()).await.expect_err("a denial"),
+        Err(error) => error,
+    };
+    assert!(matches!(denied.kind(), ErrorKind::Denied | ErrorKind::Closed), "{denied:?}");
+}

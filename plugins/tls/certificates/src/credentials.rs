@@ -2,15 +2,17 @@
 
 use crate::files::Named;
 use crate::refusals::{Refusals, Telling};
+use crate::sni::ByName;
 use crate::trust;
 use jackfield_plugin_api::{Error, Result, Role};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Whether a listener's clients show a certificate.
@@ -26,14 +28,24 @@ pub enum ClientAuth {
     Required,
 }
 
+/// A certificate and its key, as files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, PEM, followed by those of its intermediate authorities.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM, not encrypted, which nobody else may read.
+    pub key_file: PathBuf,
+}
+
 /// What a driver's options say; each field is the option of that name.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    /// Client: authorities to trust; without it the system's.
+    /// Client: authorities, or servers' own certificates, to trust; without it the system's authorities.
     pub ca_file: Option<&'a Path>,
     /// Client: the name to ask for and to find in the certificate.
     pub server_name: Option<&'a str>,
-    /// Client: SHA-256 of the only certificates to trust; empty: authorities decide.
+    /// SHA-256 of the certificates of peers to trust; empty: authorities decide.
     pub certificate_hashes: &'a [String],
     /// Application protocols, the preferred one first.
     pub alpn: &'a [String],
@@ -41,10 +53,14 @@ pub struct Credentials<'a> {
     pub certificate_file: Option<&'a Path>,
     /// Its private key.
     pub key_file: Option<&'a Path>,
-    /// Listener: authorities whose clients are trusted.
+    /// Listener: more certificates, chosen by the name that a client asks for.
+    pub certificates: &'a [CertificateFiles],
+    /// Listener: authorities whose clients are trusted, or clients' own certificates.
     pub client_ca_file: Option<&'a Path>,
     /// Listener: whether clients show a certificate.
     pub client_auth: ClientAuth,
+    /// Lists of certificates that were revoked.
+    pub crl_file: Option<&'a Path>,
     /// Client: trust any certificate.
     pub danger_skip_verification: bool,
     /// TLS versions that may be spoken.
@@ -68,10 +84,10 @@ impl Credentials<'_> {
             [
                 ("ca_file", self.ca_file.is_some()),
                 ("server_name", self.server_name.is_some()),
-                ("certificate_hashes", !self.certificate_hashes.is_empty()),
                 ("danger_skip_verification", self.danger_skip_verification),
             ],
             [
+                ("certificates", !self.certificates.is_empty()),
                 ("client_ca_file", self.client_ca_file.is_some()),
                 ("client_auth", self.client_auth != ClientAuth::None),
             ],
@@ -99,6 +115,25 @@ impl Credentials<'_> {
         server_name(text).map(Some).ok_or_else(|| {
             Error::option("server_name", format!("{text:?} is neither a host name nor an IP"))
         })
+    }
+
+    /// All files that these options name; when one of them has changed, what was made of them is old.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = [
+            self.ca_file,
+            self.certificate_file,
+            self.key_file,
+            self.client_ca_file,
+            self.crl_file,
+        ]
+        .into_iter()
+        .flatten()
+        .map(Path::to_owned)
+        .collect();
+        for more in self.certificates {
+            files.extend([more.certificate_file.clone(), more.key_file.clone()]);
+        }
+        files
     }
 
     /// A client's configuration. Reads files; blocks.
@@ -146,12 +181,7 @@ impl Credentials<'_> {
     /// As [`Credentials::client`].
     pub fn server(&self) -> Result<ServerConfig> {
         let provider = provider();
-        let Some((chain, key)) = self.own_certificate()? else {
-            return Err(Error::option(
-                "certificate_file",
-                "is missing; a TLS listener needs it, and `key_file`",
-            ));
-        };
+        let keys = self.own_keys(&provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(self.versions)
             .map_err(|error| unusable(&error))?;
@@ -159,10 +189,31 @@ impl Credentials<'_> {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config =
-            builder.with_single_cert(chain, key).map_err(|error| self.key_error(&error))?;
+        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(keys)));
         config.alpn_protocols = self.protocols()?;
         Ok(config)
+    }
+
+    /// The certificates of a listener; the first is for clients that ask for none of their names.
+    fn own_keys(&self, provider: &CryptoProvider) -> Result<Vec<CertifiedKey>> {
+        let mut keys = Vec::new();
+        if let Some((chain, key)) = self.own_certificate()? {
+            let key = CertifiedKey::from_der(chain, key, provider);
+            keys.push(key.map_err(|error| self.key_error(&error))?);
+        }
+        for CertificateFiles { certificate_file, key_file } in self.certificates {
+            let chain = Named { option: "certificates", path: certificate_file };
+            let file = Named { option: "certificates", path: key_file };
+            let key = CertifiedKey::from_der(chain.certificates()?, file.key()?, provider);
+            keys.push(key.map_err(|error| key_error(&error, chain, file))?);
+        }
+        match keys.is_empty() {
+            true => Err(Error::option(
+                "certificate_file",
+                "is missing; a TLS listener needs it, and `key_file`",
+            )),
+            false => Ok(keys),
+        }
     }
 
     fn own_certificate(&self) -> Result<Option<OwnCertificate>> {
@@ -182,22 +233,11 @@ impl Credentials<'_> {
     }
 
     fn key_error(&self, error: &rustls::Error) -> Error {
-        let named = |option: &'static str, path: Option<&Path>, message: String| {
-            Named { option, path: path.unwrap_or(Path::new("")) }.wrong(message)
-        };
-        match error {
-            rustls::Error::InconsistentKeys(_) => named(
-                "key_file",
-                self.key_file,
-                "is not the key of the certificate in `certificate_file`".into(),
-            ),
-            rustls::Error::InvalidCertificate(_) => named(
-                "certificate_file",
-                self.certificate_file,
-                format!("has an unusable certificate: {error}"),
-            ),
-            _ => named("key_file", self.key_file, format!("has an unusable key: {error}")),
-        }
+        key_error(
+            error,
+            Named::maybe("certificate_file", self.certificate_file),
+            Named::maybe("key_file", self.key_file),
+        )
     }
 
     fn protocols(&self) -> Result<Vec<Vec<u8>>> {
@@ -208,6 +248,18 @@ impl Credentials<'_> {
             )),
             None => Ok(self.alpn.iter().map(|name| name.clone().into_bytes()).collect()),
         }
+    }
+}
+
+fn key_error(error: &rustls::Error, certificate: Named<'_>, key: Named<'_>) -> Error {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            key.wrong("is not the key of the certificate in `certificate_file`")
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            certificate.wrong(format!("has an unusable certificate: {error}"))
+        }
+        _ => key.wrong(format!("has an unusable key: {error}")),
     }
 }
 

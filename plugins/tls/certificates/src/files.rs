@@ -3,9 +3,10 @@
 use jackfield_plugin_api::{Error, ErrorKind, Result, open_private};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::io::Read;
 use std::path::Path;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The longest file that is read, in bytes: the system's whole store of authorities has 0.2 MiB.
 const LONGEST: u64 = 4 << 20;
@@ -17,7 +18,12 @@ pub(crate) struct Named<'a> {
     pub(crate) path: &'a Path,
 }
 
-impl Named<'_> {
+impl<'a> Named<'a> {
+    /// Of an option that may name no file; then there is none to be wrong.
+    pub(crate) fn maybe(option: &'static str, path: Option<&'a Path>) -> Self {
+        Named { option, path: path.unwrap_or(Path::new("")) }
+    }
+
     /// An error about this file.
     pub(crate) fn wrong(self, message: impl Into<String>) -> Error {
         Error::option(self.option, message).with("file", self.path.display())
@@ -75,14 +81,44 @@ impl Named<'_> {
         })
     }
 
-    /// All certificates of the file as authorities.
-    pub(crate) fn authorities(self) -> Result<RootCertStore> {
-        let mut store = RootCertStore::empty();
-        for (index, certificate) in self.certificates()?.into_iter().enumerate() {
-            store.add(certificate).map_err(|error| {
-                self.wrong(format!("certificate {} is not usable: {error}", index + 1))
-            })?;
+    /// All certificates of the file, and those of them that may vouch for others.
+    pub(crate) fn authorities(self) -> Result<Authorities> {
+        let all = self.certificates()?;
+        let mut roots = RootCertStore::empty();
+        for (index, certificate) in all.iter().enumerate() {
+            if vouches_for_others(certificate) {
+                roots.add(certificate.clone()).map_err(|error| {
+                    self.wrong(format!("certificate {} is not usable: {error}", index + 1))
+                })?;
+            }
         }
-        Ok(store)
+        Ok(Authorities { all, roots })
     }
+
+    /// All lists of revoked certificates of the file; at least one.
+    pub(crate) fn revocation_lists(self) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+        let text = self.read()?;
+        let found = CertificateRevocationListDer::pem_slice_iter(&text)
+            .collect::<Result<Vec<_>, pem::Error>>()
+            .map_err(|error| self.wrong(format!("not well-formed PEM: {error}")))?;
+        if found.is_empty() {
+            return Err(self.wrong("has no revocation list; expected `-----BEGIN X509 CRL-----`"));
+        }
+        Ok(found)
+    }
+}
+
+/// What a file of authorities has.
+pub(crate) struct Authorities {
+    /// Every certificate of it; each is trusted itself, too.
+    pub(crate) all: Vec<CertificateDer<'static>>,
+    /// Those that may vouch for others.
+    pub(crate) roots: RootCertStore,
+}
+
+/// Whether the certificate does not say of itself that it is no authority (RFC 5280 §4.2.1.9).
+fn vouches_for_others(der: &CertificateDer<'_>) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return true };
+    let constraints = certificate.basic_constraints().ok().flatten();
+    constraints.is_none_or(|constraints| constraints.value.ca)
 }

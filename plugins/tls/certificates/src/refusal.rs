@@ -118,6 +118,14 @@ fn certificate(wrong: &CertificateError, role: Role) -> String {
                 "the client's certificate was not issued by an authority in `client_ca_file`".into()
             }
         },
+        CertificateError::UnknownRevocationStatus => {
+            "no list in `crl_file` is by the authority that issued the certificate, or by one above it"
+                .into()
+        }
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+            let moment = moment_of(next_update.as_secs());
+            format!("the list in `crl_file` that tells of the certificate was to be renewed at {moment}")
+        }
         CertificateError::Revoked => "the certificate was revoked".into(),
         CertificateError::BadSignature => "the certificate's signature is wrong".into(),
         CertificateError::BadEncoding => "the certificate is malformed".into(),

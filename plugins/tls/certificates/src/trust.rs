@@ -1,8 +1,8 @@
-//! Who is trusted: servers by authorities, hashes or not at all checked; clients by authorities.
+//! Who is trusted: peers by authorities, or by their own certificates, or not at all checked.
 
 use crate::credentials::{ClientAuth, Credentials};
-use crate::files::Named;
-use crate::pinned::Pinned;
+use crate::exact::{Exact, ExactClients, ExactServers};
+use crate::files::{Authorities, Named};
 use crate::verifier::{Explaining, Unverified};
 use jackfield_plugin_api::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
@@ -10,6 +10,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::CertificateRevocationListDer;
 use std::sync::Arc;
 
 /// How a client decides about servers.
@@ -20,34 +21,56 @@ pub(crate) fn of_servers(
     let provider = Arc::clone(provider);
     let pinned = !credentials.certificate_hashes.is_empty();
     if credentials.danger_skip_verification {
-        let pointless = match (credentials.ca_file, pinned) {
-            (Some(_), _) => "makes `ca_file` pointless; leave one of the two out",
-            (None, true) => "makes `certificate_hashes` pointless; leave one of the two out",
-            (None, false) => return Ok(Arc::new(Unverified(provider))),
+        let pointless = [
+            ("ca_file", credentials.ca_file.is_some()),
+            ("certificate_hashes", pinned),
+            ("crl_file", credentials.crl_file.is_some()),
+        ];
+        return match pointless.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                let message = format!("makes `{name}` pointless; leave one of the two out");
+                Err(Error::option("danger_skip_verification", message))
+            }
+            None => Ok(Arc::new(Unverified(provider))),
         };
-        return Err(Error::option("danger_skip_verification", pointless));
     }
-    if pinned {
-        if credentials.ca_file.is_some() {
-            let message = "makes `ca_file` pointless; leave one of the two out";
-            return Err(Error::option("certificate_hashes", message));
-        }
-        let hashes = credentials.certificate_hashes;
-        return Ok(Arc::new(Pinned::new(hashes, Unverified(provider))?));
+    if pinned && credentials.ca_file.is_some() {
+        let message = "makes `ca_file` pointless; leave one of the two out";
+        return Err(Error::option("certificate_hashes", message));
     }
-    let inner: Arc<dyn ServerCertVerifier> = match credentials.ca_file {
+    let revoked = revoked(credentials, pinned || credentials.ca_file.is_some(), "ca_file")?;
+    let (listed, inner): (_, Option<Arc<dyn ServerCertVerifier>>) = match credentials.ca_file {
         Some(path) => {
             let file = Named { option: "ca_file", path };
-            WebPkiServerVerifier::builder_with_provider(Arc::new(file.authorities()?), provider)
-                .build()
-                .map_err(|error| file.wrong(format!("is not usable: {error}")))?
+            let Authorities { all, roots } = file.authorities()?;
+            let inner: Option<Arc<dyn ServerCertVerifier>> = match roots.is_empty() {
+                true => None,
+                false => Some(
+                    WebPkiServerVerifier::builder_with_provider(
+                        Arc::new(roots),
+                        Arc::clone(&provider),
+                    )
+                    .with_crls(revoked.iter().cloned())
+                    .enforce_revocation_expiration()
+                    .build()
+                    .map_err(|error| file.wrong(format!("is not usable: {error}")))?,
+                ),
+            };
+            (all, inner)
         }
-        None => Arc::new(rustls_platform_verifier::Verifier::new(provider).map_err(|error| {
-            let reason = "the system's certificate authorities cannot be used";
-            Error::option("ca_file", format!("is not given, and {reason}: {error}"))
-        })?),
+        None if pinned => (Vec::new(), None),
+        None => {
+            let system = rustls_platform_verifier::Verifier::new(Arc::clone(&provider));
+            let system = system.map_err(|error| {
+                let reason = "the system's certificate authorities cannot be used";
+                Error::option("ca_file", format!("is not given, and {reason}: {error}"))
+            })?;
+            (Vec::new(), Some(Arc::new(system)))
+        }
     };
-    Ok(Arc::new(Explaining(inner)))
+    let exact = Exact::new(listed, credentials.certificate_hashes, revoked)?;
+    let signatures = Unverified(provider);
+    Ok(Arc::new(Explaining(Arc::new(ExactServers { exact, inner, signatures }))))
 }
 
 /// How a listener decides about clients; `None`: they are not asked.
@@ -55,25 +78,59 @@ pub(crate) fn of_clients(
     credentials: &Credentials<'_>,
     provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>> {
-    let path = match (credentials.client_auth, credentials.client_ca_file) {
-        (ClientAuth::None, None) => return Ok(None),
-        (ClientAuth::None, Some(_)) => {
-            return Err(Error::option(
-                "client_auth",
-                "is \"none\" while `client_ca_file` is given; expected \"optional\" or \"required\"",
-            ));
+    let pinned = !credentials.certificate_hashes.is_empty();
+    let given = match (credentials.client_ca_file, pinned) {
+        (Some(_), _) => Some("client_ca_file"),
+        (None, true) => Some("certificate_hashes"),
+        (None, false) => None,
+    };
+    match (credentials.client_auth, given) {
+        (ClientAuth::None, None) => {
+            revoked(credentials, false, "client_ca_file")?;
+            return Ok(None);
+        }
+        (ClientAuth::None, Some(given)) => {
+            let message = format!(
+                "is \"none\" while `{given}` is given; expected \"optional\" or \"required\""
+            );
+            return Err(Error::option("client_auth", message));
         }
         (_, None) => {
             return Err(Error::option("client_ca_file", "is missing; `client_auth` needs it"));
         }
-        (_, Some(path)) => path,
-    };
-    let file = Named { option: "client_ca_file", path };
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(file.authorities()?), provider);
-    let builder = match credentials.client_auth {
-        ClientAuth::Optional => builder.allow_unauthenticated(),
-        ClientAuth::Required | ClientAuth::None => builder,
-    };
-    builder.build().map(Some).map_err(|error| file.wrong(format!("is not usable: {error}")))
+        (_, Some(_)) => {}
+    }
+    let revoked = revoked(credentials, true, "client_ca_file")?;
+    let mandatory = credentials.client_auth == ClientAuth::Required;
+    let (mut listed, mut inner, mut hints) = (Vec::new(), None, false);
+    if let Some(path) = credentials.client_ca_file {
+        let file = Named { option: "client_ca_file", path };
+        let Authorities { all, roots } = file.authorities()?;
+        hints = !pinned && roots.len() == all.len();
+        listed = all;
+        if !roots.is_empty() {
+            let provider = Arc::clone(&provider);
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(revoked.iter().cloned())
+                .enforce_revocation_expiration();
+            let wrong = |error| file.wrong(format!("is not usable: {error}"));
+            inner = Some(builder.build().map_err(wrong)?);
+        }
+    }
+    let exact = Exact::new(listed, credentials.certificate_hashes, revoked)?;
+    let signatures = Unverified(provider);
+    Ok(Some(Arc::new(ExactClients { exact, inner, mandatory, hints, signatures })))
+}
+
+/// The lists of `crl_file`, which only make sense beside certificates that are named.
+fn revoked(
+    credentials: &Credentials<'_>,
+    sensible: bool,
+    needed: &str,
+) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+    match credentials.crl_file {
+        None => Ok(Vec::new()),
+        Some(path) if sensible => Named { option: "crl_file", path }.revocation_lists(),
+        Some(_) => Err(Error::option("crl_file", format!("needs `{needed}`"))),
+    }
 }

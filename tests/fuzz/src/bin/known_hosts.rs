@@ -7,6 +7,9 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../../plugins/ssh/src/known_hosts.rs"]
 mod known_hosts;
 
+#[path = "../../../../plugins/ssh/src/pattern.rs"]
+mod pattern;
+
 use known_hosts::KnownHosts;
 use russh::keys::{Algorithm, parse_public_key_base64};
 
@@ -16,7 +19,7 @@ fuzz_target!(|text: &str| {
     let key = parse_public_key_base64(KEY).expect("a key");
     for (host, port) in [("host.test", 22), ("[::1]", 2222), ("10.0.0.1", 1)] {
         let known = KnownHosts::parse(text, host, port);
-        let _ = (known.judge(&key), known.has_algorithm(&Algorithm::Ed25519));
+        let _ = (known.judge(&key), known.has_algorithm(&Algorithm::Ed25519), known.has_authority());
         assert!(known.unreadable.is_none_or(|line| line >= 1 && line <= text.lines().count()));
     }
 });

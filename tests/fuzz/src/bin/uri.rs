@@ -1,7 +1,7 @@
 //! URIs of stacks, and names of destinations. What was read is written so that it reads the same.
 #![no_main]
 
-use jackfield::config::{Destination, Via};
+use jackfield::config::{Reference, Via};
 use jackfield::stack::uri::StackUri;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    if let Ok(to) = text.parse::<Destination>() {
+    if let Ok(to) = text.parse::<Reference>() {
         let _ = to.to_string();
     }
     if let Ok(via) = text.parse::<Via>() {
