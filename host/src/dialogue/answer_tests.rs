@@ -239,3 +239,23 @@ async fn a_banner_is_no_prompt_and_a_login_knows_its_prompt() {
     let done = converse(&session, "execute", &json!({ "command": "show version" })).await;
     assert!(done.expect("output")["output"].as_str().unwrap().starts_with(READ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_echo_is_the_answer_where_nothing_else_comes() {
+    let (near, mut far) = duplex(4096);
+    tokio::spawn(async move {
+        let mut piece = [0; 64];
+        while let Ok(count @ 1..) = far.read(&mut piece).await {
+            let _ = far.write_all(&piece[..count]).await;
+        }
+    });
+    let mut dialogue = Dialogue::new(near);
+    for line in ["one", "two"] {
+        let asked = json!({ "text": line, "end": "\n", "pattern": format!("{line}\n") });
+        let heard = call(&mut dialogue, "send_expect", &asked).await.expect("an answer");
+        assert_eq!(heard["matched"], format!("{line}\n"));
+    }
+    // Of a device that answers, it is not.
+    let heard = device("core1# ").call("send_expect", ask("[Vv]ersion")).await.expect("an answer");
+    assert_eq!(heard["matched"], "Version");
+}

@@ -157,6 +157,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
                 }
                 continue;
             }
+            if let Some((end, found)) = self.find_in_echo(echo, patterns) {
+                // The answer of a peer that only sends back what it gets.
+                let over = self.ended || left.is_zero();
+                if over || !self.hear_more(left.min(SILENCE), patterns).await? {
+                    return Ok(self.taken(Some(0), end, found));
+                }
+                continue;
+            }
             if left.is_zero() {
                 return Err(self.matcher.late(patterns, limit));
             }
@@ -173,6 +181,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
             Some(sent) => prompt::echo_end(self.matcher.heard(), &sent.line),
             None => Some(0),
         }
+    }
+
+    /// A match in the echo of the line that was sent, where nothing else was heard.
+    fn find_in_echo(&self, echo: Option<usize>, patterns: &Patterns) -> Option<(usize, Found)> {
+        let only = echo.is_some_and(|end| end > 0 && end == self.matcher.heard().len());
+        self.sent.as_ref().filter(|_| only).and_then(|_| self.matcher.find(patterns, 0))
     }
 
     /// Whether a match may be what the peer had on its way before it took the line: it has not echoed it, or
@@ -254,7 +268,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
 
     /// Sends a line and waits for its answer, all within `limit`: only what the peer says after it has taken
     /// the line can match. What matches before the line's echo has come was on its way before and is passed
-    /// over; where no echo comes within 300 ms, it is the answer. Of the answer, [`Found::before`] leaves out the
+    /// over; where no echo comes within 300 ms, it is the answer. A match in the echo itself counts where nothing
+    /// else comes for 1 s. Of the answer, [`Found::before`] leaves out the
     /// echo, and the beginning of a prompt whose end has matched.
     ///
     /// On a session that has just been opened the peer may first greet: see [`Dialogue::settle`].
