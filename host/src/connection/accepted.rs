@@ -113,7 +113,7 @@ impl Live {
             self.note_peer(info.identity, info.encrypted);
             if let Some(client) = info.peer.filter(|_| self.spec.target.stack().tells_client()) {
                 // Said once: a connection has one client.
-                let _ = self.client.set(client.into());
+                let _ = self.client.set(Box::new(client.into()));
             }
         }
         if self.encrypted.load(Ordering::Relaxed) {

@@ -161,6 +161,12 @@ impl Live {
         self.spec.inbound.is_some()
     }
 
+    /// Posts that wait to be sent, and their bytes.
+    fn buffered(&self) -> (usize, usize) {
+        let level = self.machinery.get().map(|it| it.outbox.level());
+        level.map_or((0, 0), |(posts, bytes, _)| (posts, bytes))
+    }
+
     /// Payloads that wait to be taken, and their bytes.
     fn unread(&self) -> (usize, usize) {
         let inbox = self.machinery.get().and_then(|it| it.handler.borrow().inbox.clone());
@@ -209,11 +215,9 @@ impl Live {
         let session = machinery.and_then(|it| it.session.load_full()).map(|it| it.info());
         let flags = self.flags_of(session.as_ref());
         let session = session.unwrap_or_else(|| self.known_info());
-        let (buffered_posts, buffered_bytes, _) =
-            machinery.map_or((0, 0, false), |it| it.outbox.level());
+        let (buffered_posts, buffered_bytes) = self.buffered();
         let (unread, unread_bytes) = self.unread();
-        let age_ms = self.traffic.age_ms();
-        let idle_ms = millis(self.traffic.idle());
+        let (age_ms, idle_ms) = (self.traffic.age_ms(), millis(self.traffic.idle()));
         let at = |age: u64| self.created_at.saturating_add(age);
         let (established, closed) = machinery.map_or((None, None), |_| {
             let record = self.record();

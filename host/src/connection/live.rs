@@ -39,11 +39,11 @@ pub struct Live {
     /// Milliseconds since 1970.
     pub(super) created_at: u64,
     /// Of an accepted one: where its peer is, and who it has proven to be.
-    pub(super) peer: Option<Addr>,
+    pub(super) peer: Option<Box<Addr>>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
     /// Of an accepted one: the client, where the peer is a proxy that tells who that is.
-    pub(super) client: OnceLock<Addr>,
+    pub(super) client: OnceLock<Box<Addr>>,
     /// Of an accepted one: the target of an upstream that it was joined to.
     target: OnceLock<Box<str>>,
     /// The task that serves it, where that is not a supervisor.
@@ -61,7 +61,7 @@ impl Live {
             state: StateCell::new(State::Disconnected),
             traffic: Arc::default(),
             created_at: millis(now),
-            peer: peer.map(Addr::from),
+            peer: peer.map(|peer| Box::new(Addr::from(peer))),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
             client: OnceLock::new(),
@@ -132,7 +132,7 @@ impl Live {
     /// The peer's address of an accepted one, where its transport has addresses; the client's, where the peer is
     /// a proxy that tells who that is.
     pub fn peer(&self) -> Option<&Addr> {
-        self.client.get().or(self.peer.as_ref())
+        self.client.get().or(self.peer.as_ref()).map(|addr| &**addr)
     }
 
     /// The target of an upstream that an accepted one was joined to.
@@ -230,6 +230,23 @@ impl Live {
     pub fn post(&self, payload: impl Into<Payload>) -> Result<Receipt> {
         self.is_ours("posting")?;
         self.outbox.post(payload.into())
+    }
+
+    /// Tells its handler and its other subscribers something, from anywhere: an event `program`, in order with
+    /// the others. Nothing is sent to the peer. After its end nobody is told.
+    pub fn notify(&self, name: impl Into<String>, data: impl Into<serde_json::Value>) {
+        if !self.state().is_final() {
+            self.tell(EventKind::Program { name: name.into(), data: data.into() });
+        }
+    }
+
+    /// Completes with its end, or when nobody holds it any more; holds nothing of it.
+    pub(crate) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changed = self.changed.subscribe();
+        async move {
+            // A sender that is gone says the same.
+            let _ = changed.wait_for(|state| state.is_final()).await;
+        }
     }
 
     /// Puts `handler` in the place of the one that was set, for this life and, of a named connection, later

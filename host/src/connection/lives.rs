@@ -65,6 +65,13 @@ pub struct LivesCount {
     pub max: usize,
 }
 
+impl LivesCount {
+    /// How many have ended.
+    pub fn ended(&self) -> u64 {
+        self.total.saturating_sub(self.now as u64)
+    }
+}
+
 impl Lives {
     /// A table for at most `max` lives at once, of which nine tenths may be of one peer.
     pub fn new(max: usize) -> Arc<Self> {

@@ -247,6 +247,7 @@ impl Watch {
                 let closing = async {
                     if let Err(error) = live.spec.leave.run(&session).await {
                         tracing::warn!(connection = &*live.name, %error, "before closing");
+                        live.note_error(&error);
                     }
                     session.close(code, &reason).await
                 };

@@ -107,6 +107,13 @@ pub enum EventKind {
         /// What belongs to it.
         data: serde_json::Value,
     },
+    /// The program tells a connection's subscribers and its handler something, by `Live::notify`.
+    Program {
+        /// The program's name for it.
+        name: String,
+        /// What belongs to it.
+        data: serde_json::Value,
+    },
     /// A plugin tells something of its own, of no connection; only among the events of a host.
     Plugin {
         /// The plugin's name.

@@ -61,6 +61,7 @@ impl EventKind {
             EventKind::Health { .. } => "health",
             EventKind::Writable => "writable",
             EventKind::Driver { .. } => "driver",
+            EventKind::Program { .. } => "program",
             EventKind::Plugin { .. } => "plugin",
             EventKind::ListenerUp { .. } => "listener_up",
             EventKind::ListenerDown { .. } => "listener_down",

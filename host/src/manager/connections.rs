@@ -3,6 +3,7 @@
 use super::Manager;
 use crate::connection::{Live, LivesCount, Payload, Receipt};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Manager {
@@ -23,6 +24,15 @@ impl Manager {
     /// How many live and lived.
     pub fn count(&self) -> LivesCount {
         self.core.named.lives.count()
+    }
+
+    /// How many live in each state, by the names of [`State`](crate::connection::State).
+    pub fn states(&self) -> BTreeMap<&'static str, usize> {
+        let mut states = BTreeMap::new();
+        for live in self.lives() {
+            *states.entry(live.state().as_str()).or_default() += 1;
+        }
+        states
     }
 
     /// Posts to the connection with that id, from anywhere.

@@ -142,8 +142,8 @@ impl Manager {
         self.define_connection(name, config, existing).await?.connect(limit).await
     }
 
-    /// Takes over a session that is open already, under a name. When it ends it cannot be opened
-    /// again, and it is not kept in the state directory.
+    /// Takes over a session that is open already, under a name. When it ends it cannot be opened again, and its
+    /// name is free; it is not kept in the state directory.
     ///
     /// # Errors
     /// As [`Manager::define_connection`].
@@ -155,7 +155,29 @@ impl Manager {
             let text = "an adopted session cannot be opened again";
             std::future::ready(session.ok_or_else(|| Error::new(ErrorKind::Closed, text)))
         };
-        self.define_own(name, Stack::of_source("adopted:", source), own).await?.connect(limit).await
+        let managed = self.define_own(name, Stack::of_source("adopted:", source), own).await?;
+        let live = managed.connect(limit).await?;
+        let (gone, core, name) = (live.gone(), Arc::downgrade(&self.core), name.to_owned());
+        let managed = Arc::downgrade(&managed);
+        tokio::spawn(async move {
+            gone.await;
+            if let (Some(core), Some(managed)) = (core.upgrade(), managed.upgrade()) {
+                Manager { core }.forget_adopted(&name, &managed);
+            }
+        });
+        Ok(live)
+    }
+
+    /// Takes away what has ended for ever, unless something goes via it or another has its name.
+    fn forget_adopted(&self, name: &str, managed: &Arc<Managed>) {
+        let entry = self.core.named.entries.get(name);
+        let is_it = entry.is_some_and(|entry| {
+            entry.by == DefinedBy::Program
+                && entry.managed.get().is_some_and(|it| Arc::ptr_eq(it, managed))
+        });
+        if is_it && managed.state().is_final() && self.core.named.take(name).is_ok() {
+            self.tell_removed(format!("connections.{name}"));
+        }
     }
 
     /// The connection of that name, connected or not.

@@ -124,7 +124,9 @@ async fn the_hook_takes_leave_before_a_polite_close_and_not_of_one_that_is_lost_
             Err(Error::new(ErrorKind::Refused, "an error stops nothing"))
         }
     });
-    connected(&managed).await.close(3, "done").await;
+    let live = connected(&managed).await;
+    live.close(3, "done").await;
+    assert_eq!(live.info().errors, 1, "the hook's");
     assert_eq!(*log.lock().unwrap(), ["leaving, closed 0"]);
     assert_eq!(*peer.closes.lock().unwrap(), [(3, "done".to_owned())]);
     connected(&managed).await.drain(seconds(5)).await;

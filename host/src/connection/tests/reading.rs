@@ -197,3 +197,20 @@ async fn a_diagnosis_says_what_decided_and_what_is_waited_for() {
     let json = serde_json::to_value(&diagnosis).unwrap();
     assert_eq!(json["decided"]["by"], "session");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_program_tells_a_connection_reaches_its_subscribers_and_no_one_after_the_end() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy::default());
+    let live = connected(&managed).await;
+    let mut events = managed.events().subscribe(16);
+    live.notify("wakeup", json!({ "from": "a timer" }));
+    let told = events.next().await.unwrap();
+    let (name, data) = ("wakeup".to_owned(), json!({ "from": "a timer" }));
+    assert_eq!((told.id, told.kind), (Some(live.id), EventKind::Program { name, data }));
+    live.close(0, "").await;
+    live.notify("late", json!(null));
+    let told: Vec<_> = live.events.history().iter().map(|event| event.kind.name()).collect();
+    assert_eq!(told.last(), Some(&"closed"), "{told:?}");
+    assert!(peer.texts().is_empty(), "nothing was sent");
+}

@@ -197,7 +197,34 @@ async fn an_open_session_is_adopted_and_a_detached_one_lives_on() {
     }
     let live = manager.adopt("lab", session(), Own::default()).await.unwrap();
     live.close(0, "").await;
-    assert_eq!(kind(manager.get_or_connect("lab", SOON)).await, ErrorKind::Closed);
+    while manager.defined() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kind(manager.get_or_connect("lab", SOON)).await, ErrorKind::NotFound);
+    // Another that has its name since stays.
+    let live = manager.adopt("lab", session(), Own::default()).await.unwrap();
+    manager.define_connection("lab", null(), Existing::Replace).await.unwrap();
+    live.wait_closed().await;
+    tokio::task::yield_now().await;
+    assert_eq!(manager.defined(), 1);
+}
+
+#[tokio::test]
+async fn lives_are_counted_by_their_states() {
+    let manager = manager(10);
+    assert!(manager.states().is_empty());
+    for name in ["a", "b"] {
+        manager.register(name, null(), Existing::Refuse, SOON).await.unwrap();
+    }
+    let never = Stack::of_source("test:", |_| std::future::pending());
+    manager.define_own("c", never, Own::default()).await.unwrap().live();
+    while manager.states().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(manager.states(), [("connected", 2), ("connecting", 1)].into());
+    manager.disconnect("a", 0, "").await.unwrap();
+    let count = manager.count();
+    assert_eq!((manager.states()["connected"], count.ended()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

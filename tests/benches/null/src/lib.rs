@@ -27,7 +27,7 @@ impl Driver for NullDriver {
     const INFO: DriverInfo = DriverInfo::transport("null", "Gives zeros, or nothing")
         .schemes(&[Scheme::new("null", "null")])
         .client()
-        .facets(Facets::STREAM)
+        .facets(Facets::STREAM.union(Facets::DIAL))
         .query_options();
     type Options = NullOptions;
     type Endpoint = bool;
