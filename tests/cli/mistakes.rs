@@ -53,7 +53,10 @@ async fn each_mistake_on_the_command_line_has_its_line() {
         (&["connect", "tcp://127.0.0.1:1", "--linger", "1"], &["--linger", "did you mean \"1s\"?"]),
         (
             &["call", "tcp://127.0.0.1:1", "exec"],
-            &["tcp has no operation \"exec\"", "known: send expect send_expect converse login"],
+            &[
+                "tcp has no operation \"exec\"",
+                "known: send expect send_expect execute converse login",
+            ],
         ),
         (&["call", "ssh://127.0.0.1:1", "exce"], &["did you mean \"exec\"?", "resize"]),
         (
@@ -111,7 +114,7 @@ async fn each_mistake_in_a_file_has_its_line_and_place() {
         ),
         (
             "[connections]\na.uri = \"tcp://h:1\"\nb = { uri = \"tcp://h:2\", via = \"a\" }\n",
-            "3:31: connections.b.via: ",
+            "3:32: connections.b.via: ",
             "expected a connection that can dial for another (http, quic, socks5, ssh, webtransport), and \
              a is one of tcp",
         ),

@@ -34,7 +34,9 @@ pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     let loaded = args.config.load()?;
     let log = &loaded.config.log;
     start_log(level(log.level, verbose), log)?;
-    raise_limit(&loaded.config.host);
+    if let Some(too_few) = raise_limit(&loaded.config.host) {
+        too_few.warn();
+    }
     block_on(&loaded.config, serve(&loaded))
 }
 

@@ -4,15 +4,21 @@
 use crate::interim::{Insertion, Interim};
 use crate::linger::Linger;
 use crate::resets::Resets;
+use crate::serving::Life;
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Stream};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How long a client that has ended its direction may wait for the answer to its request: it may have gone, or
+/// only have said that it asks nothing more (RFC 9112 §9.6), and both look the same.
+const HALF_CLOSED: Duration = Duration::from_millis(300);
 
 pub(crate) struct Carrier {
     stream: Stream,
@@ -48,11 +54,24 @@ enum Role {
 pub(crate) struct Old {
     linger: Linger,
     insertion: Insertion,
+    life: Arc<Life>,
+    /// Runs once the client has ended its direction while it waits for an answer.
+    half_closed: Option<Timer>,
 }
 
 impl Old {
-    pub(crate) fn new(linger: Linger, interim: Interim) -> Self {
-        Old { linger, insertion: Insertion::new(interim) }
+    pub(crate) fn new(linger: Linger, interim: Interim, life: Arc<Life>) -> Self {
+        Old { linger, insertion: Insertion::new(interim), life, half_closed: None }
+    }
+
+    /// hyper takes the end of a client's direction for that of its connection, and drops the request: it is told
+    /// later, or when the request has been answered.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.life.is_busy() || self.linger.is_upgraded() {
+            return Poll::Ready(());
+        }
+        let life = &self.life;
+        Pin::new(self.half_closed.get_or_insert_with(|| life.timer(HALF_CLOSED))).poll(cx)
     }
 }
 
@@ -188,6 +207,9 @@ impl AsyncRead for Carrier {
         let count = buffer.filled().len() - before;
         if room == 0 {
             return Poll::Ready(Ok(()));
+        }
+        if let (0, Role::Server { old: Some(old), .. }) = (count, &mut self.role) {
+            ready!(old.poll_end(cx));
         }
         Poll::Ready(self.heard(buffer, count))
     }

@@ -78,6 +78,11 @@ struct Reading {
 }
 
 impl Linger {
+    /// Whether what comes is of another protocol.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.unread.0.load(Ordering::Relaxed) == UPGRADED
+    }
+
     pub(crate) fn new(unread: Unread, limits: LingerLimits, host: Host) -> Self {
         Linger { unread, limits, host, reading: None }
     }

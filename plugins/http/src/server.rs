@@ -62,10 +62,10 @@ pub(crate) async fn accept(
     let unread = Unread::default();
     let interim = Interim::default();
     let linger = Linger::new(unread.clone(), endpoint.limits.linger, host);
-    let old = (!http2).then(|| Old::new(linger, interim.clone()));
+    let life = Arc::new(Life::new(host));
+    let old = (!http2).then(|| Old::new(linger, interim.clone(), Arc::clone(&life)));
     let carrier = Carrier::accepted(carrier, first, old, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
-    let life = Arc::new(Life::new(host));
     let held = Arc::new(Held::default());
     let serving = Arc::new(Serving {
         held: Arc::downgrade(&held),

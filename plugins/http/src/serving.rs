@@ -75,9 +75,18 @@ impl Life {
         self.used.store(now, Ordering::Release);
     }
 
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn timer(&self, after: Duration) -> Timer {
+        self.host.timer(after)
+    }
+
     /// How long no request has been under way.
     fn unused(&self) -> Duration {
-        if self.busy.load(Ordering::Acquire) > 0 {
+        if self.is_busy() {
             return Duration::ZERO;
         }
         let used = Duration::from_millis(self.used.load(Ordering::Acquire));

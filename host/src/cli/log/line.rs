@@ -78,7 +78,8 @@ impl FormatFields<'_> for Text {
     }
 }
 
-/// One JSON object: `timestamp`, `level`, `message` and the other fields, `target`.
+/// One JSON object: `timestamp`, `level`, `message` and the other fields, `module`. `target` is
+/// a field of lines about sessions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
@@ -98,7 +99,7 @@ where
         write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
         let by_ref = writer.by_ref();
         event.record(&mut Values { writer: by_ref, left: LINE, is_json: true, is_first: false });
-        writeln!(writer, ",\"target\":\"{}\"}}", event.metadata().target())
+        writeln!(writer, ",\"module\":\"{}\"}}", event.metadata().target())
     }
 }
 
