@@ -53,7 +53,10 @@ async fn each_mistake_on_the_command_line_has_its_line() {
         (&["connect", "tcp://127.0.0.1:1", "--linger", "1"], &["--linger", "did you mean \"1s\"?"]),
         (
             &["call", "tcp://127.0.0.1:1", "exec"],
-            &["tcp has no operation \"exec\"", "known: send expect send_expect converse login"],
+            &[
+                "tcp has no operation \"exec\"",
+                "known: send expect send_expect execute converse login",
+            ],
         ),
         (&["call", "ssh://127.0.0.1:1", "exce"], &["did you mean \"exec\"?", "resize"]),
         (
