@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
     println!("logged in");
 
     // Whichever comes first; `index` says which it was.
-    let answers = Patterns::new(["version ([0-9.]+), up ([^\r]*)", "% .*"])?;
+    let answers = Patterns::new(["version ([0-9.]+), up ([^\n]*)", "% .*"])?;
     for command in ["show version", "show me"] {
         let found = dialogue.send_expect(&format!("{command}\r"), &answers, limit).await?;
         let text = String::from_utf8_lossy(&found.matched).into_owned();

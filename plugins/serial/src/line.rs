@@ -286,6 +286,7 @@ impl Open {
     }
 
     /// Waits until all was sent, for [`LAST_DRAIN`] at most.
+    #[allow(clippy::disallowed_methods, reason = "it has a thread of its own")]
     fn drain(&self) {
         let begun = Instant::now();
         loop {
