@@ -37,9 +37,7 @@ pub(super) fn status(error: &Error) -> (&'static str, &'static str) {
         (Origin::Downstream, ErrorKind::Limit) => {
             ("413", "the content of the request is longer than allowed")
         }
-        (Origin::Downstream, _) => {
-            ("400", "the content of the request is cut short or not well formed")
-        }
+        (Origin::Downstream, _) => ("400", "the request is cut short or not well formed"),
         (_, ErrorKind::TimedOut) => ("504", "the destination does not answer in time"),
         (_, ErrorKind::Limit) => ("503", "there is no room at the destination"),
         (_, ErrorKind::Unsupported) => ("502", "the destination cannot do what was asked"),

@@ -1,6 +1,7 @@
 //! Heads of requests and answers on their way through: what belongs to one connection stays behind.
 
-use jackfield_plugin_api::{HeaderBlock, Result};
+use jackfield_plugin_api::{Error, ErrorKind, HeaderBlock, Origin, Result};
+use percent_encoding::percent_decode;
 
 /// Fields of one connection (RFC 9110 §7.6.1), beside those that `connection` names.
 const OWN: [&str; 9] = [
@@ -64,10 +65,17 @@ pub(super) fn stripped<'a>(
 /// The head of a request to a target whose address has that path: it stands before the path of each request.
 ///
 /// # Errors
-/// [`ErrorKind::Limit`](jackfield_plugin_api::ErrorKind::Limit) if it would be over 4 GiB.
+/// A fault of the client's where its path leads out again by `..`, however the target reads escapes and backslashes
+/// (RFC 3986 §5.2.4).
 pub(super) fn below(base: &str, head: &HeaderBlock) -> Result<HeaderBlock> {
     let path = head.get(":path").filter(|path| path.starts_with(b"/"));
     let Some(path) = path else { return Ok(head.clone()) };
+    let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
+    let read: Vec<u8> = percent_decode(&path[..end]).collect();
+    if read.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b"..") {
+        let text = "the path of the request leads out of that of the target";
+        return Err(Error::new(ErrorKind::Protocol, text).with_origin(Origin::Downstream));
+    }
     let path = [base.trim_end_matches('/').as_bytes(), path].concat();
     HeaderBlock::new(head.iter().map(|(name, value)| {
         let is_path = name == b":path";
@@ -78,7 +86,7 @@ pub(super) fn below(base: &str, head: &HeaderBlock) -> Result<HeaderBlock> {
 #[cfg(test)]
 mod tests {
     use super::{below, ends, is_idempotent, stripped};
-    use jackfield_plugin_api::HeaderBlock;
+    use jackfield_plugin_api::{HeaderBlock, Origin};
 
     fn names(head: &HeaderBlock) -> Vec<String> {
         head.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
@@ -147,5 +155,10 @@ mod tests {
         assert_eq!(path("/v2", "/x?a=b"), "/v2/x?a=b");
         assert_eq!(path("/v2/", "/"), "/v2/");
         assert_eq!(path("/v2", "*"), "*");
+        assert_eq!(path("/v2", "/..x?a=/../"), "/v2/..x?a=/../");
+        for out in ["/../x", "/a/%2e%2E", "/..%2fx", "/a\\..\\x"] {
+            let head = HeaderBlock::new([(":path", out)]).unwrap();
+            assert_eq!(below("/v2", &head).unwrap_err().origin(), Origin::Downstream, "{out}");
+        }
     }
 }

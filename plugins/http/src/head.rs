@@ -6,6 +6,7 @@ use hyper::http::request;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use jackfield_plugin_api::{Error, ErrorKind, HeaderBlock, Result};
+use percent_encoding::percent_decode_str;
 
 /// Room for what most heads have, so that their fields are collected without growing.
 const USUAL: usize = 16;
@@ -139,6 +140,15 @@ fn name(text: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
 fn wrong(name: &str) -> Error {
     Error::new(ErrorKind::Config, "a field of the head is missing or not well formed")
         .with("field", name)
+}
+
+/// Whether a path is `base` or below it, however whoever serves it reads it: percent escapes and backslashes may
+/// be separators to them, and `..` leads out again (RFC 3986 §5.2.4).
+pub(crate) fn is_below(path: &str, base: &str) -> bool {
+    let read = percent_decode_str(path).decode_utf8_lossy();
+    let climbs = read.split(['/', '\\']).any(|segment| segment == "..");
+    let below = path.strip_prefix(base);
+    !climbs && below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
 /// Whether content comes as it is: in chunks, or without a transfer coding. hyper undoes no other one, and takes

@@ -261,10 +261,8 @@ impl Serving {
     ) -> std::result::Result<(), (StatusCode, &'static str)> {
         let (method, version) = (request.method().clone(), request.version());
         let length = request.body().size_hint().lower();
-        let is_served = self.base.as_ref().is_none_or(|base| {
-            let below = request.uri().path().strip_prefix(base.as_str());
-            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
-        });
+        let is_served =
+            self.base.as_ref().is_none_or(|base| head::is_below(request.uri().path(), base));
         head::plain(request.headers())?;
         let headers = request.headers_mut();
         if !self.endpoint.users.admit(headers) {

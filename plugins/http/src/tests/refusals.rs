@@ -166,6 +166,11 @@ async fn a_listener_with_a_path_serves_nothing_else() {
         ("/apix", "404"),
         ("/", "404"),
         ("/other/api", "404"),
+        ("/api/../other", "404"),
+        ("/api/x/%2e%2E/%2e./other", "404"),
+        ("/api/..%2fother", "404"),
+        ("/api/..%5cother", "404"),
+        ("/api/..x/...", "200"),
         ("*", "404"),
     ] {
         let (near, far) = testing::carriers(CAPACITY);
