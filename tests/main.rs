@@ -33,6 +33,7 @@ mod proxies;
 mod quic;
 mod readme;
 mod run_time;
+mod seeds;
 mod serial;
 mod services;
 mod snapshot;

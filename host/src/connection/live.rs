@@ -248,7 +248,7 @@ impl Live {
     }
 
     /// Whether its session is not with the route of a listener.
-    fn is_ours(&self, doing: &str) -> Result<()> {
+    pub(super) fn is_ours(&self, doing: &str) -> Result<()> {
         match self.spec.inbound.as_ref().filter(|inbound| inbound.is_routed) {
             Some(inbound) => Err(Error::unsupported(&format!("{doing}: {} has it", inbound.to))),
             None => Ok(()),

@@ -63,7 +63,7 @@ impl Machinery {
             wish: watch::channel(Wish::GoOn).0,
             changed: watch::channel(live.state.get()).0,
             handler,
-            outbox: Arc::new(Outbox::new(policy.post_queue, policy.post_bytes)),
+            outbox: Arc::new(Outbox::new(policy)),
             calls: Calls::default(),
             dialogue: tokio::sync::Mutex::default(),
             reconnects: AtomicU32::new(0),

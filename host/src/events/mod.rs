@@ -1,8 +1,9 @@
-//! Events: what happens to connections and listeners, told in order to whoever listens.
+//! Events: what happens in a host, told in order to whoever listens.
 //!
 //! There are three kinds of [`Bus`], and what happens to a connection is told on each of them: that of one
 //! life, which ends with its `closed`; that of a name, which goes on over its lives; and that of the host,
-//! which has everything, what plugins and listeners tell of themselves included. Each numbers its events
+//! which has everything, what happens to listeners, upstreams, pools, leases and definitions and what plugins tell
+//! included. Each numbers its events
 //! without gaps, and every subscriber gets them in that order.
 //!
 //! A subscriber is a function, called at once; an asynchronous function, run on a task of its own; or a
