@@ -52,7 +52,6 @@ async fn rsa_with_sha1_is_for_hosts_and_keys_whose_options_name_it() {
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
     let error = lab.open(&with(json!({ "host_key": "+ssh-rsa" }))).await.expect_err("a denial");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-    assert!(error.to_string().contains("algorithms.public_key"), "{error}");
     let both = with(json!({ "host_key": "+ssh-rsa", "public_key": "+ssh-rsa" }));
     let session = lab.open(&both).await.unwrap_or_else(|e| panic!("{e}\n{}", lab.sshd.log()));
     assert_eq!(session.info().facts["host_key"], "ssh-rsa");

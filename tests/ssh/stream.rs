@@ -236,3 +236,21 @@ async fn a_signal_reaches_the_server() {
     // This server only passes signals on to another account than its own; it does say so.
     lab.sshd.logged("session signalling requires").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_goes_on_without_a_terminal_that_the_server_refuses_unless_it_was_demanded() {
+    let lab = Lab::with("PermitTTY no").await;
+    let session = lab.session(&json!({})).await;
+    let mut stream = session.take_stream().expect("a stream");
+    stream.write_all(b"echo $((6 * 7)); exit\n").await.expect("room");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.expect("the end");
+    assert_eq!(said, "42\n");
+    let demanded = lab.session(&json!({ "pty": true })).await;
+    let mut stream = demanded.take_stream().expect("a stream");
+    let error = jackfield_plugin_api::Error::from(stream.read_u8().await.expect_err("a refusal"));
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    let params = json!({ "shell": {}, "pty": true });
+    let error = session.open_stream(&params).await.expect_err("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+}

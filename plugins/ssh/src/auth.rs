@@ -212,8 +212,23 @@ impl Login<'_> {
     }
 
     async fn key(&mut self, key: &Key) -> Result<Answer> {
+        let hash = self.hash_for(&key.private.algorithm()).await?;
+        let answer = self.key_signing(key, hash).await?;
+        match &answer {
+            // Some servers that know no better say that they do.
+            Answer::Not { remaining, counted: false }
+                if hash.is_some()
+                    && self.sign_with_sha1
+                    && remaining.contains(&MethodKind::PublicKey) =>
+            {
+                self.key_signing(key, None).await
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn key_signing(&mut self, key: &Key, hash: Option<HashAlg>) -> Result<Answer> {
         let private = Arc::clone(&key.private);
-        let hash = self.hash_for(&private.algorithm()).await?;
         let answer = match &key.certificate {
             Some(certificate) => {
                 let (certificate, mut signer) = (certificate.clone(), KeySigner(private));

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Lines before the identification, as many as OpenSSH takes.
 const MAX_LINES: usize = 1024;
-/// Bytes of one of these lines, as many as OpenSSH takes.
-const MAX_LINE: usize = 8192;
+/// Bytes of one of these lines with its end, as many as OpenSSH takes.
+const MAX_LINE: usize = 8192 + 2;
 /// Identifications begin with it.
 const MARK: &[u8] = b"SSH-";
 
@@ -177,7 +177,7 @@ mod tests {
             [line.repeat(count), greeting.to_vec()].concat()
         };
         for sent in
-            [greeting.to_vec(), lines(25, 25), lines(1, 300), lines(1024, 600), lines(2, 8192)]
+            [greeting.to_vec(), lines(25, 25), lines(1, 300), lines(1024, 600), lines(2, 8194)]
         {
             assert_eq!(read(&sent).await.expect("the rest"), greeting);
         }

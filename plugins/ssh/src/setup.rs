@@ -88,8 +88,9 @@ impl Setup {
         if let Some(Terminal { demanded, .. }) = &self.terminal {
             match channel.granted("a terminal").await {
                 Err(error) if error.kind() == ErrorKind::Refused && !demanded => {
-                    let text = "the server refused a terminal; the shell runs without one";
-                    connection.host.log(Level::Info, "ssh", text);
+                    let server = connection.info().peer.unwrap_or_default();
+                    let text = format!("{server} refused a terminal; the shell runs without one");
+                    connection.host.log(Level::Info, "ssh", &text);
                 }
                 granted => granted?,
             }

@@ -2,7 +2,7 @@
 
 use crate::{SshDriver, SshOptions};
 use jackfield_plugin_api::{
-    Address, Driver, Error, ErrorKind, Request, Result, Role, Session, testing,
+    Address, Driver, Error, ErrorKind, Host, Level, Request, Result, Role, Session, testing,
 };
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{self, Auth, Response};
@@ -141,6 +141,11 @@ struct Lab {
 }
 
 async fn lab(options: Value) -> Lab {
+    lab_on(options, russh::Preferred::DEFAULT, testing::host()).await
+}
+
+/// With a server that offers this, on that host.
+async fn lab_on(options: Value, preferred: russh::Preferred, host: Host) -> Lab {
     let (near, far) = testing::carriers(64 * 1024);
     let (sender, reports) = mpsc::channel(64);
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519);
@@ -148,6 +153,7 @@ async fn lab(options: Value) -> Lab {
         keys: vec![key.expect("a key")],
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
+        preferred,
         ..server::Config::default()
     };
     let stream = far.take_stream().expect("a stream");
@@ -158,7 +164,7 @@ async fn lab(options: Value) -> Lab {
             Err(error) => Err(error),
         }
     });
-    let driver = SshDriver::new(testing::host()).expect("the driver");
+    let driver = SshDriver::new(host).expect("the driver");
     let options: SshOptions = serde_json::from_value(options).expect("options");
     let endpoint = driver.configure(options, Role::Client).expect("an endpoint");
     let request = Request::new(Address::new("lab", 22), testing::DEADLINE).with_carrier(near);
@@ -196,6 +202,27 @@ async fn a_wrong_password_is_not_given_twice() {
     assert!(!error.to_string().contains("wr0ng"), "{error}");
     assert_eq!(lab.reports.recv().await.as_deref(), Some("again: [\"\"]"));
     assert!(error.to_string().contains("no answer for \"Password:\""), "{error}");
+}
+
+#[tokio::test]
+async fn old_algorithms_are_warned_of_where_they_are_used() {
+    let options = |cipher: &str| {
+        json!({ "user": "open", "agent": false, "host_keys": "danger_any",
+                "algorithms": { "cipher": cipher } })
+    };
+    for (cipher, warned) in [("+aes128-cbc", true), ("aes128-ctr", false)] {
+        let name = cipher.trim_start_matches('+');
+        let only = russh::cipher::Name::try_from(name).expect("a cipher");
+        let preferred =
+            russh::Preferred { cipher: Cow::Owned(vec![only]), ..russh::Preferred::DEFAULT };
+        let host = testing::TestHost::new();
+        let lab = lab_on(options(cipher), preferred, host.host()).await;
+        assert_eq!(lab.opened.expect("a session").info().facts["cipher"], name);
+        let lines = host.lines();
+        let told =
+            lines.iter().any(|line| line.level == Level::Warn && line.message.contains(name));
+        assert_eq!(told, warned, "{lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -79,19 +79,20 @@ impl<T> Reloading<T> {
         let seen = stamps(&self.files);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.seen != seen {
+            let changed = self.files.iter().zip(state.seen.iter().zip(&seen));
+            let changed = changed.filter(|(_, (before, now))| before != now);
+            let names: Vec<_> = changed.map(|(file, _)| file.display().to_string()).collect();
+            let names = names.join(", ");
             state.seen = seen;
             match (self.make)() {
                 Ok(value) => {
                     state.value = Arc::new(value);
-                    self.host.log(
-                        Level::Info,
-                        self.target,
-                        "certificates were read again, as their files have changed",
-                    );
+                    let text = format!("{names}: changed, and in use from now on");
+                    self.host.log(Level::Info, self.target, &text);
                 }
                 Err(error) => {
                     let text =
-                        format!("certificates have changed, and the old ones stay in use: {error}");
+                        format!("{names}: changed, and what was read before stays in use: {error}");
                     self.host.log(Level::Warn, self.target, &text);
                 }
             }
@@ -129,7 +130,10 @@ mod tests {
         assert_eq!(*value.current(), "two");
         fs::write(&path, "three").expect("a file");
         assert_eq!(*value.current(), "three");
-        let told: Vec<_> = host.lines().into_iter().map(|line| line.level).collect();
+        let lines = host.lines();
+        let told: Vec<_> = lines.iter().map(|line| line.level).collect();
         assert_eq!(told, [Level::Info, Level::Warn, Level::Warn, Level::Info]);
+        let name = path.display().to_string();
+        assert!(lines.iter().all(|line| line.message.starts_with(&name)), "{lines:?}");
     }
 }
