@@ -15,6 +15,7 @@ mod cli;
 mod conformance;
 mod devices;
 mod dialogue;
+mod ends;
 mod events;
 mod evolution;
 mod examples;

@@ -1,12 +1,12 @@
 //! [`LineIo`]: the bytes of a line.
 
 use crate::line::Line;
-use jackfield_plugin_api::{Error, ErrorKind, FdStream, Host};
+use jackfield_plugin_api::{Error, ErrorKind, FdStream, Host, Timer};
 use rustix::io::Errno;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -49,9 +49,13 @@ impl Written {
 fn unplugged(error: io::Error) -> io::Error {
     let gone = [Errno::IO, Errno::NXIO, Errno::NODEV].map(Errno::raw_os_error);
     if error.raw_os_error().is_some_and(|code| gone.contains(&code)) {
-        return Error::new(ErrorKind::Closed, "the line is gone").into_io();
+        return self::gone();
     }
     error
+}
+
+fn gone() -> io::Error {
+    Error::new(ErrorKind::Closed, "the line is gone").into_io()
 }
 
 /// The bytes of a line, which is restored when they and the session are gone.
@@ -59,12 +63,42 @@ pub(crate) struct LineIo {
     io: FdStream,
     host: Host,
     written: Arc<Written>,
-    _line: Arc<Line>,
+    line: Arc<Line>,
+    draining: Option<Draining>,
 }
+
+/// Our end, which waits until the line has sent what it has.
+struct Draining {
+    until: Duration,
+    look: Timer,
+}
+
+/// The longest that the end waits for a line, beside the time that its bytes need.
+const LAST: Duration = Duration::from_secs(1);
+/// The longest altogether.
+const MOST: Duration = Duration::from_secs(60);
 
 impl LineIo {
     pub(crate) fn new(io: FdStream, host: Host, line: Arc<Line>, written: Arc<Written>) -> Self {
-        LineIo { io, host, written, _line: line }
+        LineIo { io, host, written, line, draining: None }
+    }
+
+    /// Waits until what was written is on the line; one that takes nothing is not waited for.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let (count, time) = self.line.unsent();
+            let now = self.host.now();
+            let look = time.clamp(Duration::from_millis(1), Duration::from_millis(100));
+            let draining = self.draining.get_or_insert_with(|| Draining {
+                until: now + time.saturating_add(LAST).min(MOST),
+                look: self.host.timer(look),
+            });
+            if count == 0 || now >= draining.until {
+                return Poll::Ready(());
+            }
+            ready!(Pin::new(&mut draining.look).poll(cx));
+            draining.look.reset(look);
+        }
     }
 }
 
@@ -74,7 +108,13 @@ impl AsyncRead for LineIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf)).map_err(unplugged)?;
+        if room > 0 && buf.filled().len() == before {
+            // A line does not end: it is gone.
+            return Poll::Ready(Err(gone()));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -107,7 +147,9 @@ impl AsyncWrite for LineIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
+    /// A line knows no half-close; whoever ends it waits from when the last byte was sent.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx));
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
