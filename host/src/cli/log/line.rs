@@ -78,7 +78,7 @@ impl FormatFields<'_> for Text {
     }
 }
 
-/// One JSON object: `timestamp`, `level`, `message` and the other fields, `target`.
+/// One JSON object: `timestamp`, `level`, `message` and the other fields, `module`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
@@ -98,7 +98,8 @@ where
         write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
         let by_ref = writer.by_ref();
         event.record(&mut Values { writer: by_ref, left: LINE, is_json: true, is_first: false });
-        writeln!(writer, ",\"target\":\"{}\"}}", event.metadata().target())
+        // `target` is a field of its own: where a session or a request went.
+        writeln!(writer, ",\"module\":\"{}\"}}", event.metadata().target())
     }
 }
 
