@@ -47,7 +47,7 @@ impl Drop for SessionLine<'_> {
     fn drop(&mut self) {
         let SessionLine { live, service, end, error } = self;
         let listener = live.listener().map_or("", |name| name);
-        let (route, target) = (&*service.name(), service.target_of(live));
+        let (route, target) = (&*service.name(), &*service.target_of(live));
         let (id, peer, end) = (live.id, super::shown(live.peer()), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
@@ -68,10 +68,11 @@ impl Drop for SessionLine<'_> {
 
 impl Service {
     /// The target that a session was joined to, as far as there is one.
-    fn target_of<'a>(&'a self, live: &'a Live) -> &'a str {
-        match self {
-            Service::Route(route) => live.target().or_else(|| route.target()).unwrap_or(""),
-            Service::Code { .. } => "",
+    fn target_of(&self, live: &Live) -> String {
+        match (live.target(), self) {
+            (Some(target), _) => target.to_owned(),
+            (None, Service::Route(route)) => route.target().unwrap_or_default(),
+            (None, Service::Code { .. }) => String::new(),
         }
     }
 }

@@ -60,10 +60,11 @@ impl RequestLine {
         })))
     }
 
-    /// It was sent to this target.
-    pub(crate) fn target(&mut self, target: &str) {
+    /// It was sent to this target of several, or to the only one of its route.
+    pub(super) fn target(&mut self, route: &Route, target: Option<&str>) {
         if let Some(line) = &mut self.0 {
-            target.clone_into(&mut line.target);
+            let target = target.map(str::to_owned).or_else(|| route.target());
+            line.target = target.unwrap_or_default();
         }
     }
 

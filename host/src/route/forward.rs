@@ -101,7 +101,7 @@ impl<'a> Forward<'a> {
             Ok(answered) => answered,
             Err(error) => return self.failed(answer, &error, &mut line).await,
         };
-        line.target(far.target().or_else(|| self.route.target()).unwrap_or_default());
+        line.target(self.route, far.target());
         match (turn, response.upgrade.take()) {
             (Some(near), Some(onto)) => {
                 line.answered(&response.head);

@@ -76,10 +76,10 @@ pub enum Served {
 }
 
 impl Route {
-    /// Its only target, where it leads to no upstream.
-    pub fn target(&self) -> Option<&str> {
+    /// Its only target as people read it, where it leads to no upstream.
+    pub fn target(&self) -> Option<String> {
         match &self.destination {
-            Destination::Connection(managed) => Some(managed.name()),
+            Destination::Connection(managed) => Some(managed.target().stack().display().to_owned()),
             _ => None,
         }
     }

@@ -78,8 +78,7 @@ impl FormatFields<'_> for Text {
     }
 }
 
-/// One JSON object: `timestamp`, `level`, `message` and the other fields, `module`. `target` is
-/// a field of lines about sessions.
+/// One JSON object: `timestamp`, `level`, `message` and the other fields, `module`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
 
@@ -99,6 +98,7 @@ where
         write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
         let by_ref = writer.by_ref();
         event.record(&mut Values { writer: by_ref, left: LINE, is_json: true, is_first: false });
+        // `target` is a field of its own: where a session or a request went.
         writeln!(writer, ",\"module\":\"{}\"}}", event.metadata().target())
     }
 }
