@@ -7,7 +7,7 @@ use crate::pool::{CloseCause, Connect};
 use crate::session::{DataParts, SessionExt};
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
+    Answer, Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
 };
 use serde_json::Value;
 use std::io::Cursor;
@@ -276,9 +276,9 @@ impl Member {
         self.requests().exchange.is_some()
     }
 
-    /// Sends a request; `None` where it takes none.
-    pub(super) fn send(&self, request: Envelope) -> Option<Op<Envelope>> {
-        self.requests().exchange.as_ref().map(|exchange| exchange.send(request))
+    /// Sends a request, with a place for interim responses; `None` where it takes none.
+    pub(super) fn send(&self, request: Envelope, interim: Answer) -> Option<Op<Envelope>> {
+        self.requests().exchange.as_ref().map(|exchange| exchange.send_telling(request, interim))
     }
 
     /// An answer has come whole.
