@@ -218,7 +218,7 @@ async fn lives_are_counted_by_their_states() {
     }
     let never = Stack::of_source("test:", |_| std::future::pending());
     manager.define_own("c", never, Own::default()).await.unwrap().live();
-    while manager.states().len() < 2 {
+    while !manager.states().contains_key("connecting") {
         tokio::task::yield_now().await;
     }
     assert_eq!(manager.states(), [("connected", 2), ("connecting", 1)].into());
