@@ -1,7 +1,9 @@
 //! The http driver in both roles, against nginx, Python's `http.server`, nghttp2 and curl.
 
 mod events;
+mod faults;
 mod files;
+mod forwarding;
 mod login;
 mod panics;
 mod reuse;

@@ -1,9 +1,8 @@
 //! [`Addr`]: where an end of a session is.
 
-use crate::network::canonical;
 use serde::{Serialize, Serializer};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where an end of a session is, as its driver says. Written and serialised as a text.
@@ -32,6 +31,18 @@ impl Addr {
             Addr::Path(path) => Some(path),
             Addr::Socket(_) | Addr::Other(_) => None,
         }
+    }
+}
+
+/// `address` as its peer writes it: an IPv4 address that a socket of IPv6 shows as `::ffff:192.0.2.1` is
+/// 192.0.2.1 (RFC 4291 §2.5.5.2).
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        // The zone of what is no mapped address stays.
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            SocketAddr::new(v6.to_canonical(), address.port())
+        }
+        _ => address,
     }
 }
 

@@ -13,6 +13,9 @@ enum Word {
 /// How long workers that were told to end may take for that.
 pub const END_LIMIT: Duration = Duration::from_millis(150);
 
+/// How much of it they have to say so to their peers.
+pub const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Tells workers to stop or to end, and waits for them. Each listener has its own, and the host tells them all.
 #[derive(Debug)]
 pub struct Shutdown {
@@ -73,6 +76,12 @@ impl Stopping {
     /// Completes when workers are to end at once. Cancel safe.
     pub async fn ended(&mut self) {
         self.heard(Word::End).await;
+    }
+
+    /// Completes when workers that were told to end have had the time to say so. Cancel safe.
+    pub async fn overdue(&mut self) {
+        self.ended().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     async fn heard(&mut self, least: Word) {

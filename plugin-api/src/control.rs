@@ -7,6 +7,17 @@ use crate::session::Session;
 use serde_json::Value;
 use std::time::Duration;
 
+/// Codes for [`Control::close`] that say why in no protocol's own numbers, which fit into 62 bits. A driver
+/// sends what its protocol has for it, or ends the session as after a failure where it has nothing.
+pub mod close_code {
+    /// All is well.
+    pub const NORMAL: u64 = 0;
+    /// This side goes away, or ends a session in which nothing happens: 1001 of WebSocket (RFC 6455 §7.4.1).
+    pub const GOING_AWAY: u64 = 1 << 63;
+    /// What the session led to has failed, so that what came over it may not be whole: 1011 of WebSocket.
+    pub const FAILED: u64 = GOING_AWAY | 1;
+}
+
 /// The part of a session that is called rather than polled. All methods have defaults; a driver
 /// writes those of the facets that it gives to [`SessionBuilder::facets`](crate::SessionBuilder::facets).
 ///
@@ -108,7 +119,9 @@ pub trait Control: Send + Sync + 'static {
             }
         }
     }
-    /// Ends the session politely, with the protocol's own code where it has one (0: normal). Completes when
+    /// Ends the session politely, with the protocol's own code where it has one (0: normal), or with one of
+    /// [`close_code`], which say why in no protocol's numbers. A code that the protocol does not have is an
+    /// error of kind [`ErrorKind::Config`](crate::ErrorKind::Config), and nothing has happened. Completes when
     /// what was handed over before has left, and the goodbye too: the session is dropped as soon as it
     /// completes, and when its deadline (`call_timeout`) passes. A protocol whose goodbye ends the other's
     /// reading at once, as QUIC's does, says so in its README.

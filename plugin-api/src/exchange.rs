@@ -1,15 +1,17 @@
 //! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
 //! one flat block of fields, never JSON; bodies stream both ways.
 
+mod answer;
 mod body;
 
+pub use answer::{Answer, AnswerTable};
 pub use body::{Body, BodyPart, BodyTable};
 
 use crate::error::{Error, Result};
 use crate::headers::HeaderBlock;
 use crate::object::{drop_shared, give, share};
 use crate::op::{Op, OpTable, Transfer, started};
-use crate::raw::{Broken, RawBuf, RawObject, abi, guard_drop, is_whole, short_table};
+use crate::raw::{Broken, RawBuf, RawObject, abi, is_whole};
 use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
 use std::ffi::c_void;
@@ -96,108 +98,6 @@ impl Incoming {
     }
 }
 
-/// The place for one answer.
-#[derive(Debug)]
-pub struct Answer {
-    raw: RawObject<AnswerTable>,
-    owner: Owner,
-}
-
-abi! {
-    /// The functions of an answer's place.
-    #[derive(Debug)]
-    pub grows struct AnswerTable {
-        size: usize,
-        drop: unsafe extern "C" fn(*mut c_void),
-        /// Uses `data` up.
-        send: unsafe extern "C" fn(*mut c_void, response: *mut RawEnvelope) -> RawObject<OpTable>,
-    }
-}
-
-// SAFETY: `Answer::new` takes only `Send` values, and the far side promises the same.
-unsafe impl Send for Answer {}
-// SAFETY: every use takes it by value.
-unsafe impl Sync for Answer {}
-
-impl Answer {
-    /// Calls `send` with the response, once.
-    pub fn new<F, R>(send: F) -> Self
-    where
-        F: FnOnce(Envelope) -> R + Send + 'static,
-        R: Future<Output = Result<()>> + Send + 'static,
-    {
-        let table = const {
-            &AnswerTable {
-                size: size_of::<AnswerTable>(),
-                drop: drop_answer::<F>,
-                send: send_answer::<F, R>,
-            }
-        };
-        let raw = RawObject { data: Box::into_raw(Box::new(send)).cast(), table };
-        Answer { raw, owner: Owner::NOBODY }
-    }
-
-    /// Answers. Completes when the body has been sent.
-    pub fn send(self, response: Envelope) -> Op<()> {
-        let this = std::mem::ManuallyDrop::new(self);
-        let raw = this.raw;
-        let mut response = MaybeUninit::new(response.into_raw());
-        watch::within(this.owner, Operation::Answer, || {
-            // SAFETY: the far side takes the response out of the slot and uses `data` up.
-            unsafe { Op::from_raw(((*raw.table).send)(raw.data, response.as_mut_ptr())) }
-        })
-    }
-}
-
-impl Answer {
-    /// # Safety
-    /// The object was given to this side.
-    unsafe fn from_raw(raw: RawObject<AnswerTable>) -> Self {
-        // SAFETY: a table is alive as long as its binary, which is never unloaded.
-        if !unsafe { is_whole(raw.table) } {
-            return Answer::new(|_| async { Err(short_table("place for an answer")) });
-        }
-        Answer { raw, owner: watch::current() }
-    }
-
-    fn into_raw(self) -> RawObject<AnswerTable> {
-        if !self.owner.is_nobody() {
-            return Answer::new(|response| self.send(response)).into_raw();
-        }
-        std::mem::ManuallyDrop::new(self).raw
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        watch::within(self.owner, Operation::Drop, || {
-            // SAFETY: this is the only owner.
-            unsafe { ((*self.raw.table).drop)(self.raw.data) };
-        });
-    }
-}
-
-unsafe extern "C" fn drop_answer<F>(data: *mut c_void) {
-    // SAFETY: the box made in `Answer::new`, used or dropped once.
-    guard_drop(unsafe { Box::from_raw(data.cast::<F>()) });
-}
-
-unsafe extern "C" fn send_answer<F, R>(
-    data: *mut c_void,
-    response: *mut RawEnvelope,
-) -> RawObject<OpTable>
-where
-    F: FnOnce(Envelope) -> R + Send + 'static,
-    R: Future<Output = Result<()>> + Send + 'static,
-{
-    started(|| {
-        // SAFETY: the box made in `Answer::new`, used once; the slot holds a response.
-        let (send, response) =
-            unsafe { (Box::from_raw(data.cast::<F>()), Envelope::from_raw(response.read())) };
-        Op::new(send(response))
-    })
-}
-
 abi! {
     /// An [`Incoming`] on its way across.
     #[derive(Debug)]
@@ -228,6 +128,16 @@ pub trait Exchanger: Send + Sync + 'static {
         drop(request);
         async { Err(Error::unsupported("sending requests")) }
     }
+    /// As [`Exchanger::send`], with a place for the interim responses that come before (RFC 9110 §15.2), which are
+    /// told by [`Answer::interim`]: not `100 Continue`, which is the driver's own matter.
+    fn send_telling(
+        &self,
+        request: Envelope,
+        interim: Answer,
+    ) -> impl Future<Output = Result<Envelope>> + Send {
+        drop(interim);
+        self.send(request)
+    }
     /// Server role: the next request; `None` when the peer sends no more. A client that can tell
     /// completes with `None` when its connection has ended, so that nobody asks on it in vain.
     fn accept(&self) -> impl Future<Output = Result<Option<Incoming>>> + Send {
@@ -243,6 +153,12 @@ abi! {
         drop: unsafe extern "C" fn(*mut c_void),
         send: unsafe extern "C" fn(*mut c_void, request: *mut RawEnvelope) -> RawObject<OpTable>,
         accept: unsafe extern "C" fn(*mut c_void) -> RawObject<OpTable>,
+        /// Owns `interim`, of which no answer is given.
+        send_telling: unsafe extern "C" fn(
+            *mut c_void,
+            request: *mut RawEnvelope,
+            interim: RawObject<AnswerTable>,
+        ) -> RawObject<OpTable>,
     }
 }
 
@@ -267,6 +183,7 @@ impl Exchange {
                 drop: drop_shared::<T>,
                 send: send_request::<T>,
                 accept: accept_request::<T>,
+                send_telling: send_telling::<T>,
             }
         };
         let raw = RawObject { data: give(Arc::new(exchanger)), table };
@@ -280,6 +197,22 @@ impl Exchange {
         let send = || {
             // SAFETY: the far side takes the request out of the slot.
             unsafe { Op::from_raw(((*self.raw.table).send)(self.raw.data, request.as_mut_ptr())) }
+        };
+        watch::within(self.owner, Operation::Request, send).named(Operation::Request)
+    }
+
+    /// As [`Exchange::send`], and tells `interim` of the responses that come before, by [`Answer::interim`].
+    pub fn send_telling(&self, request: Envelope, interim: Answer) -> Op<Envelope> {
+        let mut request = MaybeUninit::new(request.into_raw());
+        let send = || {
+            // SAFETY: the far side takes the request out of the slot, and the place.
+            unsafe {
+                Op::from_raw(((*self.raw.table).send_telling)(
+                    self.raw.data,
+                    request.as_mut_ptr(),
+                    interim.into_raw(),
+                ))
+            }
         };
         watch::within(self.owner, Operation::Request, send).named(Operation::Request)
     }
@@ -317,6 +250,9 @@ impl Exchanger for Passed {
     async fn send(&self, request: Envelope) -> Result<Envelope> {
         self.0.send(request).await
     }
+    async fn send_telling(&self, request: Envelope, interim: Answer) -> Result<Envelope> {
+        self.0.send_telling(request, interim).await
+    }
     async fn accept(&self) -> Result<Option<Incoming>> {
         self.0.accept().await
     }
@@ -340,6 +276,20 @@ unsafe extern "C" fn send_request<T: Exchanger>(
         let (exchanger, request) =
             unsafe { (share::<T>(data), Envelope::from_raw(request.read())) };
         Op::new(async move { exchanger.send(request).await })
+    })
+}
+
+unsafe extern "C" fn send_telling<T: Exchanger>(
+    data: *mut c_void,
+    request: *mut RawEnvelope,
+    interim: RawObject<AnswerTable>,
+) -> RawObject<OpTable> {
+    started(|| {
+        // SAFETY: the caller owns a share; the slot holds a request, and the place was given to this side.
+        let (exchanger, request, interim) = unsafe {
+            (share::<T>(data), Envelope::from_raw(request.read()), Answer::from_raw(interim))
+        };
+        Op::new(async move { exchanger.send_telling(request, interim).await })
     })
 }
 

@@ -172,7 +172,7 @@ extern crate self as jackfield_plugin_api;
 
 #[cfg(feature = "private-runtime")]
 pub use carrier::Carrier;
-pub use control::Control;
+pub use control::{Control, close_code};
 pub use datagrams::{DatagramIo, DatagramMeta, Datagrams};
 pub use driver::{Driver, Handler, Role};
 pub use error::{Error, ErrorKind, Origin, Result, Retry};

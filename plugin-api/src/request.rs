@@ -170,6 +170,16 @@ pub struct Request {
 struct Extra {
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Info>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deferred: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    protocols: Vec<String>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.client.is_none() && !self.deferred && self.protocols.is_empty()
+    }
 }
 
 impl Request {
@@ -183,6 +193,34 @@ impl Request {
     pub fn with_carrier(mut self, carrier: Session) -> Self {
         self.carrier = Some(carrier);
         self
+    }
+
+    /// Asks an accepting layer that knows the operation `accept` to keep its answer to the peer back until
+    /// that is called: then the session is there before anything is promised. The session says `deferred` in
+    /// its facts, and in `protocols` what the peer offers; `accept` takes `{protocol}`, which is what was chosen
+    /// of that, or nothing. A session that is closed or dropped before is a refusal.
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.extra.deferred = true;
+        self
+    }
+
+    /// Whether the answer to the peer is to wait for the operation `accept`. See [`Request::deferred`].
+    pub fn is_deferred(&self) -> bool {
+        self.extra.deferred
+    }
+
+    /// Names protocols of the application that a layer offers to its peer, the preferred one first, unless
+    /// its options name some: subprotocols of WebSocket, for example.
+    #[must_use]
+    pub fn with_protocols(mut self, protocols: Vec<String>) -> Self {
+        self.extra.protocols = protocols;
+        self
+    }
+
+    /// Protocols of the application that are to be offered to the peer. See [`Request::with_protocols`].
+    pub fn protocols(&self) -> &[String] {
+        &self.extra.protocols
     }
 
     /// The byte stream to speak over, and what is known of it.
@@ -214,9 +252,9 @@ impl Request {
     pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
         let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
         // Most requests have none, and what is written here can always be written.
-        let extra = match &self.extra.client {
-            Some(_) => serde_json::to_string(&self.extra).unwrap_or_default(),
-            None => String::new(),
+        let extra = match self.extra.is_empty() {
+            false => serde_json::to_string(&self.extra).unwrap_or_default(),
+            true => String::new(),
         };
         let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
         self.address.lend(|address| {

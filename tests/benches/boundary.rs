@@ -157,7 +157,7 @@ async fn ws_server(registry: &'static Registry) -> u16 {
     tokio::spawn(async move {
         loop {
             let accepted = listener.accept().await.unwrap();
-            let session = server.accept(accepted, LIMIT).await.unwrap();
+            let session = server.accept(accepted, LIMIT, false).await.unwrap();
             tokio::spawn(async move {
                 let mut messages = session.take_messages().unwrap();
                 while let Some(Ok(message)) = messages.next().await {
@@ -246,7 +246,7 @@ async fn relay_to(registry: &'static Registry, target: SocketAddr) -> SocketAddr
         loop {
             let accepted = listener.accept().await.unwrap();
             let (accepted, client) =
-                (server.accept(accepted, LIMIT).await.unwrap(), Arc::clone(&client));
+                (server.accept(accepted, LIMIT, false).await.unwrap(), Arc::clone(&client));
             tokio::spawn(async move {
                 let onward = client.open(None, LIMIT).await.unwrap();
                 let (a, b) = End::pair(&accepted, &onward).unwrap();

@@ -13,6 +13,7 @@ use crate::support::{
     certs::Certs,
     peers::{
         echo::Refusing,
+        proxies::Microsocks,
         socat::Socat,
         sshd::{Sshd, USER},
     },
@@ -262,7 +263,10 @@ pub(super) fn telnet() -> Subject {
         on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("telnet"), json!({}))),
         oversized,
-        except: &[("silent peer", "a server need not say anything: it may be a bare console")],
+        except: &[
+            ("silent peer", "a server need not say anything: it may be a bare console"),
+            ("our end first", "a client ends as a whole, as servers and consoles take it"),
+        ],
     }
 }
 
@@ -344,6 +348,56 @@ pub(super) fn webtransport() -> Subject {
         on_datagrams: OnDatagrams::Protected(|address| format!("webtransport://{address}")),
         nowhere: Some(|| ("webtransport://127.0.0.1:1".to_owned(), json!({}))),
         oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn proxy() -> Subject {
+    Subject {
+        name: "proxy",
+        world: |behaviour| {
+            async move {
+                let listen = "proxy+tcp://127.0.0.1:0";
+                let options = "trusted = [\"127.0.0.1\"]";
+                World::of_both_roles(behaviour, listen, options, Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("proxy+tcp://{local}"))
+            }
+            .boxed_local()
+        },
+        // Behind its header every byte is data.
+        at: None,
+        on_datagrams: OnDatagrams::No,
+        nowhere: Some(|| (refused("proxy+tcp"), json!({}))),
+        oversized: no_form,
+        except: &[],
+    }
+}
+
+pub(super) fn socks5() -> Subject {
+    /// An answer whose name is longer than what comes.
+    fn oversized() -> Vec<Hostile> {
+        let bytes = [&[5, 0, 5, 0, 0, 3, 255][..], &[b'a'; 16]].concat();
+        vec![Hostile { victim: Victim::Client, after_head: false, bytes }]
+    }
+    Subject {
+        name: "socks5",
+        world: |behaviour| {
+            async move {
+                let socks = Microsocks::start().await;
+                let world = World::of_client(behaviour).await;
+                let far = world.far.address();
+                world
+                    .with_uri(|_| format!("socks5://127.0.0.1:{}/{far}", socks.port))
+                    .with_server(([127, 0, 0, 1], socks.port).into())
+                    .keeping(socks)
+            }
+            .boxed_local()
+        },
+        at: Some(|world, address| format!("socks5://{address}/{}", world.far.address())),
+        on_datagrams: OnDatagrams::No,
+        nowhere: Some(|| (format!("{}/127.0.0.1:1", refused("socks5")), json!({}))),
+        oversized,
         except: &[],
     }
 }

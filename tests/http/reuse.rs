@@ -302,3 +302,37 @@ async fn many_requests_of_one_client_go_over_one_session() {
         assert_eq!(peer.accepted(), route + 1);
     }
 }
+
+/// Answers one request of each connection, and closes at the second without a word.
+async fn once() -> TcpPeer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    TcpPeer::serve_on(listener, |mut stream, counters| async move {
+        one(&mut stream).await.unwrap();
+        stream.write_all(HELLO).await.unwrap();
+        if let Ok((_, content)) = one(&mut stream).await {
+            counters.add_received(content.len());
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_closes_when_it_is_asked_again_costs_no_request_that_is_idempotent() {
+    let peer = once().await;
+    let host = TestHost::start(&routes(&peer)).await;
+    let with = |method: &str, size: usize| {
+        let content = "x".repeat(size);
+        format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{content}")
+    };
+    for route in 0..2 {
+        let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+        for request in [GET, &with("PUT", 60_000), &with("DELETE", 0), &with("PUT", 3), GET] {
+            ask(&mut client, request).await;
+        }
+        // One that is not gets a session of its own, where its client has asked for nothing before.
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(host.address(route)).await.unwrap();
+            ask(&mut client, &with("POST", 3)).await;
+        }
+    }
+    assert!(peer.received() >= 60_003, "{}: no session was used again", peer.received());
+}

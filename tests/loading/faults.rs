@@ -119,7 +119,7 @@ async fn provoke(registry: &Registry, at: &str, how: &str) -> Result<()> {
         "accept" => {
             let stack = stack(registry, "faulty-layer+faulty://x", options, Role::Server).await?;
             let below = open(registry, Map::new()).await?;
-            stack.accept(below, LIMIT).await?;
+            stack.accept(below, LIMIT, false).await?;
         }
         "serve" => {
             let handler = registry.handler("faulty")?;
@@ -338,6 +338,6 @@ async fn what_never_completes_ends_at_its_deadline() {
     let uri = "faulty-layer+faulty://x";
     let server = stack(&registry, uri, fault("accept", "wait"), Role::Server).await;
     let below = open(&registry, Map::new()).await.expect("a session");
-    let late = server.expect("a stack").accept(below, soon).await.expect_err("it waits");
+    let late = server.expect("a stack").accept(below, soon, false).await.expect_err("it waits");
     assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
 }

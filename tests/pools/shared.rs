@@ -89,9 +89,9 @@ async fn a_server_that_counts_ended_streams_a_little_longer_fails_no_caller() {
         // What runs goes on for a moment after its stream has ended, and sshd counts it until then.
         let slow = ", exec = \"trap '' HUP; cat; sleep 0.02\"";
         let pool = format!("max_size = 1, share = {share}, acquire_timeout = \"30s\"");
-        let host = std::sync::Arc::new(host(&keys(&sshd, &pool, slow)).await);
+        let host = Arc::new(host(&keys(&sshd, &pool, slow)).await);
         let callers = (0..6).map(|_| {
-            let host = std::sync::Arc::clone(&host);
+            let host = Arc::clone(&host);
             tokio::spawn(async move {
                 for _ in 0..8 {
                     drop(Lasting::open(&host).await);

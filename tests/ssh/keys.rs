@@ -129,7 +129,7 @@ async fn a_format_that_is_not_read_is_named() {
     let plain = run(plain, "").await.ok().text();
     let mut pkcs8 = command(need("openssl", "openssl"));
     pkcs8.args(["pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-passout", &pass, "-out"]).arg(&path);
-    run(pkcs8, &plain).await.ok();
+    run(pkcs8, plain.as_str()).await.ok();
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&path, mode).expect("its mode");
     let public = key.with_extension("pub");

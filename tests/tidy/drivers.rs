@@ -11,9 +11,9 @@ use super::{
 /// Lines the root of a plugin may have: documentation, modules, the export.
 const LONGEST_ROOT: usize = 60;
 
-/// Kinds of sockets are a host service, and a process is what the host itself is, whether or not a
+/// Kinds of sockets are a host service, and a process and a proxy are what the host itself is, whether or not a
 /// driver has the same name.
-const ORDINARY: &[&str] = &["tcp", "udp", "unix", "process"];
+const ORDINARY: &[&str] = &["tcp", "udp", "unix", "process", "proxy"];
 
 /// Fields of the kernel's window size, whose prefix is no driver.
 const WINDOW: &[&str] = &["ws_col", "ws_row"];

@@ -30,7 +30,7 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "addr", "deadline", "error", "events", "metrics", "nearest", "network", "parallel",
+        "addr", "deadline", "error", "events", "metrics", "nearest", "networks", "parallel",
         "secret", "session", "shutdown", "units", "work",
     ],
 ];

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::plugin::{SOURCE, SecretSource};
 use super::reference::{DESTINATION, Reference, URI, VIA, Via};
 use super::target::{self, TargetConfig};
-use crate::network::Network;
+use crate::networks::Network;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
 use crate::upstream::KeyFrom;

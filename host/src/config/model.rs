@@ -4,6 +4,7 @@
 //! these structs together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ pub use super::upstream::UpstreamConfig;
 use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
 pub use crate::metrics::Labels;
-use crate::network::Network;
+use crate::networks::Network;
 use crate::relay::RelayOptions;
 use crate::stack::uri::StackUri;
 use crate::units::{ByteSize, Timespan};
@@ -66,7 +67,7 @@ pub struct HostConfig {
     /// refused. Default: `"stop"`.
     pub refused_plugins: RefusedPlugins,
     /// What becomes of the plugins that were in use when a host with the same `cache` ended without a
-    /// clean stop: by a crash, or because somebody killed it. They are named in a warning in any case.
+    /// clean stop: by a crash, or because it was killed. They are named in a warning in any case.
     /// Default: `"use"`.
     pub plugins_after_crash: PluginsAfterCrash,
     /// Whether plugins are loaded that are built with `panic = "abort"`: a panic of one ends the host.
@@ -147,9 +148,12 @@ pub struct Timeouts {
     /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
     /// Default: `"0s"`.
     pub idle: Timespan,
-    /// How long the other direction may stay open after one has ended; `"0s"` for ever.
+    /// How long nothing may come in the other direction after one has ended; `"0s"` for ever.
     /// Default: `"5m"`.
     pub half_close: Timespan,
+    /// The same where an end knows no half-close, such as a serial line, a terminal, a WebSocket or a device
+    /// that is had alone: what is still answered to the last bytes has this time. Default: `"300ms"`.
+    pub drain: Timespan,
 }
 
 /// `[host.limits]`: how large things may become.
@@ -209,7 +213,7 @@ pub struct LogConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Something failed and somebody should look.
+    /// Something failed and needs attention.
     Error,
     /// Something is wrong and was survived.
     Warn,
@@ -265,12 +269,21 @@ pub struct RouteConfig {
     pub idle_timeout: Option<Timespan>,
     /// As `host.timeouts.half_close`, for this route. Default: that value.
     pub half_close_timeout: Option<Timespan>,
+    /// As `host.timeouts.drain`, for this route. Default: that value.
+    pub drain_timeout: Option<Timespan>,
+    /// Whether a peer that breaks off, or ends without having sent anything, while its destination is opened
+    /// or waited for ends that too. Default: true.
+    pub abort_on_close: Option<bool>,
     /// What bytes become where one side speaks messages and the other a stream. Default:
     /// `"binary"`.
     pub frames: Frames,
     /// Whether requests by GET are answered with what the destination sends, as server-sent events:
     /// lines of a stream, messages, datagrams. Default: false.
     pub sse: bool,
+    /// Where requests are forwarded: the peers, as addresses and networks, whose `X-Forwarded-…` and `Forwarded`
+    /// fields are believed. Of others nothing is kept. Default: nobody is said to be trusted; then the lists
+    /// of `X-Forwarded-For` and `Forwarded` are kept, with the peer last, and the other fields replaced.
+    pub trusted_proxies: Option<Vec<Network>>,
     /// Whether a peer with a byte stream is told in words, before anything else, that a serial line or an
     /// exclusive path is in use, by whom and since when. Default: true.
     pub tell_busy: Option<bool>,
@@ -278,13 +291,15 @@ pub struct RouteConfig {
 
 /// The kind of message that the bytes of a stream are sent as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Frames {
     /// Binary messages.
     #[default]
     Binary,
-    /// Text messages; bytes that are not UTF-8 end the session.
+    /// Text messages; U+FFFD stands in the place of bytes that are not UTF-8.
     Text,
+    /// Text messages, and binary ones where anything in them is not UTF-8.
+    TextOrBinary,
 }
 
 /// `[handlers.NAME]`: a handler of a plugin, with its options.
@@ -342,6 +357,7 @@ impl Default for Timeouts {
             health: Timespan::seconds(1),
             idle: Timespan::seconds(0),
             half_close: Timespan::seconds(300),
+            drain: Timespan(Duration::from_millis(300)),
             room: Timespan::seconds(0),
         }
     }

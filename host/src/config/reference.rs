@@ -65,8 +65,7 @@ const TABLES: &[(&str, Build)] = &[
 pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"devices.NAME.PATH\", \
                                       \"handlers.NAME\" or a URI";
 pub(super) const URI: &str = "a URI such as \"tcp://host:port\"";
-pub(super) const VIA: &str =
-    "\"connections.NAME\", \"devices.NAME.PATH\" or a URI such as \"socks5://host:port\"";
+pub(super) const VIA: &str = "\"connections.NAME\", \"devices.NAME.PATH\" or a URI";
 
 impl Default for Reference {
     fn default() -> Self {

@@ -36,6 +36,10 @@ pub struct Flags {
     pub is_closed: bool,
     /// No more posts fit into its queue.
     pub is_full: bool,
+    /// Something was received that a program has not taken yet.
+    pub is_readable: bool,
+    /// Posts are taken.
+    pub is_writable: bool,
     /// Its last check was passed, or there was none yet.
     pub is_healthy: bool,
     /// A handler is given what it receives.
@@ -133,6 +137,10 @@ pub struct ConnectionInfo {
     pub buffered_posts: usize,
     /// Their bytes.
     pub buffered_bytes: usize,
+    /// What it has received and a program that takes it by `receive` has not taken yet.
+    pub unread: usize,
+    /// Its bytes.
+    pub unread_bytes: usize,
     /// The last error.
     pub last_error: Option<String>,
 }
@@ -153,6 +161,12 @@ impl Live {
         self.spec.inbound.is_some()
     }
 
+    /// Payloads that wait to be taken, and their bytes.
+    fn unread(&self) -> (usize, usize) {
+        let inbox = self.machinery.get().and_then(|it| it.handler.borrow().inbox.clone());
+        inbox.map_or((0, 0), |inbox| inbox.level())
+    }
+
     /// What it is and does now.
     pub fn flags(&self) -> Flags {
         let machinery = self.machinery.get();
@@ -164,11 +178,14 @@ impl Live {
         let machinery = self.machinery.get();
         let encrypted =
             info.map_or_else(|| self.encrypted.load(Ordering::Relaxed), |it| it.encrypted);
+        let is_full = machinery.is_some_and(|it| it.outbox.level().2);
         Flags {
             is_client: !self.is_accepted(),
             is_closing: self.is_closing(),
             is_encrypted: encrypted,
-            is_full: machinery.is_some_and(|it| it.outbox.level().2),
+            is_full,
+            is_readable: self.unread().0 > 0,
+            is_writable: !is_full && !self.is_closing() && self.is_ours("posting").is_ok(),
             is_healthy: machinery.is_none_or(|it| it.healthy.load(Ordering::Relaxed)),
             has_handler: machinery.is_some_and(|it| it.handler.borrow().handler.is_some()),
             ..Flags::of(self.state())
@@ -186,6 +203,15 @@ impl Live {
         info
     }
 
+    /// When its first session began and when it ended, in milliseconds of its age.
+    fn began_and_ended(&self) -> (Option<u64>, Option<u64>) {
+        if self.machinery.get().is_none() {
+            return (None, None);
+        }
+        let history = self.record();
+        (history.established, history.closed)
+    }
+
     /// Everything about it at this moment.
     pub fn info(&self) -> ConnectionInfo {
         let machinery = self.machinery.get();
@@ -194,13 +220,11 @@ impl Live {
         let session = session.unwrap_or_else(|| self.known_info());
         let (buffered_posts, buffered_bytes, _) =
             machinery.map_or((0, 0, false), |it| it.outbox.level());
+        let (unread, unread_bytes) = self.unread();
         let age_ms = self.traffic.age_ms();
         let idle_ms = millis(self.traffic.idle());
         let at = |age: u64| self.created_at.saturating_add(age);
-        let (established, closed) = machinery.map_or((None, None), |_| {
-            let record = self.record();
-            (record.established, record.closed)
-        });
+        let (established, closed) = self.began_and_ended();
         let count = |get: fn(&Machinery) -> u64| machinery.map_or(0, |it| get(it));
         let small = |get: fn(&Machinery) -> &AtomicU32| {
             machinery.map_or(0, |it| get(it).load(Ordering::Relaxed))
@@ -245,6 +269,8 @@ impl Live {
             round_trip_ms: (nanos > 0).then(|| Duration::from_nanos(nanos).as_secs_f64() * 1e3),
             buffered_posts,
             buffered_bytes,
+            unread,
+            unread_bytes,
             last_error: machinery.and_then(|_| self.cause()).map(|error| error.to_string()),
         }
     }

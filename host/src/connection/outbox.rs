@@ -1,6 +1,7 @@
 //! [`Outbox`]: what was posted to a connection and is not sent yet. Bounded, and every accepted post
 //! gets an answer.
 
+use super::policy::Policy;
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Message, MessageKind, Result};
 use std::collections::VecDeque;
@@ -66,7 +67,7 @@ pub struct Receipt(oneshot::Receiver<Result<()>>);
 
 impl Receipt {
     /// Waits until the post has been given to the session's protocol, which for a datagram is the network:
-    /// nobody says whether it arrived. Cancel safe.
+    /// whether it arrived is not known. Cancel safe.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] if the connection ended before; [`ErrorKind::Cancelled`] if its session
@@ -84,11 +85,19 @@ pub(super) struct Posted {
     pub(super) answer: oneshot::Sender<Result<()>>,
 }
 
+/// What a queue that was full must be down to.
+pub(super) fn low_mark(high: usize, percent: u32) -> usize {
+    let percent = usize::try_from(percent).unwrap_or(100).min(100);
+    high / 100 * percent + high % 100 * percent / 100
+}
+
 /// The queue of one life, over all its sessions.
 #[derive(Debug)]
 pub(super) struct Outbox {
     posts: usize,
     bytes: usize,
+    /// In percent of these, see [`low_mark`].
+    low_water: u32,
     state: Mutex<OutboxState>,
     /// Set while posts were refused because it is full.
     was_full: AtomicBool,
@@ -111,10 +120,17 @@ impl std::fmt::Debug for OutboxState {
 }
 
 impl Outbox {
-    /// For at most so many posts, with so many bytes in all.
-    pub(super) fn new(posts: usize, bytes: usize) -> Self {
-        let was_full = AtomicBool::new(false);
-        Outbox { posts, bytes, state: Mutex::default(), was_full, waiting: watch::channel(0).0 }
+    /// As the policy says.
+    pub(super) fn new(policy: &Policy) -> Self {
+        let Policy { post_queue, post_bytes, low_water, .. } = *policy;
+        Outbox {
+            posts: post_queue,
+            bytes: post_bytes,
+            low_water,
+            state: Mutex::default(),
+            was_full: AtomicBool::new(false),
+            waiting: watch::channel(0).0,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, OutboxState> {
@@ -162,15 +178,16 @@ impl Outbox {
         Some(posted)
     }
 
-    /// A post that [`Outbox::next`] gave is done with. Answers whether it is half empty again after posts
-    /// were refused: said once.
+    /// A post that [`Outbox::next`] gave is done with. Returns whether it is down to the low water mark again
+    /// after posts were refused: said once.
     pub(super) fn done(&self) -> bool {
         self.waiting.send_modify(|count| *count = count.saturating_sub(1));
         if !self.was_full.load(Ordering::Relaxed) {
             return false;
         }
         let state = self.lock();
-        let has_room = state.queue.len() <= self.posts / 2 && state.bytes <= self.bytes / 2;
+        let low = |high| low_mark(high, self.low_water);
+        let has_room = state.queue.len() <= low(self.posts) && state.bytes <= low(self.bytes);
         drop(state);
         has_room && self.was_full.swap(false, Ordering::Relaxed)
     }
@@ -199,7 +216,7 @@ impl Outbox {
             std::mem::take(&mut state.queue)
         };
         for posted in left {
-            // Nobody may be asking any more.
+            // The caller may have stopped waiting.
             let _ = posted.answer.send(Err(why.clone()));
         }
         self.waiting.send_replace(0);

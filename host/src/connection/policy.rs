@@ -112,6 +112,18 @@ pub struct Policy {
     #[serde(with = "jackfield_text::with::size")]
     #[schemars(with = "ByteSize")]
     pub post_bytes: usize,
+    /// Payloads that may wait for a program to take them by `receive`; then nothing more is read, and the
+    /// peer is slowed down. At least 1. Default: 16.
+    pub receive_queue: usize,
+    /// Bytes that those payloads may have together before nothing more is read; one that is longer is
+    /// still given. Default: `"1MiB"`.
+    #[serde(with = "jackfield_text::with::size")]
+    #[schemars(with = "ByteSize")]
+    pub receive_bytes: usize,
+    /// The low water mark, in percent of the four above: a queue that was full must be down to it before
+    /// it is told that posts are taken again (`writable`), and before reading goes on. 0 to 99.
+    /// Default: 50.
+    pub low_water: u32,
     /// When a lost session is opened again by itself; when next needed, it is opened in any case.
     pub reconnect: Reconnect,
 }
@@ -128,6 +140,9 @@ impl Default for Policy {
             idle_timeout: Duration::ZERO,
             post_queue: 256,
             post_bytes: 1 << 20,
+            receive_queue: 16,
+            receive_bytes: 1 << 20,
+            low_water: 50,
             reconnect: Reconnect::default(),
         }
     }
@@ -157,6 +172,9 @@ impl Policy {
             .at_least_one("keepalive_count", self.keepalive_count)
             .at_least_one("post_queue", u32::try_from(*post_queue).unwrap_or(u32::MAX))
             .expect(self.post_bytes > 0, "post_bytes", "expected a size of at least 1B")
+            .at_least_one("receive_queue", u32::try_from(self.receive_queue).unwrap_or(u32::MAX))
+            .expect(self.receive_bytes > 0, "receive_bytes", "expected a size of at least 1B")
+            .expect(self.low_water < 100, "low_water", "expected a whole number from 0 to 99")
             .below("reconnect", again.problems())
             .problems()
     }

@@ -2,7 +2,7 @@
 
 use crate::addr::Addr;
 use crate::connection::{PeerCounts, PeerPlace};
-use crate::network::Network;
+use crate::networks::{Network, any_contains};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
@@ -45,9 +45,7 @@ impl Admission {
     /// connections as it may.
     pub(super) fn admit(&self, peer: Option<&Addr>) -> Result<Places> {
         let address = peer.and_then(Addr::socket).map(|address| address.ip());
-        let is_in = |list: &[Network]| {
-            address.is_some_and(|address| list.iter().any(|network| network.contains(address)))
-        };
+        let is_in = |list: &[Network]| address.is_some_and(|address| any_contains(list, address));
         if is_in(&self.deny) {
             return Err(Error::new(ErrorKind::Denied, "this address is denied").with("key", "deny"));
         }

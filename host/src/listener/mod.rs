@@ -246,7 +246,7 @@ fn start(
             let serving = std::pin::pin!(async {
                 tokio::select! {
                     () = acceptor.serve(session, &entered) => {}
-                    () = stopping.ended() => {}
+                    () = stopping.overdue() => {}
                 }
             });
             work::under(entered.id, serving).await;
@@ -370,8 +370,10 @@ async fn shake_hands(
     session: Session,
     entered: &Entered,
 ) -> Result<Session> {
+    let deferred = matches!(&shared.service, Service::Route(route) if route.opens());
     // Boxed, so that a connection that runs does not keep room for its handshake.
-    let accepting = Box::pin(shared.target.stack().accept(session, shared.handshake_timeout));
+    let accepting =
+        Box::pin(shared.target.stack().accept(session, shared.handshake_timeout, deferred));
     let session = tokio::select! {
         accepted = accepting => accepted?,
         wish = entered.told(&Wish::GoOn) => {

@@ -8,7 +8,7 @@ use super::target_builder::{StackAt, TargetBuilder, Unbuilt};
 use crate::config::model::{Frames, HostConfig, RouteConfig};
 use crate::config::{self, Config, KeyPath, Options, Reference};
 use crate::listener::{AdmissionOptions, Listener, Service};
-use crate::relay::RelayOptions;
+use crate::relay::{InvalidText, RelayOptions};
 use crate::route::{Destination, Route};
 use crate::stack::Stack;
 use crate::upstream::KeyFrom;
@@ -181,6 +181,8 @@ impl Manager {
             hash: route.hash.clone(),
             relay: relay_options(&self.core.host, route),
             sse: route.sse,
+            trusted_proxies: route.trusted_proxies.clone(),
+            abort_on_close: route.abort_on_close.unwrap_or(true),
             tell_busy: route.tell_busy.unwrap_or(true),
         }))
     }
@@ -218,6 +220,8 @@ fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
         hash: joined.hash,
         idle_timeout: joined.idle_timeout,
         half_close_timeout: joined.half_close_timeout,
+        drain_timeout: joined.drain_timeout,
+        abort_on_close: joined.abort_on_close,
         frames: joined.frames,
         sse: joined.sse,
         ..one.clone()
@@ -231,11 +235,16 @@ fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {
     RelayOptions {
         idle_timeout: set(route.idle_timeout.unwrap_or(host.timeouts.idle).0),
         half_close_timeout: set(route.half_close_timeout.unwrap_or(host.timeouts.half_close).0),
+        drain_timeout: route.drain_timeout.unwrap_or(host.timeouts.drain).0,
         buffer: size(host.limits.relay_buffer.0),
         max_message: size(host.limits.max_message.0),
         frames: match route.frames {
             Frames::Binary => MessageKind::BINARY,
-            Frames::Text => MessageKind::TEXT,
+            Frames::Text | Frames::TextOrBinary => MessageKind::TEXT,
+        },
+        invalid_text: match route.frames {
+            Frames::TextOrBinary => InvalidText::Binary,
+            _ => InvalidText::Replace,
         },
         ..RelayOptions::default()
     }

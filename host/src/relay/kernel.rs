@@ -165,6 +165,10 @@ impl Way<Socket, Socket> for KernelWay {
             }
         }
     }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
 }
 
 fn receiving(error: io::Error) -> Fault {

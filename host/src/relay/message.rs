@@ -5,7 +5,7 @@ use super::stream::{TURN, sending};
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages};
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 /// A direction between two message facets. Messages pass whole and unchanged; a receiver that has
 /// no use for a kind refuses it by its own rules.
@@ -44,7 +44,8 @@ impl Way<Messages, Messages> for MessageWay {
         let mut turn = 0;
         loop {
             if self.ended {
-                return Pin::new(to).poll_close(flow.cx).map_err(sending);
+                // Neither goes on after that: the pair closes both, or whoever has them.
+                return Pin::new(to).poll_flush(flow.cx).map_err(sending);
             }
             ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;
             if turn >= TURN {
@@ -72,10 +73,18 @@ impl Way<Messages, Messages> for MessageWay {
             }
         }
     }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
 }
 
 impl Ending for Messages {
     fn half_closes(&self) -> bool {
         false
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self).poll_close(cx).map(drop)
     }
 }

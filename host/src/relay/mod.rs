@@ -13,13 +13,18 @@
 //! and of messages those that fit one batch of the boundary. In a direction where nothing flows no
 //! buffer is held at all.
 //!
-//! The end of one direction is passed on, and the other goes on until it ends too or a limit of
-//! [`RelayOptions`] passes. An error ends both: the other end is closed without a proper ending,
-//! and over TCP with a reset, so that its peer does not take half a transfer for a whole one.
+//! The end of one direction is passed on, and the other goes on until it ends too or nothing has moved for a
+//! limit of [`RelayOptions`]. An error ends both: the other end is closed without a proper ending, and over
+//! TCP with a reset, so that its peer does not take half a transfer for a whole one. The same holds for what
+//! a limit ends, and for a relay that is dropped. Layers over a socket need not know: dropped without being
+//! shut down, they send no goodbye, and the socket below them resets ([`cut_off`]). Where a session has words
+//! for it, such as a close code, its owner closes it before.
 
+mod ahead;
 mod bridge;
 mod clock;
 mod datagram;
+mod ends;
 mod kernel;
 mod message;
 mod pair;
@@ -29,16 +34,20 @@ mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod text;
 mod totals;
 
+pub use ahead::Watched;
 pub use datagram::messages_of;
+pub use ends::{End, RelayEnd, Side};
 pub use pipes::Pipes;
+pub use text::InvalidText;
 pub use totals::Totals;
 
-use crate::services::kernel::come_home;
+use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};
-use bytes::Bytes;
-use jackfield_plugin_api::{Datagrams, Error, Facets, MessageKind, Messages, Session, Stream};
+use ends::{OpenedStream, Part};
+use jackfield_plugin_api::{Error, MessageKind};
 use kernel::KernelWay;
 use message::MessageWay;
 use pair::{Ending, Pair, Way};
@@ -50,81 +59,35 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use stream::CopyWay;
 
-/// One side of a relay.
-#[derive(Debug)]
-pub enum End {
-    /// A byte stream.
-    Stream(Stream),
-    /// Messages.
-    Messages(Messages),
-    /// Datagrams.
-    Datagrams(Datagrams),
-}
-
-impl End {
-    /// Takes from each of two sessions the facet to relay. If both have streams, those: bytes pass
-    /// unchanged and perhaps inside the kernel. Else if both have messages, those; else if both have
-    /// datagrams, those. Else what each has.
-    ///
-    /// # Errors
-    /// [`jackfield_plugin_api::ErrorKind::Unsupported`] if one has no such facet, or it was taken;
-    /// the context names the side.
-    pub fn pair(a: &Session, b: &Session) -> Result<(End, End), Error> {
-        let has = |facet| a.facets().contains(facet) && b.facets().contains(facet);
-        let take = |session: &Session, side: Side| {
-            let found = if has(Facets::STREAM) {
-                session.take_stream().map(End::Stream)
-            } else if has(Facets::MESSAGES) {
-                session.take_messages().map(End::Messages)
-            } else if has(Facets::DATAGRAMS) {
-                session.take_datagrams().map(End::Datagrams)
-            } else {
-                End::of(session)
-            };
-            found.ok_or_else(|| {
-                let text = "relaying a session without a stream, messages or datagrams to give";
-                Error::unsupported(text).with("side", side)
-            })
-        };
-        Ok((take(a, Side::A)?, take(b, Side::B)?))
-    }
-
-    /// Takes a session's stream, or its messages if it has no stream to give, or its datagrams if it
-    /// has neither.
-    pub fn of(session: &Session) -> Option<End> {
-        session
-            .take_stream()
-            .map(End::Stream)
-            .or_else(|| session.take_messages().map(End::Messages))
-            .or_else(|| session.take_datagrams().map(End::Datagrams))
-    }
-
-    /// Datagrams as messages, and the limit that they put on what is made of bytes.
-    fn prepared(self, options: &mut RelayOptions) -> Self {
-        let End::Datagrams(mut datagrams) = self else { return self };
-        options.buffer = options.buffer.min(datagrams.max_size()).max(1);
-        End::Messages(messages_of(datagrams))
-    }
-}
-
 /// How a relay treats what passes and for how long.
 #[derive(Clone, Debug)]
 pub struct RelayOptions {
     /// Ends the relay when nothing was delivered in either direction for so long. Default: never.
     pub idle_timeout: Option<Duration>,
-    /// Ends the relay so long after one direction has ended, whatever the other still carries.
+    /// Ends the relay when nothing was delivered for so long after one direction has ended.
     /// Default: never, so the idle timeout decides, as in HAProxy without `client-fin`.
     pub half_close_timeout: Option<Duration>,
+    /// In the place of `half_close_timeout` where an end knows no half-close: messages, datagrams, a
+    /// terminal, a stream that answers a shutdown with "unsupported". The end of one direction is that of
+    /// the whole there; what is still answered to the last bytes has this time, again after each piece. A
+    /// third of it where a has ended without having sent anything. Default: 300 ms.
+    pub drain_timeout: Duration,
+    /// Whether its ends may go on alone with one direction at all, as far as they can. Default: true.
+    pub half_close: bool,
     /// Ends the relay after so long in any case. Default: never.
     pub total_timeout: Option<Duration>,
-    /// As `half_close_timeout`, and applied beside it, where an end knows no half-close: messages,
-    /// datagrams, a terminal, a stream that answers a shutdown with "unsupported". Default: 10 s.
+    /// How long the end itself may take, once nothing more is received. Default: 10 s.
     pub close_timeout: Duration,
+    /// Between messages and messages: with the end of one side the relay is over, and the other is not
+    /// closed, so that its owner can do that with the code and the reason of the first. Default: false.
+    pub leave_messages_open: bool,
     /// The most bytes that one read takes and one direction holds. Default: 64 KiB; least: 512.
     pub buffer: usize,
-    /// What bytes become on their way to messages. Text must be UTF-8; a character that two reads
-    /// have cut in two is put together again. Default: binary.
+    /// What bytes become on their way to messages. In text a character that two reads have cut in two is
+    /// put together again. Default: binary.
     pub frames: MessageKind,
+    /// What becomes of bytes that are no text where `frames` is text. Default: U+FFFD.
+    pub invalid_text: InvalidText,
     /// The longest payload in bytes that is accepted from messages or made of bytes; a longer one
     /// is an error of the side it comes from. Default: 16 MiB.
     pub max_message: usize,
@@ -147,10 +110,14 @@ impl Default for RelayOptions {
         RelayOptions {
             idle_timeout: None,
             half_close_timeout: None,
+            drain_timeout: Duration::from_millis(300),
+            half_close: true,
             total_timeout: None,
             close_timeout: Duration::from_secs(10),
+            leave_messages_open: false,
             buffer: RelayOptions::BUFFER,
             frames: MessageKind::BINARY,
+            invalid_text: InvalidText::default(),
             max_message: RelayOptions::MAX_MESSAGE,
             unsent: 256 * 1024,
             pipes: Pipes::shared(),
@@ -158,137 +125,33 @@ impl Default for RelayOptions {
     }
 }
 
-/// One of the two ends, in the order they were given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    /// The first.
-    A,
-    /// The second.
-    B,
-}
-
-impl Side {
-    /// The opposite one.
-    #[must_use]
-    pub fn other(self) -> Side {
-        match self {
-            Side::A => Side::B,
-            Side::B => Side::A,
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Side::A => "a",
-            Side::B => "b",
-        })
-    }
-}
-
-/// Why a relay has ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RelayEnd {
-    /// Both directions have ended, everything was delivered.
-    Closed {
-        /// The side that ended first.
-        first: Side,
-    },
-    /// A side failed.
-    Failed {
-        /// Which.
-        side: Side,
-        /// Whether in receiving from it; otherwise in sending to it.
-        receiving: bool,
-        /// How.
-        error: Error,
-    },
-    /// [`RelayOptions::idle_timeout`] has passed.
-    IdleTimeout,
-    /// [`RelayOptions::half_close_timeout`], or where it applies `close_timeout`, has passed.
-    HalfCloseTimeout,
-    /// [`RelayOptions::total_timeout`] has passed.
-    TotalTimeout,
-}
-
-impl fmt::Display for RelayEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RelayEnd::Closed { first } => write!(f, "closed by {first}"),
-            RelayEnd::Failed { side, receiving: true, error } => {
-                write!(f, "receiving from {side} failed: {error}")
-            }
-            RelayEnd::Failed { side, receiving: false, error } => {
-                write!(f, "sending to {side} failed: {error}")
-            }
-            RelayEnd::IdleTimeout => f.write_str("idle timeout"),
-            RelayEnd::HalfCloseTimeout => f.write_str("half-close timeout"),
-            RelayEnd::TotalTimeout => f.write_str("total timeout"),
-        }
-    }
-}
-
 /// Starts to join two ends. Must be called and awaited on the host's runtime.
 ///
-/// Dropping the relay closes both ends; what was read and not yet delivered is lost.
+/// Dropping the relay before its end closes both ends, as after a failure; what was read and not yet
+/// delivered is lost.
 pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Relay {
     let mut options = options;
     options.buffer = options.buffer.max(512);
     options.max_message = options.max_message.max(1);
-    let (a, b) = (a.prepared(&mut options), b.prepared(&mut options));
-    let run = match (a, b) {
-        (End::Stream(a), End::Stream(b)) => streams(a, b, options, totals),
-        (End::Stream(a), End::Messages(b)) => {
-            let to_b = Framing::default();
-            pair((a, to_b), (b, Unframing::default()), options, totals)
-        }
-        (End::Messages(a), End::Stream(b)) => {
-            let to_a = Framing::default();
-            pair((a, Unframing::default()), (b, to_a), options, totals)
-        }
-        (End::Messages(a), End::Messages(b)) => {
+    let run = match (a.prepared(&mut options), b.prepared(&mut options)) {
+        (Part::Messages(a), Part::Messages(b)) => {
             pair((a, MessageWay::default()), (b, MessageWay::default()), options, totals)
         }
-        // `prepared` leaves none.
-        (End::Datagrams(_), _) => Run::Failed(Side::A, Error::unsupported("datagrams")),
-        (_, End::Datagrams(_)) => Run::Failed(Side::B, Error::unsupported("datagrams")),
+        (a, Part::Messages(b)) => match a.into_stream() {
+            Ok(a) => pair((a, Framing::default()), (b, Unframing::default()), options, totals),
+            Err(error) => Run::Failed(Side::A, error),
+        },
+        (Part::Messages(a), b) => match b.into_stream() {
+            Ok(b) => pair((a, Unframing::default()), (b, Framing::default()), options, totals),
+            Err(error) => Run::Failed(Side::B, error),
+        },
+        (a, b) => match (a.open(), b.open()) {
+            (Ok(a), Ok(b)) => streams(a, b, options, totals),
+            (Err(error), _) => Run::Failed(Side::A, error),
+            (_, Err(error)) => Run::Failed(Side::B, error),
+        },
     };
-    Relay { run }
-}
-
-/// A running relay, a future of its end.
-#[must_use = "a relay moves nothing unless it is awaited"]
-pub struct Relay {
-    run: Run,
-}
-
-/// The common case lies flat in the task, which is most of what an idle connection costs.
-#[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
-enum Run {
-    Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
-    Boxed(Pin<Box<dyn Future<Output = RelayEnd> + Send>>),
-    Failed(Side, Error),
-}
-
-impl Future for Relay {
-    type Output = RelayEnd;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayEnd> {
-        match &mut self.run {
-            Run::Kernel(run) => Pin::new(run).poll(cx),
-            Run::Boxed(run) => run.as_mut().poll(cx),
-            Run::Failed(side, error) => {
-                Poll::Ready(RelayEnd::Failed { side: *side, receiving: true, error: error.clone() })
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Relay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Relay")
-    }
+    Relay { run: Some(run), cuts: [true, true] }
 }
 
 fn pair<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
@@ -298,46 +161,127 @@ where
     X: Way<A, B> + Send + 'static,
     Y: Way<B, A> + Send + 'static,
 {
-    Run::Boxed(Box::pin(Pair::new(a, b, options, totals)))
+    Run::Boxed(Box::new(Pair::new(a, b, options, totals)))
 }
 
-/// A stream whose descriptor was looked for.
-enum Opened {
-    Socket(Socket, Bytes),
-    Stream(Stream),
-}
-
-fn open(stream: Stream) -> Result<Opened, Error> {
-    match come_home(stream) {
-        Ok(found) => found.map(|(socket, leftover)| Opened::Socket(Socket(socket), leftover)),
-        Err(stream) => Ok(Opened::Stream(stream)),
-    }
-}
-
-impl Opened {
-    /// For a relay with an end that is not of the kernel.
-    fn into_stream(self) -> (Stream, Bytes) {
-        match self {
-            Opened::Socket(socket, leftover) => (Stream::new(socket), leftover),
-            Opened::Stream(stream) => (stream, Bytes::new()),
-        }
-    }
-}
-
-fn streams(a: Stream, b: Stream, options: RelayOptions, totals: Arc<Totals>) -> Run {
-    let (a, b) = match (open(a), open(b)) {
-        (Ok(a), Ok(b)) => (a, b),
-        (Err(error), _) => return Run::Failed(Side::A, error),
-        (_, Err(error)) => return Run::Failed(Side::B, error),
-    };
+fn streams(a: OpenedStream, b: OpenedStream, options: RelayOptions, totals: Arc<Totals>) -> Run {
     match (a, b) {
-        (Opened::Socket(a, from_a), Opened::Socket(b, from_b)) => {
+        (OpenedStream::Socket(a, from_a), OpenedStream::Socket(b, from_b)) => {
             let (to_b, to_a) = (KernelWay::after(from_a), KernelWay::after(from_b));
             Run::Kernel(Pair::new((a, to_b), (b, to_a), options, totals))
         }
         (a, b) => {
-            let ((a, from_a), (b, from_b)) = (a.into_stream(), b.into_stream());
+            let ((a, from_a), (b, from_b)) = (a.into_parts(), b.into_parts());
             pair((a, CopyWay::after(from_a)), (b, CopyWay::after(from_b)), options, totals)
         }
+    }
+}
+
+/// A running relay, a future of its end.
+#[must_use = "a relay moves nothing unless it is awaited"]
+pub struct Relay {
+    /// There until it is dropped or taken apart.
+    run: Option<Run>,
+    /// Whether dropping it cuts off a and b.
+    cuts: [bool; 2],
+}
+
+/// The common case lies flat in the task, which is most of what an idle connection costs.
+#[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
+enum Run {
+    Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
+    Boxed(Box<dyn Running>),
+    Failed(Side, Error),
+}
+
+/// A pair of any kind of ends.
+trait Running: Send {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd>;
+    fn heard(&mut self, ago: Duration);
+    fn into_ends(self: Box<Self>) -> (Left, Left);
+}
+
+/// What is left of an end after its relay; dropping it closes that.
+#[must_use = "where it is cut off, it must be dropped in the right place"]
+pub struct Left(#[expect(dead_code, reason = "it is only dropped")] Option<Box<dyn Send>>);
+
+impl<A, B, X, Y> Running for Pair<A, B, X, Y>
+where
+    A: Ending + Send + 'static,
+    B: Ending + Send + 'static,
+    X: Way<A, B> + Send,
+    Y: Way<B, A> + Send,
+{
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        Pin::new(self).poll(cx)
+    }
+
+    fn heard(&mut self, ago: Duration) {
+        Pair::heard(self, ago);
+    }
+
+    fn into_ends(self: Box<Self>) -> (Left, Left) {
+        let Pair { a, b, .. } = *self;
+        (Left(Some(Box::new(a))), Left(Some(Box::new(b))))
+    }
+}
+
+impl Relay {
+    /// After [`RelayEnd::IdleTimeout`]: a peer was heard so long ago, although there was nothing to deliver,
+    /// and so the relay goes on, with the idle limit from there.
+    pub fn heard(&mut self, ago: Duration) {
+        self.cuts = [true, true];
+        match &mut self.run {
+            Some(Run::Kernel(run)) => run.heard(ago),
+            Some(Run::Boxed(run)) => run.heard(ago),
+            Some(Run::Failed(..)) | None => {}
+        }
+    }
+
+    /// What is left of a and of b, for whoever has the sessions: where one is to be cut off, all that is
+    /// left of it must be dropped together.
+    pub fn into_ends(mut self) -> (Left, Left) {
+        match self.run.take() {
+            Some(Run::Kernel(run)) => Box::new(run).into_ends(),
+            Some(Run::Boxed(run)) => run.into_ends(),
+            Some(Run::Failed(..)) | None => (Left(None), Left(None)),
+        }
+    }
+}
+
+impl Future for Relay {
+    type Output = RelayEnd;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        let end = match &mut self.run {
+            Some(Run::Kernel(run)) => std::task::ready!(Pin::new(run).poll(cx)),
+            Some(Run::Boxed(run)) => std::task::ready!(run.poll_end(cx)),
+            Some(Run::Failed(side, error)) => {
+                RelayEnd::Failed { side: *side, receiving: true, error: error.clone() }
+            }
+            None => return Poll::Pending,
+        };
+        self.cuts = [end.cuts(Side::A), end.cuts(Side::B)];
+        Poll::Ready(end)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let cuts = self.cuts;
+        let Some(run) = self.run.take_if(|_| cuts != [false, false]) else { return };
+        if cuts == [true, true] {
+            return cut_off(run);
+        }
+        let (a, b) = Relay { run: Some(run), cuts: [false, false] }.into_ends();
+        let (cut, whole) = if cuts[0] { (a, b) } else { (b, a) };
+        cut_off(cut);
+        drop(whole);
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relay")
     }
 }

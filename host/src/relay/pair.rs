@@ -1,11 +1,12 @@
 //! [`Pair`]: two ends and the two ways between them, run until both ways have ended.
 
-use super::clock::Clock;
+use super::clock::{Clock, PassedLimit};
 use super::{RelayEnd, RelayOptions, Side, Totals};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// One direction: what it holds of bytes on their way, and how it moves them.
 pub(super) trait Way<F, T>: Unpin {
@@ -17,14 +18,21 @@ pub(super) trait Way<F, T>: Unpin {
         to: &mut T,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<(), Fault>>;
+
+    /// Takes no more from `from`, as if it had ended: what is held goes out, then the end.
+    fn end(&mut self);
 }
 
 /// What an end can do beside carrying data.
 pub(super) trait Ending: Unpin {
     /// Whether it can end one direction, be told of the end of the other, and go on meanwhile.
     fn half_closes(&self) -> bool;
-    /// Makes the close that follows look like a failure to the peer, where the protocol can tell.
-    fn abort(&mut self) {}
+
+    /// Ends it as a whole, where it could not be told of the end of one direction. Its answer does not
+    /// matter any more.
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 /// Which side of a way failed, and how.
@@ -40,7 +48,7 @@ pub(super) struct Flow<'a, 'w> {
     /// Whether the other direction has ended, so that both ends are closed when this one ends.
     pub(super) last: bool,
     totals: &'a Totals,
-    to: Side,
+    pub(super) to: Side,
     moved: bool,
     whole: bool,
 }
@@ -52,12 +60,17 @@ impl Flow<'_, '_> {
         self.totals.add(self.to, bytes, messages);
     }
 
+    /// The receiving end can only end as a whole, and was told nothing.
+    pub(super) fn untold(&mut self) {
+        self.whole = true;
+    }
+
     /// The answer of the receiving end to the end of a direction. One that can only end as a whole
     /// has been told nothing, and may never end by itself.
     pub(super) fn shut(&mut self, done: std::io::Result<()>) -> Result<(), Fault> {
         match done.map_err(Error::from) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                self.whole = true;
+                self.untold();
                 Ok(())
             }
             done => done.map_err(Fault::Sending),
@@ -66,14 +79,18 @@ impl Flow<'_, '_> {
 }
 
 pub(super) struct Pair<A, B, X, Y> {
-    a: A,
-    b: B,
+    pub(super) a: A,
+    pub(super) b: B,
     to_b: X,
     to_a: Y,
     /// Whether an end has shown that it knows no half-close.
     whole: bool,
     /// The side whose direction ended first; the other one is still open.
     ended: Option<Side>,
+    /// Nothing more is received; what is left goes out, and both are ended.
+    finishing: bool,
+    /// Both directions have ended.
+    done: bool,
     clock: Option<Box<Clock>>,
     options: RelayOptions,
     totals: Arc<Totals>,
@@ -87,11 +104,20 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         totals: Arc<Totals>,
     ) -> Self {
         let clock = Clock::of(&options);
-        Pair { a, b, to_b, to_a, whole: false, ended: None, clock, options, totals }
+        let whole = !options.half_close;
+        let (ended, finishing, done) = (None, false, false);
+        Pair { a, b, to_b, to_a, whole, ended, finishing, done, clock, options, totals }
     }
 
-    /// Runs the ways that are open.
-    fn poll_ways(&mut self, cx: &mut Context<'_>) -> (bool, Poll<RelayEnd>) {
+    /// The peers were heard so long ago, although nothing was delivered: the idle limit counts from there.
+    pub(super) fn heard(&mut self, ago: Duration) {
+        if let Some(clock) = &mut self.clock {
+            clock.heard(ago);
+        }
+    }
+
+    /// Runs the ways that are open. Ready when both have ended.
+    fn poll_ways(&mut self, cx: &mut Context<'_>) -> (bool, Poll<Option<RelayEnd>>) {
         let mut flow = Flow {
             cx,
             options: &self.options,
@@ -117,38 +143,88 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
                     self.ended = Some(from);
                     self.whole |= flow.whole;
                 }
-                (Poll::Ready(Ok(())), Some(first)) => {
-                    return (flow.moved, Poll::Ready(RelayEnd::Closed { first }));
-                }
+                (Poll::Ready(Ok(())), Some(_)) => return (flow.moved, Poll::Ready(None)),
                 (Poll::Ready(Err(fault)), _) => {
                     let moved = flow.moved;
-                    return (moved, Poll::Ready(self.failed(from, fault)));
+                    return (moved, Poll::Ready(Some(self.failed(from, fault))));
                 }
             }
         }
         (flow.moved, Poll::Pending)
     }
 
-    fn failed(&mut self, from: Side, fault: Fault) -> RelayEnd {
+    fn failed(&self, from: Side, fault: Fault) -> RelayEnd {
         let (side, receiving, error) = match fault {
             Fault::Receiving(error) => (from, true, error),
             Fault::Sending(error) => (from.other(), false, error),
         };
-        let gone = !receiving && self.ended == Some(side) && error.kind() == ErrorKind::Closed;
+        let gone = !receiving
+            && self.ended == Some(side)
+            && matches!(error.kind(), ErrorKind::Closed | ErrorKind::Other);
         if gone && !self.half_closes() {
             // It has said goodbye already, and its protocol takes nothing after that.
             return RelayEnd::Closed { first: side };
-        }
-        // What came through may be cut short: the other peer must not take it for a whole.
-        match side {
-            Side::A => self.b.abort(),
-            Side::B => self.a.abort(),
         }
         RelayEnd::Failed { side, receiving, error }
     }
 
     fn half_closes(&self) -> bool {
         !self.whole && self.a.half_closes() && self.b.half_closes()
+    }
+
+    /// One direction has ended: sets the limit for the other.
+    fn half_closed(&mut self, first: Side) {
+        if self.half_closes() {
+            let limit = self.options.half_close_timeout;
+            return Clock::half_closed(
+                &mut self.clock,
+                &self.options,
+                limit,
+                PassedLimit::HalfClose,
+            );
+        }
+        if !self.a.half_closes() && !self.b.half_closes() {
+            // Both are over with the first end: the one takes nothing more, the other is told so.
+            return self.finish();
+        }
+        // To one that was asked nothing no answer is due, but a greeting may be on its way.
+        let asked = first == Side::B || self.totals.bytes_to_b() > 0;
+        let limit = self.options.drain_timeout / if asked { 1 } else { 3 };
+        Clock::half_closed(&mut self.clock, &self.options, Some(limit), PassedLimit::Drained);
+    }
+
+    fn finish(&mut self) {
+        self.finishing = true;
+        match self.ended {
+            Some(Side::A) => self.to_a.end(),
+            Some(Side::B) => self.to_b.end(),
+            None => {}
+        }
+        Clock::closing(&mut self.clock, &self.options);
+    }
+
+    /// Ends what could not be told of a single direction's end.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.finishing && !self.options.leave_messages_open {
+            let (a, b) = (self.a.poll_close(cx), self.b.poll_close(cx));
+            ready!(a);
+            ready!(b);
+        }
+        Poll::Ready(())
+    }
+
+    /// Answers which limit has passed, if it ends the relay.
+    fn poll_clock(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Option<RelayEnd>> {
+        let Some(clock) = &mut self.clock else { return Poll::Pending };
+        Poll::Ready(match ready!(clock.poll(cx, moved)) {
+            PassedLimit::Drained => {
+                self.finish();
+                None
+            }
+            PassedLimit::Idle => Some(RelayEnd::IdleTimeout),
+            PassedLimit::HalfClose | PassedLimit::Close => Some(RelayEnd::HalfCloseTimeout),
+            PassedLimit::Total => Some(RelayEnd::TotalTimeout),
+        })
     }
 }
 
@@ -157,17 +233,32 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Future for Pair<A, B, X, 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         let this = self.get_mut();
-        let before = this.ended;
-        let (moved, end) = this.poll_ways(cx);
-        if end.is_ready() {
-            return end;
-        }
-        if before != this.ended && !this.half_closes() {
-            Clock::closing(&mut this.clock, &this.options);
-        }
-        match &mut this.clock {
-            None => Poll::Pending,
-            Some(clock) => clock.poll(cx, moved, this.ended.is_some()),
+        loop {
+            let mut moved = false;
+            if !this.done {
+                let before = this.ended;
+                let (more, end) = this.poll_ways(cx);
+                moved = more;
+                match end {
+                    Poll::Ready(Some(end)) => return Poll::Ready(end),
+                    Poll::Ready(None) => this.done = true,
+                    Poll::Pending => {}
+                }
+                if let (None, Some(first), false) = (before, this.ended, this.done) {
+                    this.half_closed(first);
+                    if this.finishing {
+                        continue;
+                    }
+                }
+            }
+            if let (true, Some(first)) = (this.done, this.ended)
+                && this.poll_close(cx).is_ready()
+            {
+                return Poll::Ready(RelayEnd::Closed { first });
+            }
+            if let Some(end) = ready!(this.poll_clock(cx, moved)) {
+                return Poll::Ready(end);
+            }
         }
     }
 }

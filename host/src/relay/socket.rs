@@ -2,19 +2,19 @@
 
 use super::pair::Ending;
 use crate::services::kernel::KernelStream::{self, Other, Tcp, Unix};
+use crate::services::kernel::{Cuts, is_cutting};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 use socket2::SockRef;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 /// A byte stream that is one descriptor, on the host's reactor.
+#[derive(Debug)]
 pub(super) struct Socket(pub(super) KernelStream);
 
 impl Socket {
@@ -82,11 +82,12 @@ impl Ending for Socket {
     fn half_closes(&self) -> bool {
         !matches!(self.0, Other(_))
     }
+}
 
-    fn abort(&mut self) {
-        if let Tcp(tcp) = &self.0 {
-            // With no time to linger the close is a reset.
-            let _ = set_socket_linger(tcp, Some(Duration::ZERO));
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if is_cutting() {
+            self.0.cut();
         }
     }
 }

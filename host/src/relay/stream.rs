@@ -149,6 +149,10 @@ impl Way<Stream, Stream> for CopyWay {
             }
         }
     }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
 }
 
 impl Ending for Stream {

@@ -6,8 +6,8 @@ use crate::relay::{Side, Totals};
 use crate::session::{DataParts, guarded};
 use futures_util::StreamExt;
 use jackfield_plugin_api::{
-    Answer, Body, BodyPart, Error, Exchange, Exchanger, HeaderBlock, Incoming, Messages, Result,
-    Session, Stream, mask_query,
+    Body, BodyPart, Error, Exchange, Exchanger, HeaderBlock, Incoming, Messages, Result, Session,
+    Stream, mask_query,
 };
 use std::sync::Arc;
 use tracing::Level;
@@ -120,7 +120,7 @@ impl RequestLine {
         }
         let Incoming { mut request, answer, .. } = incoming;
         request.body = self.counted(request.body, Side::B);
-        let answer = Answer::new(move |mut response| async move {
+        let answer = answer.around(move |answer, mut response| async move {
             self.answered(&response.head);
             response.body = self.counted(response.body, Side::A);
             let sent = answer.send(response).await;

@@ -1,10 +1,11 @@
 //! [`Far`]: the session at the other side of a route.
 
+use super::fault::is_of_target;
 use crate::connection::PooledSession;
 use crate::relay::{RelayEnd, Side, Totals};
 use crate::upstream::Opened;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Envelope, Error, ErrorKind, Origin, Result, Session};
+use jackfield_plugin_api::{Answer, Envelope, Error, Result, Session};
 use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -36,11 +37,11 @@ impl Far {
         }
     }
 
-    /// Sends the request that it was reached for.
-    pub(super) fn send(&self, request: Envelope) -> Result<Op<Envelope>> {
+    /// Sends the request that it was reached for, with a place for interim responses.
+    pub(super) fn send(&self, request: Envelope, interim: Answer) -> Result<Op<Envelope>> {
         match self {
-            Far::Own(own) => own.send(request),
-            Far::Opened(opened) => opened.send(request),
+            Far::Own(own) => own.send(request, interim),
+            Far::Opened(opened) => opened.send(request, interim),
         }
     }
 
@@ -60,11 +61,10 @@ impl Far {
         }
     }
 
-    /// A request over it failed, which counts against the target unless that was the peer's fault.
+    /// A request over it failed, which counts against the target where it speaks against that.
     pub(super) fn failed(self, error: &Error) {
         if let Far::Opened(mut opened) = self
-            && error.kind() != ErrorKind::Unsupported
-            && error.origin() != Origin::Downstream
+            && is_of_target(error)
         {
             opened.failed(error);
         }

@@ -1,13 +1,14 @@
 //! Requests on their way through: each goes to the destination, its answer comes back.
 //!
-//! A session of the destination is had for one request and given back when its answer has come whole: for
+//! A session of the destination is taken for one request and given back when its answer has come whole: for
 //! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
-//! asked, by which name and over what is put in (`x-forwarded-for`, `x-forwarded-host`,
-//! `x-forwarded-proto`).
+//! asked, by which name and over what is put in.
 
 use super::access::RequestLine;
-use super::fields::{ends, is_repeatable, stripped};
-use super::lent::lent;
+use super::ask::{Asker, PendingRequest};
+use super::fault::{ClientFault, status};
+use super::fields::{ends, stripped};
+use super::forwarded::Forwarded;
 use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
@@ -16,21 +17,16 @@ use futures_util::StreamExt;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Origin,
-    Result, Retry, Serving, Session,
+    Result, Serving, Session,
 };
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 /// Requests of one peer that are under way at once; more wait.
 const MOST: usize = 128;
-
-/// How long a session may have been unused for a request that must not be asked twice: a peer whose close
-/// is still on its way cannot be told from one that has begun to work.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether a session asks, and does nothing else that could be relayed.
 pub(super) fn asks(session: &Session) -> bool {
@@ -45,17 +41,15 @@ pub(super) struct Forward<'a> {
     route: &'a Route,
     session: &'a Session,
     connection: &'a Entered,
-    /// The address that the peer is forwarded under; empty: it has none.
-    peer: String,
+    forwarded: Forwarded,
+    /// Whether there has been a request.
+    has_asked: AtomicBool,
 }
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let peer = connection.peer().map(|peer| match peer.socket() {
-            Some(address) => address.ip().to_string(),
-            None => peer.to_string(),
-        });
-        Forward { route, session, connection, peer: peer.unwrap_or_default() }
+        let forwarded = Forwarded::new(connection.peer(), route.trusted_proxies.as_deref());
+        Forward { route, session, connection, forwarded, has_asked: AtomicBool::new(false) }
     }
 
     /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
@@ -94,12 +88,12 @@ impl<'a> Forward<'a> {
                 None => refuse(answer, "501", "CONNECT is not supported").await,
             };
         }
-        let Incoming { request, answer, .. } = incoming;
+        let Incoming { request, mut answer, .. } = incoming;
         let turn = request.upgrade;
         let asked = match self.onward(&request.head, turn.is_some()) {
             Ok(head) => {
                 let body = line.counted(request.body, Side::B);
-                self.ask(head, self.counted(body, Side::B)).await
+                self.ask(head, body, &mut answer).await
             }
             Err(error) => Err(error),
         };
@@ -108,18 +102,27 @@ impl<'a> Forward<'a> {
             Err(error) => return self.failed(answer, &error, &mut line).await,
         };
         line.target(far.target().or_else(|| self.route.target()).unwrap_or_default());
-        line.answered(&response.head);
-        if let (Some(near), Some(onto)) = (turn, response.upgrade.take()) {
-            line.upgraded();
-            drop(line);
-            return self.turned(answer, response, near, onto).await;
+        match (turn, response.upgrade.take()) {
+            (Some(near), Some(onto)) => {
+                line.answered(&response.head);
+                line.upgraded();
+                drop(line);
+                return self.turned(answer, response, near, onto).await;
+            }
+            _ if response.status() == 101 => {
+                let text = "the destination answers 101, and nobody has asked for another protocol";
+                let error = Error::new(ErrorKind::Protocol, text);
+                far.failed(&error);
+                return self.failed(answer, &error, &mut line).await;
+            }
+            _ => line.answered(&response.head),
         }
         let ends = ends(&response.head);
-        match stripped(&response.head, false, &[]) {
+        match stripped(&response.head, false, |_| false, []) {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
-        response.body = self.counted(line.counted(response.body, Side::A), Side::A);
+        response.body = self.counted(line.counted(response.body, Side::A), Side::A, None);
         let sent = answer.send(response).await;
         line.sent(&sent);
         if sent.is_ok() && !ends {
@@ -138,7 +141,7 @@ impl<'a> Forward<'a> {
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
         };
         match opened.and_then(|far| sse::events(far, longest, stopping)) {
-            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A))).await,
+            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A, None))).await,
             Err(error) => {
                 tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "no events");
                 self.failed(answer, &error, &mut RequestLine::default()).await;
@@ -147,84 +150,34 @@ impl<'a> Forward<'a> {
     }
 
     async fn failed(&self, answer: Answer, error: &Error, line: &mut RequestLine) {
-        let (status, text) = match error.kind() {
-            ErrorKind::TimedOut => ("504", "the destination does not answer in time"),
-            ErrorKind::Limit => ("503", "there is no room at the destination"),
-            ErrorKind::Unsupported => ("502", "the destination cannot do what was asked"),
-            _ => ("502", "the destination cannot be reached"),
-        };
+        let (status, text) = status(error);
         line.failed(status, error);
         refuse(answer, status, text).await;
     }
 
     /// The head as it goes to the destination, which has a scheme of its own.
-    fn onward(&self, head: &HeaderBlock, turns: bool) -> Result<HeaderBlock> {
-        let value = |name: &str| head.get(name).unwrap_or_default();
-        let peer = self.peer.as_bytes();
-        let chain = match value("x-forwarded-for") {
-            b"" => Cow::Borrowed(peer),
-            before if peer.is_empty() => Cow::Borrowed(before),
-            before => Cow::Owned([before, b", ", peer].concat()),
-        };
-        stripped(
-            head,
-            turns,
-            &[
-                ("x-forwarded-for", &chain),
-                ("x-forwarded-host", value(":authority")),
-                ("x-forwarded-proto", value(":scheme")),
-            ],
-        )
+    fn onward(&self, head: &HeaderBlock, upgrades: bool) -> Result<HeaderBlock> {
+        let provenance = self.forwarded.of(head);
+        stripped(head, upgrades, |name| provenance.drops(name), provenance.added())
     }
 
-    /// Asks over a session that has answered before, or over a new one; over a new one again where the
-    /// first turns out to have gone and nothing can have come of it.
-    async fn ask(&self, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
-        let safe = is_repeatable(&head);
-        let far = self.reach(if safe { Duration::MAX } else { FRESH }).await?;
-        if !far.is_reused() {
-            return Self::ask_anew(far, head, body).await;
-        }
-        let (body, back) = lent(if safe { Body::empty() } else { body });
-        let error = match far.send(Envelope::new(head.clone(), body))?.await {
-            Ok(response) => return Ok((far, response)),
-            Err(error) => error,
-        };
-        let again = error.is_unsent() || safe && error.retry() == Retry::IfReused;
-        match back.body().filter(|_| again) {
-            Some(body) => {
-                drop(far);
-                Self::ask_anew(self.reach(Duration::ZERO).await?, head, body).await
-            }
-            None => {
-                // What has closed at the moment of asking may have been unused for too long.
-                if error.retry() != Retry::IfReused {
-                    far.failed(&error);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn ask_anew(far: Far, head: HeaderBlock, body: Body) -> Result<(Far, Envelope)> {
-        match far.send(Envelope::new(head, body))?.await {
-            Ok(response) => Ok((far, response)),
-            Err(error) => {
-                // It could be opened, but does not serve.
-                far.failed(&error);
-                Err(error)
-            }
-        }
-    }
-
-    /// A session of the destination: one that was unused for less than `rested`, or a new one.
-    async fn reach(&self, rested: Duration) -> Result<Far> {
-        self.route.reach(self.session, self.connection, Purpose::Request { rested }).await
+    async fn ask(
+        &self,
+        head: HeaderBlock,
+        body: Body,
+        answer: &mut Answer,
+    ) -> Result<(Far, Envelope)> {
+        let &Forward { route, session, connection, .. } = self;
+        let fault = ClientFault::default();
+        let body = self.counted(body, Side::B, Some(fault.clone()));
+        let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
+        let asked = PendingRequest { head, body, fault, is_first };
+        Asker { route, session, connection }.ask(asked, answer).await
     }
 
     /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other
-    /// side.
-    fn counted(&self, body: Body, side: Side) -> Body {
+    /// side, and noted where that is a client's.
+    fn counted(&self, body: Body, side: Side, fault: Option<ClientFault>) -> Body {
         if body.is_empty() {
             return body;
         }
@@ -234,7 +187,13 @@ impl<'a> Forward<'a> {
             if let Ok(BodyPart::Data(bytes)) = &part {
                 totals.add(side, bytes.len(), 0);
             }
-            part.map_err(|error| error.with_origin(origin))
+            part.map_err(|error| {
+                let error = error.with_origin(origin);
+                if let Some(fault) = &fault {
+                    fault.note(&error);
+                }
+                error
+            })
         }))
     }
 
@@ -246,7 +205,7 @@ impl<'a> Forward<'a> {
         near: Op<Session>,
         far: Op<Session>,
     ) {
-        let Ok(head) = stripped(&response.head, true, &[]) else {
+        let Ok(head) = stripped(&response.head, true, |_| false, []) else {
             return refuse(answer, "502", "invalid response from upstream").await;
         };
         response.head = head;

@@ -1,21 +1,29 @@
 //! Routes: what a listener's sessions are joined to.
 
 mod access;
+mod ask;
 mod calls;
 mod destination;
 mod far;
+mod fault;
 mod fields;
 mod forward;
+mod forwarded;
+mod interim;
 mod leave;
 mod lent;
+mod near;
 mod notice;
+mod parting;
 mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
 use crate::driver::Prepared;
-use crate::relay::{self, End, RelayEnd, RelayOptions, Side};
-use crate::session::shared;
-use crate::shutdown::Stopping;
+use crate::networks::Network;
+use crate::relay::{self, End, Left, RelayEnd, RelayOptions, Side, Totals};
+use crate::services::kernel::{cut_off, cutting};
+use crate::session::{POLITE_CLOSE, shared};
+use crate::shutdown::{LAST_WORDS, Stopping};
 use crate::stack::opened_for;
 use crate::upstream::KeyFrom;
 pub use access::REQUESTS;
@@ -25,8 +33,13 @@ use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
+use near::Deferred;
 use notice::Notice;
+use parting::Parting;
+use scopeguard::{ScopeGuard, guard};
+use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A destination and how to join a session to it.
 #[derive(Clone, Debug)]
@@ -41,6 +54,10 @@ pub struct Route {
     pub relay: RelayOptions,
     /// Whether requests are answered with what the destination sends, as server-sent events.
     pub sse: bool,
+    /// Peers whose `X-Forwarded-…` and `Forwarded` fields are believed; `None`: nobody has said.
+    pub trusted_proxies: Option<Vec<Network>>,
+    /// Whether a peer that has gone while its destination was being opened, or waited for, ends that.
+    pub abort_on_close: bool,
     /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
     pub tell_busy: bool,
 }
@@ -94,23 +111,43 @@ impl Route {
             let mut handled = Box::pin(handled(handler, session, stopping));
             return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
         }
-        let (session, notice) = Notice::of(session, self);
-        let joining = async {
-            // Boxed, so that a relayed connection does not keep room for it.
-            if !notice.is_silent() {
-                Box::pin(notice.waits(&self.destination)).await;
-            }
-            match self.join(&session, connection, stopping).await {
-                Ok(served) => Ok(served),
-                Err(error) => {
-                    Err(Box::pin(notice.refused(error, &self.destination, connection)).await)
-                }
-            }
+        // What is dropped before its end was not whole, and its peer must see that.
+        let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
+        let (session, notice) = &*held;
+        let Joined { served, parting, left } = tokio::select! {
+            joined = self.join_or_say(session, notice, connection, stopping) => joined,
+            wish = leave::ToldToLeave::new(session, connection) => Joined::told(wish, session),
         };
-        tokio::select! {
-            served = joining => served,
-            wish = leave::ToldToLeave::new(&session, connection) => Ok(Served::Told(Box::new(wish))),
+        let (session, notice) = ScopeGuard::into_inner(held);
+        if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+            cut_off((left, session, notice));
         }
+        served
+    }
+
+    /// Whether it opens something for a session, whose answer can wait until that is there.
+    pub(crate) fn opens(&self) -> bool {
+        !matches!(self.destination, Destination::Handler(_)) && !self.sse
+    }
+
+    /// Joins a session to the destination. Its peer is told in words that the destination is in use.
+    async fn join_or_say(
+        &self,
+        session: &Session,
+        notice: &Notice,
+        connection: &Entered,
+        stopping: &mut Stopping,
+    ) -> Joined {
+        // Boxed, so that a relayed connection does not keep room for it.
+        if !notice.is_silent() {
+            Box::pin(notice.waits(&self.destination)).await;
+        }
+        let joined = self.join(session, connection, stopping).await;
+        let Joined { served: Err(error), parting, left } = joined else { return joined };
+        let (error, is_told) = Box::pin(notice.refused(error, &self.destination, connection)).await;
+        // Words that were sent must arrive.
+        let parting = if is_told { Parting::WHOLE } else { parting };
+        Joined { served: Err(error), parting, left }
     }
 
     /// Joins a session to the destination until one of the two has ended.
@@ -119,38 +156,113 @@ impl Route {
         session: &Session,
         connection: &Entered,
         stopping: &mut Stopping,
-    ) -> Result<Served> {
+    ) -> Joined {
         if forward::asks(session) {
             connection.joined();
-            Box::pin(Forward::new(self, session, connection).run(stopping)).await?;
-            return Ok(Served::Forwarded);
+            let forwarded = Box::pin(Forward::new(self, session, connection).run(stopping)).await;
+            let served = forwarded.map(|()| Served::Forwarded);
+            return Joined { served, parting: Parting::WHOLE, left: None };
         }
+        let joined = match self.open(session, connection, stopping).await {
+            Ok((far, ends)) => self.relayed(session, connection, far, ends, stopping).await,
+            Err(error) => Err(error),
+        };
+        joined.unwrap_or_else(|error| {
+            let parting = Parting::unserved(&error);
+            Joined { served: Err(error), parting, left: None }
+        })
+    }
+
+    /// Opens the destination for a session, unless its peer goes meanwhile, and answers the peer if it still
+    /// waits for that.
+    async fn open(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        stopping: &mut Stopping,
+    ) -> Result<(Far, (End, End))> {
         if self.sse {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
-        let far = self.reach(session, connection, Purpose::Data).await?;
+        let mut early = if self.abort_on_close { near::watched(session)? } else { None };
+        let deferred = Deferred::of(session);
+        let grace = self.relay.drain_timeout;
+        // Boxed, so that a relayed connection does not keep room for it.
+        let far = Box::pin(async {
+            let reaching = self.reach(session, connection, Purpose::Data);
+            tokio::select! {
+                far = Deferred::offering(deferred.as_ref(), reaching) => far,
+                gone = near::gone(&mut early, grace) => Err(gone),
+                () = stopping.ended() => Err(near::stopped()),
+            }
+        })
+        .await?;
+        if let Some(deferred) = deferred {
+            deferred.answer(session, far.session()).await?;
+        }
+        let ends = match early {
+            Some(near) => {
+                let far = near.opposite(far.session())?;
+                (near, far)
+            }
+            None => End::pair(session, far.session())?,
+        };
+        Ok((far, ends))
+    }
+
+    /// Relays until one of the two has ended.
+    async fn relayed(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        far: Far,
+        (a, b): (End, End),
+        stopping: &mut Stopping,
+    ) -> Result<Joined> {
         if let Far::Opened(opened) = &far {
             connection.note_target(opened.target());
         }
         connection.joined();
-        let (a, b) = End::pair(session, far.session())?;
         let totals = Arc::clone(connection.totals());
-        let relaying = relay::relay(a, b, self.relay.clone(), Arc::clone(&totals));
-        // Boxed: most sessions never ask, and need no room for it.
-        let asks = calls::may_ask(session);
-        let around = asks.then(|| self.around(&far)).flatten();
-        let carrying = asks.then(|| Box::pin(calls::carry(session, far.session(), around)));
-        let watched = matches!(&far, Far::Opened(opened) if opened.is_one_of_many());
-        let gone = watched.then(|| Box::pin(far.gone(&totals)));
-        let end = tokio::select! {
-            end = relaying => end,
-            Some(error) = OptionFuture::from(gone) => {
-                RelayEnd::Failed { side: Side::B, receiving: true, error }
+        let mut options = self.relay.clone();
+        options.half_close &= !self.destination.has_one_user();
+        options.leave_messages_open = parting::ends_alike(session, far.session());
+        let idle_timeout = options.idle_timeout;
+        let relaying = relay::relay(a, b, options, Arc::clone(&totals));
+        let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
+        let end = {
+            let (relaying, far) = &mut *held;
+            let far = &*far;
+            // Boxed: most sessions never ask, and need no room for it.
+            let asks = calls::may_ask(session);
+            let around = asks.then(|| self.around(far)).flatten();
+            let mut carrying = OptionFuture::from(
+                asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
+            );
+            let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
+            let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
+            loop {
+                let end = tokio::select! {
+                    end = &mut *relaying => end,
+                    Some(error) = &mut gone, if watched => {
+                        RelayEnd::Failed { side: Side::B, receiving: true, error }
+                    }
+                    Some(never) = &mut carrying, if asks => match never {},
+                    () = stopping.ended() => RelayEnd::Shutdown,
+                };
+                match (&end, idle_timeout) {
+                    (RelayEnd::IdleTimeout, Some(limit)) => {
+                        match heard(session, far.session()).filter(|ago| *ago < limit) {
+                            Some(ago) => relaying.heard(ago),
+                            None => break end,
+                        }
+                    }
+                    _ => break end,
+                }
             }
-            Some(never) = OptionFuture::from(carrying) => match never {},
         };
-        far.relayed(&end, &totals);
-        Ok(Served::Relayed(end))
+        let (relaying, far) = ScopeGuard::into_inner(held);
+        Ok(Box::pin(parted(session, far, relaying, end, &totals)).await)
     }
 
     /// What stands around operations on `far`.
@@ -221,6 +333,61 @@ impl Route {
             }
         })
     }
+}
+
+/// A session of a route, its service and how its peer is left.
+struct Joined {
+    served: Result<Served>,
+    parting: Parting,
+    /// What is left of its end of the relay.
+    left: Option<Left>,
+}
+
+impl Joined {
+    fn told(wish: Wish, session: &Session) -> Self {
+        // What can say why it ends has just done so.
+        let is_whole =
+            session.facets().contains(Facets::CLOSE_CODE) && matches!(wish, Wish::Close { .. });
+        let parting = if is_whole { Parting::WHOLE } else { Parting::BROKEN };
+        Joined { served: Ok(Served::Told(Box::new(wish))), parting, left: None }
+    }
+}
+
+/// Leaves the far side after a relay; the near side is for who has it.
+async fn parted(
+    session: &Session,
+    far: Far,
+    relaying: relay::Relay,
+    end: RelayEnd,
+    totals: &Totals,
+) -> Joined {
+    let to_near = Parting::after(&end, Side::A, session, far.session());
+    let to_far = Parting::after(&end, Side::B, far.session(), session);
+    let (near_left, far_left) = relaying.into_ends();
+    if to_far.tell(far.session(), limit_of(&to_far)).await {
+        cutting(|| {
+            drop(far_left);
+            far.relayed(&end, totals);
+        });
+    } else {
+        drop(far_left);
+        far.relayed(&end, totals);
+    }
+    Joined { served: Ok(Served::Relayed(end)), parting: to_near, left: Some(near_left) }
+}
+
+/// How long telling a peer so may take.
+fn limit_of(parting: &Parting) -> Duration {
+    if parting.is_hasty() { LAST_WORDS / 2 } else { POLITE_CLOSE }
+}
+
+/// How long ago a peer was heard that had nothing to deliver, as far as a driver tells: a ping, for example.
+fn heard(near: &Session, far: &Session) -> Option<Duration> {
+    let idle = |session: &Session| {
+        let facts = session.info().facts;
+        facts.get("idle_ms").and_then(Value::as_u64).map(Duration::from_millis)
+    };
+    idle(near).into_iter().chain(idle(far)).min()
 }
 
 /// Serves a session by a handler. Told to stop, a session that can drain does.

@@ -57,20 +57,20 @@ impl Notice {
     }
 
     /// Tells a peer why it is sent away, where that is because its destination is in use; gives the error with who
-    /// uses it.
+    /// uses it, and whether the peer was told.
     pub(super) async fn refused(
         &self,
         error: Error,
         destination: &Destination,
         connection: &Entered,
-    ) -> Error {
+    ) -> (Error, bool) {
         let late = error.kind() == ErrorKind::TimedOut;
         let refused =
             error.kind() == ErrorKind::InUse || error.context().any(|(key, _)| key == LEASE);
         if !refused || !destination.has_one_user() {
-            return error;
+            return (error, false);
         }
-        match destination.held().or_else(|| connection.other_user()) {
+        let error = match destination.held().or_else(|| connection.other_user()) {
             Some(held) => {
                 let text = in_use(&held);
                 let waited = if late { "; you have waited too long" } else { "" };
@@ -81,7 +81,8 @@ impl Notice {
                 self.say("in use by another program").await;
                 error
             }
-        }
+        };
+        (error, !self.is_silent())
     }
 
     /// A line of its own.

@@ -65,7 +65,7 @@ pub(super) fn events(far: Far, longest: usize, stopping: Stopping) -> Result<Bod
         }
         Some(End::Messages(messages)) => Source::Messages(messages),
         Some(End::Datagrams(datagrams)) => Source::Messages(crate::relay::messages_of(datagrams)),
-        None => {
+        Some(End::Watched(_)) | None => {
             let text = "events of a session without a stream, messages or datagrams to give";
             return Err(Error::unsupported(text));
         }

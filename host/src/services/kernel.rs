@@ -1,12 +1,14 @@
 //! Kernel sockets as sessions, and back: a stream that was made here comes home as the socket that it
 //! is, and a stream of a plugin that can give its descriptor becomes a socket of this reactor.
 
-use crate::network::canonical;
+use crate::addr::canonical;
 use bytes::Bytes;
 use jackfield_plugin_api::{Info, Result, Session, Stream};
 use socket2::{Domain, SockRef, Type};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -61,19 +63,24 @@ pub fn unix_session(stream: UnixStream, path: &str) -> Session {
 /// error of the inner result.
 pub fn come_home(stream: Stream) -> Result<Result<(KernelStream, Bytes)>, Stream> {
     let stream = match stream.into_inner::<Slot<TcpStream>>() {
-        Ok(Slot(Some(tcp))) => return Ok(Ok((KernelStream::Tcp(tcp), Bytes::new()))),
-        Ok(Slot(None)) => return Ok(Err(gone())),
+        Ok(slot) => return Ok(home(slot, KernelStream::Tcp)),
         Err(stream) => stream,
     };
     let mut stream = match stream.into_inner::<Slot<UnixStream>>() {
-        Ok(Slot(Some(unix))) => return Ok(Ok((KernelStream::Unix(unix), Bytes::new()))),
-        Ok(Slot(None)) => return Ok(Err(gone())),
+        Ok(slot) => return Ok(home(slot, KernelStream::Unix)),
         Err(stream) => stream,
     };
     match stream.take_fd() {
         Some((fd, leftover)) => Ok(register(fd).map(|socket| (socket, leftover))),
         None => Err(stream),
     }
+}
+
+fn home<T: Cuts>(
+    mut slot: Slot<T>,
+    kind: impl FnOnce(T) -> KernelStream,
+) -> Result<(KernelStream, Bytes)> {
+    slot.0.take().map(|socket| (kind(socket), Bytes::new())).ok_or_else(gone)
 }
 
 fn gone() -> jackfield_plugin_api::Error {
@@ -106,10 +113,72 @@ fn register(fd: OwnedFd) -> Result<KernelStream> {
 
 /// A socket that can be taken out of its stream. Polled after that, it is closed.
 #[derive(Debug)]
-pub struct Slot<T>(pub Option<T>);
+pub struct Slot<T: Cuts>(pub Option<T>);
+
+impl<T: Cuts> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.as_ref().filter(|_| is_cutting()) {
+            socket.cut();
+        }
+    }
+}
+
+thread_local! {
+    static CUTTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops what has sockets in it, at whatever depth, so that the close of each looks like a failure to its
+/// peer, where its protocol can tell: what came over it was not whole. Over TCP that is a reset (RFC 9293
+/// §3.10.4). The layers between only have to be dropped.
+pub fn cut_off<T>(whole: T) {
+    cutting(|| drop(whole));
+}
+
+/// Runs `work`, in which what is dropped is [cut off](cut_off).
+pub fn cutting<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            CUTTING.set(self.0);
+        }
+    }
+    let _before = Before(CUTTING.replace(true));
+    work()
+}
+
+/// Whether what this thread drops now is cut off.
+pub fn is_cutting() -> bool {
+    CUTTING.get()
+}
+
+/// What a socket does when it is cut off.
+pub trait Cuts {
+    /// Makes the close that follows look like a failure to the peer, where the protocol can tell.
+    fn cut(&self);
+}
+
+impl Cuts for TcpStream {
+    fn cut(&self) {
+        // With no time to linger the close is a reset. One that has none ends as it can.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// A Unix socket has no reset: its peer sees the end.
+impl Cuts for UnixStream {
+    fn cut(&self) {}
+}
+
+impl Cuts for KernelStream {
+    fn cut(&self) {
+        if let KernelStream::Tcp(tcp) = self {
+            tcp.cut();
+        }
+    }
+}
 
 mod slot {
-    use super::Slot;
+    use super::{Cuts, Slot};
     use std::io::{self, IoSlice};
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -124,7 +193,7 @@ mod slot {
         };
     }
 
-    impl<T: AsyncRead + Unpin> AsyncRead for Slot<T> {
+    impl<T: AsyncRead + Cuts + Unpin> AsyncRead for Slot<T> {
         fn poll_read(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -134,7 +203,7 @@ mod slot {
         }
     }
 
-    impl<T: AsyncWrite + Unpin> AsyncWrite for Slot<T> {
+    impl<T: AsyncWrite + Cuts + Unpin> AsyncWrite for Slot<T> {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,

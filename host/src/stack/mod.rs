@@ -3,6 +3,7 @@
 mod carrier;
 mod client;
 pub mod login;
+mod offer;
 pub mod options;
 mod plan;
 mod source;
@@ -10,6 +11,7 @@ pub mod uri;
 
 pub use carrier::carrier_of;
 pub use client::opened_for;
+pub use offer::offering;
 pub use options::OptionProblem;
 pub use plan::Plan;
 pub use source::{Opening, SessionSource};
@@ -200,6 +202,9 @@ impl Stack {
             if let Some(session) = below.take() {
                 request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }
+            if self.layers.first().is_some_and(|top| std::ptr::eq(top, layer)) {
+                request = offer::offered(request);
+            }
             let opened = within(deadline, limit, layer.endpoint.open(request)).await;
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
@@ -230,12 +235,18 @@ impl Stack {
             .map_err(|error| self.explain(error, transport))
     }
 
-    /// Lets the layers above the transport speak with an accepted peer, within `limit` in all.
+    /// Lets the layers above the transport speak with an accepted peer, within `limit` in all. `deferred`:
+    /// the top one keeps its answer back if it can, until its session's operation `accept` is called.
     /// Cancel safe: the peer is dropped.
     ///
     /// # Errors
     /// As [`Stack::open`], with the peer as the origin.
-    pub async fn accept(&self, accepted: Session, limit: Duration) -> Result<Session> {
+    pub async fn accept(
+        &self,
+        accepted: Session,
+        limit: Duration,
+        deferred: bool,
+    ) -> Result<Session> {
         let layers = &self.layers[..self.layers.len().saturating_sub(1)];
         if layers.is_empty() {
             return Ok(accepted);
@@ -244,7 +255,11 @@ impl Stack {
         let mut below = accepted;
         for layer in layers.iter().rev() {
             let carrier = carrier_of(below, layer.driver.name())?;
-            let request = Request::new(self.address.clone(), deadline.left());
+            let mut request = Request::new(self.address.clone(), deadline.left());
+            let is_top = layers.first().is_some_and(|top| std::ptr::eq(top, layer));
+            if deferred && is_top && layer.driver.operation("accept").is_some() {
+                request = request.deferred();
+            }
             let accepting = layer.endpoint.accept(request.with_carrier(carrier));
             let accepted = within(deadline, limit, accepting).await;
             below = accepted

@@ -6,7 +6,7 @@ use crate::connection::{Around, Calling, Innermost, PooledSession};
 use crate::session::{DataParts, SessionExt, guarded};
 use jackfield_balancer::InFlight;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Envelope, Error, ErrorKind, Origin, Result, Session};
+use jackfield_plugin_api::{Address, Answer, Envelope, Error, ErrorKind, Origin, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -36,17 +36,22 @@ impl Opened {
         self.guard.target()
     }
 
+    /// Where its target is.
+    pub fn address(&self) -> &Address {
+        self.guard.at().target().stack().address()
+    }
+
     /// What stands around operations on it, for calls in the name of `connection`.
     pub fn around(&self, connection: &str) -> Around {
         self.guard.at().target().around_as(connection)
     }
 
-    /// Sends the request that it was opened for.
+    /// Sends the request that it was opened for, with a place for interim responses.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a session that takes none.
-    pub fn send(&self, request: Envelope) -> Result<Op<Envelope>> {
-        self.session.send(request)
+    pub fn send(&self, request: Envelope, interim: Answer) -> Result<Op<Envelope>> {
+        self.session.send(request, interim)
     }
 
     /// Whether it has answered a request before.
@@ -63,7 +68,7 @@ impl Opened {
     }
 
     /// The session failed at the target's side before it had done anything: as bad as if it could
-    /// not have been opened. Nobody else gets it.
+    /// not have been opened. It is not given to another caller.
     pub fn failed(&mut self, error: &Error) {
         self.session.spoil();
         self.guard.failed(error, Instant::now());
@@ -153,7 +158,7 @@ impl Drop for ReportingSession {
     }
 }
 
-/// A session of which an answer is awaited. Dropped, nobody waits any more: the session is
+/// A session whose answer is awaited. Dropped, the caller has stopped waiting: the session is
 /// [unanswered](Opened::unanswered).
 pub(super) struct Asking {
     session: Arc<Session>,

@@ -1,7 +1,9 @@
-//! What people write in configurations and on command lines: durations and sizes ([`units`]), other forms of values
-//! ([`with`]), values out of range ([`range`]), and names, some of them mistyped ([`nearest`]).
+//! What people write in configurations and on command lines: durations and sizes ([`units`]), addresses and
+//! networks ([`networks`]), other forms of values ([`with`]), values out of range ([`range`]), and names, some of
+//! them mistyped ([`nearest`]).
 
 pub mod nearest;
+pub mod networks;
 pub mod range;
 pub mod units;
 pub mod with;

@@ -48,15 +48,32 @@ impl Exchanger for Server {
         Ok(Envelope { upgrade: Some(upgrade), ..request })
     }
 
+    async fn send_telling(&self, request: Envelope, mut interim: Answer) -> Result<Envelope> {
+        for status in ["102", "103"] {
+            interim.interim(head(&[(":status", status)]));
+        }
+        self.send(request).await
+    }
+
     async fn accept(&self) -> Result<Option<Incoming>> {
         let answered = Arc::clone(&self.answered);
-        let answer = Answer::new(move |response: Envelope| async move {
-            let status = response.head.get(":status").map(<[u8]>::to_vec);
-            let text = text(response.body).await?;
-            let status = String::from_utf8(status.unwrap_or_default()).unwrap_or_default();
-            answered.lock().unwrap().push(format!("{status} {text}"));
-            Ok(())
-        });
+        let interim = Arc::clone(&self.answered);
+        let answer = Answer::telling(
+            move |response: Envelope| async move {
+                let status = response.head.get(":status").map(<[u8]>::to_vec);
+                let text = text(response.body).await?;
+                let status = String::from_utf8(status.unwrap_or_default()).unwrap_or_default();
+                answered.lock().unwrap().push(format!("{status} {text}"));
+                Ok(())
+            },
+            move |head: HeaderBlock| {
+                if head.get("x-panic").is_some() {
+                    panic!("told to panic");
+                }
+                let status = String::from_utf8(head.get(":status").unwrap().to_vec()).unwrap();
+                interim.lock().unwrap().push(status);
+            },
+        );
         let request = Envelope::new(head(&[(":method", "GET")]), Body::empty());
         Ok(Some(Incoming::new(request, answer)))
     }
@@ -93,6 +110,29 @@ async fn an_answer_reaches_the_one_that_waits_for_it() {
     assert_eq!(*answered.lock().unwrap(), ["200 hello"]);
     // One that is not answered is dropped on its own side.
     drop(exchange.accept().await.unwrap());
+}
+
+#[tokio::test]
+async fn interim_responses_reach_who_waits_for_the_answer_in_both_directions() {
+    let server = Server::default();
+    let answered = Arc::clone(&server.answered);
+    let exchange = crossed(Exchange::new(server));
+    let mut incoming = exchange.accept().await.unwrap().expect("a request");
+    // One that panics is lost, and no more than that.
+    incoming.answer.interim(head(&[(":status", "100"), ("x-panic", "1")]));
+    incoming.answer.interim(head(&[(":status", "103")]));
+    let response = Envelope::new(head(&[(":status", "200")]), Body::full("hello"));
+    incoming.answer.send(response).await.unwrap();
+    assert_eq!(*answered.lock().unwrap(), ["103", "200 hello"]);
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&told);
+    let no_answer = |_| async { Err(Error::unsupported("an answer")) };
+    let place = Answer::telling(no_answer, move |head| telling.lock().unwrap().push(head));
+    let request = Envelope::new(head(&[(":path", "/")]), Body::empty());
+    assert!(exchange.send_telling(request, place).await.is_ok());
+    let heads = ["102", "103"].map(|status| head(&[(":status", status)]));
+    assert_eq!(*told.lock().unwrap(), heads);
 }
 
 #[tokio::test]

@@ -295,7 +295,7 @@ async fn of_an_exchange() {
     assert_eq!(response.head.iter().count(), 0, "nothing of a head that cannot be read");
     let error = response.body.next().await.expect("a part").expect_err("and no content");
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert_eq!(AnswerTable::LAYOUT.fields.len(), 3, "an answer gives an operation, and no more");
+    assert_eq!(AnswerTable::LAYOUT.fields.len(), 4, "an answer gives an operation, and no more");
     drop(Answer::new(|_| async { Ok(()) }));
 }
 

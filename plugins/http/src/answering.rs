@@ -1,8 +1,9 @@
 //! Answering the requests of a session, for handlers.
 
+use crate::failure::of_content;
 use hyper::StatusCode;
 use jackfield_plugin_api::{
-    Body, Envelope, Error, HeaderBlock, Incoming, Result, Secret, Serving, Session,
+    Body, Envelope, Error, HeaderBlock, Incoming, Origin, Result, Secret, Serving, Session,
 };
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -21,7 +22,13 @@ where
     let answer = &answer;
     let one = |incoming: Incoming| async move {
         let answered = answer(incoming.request).await;
-        let envelope = answered.or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "failed"));
+        let envelope = answered.or_else(|error| match error.origin() {
+            Origin::Downstream => {
+                let (status, line) = of_content(&error);
+                text(status, line)
+            }
+            _ => text(StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+        });
         if let Ok(envelope) = envelope {
             // A client that has left needs no answer.
             let _ = incoming.answer.send(envelope).await;

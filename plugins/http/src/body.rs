@@ -2,17 +2,18 @@
 
 use crate::failure::failure;
 use crate::head::{fields, of_fields};
+use crate::linger::Unread;
 use crate::pace::{Pace, Paces};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
 use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap};
 use jackfield_plugin_api::Timer;
-use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Result};
+use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Origin, Result};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -233,6 +234,24 @@ impl Drop for Outgoing {
     }
 }
 
+/// What becomes of the content of one request to a listener.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    unread: Unread,
+    failure: OnceLock<Error>,
+}
+
+impl Arrival {
+    pub(crate) fn new(unread: Unread) -> Self {
+        Arrival { unread, failure: OnceLock::new() }
+    }
+
+    /// Why it has ended early.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.get()
+    }
+}
+
 /// Content that comes, bounded in time and length.
 pub(crate) struct Received {
     body: Incoming,
@@ -241,6 +260,8 @@ pub(crate) struct Received {
     /// Runs while nothing comes; most content never waits.
     timer: Option<Timer>,
     left: u64,
+    /// Of a request.
+    arrival: Option<Arc<Arrival>>,
     /// Lives until the content has come: its connection, its place among the requests.
     _alive: Arc<dyn Any + Send + Sync>,
 }
@@ -253,13 +274,56 @@ pub(crate) struct Bounds {
     pub(crate) most: u64,
 }
 
-/// As the boundary wants it.
-pub(crate) fn received(body: Incoming, bounds: Bounds, alive: Arc<dyn Any + Send + Sync>) -> Body {
+/// As the boundary wants it: of a request with what becomes of it, of an answer without.
+pub(crate) fn received(
+    body: Incoming,
+    bounds: Bounds,
+    arrival: Option<Arc<Arrival>>,
+    alive: Arc<dyn Any + Send + Sync>,
+) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
     let Bounds { host, pause, most } = bounds;
-    Body::new(Received { body, host, pause, timer: None, left: most, _alive: alive })
+    Body::new(Received { body, host, pause, timer: None, left: most, arrival, _alive: alive })
+}
+
+impl Received {
+    /// A part, if it is within the bounds.
+    fn part(&mut self, frame: Frame<Bytes>) -> Result<BodyPart> {
+        let frame = match frame.into_data() {
+            Ok(bytes) => {
+                let left = self.left.checked_sub(bytes.len() as u64);
+                self.left = left.ok_or_else(|| {
+                    Error::new(ErrorKind::Limit, "the content is longer than allowed")
+                })?;
+                return Ok(BodyPart::Data(bytes));
+            }
+            Err(frame) => frame,
+        };
+        let trailers = frame.into_trailers().unwrap_or_default();
+        of_fields(&trailers).map(BodyPart::Trailers)
+    }
+
+    /// What has come, told to whom it concerns.
+    fn noted(&self, part: Option<Result<BodyPart>>) -> Option<Result<BodyPart>> {
+        let Some(arrival) = &self.arrival else { return part };
+        match part {
+            Some(Err(error)) => {
+                let error = error.with_origin(Origin::Downstream);
+                let _ = arrival.failure.set(error.clone());
+                Some(Err(error))
+            }
+            part => {
+                let ends =
+                    !matches!(part, Some(Ok(BodyPart::Data(_)))) || self.body.is_end_stream();
+                if ends {
+                    arrival.unread.none();
+                }
+                part
+            }
+        }
+    }
 }
 
 impl FuturesStream for Received {
@@ -272,26 +336,14 @@ impl FuturesStream for Received {
             let timer = self.timer.get_or_insert_with(|| host.timer(limit));
             return Pin::new(timer).poll(cx).map(|()| {
                 let text = format!("no content has come for {limit:?}");
-                Some(Err(Error::new(ErrorKind::TimedOut, text)))
+                self.noted(Some(Err(Error::new(ErrorKind::TimedOut, text))))
             });
         };
         // The next wait has a time of its own.
         self.timer = None;
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| failure(&error))?;
-            let frame = match frame.into_data() {
-                Ok(bytes) => {
-                    let left = self.left.checked_sub(bytes.len() as u64);
-                    self.left = left.ok_or_else(|| {
-                        Error::new(ErrorKind::Limit, "the content is longer than allowed")
-                    })?;
-                    return Ok(BodyPart::Data(bytes));
-                }
-                Err(frame) => frame,
-            };
-            let trailers = frame.into_trailers().unwrap_or_default();
-            of_fields(&trailers).map(BodyPart::Trailers)
-        }))
+        let part = frame
+            .map(|frame| frame.map_err(|error| failure(&error)).and_then(|frame| self.part(frame)));
+        Poll::Ready(self.noted(part))
     }
 }
 

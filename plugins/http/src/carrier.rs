@@ -1,13 +1,16 @@
 //! [`Carrier`]: the byte stream below, with what was read of it already, and with an end to waiting
 //! for a peer that takes nothing.
 
+use crate::interim::{Insertion, Interim};
+use crate::linger::Linger;
+use crate::resets::Resets;
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Stream};
 use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -16,6 +19,7 @@ pub(crate) struct Carrier {
     /// Read before it was known what it is.
     first: Bytes,
     stall: Option<Stall>,
+    role: Role,
 }
 
 struct Stall {
@@ -24,10 +28,56 @@ struct Stall {
     waiting: bool,
 }
 
+/// What is done beyond carrying bytes.
+enum Role {
+    Client {
+        /// Why nothing can be written any more. A server may have answered before it stopped reading, so its
+        /// answer is looked for first (RFC 9112 §9.5), and only then the error is told.
+        broken: Option<io::Error>,
+        /// Of HTTP/2.
+        resets: Option<Resets>,
+    },
+    Server {
+        /// Of HTTP/1.1.
+        old: Option<Old>,
+        has_shut_down: bool,
+    },
+}
+
+/// What a server of HTTP/1.1 does that hyper does not.
+pub(crate) struct Old {
+    linger: Linger,
+    insertion: Insertion,
+}
+
+impl Old {
+    pub(crate) fn new(linger: Linger, interim: Interim) -> Self {
+        Old { linger, insertion: Insertion::new(interim) }
+    }
+}
+
 impl Carrier {
-    pub(crate) fn new(stream: Stream, first: Bytes, host: Host, limit: Option<Duration>) -> Self {
-        let stall = limit.map(|limit| Stall { limit, timer: host.timer(limit), waiting: false });
-        Carrier { stream, first, stall }
+    /// To a server, with `resets` for HTTP/2.
+    pub(crate) fn opened(
+        stream: Stream,
+        resets: Option<Resets>,
+        host: Host,
+        limit: Option<Duration>,
+    ) -> Self {
+        let role = Role::Client { broken: None, resets };
+        Carrier { stream, first: Bytes::new(), stall: Stall::new(host, limit), role }
+    }
+
+    /// From a client, of which `first` was read before, with `old` for HTTP/1.1.
+    pub(crate) fn accepted(
+        stream: Stream,
+        first: Bytes,
+        old: Option<Old>,
+        host: Host,
+        limit: Option<Duration>,
+    ) -> Self {
+        let role = Role::Server { old, has_shut_down: false };
+        Carrier { stream, first, stall: Stall::new(host, limit), role }
     }
 
     /// Fails a wait for the peer that takes too long.
@@ -51,6 +101,64 @@ impl Carrier {
             Err(Error::new(ErrorKind::TimedOut, text).into_io())
         })
     }
+
+    /// Whether a server is known to read no more.
+    fn is_broken(&self) -> bool {
+        matches!(&self.role, Role::Client { broken: Some(_), .. })
+    }
+
+    /// Writes what comes before the next bytes of hyper's.
+    fn before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Role::Server { old: Some(old), .. } = &mut self.role else {
+            return Poll::Ready(Ok(()));
+        };
+        let result = old.insertion.poll_before_write(&mut self.stream, cx);
+        // The wait for the peer goes on in the write itself.
+        if result.is_pending() { self.watch(result, cx) } else { result }
+    }
+
+    /// `length` bytes were to be written. What a server does not read any more is dropped.
+    fn written(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        length: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match (&mut self.role, result) {
+            (Role::Client { broken, .. }, Poll::Ready(Err(error))) => {
+                *broken = Some(error);
+                Poll::Ready(Ok(length))
+            }
+            (_, result) => self.watch(result, cx),
+        }
+    }
+
+    /// `count` bytes have come, the last of `buffer`.
+    fn heard(&mut self, buffer: &mut ReadBuf<'_>, count: usize) -> io::Result<()> {
+        match &mut self.role {
+            Role::Client { broken, resets } => {
+                let end = buffer.filled().len();
+                if let Some(resets) = resets {
+                    resets.pass(&mut buffer.filled_mut()[end - count..]);
+                }
+                match broken.take_if(|_| count == 0) {
+                    Some(error) => Err(error),
+                    None => Ok(()),
+                }
+            }
+            Role::Server { old: Some(old), .. } if count > 0 => {
+                old.linger.heard();
+                Ok(())
+            }
+            Role::Server { .. } => Ok(()),
+        }
+    }
+}
+
+impl Stall {
+    fn new(host: Host, limit: Option<Duration>) -> Option<Self> {
+        limit.map(|limit| Stall { limit, timer: host.timer(limit), waiting: false })
+    }
 }
 
 /// Ends a stream without what has not been taken of it. After a mere close the kernel would keep that,
@@ -68,13 +176,20 @@ impl AsyncRead for Carrier {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let room = buffer.remaining();
         if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            let count = self.first.len().min(room);
+            buffer.put_slice(&self.first[..count]);
+            self.first.advance(count);
         }
-        let count = self.first.len().min(buffer.remaining());
-        buffer.put_slice(&self.first[..count]);
-        self.first.advance(count);
-        Poll::Ready(Ok(()))
+        let count = buffer.filled().len() - before;
+        if room == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.heard(buffer, count))
     }
 }
 
@@ -84,8 +199,12 @@ impl AsyncWrite for Carrier {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_broken() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(self.before_write(cx))?;
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(result, cx)
+        self.written(result, bytes.len(), cx)
     }
 
     fn poll_write_vectored(
@@ -93,8 +212,13 @@ impl AsyncWrite for Carrier {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.is_broken() {
+            return Poll::Ready(Ok(length));
+        }
+        ready!(self.before_write(cx))?;
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(result, cx)
+        self.written(result, length, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,12 +226,32 @@ impl AsyncWrite for Carrier {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(result, cx)
+        if self.is_broken() {
+            return Poll::Ready(Ok(()));
+        }
+        let this = &mut *self;
+        let mut result = Pin::new(&mut this.stream).poll_flush(cx);
+        if let (Role::Server { old: Some(old), .. }, Poll::Ready(Ok(()))) =
+            (&mut this.role, &result)
+        {
+            result = old.insertion.poll_after_flush(&mut this.stream, cx);
+        }
+        this.written(result.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(result, cx)
+        let this = &mut *self;
+        if let Role::Server { has_shut_down: true, old: Some(old) } = &mut this.role {
+            return old.linger.poll(&mut this.stream, cx).map(Ok);
+        }
+        let result = Pin::new(&mut this.stream).poll_shutdown(cx);
+        ready!(this.watch(result, cx))?;
+        match &mut this.role {
+            Role::Server { has_shut_down, old: Some(old) } => {
+                *has_shut_down = true;
+                old.linger.poll(&mut this.stream, cx).map(Ok)
+            }
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }

@@ -7,29 +7,29 @@ use crate::failure::closed;
 use crate::head::{self, Origin};
 use crate::options::Version;
 use crate::pace::Paces;
+use crate::resets::Resets;
 use crate::rt::tasks;
-use crate::sender::{Sender, many, one, unless_late};
-use crate::upgrade::upgraded;
-use bytes::Bytes;
+use crate::sender::{Sender, many, one};
+use crate::upgrade::{agrees, asked, upgraded};
 use data_encoding::BASE64;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_fields::hidden;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{
-    Address, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info, Result,
-    Stream,
+    Address, Answer, Envelope, Error, ErrorKind, Exchanger, Host, Incoming as Requested, Info,
+    Result, Stream,
 };
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// One connection to a server.
 pub(crate) struct Client {
@@ -63,14 +63,15 @@ pub(crate) async fn connect(
 ) -> Result<Arc<Client>> {
     let login = login(address, &endpoint)?;
     let http2 = is_http2(endpoint.version, below)?;
-    let carrier = Carrier::new(carrier, Bytes::new(), host, endpoint.limits.write);
+    let resets = http2.then(|| Resets::new(places(&endpoint)));
+    let carrier = Carrier::opened(carrier, resets, host, endpoint.limits.write);
     let over = Arc::new(Semaphore::new(0));
     let io = TokioIo::new(carrier);
     let paces = Paces::new(host, endpoint.limits.write);
     let spawning = tasks(endpoint.limits.requests, paces.clone());
     let (sender, connection) = match http2 {
         true => many(&endpoint.limits, io, host, spawning.0, Arc::clone(&over)).await?,
-        false => one(&endpoint.limits, io, Arc::clone(&over)).await?,
+        false => one(&endpoint.limits, endpoint.title_case, io, Arc::clone(&over)).await?,
     };
     let task = host.spawn(spawning.1.run(connection));
     let origin = Origin {
@@ -146,56 +147,99 @@ fn authority(address: &Address, encrypted: bool) -> String {
 
 impl Client {
     /// Sends a request and waits for the head of its response.
-    pub(crate) async fn exchange(self: &Arc<Self>, asked: Envelope) -> Result<Envelope> {
-        if self.is_http2() && head::is_websocket(&asked.head) {
+    pub(crate) async fn exchange(self: &Arc<Self>, request: Envelope) -> Result<Envelope> {
+        self.exchange_telling(request, None).await
+    }
+
+    /// As [`Client::exchange`], with a place for interim responses. For HTTP/2 hyper tells of none.
+    async fn exchange_telling(
+        self: &Arc<Self>,
+        request: Envelope,
+        interim: Option<Answer>,
+    ) -> Result<Envelope> {
+        if self.is_http2() && head::is_websocket(&request.head) {
             let text = "a WebSocket is opened over HTTP/1.1, and the connection is of HTTP/2: set the \
                         option version = \"1.1\"";
             return Err(Error::new(ErrorKind::Unsupported, text).with("option", "version"));
         }
-        let mut request = head::request(&asked.head, &self.origin, self.is_http2())?;
+        let Envelope { head, body, .. } = request;
+        let mut request = head::request(&head, &self.origin, self.is_http2())?;
         let connects = request.method() == Method::CONNECT;
         self.complete(request.headers_mut(), connects);
-        let mut body = if connects { Outgoing::empty() } else { Outgoing::new(asked.body) };
+        let upgrades = asked(request.headers());
+        let mut body = if connects { Outgoing::empty() } else { Outgoing::new(body) };
         body.fit(request.headers_mut());
-        let (body, told) = match &self.paces {
-            None => (body, None),
-            paces => {
-                let (body, told) = body.paced(paces.as_ref()).told(false);
-                (body, Some(told))
+        let body = body.paced(self.paces.as_ref());
+        let (body, sent) = match body.is_end_stream() {
+            true => (body, None),
+            false => {
+                let (body, sent) = body.told(false);
+                (body, Some(sent))
             }
         };
         let place = self.place()?;
-        let work = unless_late(self.sender.send(request.map(|()| body)), told);
-        let response = match self.endpoint.limits.response {
-            Some(limit) => self.within(limit, work).await?,
-            None => work.await?,
-        };
+        let mut request = request.map(|()| body);
+        if let Some(interim) = interim.filter(|_| !self.is_http2()) {
+            tell_interim(&mut request, interim);
+        }
+        let work = self.sender.send(request);
+        let response = self.within(self.endpoint.limits.response, sent, work).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && !agrees(&upgrades, response.headers())
+        {
+            let text = "the server switches to a protocol that the request has not asked for";
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
+        if let Err((_, text)) = head::plain(response.headers()) {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                format!("the response is refused: {text}"),
+            ));
+        }
         self.answered(response, connects, place)
     }
 
-    /// Waits for the head of a response at most for `limit`.
-    async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Waits for the head of a response at most for `limit`, from when all of the request was `sent`: until then
+    /// there are limits for each wait, for the content here and for the server there. Content that the server
+    /// does not take in its time ends the wait.
+    async fn within<T>(
+        &self,
+        limit: Option<Duration>,
+        mut sent: Option<oneshot::Receiver<Result<()>>>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let spare = || self.timer.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = spare().take();
-        let mut timer = match before {
-            Some(mut timer) => {
-                timer.reset(limit);
-                timer
-            }
-            None => self.host.timer(limit),
-        };
+        let mut timer: Option<Timer> = None;
         let mut work = std::pin::pin!(work);
         let result = std::future::poll_fn(|cx| {
             if let done @ Poll::Ready(_) = work.as_mut().poll(cx) {
                 return done;
             }
-            Pin::new(&mut timer).poll(cx).map(|()| {
+            if let Some(waiting) = &mut sent {
+                match ready!(Pin::new(waiting).poll(cx)) {
+                    Ok(Err(error)) if error.kind() == ErrorKind::TimedOut => {
+                        return Poll::Ready(Err(error));
+                    }
+                    _ => sent = None,
+                }
+            }
+            let Some(limit) = limit else { return Poll::Pending };
+            let timer = timer.get_or_insert_with(|| match spare().take() {
+                Some(mut timer) => {
+                    timer.reset(limit);
+                    timer
+                }
+                None => self.host.timer(limit),
+            });
+            Pin::new(timer).poll(cx).map(|()| {
                 let text = format!("the head of the response took longer than {limit:?}");
                 Err(Error::new(ErrorKind::TimedOut, text))
             })
         })
         .await;
-        *spare() = Some(timer);
+        if timer.is_some() {
+            *spare() = timer;
+        }
         result
     }
 
@@ -231,7 +275,7 @@ impl Client {
         let body = if turns {
             jackfield_plugin_api::Body::empty()
         } else {
-            received(response.into_body(), bounds, alive)
+            received(response.into_body(), bounds, None, alive)
         };
         let mut response = Envelope::new(head, body);
         response.upgrade = upgrade;
@@ -267,12 +311,28 @@ impl Client {
     }
 }
 
+/// Has interim responses told, each as it comes.
+fn tell_interim(request: &mut Request<Outgoing>, interim: Answer) {
+    let interim = Mutex::new(interim);
+    hyper::ext::on_informational(request, move |response| {
+        if head::is_interim(response.status())
+            && let Ok(head) = head::of_response(response.status(), response.headers())
+        {
+            interim.lock().unwrap_or_else(PoisonError::into_inner).interim(head);
+        }
+    });
+}
+
 /// The exchange facet.
 pub(crate) struct ClientExchange(pub(crate) Arc<Client>);
 
 impl Exchanger for ClientExchange {
     async fn send(&self, request: Envelope) -> Result<Envelope> {
         self.0.exchange(request).await
+    }
+
+    async fn send_telling(&self, request: Envelope, interim: Answer) -> Result<Envelope> {
+        self.0.exchange_telling(request, Some(interim)).await
     }
 
     async fn accept(&self) -> Result<Option<Requested>> {

@@ -66,6 +66,6 @@ impl Driver for HttpDriver {
 
     async fn accept(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
-        server::accept(Arc::clone(endpoint), carrier, &below, self.host).await
+        server::accept(Arc::clone(endpoint), &request.address, carrier, &below, self.host).await
     }
 }

@@ -1,7 +1,9 @@
 //! [`HttpEndpoint`]: options, once checked.
 
 use crate::cookies::Cookies;
-use crate::options::{HttpOptions, Version};
+use crate::linger::LingerLimits;
+use crate::options::{HeaderCase, HttpOptions, Version};
+use crate::upgrade::Upgrades;
 use crate::users::Users;
 use hyper::Method;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -25,6 +27,10 @@ pub struct HttpEndpoint {
     pub(crate) cookies: Option<Cookies>,
     /// Of a listener.
     pub(crate) users: Users,
+    /// Of a listener.
+    pub(crate) upgrades: Upgrades,
+    /// Whether names of fields are written `Like-This` in HTTP/1.1.
+    pub(crate) title_case: bool,
     pub(crate) limits: Limits,
 }
 
@@ -51,6 +57,7 @@ pub(crate) struct Limits {
     pub(crate) headers: usize,
     pub(crate) header_bytes: u32,
     pub(crate) requests: u32,
+    pub(crate) linger: LingerLimits,
     pub(crate) ping: Option<Duration>,
     pub(crate) pong: Duration,
 }
@@ -87,6 +94,8 @@ impl HttpEndpoint {
             },
             cookies: options.cookies.then(Cookies::default),
             users: Users::new(&options.users)?,
+            upgrades: Upgrades::new(&options.upgrades)?,
+            title_case: options.header_case == HeaderCase::Title,
             limits: limits(options)?,
         })
     }
@@ -109,6 +118,10 @@ fn limits(options: &HttpOptions) -> Result<Limits> {
         headers: usize::try_from(headers).unwrap_or(usize::MAX),
         header_bytes: at_least("max_header_bytes", options.max_header_bytes, LEAST_HEAD)?,
         requests: at_least("max_requests", options.max_requests, 1)?,
+        linger: LingerLimits {
+            time: unless_zero(options.linger_timeout),
+            bytes: options.max_linger_bytes,
+        },
         ping: unless_zero(options.ping_interval),
         pong: seconds(at_least("pong_timeout", options.pong_timeout, 1)?),
     })

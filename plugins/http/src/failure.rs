@@ -1,5 +1,6 @@
 //! From what hyper says to one error.
 
+use hyper::StatusCode;
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::error::Error as _;
 use std::io;
@@ -59,6 +60,21 @@ fn of_io(error: &io::Error) -> Error {
         return Error::new(ErrorKind::Protocol, error.to_string());
     }
     io::Error::new(error.kind(), error.to_string()).into()
+}
+
+/// The answer to a request whose content has failed, and what it says (RFC 9110 §15.5).
+pub(crate) fn of_content(error: &Error) -> (StatusCode, &'static str) {
+    match error.kind() {
+        ErrorKind::TimedOut => {
+            (StatusCode::REQUEST_TIMEOUT, "the content of the request did not come in time")
+        }
+        ErrorKind::Limit => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "the content of the request is longer than allowed")
+        }
+        _ => {
+            (StatusCode::BAD_REQUEST, "the content of the request is cut short or not well formed")
+        }
+    }
 }
 
 /// For what comes after the end.

@@ -1,5 +1,6 @@
 //! Between the flat block of a head and hyper's requests and responses.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName};
 use hyper::http::request;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
@@ -29,7 +30,10 @@ pub(crate) fn request(head: &HeaderBlock, origin: &Origin, http2: bool) -> Resul
     let mut headers = fields(head)?;
     let own_host = headers.remove(header::HOST);
     let own_host = own_host.as_ref().and_then(|value| value.to_str().ok());
-    let authority = text(":authority")?.or(own_host).unwrap_or(&origin.authority);
+    // A client of HTTP/1.0 need not say which host it wants, and one of HTTP/1.1 may say that it knows none.
+    let filled = |authority: &&str| !authority.is_empty();
+    let given = text(":authority")?.filter(filled).or(own_host.filter(filled));
+    let authority = given.unwrap_or(&origin.authority);
     let authority = Authority::try_from(authority).map_err(|_| wrong(":authority"))?;
     let path = text(":path")?.unwrap_or("/");
     let path = PathAndQuery::try_from(path).map_err(|_| wrong(":path"))?;
@@ -43,13 +47,13 @@ pub(crate) fn request(head: &HeaderBlock, origin: &Origin, http2: bool) -> Resul
         Uri::builder().scheme(scheme).authority(authority).path_and_query(path)
     } else {
         insert_host(&mut headers, authority.as_str())?;
+        join_cookies(&mut headers);
         Uri::builder().path_and_query(path)
     };
     if http2 {
         without_connection(&mut headers);
     } else if method == Method::CONNECT {
-        let authority = text(":authority")?.unwrap_or(&origin.authority);
-        insert_host(&mut headers, authority)?;
+        insert_host(&mut headers, given.unwrap_or(&origin.authority))?;
     }
     let mut request = Request::new(());
     *request.method_mut() = method;
@@ -63,6 +67,18 @@ fn insert_host(headers: &mut HeaderMap, host: &str) -> Result<()> {
     let value = HeaderValue::from_str(host).map_err(|_| wrong("host"))?;
     headers.insert(header::HOST, value);
     Ok(())
+}
+
+/// Makes one field of the several that HTTP/2 may have for cookies (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let values: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// Whether a request wants to turn into a WebSocket, in the way of HTTP/1.1 (RFC 6455 §4.1).
@@ -125,14 +141,42 @@ fn wrong(name: &str) -> Error {
         .with("field", name)
 }
 
-/// A received request as a block. The `Host` field becomes `:authority`.
+/// Whether content comes as it is: in chunks, or without a transfer coding. hyper undoes no other one, and takes
+/// those before the last for none (RFC 9112 §6.1).
+///
+/// # Errors
+/// The answer to such a request, and why.
+pub(crate) fn plain(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let all = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings = all.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let codings: Vec<&[u8]> = codings.map(<[u8]>::trim_ascii).collect();
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    match &codings[..] {
+        [only] if is_chunked(only) => Ok(()),
+        [before @ .., last]
+            if is_chunked(last)
+                && before.iter().all(|coding| !coding.is_empty() && !is_chunked(coding)) =>
+        {
+            Err((StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is known here"))
+        }
+        _ => Err((StatusCode::BAD_REQUEST, "the transfer codings are not well formed")),
+    }
+}
+
+/// A received request as a block. The `Host` field becomes `:authority`, where it says anything.
 ///
 /// # Errors
 /// Which rule of HTTP/1.1 it breaks; the answer is 400.
 pub(crate) fn of_request(
-    parts: &request::Parts,
+    mut parts: request::Parts,
     scheme: &str,
 ) -> Result<HeaderBlock, &'static str> {
+    if parts.version == Version::HTTP_2 {
+        join_cookies(&mut parts.headers);
+    }
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return Err("the request has more than one Host field"),
@@ -153,16 +197,41 @@ pub(crate) fn of_request(
         (b":authority", authority),
         (b":path", path.as_bytes()),
     ];
+    let pseudo =
+        pseudo.into_iter().filter(|(name, value)| *name != b":authority" || !value.is_empty());
     let fields = parts.headers.iter().filter(|(name, _)| *name != header::HOST);
     let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    HeaderBlock::new(pseudo.into_iter().chain(fields)).map_err(|_| "the head is too long")
+    HeaderBlock::new(pseudo.chain(fields)).map_err(|_| "the head is too long")
 }
 
 /// A received response as a block.
 pub(crate) fn of_response(status: StatusCode, headers: &HeaderMap) -> Result<HeaderBlock> {
     let pseudo: [(&[u8], &[u8]); 1] = [(b":status", status.as_str().as_bytes())];
-    let fields = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    // Beside chunks a length means nothing (RFC 9112 §6.3).
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    let fields = headers.iter().filter(|(name, _)| !(chunked && *name == header::CONTENT_LENGTH));
+    let fields = fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     HeaderBlock::new(pseudo.into_iter().chain(fields))
+}
+
+/// Whether a status is that of an interim response which others than the two ends of a connection may send
+/// (RFC 9110 §15.2): not `100 Continue`, nor the end of HTTP at a 101.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    (102..200).contains(&status.as_u16())
+}
+
+/// An interim response as HTTP/1.1 writes it; `None` for what is none, or not well formed.
+pub(crate) fn interim(head: &HeaderBlock) -> Option<Bytes> {
+    let response = response(head, false).ok().filter(|response| is_interim(response.status()))?;
+    let mut text = BytesMut::with_capacity(128);
+    // It has a reason where it is known (RFC 9112 §4).
+    text.put_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
+    for (name, value) in response.headers() {
+        let parts = [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"];
+        parts.into_iter().for_each(|part| text.put_slice(part));
+    }
+    text.put_slice(b"\r\n");
+    Some(text.freeze())
 }
 
 /// Fields alone, as trailers are.

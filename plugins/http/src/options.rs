@@ -34,16 +34,26 @@ pub struct HttpOptions {
     pub max_body: u64,
     /// Client: seconds that a `call` may take as a whole unless it says otherwise.
     pub call_timeout: u32,
-    /// Client: seconds until the head of a response; 0: no limit.
+    /// Client: seconds until the head of a response, from when the request has been sent; 0: no limit.
     pub response_timeout: u32,
+    /// How the names of fields are written in HTTP/1.1.
+    pub header_case: HeaderCase,
     /// Listener: who may ask, by name with the password (basic authorization); nobody named: anybody.
     pub users: BTreeMap<String, Secret>,
-    /// Listener: seconds that a request's head may take, from when it could be sent.
+    /// Listener: protocols that a request may ask to be upgraded to (HTTP/1.1); `h2c` is none of them.
+    pub upgrades: Vec<String>,
+    /// Listener: seconds that a request's head may take, from when it could be sent; of an HTTP/2 connection
+    /// until its first request.
     pub header_timeout: u32,
     /// Listener: seconds without any request after which the connection is ended.
     pub idle_timeout: u32,
     /// Listener: the longest content of a request, in bytes; it is never held, only counted.
     pub max_request_body: u64,
+    /// Listener: seconds that what a client still sends is read and dropped before the connection is closed, 5 of
+    /// them in silence (HTTP/1.1); 0: none.
+    pub linger_timeout: u32,
+    /// Listener: the most that is read and dropped then, in bytes.
+    pub max_linger_bytes: u64,
     /// Seconds between two parts of content that is received; 0: no limit.
     pub body_timeout: u32,
     /// Seconds that the peer may take nothing of what is written, or of one content over HTTP/2; 0: no
@@ -77,10 +87,14 @@ impl Default for HttpOptions {
             max_body: 16 << 20,
             call_timeout: 30,
             response_timeout: 60,
+            header_case: HeaderCase::Lower,
             users: BTreeMap::new(),
+            upgrades: vec!["websocket".to_owned()],
             header_timeout: 30,
             idle_timeout: 75,
             max_request_body: 1 << 30,
+            linger_timeout: 30,
+            max_linger_bytes: 64 << 20,
             body_timeout: 60,
             write_timeout: 60,
             max_headers: 100,
@@ -106,4 +120,16 @@ pub enum Version {
     /// HTTP/2 (RFC 9113), without being told that the peer knows it.
     #[serde(rename = "2")]
     Http2,
+}
+
+/// How names of fields are written. They mean the same (RFC 9110 §5.1), but some embedded servers and clients
+/// know only one of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HeaderCase {
+    /// `content-type`, as in HTTP/2.
+    #[default]
+    Lower,
+    /// `Content-Type`.
+    Title,
 }

@@ -5,15 +5,13 @@ use crate::carrier::Carrier;
 use crate::endpoint::Limits;
 use crate::failure::failure;
 use crate::rt::{Clock, Spawner, Task};
-use futures_util::future::OptionFuture;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use jackfield_plugin_api::{Error, ErrorKind, Host, Result};
+use jackfield_plugin_api::{Error, Host, Result};
 use std::sync::Arc;
-use std::task::Poll;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 /// Where requests of a connection go.
 pub(crate) enum Sender {
@@ -70,11 +68,13 @@ pub(crate) async fn many(
 /// Begins HTTP/1.1: one request after the other.
 pub(crate) async fn one(
     limits: &Limits,
+    title_case: bool,
     io: TokioIo<Carrier>,
     over: Arc<Semaphore>,
 ) -> Result<(Sender, Task)> {
     let mut builder = http1::Builder::new();
     builder
+        .title_case_headers(title_case)
         .max_headers(limits.headers)
         .max_header_size(limits.header_bytes_size())
         .max_buf_size(limits.header_bytes_size());
@@ -92,23 +92,4 @@ where
         over.close();
         drop(ended);
     })
-}
-
-/// Waits for the head of a response unless its request's content is given up before.
-pub(crate) async fn unless_late<T>(
-    work: impl Future<Output = Result<T>>,
-    told: Option<oneshot::Receiver<Result<()>>>,
-) -> Result<T> {
-    let late = async {
-        match OptionFuture::from(told).await {
-            Some(Ok(Err(error))) if error.kind() == ErrorKind::TimedOut => error,
-            _ => std::future::pending().await,
-        }
-    };
-    let (mut work, mut late) = (std::pin::pin!(work), std::pin::pin!(late));
-    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Pending => late.as_mut().poll(cx).map(Err),
-        done => done,
-    })
-    .await
 }

@@ -1,9 +1,12 @@
 //! Accepting: a connection whose requests wait to be taken and answered.
 
-use crate::body::{Bounds, Outgoing, received};
-use crate::carrier::Carrier;
+use crate::body::{Arrival, Bounds, Outgoing, received};
+use crate::carrier::{Carrier, Old};
 use crate::endpoint::HttpEndpoint;
+use crate::failure::of_content;
 use crate::head;
+use crate::interim::Interim;
+use crate::linger::{Linger, Unread};
 use crate::options::Version;
 use crate::pace::Paces;
 use crate::rt::{Clock, Spawner, Task, tasks};
@@ -15,11 +18,11 @@ use hyper::body::{Body as _, Incoming as Content};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version as HttpVersion};
 use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::{
-    Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Facets, Host, Incoming, Info,
-    Origin, Result, Session, Stream,
+    Address, Answer, Body, Envelope, Error, ErrorKind, Exchange, Exchanger, Facets, Host, Incoming,
+    Info, Origin, Result, Session, Stream,
 };
 use std::any::Any;
 use std::convert::Infallible;
@@ -33,9 +36,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Requests that wait to be taken.
 const QUEUE: usize = 16;
 
-/// Hears which HTTP the client at the other end of `carrier` speaks, and serves it.
+/// Hears which HTTP the client at the other end of `carrier` speaks, and serves it, below the path of the
+/// listener's `address`.
 pub(crate) async fn accept(
     endpoint: Arc<HttpEndpoint>,
+    address: &Address,
     mut carrier: Stream,
     below: &Info,
     host: Host,
@@ -54,13 +59,20 @@ pub(crate) async fn accept(
         .with("role", "server")
         .with("http_version", if http2 { "2" } else { "1.1" })
         .over(below);
-    let carrier = Carrier::new(carrier, first, host, endpoint.limits.write);
+    let unread = Unread::default();
+    let interim = Interim::default();
+    let linger = Linger::new(unread.clone(), endpoint.limits.linger, host);
+    let old = (!http2).then(|| Old::new(linger, interim.clone()));
+    let carrier = Carrier::accepted(carrier, first, old, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
-    let life = Arc::new(Life::default());
+    let life = Arc::new(Life::new(host));
     let held = Arc::new(Held::default());
     let serving = Arc::new(Serving {
         held: Arc::downgrade(&held),
         http2,
+        unread,
+        interim,
+        base: base(address),
         scheme: if below.encrypted { "https" } else { "http" },
         endpoint: Arc::clone(&endpoint),
         queue,
@@ -83,6 +95,12 @@ pub(crate) async fn accept(
         .build())
 }
 
+/// The path below which a listener serves, if it is not all of them. Without a port it is that of a socket.
+fn base(address: &Address) -> Option<String> {
+    let path = address.path.trim_end_matches('/');
+    (address.port.is_some() && !path.is_empty()).then(|| path.to_owned())
+}
+
 /// Whether the first bytes are those of HTTP/2, and which they are.
 async fn listen(carrier: &mut Stream) -> Result<(bool, Bytes)> {
     let mut first = BytesMut::with_capacity(PREFACE.len());
@@ -103,7 +121,7 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, pac
     let limits = serving.endpoint.limits;
     let host = serving.host;
     let life = Arc::clone(&serving.life);
-    let http2 = serving.http2;
+    let (http2, title_case) = (serving.http2, serving.endpoint.title_case);
     let paces = http2.then_some(paces);
     let of_each = paces.clone();
     let service = service_fn(move |request| {
@@ -122,17 +140,18 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, pac
             .keep_alive_interval(limits.ping)
             .keep_alive_timeout(limits.pong);
         let connection = builder.serve_connection(io, service);
-        Box::pin(life.run(connection, host, limits.idle, paces))
+        Box::pin(life.run(connection, limits, paces))
     } else {
         let mut builder = http1::Builder::new();
         builder
             .timer(Clock(host))
+            .title_case_headers(title_case)
             .header_read_timeout(limits.header)
             .max_headers(limits.headers)
             .max_header_size(limits.header_bytes_size())
             .max_buf_size(limits.header_bytes_size());
         let connection = builder.serve_connection(io, service).with_upgrades();
-        Box::pin(life.run(connection, host, limits.idle, paces))
+        Box::pin(life.run(connection, limits, paces))
     }
 }
 
@@ -160,6 +179,10 @@ where
 /// What the requests of one connection share.
 struct Serving {
     http2: bool,
+    unread: Unread,
+    interim: Interim,
+    /// All requests are below it.
+    base: Option<String>,
     scheme: &'static str,
     endpoint: Arc<HttpEndpoint>,
     queue: mpsc::Sender<Incoming>,
@@ -173,66 +196,155 @@ impl Serving {
     /// Passes a request to whoever takes them, and waits for the answer.
     async fn answer(self: Arc<Self>, mut request: Request<Content>) -> Response<Outgoing> {
         let busy = self.life.enter();
-        let connects = *request.method() == Method::CONNECT;
-        let turns = connects || !self.http2 && request.headers().contains_key(header::UPGRADE);
-        let upgrade = turns.then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, content) = request.into_parts();
-        if !self.endpoint.users.admit(&mut parts.headers) {
-            return refusal(StatusCode::UNAUTHORIZED, "who asks is not known here");
+        if request.body().is_end_stream() {
+            self.unread.none();
         }
-        let head = match head::of_request(&parts, self.scheme) {
+        if let Err((status, text)) = self.admit(&mut request) {
+            return refusal(status, text);
+        }
+        let connects = *request.method() == Method::CONNECT;
+        let upgrades = connects || request.headers().contains_key(header::UPGRADE);
+        let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
+        let (parts, content) = request.into_parts();
+        // HTTP/1.0 has none, and for HTTP/2 hyper has no way to send one.
+        let interim = (parts.version == HttpVersion::HTTP_11).then(|| self.interim.clone());
+        if let Some(interim) = &interim {
+            interim.begin();
+        }
+        let unread = parts.method == Method::HEAD;
+        let head = match head::of_request(parts, self.scheme) {
             Ok(head) => head,
             Err(rule) => return refusal(StatusCode::BAD_REQUEST, rule),
         };
         let limits = self.endpoint.limits;
-        if content.size_hint().lower() > limits.request_body {
-            return refusal(StatusCode::PAYLOAD_TOO_LARGE, "the content is longer than allowed");
-        }
         let busy: Arc<dyn Any + Send + Sync> = Arc::new((busy, self.held.upgrade()));
+        let given = Given {
+            http2: self.http2,
+            unread,
+            connects,
+            interim: interim.clone(),
+            upgrades: upgrade.is_some().then(|| self.unread.clone()),
+        };
         let upgrade = upgrade.map(|on| upgraded(on, self.info.clone(), busy.clone()));
         let bounds = Bounds { host: self.host, pause: limits.body, most: limits.request_body };
-        let body = if connects { Body::empty() } else { received(content, bounds, busy.clone()) };
+        let arrival = Arc::new(Arrival::new(self.unread.clone()));
+        let body = if connects {
+            Body::empty()
+        } else {
+            received(content, bounds, Some(Arc::clone(&arrival)), busy.clone())
+        };
         let (tell, told) = oneshot::channel();
-        let (http2, unread) = (self.http2, parts.method == Method::HEAD);
-        let answer = Answer::new(move |envelope| give(envelope, http2, unread, tell));
+        let give = move |envelope| given.give(envelope, tell);
+        let answer = match interim {
+            Some(interim) => Answer::telling(give, move |head| interim.tell(&head)),
+            None => Answer::new(give),
+        };
         let mut request = Envelope::new(head, body);
         request.upgrade = upgrade;
         if self.queue.send(Incoming::new(request, answer)).await.is_err() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "nobody answers any more");
         }
         told.await.unwrap_or_else(|_| {
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered")
+            let unanswered = || (StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
+            let (status, text) = arrival.failure().map_or_else(unanswered, of_content);
+            refusal(status, text)
         })
+    }
+
+    /// Takes from a request what is for this listener alone.
+    ///
+    /// # Errors
+    /// The answer to one that goes no further, and why.
+    fn admit(
+        &self,
+        request: &mut Request<Content>,
+    ) -> std::result::Result<(), (StatusCode, &'static str)> {
+        let (method, version) = (request.method().clone(), request.version());
+        let length = request.body().size_hint().lower();
+        let is_served = self.base.as_ref().is_none_or(|base| {
+            let below = request.uri().path().strip_prefix(base.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        });
+        head::plain(request.headers())?;
+        let headers = request.headers_mut();
+        if !self.endpoint.users.admit(headers) {
+            return Err((StatusCode::UNAUTHORIZED, "who asks is not known here"));
+        }
+        self.endpoint.upgrades.admit(version, &method, headers);
+        if !is_served {
+            return Err((StatusCode::NOT_FOUND, "nothing is served at this path"));
+        }
+        if length > self.endpoint.limits.request_body {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "the content is longer than allowed"));
+        }
+        Ok(())
     }
 }
 
-/// Gives an answer to its request and waits until it has been sent.
-async fn give(
-    envelope: Envelope,
+/// How an answer is given.
+struct Given {
     http2: bool,
+    /// Nobody asks for its content.
     unread: bool,
-    tell: oneshot::Sender<Response<Outgoing>>,
-) -> Result<()> {
-    let mut response = match head::response(&envelope.head, http2) {
-        Ok(response) => response,
-        Err(error) => {
-            let text = "the answer is not well formed";
-            let _ = tell.send(refusal(StatusCode::INTERNAL_SERVER_ERROR, text));
-            return Err(error);
+    /// It is of CONNECT.
+    connects: bool,
+    /// Where there may be interim responses.
+    interim: Option<Interim>,
+    /// Of a request that may turn into something else: what has come after it.
+    upgrades: Option<Unread>,
+}
+
+impl Given {
+    /// Gives an answer to its request and waits until it has been sent.
+    async fn give(
+        self,
+        envelope: Envelope,
+        tell: oneshot::Sender<Response<Outgoing>>,
+    ) -> Result<()> {
+        if let Some(interim) = &self.interim {
+            interim.answered();
         }
-    };
-    let status = response.status();
-    let unread = unread
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut body =
-        if status.is_informational() { Outgoing::empty() } else { Outgoing::new(envelope.body) };
-    body.fit(response.headers_mut());
-    let (body, told) = body.told(unread);
-    let gone =
-        || Error::new(ErrorKind::Closed, "the client has left").with_origin(Origin::Downstream);
-    tell.send(response.map(|()| body)).map_err(|_| gone())?;
-    told.await.unwrap_or_else(|_| Err(gone()))
+        let mut response = match self.response(&envelope) {
+            Ok(response) => response,
+            Err(error) => {
+                let text = "the answer is not well formed";
+                let _ = tell.send(refusal(StatusCode::INTERNAL_SERVER_ERROR, text));
+                return Err(error);
+            }
+        };
+        let status = response.status();
+        let unread = self.unread
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let mut body = if status.is_informational() {
+            Outgoing::empty()
+        } else {
+            Outgoing::new(envelope.body)
+        };
+        body.fit(response.headers_mut());
+        let (body, told) = body.told(unread);
+        let gone =
+            || Error::new(ErrorKind::Closed, "the client has left").with_origin(Origin::Downstream);
+        tell.send(response.map(|()| body)).map_err(|_| gone())?;
+        told.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn response(&self, envelope: &Envelope) -> Result<Response<()>> {
+        let response = head::response(&envelope.head, self.http2)?;
+        let status = response.status();
+        match &self.upgrades {
+            Some(unread) if self.connects && status.is_success() => unread.upgraded(),
+            Some(unread) if !self.connects && status == StatusCode::SWITCHING_PROTOCOLS => {
+                unread.upgraded();
+            }
+            _ if status.is_informational() => {
+                let text = format!("{status} answers no request that asks for no upgrade");
+                return Err(Error::new(ErrorKind::Config, text));
+            }
+            _ => {}
+        }
+        Ok(response)
+    }
 }
 
 fn refusal(status: StatusCode, text: &str) -> Response<Outgoing> {
@@ -243,7 +355,14 @@ fn refusal(status: StatusCode, text: &str) -> Response<Outgoing> {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
     }
-    if status == StatusCode::BAD_REQUEST || status == StatusCode::PAYLOAD_TOO_LARGE {
+    // What comes next may be anything.
+    let closes = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::NOT_IMPLEMENTED,
+    ];
+    if closes.contains(&status) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -14,6 +14,8 @@ mod events;
 mod handlers;
 mod hostile;
 mod login;
+mod peers;
+mod refusals;
 mod servers;
 mod windows;
 
@@ -288,7 +290,8 @@ async fn an_upgrade_gives_a_session() {
     let exchange = session.take_exchange().unwrap();
     let fields = [(":path", "/"), ("connection", "upgrade"), ("upgrade", "own")];
     let server = async {
-        let session = accept(HttpOptions::default(), far).await.unwrap();
+        let options = HttpOptions { upgrades: vec!["own".to_owned()], ..HttpOptions::default() };
+        let session = accept(options, far).await.unwrap();
         let incoming = session.take_exchange().unwrap().accept().await.unwrap().unwrap();
         let answer = [(":status", "101"), ("connection", "upgrade"), ("upgrade", "own")];
         let answered = incoming.answer.send(asked(&answer, Body::empty()));

@@ -1,6 +1,7 @@
 //! [`Client`]: connecting. Connections of one endpoint share a socket for each address family, which
 //! goes when the last of them has.
 
+use crate::agreed::Telling;
 use crate::endpoint::credentials;
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
@@ -9,7 +10,7 @@ use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::{most, transport};
+use crate::transport::{Keepalive, most, transport};
 use crate::webtransport;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Refusals, Reloading};
@@ -38,6 +39,7 @@ pub(crate) struct Client {
     verifies: bool,
     early_data: bool,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     ask: webtransport::Ask,
     from: Option<SocketAddr>,
@@ -54,6 +56,7 @@ impl Client {
         }
         let refusals = Arc::new(Refusals::default());
         let explain = Explain { role: Role::Client, refusals: Arc::clone(&refusals) };
+        let keepalive = Keepalive::of(&options, Role::Client);
         let options = Arc::new(options);
         let (shared, files) = (Arc::clone(&options), credentials(&options).files());
         let make = move || config(&shared, &refusals);
@@ -65,6 +68,7 @@ impl Client {
             verifies: !options.danger_skip_verification,
             early_data: options.early_data,
             window: options.window,
+            keepalive,
             most: most(&options),
             ask: webtransport::Ask {
                 origin: options.origin.clone(),
@@ -167,7 +171,9 @@ impl Client {
     }
 
     fn link(&self, connection: Connection, socket: Arc<Socket>) -> Arc<Link> {
-        Link::new(connection, socket, self.explain.clone(), self.verifies, self.most)
+        let link = Link::new(connection, socket, self.explain.clone(), self.verifies, self.most);
+        link.keep_alive(self.keepalive);
+        link
     }
 
     fn socket(&self, ipv4: bool) -> Result<Arc<Socket>> {
@@ -200,7 +206,7 @@ fn config(options: &QuicOptions, refusals: &Arc<Refusals>) -> Result<quinn::Clie
     tls.enable_early_data = options.early_data;
     let unfit = |error| Error::option("alpn", format!("cannot be used for QUIC: {error}"));
     let crypto = QuicClientConfig::try_from(tls).map_err(unfit)?;
-    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    let mut config = quinn::ClientConfig::new(Arc::new(Telling(Arc::new(crypto))));
     config.transport_config(Arc::new(transport(options, Role::Client)));
     Ok(config)
 }

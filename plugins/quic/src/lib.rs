@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod agreed;
 mod client;
 mod datagrams;
 mod driver;

@@ -1,21 +1,22 @@
 //! [`Link`]: one connection, what is known of it, and how many of its streams are in use.
 
+use crate::agreed::{Agreed, shorter};
 use crate::failure::{Explain, code_of, shown};
 use crate::flow::Flow;
 use crate::mux::{Halves, Mux, Wanted};
 use crate::room::{Most, Room};
 use crate::runtime::HostSocket;
 use crate::sockets::{self, Buffers};
+use crate::transport::Keepalive;
 use futures_util::future::BoxFuture;
 use jackfield_certificates::{Described, with_facts};
-use jackfield_plugin_api::{Error, ErrorKind, Event, Host, Info, Result, Role};
-use quinn::crypto::rustls::HandshakeData;
+use jackfield_plugin_api::{Error, ErrorKind, Event, Host, Info, Op, Result, Role};
 use quinn::{Connection, ConnectionError, Dir, Endpoint, RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -55,6 +56,8 @@ pub(crate) struct Link {
     pub(crate) explain: Explain,
     socket: Arc<Socket>,
     verifies: bool,
+    /// Asks for signs of life more often than quinn does.
+    asking: OnceLock<Op<()>>,
     /// What the peer may open.
     room: Room,
     /// Streams in use.
@@ -84,6 +87,7 @@ impl Link {
             explain,
             socket,
             verifies,
+            asking: OnceLock::new(),
             room: Room::new(most),
             streams: watch::Sender::new(0),
             draining: AtomicBool::new(false),
@@ -132,16 +136,21 @@ impl Link {
         self.socket.rebind(bind)
     }
 
-    /// A frame that every peer must acknowledge and no application sees: one byte less and one byte
-    /// more of window. Done when an acknowledgement has come.
+    /// Sends what every peer must acknowledge and no application sees: one byte less and one byte more of
+    /// window.
+    fn nudge(&self, window: u32) {
+        self.connection.set_receive_window(VarInt::from_u32(window.saturating_sub(1)));
+        self.connection.set_receive_window(VarInt::from_u32(window));
+    }
+
+    /// As [`Link::nudge`]. Done when an acknowledgement has come.
     pub(crate) async fn ping(&self, window: u32) -> Result<Duration> {
         let connection = &self.connection;
         if let Some(lost) = connection.close_reason() {
             return Err(self.explain.loss(&lost));
         }
         let before = connection.stats().frame_rx.acks;
-        connection.set_receive_window(VarInt::from_u32(window.saturating_sub(1)));
-        connection.set_receive_window(VarInt::from_u32(window));
+        self.nudge(window);
         let mut pause = (connection.rtt() / 2).clamp(LEAST_PAUSE, MOST_PAUSE);
         let mut timer = self.host().timer(pause);
         loop {
@@ -155,6 +164,15 @@ impl Link {
             pause = (pause * 2).min(MOST_PAUSE);
             timer.reset(pause);
         }
+    }
+
+    /// Asks for a sign of life after at most half of the time for which both keep a silent connection, where
+    /// that is less than the options say.
+    pub(crate) fn keep_alive(self: &Arc<Self>, keepalive: Option<Keepalive>) {
+        let Some(keepalive) = keepalive else { return };
+        let asked = self.host().spawn(ask_often(Arc::downgrade(self), self.host(), keepalive));
+        // It is called once.
+        let _ = self.asking.set(asked);
     }
 
     /// The next stream of both directions that the peer opens.
@@ -187,7 +205,7 @@ impl Link {
             SocketAddr::new(connection.local_ip().unwrap_or(bound.ip()), bound.port()).to_string()
         });
         let mut info = Info::new()
-            .peer(connection.remote_address().to_string())
+            .peer(sockets::shown(connection.remote_address()).to_string())
             .encrypted()
             .with("tls_version", "1.3")
             .with("rtt_ms", millis(stats.path.rtt))
@@ -204,7 +222,7 @@ impl Link {
             .with("max_datagram", connection.max_datagram_size().unwrap_or(0))
             .with("streams", *self.streams.borrow());
         info.local = local;
-        if let Some(handshake) = handshake(connection) {
+        if let Some(Agreed { tls: handshake, .. }) = handshake(connection) {
             if let Some(protocol) = handshake.protocol {
                 info = info.with("alpn", String::from_utf8_lossy(&protocol));
             }
@@ -250,8 +268,44 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn handshake(connection: &Connection) -> Option<HandshakeData> {
-    connection.handshake_data()?.downcast::<HandshakeData>().ok().map(|data| *data)
+fn handshake(connection: &Connection) -> Option<Agreed> {
+    connection.handshake_data()?.downcast::<Agreed>().ok().map(|data| *data)
+}
+
+/// How often it is looked whether a connection with early data has its handshake.
+const EARLY_PAUSE: Duration = Duration::from_millis(200);
+
+async fn ask_often(link: Weak<Link>, host: Host, keepalive: Keepalive) {
+    let agreed = loop {
+        let Some(link) = link.upgrade() else { return };
+        if link.connection.close_reason().is_some() {
+            return;
+        }
+        if let Some(agreed) = handshake(&link.connection) {
+            break agreed;
+        }
+        drop(link);
+        host.timer(EARLY_PAUSE).await;
+    };
+    let idle = shorter(keepalive.idle, agreed.peer_idle);
+    let Some(half) = idle.map(|idle| idle / 2).filter(|half| *half < keepalive.interval) else {
+        return;
+    };
+    let mut heard = None;
+    let mut timer = host.timer(half / 2);
+    loop {
+        (&mut timer).await;
+        let Some(link) = link.upgrade() else { return };
+        if link.connection.close_reason().is_some() {
+            return;
+        }
+        let now = link.connection.stats().udp_rx.datagrams;
+        // Nothing for a quarter of the time; the next look would be after half of it.
+        if heard.replace(now) == Some(now) {
+            link.nudge(keepalive.window);
+        }
+        timer.reset(half / 2);
+    }
 }
 
 impl Mux for Arc<Link> {

@@ -1,6 +1,7 @@
 //! [`Server`]: listening. One task of the listener's does handshakes, a bounded number at once, and
 //! keeps what is established, a bounded number too, until it is accepted.
 
+use crate::agreed::Telling;
 use crate::endpoint::{Protocol, credentials};
 use crate::failure::Explain;
 use crate::link::{Link, Socket};
@@ -10,7 +11,7 @@ use crate::room::Most;
 use crate::runtime::{HostRuntime, HostSocket};
 use crate::session;
 use crate::sockets::{self, Buffers};
-use crate::transport::{most, transport};
+use crate::transport::{Keepalive, most, transport};
 use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Refusals, Reloading};
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     buffers: Buffers,
     reuse_port: bool,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     /// For WebTransport sessions.
     rules: Option<Rules>,
@@ -74,6 +76,7 @@ impl Server {
             buffers: Buffers::of(&options),
             reuse_port: options.reuse_port,
             window: options.window,
+            keepalive: Keepalive::of(&options, Role::Server),
             most: most(&options),
             rules: (protocol == Protocol::WebTransport).then(|| Rules {
                 path: String::new(),
@@ -90,7 +93,16 @@ impl Server {
         let addresses: Vec<SocketAddr> = if host.is_empty() || host == "*" {
             sockets::everywhere(port)
         } else {
-            self.host.resolve(host, port).await?
+            let mut found = self.host.resolve(host, port).await?;
+            found.dedup();
+            if let [first, others @ ..] = &found[..]
+                && !others.is_empty()
+            {
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
+                self.host.log(Level::Warn, "quic", &text);
+            }
+            found
         };
         let bound = sockets::first(&addresses, self.buffers, self.reuse_port)?;
         let endpoint = Endpoint::new_with_abstract_socket(
@@ -109,6 +121,7 @@ impl Server {
             explain: self.explain.clone(),
             limits: self.limits,
             window: self.window,
+            keepalive: self.keepalive,
             most: self.most,
             rules: self.rules.clone().map(|rules| Rules { path: address.path.clone(), ..rules }),
             ready,
@@ -126,7 +139,7 @@ fn config(options: &QuicOptions) -> Result<quinn::ServerConfig> {
     tls.max_early_data_size = if options.early_data { u32::MAX } else { 0 };
     let unfit = |error| Error::option("key_file", format!("cannot be used for QUIC: {error}"));
     let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(Telling(Arc::new(crypto))));
     let handshakes = usize::try_from(options.handshakes.max(1)).unwrap_or(usize::MAX);
     config
         .transport_config(Arc::new(transport(options, Role::Server)))
@@ -171,6 +184,7 @@ struct Door {
     explain: Explain,
     limits: Limits,
     window: u32,
+    keepalive: Option<Keepalive>,
     most: Most,
     rules: Option<Rules>,
     ready: Sender<Session>,
@@ -233,11 +247,12 @@ impl Door {
     }
 
     async fn shake(&self, connecting: Connecting, place: OwnedPermit<Session>) {
-        let peer = connecting.remote_address();
+        let peer = sockets::shown(connecting.remote_address());
         let work = async {
             let connection = connecting.await.map_err(|error| self.explain.handshake(&error))?;
             let socket = Arc::clone(&self.socket);
             let link = Link::new(connection, socket, self.explain.clone(), true, self.most);
+            link.keep_alive(self.keepalive);
             let mux: Arc<dyn Mux> = match &self.rules {
                 Some(rules) => webtransport::accept(link, rules).await?,
                 None => Arc::new(link),

@@ -6,7 +6,7 @@ use crate::own::Own;
 use crate::stream::{Shared, StreamIo};
 use jackfield_plugin_api::{
     Address, Control, Datagrams, Error, ErrorKind, Event, Facets, Info, NoParams, Operation,
-    Result, Session, Stream,
+    Result, Session, Stream, close_code,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -160,12 +160,22 @@ impl Control for Main {
     }
 
     async fn close(&self, code: u64, reason: String) -> Result<()> {
-        self.mux.close(code, reason).await
+        self.mux.close(own(code), reason).await
     }
 
     async fn drain(&self) -> Result<()> {
         self.mux.link().drain().await;
         Ok(())
+    }
+}
+
+/// QUIC leaves codes to the application, all but 0, which everybody takes for a normal end. What has failed
+/// is no such.
+fn own(code: u64) -> u64 {
+    match code {
+        close_code::GOING_AWAY => 0,
+        close_code::FAILED => 1,
+        other => other,
     }
 }
 
@@ -200,7 +210,7 @@ impl Control for Sub {
     /// that it lets us have.
     async fn close(&self, code: u64, _reason: String) -> Result<()> {
         let was_over = self.0.is_over();
-        self.0.close(code)?;
+        self.0.close(own(code))?;
         if !was_over {
             // Where the connection is lost, so is the stream.
             let _ = self.0.mux().link().ping(self.1).await;

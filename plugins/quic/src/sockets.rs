@@ -91,3 +91,13 @@ pub(crate) fn first(
     }
     Err(last)
 }
+
+/// A peer as it writes itself: on a socket for both families, one of IPv4 is shown as one of IPv6.
+pub(crate) fn shown(peer: SocketAddr) -> SocketAddr {
+    match peer.ip() {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            SocketAddr::new(v6.to_canonical(), peer.port())
+        }
+        _ => peer,
+    }
+}

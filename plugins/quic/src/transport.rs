@@ -49,6 +49,29 @@ fn idle(seconds: u32) -> Option<IdleTimeout> {
     (seconds > 0).then(timeout).flatten()
 }
 
+/// What a connection needs to be asked for signs of life often enough for both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keepalive {
+    /// As the options say.
+    pub(crate) interval: Duration,
+    /// How long we keep a connection in which nothing happens; zero: for ever.
+    pub(crate) idle: Duration,
+    /// Bytes of all streams that the peer may send.
+    pub(crate) window: u32,
+}
+
+impl Keepalive {
+    /// `None`: nobody is asked.
+    pub(crate) fn of(options: &QuicOptions, role: Role) -> Option<Self> {
+        let idle = Duration::from_secs(u64::from(options.idle_timeout));
+        keepalive(options, role).map(|interval| Keepalive {
+            interval,
+            idle,
+            window: options.window,
+        })
+    }
+}
+
 fn keepalive(options: &QuicOptions, role: Role) -> Option<Duration> {
     let standard = match role {
         Role::Client => KEEPALIVE,

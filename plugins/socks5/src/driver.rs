@@ -29,7 +29,7 @@ impl Driver for Socks5Driver {
         DriverInfo::transport("socks5", "SOCKS 5 proxies, which connect for others (`via`)")
             .schemes(&[Scheme::new("socks5", "socks5").port(1080)])
             .client()
-            .facets(Facets::DIAL);
+            .facets(Facets::STREAM.union(Facets::TAKE_FD).union(Facets::DIAL));
     type Options = Socks5Options;
     type Endpoint = Arc<Socks5Endpoint>;
 
@@ -65,6 +65,7 @@ impl Driver for Socks5Driver {
     }
 
     async fn open(&self, endpoint: &Arc<Socks5Endpoint>, request: Request) -> Result<Session> {
+        let through = through(&request.address.path)?;
         let Address { host, port, user, password, .. } = request.address;
         let port = port.ok_or_else(|| Error::new(ErrorKind::Config, "a proxy needs a port"))?;
         let user = match user {
@@ -77,9 +78,32 @@ impl Driver for Socks5Driver {
         let socket = endpoint.socket.to(host, port);
         let proxy = Proxy { host: self.host, socket, user, resolve: endpoint.resolve };
         let (stream, info) = proxy.greeted().await?;
-        let control = Socks5Control { proxy, info, greeted: Mutex::new(Some(stream)) };
-        Ok(Session::builder(control).facets(Facets::DIAL).build())
+        let greeted = Mutex::new(Some(stream));
+        let control = Socks5Control { proxy, info, greeted };
+        match through {
+            Some(to) => control.dial(to).await,
+            None => Ok(Session::builder(control).facets(Facets::DIAL).build()),
+        }
     }
+}
+
+/// Where a path such as `/host:port` leads; `None` without one.
+fn through(path: &str) -> Result<Option<Address>> {
+    let to = path.trim_start_matches('/');
+    if to.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || {
+        let text = "expected no path, or the host and the port to connect to, as in /10.0.0.9:22";
+        Error::new(ErrorKind::Config, text).with("path", path)
+    };
+    let (host, port) = to.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().map_err(|_| wrong())?;
+    if host.is_empty() || host.contains('/') {
+        return Err(wrong());
+    }
+    Ok(Some(Address::new(host, port)))
 }
 
 /// What does not fit into the protocol's fields (RFC 1929 §2).

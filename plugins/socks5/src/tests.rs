@@ -2,7 +2,9 @@
 
 use crate::protocol::{To, User, connect, greet};
 use crate::{Socks5Driver, Socks5Options};
-use jackfield_plugin_api::{Driver, Error, ErrorKind, Result, Role, Secret, testing};
+use jackfield_plugin_api::{
+    Address, Driver, Error, ErrorKind, Request, Result, Role, Secret, testing,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// What the client sends, and what the proxy answers to it; an empty question: the proxy hangs up.
@@ -107,6 +109,17 @@ async fn refusals_say_why_and_what_is_no_proxy_is_told() {
     let (mut near, far) = duplex(4096);
     drop(far);
     greet(&mut near, None).await.expect_err("it has hung up");
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_place_is_refused_before_anything_is_connected() {
+    let driver = Socks5Driver::new(testing::host()).expect("a driver");
+    let endpoint = driver.configure(Socks5Options::default(), Role::Client).expect("options");
+    for path in ["/a", "/a:b", "/:22", "/a/b:22"] {
+        let address = Address::new("127.0.0.1", 1).with_path(path);
+        let error = driver.open(&endpoint, Request::new(address, testing::DEADLINE)).await;
+        assert_eq!(error.expect_err(path).kind(), ErrorKind::Config, "{path}");
+    }
 }
 
 #[test]

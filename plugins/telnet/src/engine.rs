@@ -119,6 +119,10 @@ impl Engine {
         }
     }
 
+    pub(crate) fn is_server(&self) -> bool {
+        self.role == Role::Server
+    }
+
     /// Says what is to be said before anything is heard. A client waits to be asked, unless its options
     /// want something: many a console is no Telnet server.
     pub(crate) fn start(&mut self, out: &mut BytesMut) {

@@ -89,13 +89,13 @@ async fn every_byte_passes_both_ways_in_lines_and_in_binary() {
             assert!(back == sent, "the bytes came changed");
             std::mem::swap(&mut near, &mut far);
         }
-        near.shutdown().await.unwrap();
-        assert_eq!(far.read(&mut [0; 10]).await.unwrap(), 0);
-        // The other direction is still open.
-        far.write_all(b"late").await.unwrap();
         far.shutdown().await.unwrap();
-        reads(&mut near, b"late").await;
         assert_eq!(near.read(&mut [0; 10]).await.unwrap(), 0);
+        // The other direction is still open, and a client ends as a whole.
+        near.write_all(b"late").await.unwrap();
+        let told = near.shutdown().await.expect_err("the end of one direction");
+        assert_eq!(Error::from(told).kind(), ErrorKind::Unsupported);
+        reads(&mut far, b"late").await;
         let on = |session: &Session| {
             let names = session.info().facts["local_options"].clone();
             names.as_array().unwrap().contains(&json!("binary"))
@@ -234,7 +234,7 @@ async fn a_slow_reader_stops_the_writer_and_gets_all() {
     let mut far = far.take_stream().unwrap();
     let writing = tokio::spawn(async move {
         near.write_all(&vec![0xff; 500_000]).await.unwrap();
-        near.shutdown().await.unwrap();
+        near.flush().await.unwrap();
     });
     tokio::task::yield_now().await;
     assert!(!writing.is_finished(), "nothing bounds what is held");

@@ -4,8 +4,8 @@ use crate::options::UdpOptions;
 use crate::sockets;
 use jackfield_plugin_api::peers::{self, Limits};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Listener, Request, Result, Role,
-    Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Level, Listener, Request, Result,
+    Role, Scheme, Session,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -87,7 +87,16 @@ impl Driver for UdpDriver {
             sockets::everywhere(family, port)
         } else {
             let found = self.host.resolve(host, port).await?;
-            found.into_iter().filter(|address| family.has(address)).collect()
+            let mut found: Vec<_> = found.into_iter().filter(|it| family.has(it)).collect();
+            found.dedup();
+            if let [first, others @ ..] = &found[..]
+                && !others.is_empty()
+            {
+                let text =
+                    format!("{host} has {} addresses, only {first} is listened on", found.len());
+                self.host.log(Level::Warn, "udp", &text);
+            }
+            found
         };
         let fd = sockets::bind(&endpoint.options, &addresses)?;
         peers::listener(&self.host, fd, endpoint.limits, Info::default())

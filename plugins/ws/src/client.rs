@@ -1,41 +1,119 @@
 //! The client's half of the opening handshake (RFC 6455 §4.1).
 
 use crate::endpoint::WsEndpoint;
-use crate::failure::{Failure, answered};
+use crate::failure::answered;
+use crate::head;
+use crate::wire::Wire;
+use bytes::BytesMut;
 use data_encoding::BASE64;
-use jackfield_plugin_api::{Address, Error, ErrorKind, Info, Result, Stream, mask_query};
+use jackfield_plugin_api::{Address, Error, ErrorKind, Host, Info, Result, Stream, mask_query};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
-use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::{self};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::http::{Response, StatusCode, Uri};
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// The most answers that may come before the answer (RFC 9110 §15.2).
+const INTERIM: usize = 32;
+
+/// What a client asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) endpoint: &'a WsEndpoint,
+    pub(crate) address: &'a Address,
+    /// Subprotocols that are offered where the options name none; a server may pass all of them over.
+    pub(crate) offered: Vec<String>,
+}
 
 /// Asks the server at the other end of `carrier` for a WebSocket.
 pub(crate) async fn connect(
-    endpoint: &WsEndpoint,
-    address: &Address,
+    asked: &Asked<'_>,
     carrier: Stream,
     below: &Info,
-) -> Result<(WebSocketStream<Stream>, Info)> {
-    let request = request(endpoint, address, below.encrypted)?;
-    let target = address.target();
-    match client_async_with_config(request, carrier, Some(endpoint.config)).await {
-        Ok((ws, response)) => Ok((ws, info(response.headers(), target)?.over(below))),
-        Err(tungstenite::Error::Http(response)) => {
-            Err(answered(&response).with("path", mask_query(&target)))
+    host: Host,
+) -> Result<(WebSocketStream<Wire>, Info)> {
+    let target = asked.address.target();
+    let shaken = shake(asked, carrier, below, host).await;
+    shaken.map_err(|error| error.with("path", mask_query(&target)))
+}
+
+async fn shake(
+    asked: &Asked<'_>,
+    mut carrier: Stream,
+    below: &Info,
+    host: Host,
+) -> Result<(WebSocketStream<Wire>, Info)> {
+    let request = request(asked, below.encrypted)?;
+    let target = asked.address.target();
+    carrier.write_all(&head::write(&format!("GET {target} HTTP/1.1"), request.headers())).await?;
+    carrier.flush().await?;
+    let mut came = BytesMut::new();
+    let response = answer(&mut carrier, &mut came).await?;
+    agrees(asked, &request, &response)?;
+    let facts = info(response.headers(), target);
+    let wire = Wire::new(carrier, host, None, &came)?;
+    let config = Some(asked.endpoint.config);
+    let ws = WebSocketStream::from_partially_read(wire, came.to_vec(), Role::Client, config).await;
+    Ok((ws, facts.over(below)))
+}
+
+/// The answer that counts.
+async fn answer(carrier: &mut Stream, came: &mut BytesMut) -> Result<Response<()>> {
+    for _ in 0..INTERIM {
+        let response = head::response(&head::read(carrier, came).await?)?;
+        let status = response.status();
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
         }
-        Err(error) => Err(Failure::from(error).error.with("path", mask_query(&target))),
+    }
+    let text = format!("the server sent {INTERIM} interim answers and no answer");
+    Err(Error::new(ErrorKind::Limit, text))
+}
+
+/// Whether the server has agreed, and to what was asked for.
+fn agrees(asked: &Asked<'_>, request: &Request, response: &Response<()>) -> Result<()> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(answered(response));
+    }
+    let headers = response.headers();
+    let bad = |what: &str| Err(Error::new(ErrorKind::Protocol, what));
+    if !head::has_token(headers, &header::UPGRADE, "websocket") {
+        return bad("the server's 101 has no `Upgrade: websocket`");
+    }
+    if !head::has_token(headers, &header::CONNECTION, "upgrade") {
+        return bad("the server's 101 has no `Connection: Upgrade`");
+    }
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+    if accept != Some(derive_accept_key(key.unwrap_or_default()).as_bytes()) {
+        return bad("the server's Sec-WebSocket-Accept does not answer our key");
+    }
+    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return bad("the server uses an extension that nobody asked for");
+    }
+    let ours = &asked.endpoint.subprotocols;
+    let offered = if ours.is_empty() { &asked.offered } else { ours };
+    let mut chosen = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    match (chosen.next(), chosen.next()) {
+        (None, _) if ours.is_empty() => Ok(()),
+        (None, _) => bad("the server takes none of our subprotocols"),
+        (Some(name), None) if offered.iter().any(|offer| offer.as_bytes() == name.as_bytes()) => {
+            Ok(())
+        }
+        _ => bad("the server has chosen a subprotocol that was not offered"),
     }
 }
 
-fn request(endpoint: &WsEndpoint, address: &Address, encrypted: bool) -> Result<Request> {
+fn request(asked: &Asked<'_>, encrypted: bool) -> Result<Request> {
+    let Asked { endpoint, address, offered } = asked;
     let bad = |what: &str| {
         Error::new(ErrorKind::Config, format!("{what} is not good for a WebSocket"))
             .with("address", address.authority())
             .with("path", &address.path)
     };
     let host = host(address, encrypted);
-    // Only the target of it is sent; tungstenite wants to see the whole.
+    // Only the target of it is sent, which must be one.
     let uri: Uri = format!("ws://{host}{}", address.target())
         .parse()
         .map_err(|_| bad("the address or its path"))?;
@@ -49,9 +127,10 @@ fn request(endpoint: &WsEndpoint, address: &Address, encrypted: bool) -> Result<
     headers.insert(header::SEC_WEBSOCKET_VERSION, fixed("13"));
     let key = HeaderValue::from_str(&generate_key()).map_err(|_| bad("the key"))?;
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
-    if !endpoint.subprotocols.is_empty() {
-        let offered = endpoint.subprotocols.join(", ");
-        let offered = HeaderValue::from_str(&offered).map_err(|_| bad("a subprotocol"))?;
+    let offered = if endpoint.subprotocols.is_empty() { offered } else { &endpoint.subprotocols };
+    if !offered.is_empty() {
+        let offered = HeaderValue::from_str(&offered.join(", "));
+        let offered = offered.map_err(|_| bad("a subprotocol"))?;
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
     }
     for (name, value) in &endpoint.headers {
@@ -90,16 +169,10 @@ fn host(address: &Address, encrypted: bool) -> String {
     }
 }
 
-fn info(headers: &HeaderMap, target: String) -> Result<Info> {
-    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(Error::new(
-            ErrorKind::Protocol,
-            "the server uses an extension that nobody asked for",
-        ));
-    }
+fn info(headers: &HeaderMap, target: String) -> Info {
     let info = Info::default().with("role", "client").with("path", target);
     let info = with_text(info, "subprotocol", headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    Ok(with_text(info, "server", headers, &header::SERVER))
+    with_text(info, "server", headers, &header::SERVER)
 }
 
 /// Adds a header as a fact, if it is there and is text.
@@ -112,12 +185,18 @@ pub(crate) fn with_text(info: Info, fact: &str, headers: &HeaderMap, name: &Head
 
 #[cfg(test)]
 mod tests {
-    use super::{host, request};
+    use super::{Asked, host};
     use crate::{WsEndpoint, WsOptions};
+    use jackfield_plugin_api::Result;
     use jackfield_plugin_api::{Address, ErrorKind, Role, Secret};
+    use tokio_tungstenite::tungstenite::handshake::client::Request;
 
     fn endpoint(options: WsOptions) -> WsEndpoint {
         WsEndpoint::new(options, Role::Client).unwrap()
+    }
+
+    fn request(endpoint: &WsEndpoint, address: &Address, encrypted: bool) -> Result<Request> {
+        super::request(&Asked { endpoint, address, offered: Vec::new() }, encrypted)
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! How WebSockets end: codes, reasons, and carriers that are not dropped too early.
 
+use crate::wire::Wire;
 use futures_util::Sink;
-use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream, close_code};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,10 +16,26 @@ pub(crate) const NORMAL: u16 = 1000;
 /// How much of what nobody wants is read at once.
 const ROOM: usize = 4096;
 
-/// A code that may stand in a close frame (RFC 6455 §7.4 and its registry); 0 stands for 1000.
+/// This side goes away.
+pub(crate) const AWAY: u16 = 1001;
+
+/// A close frame without a code. What stands for it never stands in a frame.
+pub(crate) const NONE: u16 = 1005;
+
+/// What this side leads to has failed.
+const FAILED: u16 = 1011;
+
+/// A code that may stand in a close frame (RFC 6455 §7.4 and its registry); 0 stands for 1000, and 1005 for
+/// a frame without a code.
 pub(crate) fn sendable(code: u64) -> Result<u16> {
+    match code {
+        close_code::GOING_AWAY => return Ok(AWAY),
+        close_code::FAILED => return Ok(FAILED),
+        _ => {}
+    }
     match u16::try_from(code) {
         Ok(0) => Ok(NORMAL),
+        Ok(NONE) => Ok(NONE),
         Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
         _ => Err(Error::new(
             ErrorKind::Config,
@@ -48,10 +65,10 @@ pub(crate) fn short(reason: &str) -> &str {
 }
 
 /// Writes what is left, ends our direction, and throws away the peer's until it ends.
-pub(crate) fn poll_linger(ws: &mut WebSocketStream<Stream>, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_linger(ws: &mut WebSocketStream<Wire>, cx: &mut Context<'_>) -> Poll<()> {
     let _ = ready!(Pin::new(&mut *ws).poll_flush(cx));
-    let stream = ws.get_mut();
-    let _ = ready!(Pin::new(&mut *stream).poll_shutdown(cx));
+    let _ = ready!(Pin::new(ws.get_mut()).poll_shutdown(cx));
+    let stream = ws.get_mut().stream();
     let mut room = [0; ROOM];
     loop {
         let mut buffer = ReadBuf::new(&mut room);
@@ -78,6 +95,7 @@ pub(crate) async fn dismiss(mut carrier: Stream, host: Host, limit: Duration) {
 #[cfg(test)]
 mod tests {
     use super::{sendable, short};
+    use jackfield_plugin_api::close_code;
 
     #[test]
     fn reasons_are_cut_between_characters() {
@@ -90,7 +108,10 @@ mod tests {
     fn only_codes_of_the_registry_are_sent() {
         assert_eq!(sendable(0).ok(), Some(1000));
         assert_eq!(sendable(4999).ok(), Some(4999));
-        for code in [1, 999, 1004, 1005, 1006, 1015, 2000, 5000, 1 << 20] {
+        assert_eq!(sendable(1005).ok(), Some(1005));
+        assert_eq!(sendable(close_code::GOING_AWAY).ok(), Some(1001));
+        assert_eq!(sendable(close_code::FAILED).ok(), Some(1011));
+        for code in [1, 999, 1004, 1006, 1015, 2000, 5000, 1 << 20] {
             assert!(sendable(code).is_err(), "{code}");
         }
     }

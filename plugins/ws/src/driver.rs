@@ -2,11 +2,15 @@
 
 use crate::endpoint::WsEndpoint;
 use crate::options::WsOptions;
-use crate::session::session;
+use crate::server::Shaken;
+use crate::session::{operations, session};
 use crate::{client, server};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Facets, Host, Request, Result, Role, Scheme, Session,
+    Driver, DriverInfo, Facets, Host, Operation, Request, Result, Role, Scheme, Session,
 };
+
+/// What sessions of this driver take beside messages; calls only while an answer waits.
+const CALLS: Facets = Facets::PING.union(Facets::CLOSE_CODE).union(Facets::CALL);
 
 /// The `ws` driver.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ impl Driver for WsDriver {
         ])
         .client()
         .server()
-        .facets(Facets::MESSAGES.union(Facets::PING).union(Facets::CLOSE_CODE));
+        .facets(Facets::MESSAGES.union(CALLS));
     type Options = WsOptions;
     type Endpoint = WsEndpoint;
 
@@ -34,16 +38,22 @@ impl Driver for WsDriver {
         WsEndpoint::new(options, role)
     }
 
+    fn operations() -> Vec<Operation> {
+        operations()
+    }
+
     async fn open(&self, endpoint: &WsEndpoint, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
-        let (ws, info) = client::connect(endpoint, &request.address, carrier, &below).await?;
-        Ok(session(ws, info, endpoint, self.host))
+        let (address, offered) = (&request.address, request.protocols().to_vec());
+        let asked = client::Asked { endpoint, address, offered };
+        let (ws, info) = client::connect(&asked, carrier, &below, self.host).await?;
+        Ok(session(Shaken { ws, info, held: None }, endpoint, self.host))
     }
 
     async fn accept(&self, endpoint: &WsEndpoint, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
-        let (ws, info) =
-            server::accept(endpoint, &request.address, carrier, &below, self.host).await?;
-        Ok(session(ws, info, endpoint, self.host))
+        let how = (self.host, request.is_deferred());
+        let shaken = server::accept(endpoint, &request.address, carrier, &below, how).await?;
+        Ok(session(shaken, endpoint, self.host))
     }
 }

@@ -1,11 +1,16 @@
 //! [`WsEndpoint`]: options, once checked.
 
 use crate::options::WsOptions;
+use crate::wire::Budget;
 use jackfield_fields::given;
 use jackfield_plugin_api::{Error, Result, Role};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// Bytes of unfinished messages of a listener where nothing is said.
+const UNFINISHED: u64 = 64 << 20;
 
 /// Room for answers to pings beside messages that wait to be written.
 const PONGS: usize = 64 << 10;
@@ -20,6 +25,8 @@ pub struct WsEndpoint {
     pub(crate) config: WebSocketConfig,
     pub(crate) limits: Limits,
     pub(crate) keepalive: Option<Keepalive>,
+    /// Of all connections of a listener.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// What bounds a connection beside tungstenite's own limits.
@@ -28,6 +35,7 @@ pub(crate) struct Limits {
     pub(crate) max_message: usize,
     pub(crate) read_ahead: usize,
     pub(crate) close_timeout: Duration,
+    pub(crate) message_timeout: Option<Duration>,
 }
 
 /// Pings without being asked.
@@ -65,12 +73,15 @@ impl WsEndpoint {
                 max_message,
                 read_ahead: size("read_ahead", options.read_ahead)?,
                 close_timeout: seconds(options.close_timeout),
+                message_timeout: (options.message_timeout > 0)
+                    .then(|| seconds(options.message_timeout)),
             },
             keepalive: (options.ping_interval > 0).then(|| Keepalive {
                 interval: seconds(options.ping_interval),
                 timeout: seconds(options.pong_timeout),
             }),
             headers: headers(&options)?,
+            budget: Budget::new(options.max_unfinished.unwrap_or(UNFINISHED)),
             subprotocols: options.subprotocols,
             origins: options.origins,
         })
@@ -80,7 +91,11 @@ impl WsEndpoint {
 /// Options of the other side are mistakes, not decoration.
 fn fits(options: &WsOptions, role: Role) -> Result<()> {
     let strangers = match role {
-        Role::Client => [("origins", !options.origins.is_empty()), ("", false), ("", false)],
+        Role::Client => [
+            ("origins", !options.origins.is_empty()),
+            ("max_unfinished", options.max_unfinished.is_some()),
+            ("", false),
+        ],
         Role::Server => [
             ("headers", !options.headers.is_empty()),
             ("bearer_token", options.bearer_token.is_some()),

@@ -22,6 +22,8 @@ impl From<tungstenite::Error> for Failure {
                 ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
             ) => None,
             Ws::Protocol(_) => Some(CloseCode::Protocol),
+            // Ours, of what we hold.
+            Ws::Io(error) if held(error).is_some() => Some(CloseCode::Again),
             _ => None,
         };
         let error = match error {
@@ -39,16 +41,16 @@ impl From<tungstenite::Error> for Failure {
             Ws::WriteBufferFull(_) => {
                 Error::new(ErrorKind::Limit, "the peer sends pings and does not read the answers")
             }
-            Ws::AttackAttempt => {
-                Error::new(ErrorKind::Limit, "the peer's handshake is too long or too slow")
-            }
-            Ws::Capacity(CapacityError::TooManyHeaders) => {
-                Error::new(ErrorKind::Limit, "the peer's handshake has too many headers")
-            }
             other => Error::new(ErrorKind::Protocol, other.to_string()),
         };
         Failure { error, tell }
     }
+}
+
+/// The limit of ours that stopped reading, if it was one.
+fn held(error: &io::Error) -> Option<&Error> {
+    let inner = error.get_ref()?.downcast_ref::<Error>()?;
+    (inner.kind() == ErrorKind::Limit).then_some(inner)
 }
 
 /// For what comes after the end.

@@ -5,11 +5,14 @@ mod close;
 mod driver;
 mod endpoint;
 mod failure;
+mod frames;
+mod head;
 mod options;
 mod server;
 mod session;
 mod socket;
 mod wakers;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,8 @@ pub struct WsOptions {
     /// Subprotocols, the preferred one first. A client offers them; a listener takes the first of
     /// these that the client offers.
     pub subprotocols: Vec<String>,
-    /// Listener: values of `Origin` that may connect, `*` for any; empty: any, also none at all.
+    /// Listener: values of `Origin` that may connect, `*` for any, also none at all; empty: pages from this
+    /// very host and port, as the request names them, and what is no browser.
     pub origins: Vec<String>,
     /// The longest message in bytes, in either direction.
     pub max_message: u64,
@@ -37,6 +38,11 @@ pub struct WsOptions {
     pub pong_timeout: u32,
     /// Seconds that the peer's answer to our close frame may take.
     pub close_timeout: u32,
+    /// Seconds that a message may take from its first byte to its last; 0: as long as it likes.
+    pub message_timeout: u32,
+    /// Listener: bytes of messages that have begun and not ended, of all its connections together; 16 KiB of
+    /// each do not count. Who needs more is closed with 1013. Default: 64 MiB.
+    pub max_unfinished: Option<u64>,
 }
 
 impl Default for WsOptions {
@@ -55,6 +61,8 @@ impl Default for WsOptions {
             ping_interval: 0,
             pong_timeout: 20,
             close_timeout: 5,
+            message_timeout: 60,
+            max_unfinished: None,
         }
     }
 }

@@ -2,35 +2,52 @@
 
 use crate::close::{NORMAL, sendable};
 use crate::endpoint::{Keepalive, WsEndpoint};
+use crate::server::Shaken;
 use crate::socket::{Socket, Ticket};
 use crate::wakers::{Waiter, Wakers};
 use futures_util::{Sink, Stream as FuturesStream};
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Facets, Host, Info, Message, Messages, Result, Session, Stream,
+    Control, Error, ErrorKind, Facets, Host, Info, Message, Messages, NoParams, Operation, Result,
+    Session,
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio_tungstenite::WebSocketStream;
 
-/// A session over a WebSocket whose handshake is complete.
-pub(crate) fn session(
-    ws: WebSocketStream<Stream>,
-    info: Info,
-    endpoint: &WsEndpoint,
-    host: Host,
-) -> Session {
-    let shared = Arc::new(Shared::new(Socket::new(ws, host, endpoint.limits)));
+/// Parameters of `accept`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Accept {
+    /// The subprotocol that was chosen of those that the client offers.
+    protocol: Option<String>,
+}
+
+/// The operations of these sessions.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![Operation::new::<Accept, NoParams>(
+        "accept",
+        "For routes: gives a client the answer that has waited for its destination",
+    )]
+}
+
+/// A session over a WebSocket whose handshake is complete, or waits for our answer.
+pub(crate) fn session(shaken: Shaken, endpoint: &WsEndpoint, host: Host) -> Session {
+    let Shaken { ws, info, held } = shaken;
+    let calls = if held.is_some() { Facets::CALL } else { Facets::empty() };
+    let shared = Arc::new(Shared::new(Socket::new(ws, host, endpoint.limits, held)));
     let keepalive = endpoint.keepalive.map(|every| {
         // Weak, so that the session ends when its owners drop it.
         host.spawn(keep_alive(Arc::downgrade(&shared), every, host))
     });
     let messages = Messages::new(Facet(Arc::clone(&shared)));
     Session::builder(WsControl { shared, info, _keepalive: keepalive })
-        .facets(Facets::PING.union(Facets::CLOSE_CODE))
+        .facets(calls | Facets::PING | Facets::CLOSE_CODE)
         .messages(messages)
         .build()
 }
@@ -124,13 +141,33 @@ struct WsControl {
 
 impl Control for WsControl {
     fn info(&self) -> Info {
-        let closed = self.shared.poll(|socket, _| socket.peer_close().cloned());
-        match closed {
-            Some((code, reason)) => {
-                self.info.clone().with("close_code", code).with("close_reason", reason)
-            }
-            None => self.info.clone(),
+        let (closed, held, silence) = self
+            .shared
+            .poll(|socket, _| (socket.peer_close().cloned(), socket.is_held(), socket.silence()));
+        let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        let mut info = self.info.clone().with("idle_ms", silence);
+        if held {
+            info = info.with("deferred", true);
         }
+        match closed {
+            Some((code, reason)) => info.with("close_code", code).with("close_reason", reason),
+            None => info,
+        }
+    }
+
+    async fn call(&self, operation: String, params: Value) -> Result<Value> {
+        if operation != "accept" {
+            return Err(Error::unsupported(&format!("operation {operation:?}")));
+        }
+        let Accept { protocol } = jackfield_plugin_api::params(params)?;
+        self.shared.poll(|socket, _| socket.accept(protocol.as_deref()))?;
+        let waiter = Waiter::new(&self.shared.wakers)?;
+        poll_fn(|cx| {
+            waiter.register(cx.waker());
+            self.shared.poll(|socket, cx| socket.poll_flush(cx))
+        })
+        .await?;
+        Ok(json!({}))
     }
 
     async fn ping(&self) -> Result<Duration> {

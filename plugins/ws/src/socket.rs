@@ -1,11 +1,15 @@
 //! [`Socket`]: one WebSocket as a state machine that whoever waits for it polls.
 
-use crate::close::{abnormal, poll_linger, short};
+mod answer;
+
+use crate::close::{NONE, abnormal, poll_linger, short};
 use crate::endpoint::Limits;
 use crate::failure::{Failure, closed, is_hang_up};
+use crate::server::Promise;
+use crate::wire::Wire;
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::Timer;
-use jackfield_plugin_api::{Error, ErrorKind, Host, Message, MessageKind, Result, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Message, MessageKind, Result};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,10 +25,14 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 const OVERHEAD: usize = 128;
 
 pub(crate) struct Socket {
-    ws: WebSocketStream<Stream>,
+    ws: WebSocketStream<Wire>,
     host: Host,
     limits: Limits,
     phase: Phase,
+    /// Our answer to the client, which waits.
+    promise: Option<Promise>,
+    /// The time of a message that has begun, by when it began.
+    late: Option<(Duration, Timer)>,
     /// Messages that came while a ping or close waited and nobody received.
     ahead: VecDeque<Message>,
     ahead_bytes: usize,
@@ -70,12 +78,19 @@ struct Pings {
 pub(crate) type Ticket = Option<(u64, Duration)>;
 
 impl Socket {
-    pub(crate) fn new(ws: WebSocketStream<Stream>, host: Host, limits: Limits) -> Self {
+    pub(crate) fn new(
+        ws: WebSocketStream<Wire>,
+        host: Host,
+        limits: Limits,
+        promise: Option<Promise>,
+    ) -> Self {
         Socket {
             ws,
             host,
             limits,
             phase: Phase::Open,
+            promise,
+            late: None,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             peer_close: None,
@@ -146,7 +161,7 @@ impl Socket {
                             return Poll::Pending;
                         }
                     }
-                    Poll::Pending if self.check_timer(cx) => {}
+                    Poll::Pending if self.check_timer(cx) || self.check_late(cx) => {}
                     Poll::Pending => return Poll::Pending,
                 },
                 Phase::Answering(timer) => {
@@ -334,13 +349,16 @@ impl Socket {
         reason: &str,
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
+        if matches!(self.phase, Phase::Open) {
+            self.refuse(code, reason);
+        }
         loop {
             match &self.phase {
                 Phase::Open => {
                     let reason = Utf8Bytes::from(short(reason));
-                    let frame = CloseFrame { code: code.into(), reason };
+                    let frame = (code != NONE).then(|| CloseFrame { code: code.into(), reason });
                     // It takes its place after what is still to be written, without waiting.
-                    let sent = Pin::new(&mut self.ws).start_send(WsMessage::Close(Some(frame)));
+                    let sent = Pin::new(&mut self.ws).start_send(WsMessage::Close(frame));
                     self.phase = Phase::Closing(self.host.timer(self.limits.close_timeout));
                     self.news = true;
                     if let Err(error) = sent {

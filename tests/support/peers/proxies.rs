@@ -47,7 +47,7 @@ impl Haproxy {
             let mut bind = format!("127.0.0.1:{port}");
             if let Some((pair, ca)) = tls {
                 let whole = dir.path().join("server.pem");
-                let parts = [&pair.certificate, &pair.key].map(|file| fs::read_to_string(file));
+                let parts = [&pair.certificate, &pair.key].map(fs::read_to_string);
                 let parts = parts.map(|part| part.expect("a file"));
                 fs::write(&whole, parts.concat()).expect("a certificate");
                 let (whole, ca) = (whole.display(), ca.display());

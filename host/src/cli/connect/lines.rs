@@ -66,15 +66,10 @@ pub(super) async fn show(
     linger: Duration,
 ) -> Result<Shown> {
     loop {
-        let silence = async {
-            // A sender that is gone has sent nothing more either.
-            let _ = sent.wait_for(|all| *all).await;
-            tokio::time::sleep(linger).await;
-        };
         let message = tokio::select! {
             biased;
             message = messages.next() => message,
-            () = silence => return Ok(Shown::All),
+            () = silence(&mut sent, linger) => return Ok(Shown::All),
         };
         let Some(message) = message.transpose()? else { return Ok(Shown::All) };
         let end: &[u8] =
@@ -83,6 +78,15 @@ pub(super) async fn show(
             return Ok(Shown::NoReader);
         }
     }
+}
+
+/// Completes `linger` after all was sent.
+pub(super) async fn silence(sent: &mut watch::Receiver<bool>, linger: Duration) {
+    if sent.wait_for(|all| *all).await.is_err() {
+        // Nobody says so any more.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(linger).await;
 }
 
 /// Ends our direction, but not for ever.

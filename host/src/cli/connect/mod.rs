@@ -37,8 +37,8 @@ pub(super) struct ConnectArgs {
     /// Send what is read as binary messages instead of line by line, where the session has messages
     #[arg(long)]
     binary: bool,
-    /// How long the peer may be silent after the end of standard input before a session of messages
-    /// is closed
+    /// How long the peer may be silent after the end of standard input before a session is closed that
+    /// cannot end one direction alone: messages, a serial line, a terminal, telnet
     #[arg(long, value_name = "TIME", default_value = "1s")]
     linger: String,
     /// Leave the terminal in its own mode, line by line, even if the far side is a terminal too
@@ -48,8 +48,8 @@ pub(super) struct ConnectArgs {
 
 const EXAMPLES: &str = "\
 Bytes are passed on as they are; the end of standard input ends our direction, and the peer's end
-ends the command. Where the session has messages, each line is sent as a text message, and each text
-message is shown as a line.
+ends the command. Where the session has messages and no stream, each line is sent as a text message, and
+each text message is shown as a line.
 
 When standard input is a terminal and so is the far side, the terminal is in raw mode, its size
 follows, and ~. at the beginning of a line ends the connection.
@@ -151,11 +151,12 @@ async fn talk(
     form: Form,
     linger: Duration,
 ) -> Result<End> {
-    let datagrams = || session.take_datagrams().map(messages_of);
-    if let Some(messages) = session.take_messages().or_else(datagrams) {
-        return talk_messages(messages, form, linger).await;
-    }
+    // As routes choose: what of a session is a stream carries what passes.
     let Some(halves) = halves else {
+        let datagrams = || session.take_datagrams().map(messages_of);
+        if let Some(messages) = session.take_messages().or_else(datagrams) {
+            return talk_messages(messages, form, linger).await;
+        }
         let facets: Vec<&str> = session.facets().names().collect();
         let text = "this session has no bytes, messages or datagrams to connect to";
         return Err(Error::new(ErrorKind::Unsupported, text).with("facets", facets.join(" ")));
@@ -163,7 +164,7 @@ async fn talk(
     let raw = if args.no_raw { None } else { raw_mode(client, session).await? };
     let escape = raw.is_some().then(Escape::new);
     tokio::select! {
-        end = talk_bytes(halves, escape) => end,
+        end = talk_bytes(halves, escape, linger) => end,
         end = follow_size(session, raw.is_some()) => end,
     }
 }
@@ -192,11 +193,19 @@ async fn follow_size(session: &Session, raw: bool) -> Result<End> {
     }
 }
 
-async fn talk_bytes((read, write): &mut Halves, escape: Option<Escape>) -> Result<End> {
+async fn talk_bytes(
+    (read, write): &mut Halves,
+    escape: Option<Escape>,
+    linger: Duration,
+) -> Result<End> {
+    let (tell, untold) = watch::channel(false);
     let send = async {
         match bytes::send(write, escape).await {
             Ok(Sent::Quit) => End::Quit,
-            Ok(Sent::All) => std::future::pending().await,
+            Ok(sent) => {
+                tell.send_replace(sent == Sent::Untold);
+                std::future::pending().await
+            }
             Err(error) => {
                 // The peer may well have ended on purpose: what it sent says how it went.
                 tracing::debug!(%error, "sending has ended");
@@ -205,7 +214,7 @@ async fn talk_bytes((read, write): &mut Halves, escape: Option<Escape>) -> Resul
         }
     };
     tokio::select! {
-        shown = bytes::show(read, Sink::new()) => shown.map(End::Shown),
+        shown = bytes::show(read, Sink::new(), untold, linger) => shown.map(End::Shown),
         end = send => Ok(end),
     }
 }

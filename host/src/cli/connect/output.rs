@@ -9,6 +9,8 @@ use tokio::io::{AsyncWriteExt, Stdout, stdout};
 pub(super) enum Sent {
     /// With the end of standard input.
     All,
+    /// Likewise, and the peer does not know it.
+    Untold,
     /// With the escape.
     Quit,
 }

@@ -7,7 +7,7 @@ use crate::pool::{CloseCause, Connect};
 use crate::session::{DataParts, SessionExt};
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
+    Answer, Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
 };
 use serde_json::Value;
 use std::io::Cursor;
@@ -173,7 +173,7 @@ pub struct Member {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// The stream of a session whose stream is its only one, until somebody is given it.
+/// The stream of a session that has only one, until a caller takes it.
 #[derive(Debug, Default)]
 struct Unused {
     stream: Option<Stream>,
@@ -212,7 +212,7 @@ impl Requests {
             self.end = KnownEnd::Awaited(exchange.accept());
         }
         let KnownEnd::Awaited(end) = &mut self.end else { return false };
-        // Asked when somebody wants to know, and by nobody woken.
+        // Polled when a caller wants to know; no waker is kept.
         match Pin::new(end).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(None)) => true,
             Poll::Ready(_) => {
@@ -276,9 +276,9 @@ impl Member {
         self.requests().exchange.is_some()
     }
 
-    /// Sends a request; `None` where it takes none.
-    pub(super) fn send(&self, request: Envelope) -> Option<Op<Envelope>> {
-        self.requests().exchange.as_ref().map(|exchange| exchange.send(request))
+    /// Sends a request, with a place for interim responses; `None` where it takes none.
+    pub(super) fn send(&self, request: Envelope, interim: Answer) -> Option<Op<Envelope>> {
+        self.requests().exchange.as_ref().map(|exchange| exchange.send_telling(request, interim))
     }
 
     /// An answer has come whole.

@@ -6,7 +6,7 @@ use crate::dialogue;
 use crate::pool::Pooled;
 use crate::session::SessionExt;
 use jackfield_plugin_api::op::Op;
-use jackfield_plugin_api::{Envelope, Error, ErrorKind, Exchange, Facets, Result, Session};
+use jackfield_plugin_api::{Answer, Envelope, Error, ErrorKind, Exchange, Facets, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -100,8 +100,8 @@ impl PooledSession {
         self.seat.as_ref().is_some_and(|seat| seat.after == AfterUse::KeepOnceClosed)
     }
 
-    /// Asks the peer whether it is there, as a user may who waits for long, and goes on using the session;
-    /// nobody else gets it meanwhile, and nobody at all if it has no answer.
+    /// Pings the peer while the session stays in use, as a caller may who has waited for long. Meanwhile the session
+    /// is given to no other caller, and without an answer it is closed.
     ///
     /// # Errors
     /// The peer is not there.
@@ -116,14 +116,14 @@ impl PooledSession {
         self.seat.as_ref().and_then(Seat::member)
     }
 
-    /// Sends the request that it was opened for, as [`Exchange::send`].
+    /// Sends the request that it was opened for, as [`Exchange::send_telling`].
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a session that takes none.
-    pub fn send(&self, request: Envelope) -> Result<Op<Envelope>> {
+    pub fn send(&self, request: Envelope, interim: Answer) -> Result<Op<Envelope>> {
         let sent = match (&self.exchange, self.member()) {
-            (Some(exchange), _) => Some(exchange.send(request)),
-            (None, Some(member)) => member.send(request),
+            (Some(exchange), _) => Some(exchange.send_telling(request, interim)),
+            (None, Some(member)) => member.send(request, interim),
             (None, None) => None,
         };
         sent.ok_or_else(|| Error::unsupported("forwarding requests to a session that takes none"))

@@ -2,7 +2,8 @@ use super::*;
 use crate::stack::Stack;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{
-    Body, Control, Envelope, Exchange, Exchanger, HeaderBlock, Incoming, Info, Session, Stream,
+    Answer, Body, Control, Envelope, Exchange, Exchanger, HeaderBlock, Incoming, Info, Session,
+    Stream,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::sync::Semaphore;
@@ -71,6 +72,11 @@ fn web(_: &Arc<Peer>) -> Session {
     Session::builder(Info::default()).exchange(Exchange::new(Answers)).build()
 }
 
+/// A place for interim responses, of which there are none.
+fn nobody() -> Answer {
+    Answer::new(|_| async { Ok(()) })
+}
+
 fn streams(peer: &Arc<Peer>) -> Session {
     Session::builder(Streams(Arc::clone(peer))).facets(Facets::OPEN_STREAM).build()
 }
@@ -95,7 +101,7 @@ async fn requests_share_the_places_of_a_pool_and_wait_their_turn() {
         asking.spawn(async move {
             let session = pool.checkout(&target, ANY, true, LIMIT).await.unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
-            session.send(request()).unwrap().await.unwrap();
+            session.send(request(), nobody()).unwrap().await.unwrap();
             session.answered();
         });
     }
@@ -113,7 +119,7 @@ async fn a_session_without_an_answer_is_for_nobody_else() {
     let pool = SessionPool::between_requests(KeepAlive::default(), Some(LIMIT));
     for (answered, opened) in [(true, 1), (false, 1), (true, 2), (true, 2)] {
         let session = pool.checkout(&target, ANY, true, LIMIT).await.unwrap();
-        session.send(request()).unwrap().await.unwrap();
+        session.send(request(), nobody()).unwrap().await.unwrap();
         if answered {
             session.answered();
         }

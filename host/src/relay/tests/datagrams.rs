@@ -135,10 +135,10 @@ impl AsyncWrite for Line {
 async fn a_stream_that_knows_no_half_close_is_left_after_a_while() {
     for kind in [Kind::Tcp, Kind::Foreign] {
         let (a, peer) = kind.open().await;
-        let close_timeout = Duration::from_millis(20);
-        let options = RelayOptions { close_timeout, ..RelayOptions::default() };
+        let drain_timeout = Duration::from_millis(20);
+        let options = RelayOptions { drain_timeout, ..RelayOptions::default() };
         let running = start_with(a, End::Stream(Stream::new(Line)), options);
         drop(peer);
-        assert_eq!(running.end().await, RelayEnd::HalfCloseTimeout);
+        assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
     }
 }

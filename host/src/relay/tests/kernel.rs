@@ -145,7 +145,7 @@ async fn without_pipes_it_copies() {
 async fn a_relay_between_sockets_is_small() {
     let ((a, _peer_a), (b, _peer_b)) = (tcp_end().await, tcp_end().await);
     let (run, ..) = make(a, b, RelayOptions::default());
-    assert!(matches!(run.run, Run::Kernel(_)));
+    assert!(matches!(run.run, Some(Run::Kernel(_))));
     assert!(size_of_val(&run) <= 512, "{} bytes", size_of_val(&run));
 }
 
@@ -163,7 +163,7 @@ async fn a_terminal_is_relayed_by_its_descriptor() {
     rustix::termios::tcsetattr(&device, rustix::termios::OptionalActions::Now, &modes)
         .expect("raw");
     let (a, mut peer) = tcp_end().await;
-    let options = RelayOptions { close_timeout: Duration::ZERO, ..RelayOptions::default() };
+    let options = RelayOptions { drain_timeout: Duration::ZERO, ..RelayOptions::default() };
     let running = start_with(a, descriptor(master), options);
     peer.write_all(b"to the device").await.expect("taken");
     let device = std::fs::File::from(device);
@@ -182,5 +182,5 @@ async fn a_terminal_is_relayed_by_its_descriptor() {
     assert_eq!(&got, b"from it");
     // A line cannot be told of an end, so the relay does not wait for its own.
     peer.shutdown().await.expect("ended");
-    assert_eq!(running.end().await, RelayEnd::HalfCloseTimeout);
+    assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
 }

@@ -1,7 +1,7 @@
 //! Time limits, with the clock stopped.
 
-use super::super::{RelayEnd, RelayOptions};
-use super::ends::{Kind, messages, start, start_with};
+use super::super::{RelayEnd, RelayOptions, Side};
+use super::ends::{Kind, messages, start, start_with, whole};
 use jackfield_plugin_api::Message;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,6 +70,23 @@ async fn the_total_limit_ends_a_busy_relay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_half_close_limit_counts_silence_and_not_time() {
+    let ((a, mut peer_a), (b, mut peer_b)) =
+        (Kind::Foreign.open().await, Kind::Foreign.open().await);
+    let options = RelayOptions { half_close_timeout: LIMIT, ..RelayOptions::default() };
+    let running = start_with(a, b, options);
+    peer_a.shutdown().await.expect("ended");
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        peer_b.write_all(b"x").await.expect("taken");
+        peer_a.read_exact(&mut [0; 1]).await.expect("delivered");
+    }
+    let since = Instant::now();
+    assert_eq!(running.end().await, RelayEnd::HalfCloseTimeout);
+    assert_eq!(since.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_that_ended_leave_the_other_end_a_short_time() {
     let ((a, mut peer_a), (b, mut peer_b)) = (messages(), Kind::Foreign.open().await);
     let running = start(a, b);
@@ -79,8 +96,59 @@ async fn messages_that_ended_leave_the_other_end_a_short_time() {
     peer_b.read_to_end(&mut got).await.expect("the message and the end");
     assert_eq!(got, b"last");
     let since = Instant::now();
-    assert_eq!(running.end().await, RelayEnd::HalfCloseTimeout);
-    assert_eq!(since.elapsed().as_secs(), 10);
+    assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
+    assert_eq!(since.elapsed().as_millis(), 300);
+}
+
+/// A stream that ends only as a whole, as a line does, and never by itself.
+#[tokio::test(start_paused = true)]
+async fn what_knows_no_half_close_ends_soon_after_the_clients_end() {
+    for (asks, limit) in [(true, 300), (false, 100)] {
+        let ((a, mut peer_a), (b, mut peer_b)) = (Kind::Foreign.open().await, whole().await);
+        let running = start(a, b);
+        if asks {
+            peer_a.write_all(b"ask").await.expect("taken");
+            peer_b.read_exact(&mut [0; 3]).await.expect("delivered");
+        }
+        peer_a.shutdown().await.expect("ended");
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(90)).await;
+            peer_b.write_all(b"x").await.expect("taken");
+            peer_a.read_exact(&mut [0; 1]).await.expect("answers still come");
+        }
+        let since = Instant::now();
+        assert_eq!(peer_a.read(&mut [0; 1]).await.expect("a proper end"), 0);
+        assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
+        assert_eq!(since.elapsed().as_millis(), limit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_had_alone_is_let_go_of_although_it_could_half_close() {
+    let ((a, mut peer_a), (b, mut peer_b)) =
+        (Kind::Foreign.open().await, Kind::Foreign.open().await);
+    let options =
+        RelayOptions { half_close: false, half_close_timeout: LIMIT, ..RelayOptions::default() };
+    let running = start_with(a, b, options);
+    peer_a.write_all(b"ask").await.expect("taken");
+    peer_a.shutdown().await.expect("ended");
+    let mut got = Vec::new();
+    peer_b.read_to_end(&mut got).await.expect("what was asked, and the end");
+    let since = Instant::now();
+    assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
+    assert_eq!((&got[..], since.elapsed().as_millis()), (&b"ask"[..], 300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_of_a_peer_beside_the_data_keeps_an_idle_relay() {
+    let ((a, _peer_a), (b, _peer_b)) = (Kind::Foreign.open().await, Kind::Foreign.open().await);
+    let options = RelayOptions { idle_timeout: LIMIT, ..RelayOptions::default() };
+    let (mut run, ..) = super::ends::make(a, b, options);
+    let since = Instant::now();
+    assert_eq!((&mut run).await, RelayEnd::IdleTimeout);
+    run.heard(Duration::from_secs(20));
+    assert_eq!((&mut run).await, RelayEnd::IdleTimeout);
+    assert_eq!(since.elapsed().as_secs(), 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,28 +150,37 @@ async fn text_is_cut_between_characters_only() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_are_refused_with_their_place() {
-    let cases: [(&[u8], bool, &str); 3] = [
-        (b"abc\xffdef", false, "byte=3"),
-        (b"abc\xe2\x82", true, "byte=3"),
-        (b"\xc0\x80", false, "byte=0"),
-    ];
-    for (bytes, end, place) in cases {
-        let ((a, mut peer_a), (b, _peer_b)) = (messages(), Kind::Foreign.open().await);
-        let (stream, mut peer) = Kind::Foreign.open().await;
-        drop(b);
-        let running = start_with(stream, a, text_options());
-        peer.write_all(bytes).await.expect("taken");
-        if end {
-            peer.shutdown().await.expect("ended");
-        }
-        let RelayEnd::Failed { side: Side::A, receiving: true, error } = running.end().await else {
-            panic!("{bytes:?} was taken")
-        };
-        assert_eq!(error.kind(), ErrorKind::Protocol);
-        assert!(error.to_string().contains(place), "{error}");
-        assert!(peer_a.rx.recv().await.is_none_or(|message| message.payload == "abc"));
-    }
+async fn noise_ends_no_text() {
+    let ((a, mut peer_a), (b, mut peer_b)) = (Kind::Foreign.open().await, messages());
+    let running = start_with(a, b, text_options());
+    peer_a.write_all(b"boot\xff\xfe\x80").await.expect("taken");
+    let noisy = peer_b.rx.recv().await.expect("a message");
+    assert_eq!(
+        (noisy.kind, &noisy.payload[..]),
+        (MessageKind::TEXT, "boot\u{fffd}\u{fffd}\u{fffd}".as_bytes())
+    );
+    peer_a.write_all(b"login: ").await.expect("taken");
+    assert_eq!(peer_b.rx.recv().await, Some(Message::text("login: ")));
+    running.task.abort();
+}
+
+#[tokio::test]
+async fn an_end_of_messages_can_be_left_to_their_owner() {
+    let ((a, mut peer_a), (b, mut peer_b)) = (messages(), messages());
+    let options = RelayOptions { leave_messages_open: true, ..RelayOptions::default() };
+    let (mut run, ..) = super::ends::make(a, b, options);
+    peer_a.send(Message::text("last")).await;
+    peer_a.tx = None;
+    assert_eq!((&mut run).await, RelayEnd::Closed { first: Side::A });
+    assert_eq!(peer_b.rx.recv().await, Some(Message::text("last")));
+    assert!(
+        peer_b
+            .rx
+            .try_recv()
+            .is_err_and(|error| error == tokio::sync::mpsc::error::TryRecvError::Empty)
+    );
+    drop(run);
+    assert_eq!(peer_b.rx.recv().await, None);
 }
 
 #[tokio::test]
@@ -201,6 +210,7 @@ async fn a_pair_takes_the_facets_that_fit() {
         End::Stream(_) => "s",
         End::Messages(_) => "m",
         End::Datagrams(_) => "datagrams",
+        End::Watched(_) => "watched",
     };
     let cases = [
         ((true, true), (true, true), "ss"),

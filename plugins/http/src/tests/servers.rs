@@ -144,6 +144,58 @@ async fn a_request_without_an_answer_is_500_and_a_bad_answer_too() {
     assert!(head_of(&mut client).await.starts_with("HTTP/1.1 500 "));
 }
 
+#[tokio::test]
+async fn interim_responses_come_before_the_answer_and_never_inside_another() {
+    let hints = || HeaderBlock::new([(":status", "103"), ("link", "</a>")]).unwrap();
+    for (version, has_interim) in [("1.1", true), ("1.0", false)] {
+        // Little room, so that the answers wait to be taken.
+        let (near, far) = testing::carriers(40);
+        let mut client = near.take_stream().unwrap();
+        let request = format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        let serving = async {
+            let session = accept(HttpOptions::default(), far).await.unwrap();
+            let exchange = taken(&session);
+            for _ in 0..2 {
+                let mut incoming = exchange.accept().await.unwrap().unwrap();
+                incoming.answer.interim(hints());
+                // No interim response: it would end the wait for the answer.
+                let no = HeaderBlock::new([(":status", "200")]).unwrap();
+                incoming.answer.interim(no);
+                incoming.answer.interim(hints());
+                let answer = asked(&[(":status", "200")], Body::full("x".repeat(100)));
+                incoming.answer.send(answer).await.unwrap();
+            }
+            // What is written still has to be taken.
+            (session, exchange)
+        };
+        let talking = async {
+            // Both at once: the second is begun while the first answer is still taken.
+            let both = request.repeat(2);
+            let sending = tokio::io::split(&mut client);
+            let (mut read, mut write) = sending;
+            let writing = async { write.write_all(both.as_bytes()).await.unwrap() };
+            let reading = async {
+                let mut text = Vec::new();
+                while String::from_utf8_lossy(&text).matches(&"x".repeat(100)).count() < 2 {
+                    text.push(read.read_u8().await.unwrap());
+                }
+                String::from_utf8(text).unwrap()
+            };
+            tokio::join!(reading, writing).0
+        };
+        let (text, _serving) = tokio::join!(talking, serving);
+        let one = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        let answers: Vec<&str> = text.split(&"x".repeat(100)).collect();
+        for answer in &answers[..2] {
+            let count = if has_interim { 2 } else { 0 };
+            assert!(
+                answer.starts_with(&format!("{}HTTP/{version} 200 OK\r\n", one.repeat(count))),
+                "{text}"
+            );
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn slow_heads_and_slow_content_are_given_up() {
     let options = || HttpOptions { header_timeout: 5, body_timeout: 5, ..HttpOptions::default() };

@@ -4,16 +4,16 @@ use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RESET: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const WINDOW: u8 = 8;
 /// A request for `/` of `http` by GET, as indexed fields of HPACK's own table.
-const GET: &[u8] = &[0x82, 0x86, 0x84];
+pub(super) const GET: &[u8] = &[0x82, 0x86, 0x84];
 
-fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
 }
@@ -24,7 +24,7 @@ fn window(bytes: u32) -> Vec<u8> {
 }
 
 /// The next frame: kind, stream, content. `None` at the end.
-async fn read(stream: &mut Stream) -> Option<(u8, u32, Vec<u8>)> {
+pub(super) async fn read(stream: &mut Stream) -> Option<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -34,7 +34,7 @@ async fn read(stream: &mut Stream) -> Option<(u8, u32, Vec<u8>)> {
 }
 
 /// The first frame of a kind, and how many bytes of content came before it.
-async fn until(stream: &mut Stream, kind: u8) -> (u32, Vec<u8>, usize) {
+pub(super) async fn until(stream: &mut Stream, kind: u8) -> (u32, Vec<u8>, usize) {
     let mut bytes = 0;
     loop {
         let (came, id, content) = read(stream).await.expect("the frame comes");

@@ -236,8 +236,8 @@ async fn clients_are_trusted_by_the_hashes_of_their_certificates() {
     };
     let (listener, port) = listen(options).await;
     let with = |own: &Certificate| QuicOptions { ca_file: Some(server.file()), ..own.server() };
-    let (opened, accepted) =
-        tokio::join!(soon(Client::new(with(&known)).open(port)), soon(listener.accept()));
+    let client = Client::new(with(&known));
+    let (opened, accepted) = tokio::join!(soon(client.open(port)), soon(listener.accept()));
     assert!(opened.is_ok() && accepted.is_ok());
     let opened = soon(Client::new(with(&stranger)).open(port)).await;
     let denied = match opened {

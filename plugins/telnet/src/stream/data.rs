@@ -100,7 +100,15 @@ impl AsyncWrite for TelnetIo {
         core.poll_flush(&mut Context::from_waker(&waker))
     }
 
+    /// A server may send for as long as it likes after its end. To servers the end of one direction is that
+    /// of the session, and consoles do not look at it at all: a client sends what is left and is dropped when
+    /// the answers have come.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.0.core().engine.is_server() {
+            ready!(self.poll_flush(cx))?;
+            let error = Error::unsupported("the end of one direction of a telnet client");
+            return Poll::Ready(Err(error.into_io()));
+        }
         let shared = &self.0;
         shared.wakers.write.register(cx.waker());
         let waker: WakerRef<'_> = waker_ref(&shared.wakers);
