@@ -67,5 +67,5 @@ async fn a_plugin_that_panics_too_often_is_left_out_and_tried_again() {
     while !host.host.log().contains("pause=100ms") {
         let _ = host.dial(1).await.read(&mut [0]).await;
     }
-    host.line(&["the plugin is tried, by one session at a time"]).await;
+    host.line(&["the plugin is tried again, with one session at a time"]).await;
 }

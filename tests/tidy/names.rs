@@ -13,7 +13,7 @@ use super::{
 /// Names that are there more than once, and why.
 const ALLOWED: &[(&str, &str)] = &[
     ("Cause", "why a secret is not there is private to its file; that of events is the public one"),
-    ("End", "how `connect` ended is private to the command; that of the manager is a parameter"),
+    ("End", "of a relay, of what is unregistered and of a command: none meets another"),
     ("Face", "a session around a session, private to its file, in dialogues and notices alike"),
     ("Fault", "of a relay's side and of a definition: neither leaves its module"),
     ("Heard", "the parts of a result, beside the result that programs get"),

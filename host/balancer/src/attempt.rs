@@ -55,7 +55,7 @@ impl Attempts {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a session at the target whose turn it is, or at others as long as targets fail, each
+    /// Opens a session at the target that is picked, or at others as long as targets fail, each
     /// once. What time is left is divided among the attempts that are left, so that one silent
     /// target does not use it all. A target without a free place is passed over at no cost; when all
     /// others are out too, one of them is waited for. Cancel safe: a target given up that way is

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Targets of any kind, and whose turn it is.
+/// Targets of any kind, and the picker that chooses among them.
 #[derive(Debug)]
 pub struct Balancer<T> {
     strategy: &'static StrategyInfo,
@@ -35,8 +35,8 @@ pub struct Balancer<T> {
     changes: watch::Sender<()>,
 }
 
-/// A target whose turn it is, counted as in flight. Say how it went; dropped without a word, it was
-/// not tried.
+/// A target that was picked, counted as in flight. Say how it went with [`Pick::succeeded`] or [`Pick::failed`];
+/// dropped without either, the target counts as not tried.
 #[derive(Debug)]
 pub struct Pick<'a, T> {
     balancer: &'a Balancer<T>,
@@ -49,7 +49,7 @@ pub struct Pick<'a, T> {
 pub struct InFlight<T> {
     balancer: Arc<Balancer<T>>,
     place: TargetUse<T>,
-    /// It failed at the target's side.
+    /// The session failed at the target's side.
     fell: AtomicBool,
 }
 
@@ -161,7 +161,7 @@ impl<T> Balancer<T> {
         self.len() == 0
     }
 
-    /// Takes the target whose turn it is and which is none of `tried`. `None` if none is left that
+    /// Picks a target that is none of `tried`. `None` if none is left that
     /// has a weight and room. Lock-free unless time has just changed a standing.
     pub fn take(&self, key: Option<u64>, now: Instant, tried: &Tried<T>) -> Option<Pick<'_, T>> {
         let mut rotation = self.rotation.load();
@@ -200,7 +200,7 @@ impl<T> Balancer<T> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the set; if that answers yes, prepares picking anew.
+    /// Changes the set; if `change` returns true, prepares picking anew.
     fn update(&self, now: Instant, change: impl FnOnce(&mut TargetSet<T>) -> bool) {
         let mut set = self.set();
         if change(&mut set) {

@@ -1,4 +1,4 @@
-//! Active checks: asks each target now and then whether it lives.
+//! Active checks: probe each target at an interval.
 
 use super::balancer::Balancer;
 use super::options::CheckOptions;
@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// Checks under way at a time, so that thousands of targets do not take all sockets.
 const AT_ONCE: usize = 64;
 
-/// What can be asked whether it lives.
+/// A target that can be probed.
 pub trait Probe: Send + Sync {
-    /// Asks, within `limit`; answers how long that took. Cancel safe.
+    /// Probes it within `limit`; returns how long that took. Cancel safe.
     fn probe(&self, limit: Duration) -> impl Future<Output = Result<Duration>> + Send;
 }
 

@@ -110,7 +110,7 @@ impl TargetHealth {
         health
     }
 
-    /// An active check had an answer. Answers whether the standing may have changed.
+    /// An active check had an answer. Returns whether the standing may have changed.
     pub fn check_passed(&mut self, now: Instant, options: &HealthOptions) -> bool {
         self.missed = 0;
         self.passed = self.passed.saturating_add(1);
@@ -122,7 +122,7 @@ impl TargetHealth {
         true
     }
 
-    /// An active check had no answer. Answers whether the standing may have changed.
+    /// An active check had no answer. Returns whether the standing may have changed.
     pub fn check_failed(&mut self, options: &HealthOptions) -> bool {
         self.passed = 0;
         self.missed = self.missed.saturating_add(1);
@@ -132,7 +132,7 @@ impl TargetHealth {
     }
 
     /// A session was opened, which ends a row of failures, however long, unless the session then fails
-    /// itself. Answers whether the standing may have changed.
+    /// itself. Returns whether the standing may have changed.
     pub fn succeeded(&mut self, now: Instant, options: &HealthOptions) -> bool {
         self.doubted = self.doubted.max(self.failures);
         self.failures = 0;
@@ -149,7 +149,7 @@ impl TargetHealth {
     }
 
     /// A session could not be opened or, with `opened`, failed before it had done anything. It ejects
-    /// only if `may_eject`, or if the target was ejected before and is being tried. Answers whether
+    /// only if `may_eject`, or if the target was ejected before and is being tried. Returns whether
     /// the standing may have changed.
     pub fn failed(
         &mut self,
@@ -194,7 +194,7 @@ impl TargetHealth {
         self.failures > 0 || self.doubted > 0 || self.is_ejected()
     }
 
-    /// Lets time pass. Answers whether the standing may have changed.
+    /// Lets time pass. Returns whether the standing may have changed.
     pub fn tick(&mut self, now: Instant, options: &HealthOptions) -> bool {
         let mut changed = false;
         if matches!(self.circuit, Breaker::Ejected { until } if until <= now) {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Targets are of any kind: [`Balancer`] is generic over them. [`Attempts`] opens a session at one after the
-//! other ([`Opens`]), [`check`] asks each regularly whether it lives ([`Probe`]). The strategies are in
+//! other ([`Opens`]), [`check`] probes each at an interval ([`Probe`]). The strategies are in
 //! [`strategy::STRATEGIES`]; how targets fail and recover is told in [`health`].
 
 mod attempt;

@@ -31,7 +31,7 @@ pub(super) struct Load {
     in_flight: AtomicU32,
     limit: AtomicU32,
     gate: AtomicU8,
-    /// Whether a success is news: failures stand against the target.
+    /// Set while failures are recorded, so that the next success must be reported.
     troubled: AtomicU8,
     /// The moving latency in nanoseconds (`f32` bits, 0 if unknown), and when it was last measured,
     /// in milliseconds: one word, so that both always belong together.
@@ -72,7 +72,7 @@ impl Load {
         in_flight
     }
 
-    /// Takes a place; answers whether it is the one that tries, or `None` if there is no place.
+    /// Takes a place; returns whether it is the trial session, or `None` if there is no place.
     #[inline]
     pub(super) fn enter(&self) -> Option<bool> {
         let trial = match self.gate.load(Ordering::Acquire) {

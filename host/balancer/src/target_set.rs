@@ -199,7 +199,7 @@ impl<T> TargetSet<T> {
         self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.handle.load, load))
     }
 
-    /// Applies `change` to the health of a handle; answers whether standings may have changed.
+    /// Applies `change` to the health of a target; returns whether standings may have changed.
     pub(super) fn change(
         &mut self,
         load: &Arc<Load>,
@@ -244,7 +244,7 @@ impl<T> TargetSet<T> {
         }
     }
 
-    /// Lets time pass; answers whether standings may have changed.
+    /// Lets time pass; returns whether standings may have changed.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
         let (mut changed, mut changes) = (false, Vec::new());
         for entry in &mut self.entries {

@@ -24,7 +24,7 @@ pub trait Connect: Send + Sync + 'static {
     fn is_open(&self, member: &Self::Member) -> bool;
 
     /// Asks the peer whether the member still works. Called before a member is handed out that
-    /// nobody has used for `test_idle`. Default: it does.
+    /// was unused for `test_idle`. Default: it does.
     fn validate(&self, member: &Self::Member) -> impl Future<Output = bool> + Send {
         let _ = member;
         std::future::ready(true)
@@ -50,7 +50,7 @@ pub trait Connect: Send + Sync + 'static {
         let _ = (max_size, waiting);
     }
 
-    /// The pool gives a member up; with [`CloseCause::Abandoned`] somebody still uses it. Must not
+    /// The pool gives a member up; with [`CloseCause::Abandoned`] it is still in use. Must not
     /// block: what takes time is for a task of its own. Default: the member is dropped.
     fn close(&self, member: Arc<Self::Member>, cause: CloseCause) {
         drop((member, cause));

@@ -3,14 +3,14 @@
 //! ```text
 //!   get ──▶ waiter ──▶ slots (under one lock, no I/O) ──▶ guard ──▶ the caller
 //!                        │    ▲                            │
-//!              approvals ▼    │ opened, failed             │ dropped: back to its slot,
-//!                      maintain ──▶ Connect::open          ▼ or to who waits longest
+//!              approvals ▼    │ opened, failed             │ dropped: back to its slot, or
+//!                      maintain ──▶ Connect::open          ▼ to the caller waiting longest
 //! ```
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `slots` | the state machine: synchronous, without I/O, the time an argument |
-//! | `queue`, `chain` | who waits, in order; the linked lists both are made of |
+//! | `queue`, `chain` | waiting callers, in order; the linked lists both are made of |
 //! | `effects` | what a step asks to be done after the lock is released; permissions to open |
 //! | `pockets` | members that have just come back, for the next caller on the same core |
 //! | `guard` | [`Pooled`]: goes back when dropped, exactly once |
@@ -22,7 +22,7 @@
 //!
 //! - Open members and those being opened are never more than `max_size` together.
 //! - Callers are served strictly in the order they came; a returned member is handed to the first
-//!   of them directly, and nobody can overtake.
+//!   of them directly, and no caller can overtake.
 //! - A member is handed out only if it is open, and tested first if it has been unused for long. A
 //!   dead one is replaced without its caller losing its place.
 //! - A member is opened on a task of the pool. If the caller it is for gives up, the next one

@@ -41,7 +41,7 @@ impl Checkout {
 pub(super) enum Verdict {
     /// The next may have it.
     Keep,
-    /// Nobody may have it again.
+    /// It is handed out no more.
     Close(CloseCause),
 }
 
@@ -64,10 +64,10 @@ struct PoolSlot<M> {
     /// The part of `max_lifetime` this member does without, 0.0 to 0.1.
     jitter: f64,
     expires: Option<Instant>,
-    /// Nobody may take it any more, and why.
+    /// It is handed out no more, and why.
     retired: Option<CloseCause>,
     used: bool,
-    /// Users that have it tested: nobody new gets it meanwhile.
+    /// Users that have it tested: no new user gets it meanwhile.
     doubts: usize,
 }
 
@@ -313,7 +313,7 @@ impl<M: Clone> Slots<M> {
         }
     }
 
-    /// Nobody takes `key` any more; it leaves the pool once nobody uses it.
+    /// Stops handing out `key`; it leaves the pool once its last user is done.
     fn retire(&mut self, key: usize, cause: CloseCause, fx: &mut Effects<M>) {
         self.members.unlink(key);
         let Some(slot) = self.members.get_mut(key) else { return };

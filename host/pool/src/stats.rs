@@ -71,9 +71,9 @@ impl fmt::Display for CloseCause {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Open members that nobody uses.
+    /// Open members that are unused.
     pub idle: usize,
-    /// Open members that somebody uses.
+    /// Open members in use.
     pub in_use: usize,
     /// Guards that are out; more than `in_use` where members are shared.
     pub users: usize,

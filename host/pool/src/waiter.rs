@@ -69,7 +69,7 @@ impl<C: Connect> Future for Acquire<'_, C> {
         let waker = cx.waker();
         let polled = match std::mem::replace(&mut self.state, WaitState::Served) {
             WaitState::Served => Poll::Ready(Err(AcquireError::Closed)),
-            // Most get one at once; who has to wait does so by the clock itself.
+            // Most callers get one at once; only a caller that waits reads the exact clock.
             WaitState::Start => match self.pool.request_if_alone() {
                 Some(pooled) => Poll::Ready(Ok(pooled)),
                 None => {

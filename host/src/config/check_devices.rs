@@ -110,7 +110,7 @@ impl Check<'_> {
         }
     }
 
-    /// Only what is exclusive is watched: of shared sessions nobody could say whose bytes are seen.
+    /// Only exclusive paths are watched: the bytes of a shared session belong to no single user.
     pub(super) fn observed(&mut self, at: &KeyPath, route: &RouteConfig) {
         if !route.observe {
             return;

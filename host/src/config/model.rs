@@ -67,7 +67,7 @@ pub struct HostConfig {
     /// refused. Default: `"stop"`.
     pub refused_plugins: RefusedPlugins,
     /// What becomes of the plugins that were in use when a host with the same `cache` ended without a
-    /// clean stop: by a crash, or because somebody killed it. They are named in a warning in any case.
+    /// clean stop: by a crash, or because it was killed. They are named in a warning in any case.
     /// Default: `"use"`.
     pub plugins_after_crash: PluginsAfterCrash,
     /// Whether plugins are loaded that are built with `panic = "abort"`: a panic of one ends the host.
@@ -213,7 +213,7 @@ pub struct LogConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Something failed and somebody should look.
+    /// Something failed and needs attention.
     Error,
     /// Something is wrong and was survived.
     Warn,

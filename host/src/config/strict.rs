@@ -17,7 +17,7 @@ use super::model::Config;
 use super::position::{KeyPath, Position, SourceMap};
 use crate::nearest::did_you_mean;
 
-/// Mistakes reported at most; nobody reads more at once.
+/// Mistakes reported at most: more help no reader.
 const MAX_ERRORS: usize = 200;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());

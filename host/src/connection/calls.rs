@@ -185,7 +185,7 @@ impl Live {
     ///
     /// # Errors
     /// As [`Live::wait_ready`]; [`ErrorKind::Unsupported`] if there is none, or it was taken: by
-    /// somebody else, or for a handler or a post.
+    /// another caller, or for a handler or a post.
     pub async fn take_stream(&self, limit: Duration) -> Result<CountedStream> {
         let session = self.wait_ready(limit).await?;
         let stream = session.take_stream().ok_or_else(|| Error::unsupported("a stream to take"))?;

@@ -106,12 +106,12 @@ impl Courier {
         };
         tokio::select! {
             ended = sending => ended,
-            // Who has not answered by then will not.
+            // A handler that has not returned by then is taken for hanging.
             _ = timeout(LINGER, answered) => Ok(()),
         }
     }
 
-    /// Tells who asks for what is received whether the session may give more.
+    /// Tells readers whether the session may give more.
     fn note_end(&self, ended: bool) -> Option<Arc<Inbox>> {
         let inbox = self.handler.borrow().inbox.clone();
         inbox.iter().for_each(|inbox| inbox.end(ended));
@@ -173,7 +173,7 @@ impl Courier {
 
     /// Tells who posted. An error ends the courier where what follows would come out of order.
     fn answer(&self, answer: oneshot::Sender<Result<()>>, sent: Result<()>) -> Result<()> {
-        // Nobody may be asking any more.
+        // The caller may have stopped waiting.
         let _ = answer.send(sent.clone());
         if self.outbox.done()
             && let Some(live) = self.live.upgrade()
@@ -184,7 +184,7 @@ impl Courier {
     }
 }
 
-/// Nobody holds the connection any more; its supervisor knows too.
+/// The last handle of the connection was dropped; its supervisor sees that too.
 async fn gone<T>() -> T {
     std::future::pending().await
 }

@@ -28,7 +28,7 @@ impl fmt::Debug for Data {
 }
 
 impl Data {
-    /// Keeps a value, one of each type; answers the one that was there.
+    /// Keeps a value, one of each type; returns the one that was there.
     pub fn set<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         let mut typed = self.typed.write().unwrap_or_else(PoisonError::into_inner);
         let before = typed.insert(TypeId::of::<T>(), (type_name::<T>(), Arc::new(value)));

@@ -209,6 +209,15 @@ impl Live {
         info
     }
 
+    /// When its first session began and when it ended, in milliseconds of its age.
+    fn began_and_ended(&self) -> (Option<u64>, Option<u64>) {
+        if self.machinery.get().is_none() {
+            return (None, None);
+        }
+        let history = self.record();
+        (history.established, history.closed)
+    }
+
     /// Everything about it at this moment.
     pub fn info(&self) -> ConnectionInfo {
         let machinery = self.machinery.get();
@@ -219,10 +228,7 @@ impl Live {
         let (unread, unread_bytes) = self.unread();
         let (age_ms, idle_ms) = (self.traffic.age_ms(), millis(self.traffic.idle()));
         let at = |age: u64| self.created_at.saturating_add(age);
-        let (established, closed) = machinery.map_or((None, None), |_| {
-            let record = self.record();
-            (record.established, record.closed)
-        });
+        let (established, closed) = self.began_and_ended();
         let count = |get: fn(&Machinery) -> u64| machinery.map_or(0, |it| get(it));
         let small = |get: fn(&Machinery) -> &AtomicU32| {
             machinery.map_or(0, |it| get(it).load(Ordering::Relaxed))

@@ -73,7 +73,7 @@ impl Live {
     }
 
     /// Begins a life: its supervisor opens the first session at once, and ends when the life does or
-    /// when nobody holds it any more.
+    /// when its last handle is dropped.
     pub(super) fn begin(spec: Arc<ConnectionSpec>) -> Arc<Self> {
         let live = Arc::new(Live::new(spec, None));
         let wishes = live.wish.subscribe();
@@ -105,7 +105,7 @@ impl Live {
             let (Some(handler), Some(live)) = (handler, weak.upgrade()) else { return };
             // A panic ends neither its subscription nor the connection.
             if catch_unwind(AssertUnwindSafe(|| handler.event(&live, event))).is_err() {
-                // Told to nobody: the handler would panic again.
+                // Not told to the handler, which would panic again.
                 live.keep_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));
             }
         });

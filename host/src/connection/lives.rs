@@ -123,7 +123,7 @@ impl Lives {
     }
 
     /// Enters a life as soon as there is room. Whoever leaves lets one in; the life ends its wait by
-    /// itself when nobody holds it or it is told to end.
+    /// itself when no handle is left or it is told to end.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if there is none in time.

@@ -1,4 +1,4 @@
-//! [`Machinery`]: what a connection needs once somebody talks to it, made at the first use.
+//! [`Machinery`]: what a connection needs once it is used, made at the first use.
 
 use super::calls::CallCounter;
 use super::counted::CountedStream;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::watch;
 
-/// What a connection needs once somebody talks to it: its events, queues, data and counters. A [`Live`]
+/// What a connection needs once it is used: its events, queues, data and counters. A [`Live`]
 /// has it from the first use on; one that is only relayed never does, which keeps it small.
 #[derive(Debug)]
 pub struct Machinery {
@@ -30,7 +30,7 @@ pub struct Machinery {
     pub(super) handler: Arc<watch::Sender<HandlerSlot>>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) calls: CallCounter,
-    /// With the session of that number, once somebody has begun it.
+    /// With the session of that number, once it has begun.
     pub(super) dialogue: tokio::sync::Mutex<Option<(u64, Dialogue<CountedStream>)>>,
     pub(super) reconnects: AtomicU32,
     pub(super) idle_notices: AtomicU32,

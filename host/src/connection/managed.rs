@@ -88,7 +88,7 @@ impl Managed {
         self.spec.load().policy.clone()
     }
 
-    /// Becomes what `other` is: target, policy and labels. Its handler and its hook stay. Answers the
+    /// Becomes what `other` is: target, policy and labels. Its handler and its hook stay. Returns the
     /// life of what it was, which is for the caller to end.
     pub fn take_over(&self, other: &Managed) -> Option<Arc<Live>> {
         let mut slot = self.slot();

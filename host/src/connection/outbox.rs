@@ -67,7 +67,7 @@ pub struct Receipt(oneshot::Receiver<Result<()>>);
 
 impl Receipt {
     /// Waits until the post has been given to the session's protocol, which for a datagram is the network:
-    /// nobody says whether it arrived. Cancel safe.
+    /// whether it arrived is not known. Cancel safe.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] if the connection ended before; [`ErrorKind::Cancelled`] if its session
@@ -178,7 +178,7 @@ impl Outbox {
         Some(posted)
     }
 
-    /// A post that [`Outbox::next`] gave is done with. Answers whether it is down to the low water mark again
+    /// A post that [`Outbox::next`] gave is done with. Returns whether it is down to the low water mark again
     /// after posts were refused: said once.
     pub(super) fn done(&self) -> bool {
         self.waiting.send_modify(|count| *count = count.saturating_sub(1));
@@ -216,7 +216,7 @@ impl Outbox {
             std::mem::take(&mut state.queue)
         };
         for posted in left {
-            // Nobody may be asking any more.
+            // The caller may have stopped waiting.
             let _ = posted.answer.send(Err(why.clone()));
         }
         self.waiting.send_replace(0);

@@ -44,7 +44,7 @@ impl Interceptor for Plugged {
     }
 }
 
-/// Runs what is behind once it is asked for, until nobody waits for it any more.
+/// Runs the calls behind the interceptor as they come, until their caller stops waiting.
 async fn go_on(asked: oneshot::Receiver<PluginCall>, next: &Next<'_>) -> Infallible {
     if let Ok((call, mut tell)) = asked.await {
         let result = tokio::select! {

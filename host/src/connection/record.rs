@@ -15,9 +15,9 @@ const STEPS: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decider {
-    /// Somebody asked for it: connect, close, drain, abort.
+    /// A program asked for it: connect, close, drain, abort.
     Call,
-    /// The peer, who has come.
+    /// The peer, whose session was accepted.
     Peer,
     /// The target, by what opening it gave.
     Target,
@@ -25,7 +25,7 @@ pub enum Decider {
     Session,
     /// The keepalive, which got no answers.
     Keepalive,
-    /// The idle timeout, to which nobody objected.
+    /// The idle timeout, to which no subscriber objected.
     IdleTimeout,
     /// The reconnect policy, which allows no further attempt.
     Reconnect,

@@ -34,9 +34,9 @@ pub enum State {
     Reconnecting = 3,
     /// Finishing what runs; nothing new.
     Draining = 4,
-    /// Ended as somebody wished.
+    /// Ended on request: by a program, the peer's polite close or a limit.
     Closed = 5,
-    /// Ended as nobody wished.
+    /// Ended by a failure.
     Error = 6,
 }
 
@@ -122,7 +122,7 @@ impl StateCell {
         STATES[usize::from(self.0.load(Ordering::Acquire)).min(STATES.len() - 1)]
     }
 
-    /// Steps to `next`, and answers the state before.
+    /// Steps to `next`, and returns the state before.
     ///
     /// # Errors
     /// [`IllegalStep`], and the state stays.

@@ -56,7 +56,7 @@ impl Live {
         }
     }
 
-    /// Tells that it has begun; nobody can listen to it before that.
+    /// Tells that it has begun; no subscriber can be there before that.
     pub(super) fn tell_created(&self) {
         self.tell_above(&EventKind::Created);
     }

@@ -1,12 +1,12 @@
 //! The task behind a [`Live`]: opens, watches, opens again, closes. It holds its connection only
-//! weakly while it waits, so that a connection nobody holds ends by itself.
+//! weakly while it waits, so that a connection without a holder ends by itself.
 
 use super::info::millis;
 use super::live::Live;
 use super::record::Decider;
 use super::state::State;
 use super::target::Target;
-use super::watch::{Watched, watch_session};
+use super::watch::{WatchEnd, watch_session};
 use super::wish::Wish;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
@@ -62,8 +62,8 @@ async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
     };
     loop {
         match watch_session(&weak, session, &mut wishes).await {
-            Watched::Ended => return,
-            Watched::Lost(by, cause) => match opened_again(&weak, &mut wishes, by, &cause).await {
+            WatchEnd::Ended => return,
+            WatchEnd::Lost(by, cause) => match opened_again(&weak, &mut wishes, by, &cause).await {
                 Some(opened) => session = opened,
                 None => return,
             },
@@ -124,7 +124,7 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
     session
 }
 
-/// Completes when the life is to end in whatever way; a sender that is gone means that nobody holds
+/// Completes when the life is to end in whatever way; a sender that is gone means that no handle holds
 /// the connection any more.
 async fn told_to_end(wishes: &mut watch::Receiver<Wish>) -> Wish {
     match wishes.wait_for(Wish::ends).await {
@@ -230,7 +230,7 @@ pub(crate) async fn attend(
     let weak = Arc::downgrade(live);
     let session = connected(live, session, "accepted");
     let watching = async {
-        if let Watched::Lost(by, cause) = watch_session(&weak, session, &mut wishes).await {
+        if let WatchEnd::Lost(by, cause) = watch_session(&weak, session, &mut wishes).await {
             let as_it_should = cause.kind.is_none() || cause.is(ErrorKind::Closed);
             let state = if as_it_should { State::Closed } else { State::Error };
             live.end(state, by, cause);

@@ -59,7 +59,7 @@ pub trait Gate: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why not, and who is inside.
     fn enter<'a>(&'a self, caller: &'a Caller) -> Entering<'a>;
-    /// Who has leave at this moment, where the next one has to wait for that.
+    /// Who may use it at this moment, where the next user waits for the end of that.
     fn held(&self) -> Option<Held>;
 }
 
@@ -90,7 +90,7 @@ impl Target {
         Target { stack: Arc::new(stack), others, via, gate: None, requests, interceptors }
     }
 
-    /// The same place, for somebody else: with the same stack, credentials, gate and interceptors, but no
+    /// The same place, for another owner: with the same stack, credentials, gate and interceptors, but no
     /// sessions in common.
     #[must_use]
     pub fn again(&self) -> Self {
@@ -163,7 +163,7 @@ impl Target {
         self.gate.is_none() && !self.stack.tells_client()
     }
 
-    /// Who has leave to use it at this moment, where the next one has to wait for that.
+    /// Who may use it at this moment, where the next user waits for the end of that.
     pub fn held(&self) -> Option<Held> {
         self.gate.as_ref().and_then(|gate| gate.held())
     }

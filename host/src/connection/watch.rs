@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How a session's watch ended.
-pub(super) enum Watched {
+pub(super) enum WatchEnd {
     Lost(Decider, Cause),
     Ended,
 }
@@ -47,9 +47,9 @@ pub(super) async fn watch_session(
     weak: &Weak<Live>,
     session: Arc<Session>,
     wishes: &mut watch::Receiver<Wish>,
-) -> Watched {
+) -> WatchEnd {
     let Some(mut watch) = weak.upgrade().map(|live| Watch::new(&live, session)) else {
-        return Watched::Ended;
+        return WatchEnd::Ended;
     };
     loop {
         tokio::select! {
@@ -57,43 +57,43 @@ pub(super) async fn watch_session(
             changed = wishes.changed() => {
                 let wish = if changed.is_err() { Wish::Abort("nobody holds it".to_owned()) }
                     else { wishes.borrow_and_update().clone() };
-                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 match wish {
                     Wish::Lost(generation, cause) if generation == live.generation() => {
-                        return Watched::Lost(Decider::Session, cause);
+                        return WatchEnd::Lost(Decider::Session, cause);
                     }
                     Wish::GoOn | Wish::Lost(..) => {}
                     wish => {
                         watch.finish(&live, wishes, wish, Decider::Call).await;
-                        return Watched::Ended;
+                        return WatchEnd::Ended;
                     }
                 }
             }
             (cause, _kept) = &mut watch.carrying => {
                 // No more than that either way: it may have been told already, or never be.
                 let _ = timeout(LAST_WORDS, watch.last_events(weak)).await;
-                return Watched::Lost(Decider::Session, cause);
+                return WatchEnd::Lost(Decider::Session, cause);
             }
             event = watch.session.next_event(), if watch.events => {
-                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 watch.events = tell(&live, event);
             }
             () = moment(watch.ask_at), if watch.asking.is_none() && watch.ask_at.is_some() => {
-                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 watch.asking = Some(ask(Arc::clone(&watch.session), live.spec.policy.keepalive_timeout));
             }
             answer = answer(&mut watch.asking), if watch.asking.is_some() => {
-                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 if let Some(lost) = watch.note_answer(&live, &answer) {
                     return lost;
                 }
             }
             () = moment(watch.idle), if watch.idle.is_some() => {
-                let Some(live) = weak.upgrade() else { return Watched::Ended };
+                let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 if let Some(reason) = watch.note_idle(&live) {
                     let wish = Wish::Close { code: 0, reason };
                     watch.finish(&live, wishes, wish, Decider::IdleTimeout).await;
-                    return Watched::Ended;
+                    return WatchEnd::Ended;
                 }
             }
         }
@@ -185,15 +185,15 @@ impl Watch {
         live.record().timer("idle_timeout", self.idle);
     }
 
-    /// Counts answers that are missing in a row.
-    fn note_answer(&mut self, live: &Live, answer: &Result<Duration>) -> Option<Watched> {
+    /// Counts probes in a row without an answer.
+    fn note_answer(&mut self, live: &Live, answer: &Result<Duration>) -> Option<WatchEnd> {
         self.asking = None;
         live.note_round_trip(answer);
         match answer {
             Ok(_) => self.missed = 0,
             // A session that says it is gone need not be asked again.
             Err(error) if error.kind() == ErrorKind::Closed => {
-                return Some(Watched::Lost(Decider::Keepalive, Cause::from(error)));
+                return Some(WatchEnd::Lost(Decider::Keepalive, Cause::from(error)));
             }
             Err(_) => self.missed += 1,
         }
@@ -201,13 +201,13 @@ impl Watch {
             let text = format!("{} keepalives without an answer", self.missed);
             let error = Error::new(ErrorKind::TimedOut, text);
             let cause = Cause { text: error.message().to_owned(), ..Cause::from(&error) };
-            return Some(Watched::Lost(Decider::Keepalive, cause));
+            return Some(WatchEnd::Lost(Decider::Keepalive, cause));
         }
         self.ask_again(live);
         None
     }
 
-    /// First the event, then, if nobody was active for as long again, the reason to close.
+    /// First the event; then, after as long again without activity, the reason to close.
     fn note_idle(&mut self, live: &Live) -> Option<String> {
         let (limit, idle) = (live.spec.policy.idle_timeout, live.idle());
         let beats = live.traffic.beats();

@@ -14,7 +14,7 @@ pub(super) fn warn(manifest: &PluginManifest) {
     }
 }
 
-/// Values of [`Apply::KEY`] that nobody knows: they count as its default.
+/// Unknown values of [`Apply::KEY`], which count as its default.
 fn problems(manifest: &PluginManifest) -> Vec<String> {
     let drivers = manifest.drivers.iter().map(|it| ("driver", &it.name, &it.options));
     let handlers = manifest.handlers.iter().map(|it| ("handler", &it.name, &it.options));

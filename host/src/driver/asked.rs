@@ -73,7 +73,7 @@ impl RunningPlugin {
     async fn answer(&self, limit: Duration) -> Result<PluginHealth, String> {
         let asking = async {
             let mut running = self.running.lock().await;
-            // An answer that has come since nobody waited for it any more is old.
+            // An answer that came after its caller stopped waiting is old.
             let goes_on = running.as_mut().is_some_and(|answer| {
                 matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
             });
@@ -87,7 +87,7 @@ impl RunningPlugin {
             *running = None;
             answer.map_err(|_| "it panicked when it was asked".to_owned())
         };
-        let late = |_| Err(format!("it did not say how it is within {limit:?}"));
+        let late = |_| Err(format!("no health report within {limit:?}"));
         timeout(limit, asking).await.unwrap_or_else(late)
     }
 
@@ -155,7 +155,7 @@ impl Registry {
     }
 
     /// Lets all plugins end what they do beside their sessions, at the same time, at most for `limit`; they
-    /// take no new work after it. Answers how many did not in time. Cancelled, it waits no longer.
+    /// take no new work after it. Returns how many did not in time. Cancelled, it waits no longer.
     pub async fn drain(&self, limit: Duration) -> usize {
         let draining = self.running().iter().map(|plugin| plugin.drain(limit));
         let done = futures_util::future::join_all(draining).await;

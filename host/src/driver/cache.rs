@@ -39,7 +39,7 @@ pub(super) fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<Pat
         mark_used(&place);
         return Ok(place);
     }
-    // A name that nobody else writes: hosts share a cache, and a host may load twice at a time.
+    // A name that no other host writes: hosts share a cache, and a host may load twice at a time.
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let draft = cache.join(format!("{sha256}.{}.{number}", std::process::id()));
     let written = write(&draft, bytes).and_then(|()| fs::rename(&draft, &place));

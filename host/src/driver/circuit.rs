@@ -191,7 +191,7 @@ impl Circuit {
         }
     }
 
-    /// Counts a panic; answers whether no session begins from now on.
+    /// Counts a panic; returns whether no session begins from now on.
     pub(super) fn panicked(
         &mut self,
         options: &QuarantineOptions,

@@ -179,7 +179,7 @@ impl FileHealth {
                     != FileStanding::HalfOpen
                 {
                     let plugin = self.plugin.as_str();
-                    tracing::info!(plugin, "the plugin is tried, by one session at a time");
+                    tracing::info!(plugin, "the plugin is tried again, with one session at a time");
                 }
                 Ok(Some(Trial(self)))
             }

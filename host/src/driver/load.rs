@@ -47,7 +47,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
     }
     registry.watch();
     let cache = options.cache.clone();
-    // Nobody waits for it.
+    // Its result is not needed.
     drop(tokio::task::spawn_blocking(move || remove_unused(&cache)));
     registry
 }
@@ -208,7 +208,7 @@ async fn start(
         Ok((plugin, manifest)) => {
             if manifest.panic == "abort" {
                 let file = report.path.display();
-                tracing::warn!(%file, "a panic of this plugin ends the host: it is built so");
+                tracing::warn!(%file, "built with panic = \"abort\": a panic of this plugin ends the host");
             }
             super::annotations::warn(&manifest);
             report.manifest = Some(manifest.clone());

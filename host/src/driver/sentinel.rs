@@ -3,7 +3,7 @@
 //!
 //! The file is locked while its host lives, and the system drops the lock with the process, however that
 //! ended. A clean end removes the file. Which of the plugins ended the process, or whether any did, is
-//! not known: somebody may have killed it.
+//! not known: it may have been killed.
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ impl InUse {
             && let Err(error) = write_line(file, plugin)
         {
             let plugin = &plugin.name;
-            tracing::warn!(plugin, "not noted as in use: {error}");
+            tracing::warn!(plugin, "could not note the plugins in use: {error}");
         }
     }
 

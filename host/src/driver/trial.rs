@@ -124,7 +124,7 @@ pub(super) async fn passed(
         }
     };
     if let Err(error) = records.put(&TrialRecord::new(sha256, file, known)) {
-        tracing::warn!(file = %file.display(), "the result of a trial is not kept: {error}");
+        tracing::warn!(file = %file.display(), "could not store the result of the trial: {error}");
     }
     result
 }

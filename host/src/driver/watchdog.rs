@@ -43,7 +43,7 @@ impl Watchdog {
         match std::thread::Builder::new().name("jackfield-watchdog".to_owned()).spawn(run) {
             Ok(_) => Some(Arc::new(Watchdog { watched, _end: end })),
             Err(error) => {
-                tracing::warn!(%error, "no thread for a watchdog: code that blocks is not seen");
+                tracing::warn!(%error, "could not start the watchdog: plugin code that blocks is not detected");
                 None
             }
         }

@@ -1,7 +1,7 @@
 //! [`Watched`]: an end whose peer is watched before the relay begins, so that one that has gone is not
 //! served: it waits for nothing any more, and neither does what was to be opened for it.
 
-use super::ends::{End, Opened};
+use super::ends::{End, OpenedStream};
 use super::scratch::with_scratch;
 use super::socket::Socket;
 use crate::services::kernel::KernelStream::{Other, Tcp, Unix};
@@ -25,17 +25,17 @@ const MOST: usize = 16 * 1024;
 /// Bytes or messages that are watched before they are relayed.
 #[derive(Debug)]
 pub struct Watched {
-    pub(super) kept: Kept,
+    pub(super) kept: KeptAhead,
 }
 
 #[derive(Debug)]
-pub(super) enum Kept {
-    Bytes(Opened),
+pub(super) enum KeptAhead {
+    Bytes(OpenedStream),
     Messages(Messages, VecDeque<Message>),
 }
 
 /// What is seen of a peer.
-enum Seen {
+enum PeerSeen {
     /// It has sent something, or ended after that: it is to be served.
     Something,
     /// It has ended its direction and had sent nothing.
@@ -49,9 +49,11 @@ impl End {
     /// The descriptor of a stream cannot be used.
     pub fn watched(self) -> Result<End> {
         Ok(match self {
-            End::Stream(stream) => End::Watched(Watched { kept: Kept::Bytes(Opened::of(stream)?) }),
+            End::Stream(stream) => {
+                End::Watched(Watched { kept: KeptAhead::Bytes(OpenedStream::of(stream)?) })
+            }
             End::Messages(messages) => {
-                End::Watched(Watched { kept: Kept::Messages(messages, VecDeque::new()) })
+                End::Watched(Watched { kept: KeptAhead::Messages(messages, VecDeque::new()) })
             }
             other => other,
         })
@@ -63,11 +65,11 @@ impl End {
     pub async fn gone(&mut self, grace: Duration) -> Error {
         let End::Watched(watched) = self else { return pending().await };
         let why = match watched.seen().await {
-            Ok(Seen::End) => {
+            Ok(PeerSeen::End) => {
                 sleep(grace).await;
                 Error::new(ErrorKind::Cancelled, "the peer ended before its destination was open")
             }
-            Ok(Seen::Something) => match watched.broken().await {
+            Ok(PeerSeen::Something) => match watched.broken().await {
                 Ok(()) => return pending().await,
                 Err(error) => left(&error),
             },
@@ -84,21 +86,23 @@ fn left(error: &Error) -> Error {
 
 impl Watched {
     /// Waits for the first sign of the peer.
-    async fn seen(&mut self) -> Result<Seen> {
+    async fn seen(&mut self) -> Result<PeerSeen> {
         match &mut self.kept {
-            Kept::Bytes(Opened::Socket(_, came) | Opened::Stream(_, came)) if !came.is_empty() => {
-                Ok(Seen::Something)
+            KeptAhead::Bytes(OpenedStream::Socket(_, came) | OpenedStream::Stream(_, came))
+                if !came.is_empty() =>
+            {
+                Ok(PeerSeen::Something)
             }
-            Kept::Bytes(Opened::Socket(socket, _)) => peeked(socket).await,
-            Kept::Bytes(Opened::Stream(stream, came)) => {
+            KeptAhead::Bytes(OpenedStream::Socket(socket, _)) => peeked(socket).await,
+            KeptAhead::Bytes(OpenedStream::Stream(stream, came)) => {
                 *came = read(stream).await?;
-                Ok(if came.is_empty() { Seen::End } else { Seen::Something })
+                Ok(if came.is_empty() { PeerSeen::End } else { PeerSeen::Something })
             }
-            Kept::Messages(_, came) if !came.is_empty() => Ok(Seen::Something),
-            Kept::Messages(messages, came) => match messages.next().await.transpose()? {
+            KeptAhead::Messages(_, came) if !came.is_empty() => Ok(PeerSeen::Something),
+            KeptAhead::Messages(messages, came) => match messages.next().await.transpose()? {
                 Some(message) => {
                     came.push_back(message);
-                    Ok(Seen::Something)
+                    Ok(PeerSeen::Something)
                 }
                 // Messages end as a whole: nobody waits for anything any more.
                 None => Err(Error::new(ErrorKind::Closed, "it has closed")),
@@ -110,8 +114,8 @@ impl Watched {
     /// more of it than may be kept.
     async fn broken(&mut self) -> Result<()> {
         match &mut self.kept {
-            Kept::Bytes(Opened::Socket(socket, _)) => reset(socket).await,
-            Kept::Bytes(Opened::Stream(stream, came)) => {
+            KeptAhead::Bytes(OpenedStream::Socket(socket, _)) => reset(socket).await,
+            KeptAhead::Bytes(OpenedStream::Stream(stream, came)) => {
                 while came.len() < MOST {
                     let more = read(stream).await?;
                     if more.is_empty() {
@@ -121,7 +125,7 @@ impl Watched {
                 }
                 Ok(())
             }
-            Kept::Messages(messages, came) => {
+            KeptAhead::Messages(messages, came) => {
                 let mut size: usize = came.iter().map(|message| message.payload.len()).sum();
                 while size < MOST && came.len() < MOST / size_of::<Message>() {
                     let Some(message) = messages.next().await.transpose()? else { break };
@@ -147,15 +151,15 @@ async fn read(stream: &mut Stream) -> Result<Bytes> {
 }
 
 /// Looks at what a socket has without taking it.
-async fn peeked(socket: &Socket) -> Result<Seen> {
+async fn peeked(socket: &Socket) -> Result<PeerSeen> {
     loop {
         poll_fn(|cx| socket.poll_read_ready(cx)).await?;
         let mut room = [0; 1];
         let peek =
             socket.try_io(Interest::READABLE, |fd| Ok(recv(fd, &mut room[..], RecvFlags::PEEK)?.1));
         match peek {
-            Ok(0) => return Ok(Seen::End),
-            Ok(_) => return Ok(Seen::Something),
+            Ok(0) => return Ok(PeerSeen::End),
+            Ok(_) => return Ok(PeerSeen::Something),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }

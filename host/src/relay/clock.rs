@@ -12,16 +12,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Clock {
     idle: Option<Duration>,
     /// Once one direction has ended: how long nothing may move, and what that means.
-    silence: Option<(Duration, Limit)>,
+    silence: Option<(Duration, PassedLimit)>,
     /// What ends it in any case, and when.
-    ends: Option<(Instant, Limit)>,
+    ends: Option<(Instant, PassedLimit)>,
     active: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A limit that has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Limit {
+pub(super) enum PassedLimit {
     Idle,
     HalfClose,
     /// One direction has ended, the ends know no half-close, and nothing more came.
@@ -44,7 +44,7 @@ impl Clock {
         Box::new(Clock {
             idle: options.idle_timeout,
             silence: None,
-            ends: ends.map(|at| (at, Limit::Total)),
+            ends: ends.map(|at| (at, PassedLimit::Total)),
             active: now,
             timer: None,
         })
@@ -55,7 +55,7 @@ impl Clock {
         clock: &mut Option<Box<Clock>>,
         options: &RelayOptions,
         limit: Option<Duration>,
-        then: Limit,
+        then: PassedLimit,
     ) {
         let Some(limit) = limit else { return };
         let clock = clock.get_or_insert_with(|| Clock::start(options));
@@ -70,7 +70,7 @@ impl Clock {
         let ends = Instant::now().checked_add(options.close_timeout);
         let sooner = |at: &Instant| clock.ends.is_none_or(|(before, _)| *at < before);
         if let Some(at) = ends.filter(sooner) {
-            clock.ends = Some((at, Limit::Close));
+            clock.ends = Some((at, PassedLimit::Close));
         }
     }
 
@@ -82,7 +82,7 @@ impl Clock {
     }
 
     /// Notes whether the relay has just moved something and answers which limit has passed.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Limit> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<PassedLimit> {
         if moved {
             self.active = Instant::now();
         }
@@ -101,9 +101,9 @@ impl Clock {
         Poll::Pending
     }
 
-    fn next(&self) -> Option<(Instant, Limit)> {
+    fn next(&self) -> Option<(Instant, PassedLimit)> {
         let silent = |limit: Duration| self.active.checked_add(limit);
-        let idle = self.idle.and_then(silent).map(|at| (at, Limit::Idle));
+        let idle = self.idle.and_then(silent).map(|at| (at, PassedLimit::Idle));
         let silence = self.silence.and_then(|(limit, then)| Some((silent(limit)?, then)));
         [idle, silence, self.ends].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
     }

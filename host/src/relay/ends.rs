@@ -1,7 +1,7 @@
 //! What a relay joins, and how it ends.
 
 use super::RelayOptions;
-use super::ahead::{Kept, Watched, after, after_messages};
+use super::ahead::{KeptAhead, Watched, after, after_messages};
 use super::datagram::messages_of;
 use super::socket::Socket;
 use crate::services::kernel::come_home;
@@ -57,8 +57,8 @@ impl End {
             End::Messages(_) => session.take_messages().map(End::Messages),
             End::Datagrams(_) => session.take_datagrams().map(End::Datagrams),
             End::Watched(watched) => match &watched.kept {
-                Kept::Bytes(_) => session.take_stream().map(End::Stream),
-                Kept::Messages(..) => session.take_messages().map(End::Messages),
+                KeptAhead::Bytes(_) => session.take_stream().map(End::Stream),
+                KeptAhead::Messages(..) => session.take_messages().map(End::Messages),
             },
         };
         same.or_else(|| End::of(session)).ok_or_else(|| nothing_to_give().with("side", Side::B))
@@ -84,8 +84,10 @@ impl End {
                 Part::Messages(messages_of(datagrams))
             }
             End::Watched(watched) => match watched.kept {
-                Kept::Bytes(opened) => Part::Opened(opened),
-                Kept::Messages(messages, came) => Part::Messages(after_messages(came, messages)),
+                KeptAhead::Bytes(opened) => Part::Opened(opened),
+                KeptAhead::Messages(messages, came) => {
+                    Part::Messages(after_messages(came, messages))
+                }
             },
         }
     }
@@ -98,40 +100,40 @@ fn nothing_to_give() -> Error {
 /// An end, as the relay joins it.
 pub(super) enum Part {
     Stream(Stream),
-    Opened(Opened),
+    Opened(OpenedStream),
     Messages(Messages),
 }
 
 /// A stream whose descriptor was looked for, and what came before it.
 #[derive(Debug)]
-pub(super) enum Opened {
+pub(super) enum OpenedStream {
     Socket(Socket, Bytes),
     Stream(Stream, Bytes),
 }
 
-impl Opened {
+impl OpenedStream {
     /// Looks for the descriptor of a stream.
     pub(super) fn of(stream: Stream) -> Result<Self, Error> {
         match come_home(stream) {
-            Ok(found) => found.map(|(socket, came)| Opened::Socket(Socket(socket), came)),
-            Err(stream) => Ok(Opened::Stream(stream, Bytes::new())),
+            Ok(found) => found.map(|(socket, came)| OpenedStream::Socket(Socket(socket), came)),
+            Err(stream) => Ok(OpenedStream::Stream(stream, Bytes::new())),
         }
     }
 
     /// For a relay with an end that is not of the kernel.
     pub(super) fn into_parts(self) -> (Stream, Bytes) {
         match self {
-            Opened::Socket(socket, came) => (Stream::new(socket), came),
-            Opened::Stream(stream, came) => (stream, came),
+            OpenedStream::Socket(socket, came) => (Stream::new(socket), came),
+            OpenedStream::Stream(stream, came) => (stream, came),
         }
     }
 }
 
 impl Part {
     /// Bytes, their descriptor looked for.
-    pub(super) fn open(self) -> Result<Opened, Error> {
+    pub(super) fn open(self) -> Result<OpenedStream, Error> {
         match self {
-            Part::Stream(stream) => Opened::of(stream),
+            Part::Stream(stream) => OpenedStream::of(stream),
             Part::Opened(opened) => Ok(opened),
             Part::Messages(_) => Err(Error::unsupported("messages as bytes")),
         }

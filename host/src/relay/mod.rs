@@ -46,7 +46,7 @@ pub use totals::Totals;
 
 use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};
-use ends::{Opened, Part};
+use ends::{OpenedStream, Part};
 use jackfield_plugin_api::{Error, MessageKind};
 use kernel::KernelWay;
 use message::MessageWay;
@@ -164,9 +164,9 @@ where
     Run::Boxed(Box::new(Pair::new(a, b, options, totals)))
 }
 
-fn streams(a: Opened, b: Opened, options: RelayOptions, totals: Arc<Totals>) -> Run {
+fn streams(a: OpenedStream, b: OpenedStream, options: RelayOptions, totals: Arc<Totals>) -> Run {
     match (a, b) {
-        (Opened::Socket(a, from_a), Opened::Socket(b, from_b)) => {
+        (OpenedStream::Socket(a, from_a), OpenedStream::Socket(b, from_b)) => {
             let (to_b, to_a) = (KernelWay::after(from_a), KernelWay::after(from_b));
             Run::Kernel(Pair::new((a, to_b), (b, to_a), options, totals))
         }

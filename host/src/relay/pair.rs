@@ -1,6 +1,6 @@
 //! [`Pair`]: two ends and the two ways between them, run until both ways have ended.
 
-use super::clock::{Clock, Limit};
+use super::clock::{Clock, PassedLimit};
 use super::{RelayEnd, RelayOptions, Side, Totals};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::pin::Pin;
@@ -176,7 +176,12 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     fn half_closed(&mut self, first: Side) {
         if self.half_closes() {
             let limit = self.options.half_close_timeout;
-            return Clock::half_closed(&mut self.clock, &self.options, limit, Limit::HalfClose);
+            return Clock::half_closed(
+                &mut self.clock,
+                &self.options,
+                limit,
+                PassedLimit::HalfClose,
+            );
         }
         if !self.a.half_closes() && !self.b.half_closes() {
             // Both are over with the first end: the one takes nothing more, the other is told so.
@@ -185,7 +190,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         // To one that was asked nothing no answer is due, but a greeting may be on its way.
         let asked = first == Side::B || self.totals.bytes_to_b() > 0;
         let limit = self.options.drain_timeout / if asked { 1 } else { 3 };
-        Clock::half_closed(&mut self.clock, &self.options, Some(limit), Limit::Drained);
+        Clock::half_closed(&mut self.clock, &self.options, Some(limit), PassedLimit::Drained);
     }
 
     fn finish(&mut self) {
@@ -212,13 +217,13 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     fn poll_clock(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Option<RelayEnd>> {
         let Some(clock) = &mut self.clock else { return Poll::Pending };
         Poll::Ready(match ready!(clock.poll(cx, moved)) {
-            Limit::Drained => {
+            PassedLimit::Drained => {
                 self.finish();
                 None
             }
-            Limit::Idle => Some(RelayEnd::IdleTimeout),
-            Limit::HalfClose | Limit::Close => Some(RelayEnd::HalfCloseTimeout),
-            Limit::Total => Some(RelayEnd::TotalTimeout),
+            PassedLimit::Idle => Some(RelayEnd::IdleTimeout),
+            PassedLimit::HalfClose | PassedLimit::Close => Some(RelayEnd::HalfCloseTimeout),
+            PassedLimit::Total => Some(RelayEnd::TotalTimeout),
         })
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Asker<'a> {
 }
 
 /// A request on its way.
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) head: HeaderBlock,
     pub(super) body: Body,
     /// What becomes of its content.
@@ -41,8 +41,12 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// Whose origin says whose fault it is. The client's counts against no target.
-    pub(super) async fn ask(self, asked: Asked, answer: &mut Answer) -> Result<(Far, Envelope)> {
-        let Asked { head, body, fault, is_first } = asked;
+    pub(super) async fn ask(
+        self,
+        asked: PendingRequest,
+        answer: &mut Answer,
+    ) -> Result<(Far, Envelope)> {
+        let PendingRequest { head, body, fault, is_first } = asked;
         let idempotent = is_idempotent(&head);
         let rested = match (idempotent, is_first) {
             (true, _) => Duration::MAX,

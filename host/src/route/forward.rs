@@ -5,7 +5,7 @@
 //! asked, by which name and over what is put in.
 
 use super::access::RequestLine;
-use super::ask::{Asked, Asker};
+use super::ask::{Asker, PendingRequest};
 use super::fault::{ClientFault, status};
 use super::fields::{ends, stripped};
 use super::forwarded::Forwarded;
@@ -171,7 +171,7 @@ impl<'a> Forward<'a> {
         let fault = ClientFault::default();
         let body = self.counted(body, Side::B, Some(fault.clone()));
         let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
-        let asked = Asked { head, body, fault, is_first };
+        let asked = PendingRequest { head, body, fault, is_first };
         Asker { route, session, connection }.ask(asked, answer).await
     }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// What becomes of the fields that a peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
+enum FieldTrust {
     /// Nothing is configured: `X-Forwarded-For` and `Forwarded` keep their entries, which are not ours, and ours
     /// comes last; the other fields are replaced.
     Unset,
@@ -27,7 +27,7 @@ enum Trust {
 pub(super) struct Forwarded {
     /// The address without the port, or what names a peer that has none; empty: nothing does.
     peer: String,
-    trust: Trust,
+    trust: FieldTrust,
 }
 
 /// Fields to add, and which ones of the peer's own go.
@@ -46,11 +46,11 @@ impl Forwarded {
     pub(super) fn new(peer: Option<&Addr>, trusted: Option<&[Network]>) -> Self {
         let address = peer.and_then(Addr::socket).map(|address| address.ip().to_canonical());
         let trust = match (trusted, address) {
-            (None, _) => Trust::Unset,
+            (None, _) => FieldTrust::Unset,
             (Some(trusted), Some(address)) if trusted.iter().any(|one| one.contains(address)) => {
-                Trust::Trusted
+                FieldTrust::Trusted
             }
-            (Some(_), _) => Trust::Untrusted,
+            (Some(_), _) => FieldTrust::Untrusted,
         };
         let named = || peer.map(ToString::to_string).unwrap_or_default();
         let peer = address.map_or_else(named, |address| address.to_string());
@@ -59,7 +59,7 @@ impl Forwarded {
 
     /// The fields for a request with that head.
     pub(super) fn of<'a>(&'a self, head: &'a HeaderBlock) -> Provenance<'a> {
-        let keeps = self.trust == Trust::Trusted;
+        let keeps = self.trust == FieldTrust::Trusted;
         let own = |name: &str| head.get(name).unwrap_or_default();
         let told = |name: &str, or: &str| match head.get(name) {
             Some(value) if keeps && !value.is_empty() => value,
@@ -72,7 +72,7 @@ impl Forwarded {
             (PROTO, Cow::Borrowed(proto)),
         ];
         // Nobody is told by two fields who has not been before.
-        if self.trust != Trust::Untrusted && head.get(FORWARDED).is_some() {
+        if self.trust != FieldTrust::Untrusted && head.get(FORWARDED).is_some() {
             let element = self.element(own(":authority"), own(":scheme"));
             added.push((FORWARDED, joined(head, FORWARDED, Cow::Owned(element))));
         }
@@ -82,7 +82,7 @@ impl Forwarded {
     /// All lines of `X-Forwarded-For` are one list (RFC 9110 §5.3), to which the peer is added.
     fn chain<'a>(&'a self, head: &'a HeaderBlock) -> Cow<'a, [u8]> {
         match self.trust {
-            Trust::Untrusted => Cow::Borrowed(self.peer.as_bytes()),
+            FieldTrust::Untrusted => Cow::Borrowed(self.peer.as_bytes()),
             _ => joined(head, FOR, Cow::Borrowed(self.peer.as_bytes())),
         }
     }

@@ -49,7 +49,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
-            // Nobody can connect to it any more; if it is gone already, all the better.
+            // Without its file no peer can connect; it may be gone already.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -26,7 +26,7 @@ pub fn carrier_of(session: Session, name: &str) -> Result<Session> {
             Ok(Session::of_stream(info, stream))
         }
         None => {
-            let text = format!("{name} gives neither bytes nor messages to ride on");
+            let text = format!("{name} carries nothing: it has neither bytes nor messages");
             Err(Error::new(ErrorKind::Config, text))
         }
     }

@@ -92,7 +92,7 @@ fn check_order(layers: &[Arc<DriverHandle>], uri: &StackUri) -> Result<()> {
         return Err(Error::new(ErrorKind::Config, text).with("uri", uri));
     }
     if !last.is_transport() {
-        let text = format!("{} needs something to ride on, such as +tcp", last.name());
+        let text = format!("{} needs a carrier, such as +tcp", last.name());
         return Err(Error::new(ErrorKind::Config, text).with("uri", uri));
     }
     Ok(())

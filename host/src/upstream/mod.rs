@@ -191,7 +191,7 @@ impl Upstream {
     }
 
     /// Closes the pools, all at once, and waits until `deadline` for what is in use; then that is
-    /// closed too. Answers how many sessions those were.
+    /// closed too. Returns how many sessions those were.
     pub async fn drain_pools(&self, deadline: Instant) -> usize {
         let handles = self.balancer.handles();
         let drains = handles.iter().map(|handle| handle.target.drain(deadline));
@@ -205,7 +205,7 @@ impl Upstream {
         Some(check(Arc::downgrade(&self.balancer), options))
     }
 
-    /// Opens a session to the target whose turn it is, or to the next ones as long as they fail,
+    /// Opens a session to the target that is picked, or to the next ones as long as they fail,
     /// each once, all within the connect timeout. Sessions with one key meet at one target where
     /// the strategy [looks at keys](Upstream::uses_key). With a pool, the session is a stream of one
     /// that is pooled, or one that was, within the acquire timeout. Cancel safe.

@@ -68,7 +68,7 @@ impl Opened {
     }
 
     /// The session failed at the target's side before it had done anything: as bad as if it could
-    /// not have been opened. Nobody else gets it.
+    /// not have been opened. It is not given to another caller.
     pub fn failed(&mut self, error: &Error) {
         self.session.spoil();
         self.guard.failed(error, Instant::now());
@@ -158,7 +158,7 @@ impl Drop for ReportingSession {
     }
 }
 
-/// A session of which an answer is awaited. Dropped, nobody waits any more: the session is
+/// A session whose answer is awaited. Dropped, the caller has stopped waiting: the session is
 /// [unanswered](Opened::unanswered).
 pub(super) struct Asking {
     session: Arc<Session>,

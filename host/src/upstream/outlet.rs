@@ -124,7 +124,7 @@ impl Probe for Outlet {
         let left = limit.saturating_sub(begin.elapsed());
         session.ping_within(left).await.transpose()?;
         let took = begin.elapsed();
-        // The answer was had; a peer that does not take leave in time is not dead for that.
+        // The probe has succeeded; a peer that does not close in time is not dead for that.
         let leave = session.close(0, "check");
         let _ = timeout(limit.saturating_sub(took) / 2, leave).await;
         Ok(took)

@@ -6,7 +6,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 impl Upstream {
-    /// Queues a payload at the target whose turn it is, for one session that all posts to that target share: it is
+    /// Queues a payload at the target that is picked, for one session that all posts to that target share: it is
     /// opened if there is none, and closed when it was unused for a minute. A target whose queue is full, or whose
     /// session could not be opened since it was last asked, is passed over; of the latter the balancer takes note.
     /// Once a post is queued it stays where it is: the receipt tells whether it was sent. Posts to one target keep

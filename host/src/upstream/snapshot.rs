@@ -46,9 +46,9 @@ impl Deref for TargetSnapshot {
 /// The pool of a target at one moment. Counters run from its making.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PoolSnapshot {
-    /// Open sessions that nobody uses.
+    /// Open sessions that are unused.
     pub idle: usize,
-    /// Open sessions that somebody uses.
+    /// Open sessions in use.
     pub in_use: usize,
     /// Those that use them; more than `in_use` where sessions are shared.
     pub users: usize,
@@ -77,7 +77,7 @@ pub struct PoolSnapshot {
     /// How long those served after they waited did, all together, in microseconds.
     pub total_wait_us: u64,
     /// How many of them waited less than so many microseconds and not less than the bound before: powers
-    /// of two up to 2^26, and `None` for the rest. Bounds that nobody fell under are left out.
+    /// of two up to 2^26, and `None` for the rest. Empty buckets are left out.
     pub waits: Vec<(Option<u64>, u64)>,
 }
 

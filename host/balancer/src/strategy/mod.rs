@@ -1,5 +1,5 @@
 //! Strategies: which of the targets that may serve is next. Each is a pure function of what it was
-//! built from, of the question, and of the loads it is shown; health, exclusion, retries and order of
+//! built from, of the context of a pick, and of the loads it is shown; health, exclusion, retries and order of
 //! failover are decided around it, once for all of them.
 
 mod balance;
@@ -25,10 +25,10 @@ pub struct Share {
     pub identity: u64,
 }
 
-/// One question: who is next?
+/// What a strategy is told when it picks.
 #[derive(Clone, Copy, Debug)]
 pub struct PickContext {
-    /// The number of the question; 0 where [`StrategyInfo::uses_turn`] is not set.
+    /// The number of the pick; 0 where [`StrategyInfo::uses_turn`] is not set.
     pub turn: u64,
     /// Random bits; the turn where [`StrategyInfo::uses_turn`] is set.
     pub chance: u64,
@@ -39,7 +39,7 @@ pub struct PickContext {
 }
 
 impl PickContext {
-    /// The question once more, after the answer could not serve.
+    /// The context of one more pick, after the target that was picked could not serve.
     #[must_use]
     pub fn again(&self, times: u64) -> Self {
         PickContext {
@@ -59,7 +59,7 @@ pub trait Loads {
     fn latency(&self, at: usize, millis: u32) -> f32;
 }
 
-/// Answers with the number of a target.
+/// Picks a target, by its number.
 pub trait Strategy: fmt::Debug + Send + Sync {
     /// The next target. Must be less than the number of targets it was built from.
     fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize;
@@ -72,12 +72,12 @@ pub struct StrategyInfo {
     pub name: &'static str,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// Whether the answer depends on the key of the question.
+    /// Whether it depends on the key.
     pub uses_key: bool,
-    /// Whether it looks at the number of the question. Where none does, none is counted, which keeps
+    /// Whether it looks at the number of the pick. Where none does, picks are not counted, which keeps
     /// the threads that pick out of each other's way.
     pub uses_turn: bool,
-    /// Whether it looks at the time of the question.
+    /// Whether it looks at the time.
     pub uses_time: bool,
     /// Builds it for targets, of which there is at least one.
     pub build: fn(&[Share]) -> Box<dyn Strategy>,

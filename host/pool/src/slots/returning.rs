@@ -1,4 +1,4 @@
-//! Members that come back: to who waits, to the unused ones, or to nobody.
+//! Members that come back: to a waiting caller, to the unused ones, or out of the pool.
 
 use std::time::Instant;
 

@@ -122,7 +122,7 @@ impl<M: Clone> Slots<M> {
         self.closed && self.users == 0 && self.opening == 0
     }
 
-    /// Whether a member that comes back may be kept for the next caller without being seen here: nobody
+    /// Whether returned members may bypass the state machine (fast path): nobody
     /// waits for it, and no option asks for more than its time.
     pub(crate) fn is_calm(&self) -> bool {
         let Bounds { share, min_idle, max_idle, test_idle, .. } = self.limits;

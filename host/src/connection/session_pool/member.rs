@@ -173,7 +173,7 @@ pub struct Member {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// The stream of a session whose stream is its only one, until somebody is given it.
+/// The stream of a session that has only one, until a caller takes it.
 #[derive(Debug, Default)]
 struct Unused {
     stream: Option<Stream>,
@@ -212,7 +212,7 @@ impl Requests {
             self.end = KnownEnd::Awaited(exchange.accept());
         }
         let KnownEnd::Awaited(end) = &mut self.end else { return false };
-        // Asked when somebody wants to know, and by nobody woken.
+        // Polled when a caller wants to know; no waker is kept.
         match Pin::new(end).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(None)) => true,
             Poll::Ready(_) => {

@@ -13,7 +13,7 @@
 //! A stream is never given to a second caller. What calls leave behind in a session is taken back before the
 //! next caller has it, where its driver can (`reset`) and one caller at a time has it (`share = 1`): within
 //! `test_timeout`, and a session that cannot be reset is closed. A session that several have at once cannot
-//! be made as new for one of them, so with `share` above 1 nothing is reset. And nobody gets a session that
+//! be made as new for one of them, so with `share` above 1 nothing is reset. And no caller gets a session that
 //! was opened for others: a pool belongs to one target, with its options, credentials and what it goes via;
 //! callers of two upstreams never share one.
 //!

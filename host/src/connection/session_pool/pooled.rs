@@ -100,8 +100,8 @@ impl PooledSession {
         self.seat.as_ref().is_some_and(|seat| seat.after == AfterUse::KeepOnceClosed)
     }
 
-    /// Asks the peer whether it is there, as a user may who waits for long, and goes on using the session;
-    /// nobody else gets it meanwhile, and nobody at all if it has no answer.
+    /// Pings the peer while the session stays in use, as a caller may who has waited for long. Meanwhile the session
+    /// is given to no other caller, and without an answer it is closed.
     ///
     /// # Errors
     /// The peer is not there.
