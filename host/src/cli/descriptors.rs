@@ -10,8 +10,9 @@ const EACH: u64 = 2;
 const BESIDE: u64 = 512;
 
 /// Raises the soft limit to what `host.max_connections` needs, as far as the hard limit allows. Not further: a
-/// program that the host starts inherits the limit, and old ones close as many descriptors one by one.
-pub(super) fn raise_limit(host: &HostConfig) {
+/// program that the host starts inherits the limit, and old ones close as many descriptors one by one. Where that
+/// does not suffice there is a warning if it `warns`: not for a command that a person has started for one route.
+pub(super) fn raise_limit(host: &HostConfig, warns: bool) {
     let needed = u64::from(host.max_connections) * EACH + BESIDE;
     let before = getrlimit(Resource::Nofile);
     let Some(soft) = before.current else { return };
@@ -27,7 +28,7 @@ pub(super) fn raise_limit(host: &HostConfig) {
             Err(error) => tracing::warn!(%error, limit = soft, "limit of open files not raised"),
         }
     }
-    if now < needed {
+    if now < needed && warns {
         let enough_for = now.saturating_sub(BESIDE) / EACH;
         tracing::warn!(
             limit = now,

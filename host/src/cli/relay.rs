@@ -64,7 +64,7 @@ pub(super) fn relay(args: &RelayArgs, verbose: u8) -> Outcome {
     let from: StackUri = args.from.parse().map_err(|error| named("FROM", error))?;
     let to: Reference = args.to.parse().map_err(|error| named("TO", error))?;
     let loaded = args.config.load_any(|_| ())?;
-    raise_limit(&loaded.config.host);
+    raise_limit(&loaded.config.host, false);
     block_on(&loaded.config, serve(args, &from, &to, &loaded))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     let loaded = args.config.load()?;
     let log = &loaded.config.log;
     start_log(level(log.level, verbose), log)?;
-    raise_limit(&loaded.config.host);
+    raise_limit(&loaded.config.host, true);
     block_on(&loaded.config, serve(&loaded))
 }
 
