@@ -10,11 +10,12 @@ const EACH: u64 = 2;
 const BESIDE: u64 = 512;
 
 /// Raises the soft limit to what `host.max_connections` needs, as far as the hard limit allows. Not further: a
-/// program that the host starts inherits the limit, and old ones close as many descriptors one by one.
-pub(super) fn raise_limit(host: &HostConfig) -> Option<TooFew> {
+/// program that the host starts inherits the limit, and old ones close as many descriptors one by one. Where that
+/// does not suffice there is a warning if it `warns`: not for a command that a person has started for one route.
+pub(super) fn raise_limit(host: &HostConfig, warns: bool) {
     let needed = u64::from(host.max_connections) * EACH + BESIDE;
     let before = getrlimit(Resource::Nofile);
-    let soft = before.current?;
+    let Some(soft) = before.current else { return };
     let wanted = before.maximum.map_or(needed, |hard| hard.min(needed));
     let mut now = soft;
     if wanted > soft {
@@ -27,25 +28,12 @@ pub(super) fn raise_limit(host: &HostConfig) -> Option<TooFew> {
             Err(error) => tracing::warn!(%error, limit = soft, "limit of open files not raised"),
         }
     }
-    (now < needed).then_some(TooFew { limit: now, needed, max_connections: host.max_connections })
-}
-
-/// The limit does not suffice for `host.max_connections`.
-#[must_use]
-pub(super) struct TooFew {
-    limit: u64,
-    needed: u64,
-    max_connections: u32,
-}
-
-impl TooFew {
-    /// Says for how many connections it suffices.
-    pub(super) fn warn(&self) {
-        let enough_for = self.limit.saturating_sub(BESIDE) / EACH;
+    if now < needed && warns {
+        let enough_for = now.saturating_sub(BESIDE) / EACH;
         tracing::warn!(
-            limit = self.limit,
-            needed = self.needed,
-            max_connections = self.max_connections,
+            limit = now,
+            needed,
+            max_connections = host.max_connections,
             "open files: the limit of descriptors is enough for about {enough_for} connections; raise the \
              hard limit (LimitNOFILE of systemd, ulimit -Hn) or lower host.max_connections"
         );

@@ -34,9 +34,7 @@ pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     let loaded = args.config.load()?;
     let log = &loaded.config.log;
     start_log(level(log.level, verbose), log)?;
-    if let Some(too_few) = raise_limit(&loaded.config.host) {
-        too_few.warn();
-    }
+    raise_limit(&loaded.config.host, true);
     block_on(&loaded.config, serve(&loaded))
 }
 

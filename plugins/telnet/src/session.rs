@@ -197,6 +197,21 @@ impl Telnet {
         Ok(())
     }
 
+    /// The route tells what its line has told, which clients hear of as far as RFC 2217 has words for it.
+    async fn told(&self, name: &str, data: Value) -> Result<Value> {
+        match name {
+            "modem" => {
+                let modem: Modem = parse(data)?;
+                self.send(|engine, out| engine.modem_is(modem, out)).await
+            }
+            "line" => {
+                let state: LineState = parse(data)?;
+                self.send(|engine, out| engine.line_is(state, out)).await
+            }
+            _ => Ok(json!({})),
+        }
+    }
+
     async fn set(&self, settings: &Settings) -> Result<Value> {
         let mut asks = settings.asks();
         if asks.is_empty() {
@@ -302,17 +317,7 @@ impl Control for Telnet {
             }
             "told" => {
                 let Told { name, data } = parse(params)?;
-                match name.as_str() {
-                    "modem" => {
-                        let modem: Modem = parse(data)?;
-                        self.send(|engine, out| engine.modem_is(modem, out)).await
-                    }
-                    "line" => {
-                        let state: LineState = parse(data)?;
-                        self.send(|engine, out| engine.line_is(state, out)).await
-                    }
-                    _ => Ok(json!({})),
-                }
+                self.told(&name, data).await
             }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
         }
