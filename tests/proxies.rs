@@ -182,7 +182,7 @@ async fn a_client_that_is_told_of_is_the_one_that_lists_speak_of() {
     host.logged("peer=\"192.0.2.7:5000\"").await;
     for client in ["192.0.2.66", "198.51.100.1"] {
         assert_eq!(answered(host.address(0), &from(client)).await, b"", "{client}");
-        host.logged(&format!("peer refused listener=\"proxy+tcp://127.0.0.1:0\" id=")).await;
+        host.logged("peer refused listener=\"proxy+tcp://127.0.0.1:0\" id=").await;
         host.logged(&format!("peer=\"{client}:5000\"")).await;
     }
     assert_eq!(answered(host.address(1), &from("192.0.2.7")).await, b"", "nobody to believe");
