@@ -93,7 +93,7 @@ pub(crate) enum Near {
     /// Bytes of a socket of the test.
     Tcp(Option<TcpStream>),
     /// Bytes of a session of a host of its own.
-    Stream(Session, Stream),
+    Stream(#[expect(dead_code, reason = "held for as long as its stream")] Session, Stream),
     /// Messages of one.
     Messages(Session, Messages),
     /// A Unix socket.
@@ -345,27 +345,7 @@ pub(crate) async fn client_sees(behind: Behind, gone: bool) -> Option<Seen> {
             Some(client.sees().await)
         }
         Behind::Serial if !gone => None,
-        Behind::Serial => {
-            let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
-            grantpt(&master).expect("granted");
-            unlockpt(&master).expect("unlocked");
-            let name = ptsname(&master, Vec::new()).expect("its name");
-            let host = TestHost::start(&format!(
-                "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"serial://{}\"\n",
-                name.to_str().expect("a path")
-            ))
-            .await;
-            let mut client = client_of(&host).await;
-            client.send("there").await;
-            // What has come out of the line was joined to it.
-            let master = std::fs::File::from(master);
-            let master = tokio::task::spawn_blocking(move || {
-                io::Read::read_exact(&mut &master, &mut [0; 5]).expect("bytes");
-                master
-            });
-            drop(master.await.expect("no panic"));
-            Some(client.sees().await)
-        }
+        Behind::Serial => Some(client_of_a_line_that_goes_sees().await),
         Behind::Ws => {
             let far = tcp_listener().await;
             let behind = TestHost::start(&format!(
@@ -383,13 +363,35 @@ pub(crate) async fn client_sees(behind: Behind, gone: bool) -> Option<Seen> {
             let mut far = accepted(far).await;
             far.hears("there").await;
             if gone {
-                far.reset()
+                far.reset();
             } else {
-                far.end().await
+                far.end().await;
             }
             Some(client.sees().await)
         }
     }
+}
+
+async fn client_of_a_line_that_goes_sees() -> Seen {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("its name");
+    let host = TestHost::start(&format!(
+        "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"serial://{}\"\n",
+        name.to_str().expect("a path")
+    ))
+    .await;
+    let mut client = client_of(&host).await;
+    client.send("there").await;
+    // What has come out of the line was joined to it.
+    let master = std::fs::File::from(master);
+    let master = tokio::task::spawn_blocking(move || {
+        io::Read::read_exact(&mut &master, &mut [0; 5]).expect("bytes");
+        master
+    });
+    drop(master.await.expect("no panic"));
+    client.sees().await
 }
 
 async fn accepted(listener: TcpListener) -> Near {
