@@ -30,7 +30,7 @@ fn what_a_program_says_in_json_is_read_as_strictly_as_a_file() {
         "reconnect.attempts: expected a whole number from -1 to 4294967295",
         "reconnect.factor: expected a number, found text",
         "reconnect.initial: expected true or false, found a whole number",
-        "via: expected \"connections.NAME\", \"devices.NAME.PATH\" or a URI such as \"socks5://host:port\": [upstreams] cannot dial",
+        "via: expected \"connections.NAME\", \"devices.NAME.PATH\" or a URI: [upstreams] cannot dial",
     ];
     assert_eq!(found, expected.map(|line| format!("configuration: {line}")));
 }

@@ -6,7 +6,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{ControlModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -42,7 +42,8 @@ async fn every_byte_passes_unchanged_both_ways() {
     stream.read_exact(&mut back).await.expect("all of it");
     assert_eq!(back, all);
     drop(far);
-    assert_eq!(stream.read(&mut back).await.expect("an end, not an error"), 0);
+    let gone = stream.read(&mut back).await.expect_err("a line that is gone is no end");
+    assert_eq!(gone.kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
