@@ -51,7 +51,8 @@ fn filter(default: &str, config: &LogConfig) -> Outcome<EnvFilter> {
     let mut filter = default.to_owned();
     for (kind, is_written) in [(SESSIONS, config.sessions), (REQUESTS, config.requests)] {
         if !is_written {
-            filter.push_str(&format!(",{kind}=off"));
+            // A filter holds for what is below it, too: what failed is written all the same.
+            filter.push_str(&format!(",{kind}=off,{kind}::failed={default}"));
         }
     }
     Ok(EnvFilter::builder().parse_lossy(filter))
