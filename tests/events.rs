@@ -144,8 +144,8 @@ async fn quic_and_webtransport_tell_who_has_closed_and_why_before_they_are_lost(
             }
         };
         let told = story(json!({ "uri": uri, "options": options }), asking).await;
-        let wanted = ["connecting", "connected", "closed", "lost", "closed"];
+        let wanted = ["connecting", "resolved", "connected", "closed", "lost", "closed"];
         assert_eq!(names(&told), wanted, "{uri}: {told:?}");
-        assert_eq!(told[2].1, json!({ "by": "peer", "code": 7, "reason": "bye" }));
+        assert_eq!(told[3].1, json!({ "by": "peer", "code": 7, "reason": "bye" }));
     }
 }

@@ -75,9 +75,12 @@ async fn devices_and_their_names_come_and_go_but_not_what_others_go_via() {
     let peer = TcpPeer::echo().await;
     let host = device(&peer).await;
     let manager = host.manager();
+    // Nobody is connected to it: it only has to be one that can dial.
+    let gate = path(json!({ "uri": "ssh://nobody@127.0.0.1:1" }));
+    manager.define_path("core1", "gate", gate, Existing::Refuse).await.unwrap();
     let made: DeviceConfig = serde_json::from_value(json!({
         "aliases": ["jump"], "labels": { "site": "lab" }, "default": "raw",
-        "paths": { "raw": { "uri": peer.uri() }, "via": { "uri": "tcp://10.0.0.1:1", "via": "devices.core1.cli" } },
+        "paths": { "raw": { "uri": peer.uri() }, "via": { "uri": "tcp://10.0.0.1:1", "via": "devices.core1.gate" } },
     }))
     .unwrap();
     let made = manager.define_device("lamp", made, Existing::Refuse).await.unwrap();
@@ -94,7 +97,7 @@ async fn devices_and_their_names_come_and_go_but_not_what_others_go_via() {
     let carrying = manager.remove_device("core1", close()).await.unwrap_err();
     assert_eq!(carrying.kind(), ErrorKind::InUse, "{carrying}");
     assert!(carrying.message().contains("devices.lamp.via goes via"), "{carrying}");
-    let only = manager.remove_path("core1", "cli", close()).await.unwrap_err();
+    let only = manager.remove_path("core1", "gate", close()).await.unwrap_err();
     assert_eq!(only.kind(), ErrorKind::InUse, "{only}");
     manager.remove_device("light", close()).await.unwrap();
     peer.has_ended(1).await;
