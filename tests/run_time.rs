@@ -115,7 +115,7 @@ async fn routes_that_cannot_work_are_refused_with_the_key_and_nothing_listens() 
             ErrorKind::Config,
             "nodelay",
         ),
-        (json!({ "listen": "nope://x", "to": "handlers.echo" }), ErrorKind::Config, "nope"),
+        (json!({ "listen": "nope://x", "to": "handlers.echo" }), ErrorKind::NotFound, "nope"),
     ] {
         let refused = manager.add_route(of!(wrong.clone()), Existing::Refuse).await.unwrap_err();
         assert_eq!(refused.kind(), kind, "{wrong}: {refused}");

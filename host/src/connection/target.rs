@@ -160,7 +160,12 @@ impl Target {
     /// Whether its sessions may serve one peer after the other: not where each needs leave of its own, nor
     /// where each is told who the client is.
     pub fn is_open_to_all(&self) -> bool {
-        self.gate.is_none() && !self.stack.tells_client()
+        !self.is_exclusive() && !self.stack.tells_client()
+    }
+
+    /// Whether one user has it at a time, and the next waits for the end of that.
+    pub fn is_exclusive(&self) -> bool {
+        self.gate.is_some()
     }
 
     /// Who may use it at this moment, where the next user waits for the end of that.

@@ -191,7 +191,7 @@ fn checks_fit(
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
 ) -> Result<(), Unbuilt> {
-    let exclusive = targets.iter().find(|spec| !spec.target.is_open_to_all());
+    let exclusive = targets.iter().find(|spec| spec.target.is_exclusive());
     match exclusive.filter(|_| upstream.options.health.is_some()) {
         Some(spec) => {
             let text = format!("no target can be exclusive, and {} is", spec.name);

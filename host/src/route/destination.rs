@@ -38,7 +38,7 @@ impl Destination {
     pub fn has_one_user(&self) -> bool {
         let Destination::Connection(managed) = self else { return false };
         let target = managed.target();
-        !target.is_open_to_all() || target.stack().max_sessions() == Some(1)
+        target.is_exclusive() || target.stack().max_sessions() == Some(1)
     }
 
     /// Who has the lease of an exclusive path at this moment.
