@@ -190,12 +190,12 @@ pub struct Relay {
 #[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
 enum Run {
     Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
-    Boxed(Box<dyn Running>),
+    Boxed(Box<dyn Relaying>),
     Failed(Side, Error),
 }
 
 /// A pair of any kind of ends.
-trait Running: Send {
+trait Relaying: Send {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd>;
     fn heard(&mut self, ago: Duration);
     fn into_ends(self: Box<Self>) -> (Left, Left);
@@ -205,7 +205,7 @@ trait Running: Send {
 #[must_use = "where it is cut off, it must be dropped in the right place"]
 pub struct Left(#[expect(dead_code, reason = "it is only dropped")] Option<Box<dyn Send>>);
 
-impl<A, B, X, Y> Running for Pair<A, B, X, Y>
+impl<A, B, X, Y> Relaying for Pair<A, B, X, Y>
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
