@@ -7,17 +7,14 @@ use crate::driver::{Driver, Handler, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::{Health, PluginHealth};
 use crate::interceptor::{Interceptor, Next, value};
-use crate::manifest::{PluginInfo, PluginManifest, schema_of};
+use crate::manifest::{PluginInfo, schema_of};
 use crate::module::{CLIENT, HANDLER, INTERCEPTOR, PluginModule, PluginModule_Ref, SERVER};
 use crate::op::{Op, Transfer};
-use crate::raw::{
-    Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, keep_panics_quiet, tell_of_panics,
-};
+use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, tell_of_panics};
 use crate::request::Request;
 use crate::services::{Host, HostServices_Ref, RawPair, is_own_table};
 use crate::session::Session;
 use abi_stable::prefix_type::PrefixTypeTrait;
-use bytes::Bytes;
 pub use describe::describe;
 use describe::describe_raw;
 use endpoint::{DriverEndpoint, Endpoint, HandlerEndpoint, InterceptorEndpoint, Made};
