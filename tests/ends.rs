@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 
 use tokio::net::TcpListener;
 
-use self::peers::{Kind, Near, Seen, World};
+use self::peers::{Common, Kind, Near, Seen, Stage};
 use crate::support::peers::quic::soon;
 
 /// How the peer under test, or the TCP peer at the other side, comes to its end.
@@ -32,8 +32,8 @@ pub(crate) enum Break {
 const BREAKS: [Break; 4] = [Break::Ends, Break::NoGoodbye, Break::Resets, Break::Nonsense];
 
 /// What the TCP peer sees when the peer of that kind breaks.
-async fn tcp_sees(kind: Kind, how: Break) -> Option<Seen> {
-    let mut world = World::start(kind, "").await;
+async fn tcp_sees(stage: &Stage<'_>, kind: Kind, how: Break) -> Option<Seen> {
+    let mut world = stage.world().await;
     if !world.break_near(how).await {
         return None;
     }
@@ -46,8 +46,8 @@ async fn tcp_sees(kind: Kind, how: Break) -> Option<Seen> {
 }
 
 /// What the peer of that kind sees of the TCP peer.
-async fn near_sees(kind: Kind, how: Break) -> Seen {
-    let mut world = World::start(kind, "").await;
+async fn near_sees(stage: &Stage<'_>, kind: Kind, how: Break) -> Seen {
+    let mut world = stage.world().await;
     match how {
         Break::Ends => world.far.end().await,
         _ => world.far.reset(),
@@ -60,19 +60,20 @@ async fn near_sees(kind: Kind, how: Break) -> Seen {
     seen
 }
 
-/// What both see when the route's idle limit passes, or the host stops.
-async fn both_see(kind: Kind, stops: bool) -> (Seen, Seen) {
-    let more = if stops { "" } else { "idle_timeout = \"300ms\"\n" };
-    let mut world = World::start(kind, more).await;
+/// What the peer sees when the route's idle limit passes, or the host stops. The TCP peer sees a reset.
+async fn left_alone(common: &Common, kind: Kind, stops: bool) -> Seen {
+    let more = if stops { "" } else { "idle_timeout = \"1s\"\n" };
+    let stage = Stage::new(common, kind, more).await;
+    let mut world = stage.world().await;
     let stopping = async {
         if stops {
-            world.host.take().expect("a host").shutdown().await;
+            stage.host.shutdown().await;
         }
     };
     let (near, far, ()) =
         soon(async { tokio::join!(world.near.sees(), world.far.sees(), stopping) }).await;
     assert!(far == Seen::Reset, "{kind:?}: the TCP peer sees {far}");
-    (near, far)
+    near
 }
 
 const NEAR: [Kind; 7] =
@@ -88,17 +89,19 @@ async fn what_is_cut_off_never_looks_like_an_end() {
         "| a peer of | when TCP ends | when TCP resets | at the idle limit | when the host stops |\n\
          |---|---|---|---|---|\n",
     );
+    let common = Common::new().await;
     for kind in NEAR {
+        let stage = Stage::new(&common, kind, "").await;
         write!(first, "| {} |", kind.name()).unwrap();
         for how in BREAKS {
-            let seen = tcp_sees(kind, how).await;
+            let seen = tcp_sees(&stage, kind, how).await;
             write!(first, " {} |", seen.map_or("–".to_owned(), |seen| seen.to_string())).unwrap();
         }
         first.push('\n');
-        let ends = near_sees(kind, Break::Ends).await;
-        let resets = near_sees(kind, Break::Resets).await;
-        let (idle, _) = both_see(kind, false).await;
-        let (stops, _) = both_see(kind, true).await;
+        let ends = near_sees(&stage, kind, Break::Ends).await;
+        let resets = near_sees(&stage, kind, Break::Resets).await;
+        let idle = left_alone(&common, kind, false).await;
+        let stops = left_alone(&common, kind, true).await;
         writeln!(second, "| {} | {ends} | {resets} | {idle} | {stops} |", kind.name()).unwrap();
     }
     let mut third =

@@ -47,8 +47,18 @@ async fn carry(
     let order = {
         let copying = tokio::io::copy_bidirectional(&mut near, &mut far);
         tokio::select! {
-            _ = copying => return,
-            order = told.recv() => order,
+            copied = copying => Err(copied.is_err()),
+            order = told.recv() => Ok(order),
+        }
+    };
+    let order = match order {
+        Ok(order) => order,
+        Err(failed) => {
+            // The host's reset is its peer's.
+            if failed {
+                reset_on_close(&near);
+            }
+            return;
         }
     };
     match order {

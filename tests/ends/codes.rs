@@ -90,11 +90,11 @@ async fn a_client_is_answered_when_its_destination_is_open() {
         silent.local_addr().unwrap()
     ))
     .await;
+    let uri = format!("ws://{}", host.address(0));
     let stopping = async {
         let _held = silent.accept().await.unwrap();
         host.shutdown().await;
     };
-    let uri = format!("ws://{}", host.address(0));
     let (opened, ()) = soon(async { tokio::join!(client.open(&uri, json!({})), stopping) }).await;
     let error = opened.unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");

@@ -207,26 +207,36 @@ fn of_io(end: io::Result<usize>) -> Seen {
     }
 }
 
-/// A peer of one kind, the host, and the TCP peer behind it.
-pub(crate) struct World {
-    pub(crate) host: Option<TestHost>,
-    pub(crate) near: Near,
-    pub(crate) far: super::Far,
-    kind: Kind,
-    breaker: Option<Breaker>,
-    _client: TestHost,
-    _kept: (Certs, TempDir),
+/// What all kinds share: the host of the peers, and certificates.
+pub(crate) struct Common {
+    client: TestHost,
+    certs: Certs,
 }
 
-impl World {
-    pub(crate) async fn start(kind: Kind, more: &str) -> Self {
-        let (certs, folder, far) = (Certs::new(), tempdir(), tcp_listener().await);
+impl Common {
+    pub(crate) async fn new() -> Self {
+        Self { client: TestHost::start("").await, certs: Certs::new() }
+    }
+}
+
+/// A host with a route from peers of one kind to TCP.
+pub(crate) struct Stage<'a> {
+    pub(crate) host: TestHost,
+    kind: Kind,
+    far: TcpListener,
+    common: &'a Common,
+    folder: TempDir,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) async fn new(common: &'a Common, kind: Kind, more: &str) -> Self {
+        let (folder, far) = (tempdir(), tcp_listener().await);
         let to = far.local_addr().expect("an address");
-        let socket = folder.path().join("socket");
         let listen = match kind {
-            Kind::Unix => format!("unix://{}", socket.display()),
+            Kind::Unix => format!("unix://{}", folder.path().join("socket").display()),
             other => format!("{}://127.0.0.1:0", other.name()),
         };
+        let certs = &common.certs;
         let options = match kind {
             Kind::Tls | Kind::Quic | Kind::WebTransport => format!(
                 "options = {{ certificate_file = {:?}, key_file = {:?} }}\n",
@@ -239,26 +249,35 @@ impl World {
              to = \"tcp://{to}\"\n{options}{more}"
         ))
         .await;
-        let client = TestHost::start("").await;
-        let (near, breaker) = soon(connect(kind, &host, &client, &certs, &socket)).await;
-        let mut world = Self {
-            host: Some(host),
-            near,
-            far: Near::Tcp(None),
-            kind,
-            breaker,
-            _client: client,
-            _kept: (certs, folder),
-        };
+        Self { host, kind, far, common, folder }
+    }
+
+    /// A peer that is joined to a TCP peer.
+    pub(crate) async fn world(&self) -> World {
+        let socket = self.folder.path().join("socket");
+        let Common { client, certs } = self.common;
+        let connecting = connect(self.kind, &self.host, client, certs, &socket);
+        let (near, breaker) = soon(connecting).await;
+        let mut world = World { near, far: Near::Tcp(None), kind: self.kind, breaker };
         // What has passed both ways was joined.
         world.near.send("there").await;
-        world.far = Near::Tcp(Some(soon(far.accept()).await.expect("a connection").0));
+        world.far = Near::Tcp(Some(soon(self.far.accept()).await.expect("a connection").0));
         soon(world.far.hears("there")).await;
         world.far.send("back").await;
         soon(world.near.hears("back")).await;
         world
     }
+}
 
+/// A peer of one kind and the TCP peer behind it.
+pub(crate) struct World {
+    pub(crate) near: Near,
+    pub(crate) far: super::Far,
+    kind: Kind,
+    breaker: Option<Breaker>,
+}
+
+impl World {
     /// Breaks the peer, if it can break so.
     pub(crate) async fn break_near(&mut self, how: Break) -> bool {
         match (how, &self.breaker, &mut self.near) {
