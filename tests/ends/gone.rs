@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{breaker::reset_on_close, tcp_listener};
+use super::{reset_on_close, tcp_listener};
 use crate::support::{
     host::TestHost,
     jackfield::ran,
