@@ -148,6 +148,11 @@ impl<T> Balancer<T> {
     /// How many targets may be picked now: those that are healthy and not drained, or when none is
     /// healthy, all that are not drained.
     pub fn serving(&self) -> usize {
+        let now = Instant::now();
+        if self.rotation.load().is_due(now) {
+            // One whose ejection has just ended counts: it is picked.
+            self.refresh(now);
+        }
         self.rotation.load().groups.iter().map(Group::len).sum()
     }
 
