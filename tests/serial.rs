@@ -170,9 +170,11 @@ async fn the_second_user_of_a_line_is_told_who_has_it_and_since_when() {
         .map(|listen| format!("[[routes]]\nlisten = \"{listen}\"\nto = \"{uri}\"\n"))
         .collect();
     let host = TestHost::start(&routes).await;
+    // There before anything is said: a line that is opened begins without what came earlier.
+    let mut far = far_end(&host, &line).await;
     let mut ann = TcpStream::connect(host.address(0)).await.unwrap();
     ann.write_all(b"ann").await.unwrap();
-    heard(&mut far_end(&host, &line).await, b"ann").await;
+    heard(&mut far, b"ann").await;
     let told = format!("\r\nin use by {} since 2", ann.local_addr().unwrap());
     let by_tcp = read_all(TcpStream::connect(host.address(0)).await.unwrap()).await;
     let by_telnet = read_all(TcpStream::connect(host.address(1)).await.unwrap()).await;
