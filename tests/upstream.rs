@@ -307,7 +307,8 @@ async fn what_carries_a_target_stays_as_long_as_that_does() {
     let peer = TcpPeer::echo().await;
     let host = host(&format!("targets = [\"{}\"]", peer.uri())).await;
     let manager = host.manager();
-    let way = serde_json::from_value(json!({ "uri": peer.uri() })).unwrap();
+    // Nobody is connected to it: it only has to be one that can dial.
+    let way = serde_json::from_value(json!({ "uri": "ssh://nobody@127.0.0.1:1" })).unwrap();
     manager.define_connection("way", way, Existing::Refuse).await.unwrap();
     let target = json!({ "uri": "tcp://far:1", "via": "connections.way" });
     let name = manager.add_target("u", serde_json::from_value(target).unwrap()).await.unwrap();
