@@ -81,6 +81,13 @@ async fn a_connection_of_a_program_is_listed_found_written_to_and_closed_like_an
     live.data().set_text("user", "ann").unwrap();
     assert_eq!(manager.broadcast("all", Live::is_accepted), 1);
     client.read_exact(&mut heard[..3]).await.unwrap();
+    // Bytes count once they are written, which is when the client may have them already.
+    let counted = async {
+        while live.info().bytes_out < 8 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, counted).await.expect("all bytes count");
     let info = live.info();
     assert_eq!((info.bytes_in, info.bytes_out), (5, 8));
     assert_eq!(info.peer.and_then(|peer| peer.socket()), client.local_addr().ok());

@@ -8,7 +8,7 @@ use jackfield::{
     connection::{Caller, Live},
     events::{EventFilter, EventKind},
     listener::ServedRequest,
-    manager::{AllOptions, End, Existing, Filter, Manager},
+    manager::{AllOptions, Existing, Filter, Manager, Removal},
 };
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Result, ServerEvent};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ async fn a_device_with_several_sessions_and_a_pool() {
     let all = manager.connect_paths(paths, AllOptions::default()).await;
     assert!(all.values().all(Result::is_ok));
     core1.disconnect_all("done").await;
-    manager.remove_device("core1", End::Detach).await.unwrap();
+    manager.remove_device("core1", Removal::Detach).await.unwrap();
 }
 
 /// pymongoose: accepted, read, closed; the addresses; what waits; data of one's own; errors.

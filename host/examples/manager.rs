@@ -5,7 +5,7 @@
 
 use jackfield::connection::State;
 use jackfield::driver::Registry;
-use jackfield::manager::{AllOptions, End, Existing, Filter, Manager, Own};
+use jackfield::manager::{AllOptions, Existing, Filter, Manager, Own, Removal};
 use jackfield::stack::Stack;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session, Stream};
 use std::collections::BTreeMap;
@@ -57,7 +57,9 @@ async fn main() -> Result<()> {
     manager.define_own("core-2", target(Some(0)), replace).await?;
     manager.get_or_connect("core-2", Duration::from_secs(1)).await?;
     println!("{} of {} are connected", manager.count().now, manager.defined());
-    manager.unregister("core-1", End::Close { code: 0, reason: "moved away".to_owned() }).await?;
+    manager
+        .unregister("core-1", Removal::Close { code: 0, reason: "moved away".to_owned() })
+        .await?;
     println!("{} of {} are connected", manager.count().now, manager.defined());
     manager.close_all(Duration::from_secs(1)).await;
     println!("{} of {} are connected", manager.count().now, manager.defined());

@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How a member is opened, and how it is seen that it is still open.
-struct Dial(std::net::SocketAddr);
+struct TcpDial(std::net::SocketAddr);
 
-impl Connect for Dial {
+impl Connect for TcpDial {
     type Member = Mutex<TcpStream>;
 
     async fn open(&self, _: Instant) -> Result<Self::Member> {
@@ -44,7 +44,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(serve(listener));
 
     let options = PoolOptions { max_size: 2, ..PoolOptions::default() };
-    let pool = Pool::new(Dial(address), &options)?;
+    let pool = Pool::new(TcpDial(address), &options)?;
     let callers = (0..6).map(|number| {
         let pool = pool.clone();
         tokio::spawn(async move {

@@ -46,19 +46,19 @@ impl Driver for TemplateDriver {
 
     async fn open(&self, _endpoint: &(), mut request: Request) -> Result<Session> {
         let (carrier, info) = request.take_carrier()?;
-        let asking = Asking { wire: Wire::new(BufReader::new(carrier)), info };
+        let asking = AskParams { wire: Wire::new(BufReader::new(carrier)), info };
         Ok(Session::builder(asking).facets(Facets::CALL).build())
     }
 }
 
 /// Calls may come at the same time and be dropped at any await: the wire lets one ask after the other, and
 /// breaks where the answer of a dropped one would be read by the next.
-struct Asking {
+struct AskParams {
     wire: Wire<BufReader<Stream>>,
     info: Info,
 }
 
-impl Control for Asking {
+impl Control for AskParams {
     fn info(&self) -> Info {
         self.info.clone()
     }
@@ -78,7 +78,7 @@ impl Control for Asking {
     }
 }
 
-impl Asking {
+impl AskParams {
     async fn ask(&self, ask: Ask) -> Result<Answer> {
         if ask.question.contains('\n') {
             return Err(Error::option("question", "must be one line"));

@@ -2,7 +2,7 @@
 
 use jackfield::{
     config::model::{DeviceConfig, PathConfig},
-    manager::{End, Existing},
+    manager::{Existing, Removal},
 };
 use jackfield_plugin_api::ErrorKind;
 use serde_json::{Map, Value, json};
@@ -13,8 +13,8 @@ fn path(value: Value) -> PathConfig {
     serde_json::from_value(value).unwrap()
 }
 
-fn close() -> End {
-    End::Close { code: 0, reason: String::new() }
+fn close() -> Removal {
+    Removal::Close { code: 0, reason: String::new() }
 }
 
 async fn device(peer: &TcpPeer) -> TestHost {

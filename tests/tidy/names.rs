@@ -10,23 +10,8 @@ use super::{
     tree::{self, File},
 };
 
-/// Names that are there more than once, and why.
-const ALLOWED: &[(&str, &str)] = &[
-    ("Cause", "why a secret is not there is private to its file; that of events is the public one"),
-    ("End", "of a relay, of what is unregistered and of a command: none meets another"),
-    ("Face", "a session around a session, private to its file, in dialogues and notices alike"),
-    ("Fault", "of a relay's side and of a definition: neither leaves its module"),
-    ("Heard", "the parts of a result, beside the result that programs get"),
-    ("Held", "what the manager holds is private to it; that of connections is public"),
-    ("Listener", "code that subscribes to a bus is private to it"),
-    ("Seen", "of a log line, private to its file"),
-    ("SendExpect", "the same parameters, as programs give them and as the dialogue reads them"),
-    ("Sent", "private to one file each"),
-    ("Source", "of server-sent events, private to its file"),
-    ("State", "of a queue or a body, private to one file each; that of connections is public"),
-    ("Text", "private to one file each"),
-    ("Values", "private to one file each"),
-];
+/// Names that are there more than once, and why: none is.
+const ALLOWED: &[(&str, &str)] = &[];
 
 /// A type and where it is.
 struct Named {

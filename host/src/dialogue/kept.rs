@@ -21,7 +21,11 @@ pub(super) fn session(
     let stream = Stream::new(Kept { heard: Bytes::from([shown, rest].concat()), stream });
     // What is read ahead is no socket's any more.
     let facets = session.facets().difference(Facets::TAKE_FD);
-    Session::builder(Face { session, prompt }).facets(facets).stream(stream).inner_data().build()
+    Session::builder(DialogueSession { session, prompt })
+        .facets(facets)
+        .stream(stream)
+        .inner_data()
+        .build()
 }
 
 struct Kept {
@@ -60,12 +64,12 @@ impl AsyncWrite for Kept {
     }
 }
 
-struct Face {
+struct DialogueSession {
     session: Session,
     prompt: Option<Prompt>,
 }
 
-impl Control for Face {
+impl Control for DialogueSession {
     fn inner(&self) -> Option<&Session> {
         Some(&self.session)
     }

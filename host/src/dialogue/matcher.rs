@@ -11,7 +11,7 @@ const SHOWN: usize = 200;
 /// What was heard and not yet matched: at most so many bytes, of more the last ones.
 #[derive(Debug)]
 pub struct Matcher {
-    heard: Heard,
+    heard: HeardBuffer,
     limit: usize,
     /// Bytes that were forgotten because there were more than `limit`.
     lost: u64,
@@ -21,7 +21,7 @@ pub struct Matcher {
 
 /// What was heard, as text or as it came.
 #[derive(Debug)]
-enum Heard {
+enum HeardBuffer {
     Text(Box<Terminal>),
     Raw(Vec<u8>),
 }
@@ -54,25 +54,25 @@ impl Matcher {
     /// One that keeps at most `limit` bytes, as the text that a person at a terminal would read: without
     /// escape sequences, with backspaces and carriage returns applied, and with `\n` at the end of lines.
     pub fn new(limit: usize) -> Self {
-        let heard = Heard::Text(Box::default());
+        let heard = HeardBuffer::Text(Box::default());
         Matcher { heard, limit: limit.max(1), lost: 0, secrets: Vec::new() }
     }
 
     /// One that keeps at most `limit` bytes just as they come.
     pub fn raw(limit: usize) -> Self {
-        Matcher { heard: Heard::Raw(Vec::new()), ..Matcher::new(limit) }
+        Matcher { heard: HeardBuffer::Raw(Vec::new()), ..Matcher::new(limit) }
     }
 
     /// Takes what comes from now on as [`Matcher::raw`] does, or as [`Matcher::new`]. What was heard stays.
     pub(super) fn set_raw(&mut self, raw: bool) {
-        if raw == matches!(self.heard, Heard::Raw(_)) {
+        if raw == matches!(self.heard, HeardBuffer::Raw(_)) {
             return;
         }
         let before = self.heard().to_vec();
         if raw {
-            self.heard = Heard::Raw(before);
+            self.heard = HeardBuffer::Raw(before);
         } else {
-            self.heard = Heard::Text(Box::default());
+            self.heard = HeardBuffer::Text(Box::default());
             self.hear(&before);
         }
     }
@@ -88,8 +88,8 @@ impl Matcher {
     /// Adds what was heard.
     pub fn hear(&mut self, bytes: &[u8]) {
         match &mut self.heard {
-            Heard::Text(terminal) => terminal.hear(bytes),
-            Heard::Raw(heard) => heard.extend_from_slice(bytes),
+            HeardBuffer::Text(terminal) => terminal.hear(bytes),
+            HeardBuffer::Raw(heard) => heard.extend_from_slice(bytes),
         }
         self.cut();
     }
@@ -108,16 +108,16 @@ impl Matcher {
     /// Takes the first `count` bytes away.
     pub(super) fn take(&mut self, count: usize) {
         match &mut self.heard {
-            Heard::Text(terminal) => terminal.take(count),
-            Heard::Raw(heard) => drop(heard.drain(..count)),
+            HeardBuffer::Text(terminal) => terminal.take(count),
+            HeardBuffer::Raw(heard) => drop(heard.drain(..count)),
         }
     }
 
     /// Puts bytes back to the front, to be heard once more.
     pub(super) fn put_back(&mut self, bytes: &[u8]) {
         match &mut self.heard {
-            Heard::Text(terminal) => terminal.put_back(bytes),
-            Heard::Raw(heard) => drop(heard.splice(..0, bytes.iter().copied())),
+            HeardBuffer::Text(terminal) => terminal.put_back(bytes),
+            HeardBuffer::Raw(heard) => drop(heard.splice(..0, bytes.iter().copied())),
         }
     }
 
@@ -129,8 +129,8 @@ impl Matcher {
     /// What was heard and not matched.
     pub fn heard(&self) -> &[u8] {
         match &self.heard {
-            Heard::Text(terminal) => terminal.heard(),
-            Heard::Raw(heard) => heard,
+            HeardBuffer::Text(terminal) => terminal.heard(),
+            HeardBuffer::Raw(heard) => heard,
         }
     }
 
@@ -142,8 +142,8 @@ impl Matcher {
 
     pub(super) fn into_heard(self) -> Vec<u8> {
         match self.heard {
-            Heard::Text(terminal) => terminal.into_heard(),
-            Heard::Raw(heard) => heard,
+            HeardBuffer::Text(terminal) => terminal.into_heard(),
+            HeardBuffer::Raw(heard) => heard,
         }
     }
 
@@ -157,7 +157,7 @@ impl Matcher {
     /// Looks for `patterns` from `from` on; gives the first match, with what is before it from there on, and where
     /// it ends. Nothing is taken.
     pub(super) fn find(&self, patterns: &Patterns, from: usize) -> Option<(usize, Found)> {
-        let raw = matches!(self.heard, Heard::Raw(_));
+        let raw = matches!(self.heard, HeardBuffer::Raw(_));
         let heard = &self.heard()[from..];
         let matches = patterns.all(raw).enumerate().filter_map(|(index, pattern)| {
             let captures = pattern.captures(heard)?;

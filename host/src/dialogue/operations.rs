@@ -3,7 +3,7 @@
 use super::execute::{Execute, Output};
 use super::login::Login;
 use super::matcher::Found;
-use super::params::{Converse, Expect, Heard, Nothing, Send, SendExpect, Told};
+use super::params::{Converse, Expect, HeardReply, Nothing, Send, SendExpectParams, Told};
 use super::patterns::Patterns;
 use super::rules::Rules;
 use super::talk::Dialogue;
@@ -22,8 +22,8 @@ pub fn operations() -> &'static [Operation] {
     OPERATIONS.get_or_init(|| {
         vec![
             Operation::new::<Send, Nothing>("send", "Sends a line"),
-            Operation::new::<Expect, Heard>("expect", "Waits for what matches a pattern"),
-            Operation::new::<SendExpect, Heard>(
+            Operation::new::<Expect, HeardReply>("expect", "Waits for what matches a pattern"),
+            Operation::new::<SendExpectParams, HeardReply>(
                 "send_expect",
                 "Sends a line and waits for what its answer is to match",
             ),
@@ -57,9 +57,9 @@ fn patterns(one: Option<String>, more: Vec<String>) -> Result<Patterns> {
     Patterns::new(one.into_iter().chain(more))
 }
 
-fn heard(found: &Found) -> Heard {
+fn heard(found: &Found) -> HeardReply {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Heard {
+    HeardReply {
         before: text(&found.before),
         matched: text(&found.matched),
         groups: found.groups.iter().map(|group| group.as_deref().map(text)).collect(),
@@ -89,7 +89,7 @@ async fn answer_by_rules<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn send_expect<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
-    params: SendExpect,
+    params: SendExpectParams,
 ) -> Result<Value> {
     let patterns = patterns(params.pattern, params.patterns)?;
     let deadline = Deadline::after(params.timeout.0);

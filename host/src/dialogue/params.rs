@@ -39,7 +39,7 @@ pub(super) struct Expect {
 /// Parameters of `send_expect`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SendExpect {
+pub(super) struct SendExpectParams {
     /// What to send.
     pub(super) text: String,
     /// What ends it. Default: a carriage return, as of a terminal's Return key.
@@ -94,14 +94,14 @@ pub(super) struct Converse {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Told {
     #[serde(flatten)]
-    pub(super) last: Heard,
+    pub(super) last: HeardReply,
     /// Rules that applied before it.
     pub(super) applied: Vec<usize>,
 }
 
 /// What was heard.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Heard {
+pub(super) struct HeardReply {
     /// What came before the match, with `\n` at the end of lines; of an answer without the echo, and without the
     /// beginning of a prompt whose end has matched.
     pub(super) before: String,

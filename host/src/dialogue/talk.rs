@@ -40,7 +40,7 @@ pub struct Dialogue<S> {
     ended: bool,
     pub(super) known: Known,
     /// The line whose answer is waited for.
-    sent: Option<Sent>,
+    sent: Option<SentLine>,
     /// More bytes than the matcher keeps are an error.
     whole: bool,
     /// The line that the last match has ended, as far as it goes.
@@ -48,7 +48,7 @@ pub struct Dialogue<S> {
 }
 
 #[derive(Debug)]
-struct Sent {
+struct SentLine {
     line: String,
     /// Whether the peer has answered no line before.
     first: bool,
@@ -368,7 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         }
         self.matcher.forget();
         let first = self.known.echoes.is_none();
-        self.sent = Some(Sent { line: line.to_owned(), first });
+        self.sent = Some(SentLine { line: line.to_owned(), first });
         timeout(limit, self.send(line)).await.unwrap_or_else(|_| {
             let text = format!("the peer takes nothing, for {limit:?}");
             Err(self.matcher.explain(Error::new(ErrorKind::TimedOut, text)))

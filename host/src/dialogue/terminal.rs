@@ -12,11 +12,11 @@ const MAX_COLUMNS: usize = 512;
 #[derive(Default)]
 pub(super) struct Terminal {
     parser: Parser,
-    text: Text,
+    text: TerminalText,
 }
 
 #[derive(Default)]
-struct Text {
+struct TerminalText {
     /// Whole lines, then the last line as it is now.
     heard: Vec<u8>,
     /// Where in `heard` the last line begins.
@@ -86,7 +86,7 @@ impl Terminal {
     }
 }
 
-impl Text {
+impl TerminalText {
     /// Writes the last line anew.
     fn show(&mut self) {
         self.heard.truncate(self.start);
@@ -171,7 +171,7 @@ impl Text {
     }
 }
 
-impl Perform for Text {
+impl Perform for TerminalText {
     fn print(&mut self, c: char) {
         // A terminal shows nothing for DEL.
         if c != '\x7f' {

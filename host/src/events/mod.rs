@@ -54,7 +54,7 @@ impl Default for BusLimits {
 type Function = Arc<Mutex<dyn FnMut(&Event) + Send>>;
 
 #[derive(Clone)]
-enum Listener {
+enum SubscriberKind {
     Function(Function),
     Queue(Arc<Queue>),
 }
@@ -62,7 +62,7 @@ enum Listener {
 #[derive(Clone)]
 struct Subscriber {
     id: u64,
-    listener: Listener,
+    listener: SubscriberKind,
     filter: EventFilter,
     once: bool,
     paused: Arc<AtomicBool>,
@@ -117,7 +117,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // A connection that is gone without a `closed`: nobody waits for its events for ever.
         for subscriber in &self.subscribers {
-            if let Listener::Queue(queue) = &subscriber.listener {
+            if let SubscriberKind::Queue(queue) = &subscriber.listener {
                 queue.end();
             }
         }
@@ -166,7 +166,7 @@ impl Bus {
         filter: EventFilter,
         function: impl FnMut(&Event) + Send + 'static,
     ) -> Subscription {
-        self.add(Listener::Function(Arc::new(Mutex::new(function))), filter, false)
+        self.add(SubscriberKind::Function(Arc::new(Mutex::new(function))), filter, false)
     }
 
     /// As [`Bus::on`], with the first of those events and no other.
@@ -175,7 +175,7 @@ impl Bus {
         filter: EventFilter,
         function: impl FnMut(&Event) + Send + 'static,
     ) -> Subscription {
-        self.add(Listener::Function(Arc::new(Mutex::new(function))), filter, true)
+        self.add(SubscriberKind::Function(Arc::new(Mutex::new(function))), filter, true)
     }
 
     /// A queue of every event from now on, that keeps at most `capacity`, from 1 to [`MAX_QUEUE`]. One for a
@@ -187,7 +187,7 @@ impl Bus {
     /// As [`Bus::subscribe`], of those events that meet `filter`.
     pub fn subscribe_to(&self, filter: EventFilter, capacity: usize) -> EventStream {
         let queue = Arc::new(Queue::new(capacity.clamp(1, MAX_QUEUE)));
-        let subscription = self.add(Listener::Queue(Arc::clone(&queue)), filter, false);
+        let subscription = self.add(SubscriberKind::Queue(Arc::clone(&queue)), filter, false);
         if !subscription.is_active() {
             queue.end();
         }
@@ -228,7 +228,7 @@ impl Bus {
         }))
     }
 
-    fn add(&self, listener: Listener, filter: EventFilter, once: bool) -> Subscription {
+    fn add(&self, listener: SubscriberKind, filter: EventFilter, once: bool) -> Subscription {
         let paused = Arc::new(AtomicBool::new(false));
         let mut inner = self.lock();
         let id = inner.next_id;
@@ -322,9 +322,9 @@ impl Subscriber {
     fn deliver(&self, event: &Event, last: bool) -> bool {
         let wanted = !self.paused.load(Ordering::Relaxed) && self.filter.takes(event);
         match &self.listener {
-            Listener::Queue(queue) if wanted => queue.push(event.clone(), last),
-            Listener::Queue(queue) if last => queue.end(),
-            Listener::Function(function) if wanted => {
+            SubscriberKind::Queue(queue) if wanted => queue.push(event.clone(), last),
+            SubscriberKind::Queue(queue) if last => queue.end(),
+            SubscriberKind::Function(function) if wanted => {
                 let went_well = called(function, event);
                 if !went_well {
                     tracing::error!("a subscriber panicked and was removed");

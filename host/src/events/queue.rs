@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     news: Notify,
     capacity: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     events: VecDeque<Event>,
     missed: u64,
     ended: bool,

@@ -3,7 +3,7 @@
 use super::Manager;
 use super::entries::Entry;
 use super::filter::Filter;
-use super::named::End;
+use super::named::Removal;
 use crate::config::DevicePath;
 use crate::connection::Live;
 use crate::deadline::Deadline;
@@ -80,7 +80,7 @@ impl Manager {
     pub async fn unregister_all(
         &self,
         filter: &Filter,
-        end: &End,
+        end: &Removal,
         options: AllOptions,
     ) -> Outcomes<()> {
         let deadline = Deadline::after(options.within);
@@ -89,7 +89,7 @@ impl Manager {
             let ending = taken.into_iter().map(|entry| async move {
                 let live = entry.managed.get().and_then(|managed| managed.last());
                 let result = match (live, end) {
-                    (Some(live), End::Close { code, reason }) => {
+                    (Some(live), Removal::Close { code, reason }) => {
                         let closed =
                             timeout_at(deadline.instant(), live.close(*code, reason)).await;
                         closed.or_else(|_| {

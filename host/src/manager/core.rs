@@ -1,6 +1,6 @@
 //! [`Core`]: what all handles of one host share, and the verbs on whatever a name or a URI leads to.
 
-use super::Held;
+use super::HeldTasks;
 use super::Manager;
 use super::credentials::Credentials;
 use super::definitions::Definitions;
@@ -47,7 +47,7 @@ pub(super) struct Core {
     pub(super) connect_limit: Duration,
     pub(super) listeners: Arc<Listeners>,
     /// Until the end.
-    pub(super) held: Mutex<Held>,
+    pub(super) held: Mutex<HeldTasks>,
 }
 
 impl Core {

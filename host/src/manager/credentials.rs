@@ -1,7 +1,7 @@
 //! [`Credentials`]: what lets targets in, and how it becomes options of their drivers.
 
 use super::parts::Parts;
-use super::target_builder::Fault;
+use super::target_builder::BuildFault;
 use crate::config::model::CredentialsConfig;
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Options};
 use crate::driver::Registry;
@@ -122,7 +122,12 @@ impl Merged {
     }
 
     /// Puts a mistake where it was written: in the credentials that the option is from.
-    pub(super) fn blame(&self, mut fault: Fault, key: &KeyPath, credentials: &str) -> Fault {
+    pub(super) fn blame(
+        &self,
+        mut fault: BuildFault,
+        key: &KeyPath,
+        credentials: &str,
+    ) -> BuildFault {
         let options = key.key("options");
         for (place, name) in &self.from {
             let at = place.iter().fold(options.clone(), |key, step| key.key(step));

@@ -58,7 +58,7 @@ pub use filter::Filter;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
 pub use listen::{ListenOptions, RunningListener};
-pub use named::{End, Existing, Own};
+pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
@@ -87,7 +87,7 @@ pub struct Manager {
 
 /// What a host lets go of when it stops.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldTasks {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
     /// Names the plugins in use until the end, which is clean when this is dropped.
@@ -203,7 +203,7 @@ impl Manager {
         self.upstreams().iter().for_each(|upstream| self.keep_up(upstream));
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldTasks> {
         self.core.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -242,7 +242,7 @@ impl Manager {
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
         let registry = &self.core.registry;
-        let Held { checks, sentinel } = std::mem::take(&mut *self.held());
+        let HeldTasks { checks, sentinel } = std::mem::take(&mut *self.held());
         let end = Instant::now() + self.core.host.shutdown_timeout.0;
         registry.common().stop();
         drop(checks);

@@ -30,7 +30,7 @@ pub enum Existing {
 
 /// What becomes of the session of a connection that is unregistered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Removal {
     /// It is closed politely, and waited for.
     Close {
         /// The protocol's own code, where it has one; 0 is normal.
@@ -231,10 +231,10 @@ impl Manager {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::InUse`] while others go via it.
-    pub async fn unregister(&self, name: &str, end: End) -> Result<Option<Arc<Managed>>> {
+    pub async fn unregister(&self, name: &str, end: Removal) -> Result<Option<Arc<Managed>>> {
         let managed = self.core.named.take(name)?.managed.get().cloned();
         self.tell_removed(format!("connections.{name}"));
-        if let (Some(managed), End::Close { code, reason }) = (&managed, end)
+        if let (Some(managed), Removal::Close { code, reason }) = (&managed, end)
             && let Some(live) = managed.last()
         {
             live.close(code, &reason).await;

@@ -1,6 +1,6 @@
 //! [`Parts`]: what is made of a configuration piece by piece; mistakes are collected.
 
-use super::target_builder::{Fault, Programs, Unbuilt};
+use super::target_builder::{BuildFault, Programs, Unbuilt};
 use crate::config::model::PluginsAfterCrash;
 use crate::config::{ConfigError, KeyPath, Loaded};
 use crate::driver::{LoadOptions, Registry, program_folder, usual_folders};
@@ -63,8 +63,8 @@ impl Parts<'_> {
         None
     }
 
-    pub(super) fn faults(&mut self, faults: Vec<Fault>) {
-        for Fault { key, error, near, is_name } in faults {
+    pub(super) fn faults(&mut self, faults: Vec<BuildFault>) {
+        for BuildFault { key, error, near, is_name } in faults {
             let sources = &self.loaded.sources;
             let position = if is_name { sources.locate_key(&key) } else { sources.locate(&key) };
             self.errors.push(ConfigError::new(position, key, error.to_string()).suggest(near));
@@ -72,7 +72,7 @@ impl Parts<'_> {
     }
 
     pub(super) fn fault(&mut self, key: &KeyPath, error: Error) {
-        self.faults(vec![Fault::new(key.clone(), error)]);
+        self.faults(vec![BuildFault::new(key.clone(), error)]);
     }
 
     /// Whether something that is missing may be so for a reason that is already told.

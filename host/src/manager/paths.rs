@@ -4,7 +4,7 @@
 use super::Manager;
 use super::define::in_range;
 use super::entries::DefinedBy;
-use super::named::{End, Existing};
+use super::named::{Existing, Removal};
 use super::snapshot::Defined;
 use crate::config::model::{DeviceConfig, PathConfig};
 use crate::config::{DevicePath, KeyPath, Reference, Via, is_name};
@@ -220,7 +220,7 @@ impl Manager {
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name; [`ErrorKind::InUse`] while something goes via it, or
     /// for the only path of a device.
-    pub async fn remove_path(&self, device: &str, name: &str, end: End) -> Result<()> {
+    pub async fn remove_path(&self, device: &str, name: &str, end: Removal) -> Result<()> {
         let device = self.device(device)?;
         let path = device.path(Some(name))?;
         self.carries_nothing(path.managed())?;
@@ -233,7 +233,7 @@ impl Manager {
     ///
     /// # Errors
     /// As [`Manager::remove_path`].
-    pub async fn remove_device(&self, name: &str, end: End) -> Result<()> {
+    pub async fn remove_device(&self, name: &str, end: Removal) -> Result<()> {
         let device = self.device(name)?;
         for path in device.paths() {
             self.carries_nothing(path.managed())?;
@@ -245,12 +245,12 @@ impl Manager {
         Ok(())
     }
 
-    async fn forget_path(&self, device: &str, path: &Path, end: End) {
+    async fn forget_path(&self, device: &str, path: &Path, end: Removal) {
         self.core.paths.forget(device, path.name());
         self.tell_removed(format!("devices.{device}.{}", path.name()));
         let target = path.managed().target();
         target.via().iter().for_each(|via| self.core.named.carries(via, false));
-        if let (Some(live), End::Close { code, reason }) = (path.managed().last(), end) {
+        if let (Some(live), Removal::Close { code, reason }) = (path.managed().last(), end) {
             live.close(code, &reason).await;
         }
     }

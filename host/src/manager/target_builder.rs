@@ -2,7 +2,7 @@
 //! a program at run time or from the command line.
 //!
 //! Files are meant from the folder of the file that the definition stands in, or from the working directory
-//! if it stands in none. What is wrong is told with the key it stands at: [`Fault`].
+//! if it stands in none. What is wrong is told with the key it stands at: [`BuildFault`].
 
 use super::credentials::{Credentials, Merged, known};
 use super::interceptors::Interceptors;
@@ -31,7 +31,7 @@ pub enum Programs {
 
 /// Something wrong with a definition.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct BuildFault {
     /// Where it stands.
     pub(super) key: KeyPath,
     pub(super) error: Error,
@@ -41,14 +41,14 @@ pub(super) struct Fault {
     pub(super) is_name: bool,
 }
 
-impl Fault {
+impl BuildFault {
     /// A value at fault.
     pub(super) fn new(key: KeyPath, error: Error) -> Self {
-        Fault { key, error, near: None, is_name: false }
+        BuildFault { key, error, near: None, is_name: false }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for BuildFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.key.segments().is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -65,9 +65,9 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub(super) enum Unbuilt {
     /// It has mistakes.
-    Faults(Vec<Fault>),
+    Faults(Vec<BuildFault>),
     /// What it refers to is not there: by a mistake of its own if that has a place in the configuration.
-    Missing(Vec<Fault>),
+    Missing(Vec<BuildFault>),
     /// Its secrets come from programs, which are not to be run; no mistake was found without them.
     NeedsProgram(Vec<KeyPath>),
 }
@@ -75,8 +75,8 @@ pub(super) enum Unbuilt {
 /// What several pieces of one thing lack.
 #[derive(Default)]
 pub(super) struct Lacking {
-    faults: Vec<Fault>,
-    missing: Vec<Fault>,
+    faults: Vec<BuildFault>,
+    missing: Vec<BuildFault>,
     programs: Vec<KeyPath>,
 }
 
@@ -108,16 +108,16 @@ impl Lacking {
 impl Unbuilt {
     /// One value at fault.
     pub(super) fn at(key: KeyPath, error: Error) -> Self {
-        Unbuilt::Faults(vec![Fault::new(key, error)])
+        Unbuilt::Faults(vec![BuildFault::new(key, error)])
     }
 
     /// What is referred to at `key` is not there.
     pub(super) fn missing(key: KeyPath, error: Error) -> Self {
-        Unbuilt::Missing(vec![Fault::new(key, error)])
+        Unbuilt::Missing(vec![BuildFault::new(key, error)])
     }
 
     /// What was looked over without running the programs that its secrets come from.
-    pub(super) fn without_programs(key: &KeyPath, found: Vec<Fault>) -> Self {
+    pub(super) fn without_programs(key: &KeyPath, found: Vec<BuildFault>) -> Self {
         if found.is_empty() {
             return Unbuilt::NeedsProgram(vec![key.clone()]);
         }
@@ -334,8 +334,8 @@ pub(super) fn check_call_timeouts(
     let own = top.manifest.operations.iter().chain(dialogue::operations());
     let known: Vec<&str> = own.map(|operation| operation.name.as_str()).collect();
     let unknown = timeouts.keys().filter(|name| !known.contains(&name.as_str()));
-    let found: Vec<Fault> = unknown
-        .map(|name| Fault {
+    let found: Vec<BuildFault> = unknown
+        .map(|name| BuildFault {
             key: key.key("call_timeouts").key(name),
             error: Error::new(
                 ErrorKind::Config,
@@ -349,8 +349,8 @@ pub(super) fn check_call_timeouts(
 }
 
 /// What is wrong with options that stand at `key`.
-pub(super) fn option_faults(key: &KeyPath, problems: Vec<OptionProblem>) -> Vec<Fault> {
-    let fault = |problem: OptionProblem| Fault {
+pub(super) fn option_faults(key: &KeyPath, problems: Vec<OptionProblem>) -> Vec<BuildFault> {
+    let fault = |problem: OptionProblem| BuildFault {
         key: problem.path.iter().fold(key.clone(), |key, step| key.key(step)),
         error: Error::new(ErrorKind::Config, problem.message),
         near: problem.suggestion,

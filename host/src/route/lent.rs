@@ -14,28 +14,28 @@ pub(super) fn lent(body: Body) -> (Body, Back) {
     if body.is_empty() {
         return (Body::empty(), Back(None));
     }
-    let state = State { body, taken: Some(Vec::new()), left: KEPT };
+    let state = LentState { body, taken: Some(Vec::new()), left: KEPT };
     let shared = Arc::new(Mutex::new(state));
     (Body::new(Lent(Arc::clone(&shared))), Back(Some(shared)))
 }
 
-struct State {
+struct LentState {
     body: Body,
     /// In order; `None`: it was more than is kept, or it was cut short.
     taken: Option<Vec<BodyPart>>,
     left: usize,
 }
 
-struct Lent(Arc<Mutex<State>>);
+struct Lent(Arc<Mutex<LentState>>);
 
 /// The way back of what was lent.
-pub(super) struct Back(Option<Arc<Mutex<State>>>);
+pub(super) struct Back(Option<Arc<Mutex<LentState>>>);
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<LentState>) -> MutexGuard<'_, LentState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl State {
+impl LentState {
     fn note(&mut self, part: &Result<BodyPart>) {
         let left = match part {
             Ok(BodyPart::Data(bytes)) => self.left.checked_sub(bytes.len()),

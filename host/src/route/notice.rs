@@ -35,7 +35,8 @@ impl Notice {
         let shared = Arc::new(Shared(Mutex::new(stream)));
         let facets = session.facets().difference(Facets::TAKE_FD);
         let stream = Stream::new(Spoken(Arc::clone(&shared)));
-        let builder = Session::builder(Face(session)).facets(facets).stream(stream).inner_data();
+        let builder =
+            Session::builder(NoticeSession(session)).facets(facets).stream(stream).inner_data();
         (builder.build(), Notice(Some(shared)))
     }
 
@@ -145,9 +146,9 @@ impl AsyncWrite for Spoken {
     }
 }
 
-struct Face(Session);
+struct NoticeSession(Session);
 
-impl Control for Face {
+impl Control for NoticeSession {
     fn inner(&self) -> Option<&Session> {
         Some(&self.0)
     }

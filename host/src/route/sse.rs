@@ -61,10 +61,12 @@ pub(super) fn refusal() -> Result<Envelope> {
 pub(super) fn events(far: Far, longest: usize, stopping: Stopping) -> Result<Body> {
     let source = match End::of(far.session()) {
         Some(End::Stream(stream)) => {
-            Source::Lines { stream, text: BytesMut::new(), longest, ended: false }
+            EventSource::Lines { stream, text: BytesMut::new(), longest, ended: false }
         }
-        Some(End::Messages(messages)) => Source::Messages(messages),
-        Some(End::Datagrams(datagrams)) => Source::Messages(crate::relay::messages_of(datagrams)),
+        Some(End::Messages(messages)) => EventSource::Messages(messages),
+        Some(End::Datagrams(datagrams)) => {
+            EventSource::Messages(crate::relay::messages_of(datagrams))
+        }
         Some(End::Watched(_)) | None => {
             let text = "events of a session without a stream, messages or datagrams to give";
             return Err(Error::unsupported(text));
@@ -79,7 +81,7 @@ pub(super) fn events(far: Far, longest: usize, stopping: Stopping) -> Result<Bod
 
 struct Events {
     // Dropped in this order.
-    source: Source,
+    source: EventSource,
     stopping: Stopping,
     /// Lives as long as what was taken of it, so that it counts as in use.
     _far: Far,
@@ -97,20 +99,20 @@ impl Events {
     }
 }
 
-enum Source {
+enum EventSource {
     Lines { stream: Stream, text: BytesMut, longest: usize, ended: bool },
     Messages(Messages),
 }
 
-impl Source {
+impl EventSource {
     /// At least one event on the wire; `None` at the end. Cancel safe.
     async fn more(&mut self) -> Result<Option<Bytes>> {
         match self {
-            Source::Messages(messages) => match messages.next().await {
+            EventSource::Messages(messages) => match messages.next().await {
                 Some(message) => event(&message?.payload).map(Some),
                 None => Ok(None),
             },
-            Source::Lines { stream, text, longest, ended } => loop {
+            EventSource::Lines { stream, text, longest, ended } => loop {
                 let mut out = BytesMut::new();
                 while let Some(line) = line(text, *longest) {
                     out.extend_from_slice(&event(&line)?);

@@ -69,7 +69,7 @@ pub struct SecretError {
     /// The reference.
     pub reference: SecretRef,
     #[source]
-    cause: Cause,
+    cause: SecretFailure,
 }
 
 fn at(pointer: Option<&str>) -> String {
@@ -77,7 +77,7 @@ fn at(pointer: Option<&str>) -> String {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Cause {
+enum SecretFailure {
     #[error("is not set")]
     Unset,
     #[error("is not a regular file")]
@@ -114,13 +114,13 @@ impl Resolver {
         let read = async {
             match reference {
                 SecretRef::Env(name) => {
-                    let value = std::env::var_os(name).ok_or(Cause::Unset)?;
+                    let value = std::env::var_os(name).ok_or(SecretFailure::Unset)?;
                     Ok(value.into_encoded_bytes())
                 }
                 SecretRef::File(path) => self.file(path).await,
                 SecretRef::Command(words) => self.command(words).await,
                 SecretRef::Prompt(text) => {
-                    prompt::ask(text, self.max_bytes).await.map_err(Cause::NotTyped)
+                    prompt::ask(text, self.max_bytes).await.map_err(SecretFailure::NotTyped)
                 }
             }
         };
@@ -130,7 +130,7 @@ impl Resolver {
         };
         let bytes = match tokio::time::timeout(limit, read).await {
             Ok(read) => read,
-            Err(_) => Err(Cause::Timeout(limit)),
+            Err(_) => Err(SecretFailure::Timeout(limit)),
         };
         let text = bytes.and_then(|bytes| self.text(bytes));
         text.map(Secret::new).map_err(|cause| SecretError {
@@ -166,17 +166,17 @@ impl Resolver {
         }
     }
 
-    async fn file(&self, name: &str) -> Result<Vec<u8>, Cause> {
+    async fn file(&self, name: &str) -> Result<Vec<u8>, SecretFailure> {
         let path = self.path(name);
         // Opening a pipe would wait for a writer, in a thread that no timeout ends.
-        if !tokio::fs::metadata(&path).await.map_err(Cause::Read)?.is_file() {
-            return Err(Cause::NotAFile);
+        if !tokio::fs::metadata(&path).await.map_err(SecretFailure::Read)?.is_file() {
+            return Err(SecretFailure::NotAFile);
         }
-        self.read(tokio::fs::File::open(&path).await.map_err(Cause::Read)?).await
+        self.read(tokio::fs::File::open(&path).await.map_err(SecretFailure::Read)?).await
     }
 
-    async fn command(&self, words: &[String]) -> Result<Vec<u8>, Cause> {
-        let (program, arguments) = words.split_first().ok_or(Cause::Empty)?;
+    async fn command(&self, words: &[String]) -> Result<Vec<u8>, SecretFailure> {
+        let (program, arguments) = words.split_first().ok_or(SecretFailure::Empty)?;
         let program = if program.contains('/') { self.path(program) } else { program.into() };
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
@@ -185,34 +185,42 @@ impl Resolver {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(Cause::Run)?;
+            .map_err(SecretFailure::Run)?;
         let bytes = match child.stdout.take() {
             Some(output) => self.read(output).await?,
             None => Vec::new(),
         };
-        let status = child.wait().await.map_err(Cause::Run)?;
-        if status.success() { Ok(bytes) } else { Err(Cause::Failed(status)) }
+        let status = child.wait().await.map_err(SecretFailure::Run)?;
+        if status.success() { Ok(bytes) } else { Err(SecretFailure::Failed(status)) }
     }
 
-    async fn read(&self, source: impl AsyncRead + Unpin) -> Result<Vec<u8>, Cause> {
+    async fn read(&self, source: impl AsyncRead + Unpin) -> Result<Vec<u8>, SecretFailure> {
         let mut bytes = Vec::new();
         let limit = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
-        source.take(limit.saturating_add(1)).read_to_end(&mut bytes).await.map_err(Cause::Read)?;
-        if bytes.len() > self.max_bytes { Err(Cause::TooLarge(self.max_bytes)) } else { Ok(bytes) }
+        source
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(SecretFailure::Read)?;
+        if bytes.len() > self.max_bytes {
+            Err(SecretFailure::TooLarge(self.max_bytes))
+        } else {
+            Ok(bytes)
+        }
     }
 
-    fn text(&self, bytes: Vec<u8>) -> Result<String, Cause> {
+    fn text(&self, bytes: Vec<u8>) -> Result<String, SecretFailure> {
         if bytes.len() > self.max_bytes {
-            return Err(Cause::TooLarge(self.max_bytes));
+            return Err(SecretFailure::TooLarge(self.max_bytes));
         }
-        let mut text = String::from_utf8(bytes).map_err(|_| Cause::NotText)?;
+        let mut text = String::from_utf8(bytes).map_err(|_| SecretFailure::NotText)?;
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
                 text.pop();
             }
         }
-        if text.is_empty() { Err(Cause::Empty) } else { Ok(text) }
+        if text.is_empty() { Err(SecretFailure::Empty) } else { Ok(text) }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -71,7 +71,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 type Halves = (ReadHalf<Stream>, WriteHalf<Stream>);
 
 /// How a connection came to its end.
-enum End {
+enum ConnectEnd {
     Shown(Shown),
     Quit,
     Signal(SignalInfo),
@@ -106,13 +106,13 @@ async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Durati
     let mut halves = session.take_stream().map(tokio::io::split);
     let end = tokio::select! {
         end = talk(args, &client, &session, halves.as_mut(), form, linger) => end?,
-        ended = signals.next() => End::Signal(ended),
+        ended = signals.next() => ConnectEnd::Signal(ended),
         () = listen(&session, &news) => return Err(Failure::run("events never end")),
     };
     let code = match end {
-        End::Signal(ended) => ExitCode::from(ended.code),
-        End::Quit | End::Shown(Shown::NoReader) => ExitCode::SUCCESS,
-        End::Shown(Shown::All) => exit_code(&client, &session, &news, &mut heard).await,
+        ConnectEnd::Signal(ended) => ExitCode::from(ended.code),
+        ConnectEnd::Quit | ConnectEnd::Shown(Shown::NoReader) => ExitCode::SUCCESS,
+        ConnectEnd::Shown(Shown::All) => exit_code(&client, &session, &news, &mut heard).await,
     };
     drop(halves);
     close(&session).await;
@@ -150,7 +150,7 @@ async fn talk(
     halves: Option<&mut Halves>,
     form: Form,
     linger: Duration,
-) -> Result<End> {
+) -> Result<ConnectEnd> {
     // As routes choose: what of a session is a stream carries what passes.
     let Some(halves) = halves else {
         let datagrams = || session.take_datagrams().map(messages_of);
@@ -181,7 +181,7 @@ async fn raw_mode(client: &Client, session: &Session) -> Result<Option<RawMode>>
     Ok(Some(RawMode::enter()?))
 }
 
-async fn follow_size(session: &Session, raw: bool) -> Result<End> {
+async fn follow_size(session: &Session, raw: bool) -> Result<ConnectEnd> {
     let mut changed = signal(SignalKind::window_change())?;
     loop {
         changed.recv().await;
@@ -197,11 +197,11 @@ async fn talk_bytes(
     (read, write): &mut Halves,
     escape: Option<Escape>,
     linger: Duration,
-) -> Result<End> {
+) -> Result<ConnectEnd> {
     let (tell, untold) = watch::channel(false);
     let send = async {
         match bytes::send(write, escape).await {
-            Ok(Sent::Quit) => End::Quit,
+            Ok(Sent::Quit) => ConnectEnd::Quit,
             Ok(sent) => {
                 tell.send_replace(sent == Sent::Untold);
                 std::future::pending().await
@@ -214,12 +214,12 @@ async fn talk_bytes(
         }
     };
     tokio::select! {
-        shown = bytes::show(read, Sink::new(), untold, linger) => shown.map(End::Shown),
+        shown = bytes::show(read, Sink::new(), untold, linger) => shown.map(ConnectEnd::Shown),
         end = send => Ok(end),
     }
 }
 
-async fn talk_messages(messages: Messages, form: Form, linger: Duration) -> Result<End> {
+async fn talk_messages(messages: Messages, form: Form, linger: Duration) -> Result<ConnectEnd> {
     let (mut outgoing, mut incoming) = messages.split();
     let (sent, all_sent) = watch::channel(false);
     let send = async {
@@ -239,7 +239,7 @@ async fn talk_messages(messages: Messages, form: Form, linger: Duration) -> Resu
         failed = send => failed,
     };
     lines::close(&mut outgoing, PATIENCE).await;
-    shown.map(End::Shown)
+    shown.map(ConnectEnd::Shown)
 }
 
 /// Keeps the exit status that an event tells, and shows error output that comes beside the stream.

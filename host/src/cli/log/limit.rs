@@ -1,7 +1,7 @@
 //! How many lines are written that tell of the same fault, or come from the same place in the code. The
 //! rest is counted, and one line says how many were left out.
 
-use super::line::Text;
+use super::line::TextFields;
 use crate::config::model::LogConfig;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -70,7 +70,7 @@ impl Limit {
         if *metadata.level() > Level::INFO || metadata.target() == OWN {
             return Taken::Written;
         }
-        let seen = Seen::of(event);
+        let seen = LineKind::of(event);
         let folded = !self.fold.is_zero() && seen.is_fault;
         let mut kinds = self.kinds();
         let mut taken = Taken::Written;
@@ -163,12 +163,12 @@ fn has_room(kinds: &mut HashMap<u64, Kind>, now: Instant) -> bool {
 fn sample(event: &Event<'_>) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = Text.format_fields(Writer::new(&mut text), event);
+    let _ = TextFields.format_fields(Writer::new(&mut text), event);
     text
 }
 
 /// What of a line says of which kind it is.
-struct Seen {
+struct LineKind {
     /// Of the place in the code alone.
     place: u64,
     /// Of the values, too, but for those that vary.
@@ -176,16 +176,16 @@ struct Seen {
     is_fault: bool,
 }
 
-impl Seen {
+impl LineKind {
     fn of(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
         let mut place = DefaultHasher::new();
         metadata.callsite().hash(&mut place);
-        let mut values = Values { hash: place.clone(), has_error: false };
+        let mut values = KindVisitor { hash: place.clone(), has_error: false };
         event.record(&mut values);
         // No kind is taken for that of the others.
         let key = |hash: DefaultHasher| hash.finish().max(OTHERS + 1);
-        Seen {
+        LineKind {
             place: key(place),
             kind: key(values.hash),
             is_fault: values.has_error || *metadata.level() <= Level::WARN,
@@ -193,12 +193,12 @@ impl Seen {
     }
 }
 
-struct Values {
+struct KindVisitor {
     hash: DefaultHasher,
     has_error: bool,
 }
 
-impl Visit for Values {
+impl Visit for KindVisitor {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.has_error |= field.name() == "error";
         if !VARYING.contains(&field.name()) {

@@ -68,9 +68,9 @@ impl Write for Clean<'_> {
 
 /// `message key=value …`, as people read it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text;
+pub(super) struct TextFields;
 
-impl FormatFields<'_> for Text {
+impl FormatFields<'_> for TextFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'_>, fields: R) -> fmt::Result {
         let mut values = Values { writer, left: LINE, is_json: false, is_first: true };
         fields.record(&mut values);
@@ -220,7 +220,7 @@ mod tests {
         if is_json {
             tracing::subscriber::with_default(builder.event_format(Json).finish(), log);
         } else {
-            let builder = builder.with_target(false).fmt_fields(Text);
+            let builder = builder.with_target(false).fmt_fields(TextFields);
             tracing::subscriber::with_default(builder.finish(), log);
         }
         let bytes = out.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

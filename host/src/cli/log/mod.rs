@@ -11,7 +11,7 @@ use crate::config::model::{LogConfig, LogFormat, LogLevel};
 use crate::listener::SESSIONS;
 use crate::route::REQUESTS;
 use limit::{Limit, Limited};
-use line::{Json, Text};
+use line::{Json, TextFields};
 use queue::ToQueue;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,7 @@ pub(super) fn start_log(default: &str, config: &LogConfig) -> Outcome<()> {
     let log =
         tracing_subscriber::registry().with(filter).with(Limited { limit, told: queue::wake });
     let started = match config.format {
-        LogFormat::Text => log.with(lines.with_target(false).fmt_fields(Text)).try_init(),
+        LogFormat::Text => log.with(lines.with_target(false).fmt_fields(TextFields)).try_init(),
         LogFormat::Json => log.with(lines.event_format(Json)).try_init(),
     };
     started.map_err(Failure::run)

@@ -1,7 +1,7 @@
 //! What was defined at run time survives whatever ends the process.
 
 use super::*;
-use crate::manager::{DefinedBy, End};
+use crate::manager::{DefinedBy, Removal};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -89,7 +89,7 @@ async fn a_restart_restores_definitions_as_they_were() {
         manager.define_connection("inner", via, Existing::Refuse).await.unwrap();
         manager.define_own("own", own(None), Own::default()).await.unwrap();
         manager.define_connection("gone", null(), Existing::Refuse).await.unwrap();
-        manager.unregister("gone", End::Detach).await.unwrap();
+        manager.unregister("gone", Removal::Detach).await.unwrap();
         manager.close_all(SOON).await;
     }
     let manager = manager(10);

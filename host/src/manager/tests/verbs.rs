@@ -1,7 +1,7 @@
 use super::*;
 use crate::connection::State;
 use crate::events::EventKind;
-use crate::manager::{DefinedBy, End};
+use crate::manager::{DefinedBy, Removal};
 use serde_json::json;
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn define_register_get_and_forget() {
     manager.disconnect("lab", 0, "").await.unwrap();
     assert_eq!((manager.defined(), manager.count().now), (1, 0), "the definition stays");
     let live = manager.get_or_connect("lab", SOON).await.unwrap();
-    manager.unregister("lab", End::Close { code: 0, reason: String::new() }).await.unwrap();
+    manager.unregister("lab", Removal::Close { code: 0, reason: String::new() }).await.unwrap();
     assert_eq!((live.state(), manager.defined()), (State::Closed, 0));
     assert_eq!(kind(manager.destroy("lab")).await, ErrorKind::NotFound);
 }
@@ -117,7 +117,7 @@ async fn all_are_forgotten_those_that_go_via_others_first() {
     };
     let live = three().await;
     let only = Filter { names: Some(vec!["b".to_owned()]), ..Filter::default() };
-    let end = End::Close { code: 0, reason: String::new() };
+    let end = Removal::Close { code: 0, reason: String::new() };
     let kept = manager.unregister_all(&only, &end, AllOptions::default()).await;
     assert_eq!(kept["b"].as_ref().unwrap_err().kind(), ErrorKind::InUse);
     let gone = manager.unregister_all(&Filter::default(), &end, AllOptions::default()).await;
@@ -189,7 +189,7 @@ async fn an_open_session_is_adopted_and_a_detached_one_lives_on() {
     let manager = manager(10);
     let live = manager.adopt("lab", session(), Own::default()).await.unwrap();
     assert_eq!(live.state(), State::Connected);
-    let held = manager.unregister("lab", End::Detach).await.unwrap().expect("it was built");
+    let held = manager.unregister("lab", Removal::Detach).await.unwrap().expect("it was built");
     assert_eq!((manager.defined(), live.state()), (0, State::Connected));
     drop((held, live));
     while manager.count().now > 0 {
