@@ -4,6 +4,7 @@ use crate::failure::failure;
 use crate::head::{fields, of_fields};
 use crate::linger::Unread;
 use crate::pace::{Pace, Paces};
+use crate::serving::Busy;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream as FuturesStream, StreamExt};
 use hyper::body::{Body as HyperBody, Frame, Incoming, SizeHint};
@@ -35,6 +36,8 @@ pub(crate) struct Outgoing {
     left: Option<u64>,
     done: Option<Done>,
     stream: Option<Stream>,
+    /// The request that it answers is under way until it has been sent.
+    _busy: Option<Arc<Busy>>,
 }
 
 /// Of content in a stream of HTTP/2.
@@ -54,6 +57,10 @@ struct Done {
 }
 
 impl Outgoing {
+    fn of_parts(first: VecDeque<Result<BodyPart>>, rest: Option<Body>) -> Self {
+        Outgoing { first, rest, left: None, done: None, stream: None, _busy: None }
+    }
+
     /// Looks at what is there without waiting, so that short content gets its length and no content
     /// gets none.
     pub(crate) fn new(mut body: Body) -> Self {
@@ -62,21 +69,18 @@ impl Outgoing {
             match body.next().now_or_never() {
                 None => break,
                 Some(Some(part)) => first.push_back(part),
-                Some(None) => {
-                    return Outgoing { first, rest: None, left: None, done: None, stream: None };
-                }
+                Some(None) => return Self::of_parts(first, None),
             }
         }
-        Outgoing { first, rest: Some(body), left: None, done: None, stream: None }
+        Self::of_parts(first, Some(body))
     }
 
     pub(crate) fn empty() -> Self {
-        Outgoing { first: VecDeque::new(), rest: None, left: None, done: None, stream: None }
+        Self::of_parts(VecDeque::new(), None)
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        let first = VecDeque::from([Ok(BodyPart::Data(bytes.into()))]);
-        Outgoing { first, rest: None, left: None, done: None, stream: None }
+        Self::of_parts(VecDeque::from([Ok(BodyPart::Data(bytes.into()))]), None)
     }
 
     /// With what completes when it has been sent.
@@ -94,6 +98,12 @@ impl Outgoing {
             parts: 0,
             begun: false,
         });
+        self
+    }
+
+    /// As the answer to a request that is under way.
+    pub(crate) fn of(mut self, busy: Arc<Busy>) -> Self {
+        self._busy = Some(busy);
         self
     }
 

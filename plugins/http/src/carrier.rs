@@ -16,10 +16,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a client that has ended its direction may wait for the answer to its request: it may have gone, or
-/// only have said that it asks nothing more (RFC 9112 §9.6), and both look the same.
-const HALF_CLOSED: Duration = Duration::from_millis(300);
-
 pub(crate) struct Carrier {
     stream: Stream,
     /// Read before it was known what it is.
@@ -55,23 +51,49 @@ pub(crate) struct Old {
     linger: Linger,
     insertion: Insertion,
     life: Arc<Life>,
+    half_close: Duration,
     /// Runs once the client has ended its direction while it waits for an answer.
     half_closed: Option<Timer>,
+    /// When that was, or something of the answer was last written after it, on the host's clock.
+    last: Duration,
+    /// Something of the answer waits for room.
+    waits: bool,
 }
 
 impl Old {
-    pub(crate) fn new(linger: Linger, interim: Interim, life: Arc<Life>) -> Self {
-        Old { linger, insertion: Insertion::new(interim), life, half_closed: None }
+    pub(crate) fn new(
+        linger: Linger,
+        interim: Interim,
+        life: Arc<Life>,
+        half_close: Duration,
+    ) -> Self {
+        let insertion = Insertion::new(interim);
+        let (half_closed, last, waits) = (None, Duration::ZERO, false);
+        Old { linger, insertion, life, half_close, half_closed, last, waits }
     }
 
-    /// hyper takes the end of a client's direction for that of its connection, and drops the request: it is told
-    /// later, or when the request has been answered.
+    /// A client that has ended its direction may have gone, or only have said that it asks nothing more
+    /// (RFC 9112 §9.6); both look the same. hyper drops the request at once: it hears of the end when the request
+    /// has been answered, or nothing of the answer has come for a while.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.life.is_busy() || self.linger.is_upgraded() {
+        if self.linger.is_upgraded() {
             return Poll::Ready(());
         }
-        let life = &self.life;
-        Pin::new(self.half_closed.get_or_insert_with(|| life.timer(HALF_CLOSED))).poll(cx)
+        let (life, limit) = (&self.life, self.half_close);
+        while life.is_busy() {
+            let timer = self.half_closed.get_or_insert_with(|| {
+                self.last = life.now();
+                life.timer(limit)
+            });
+            ready!(Pin::new(&mut *timer).poll(cx));
+            let silent =
+                if self.waits { Duration::ZERO } else { life.now().saturating_sub(self.last) };
+            if silent >= limit {
+                break;
+            }
+            timer.reset(limit - silent);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -136,8 +158,24 @@ impl Carrier {
         if result.is_pending() { self.watch(result, cx) } else { result }
     }
 
-    /// `length` bytes were to be written. What a server does not read any more is dropped.
+    /// `length` bytes were to be written.
     fn written(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        length: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Role::Server { old: Some(old), .. } = &mut self.role {
+            old.waits = result.is_pending();
+            if old.half_closed.is_some() {
+                old.last = old.life.now();
+            }
+        }
+        self.sent(result, length, cx)
+    }
+
+    /// `length` bytes were to be written or flushed. What a server does not read any more is dropped.
+    fn sent(
         &mut self,
         result: Poll<io::Result<usize>>,
         length: usize,
@@ -258,7 +296,7 @@ impl AsyncWrite for Carrier {
         {
             result = old.insertion.poll_after_flush(&mut this.stream, cx);
         }
-        this.written(result.map_ok(|()| 0), 0, cx).map_ok(|_| ())
+        this.sent(result.map_ok(|()| 0), 0, cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

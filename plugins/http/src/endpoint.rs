@@ -58,6 +58,7 @@ pub(crate) struct Limits {
     pub(crate) header_bytes: u32,
     pub(crate) requests: u32,
     pub(crate) linger: LingerLimits,
+    pub(crate) half_close: Duration,
     pub(crate) ping: Option<Duration>,
     pub(crate) pong: Duration,
 }
@@ -122,6 +123,7 @@ fn limits(options: &HttpOptions) -> Result<Limits> {
             time: unless_zero(options.linger_timeout),
             bytes: options.max_linger_bytes,
         },
+        half_close: Duration::from_millis(options.half_close_ms.into()),
         ping: unless_zero(options.ping_interval),
         pong: seconds(at_least("pong_timeout", options.pong_timeout, 1)?),
     })

@@ -54,6 +54,9 @@ pub struct HttpOptions {
     pub linger_timeout: u32,
     /// Listener: the most that is read and dropped then, in bytes.
     pub max_linger_bytes: u64,
+    /// Listener: milliseconds without a byte of its answer that a client that has ended its direction is answered
+    /// for, before its request is dropped (HTTP/1.1).
+    pub half_close_ms: u32,
     /// Seconds between two parts of content that is received; 0: no limit.
     pub body_timeout: u32,
     /// Seconds that the peer may take nothing of what is written, or of one content over HTTP/2; 0: no
@@ -95,6 +98,7 @@ impl Default for HttpOptions {
             max_request_body: 1 << 30,
             linger_timeout: 30,
             max_linger_bytes: 64 << 20,
+            half_close_ms: 300,
             body_timeout: 60,
             write_timeout: 60,
             max_headers: 100,

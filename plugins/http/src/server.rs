@@ -10,7 +10,7 @@ use crate::linger::{Linger, Unread};
 use crate::options::Version;
 use crate::pace::Paces;
 use crate::rt::{Clock, Spawner, Task, tasks};
-use crate::serving::{Graceful, Held, Life, ServerControl};
+use crate::serving::{Busy, Graceful, Held, Life, ServerControl};
 use crate::upgrade::upgraded;
 use crate::users::CHALLENGE;
 use bytes::{Bytes, BytesMut};
@@ -63,7 +63,8 @@ pub(crate) async fn accept(
     let interim = Interim::default();
     let linger = Linger::new(unread.clone(), endpoint.limits.linger, host);
     let life = Arc::new(Life::new(host));
-    let old = (!http2).then(|| Old::new(linger, interim.clone(), Arc::clone(&life)));
+    let old = (!http2)
+        .then(|| Old::new(linger, interim.clone(), Arc::clone(&life), endpoint.limits.half_close));
     let carrier = Carrier::accepted(carrier, first, old, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
     let held = Arc::new(Held::default());
@@ -126,9 +127,11 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, pac
     let of_each = paces.clone();
     let service = service_fn(move |request| {
         let (serving, paces) = (Arc::clone(&serving), of_each.clone());
+        // Before anything is polled: hyper may read on first, and find the end of the client's direction.
+        let busy = Arc::new(serving.life.enter());
         async move {
-            let answer = serving.answer(request).await;
-            Ok::<_, Infallible>(answer.map(|body| body.paced(paces.as_ref())))
+            let answer = serving.answer(request, Arc::clone(&busy)).await;
+            Ok::<_, Infallible>(answer.map(|body| body.paced(paces.as_ref()).of(busy)))
         }
     });
     if http2 {
@@ -194,8 +197,11 @@ struct Serving {
 
 impl Serving {
     /// Passes a request to whoever takes them, and waits for the answer.
-    async fn answer(self: Arc<Self>, mut request: Request<Content>) -> Response<Outgoing> {
-        let busy = self.life.enter();
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Content>,
+        busy: Arc<Busy>,
+    ) -> Response<Outgoing> {
         if request.body().is_end_stream() {
             self.unread.none();
         }
@@ -242,7 +248,7 @@ impl Serving {
         let mut request = Envelope::new(head, body);
         request.upgrade = upgrade;
         if self.queue.send(Incoming::new(request, answer)).await.is_err() {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "nobody answers any more");
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "the listener has stopped");
         }
         told.await.unwrap_or_else(|_| {
             let unanswered = || (StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
@@ -266,7 +272,7 @@ impl Serving {
         head::plain(request.headers())?;
         let headers = request.headers_mut();
         if !self.endpoint.users.admit(headers) {
-            return Err((StatusCode::UNAUTHORIZED, "who asks is not known here"));
+            return Err((StatusCode::UNAUTHORIZED, "authentication required"));
         }
         self.endpoint.upgrades.admit(version, &method, headers);
         if !is_served {
@@ -321,8 +327,10 @@ impl Given {
         };
         body.fit(response.headers_mut());
         let (body, told) = body.told(unread);
-        let gone =
-            || Error::new(ErrorKind::Closed, "the client has left").with_origin(Origin::Downstream);
+        let gone = || {
+            Error::new(ErrorKind::Closed, "the client closed the connection before it was answered")
+                .with_origin(Origin::Downstream)
+        };
         tell.send(response.map(|()| body)).map_err(|_| gone())?;
         told.await.unwrap_or_else(|_| Err(gone()))
     }

@@ -80,6 +80,10 @@ impl Life {
         self.busy.load(Ordering::Acquire) > 0
     }
 
+    pub(crate) fn now(&self) -> Duration {
+        self.host.now()
+    }
+
     pub(crate) fn timer(&self, after: Duration) -> Timer {
         self.host.timer(after)
     }

@@ -172,10 +172,24 @@ fn understood(request: &Request) -> std::result::Result<HeaderValue, Refused> {
         let field = "Sec-WebSocket-Version: 13";
         return Err(Refused::bare(StatusCode::UPGRADE_REQUIRED, field, error));
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
-    key.ok_or_else(|| {
-        Refused::bare(StatusCode::BAD_REQUEST, "", broken("has no Sec-WebSocket-Key"))
-    })
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) if is_key(key.as_bytes()) => Ok(key.clone()),
+        (None, _) => {
+            let error = broken("has no Sec-WebSocket-Key");
+            Err(Refused::bare(StatusCode::BAD_REQUEST, "", error))
+        }
+        _ => {
+            let error = broken("has a Sec-WebSocket-Key that is not 16 bytes in base64, once");
+            Err(Refused::bare(StatusCode::BAD_REQUEST, "", error))
+        }
+    }
+}
+
+/// Whether `key` is 16 bytes in base64 (RFC 6455 §4.1). Bits that carry nothing may be any.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
 /// What is worth knowing of a request.

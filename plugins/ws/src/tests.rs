@@ -343,7 +343,7 @@ async fn refusals_of_the_server_are_told_to_both() {
     let error = opened.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!(error.message(), "the server answered 404 Not Found and no WebSocket");
-    assert_eq!(fact(&error, "path"), Some("/other?q"));
+    assert_eq!(fact(&error, "path"), Some("/other?***"));
     let error = accepted.unwrap_err();
     assert_eq!(error.message(), "there is no WebSocket at /other");
     assert_eq!((fact(&error, "served"), fact(&error, "peer")), (Some("/x"), Some("memory:1")));
@@ -360,7 +360,19 @@ async fn refusals_of_the_server_are_told_to_both() {
 async fn what_is_no_websocket_is_answered_and_told() {
     let huge = format!("GET /x HTTP/1.1\r\nCookie: {}\r\n\r\n", "x".repeat(70_000));
     let many = format!("GET /x HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200));
+    let keyed = |keys: &[&str]| {
+        let keys = keys.iter().map(|key| format!("Sec-WebSocket-Key: {key}\r\n"));
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
+        format!("GET /x HTTP/1.1\r\n{upgrade}\r\n{}\r\n", keys.collect::<String>())
+    };
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    let twice = keyed(&[key, key]);
+    let short = keyed(&["c2hvcnQ="]);
+    let none = keyed(&[]);
     for (sent, status) in [
+        (twice.as_str(), "400"),
+        (short.as_str(), "400"),
+        (none.as_str(), "400"),
         ("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "426"),
         ("POST /x HTTP/1.1\r\nHost: a.test\r\n\r\n", "405"),
         ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "400"),

@@ -1,6 +1,9 @@
 //! The server against clients that are written by hand.
 
 use super::*;
+use futures_util::{StreamExt, stream};
+use jackfield_plugin_api::Incoming;
+use std::time::Duration;
 
 /// What a server answers to `bytes`, whose requests `echo` answers; and the paths it was asked for.
 async fn told(options: HttpOptions, bytes: &[u8]) -> (String, Vec<String>) {
@@ -227,8 +230,7 @@ async fn a_client_that_reads_nothing_is_given_up() {
     let options = HttpOptions { write_timeout: 5, ..HttpOptions::default() };
     let session = accept(options, far).await.unwrap();
     let incoming = taken(&session).accept().await.unwrap().unwrap();
-    let endless =
-        futures_util::stream::repeat_with(|| Ok(BodyPart::Data(Bytes::from_static(&[0; 1000]))));
+    let endless = stream::repeat_with(|| Ok(BodyPart::Data(Bytes::from_static(&[0; 1000]))));
     let answer = asked(&[(":status", "200")], Body::new(endless));
     let error = incoming.answer.send(answer).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
@@ -334,5 +336,53 @@ async fn requests_that_an_http2_server_has_not_begun_may_be_asked_again() {
         let (answer, ()) = tokio::join!(taken(&session).send(request), answering);
         let error = answer.unwrap_err();
         assert_eq!(error.is_unsent(), unsent, "{said:?}: {error:?}");
+    }
+}
+
+/// What a client hears that ends its direction after its request, if `answer` answers that.
+async fn heard_after_its_end<F: Future>(answer: impl FnOnce(Incoming) -> F) -> Vec<u8> {
+    let (near, far) = testing::carriers(CAPACITY);
+    let mut client = near.take_stream().unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let session = accept(HttpOptions::default(), far).await.unwrap();
+    let exchange = taken(&session);
+    let incoming = exchange.accept().await.unwrap().unwrap();
+    let mut heard = Vec::new();
+    tokio::join!(answer(incoming), async { client.read_to_end(&mut heard).await.unwrap() });
+    assert!(!matches!(exchange.accept().await, Ok(Some(_))), "it has asked once");
+    heard
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_ended_its_direction_hears_an_answer_that_comes_soon() {
+    const SOON: Duration = Duration::from_millis(250);
+    for (within, hears) in [(Duration::ZERO, true), (SOON, true), (2 * SOON, false)] {
+        let heard = heard_after_its_end(|incoming| async move {
+            tokio::time::sleep(within).await;
+            // Where the request was dropped there is nobody to answer.
+            let _ = incoming.answer.send(asked(&[(":status", "204")], Body::empty())).await;
+        });
+        let heard = heard.await;
+        assert_eq!(heard.starts_with(b"HTTP/1.1 204 "), hears, "{within:?}: {heard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_ended_its_direction_hears_an_answer_as_long_as_it_goes_on() {
+    for (pause, parts) in [(250, 20), (500, 1)] {
+        let heard = heard_after_its_end(|incoming| async move {
+            let content = stream::iter(0..20).then(move |part| async move {
+                tokio::time::sleep(Duration::from_millis(pause * part.min(1))).await;
+                Ok(BodyPart::Data("part;".into()))
+            });
+            let _ = incoming
+                .answer
+                .send(asked(&[(":status", "200")], Body::new(content.boxed())))
+                .await;
+        });
+        let heard = String::from_utf8(heard.await).unwrap();
+        assert_eq!(heard.matches("part;").count(), parts, "{pause} ms: {heard:?}");
+        assert_eq!(heard.ends_with("0\r\n\r\n"), parts == 20, "{heard:?}");
     }
 }
