@@ -163,14 +163,17 @@ impl Route {
             let served = forwarded.map(|()| Served::Forwarded);
             return Joined { served, parting: Parting::WHOLE, left: None };
         }
-        let joined = match self.open(session, connection, stopping).await {
-            Ok((far, ends)) => self.relayed(session, connection, far, ends, stopping).await,
-            Err(error) => Err(error),
+        // A block of its own: a relayed connection keeps no room for what opening it came to.
+        let relaying = {
+            match self.open(session, connection, stopping).await {
+                Ok((far, ends)) => self.relayed(session, connection, far, ends, stopping),
+                Err(error) => {
+                    let parting = Parting::unserved(&error);
+                    return Joined { served: Err(error), parting, left: None };
+                }
+            }
         };
-        joined.unwrap_or_else(|error| {
-            let parting = Parting::unserved(&error);
-            Joined { served: Err(error), parting, left: None }
-        })
+        relaying.await
     }
 
     /// Opens the destination for a session, unless its peer goes meanwhile, and answers the peer if it still
@@ -210,15 +213,16 @@ impl Route {
         Ok((far, ends))
     }
 
-    /// Relays until one of the two has ended.
-    async fn relayed(
-        &self,
-        session: &Session,
-        connection: &Entered,
+    /// Relays until one of the two has ended. Not an `async fn`: that would keep room for its arguments beside what
+    /// becomes of them.
+    fn relayed<'a>(
+        &'a self,
+        session: &'a Session,
+        connection: &'a Entered,
         far: Far,
         (a, b): (End, End),
-        stopping: &mut Stopping,
-    ) -> Result<Joined> {
+        stopping: &'a mut Stopping,
+    ) -> impl Future<Output = Joined> + Send + use<'a> {
         if let Far::Opened(opened) = &far {
             connection.note_target(opened.target());
         }
@@ -230,39 +234,41 @@ impl Route {
         let idle_timeout = options.idle_timeout;
         let relaying = relay::relay(a, b, options, Arc::clone(&totals));
         let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
-        let end = {
-            let (relaying, far) = &mut *held;
-            let far = &*far;
-            // Boxed: most sessions never ask, and need no room for it.
-            let asks = calls::may_ask(session);
-            let around = asks.then(|| self.around(far)).flatten();
-            let mut carrying = OptionFuture::from(
-                asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
-            );
-            let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
-            let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
-            loop {
-                let end = tokio::select! {
-                    end = &mut *relaying => end,
-                    Some(error) = &mut gone, if watched => {
-                        RelayEnd::Failed { side: Side::B, receiving: true, error }
-                    }
-                    Some(never) = &mut carrying, if asks => match never {},
-                    () = stopping.ended() => RelayEnd::Shutdown,
-                };
-                match (&end, idle_timeout) {
-                    (RelayEnd::IdleTimeout, Some(limit)) => {
-                        match heard(session, far.session()).filter(|ago| *ago < limit) {
-                            Some(ago) => relaying.heard(ago),
-                            None => break end,
+        async move {
+            let end = {
+                let (relaying, far) = &mut *held;
+                let far = &*far;
+                // Boxed: most sessions never ask, and need no room for it.
+                let asks = calls::may_ask(session);
+                let around = asks.then(|| self.around(far)).flatten();
+                let mut carrying = OptionFuture::from(
+                    asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
+                );
+                let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
+                let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
+                loop {
+                    let end = tokio::select! {
+                        end = &mut *relaying => end,
+                        Some(error) = &mut gone, if watched => {
+                            RelayEnd::Failed { side: Side::B, receiving: true, error }
                         }
+                        Some(never) = &mut carrying, if asks => match never {},
+                        () = stopping.ended() => RelayEnd::Shutdown,
+                    };
+                    match (&end, idle_timeout) {
+                        (RelayEnd::IdleTimeout, Some(limit)) => {
+                            match heard(session, far.session()).filter(|ago| *ago < limit) {
+                                Some(ago) => relaying.heard(ago),
+                                None => break end,
+                            }
+                        }
+                        _ => break end,
                     }
-                    _ => break end,
                 }
-            }
-        };
-        let (relaying, far) = ScopeGuard::into_inner(held);
-        Ok(Box::pin(parted(session, far, relaying, end, &totals)).await)
+            };
+            let (relaying, far) = ScopeGuard::into_inner(held);
+            Box::pin(parted(session, far, relaying, end, &totals)).await
+        }
     }
 
     /// What stands around operations on `far`.
