@@ -4,7 +4,8 @@
 //! (names, labels) and against limits; what breaks them is left out and counted, and a warning tells of the
 //! first.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,13 +27,16 @@ pub const MAX_LABELS: usize = 16;
 /// The longest value of a label, in bytes.
 pub const MAX_VALUE: usize = 256;
 
-/// How many series there may be; one is a metric with one set of labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many series there may be, each a metric with one set of labels: keys of `[host.limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct MetricLimits {
-    /// Of one plugin. Default: 1000.
-    pub per_plugin: usize,
-    /// Of all plugins together. Default: 10000.
-    pub in_all: usize,
+    /// Series that one plugin may measure; measurements of more are counted and left out. Default: 1000.
+    #[serde(rename = "plugin_metrics")]
+    pub per_plugin: u32,
+    /// Series of all plugins together. Default: 10000.
+    #[serde(rename = "metrics")]
+    pub in_all: u32,
 }
 
 impl Default for MetricLimits {
@@ -311,10 +315,10 @@ impl PluginMetrics {
                 return Ok(());
             }
         }
-        if own.series >= self.all.limits.per_plugin {
+        if own.series >= self.all.limits.per_plugin as usize {
             return Err(Refused::Full("host.limits.plugin_metrics"));
         }
-        let most = self.all.limits.in_all;
+        let most = self.all.limits.in_all as usize;
         let more = |have: usize| (have < most).then_some(have + 1);
         if self.all.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             return Err(Refused::Full("host.limits.metrics"));

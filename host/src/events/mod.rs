@@ -26,7 +26,10 @@ pub use queue::EventStream;
 pub use subscription::{AsyncSubscription, Subscription};
 
 use futures_util::FutureExt;
+use jackfield_text::range::{Problem, Ranges};
 use queue::Queue;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,13 +39,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The most events that one queue keeps.
 pub const MAX_QUEUE: usize = 65_536;
 
-/// How much a bus keeps, and for how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much each bus keeps, and for how many: keys of `[host.limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct BusLimits {
-    /// The last events that [`Bus::history`] gives; 0: none. Default: 32.
-    pub history: usize,
-    /// The most subscribers at a time; more get nothing, see [`Subscription::is_active`]. Default: 1024.
-    pub subscribers: usize,
+    /// The last events that [`Bus::history`] gives, of the host, of each named connection and of each of its
+    /// lives; 0: none. Default: 32.
+    #[serde(rename = "event_history")]
+    pub history: u32,
+    /// Subscribers to events at a time, of the host, of each named connection and of each of its lives; more get
+    /// nothing, see [`Subscription::is_active`]. At least 1. Default: 1024.
+    pub subscribers: u32,
+}
+
+impl BusLimits {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        Ranges::new().at_least_one("subscribers", self.subscribers).problems()
+    }
 }
 
 impl Default for BusLimits {
@@ -135,7 +149,7 @@ impl Bus {
     pub fn set_limits(&self, limits: BusLimits) {
         let mut inner = self.lock();
         inner.limits = limits;
-        let over = inner.history.len().saturating_sub(limits.history);
+        let over = inner.history.len().saturating_sub(limits.history as usize);
         inner.history.drain(..over);
     }
 
@@ -233,7 +247,7 @@ impl Bus {
         let mut inner = self.lock();
         let id = inner.next_id;
         inner.next_id += 1;
-        let limit = inner.limits.subscribers;
+        let limit = inner.limits.subscribers as usize;
         if inner.subscribers.len() < limit {
             let subscriber = Subscriber { id, listener, filter, once, paused: Arc::clone(&paused) };
             inner.subscribers.push(subscriber);
@@ -275,7 +289,7 @@ impl Bus {
         if inner.limits.history > 0 {
             inner.history.push_back(event.clone());
         }
-        if inner.history.len() > inner.limits.history {
+        if inner.history.len() > inner.limits.history as usize {
             inner.history.pop_front();
         }
         inner.waiting.push_back(event);

@@ -5,12 +5,13 @@
 mod admission;
 mod code;
 mod ended;
+mod options;
 mod request;
 mod streams;
 
-pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use ended::SESSIONS;
+pub use options::ListenerOptions;
 pub use request::ServedRequest;
 
 use crate::addr::Addr;
@@ -37,12 +38,10 @@ pub struct Listener {
     pub stack: Stack,
     /// Where sessions go.
     pub service: Service,
-    /// Time for a peer to get through the layers.
+    /// Whom it lets in, and how many.
+    pub options: ListenerOptions,
+    /// Time for each layer to agree with a peer, where `options` do not set it.
     pub handshake_timeout: Duration,
-    /// The most connections of this listener at once.
-    pub max_connections: usize,
-    /// Whom it lets in.
-    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
@@ -119,10 +118,14 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
-        let Listener { name, stack, service, handshake_timeout, max_connections, admission } = self;
+        let Listener { name, stack, service, options, handshake_timeout } = self;
+        let handshake_timeout = options.handshake_timeout.unwrap_or(handshake_timeout);
+        let max_connections =
+            options.max_connections.map_or(lives.count().max, |most| most as usize);
+        let max_connections = max_connections.max(1);
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
-        let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
+        let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let named = Arc::clone(&name);
         let shared =
             ListenerShared::new(named, target, service, handshake_timeout, admission, lives);

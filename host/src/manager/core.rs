@@ -53,7 +53,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(registry: Registry, lives: Arc<Lives>, host: HostConfig) -> Self {
         let events = registry.common().events();
-        events.set_limits(host.limits.bus());
+        events.set_limits(host.limits.events);
         lives.tell(events.clone());
         let shutdown_timeout = host.shutdown_timeout.0;
         Core {

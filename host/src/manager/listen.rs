@@ -8,10 +8,11 @@ use crate::config::Options;
 use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
-use crate::listener::{AdmissionOptions, Bound, IntoCode, Listener, Service, ServiceSlot};
+use crate::listener::{Bound, IntoCode, Listener, ListenerOptions, Service, ServiceSlot};
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use jackfield_text::range::Problem;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -24,17 +25,12 @@ use tokio::time::{Instant, timeout_at};
 pub struct ListenOptions {
     /// Options of the listener's drivers, as `options` of a route.
     pub options: Options,
+    /// Whom it lets in, and how many, as the keys of a route. Default: everybody.
+    pub listener: ListenerOptions,
     /// What each connection does by itself: keepalive, idle time, room for posts.
     pub policy: Policy,
     /// Free labels of each connection.
     pub labels: BTreeMap<String, String>,
-    /// The most connections of this listener at once; more wait to be accepted. Default:
-    /// `host.max_connections`.
-    pub max_connections: Option<usize>,
-    /// Time for a peer to get through the layers. Default: `host.timeouts.handshake`.
-    pub handshake_timeout: Option<Duration>,
-    /// Whom it lets in. Default: everybody.
-    pub admission: AdmissionOptions,
 }
 
 /// All listeners of a host.
@@ -272,14 +268,10 @@ impl Manager {
         let parsed: StackUri = uri
             .parse()
             .map_err(|error| Error::new(ErrorKind::Config, format!("{uri}: {error}")))?;
-        let ListenOptions {
-            options,
-            policy,
-            labels,
-            max_connections,
-            handshake_timeout,
-            admission,
-        } = options;
+        let ListenOptions { options, listener, policy, labels } = options;
+        if let Some(Problem { key, expected }) = listener.problems().into_iter().next() {
+            return Err(Error::new(ErrorKind::Config, format!("{key}: {expected}")));
+        }
         let stack = self.stack(&parsed, &options.0, Role::Server).await?;
         if let Some(top) = stack.top() {
             code.fits(top.manifest.facets).map_err(|error| error.with("listen", uri))?;
@@ -288,9 +280,8 @@ impl Manager {
             name: parsed.to_string().into(),
             stack,
             service: Service::Code { code, policy, labels },
-            handshake_timeout: handshake_timeout.unwrap_or(self.core.host.timeouts.handshake.0),
-            max_connections: max_connections.unwrap_or(self.count().max).max(1),
-            admission,
+            options: listener,
+            handshake_timeout: self.core.host.timeouts.handshake.0,
         };
         let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
         self.core.listeners.accept(bound, None, DefinedBy::Program)

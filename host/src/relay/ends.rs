@@ -80,7 +80,8 @@ impl End {
             End::Stream(stream) => Part::Stream(stream),
             End::Messages(messages) => Part::Messages(messages),
             End::Datagrams(mut datagrams) => {
-                options.buffer = options.buffer.min(datagrams.max_size()).max(1);
+                let buffer = &mut options.sizes.buffer;
+                *buffer = (*buffer).min(datagrams.max_size()).max(1);
                 Part::Messages(messages_of(datagrams))
             }
             End::Watched(watched) => match watched.kept {
@@ -198,11 +199,11 @@ pub enum RelayEnd {
         /// How.
         error: Error,
     },
-    /// [`RelayOptions::idle_timeout`] has passed.
+    /// [`RelayTimeouts::idle`] has passed.
     IdleTimeout,
-    /// [`RelayOptions::half_close_timeout`] has passed, or `close_timeout` in the end itself.
+    /// [`RelayTimeouts::half_close`] has passed, or `close_timeout` in the end itself.
     HalfCloseTimeout,
-    /// [`RelayOptions::total_timeout`] has passed.
+    /// [`RelayTimeouts::total`] has passed.
     TotalTimeout,
     /// The host stops.
     Shutdown,

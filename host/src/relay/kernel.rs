@@ -106,7 +106,7 @@ impl KernelWay {
         to: &mut Socket,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<Filled, Fault>> {
-        let size = if self.bulk { flow.options.buffer } else { SMALL };
+        let size = if self.bulk { flow.options.sizes.buffer } else { SMALL };
         with_scratch(size, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(&mut *from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;

@@ -24,7 +24,7 @@ pub(super) fn poll_message(
         return Poll::Ready(Ok(None));
     };
     let message = message.map_err(Fault::Receiving)?;
-    let (length, limit) = (message.payload.len(), flow.options.max_message);
+    let (length, limit) = (message.payload.len(), flow.options.sizes.max_message);
     if length > limit {
         let error = Error::new(ErrorKind::Limit, "a message is longer than the relay allows")
             .with("bytes", length)

@@ -9,12 +9,12 @@
 //! | datagrams, anything | each datagram is one binary message; what is too long for a datagram is refused, never cut |
 //!
 //! Every direction is one chain of back-pressure: nothing is read while the other end does not take
-//! what was read before, so at most [`RelayOptions::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
+//! what was read before, so at most [`RelaySizes::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
 //! and of messages those that fit one batch of the boundary. In a direction where nothing flows no
 //! buffer is held at all.
 //!
 //! The end of one direction is passed on, and the other goes on until it ends too or nothing has moved for a
-//! limit of [`RelayOptions`]. An error ends both: the other end is closed without a proper ending, and over
+//! limit of [`RelayTimeouts`]. An error ends both: the other end is closed without a proper ending, and over
 //! TCP with a reset, so that its peer does not take half a transfer for a whole one. The same holds for what
 //! a limit ends, and for a relay that is dropped. Layers over a socket need not know: dropped without being
 //! shut down, they send no goodbye, and the socket below them resets ([`cut_off`]). Where a session has words
@@ -27,6 +27,7 @@ mod datagram;
 mod ends;
 mod kernel;
 mod message;
+mod options;
 mod pair;
 mod pipes;
 mod scratch;
@@ -40,14 +41,14 @@ mod totals;
 pub use ahead::Watched;
 pub use datagram::messages_of;
 pub use ends::{End, RelayEnd, Side};
+pub use options::{Frames, RelayOptions, RelaySizes, RelayTimeouts};
 pub use pipes::Pipes;
-pub use text::InvalidText;
 pub use totals::Totals;
 
 use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};
 use ends::{OpenedStream, Part};
-use jackfield_plugin_api::{Error, MessageKind};
+use jackfield_plugin_api::Error;
 use kernel::KernelWay;
 use message::MessageWay;
 use pair::{Ending, Pair, Way};
@@ -59,80 +60,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use stream::CopyWay;
 
-/// How a relay treats what passes and for how long.
-#[derive(Clone, Debug)]
-pub struct RelayOptions {
-    /// Ends the relay when nothing was delivered in either direction for so long. Default: never.
-    pub idle_timeout: Option<Duration>,
-    /// Ends the relay when nothing was delivered for so long after one direction has ended.
-    /// Default: never, so the idle timeout decides, as in HAProxy without `client-fin`.
-    pub half_close_timeout: Option<Duration>,
-    /// In the place of `half_close_timeout` where an end knows no half-close: messages, datagrams, a
-    /// terminal, a stream that answers a shutdown with "unsupported". The end of one direction is that of
-    /// the whole there; what is still answered to the last bytes has this time, again after each piece. A
-    /// third of it where a has ended without having sent anything. Default: 300 ms.
-    pub drain_timeout: Duration,
-    /// Whether its ends may go on alone with one direction at all, as far as they can. Default: true.
-    pub half_close: bool,
-    /// Ends the relay after so long in any case. Default: never.
-    pub total_timeout: Option<Duration>,
-    /// How long the end itself may take, once nothing more is received. Default: 10 s.
-    pub close_timeout: Duration,
-    /// Between messages and messages: with the end of one side the relay is over, and the other is not
-    /// closed, so that its owner can do that with the code and the reason of the first. Default: false.
-    pub leave_messages_open: bool,
-    /// The most bytes that one read takes and one direction holds. Default: 64 KiB; least: 512.
-    pub buffer: usize,
-    /// What bytes become on their way to messages. In text a character that two reads have cut in two is
-    /// put together again. Default: binary.
-    pub frames: MessageKind,
-    /// What becomes of bytes that are no text where `frames` is text. Default: U+FFFD.
-    pub invalid_text: InvalidText,
-    /// The longest payload in bytes that is accepted from messages or made of bytes; a longer one
-    /// is an error of the side it comes from. Default: 16 MiB.
-    pub max_message: usize,
-    /// The most bytes that wait unsent in the kernel for a TCP receiver once much flows to it
-    /// (`TCP_NOTSENT_LOWAT`); 0: the system's limit. Default: 256 KiB.
-    pub unsent: u32,
-    /// Where the pipes for `splice` come from. Default: the pool of the process.
-    pub pipes: Arc<Pipes>,
-}
-
-impl RelayOptions {
-    /// The default of `buffer`.
-    pub const BUFFER: usize = 64 << 10;
-    /// The default of `max_message`.
-    pub const MAX_MESSAGE: usize = 16 << 20;
-}
-
-impl Default for RelayOptions {
-    fn default() -> Self {
-        RelayOptions {
-            idle_timeout: None,
-            half_close_timeout: None,
-            drain_timeout: Duration::from_millis(300),
-            half_close: true,
-            total_timeout: None,
-            close_timeout: Duration::from_secs(10),
-            leave_messages_open: false,
-            buffer: RelayOptions::BUFFER,
-            frames: MessageKind::BINARY,
-            invalid_text: InvalidText::default(),
-            max_message: RelayOptions::MAX_MESSAGE,
-            unsent: 256 * 1024,
-            pipes: Pipes::shared(),
-        }
-    }
-}
-
 /// Starts to join two ends. Must be called and awaited on the host's runtime.
 ///
 /// Dropping the relay before its end closes both ends, as after a failure; what was read and not yet
 /// delivered is lost.
 pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Relay {
     let mut options = options;
-    options.buffer = options.buffer.max(512);
-    options.max_message = options.max_message.max(1);
+    options.sizes.buffer = options.sizes.buffer.max(512);
+    options.sizes.max_message = options.sizes.max_message.max(1);
     let run = match (a.prepared(&mut options), b.prepared(&mut options)) {
         (Part::Messages(a), Part::Messages(b)) => {
             pair((a, MessageWay::default()), (b, MessageWay::default()), options, totals)

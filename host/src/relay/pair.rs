@@ -175,7 +175,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     /// One direction has ended: sets the limit for the other.
     fn half_closed(&mut self, first: Side) {
         if self.half_closes() {
-            let limit = self.options.half_close_timeout;
+            let limit = self.options.timeouts.half_close;
             return Clock::half_closed(
                 &mut self.clock,
                 &self.options,
@@ -189,7 +189,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         }
         // To one that was asked nothing no answer is due, but a greeting may be on its way.
         let asked = first == Side::B || self.totals.bytes_to_b() > 0;
-        let limit = self.options.drain_timeout / if asked { 1 } else { 3 };
+        let limit = self.options.timeouts.drain / if asked { 1 } else { 3 };
         Clock::half_closed(&mut self.clock, &self.options, Some(limit), PassedLimit::Drained);
     }
 

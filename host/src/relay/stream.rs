@@ -109,7 +109,7 @@ impl CopyWay {
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<usize, Fault>> {
-        with_scratch(flow.options.buffer, |scratch| {
+        with_scratch(flow.options.sizes.buffer, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
             self.out.write_or_keep(buf.filled(), to, flow).map_err(sending)?;

@@ -48,7 +48,7 @@ pub(super) struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let forwarded = Forwarded::new(connection.peer(), route.trusted_proxies.as_deref());
+        let forwarded = Forwarded::new(connection.peer(), route.options.trusted_proxies.as_deref());
         Forward { route, session, connection, forwarded, has_asked: AtomicBool::new(false) }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Forward<'a> {
             .take_exchange()
             .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
         let mut serving = Serving::new(exchange, MOST);
-        let telling = self.route.sse.then(|| stopping.clone());
+        let telling = self.route.options.sse.then(|| stopping.clone());
         let mut told = Some(Box::pin(stopping.told()));
         let mut draining: Option<Op<()>> = None;
         poll_fn(|cx| {
@@ -132,7 +132,7 @@ impl<'a> Forward<'a> {
 
     /// Answers with what a session of the destination sends.
     async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
-        let longest = self.route.relay.buffer;
+        let longest = self.route.relay.sizes.buffer;
         let opened = match sse::Asked::of(head) {
             sse::Asked::Events => {
                 self.route.reach(self.session, self.connection, Purpose::Data).await

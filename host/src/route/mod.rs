@@ -14,18 +14,19 @@ mod leave;
 mod lent;
 mod near;
 mod notice;
+mod options;
 mod parting;
 mod sse;
 
 use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
 use crate::driver::Prepared;
-use crate::networks::Network;
-use crate::relay::{self, End, Left, RelayEnd, RelayOptions, Side, Totals};
+use crate::relay::{
+    self, End, Left, RelayEnd, RelayOptions, RelaySizes, RelayTimeouts, Side, Totals,
+};
 use crate::services::kernel::{cut_off, cutting};
 use crate::session::{POLITE_CLOSE, shared};
 use crate::shutdown::{LAST_WORDS, Stopping};
 use crate::stack::opened_for;
-use crate::upstream::KeyFrom;
 pub use access::REQUESTS;
 pub(crate) use access::RequestLine;
 pub use destination::Destination;
@@ -35,6 +36,7 @@ use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use near::Deferred;
 use notice::Notice;
+pub use options::RouteOptions;
 use parting::Parting;
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
@@ -48,18 +50,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
-    /// What of a session decides which target it meets, where the upstream looks at that.
-    pub hash: KeyFrom,
-    /// How the two are joined.
+    /// How it joins sessions to that.
+    pub options: RouteOptions,
+    /// How its relays do, with the limits of the host where it sets none.
     pub relay: RelayOptions,
-    /// Whether requests are answered with what the destination sends, as server-sent events.
-    pub sse: bool,
-    /// Peers whose `X-Forwarded-…` and `Forwarded` fields are believed; `None`: nobody has said.
-    pub trusted_proxies: Option<Vec<Network>>,
-    /// Whether a peer that has gone while its destination was being opened, or waited for, ends that.
-    pub abort_on_close: bool,
-    /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
-    pub tell_busy: bool,
 }
 
 /// How a session's service ended.
@@ -76,6 +70,20 @@ pub enum Served {
 }
 
 impl Route {
+    /// A route to `destination`; limits that `options` do not set are those of `host`.
+    pub fn new(
+        name: Arc<str>,
+        destination: Destination,
+        options: RouteOptions,
+        host: &RelayTimeouts,
+        sizes: RelaySizes,
+    ) -> Self {
+        let timeouts = options.timeouts(host);
+        let relay =
+            RelayOptions { timeouts, sizes, frames: options.frames, ..RelayOptions::default() };
+        Route { name, destination, options, relay }
+    }
+
     /// Its only target as people read it, where it leads to no upstream.
     pub fn target(&self) -> Option<String> {
         match &self.destination {
@@ -127,7 +135,7 @@ impl Route {
 
     /// Whether it opens something for a session, whose answer can wait until that is there.
     pub(crate) fn opens(&self) -> bool {
-        !matches!(self.destination, Destination::Handler(_)) && !self.sse
+        !matches!(self.destination, Destination::Handler(_)) && !self.options.sse
     }
 
     /// Joins a session to the destination. Its peer is told in words that the destination is in use.
@@ -181,12 +189,12 @@ impl Route {
         connection: &Entered,
         stopping: &mut Stopping,
     ) -> Result<(Far, (End, End))> {
-        if self.sse {
+        if self.options.sse {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
-        let mut early = if self.abort_on_close { near::watched(session)? } else { None };
+        let mut early = if self.options.abort_on_close { near::watched(session)? } else { None };
         let deferred = Deferred::of(session);
-        let grace = self.relay.drain_timeout;
+        let grace = self.relay.timeouts.drain;
         // Boxed, so that a relayed connection does not keep room for it.
         let far = Box::pin(async {
             let reaching = self.reach(session, connection, Purpose::Data);
@@ -227,7 +235,7 @@ impl Route {
         let mut options = self.relay.clone();
         options.half_close &= !self.destination.has_one_user();
         options.leave_messages_open = parting::ends_alike(session, far.session());
-        let idle_timeout = options.idle_timeout;
+        let idle_timeout = options.timeouts.idle;
         let relaying = relay::relay(a, b, options, Arc::clone(&totals));
         let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
         let end = {
@@ -303,7 +311,7 @@ impl Route {
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
-                    .then(|| self.hash.key(connection.peer(), || session.info()));
+                    .then(|| self.options.hash.key(connection.peer(), || session.info()));
                 let key = key.flatten();
                 let opened = match purpose {
                     Purpose::Request { rested } => {

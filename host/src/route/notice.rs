@@ -28,7 +28,7 @@ impl Notice {
     /// For the session of a peer whose destination one uses at a time. Others, and those without a stream, stay as
     /// they are.
     pub(super) fn of(session: Session, route: &Route) -> (Session, Self) {
-        let wanted = route.tell_busy && route.destination.has_one_user();
+        let wanted = route.options.tell_busy && route.destination.has_one_user();
         let Some(stream) = Some(&session).filter(|_| wanted).and_then(Session::take_stream) else {
             return (session, Notice(None));
         };

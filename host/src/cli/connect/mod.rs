@@ -98,10 +98,7 @@ async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Durati
         ended = signals.next() => return Ok(ExitCode::from(ended.code)),
     };
     tell(&session.info());
-    let form = Form {
-        binary: args.binary,
-        max: usize::try_from(loaded.config.host.limits.max_message.0).unwrap_or(usize::MAX),
-    };
+    let form = Form { binary: args.binary, max: loaded.config.host.limits.relay.max_message };
     let (news, mut heard) = watch::channel(None);
     let mut halves = session.take_stream().map(tokio::io::split);
     let end = tokio::select! {

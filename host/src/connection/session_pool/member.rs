@@ -34,6 +34,9 @@ pub struct PooledLimit {
 }
 
 impl PooledLimit {
+    /// The most sessions unless something else is said.
+    pub const DEFAULT: u32 = 10_000;
+
     /// At most `most`.
     pub fn new(most: u32) -> Self {
         let permits = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
