@@ -4,13 +4,14 @@
 //! (names, labels) and against limits; what breaks them is left out and counted, and a warning tells of the
 //! first.
 
+use crate::lock::IgnorePoison;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Upper bounds of the buckets of every histogram, three for each power of ten, in whatever unit the plugin
 /// measures: from a tenth of a millisecond, in seconds, to a megabyte, in bytes.
@@ -49,7 +50,7 @@ impl Default for MetricLimits {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricKind {
-    /// A sum that only grows; what is recorded is added to it.
+    /// A sum that only grows; recorded values are added to it.
     Counter,
     /// What was recorded last.
     Gauge,
@@ -187,7 +188,7 @@ impl Metrics {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().ignore_poison()
 }
 
 /// Where one plugin records.

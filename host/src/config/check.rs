@@ -282,7 +282,8 @@ impl Check<'_> {
     /// A handler answers requests itself.
     fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
         if route.joining.sse && matches!(route.to, Reference::Handler(_)) {
-            let message = "only for what sends bytes or messages, and this leads to a handler";
+            let message =
+                "expected false: the route leads to a handler, which answers requests itself";
             self.fail(at.key("sse"), message, None);
         }
     }

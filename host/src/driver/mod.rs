@@ -132,7 +132,7 @@ pub fn default_cache() -> PathBuf {
 }
 
 /// The folder of this program, without links. For tests and examples that cargo builds it is the folder
-/// of what they are built for.
+/// of the platform that they are built for.
 pub fn program_folder() -> Option<PathBuf> {
     let program = std::fs::canonicalize(std::env::current_exe().ok()?).ok()?;
     let folder = program.parent()?;

@@ -1,4 +1,4 @@
-//! Events: what happens in a host, told in order to whoever listens.
+//! Events: what happens in a host, delivered in order to subscribers.
 //!
 //! There are three kinds of [`Bus`], and what happens to a connection is told on each of them: that of one
 //! life, which ends with its `closed`; that of a name, which goes on over its lives; and that of the host,
@@ -25,6 +25,7 @@ pub use kind::{Event, EventKind, Source};
 pub use queue::EventStream;
 pub use subscription::{AsyncSubscription, Subscription};
 
+use crate::lock::IgnorePoison;
 use futures_util::FutureExt;
 use jackfield_text::range::{Problem, Ranges};
 use queue::Queue;
@@ -33,7 +34,7 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most events that one queue keeps.
@@ -117,7 +118,7 @@ impl std::fmt::Debug for Bus {
 
 impl BusState {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().ignore_poison()
     }
 
     fn remove(&self, ids: &[u64]) {
@@ -129,7 +130,7 @@ impl BusState {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A connection that is gone without a `closed`: nobody waits for its events for ever.
+        // A connection that was dropped without a `closed`: its subscribers must not wait for ever.
         for subscriber in &self.subscribers {
             if let SubscriberKind::Queue(queue) = &subscriber.listener {
                 queue.end();
@@ -144,7 +145,7 @@ impl Bus {
         Bus { shared: Arc::new(BusState { lasting: true, ..BusState::default() }) }
     }
 
-    /// Puts other limits in force: a longer history goes only for what follows, and nobody who has subscribed
+    /// Puts other limits in force: a longer history holds from the next event on, and no present subscriber
     /// is sent away.
     pub fn set_limits(&self, limits: BusLimits) {
         let mut inner = self.lock();
@@ -253,7 +254,7 @@ impl Bus {
             inner.subscribers.push(subscriber);
             self.shared.heard.store(inner.subscribers.len(), Ordering::Relaxed);
         } else {
-            tracing::warn!(limit, "one more subscriber was not taken");
+            tracing::warn!(limit, "subscriber refused: the limit of subscribers is reached");
         }
         Subscription::new(&self.shared, id, paused)
     }
@@ -354,7 +355,7 @@ impl Subscriber {
 /// Whether the call came back.
 fn called(function: &Function, event: &Event) -> bool {
     let call = || {
-        let mut function = function.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut function = function.lock().ignore_poison();
         function(event);
     };
     catch_unwind(AssertUnwindSafe(call)).is_ok()

@@ -15,7 +15,9 @@ pub use options::ListenerOptions;
 pub use request::ServedRequest;
 
 use crate::addr::Addr;
-use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
+use crate::connection::{
+    AcceptOptions, Acceptance, ConnectionCommand, Entered, Lives, Policy, Target,
+};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
@@ -321,7 +323,7 @@ impl Acceptor {
             Ok(served) => {
                 line.ended(&served);
                 match served {
-                    Served::Told(wish) => entered.ended(&wish),
+                    Served::Told(command) => entered.ended(&command),
                     served => entered.served(served.into_end()),
                 }
             }
@@ -334,7 +336,7 @@ impl Acceptor {
 }
 
 impl ListenerShared {
-    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// Admits a peer that a transport has accepted; a client behind a proxy that names its clients, once that is
     /// known.
     fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
         if self.target.stack().tells_client() {
@@ -343,7 +345,7 @@ impl ListenerShared {
         self.admission.admit(peer.map(Addr::from).as_ref())
     }
 
-    /// Lets in the client that a proxy has told of.
+    /// Admits the client that a proxy has named.
     fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
         if self.target.stack().tells_client() {
             return self.admission.admit(peer);
@@ -379,8 +381,8 @@ async fn shake_hands(
         Box::pin(shared.target.stack().accept(session, shared.handshake_timeout, deferred));
     let session = tokio::select! {
         accepted = accepting => accepted?,
-        wish = entered.told(&Wish::GoOn) => {
-            let text = format!("closed in its handshake: {wish}");
+        command = entered.told(&ConnectionCommand::Run) => {
+            let text = format!("closed in its handshake: {command}");
             return Err(Error::new(ErrorKind::Cancelled, text));
         }
     };

@@ -9,13 +9,14 @@ use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
 use crate::listener::{Bound, IntoCode, Listener, ListenerOptions, Service, ServiceSlot};
+use crate::lock::IgnorePoison;
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
 use jackfield_text::range::Problem;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -74,7 +75,7 @@ impl Listeners {
     }
 
     fn lock(&self) -> MutexGuard<'_, ListenerTable> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     /// Starts to accept.
@@ -87,7 +88,10 @@ impl Listeners {
         let shutdown = Shutdown::default();
         let mut state = self.lock();
         if state.stopped {
-            return Err(Error::new(ErrorKind::Closed, "the host is stopping and listens no more"));
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the host is stopping and accepts no new listener",
+            ));
         }
         let (name, local) = (Arc::clone(bound.name()), bound.local());
         let service = bound.service();
@@ -162,12 +166,12 @@ impl OneListener {
     }
 
     fn route(&self) -> MutexGuard<'_, Option<Arc<RouteConfig>>> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+        self.route.lock().ignore_poison()
     }
 
     /// Completes when it accepts no more, and its address is free. Cancel safe.
     async fn stopped(&self) {
-        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let accepting = self.accepting.lock().ignore_poison().take();
         if let Some(accepting) = accepting {
             // It panics only where its driver does, and is over then.
             let _ = accepting.await;

@@ -97,7 +97,7 @@ impl Manager {
         })
     }
 
-    /// From now on, what routes to `to` accept goes to what has that name now.
+    /// Points the routes that lead to `to` at the present object of that name.
     pub(super) async fn reroute(&self, to: &Reference) {
         for running in self.core.listeners.running() {
             let Some(route) = running.route().filter(|route| route.to == *to) else { continue };
@@ -119,7 +119,7 @@ impl Manager {
         let mut leading =
             running.iter().filter(|running| running.route().is_some_and(|route| route.to == *to));
         let Some(first) = leading.next() else { return Ok(()) };
-        let text = format!("the route of {} leads to {to}; it goes first", first.name());
+        let text = format!("the route of {} leads to {to}; remove it first", first.name());
         Err(Error::new(ErrorKind::InUse, text))
     }
 

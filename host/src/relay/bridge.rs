@@ -1,8 +1,8 @@
 //! Between bytes and messages: [`Framing`] makes messages of what is read, [`Unframing`] writes
 //! their payloads.
 
+use super::duplex::{Direction, Fault, Flow};
 use super::message::poll_message;
-use super::pair::{Fault, Flow, Way};
 use super::scratch::with_scratch;
 use super::stream::{Outgoing, TURN, receiving, sending};
 use super::text::Cut;
@@ -58,7 +58,7 @@ impl Framing {
     }
 }
 
-impl Way<Stream, Messages> for Framing {
+impl Direction<Stream, Messages> for Framing {
     fn poll_move(
         &mut self,
         from: &mut Stream,
@@ -122,7 +122,7 @@ pub(super) struct Unframing {
     ended: bool,
 }
 
-impl Way<Messages, Stream> for Unframing {
+impl Direction<Messages, Stream> for Unframing {
     fn poll_move(
         &mut self,
         from: &mut Messages,

@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// The peers were heard so long ago, although nothing was delivered.
+    /// A peer showed so long ago that it is there, without data.
     pub(super) fn heard(&mut self, ago: Duration) {
         if let Some(at) = Instant::now().checked_sub(ago) {
             self.active = self.active.max(at);

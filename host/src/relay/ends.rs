@@ -210,7 +210,7 @@ pub enum RelayEnd {
 }
 
 impl RelayEnd {
-    /// Whether the peer at that side must see that what came to it may not be whole.
+    /// Whether the peer at that side must see that its data may have been cut off.
     pub fn cuts(&self, at: Side) -> bool {
         match self {
             RelayEnd::Closed { .. } => false,
@@ -236,7 +236,7 @@ impl fmt::Display for RelayEnd {
             RelayEnd::IdleTimeout => f.write_str("idle timeout"),
             RelayEnd::HalfCloseTimeout => f.write_str("half-close timeout"),
             RelayEnd::TotalTimeout => f.write_str("total timeout"),
-            RelayEnd::Shutdown => f.write_str("the host stops"),
+            RelayEnd::Shutdown => f.write_str("the host is stopping"),
         }
     }
 }

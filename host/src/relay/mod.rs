@@ -24,11 +24,11 @@ mod ahead;
 mod bridge;
 mod clock;
 mod datagram;
+mod duplex;
 mod ends;
 mod kernel;
 mod message;
 mod options;
-mod pair;
 mod pipes;
 mod scratch;
 mod socket;
@@ -47,18 +47,18 @@ pub use totals::Totals;
 
 use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};
+use duplex::{Direction, Duplex, Ending};
 use ends::{OpenedStream, Part};
 use jackfield_plugin_api::Error;
-use kernel::KernelWay;
-use message::MessageWay;
-use pair::{Ending, Pair, Way};
+use kernel::KernelDirection;
+use message::MessageDirection;
 use socket::Socket;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use stream::CopyWay;
+use stream::CopyDirection;
 
 /// Starts to join two ends. Must be called and awaited on the host's runtime.
 ///
@@ -69,15 +69,18 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
     options.sizes.buffer = options.sizes.buffer.max(512);
     options.sizes.max_message = options.sizes.max_message.max(1);
     let run = match (a.prepared(&mut options), b.prepared(&mut options)) {
-        (Part::Messages(a), Part::Messages(b)) => {
-            pair((a, MessageWay::default()), (b, MessageWay::default()), options, totals)
-        }
+        (Part::Messages(a), Part::Messages(b)) => duplex(
+            (a, MessageDirection::default()),
+            (b, MessageDirection::default()),
+            options,
+            totals,
+        ),
         (a, Part::Messages(b)) => match a.into_stream() {
-            Ok(a) => pair((a, Framing::default()), (b, Unframing::default()), options, totals),
+            Ok(a) => duplex((a, Framing::default()), (b, Unframing::default()), options, totals),
             Err(error) => Run::Failed(Side::A, error),
         },
         (Part::Messages(a), b) => match b.into_stream() {
-            Ok(b) => pair((a, Unframing::default()), (b, Framing::default()), options, totals),
+            Ok(b) => duplex((a, Unframing::default()), (b, Framing::default()), options, totals),
             Err(error) => Run::Failed(Side::B, error),
         },
         (a, b) => match (a.open(), b.open()) {
@@ -89,25 +92,30 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
     Relay { run: Some(run), cuts: [true, true] }
 }
 
-fn pair<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
+fn duplex<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
-    X: Way<A, B> + Send + 'static,
-    Y: Way<B, A> + Send + 'static,
+    X: Direction<A, B> + Send + 'static,
+    Y: Direction<B, A> + Send + 'static,
 {
-    Run::Boxed(Box::new(Pair::new(a, b, options, totals)))
+    Run::Boxed(Box::new(Duplex::new(a, b, options, totals)))
 }
 
 fn streams(a: OpenedStream, b: OpenedStream, options: RelayOptions, totals: Arc<Totals>) -> Run {
     match (a, b) {
         (OpenedStream::Socket(a, from_a), OpenedStream::Socket(b, from_b)) => {
-            let (to_b, to_a) = (KernelWay::after(from_a), KernelWay::after(from_b));
-            Run::Kernel(Pair::new((a, to_b), (b, to_a), options, totals))
+            let (to_b, to_a) = (KernelDirection::after(from_a), KernelDirection::after(from_b));
+            Run::Kernel(Duplex::new((a, to_b), (b, to_a), options, totals))
         }
         (a, b) => {
             let ((a, from_a), (b, from_b)) = (a.into_parts(), b.into_parts());
-            pair((a, CopyWay::after(from_a)), (b, CopyWay::after(from_b)), options, totals)
+            duplex(
+                (a, CopyDirection::after(from_a)),
+                (b, CopyDirection::after(from_b)),
+                options,
+                totals,
+            )
         }
     }
 }
@@ -124,12 +132,12 @@ pub struct Relay {
 /// The common case lies flat in the task, which is most of what an idle connection costs.
 #[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
 enum Run {
-    Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
+    Kernel(Duplex<Socket, Socket, KernelDirection, KernelDirection>),
     Boxed(Box<dyn Relaying>),
     Failed(Side, Error),
 }
 
-/// A pair of any kind of ends.
+/// A duplex of any kind of ends.
 trait Relaying: Send {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd>;
     fn heard(&mut self, ago: Duration);
@@ -140,29 +148,29 @@ trait Relaying: Send {
 #[must_use = "where it is cut off, it must be dropped in the right place"]
 pub struct Left(#[expect(dead_code, reason = "it is only dropped")] Option<Box<dyn Send>>);
 
-impl<A, B, X, Y> Relaying for Pair<A, B, X, Y>
+impl<A, B, X, Y> Relaying for Duplex<A, B, X, Y>
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
-    X: Way<A, B> + Send,
-    Y: Way<B, A> + Send,
+    X: Direction<A, B> + Send,
+    Y: Direction<B, A> + Send,
 {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         Pin::new(self).poll(cx)
     }
 
     fn heard(&mut self, ago: Duration) {
-        Pair::heard(self, ago);
+        Duplex::heard(self, ago);
     }
 
     fn into_ends(self: Box<Self>) -> (Left, Left) {
-        let Pair { a, b, .. } = *self;
+        let Duplex { a, b, .. } = *self;
         (Left(Some(Box::new(a))), Left(Some(Box::new(b))))
     }
 }
 
 impl Relay {
-    /// After [`RelayEnd::IdleTimeout`]: a peer was heard so long ago, although there was nothing to deliver,
+    /// After [`RelayEnd::IdleTimeout`]: a peer showed so long ago that it is there, although it delivered nothing,
     /// and so the relay goes on, with the idle limit from there.
     pub fn heard(&mut self, ago: Duration) {
         self.cuts = [true, true];
@@ -173,7 +181,7 @@ impl Relay {
         }
     }
 
-    /// What is left of a and of b, for whoever has the sessions: where one is to be cut off, all that is
+    /// What is left of a and of b, for the owner of the sessions: where one is to be cut off, all that is
     /// left of it must be dropped together.
     pub fn into_ends(mut self) -> (Left, Left) {
         match self.run.take() {

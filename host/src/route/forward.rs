@@ -2,7 +2,7 @@
 //!
 //! A session of the destination is taken for one request and given back when its answer has come whole: for
 //! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
-//! asked, by which name and over what is put in.
+//! asked, by which name and over which protocol is put in.
 
 use super::access::RequestLine;
 use super::ask::{Asker, PendingRequest};
@@ -58,7 +58,7 @@ impl<'a> Forward<'a> {
         let exchange = self
             .session
             .take_exchange()
-            .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
+            .ok_or_else(|| Error::unsupported("taking the requests of a session twice"))?;
         let mut serving = Serving::new(exchange, MOST);
         let telling = self.route.options.sse.then(|| stopping.clone());
         let mut told = Some(Box::pin(stopping.told()));
@@ -110,7 +110,7 @@ impl<'a> Forward<'a> {
                 return self.turned(answer, response, near, onto).await;
             }
             _ if response.status() == 101 => {
-                let text = "the destination answers 101, and nobody has asked for another protocol";
+                let text = "the destination answered 101, and the request asked for no upgrade";
                 let error = Error::new(ErrorKind::Protocol, text);
                 far.failed(&error);
                 return self.failed(answer, &error, &mut line).await;

@@ -18,7 +18,7 @@ mod options;
 mod parting;
 mod sse;
 
-use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
+use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
 use crate::driver::Prepared;
 use crate::relay::{
     self, End, Left, RelayEnd, RelayOptions, RelaySizes, RelayTimeouts, Side, Totals,
@@ -66,7 +66,7 @@ pub enum Served {
     /// The peer sends no more requests.
     Forwarded,
     /// Its connection was told to end, and its peer was told so.
-    Told(Box<Wish>),
+    Told(Box<ConnectionCommand>),
 }
 
 impl Route {
@@ -124,7 +124,7 @@ impl Route {
         let (session, notice) = &*held;
         let Joined { served, parting, left } = tokio::select! {
             joined = self.join_or_say(session, notice, connection, stopping) => joined,
-            wish = leave::ToldToLeave::new(session, connection) => Joined::told(wish, session),
+            command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
         };
         let (session, notice) = ScopeGuard::into_inner(held);
         if Box::pin(parting.tell(&session, limit_of(&parting))).await {
@@ -352,16 +352,16 @@ struct Joined {
 }
 
 impl Joined {
-    fn told(wish: Wish, session: &Session) -> Self {
+    fn told(command: ConnectionCommand, session: &Session) -> Self {
         // What can say why it ends has just done so.
-        let is_whole =
-            session.facets().contains(Facets::CLOSE_CODE) && matches!(wish, Wish::Close { .. });
+        let is_whole = session.facets().contains(Facets::CLOSE_CODE)
+            && matches!(command, ConnectionCommand::Close { .. });
         let parting = if is_whole { Parting::WHOLE } else { Parting::BROKEN };
-        Joined { served: Ok(Served::Told(Box::new(wish))), parting, left: None }
+        Joined { served: Ok(Served::Told(Box::new(command))), parting, left: None }
     }
 }
 
-/// Leaves the far side after a relay; the near side is for who has it.
+/// Ends the far side after a relay; the near side is for its owner.
 async fn parted(
     session: &Session,
     far: Far,
@@ -389,7 +389,7 @@ fn limit_of(parting: &Parting) -> Duration {
     if parting.is_hasty() { LAST_WORDS / 2 } else { POLITE_CLOSE }
 }
 
-/// How long ago a peer was heard that had nothing to deliver, as far as a driver tells: a ping, for example.
+/// How long ago a peer last sent anything that is not data, such as a ping, if the driver tells.
 fn heard(near: &Session, far: &Session) -> Option<Duration> {
     let idle = |session: &Session| {
         let facts = session.info().facts;
