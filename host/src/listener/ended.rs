@@ -23,7 +23,7 @@ pub(super) struct SessionLine<'a> {
 
 impl<'a> SessionLine<'a> {
     pub(super) fn new(live: &'a Live, service: &'a Service) -> Self {
-        SessionLine { live, service, end: "it was cut".into(), error: None }
+        SessionLine { live, service, end: "it was cut off".into(), error: None }
     }
 
     /// How it has ended.

@@ -5,16 +5,19 @@
 mod admission;
 mod code;
 mod ended;
+mod options;
 mod request;
 mod streams;
 
-pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use ended::SESSIONS;
+pub use options::ListenerOptions;
 pub use request::ServedRequest;
 
 use crate::addr::Addr;
-use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
+use crate::connection::{
+    AcceptOptions, Acceptance, ConnectionCommand, Entered, Lives, Policy, Target,
+};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
@@ -37,12 +40,10 @@ pub struct Listener {
     pub stack: Stack,
     /// Where sessions go.
     pub service: Service,
-    /// Time for a peer to get through the layers.
+    /// Whom it lets in, and how many.
+    pub options: ListenerOptions,
+    /// Time for each layer to agree with a peer, where `options` do not set it.
     pub handshake_timeout: Duration,
-    /// The most connections of this listener at once.
-    pub max_connections: usize,
-    /// Whom it lets in.
-    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
@@ -119,10 +120,14 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
-        let Listener { name, stack, service, handshake_timeout, max_connections, admission } = self;
+        let Listener { name, stack, service, options, handshake_timeout } = self;
+        let handshake_timeout = options.handshake_timeout.unwrap_or(handshake_timeout);
+        let max_connections =
+            options.max_connections.map_or(lives.count().max, |most| most as usize);
+        let max_connections = max_connections.max(1);
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
-        let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
+        let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let named = Arc::clone(&name);
         let shared =
             ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
@@ -318,7 +323,7 @@ impl Acceptor {
             Ok(served) => {
                 line.ended(&served);
                 match served {
-                    Served::Told(wish) => entered.ended(&wish),
+                    Served::Told(command) => entered.ended(&command),
                     served => entered.served(served.into_end()),
                 }
             }
@@ -331,7 +336,7 @@ impl Acceptor {
 }
 
 impl ListenerShared {
-    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// Admits a peer that a transport has accepted; a client behind a proxy that names its clients, once that is
     /// known.
     fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
         if self.target.stack().tells_client() {
@@ -340,7 +345,7 @@ impl ListenerShared {
         self.admission.admit(peer.map(Addr::from).as_ref())
     }
 
-    /// Lets in the client that a proxy has told of.
+    /// Admits the client that a proxy has named.
     fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
         if self.target.stack().tells_client() {
             return self.admission.admit(peer);
@@ -376,8 +381,8 @@ async fn shake_hands(
         Box::pin(shared.target.stack().accept(session, shared.handshake_timeout, deferred));
     let session = tokio::select! {
         accepted = accepting => accepted?,
-        wish = entered.told(&Wish::GoOn) => {
-            let text = format!("closed in its handshake: {wish}");
+        command = entered.told(&ConnectionCommand::Run) => {
+            let text = format!("closed in its handshake: {command}");
             return Err(Error::new(ErrorKind::Cancelled, text));
         }
     };

@@ -10,14 +10,15 @@ use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts
 use crate::config::model::UpstreamConfig;
 use crate::config::{self, Config, KeyPath, Reference};
 use crate::connection::{Target, shares};
+use crate::lock::IgnorePoison;
 use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An upstream, and what it has had added.
+/// An upstream, and the targets that were added to it.
 #[derive(Debug)]
 pub(super) struct UpstreamEntry {
     pub(super) upstream: Arc<Upstream>,
@@ -28,7 +29,7 @@ pub(super) struct UpstreamEntry {
 impl UpstreamEntry {
     /// Notes that a target was added, or is there no more.
     pub(super) fn note(&self, target: &str, is_there: bool) {
-        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = self.added.lock().ignore_poison();
         if is_there {
             added.insert(target.to_owned());
         } else {
@@ -39,7 +40,7 @@ impl UpstreamEntry {
 
 impl Made<UpstreamConfig, UpstreamEntry> {
     pub(super) fn snapshot(&self) -> Defined<UpstreamSnapshot> {
-        let added = self.made.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = self.made.added.lock().ignore_poison();
         Defined {
             it: self.made.upstream.snapshot(),
             defined_by: self.by,
@@ -125,7 +126,7 @@ impl Manager {
         made.map_err(|error| Unbuilt::at(key.key("targets"), error))
     }
 
-    /// Enters an upstream; answers the one that had the name.
+    /// Enters an upstream; returns the one of that name before.
     pub(super) fn enter_upstream(
         &self,
         name: &str,

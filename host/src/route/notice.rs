@@ -4,11 +4,12 @@
 use super::{Destination, Route};
 use crate::connection::{Entered, Held};
 use crate::device::LEASE;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Control, Error, ErrorKind, Facets, Session, Stream};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
@@ -28,7 +29,7 @@ impl Notice {
     /// For the session of a peer whose destination one uses at a time. Others, and those without a stream, stay as
     /// they are.
     pub(super) fn of(session: Session, route: &Route) -> (Session, Self) {
-        let wanted = route.tell_busy && route.destination.has_one_user();
+        let wanted = route.options.tell_busy && route.destination.has_one_user();
         let Some(stream) = Some(&session).filter(|_| wanted).and_then(Session::take_stream) else {
             return (session, Notice(None));
         };
@@ -113,7 +114,7 @@ fn in_use(held: &Held) -> String {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

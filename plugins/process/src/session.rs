@@ -50,7 +50,10 @@ pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new::<Resize, Nothing>("resize", "Sets the size of the terminal"),
         Operation::new::<Signal, Nothing>("signal", "Sends a signal to the process and its group"),
-        Operation::new::<Nothing, Exit>("wait", "Waits for the end of the process and tells it"),
+        Operation::new::<Nothing, Exit>(
+            "wait",
+            "Waits for the end of the process and gives its exit status",
+        ),
     ]
 }
 

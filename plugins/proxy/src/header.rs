@@ -17,7 +17,7 @@ const SHORTEST_V1: usize = 15;
 /// The longest header of version 1, its end included (§2.1).
 const LONGEST_V1: usize = 107;
 
-/// What follows the fixed part of a header of version 2 at most: nobody sends more.
+/// The most bytes after the fixed part of a header of version 2: no known sender has more.
 const LONGEST_V2: usize = 4096;
 
 /// Reads a header and not a byte more: what the client says of itself, or `None` where the proxy has

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 /// The most bytes taken from a writer at once.
 const MAX_WRITE: usize = 32 * 1024;
-/// How long a channel that nobody uses any longer may take to open, to send what was written and to
+/// How long a channel without a user may take to open, to send what was written and to
 /// close.
 const ABANDONED: Duration = Duration::from_secs(5);
 
@@ -56,7 +56,7 @@ impl Want {
 }
 
 /// An opening that is carried to its end even when its caller has gone: a channel that the server
-/// opens for nobody would stay open.
+/// opens without a user would stay open.
 struct Opening(Option<BoxFuture<'static, Result<Channel>>>);
 
 impl Future for Opening {

@@ -84,7 +84,7 @@ impl Inbox {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Adds a piece, waiting for room. At once when nobody will read it.
+    /// Adds a piece, waiting for room. At once when it will not be read.
     pub(crate) async fn fill(&self, source: Source, bytes: &[u8]) {
         poll_fn(|cx| {
             let mut state = self.state();

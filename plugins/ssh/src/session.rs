@@ -114,7 +114,7 @@ impl Control for Main {
             }
             "signal" => {
                 let params = jackfield_plugin_api::params(params)?;
-                let idle = || Error::new(ErrorKind::NotFound, "nothing runs on the stream");
+                let idle = || Error::new(ErrorKind::NotFound, "no command runs on the stream");
                 let channel = self.own.channel().ok_or_else(idle)?;
                 signal(&channel, params).await
             }

@@ -67,7 +67,7 @@ Examples:
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The two directions of a stream. They are kept until the exit status has been told: what runs at
-/// the far end of a stream that is dropped has nobody to tell it to.
+/// a stream that is dropped cannot report the end of its far side.
 type Halves = (ReadHalf<Stream>, WriteHalf<Stream>);
 
 /// How a connection came to its end.
@@ -98,10 +98,7 @@ async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Durati
         ended = signals.next() => return Ok(ExitCode::from(ended.code)),
     };
     tell(&session.info());
-    let form = Form {
-        binary: args.binary,
-        max: usize::try_from(loaded.config.host.limits.max_message.0).unwrap_or(usize::MAX),
-    };
+    let form = Form { binary: args.binary, max: loaded.config.host.limits.relay.max_message };
     let (news, mut heard) = watch::channel(None);
     let mut halves = session.take_stream().map(tokio::io::split);
     let end = tokio::select! {
@@ -257,7 +254,7 @@ fn take(event: Event, news: &watch::Sender<Option<Info>>) {
     let Value::Object(facts) = event.data else { return };
     if let ("stderr", Some(Value::String(text))) = (event.name.as_str(), facts.get("text")) {
         use std::io::Write;
-        // When standard error is closed there is nobody to tell.
+        // When standard error is closed, the line is dropped.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
     let mut info = Info::new();
