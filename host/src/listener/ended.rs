@@ -48,7 +48,7 @@ impl Drop for SessionLine<'_> {
         let SessionLine { live, service, end, error } = self;
         let listener = live.listener().map_or("", |name| name);
         let (route, target) = (&*service.name(), &*service.target_of(live));
-        let (id, peer, end) = (live.id, super::shown(live.peer()), &**end);
+        let (id, peer, end) = (live.id, super::shown(live.peer()).to_string(), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         match error {

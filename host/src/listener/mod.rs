@@ -27,6 +27,7 @@ use arc_swap::ArcSwap;
 use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -272,10 +273,12 @@ impl Acceptor {
     async fn serve(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let name = &*shared.name;
-        let (id, peer) = (entered.id, shown(entered.peer()));
+        let id = entered.id;
+        // Written only where it is logged: a connection that runs keeps no text of it.
+        let peer = || shown(entered.peer());
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
-            tracing::debug!(listener = name, id, peer, "connected, with streams");
+            tracing::debug!(listener = name, id, peer = %peer(), "connected, with streams");
             entered.shaken(&session, false);
             return self.serve_streams(session, entered).await;
         }
@@ -284,24 +287,23 @@ impl Acceptor {
             Err(error) => {
                 if error.kind() == ErrorKind::Panicked {
                     // The panic itself has a line of its own, which names the code.
-                    tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+                    tracing::info!(listener = name, id, peer = %peer(), %error, "panicked: peer not accepted");
                 } else {
-                    tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+                    tracing::info!(listener = name, id, peer = %peer(), %error, "peer not accepted");
                 }
                 entered.failed(&error);
                 return;
             }
         };
-        let peer = shown(entered.peer());
         let _places = match shared.admit_client(entered.peer()) {
             Ok(places) => places,
             Err(error) => {
-                tracing::info!(listener = name, id, peer, %error, "peer refused");
+                tracing::info!(listener = name, id, peer = %peer(), %error, "peer refused");
                 entered.failed(&error);
                 return;
             }
         };
-        tracing::debug!(listener = name, id, peer, "connected");
+        tracing::debug!(listener = name, id, peer = %peer(), "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
         }
@@ -365,8 +367,19 @@ impl ListenerShared {
 }
 
 /// An address as log lines have it.
-fn shown(peer: Option<&Addr>) -> String {
-    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
+fn shown(peer: Option<&Addr>) -> ShownPeer<'_> {
+    ShownPeer(peer)
+}
+
+struct ShownPeer<'a>(Option<&'a Addr>);
+
+impl fmt::Display for ShownPeer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.
