@@ -144,6 +144,7 @@ pub mod section;
 pub mod services;
 mod serving;
 mod session;
+mod several;
 mod sse;
 mod stream;
 #[cfg(feature = "private-runtime")]
@@ -206,6 +207,7 @@ pub use secret::{Secret, mask_query};
 pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
 pub use session::{Session, SessionBuilder};
+pub use several::bind_all;
 pub use sse::ServerEvent;
 pub use stream::Stream;
 #[cfg(feature = "private-runtime")]

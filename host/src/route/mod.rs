@@ -153,8 +153,12 @@ impl Route {
         let joined = self.join(session, connection, stopping).await;
         let Joined { served: Err(error), parting, left } = joined else { return joined };
         let (error, is_told) = Box::pin(notice.refused(error, &self.destination, connection)).await;
-        // Words that were sent must arrive.
-        let parting = if is_told { Parting::WHOLE } else { parting };
+        let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
+            // Words that were sent must arrive.
+            _ if is_told => Parting::WHOLE,
+            Some((_, held)) if self.tell_busy => Parting::in_use(held),
+            _ => parting,
+        };
         Joined { served: Err(error), parting, left }
     }
 

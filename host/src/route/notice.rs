@@ -17,6 +17,9 @@ use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
+/// What of an error says who uses the destination.
+pub(super) const HELD: &str = "held";
+
 /// How long a peer may take to read it.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -77,11 +80,12 @@ impl Notice {
                 let text = in_use(&held);
                 let waited = if late { "; you have waited too long" } else { "" };
                 self.say(&format!("{text}{waited}")).await;
-                error.with("held", text)
+                error.with(HELD, text)
             }
             None => {
-                self.say("in use by another program").await;
-                error
+                let text = "in use by another program";
+                self.say(text).await;
+                error.with(HELD, text)
             }
         };
         (error, !self.is_silent())

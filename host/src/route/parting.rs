@@ -73,6 +73,11 @@ impl Parting {
         }
     }
 
+    /// For a session whose destination somebody else uses, as `held` says.
+    pub(super) fn in_use(held: &str) -> Self {
+        Parting::cut(close_code::FAILED, held)
+    }
+
     /// Whether it is the host's end, for which there is little time.
     pub(super) fn is_hasty(&self) -> bool {
         self.hasty

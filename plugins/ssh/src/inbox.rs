@@ -215,6 +215,16 @@ impl Inbox {
         }
     }
 
+    /// Waits until it is known how what runs has ended, or that it will not be told. By the reader.
+    pub(crate) fn poll_exit(&self, cx: &Context<'_>) -> Poll<Exit> {
+        let mut state = self.state();
+        if state.end.is_some() || state.exit != Exit::default() {
+            return Poll::Ready(state.exit.clone());
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Waits for the end of the channel. One watcher at a time.
     pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
         let mut state = self.state();

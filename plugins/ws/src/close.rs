@@ -44,9 +44,10 @@ pub(crate) fn sendable(code: u64) -> Result<u16> {
     }
 }
 
-/// The peer's code as an error, unless it says that all is well.
+/// The peer's code as an error, unless it says that all has been said. Who goes away, as a page that is left and a
+/// server that stops do, has not.
 pub(crate) fn abnormal(code: u16, reason: &str) -> Option<Error> {
-    let fine = [CloseCode::Normal, CloseCode::Away, CloseCode::Status];
+    let fine = [CloseCode::Normal, CloseCode::Status];
     if fine.into_iter().any(|fine| u16::from(fine) == code) {
         return None;
     }
