@@ -23,8 +23,8 @@ pub(crate) enum Peer {
     Chunks(Chunks),
     /// A Unix socket.
     Unix(UnixStream),
-    /// Bytes of a session of a host of its own.
-    Stream(Session, Stream),
+    /// Bytes of a session of a host of its own, which is kept with them.
+    Stream { _session: Session, stream: Stream },
     /// Messages of one.
     Messages(Session, Messages),
     /// The other end of a serial line.
@@ -38,7 +38,7 @@ pub(crate) enum Peer {
 impl Peer {
     pub(crate) fn of(session: Session) -> Self {
         if let Some(stream) = session.take_stream() {
-            return Self::Stream(session, stream);
+            return Self::Stream { _session: session, stream };
         }
         let messages = session.take_messages().expect("bytes or messages");
         Self::Messages(session, messages)
@@ -56,7 +56,7 @@ impl Peer {
             Self::Tcp(tcp) => say(tcp, word).await,
             Self::Unix(unix) => say(unix, word).await,
             Self::Line(line) => say(line, word).await,
-            Self::Stream(_, stream) => say(stream, word).await,
+            Self::Stream { stream: stream, .. } => say(stream, word).await,
             Self::Chunks(chunks) => chunks.send(word).await,
             Self::Messages(_, messages) => {
                 messages.send(Message::binary(word.to_owned())).await.expect("taken");
@@ -73,7 +73,7 @@ impl Peer {
             Self::Tcp(tcp) => hear(tcp, word).await,
             Self::Unix(unix) => hear(unix, word).await,
             Self::Line(line) => hear(line, word).await,
-            Self::Stream(_, stream) => hear(stream, word).await,
+            Self::Stream { stream: stream, .. } => hear(stream, word).await,
             Self::Chunks(chunks) => chunks.hears(word).await,
             Self::Messages(_, messages) => {
                 let message = messages.next().await.expect("a message").expect("no error");
@@ -90,7 +90,7 @@ impl Peer {
             Self::Unix(unix) => unix.shutdown().await.expect("ended"),
             Self::Chunks(chunks) => chunks.end().await,
             Self::Messages(_, messages) => messages.close().await.expect("ended"),
-            Self::Stream(_, stream) => match stream.shutdown().await.map_err(Error::from) {
+            Self::Stream { stream: stream, .. } => match stream.shutdown().await.map_err(Error::from) {
                 // A client of telnet ends as a whole.
                 Err(error) if error.to_string().contains("telnet") => *self = Self::Gone,
                 ended => ended.expect("ended"),
@@ -116,7 +116,7 @@ impl Peer {
             Self::Gone => panic!("it has gone"),
             Self::Tcp(tcp) => Seen::of_io(tcp.read_to_end(&mut rest).await),
             Self::Unix(unix) => Seen::of_io(unix.read_to_end(&mut rest).await),
-            Self::Stream(_, stream) => Seen::of_io(stream.read_to_end(&mut rest).await),
+            Self::Stream { stream: stream, .. } => Seen::of_io(stream.read_to_end(&mut rest).await),
             Self::Chunks(chunks) => chunks.sees().await,
             Self::Messages(session, messages) => {
                 let mut end = None;

@@ -37,7 +37,7 @@ enum Place {
     Tcp(TcpListener),
     Unix(UnixListener),
     /// It is another host, which passes what it sees on to TCP.
-    Host(TestHost, TcpListener),
+    Host { _host: TestHost, far: TcpListener },
     Line,
     Program,
     Ssh,
@@ -263,7 +263,7 @@ impl Stage {
         };
         let mut peer = match (early, &self.place) {
             (Some(peer), _) => peer,
-            (None, Place::Tcp(listener) | Place::Host(_, listener)) => accepted(listener).await,
+            (None, Place::Tcp(listener) | Place::Host { far: listener, .. }) => accepted(listener).await,
             (None, Place::Unix(listener)) => {
                 Peer::Unix(listener.accept().await.expect("a connection").0)
             }
@@ -375,7 +375,7 @@ async fn another_host(
     if kind.has_certificate() {
         ways.options.push(format!("ca_file = {:?}", certs.ca));
     }
-    (Place::Host(behind, far), breaker)
+    (Place::Host { _host: behind, far }, breaker)
 }
 
 /// A peer of one kind and the TCP peer at the other side.

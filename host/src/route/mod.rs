@@ -156,7 +156,7 @@ impl Route {
         let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
             // Words that were sent must arrive.
             _ if is_told => Parting::WHOLE,
-            Some((_, held)) if self.tell_busy => Parting::in_use(held),
+            Some((_, held)) if self.options.tell_busy => Parting::in_use(held),
             _ => parting,
         };
         Joined { served: Err(error), parting, left }
