@@ -153,7 +153,7 @@ async fn metrics_follow_what_is_there() {
         "jackfield_connections_opened_total{side=\"accepted\"} 1".into(),
         format!("jackfield_target_sessions{{upstream=\"web\",target=\"{uri}\"}} 1"),
         format!("jackfield_pool_sessions{{upstream=\"web\",target=\"{uri}\",state=\"in_use\"}} 1"),
-        format!("jackfield_pool_wait_seconds_count{{upstream=\"web\",target=\"{uri}\"}} 0"),
+        format!("jackfield_pool_wait_seconds_count{{upstream=\"web\",target=\"{uri}\"}} 1"),
         "jackfield_lease_held{path=\"core1.console\"} 0".into(),
         "jackfield_plugin_up{plugin=\"jackfield-tcp\",state=\"running\"} 1".into(),
         "jackfield_ready 1".into(),

@@ -11,10 +11,12 @@ use crate::support::{need::need, process::command, process::run};
 /// Asks as another user; the status and the body.
 async fn asked_as(user: &str, host: &AdminHost, arguments: &[&str]) -> (String, Value) {
     let mut curl: Command = command(need("setpriv", "util-linux"));
-    curl.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]);
+    let group = if user == "nobody" { "nogroup" } else { user };
+    curl.args(["--reuid", user, "--regid", group, "--clear-groups", "--"]);
     curl.arg(need("curl", "curl")).args(["--silent", "--disable", "--max-time", "50"]);
     curl.args(["--write-out", "\n%{http_code}", "--unix-socket"]).arg(host.socket());
-    let ran = run(curl.args(arguments), "").await;
+    curl.args(arguments);
+    let ran = run(curl, "").await;
     let text = ran.text();
     let (body, status) = text.rsplit_once('\n').unwrap_or_default();
     (status.to_owned(), serde_json::from_str(body).unwrap_or_default())

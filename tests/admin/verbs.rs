@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{AdminHost, lists::with_all, part};
+use super::{lists::with_all, part};
 use crate::support::{peers::echo::TcpPeer, process::DEADLINE};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +21,7 @@ async fn a_connection_is_connected_asked_drained_and_closed() {
     assert_eq!(ping["name"], "lab", "{ping}");
 
     let call =
-        json!({ "operation": "send_expect", "params": { "text": "hello\n", "pattern": "hello" } });
+        json!({ "operation": "send_expect", "params": { "text": "hello\\n", "pattern": "hello" } });
     let result = host.post("/v1/connections/lab/call", call).await.ok();
     assert!(result["result"].is_object(), "{result}");
     let id = connected["id"].as_u64().unwrap();
@@ -45,7 +45,7 @@ async fn a_connection_is_connected_asked_drained_and_closed() {
 async fn calls_go_to_whatever_has_a_name() {
     let (host, _peer) = with_all().await;
     for to in ["connections.lab", "devices.core1.console", "devices.c1.console", "upstreams.web"] {
-        let params = json!({ "text": "hello\n", "pattern": "hello" });
+        let params = json!({ "text": "hello\\n", "pattern": "hello" });
         let call =
             json!({ "to": to, "operation": "send_expect", "params": params, "timeout": "30s" });
         let result = host.post("/v1/call", call).await.ok();

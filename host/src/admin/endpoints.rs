@@ -129,6 +129,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     DELETE "/v1/listeners/{name}" Admin definitions::no_listener, &[WAIT], "As for routes, for any listener.";
 };
 
+/// An endpoint, and what stands in the path for its names.
+type FoundEndpoint = (&'static Endpoint, Vec<(String, String)>);
+
 /// The endpoints, found by path.
 pub(super) struct Endpoints {
     router: Router<Vec<&'static Endpoint>>,
@@ -149,11 +152,7 @@ impl Endpoints {
     }
 
     /// The endpoint for a method and a path, and what stands there for its names.
-    pub(super) fn find(
-        &self,
-        method: &Method,
-        path: &str,
-    ) -> Result<(&'static Endpoint, Vec<(String, String)>), ApiProblem> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<FoundEndpoint, ApiProblem> {
         let Ok(found) = self.router.at(path) else {
             let fixed = ENDPOINTS.iter().map(|endpoint| endpoint.path);
             let near = did_you_mean(path, fixed.filter(|path| !path.contains('{')));
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(near["nearest"], "/v1/upstreams");
         let method = refused(&Method::POST, "/v1/upstreams/web");
         assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(method.allow.as_deref(), Some("GET, PUT, DELETE"));
+        assert_eq!(method.allow(), Some("GET, PUT, DELETE"));
         for path in ["", "/", "/v1", "/v1/../metrics", "/v1/targets/u/t/u/v", "//v1/status"] {
             assert_eq!(refused(&Method::GET, path).status, StatusCode::NOT_FOUND, "{path}");
         }

@@ -12,27 +12,30 @@ pub(super) struct ApiProblem {
     /// The last part of its `type`.
     code: &'static str,
     detail: String,
+    more: Box<ProblemDetails>,
+}
+
+/// What else is known of a problem.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ProblemDetails {
     /// Where in the body it is, as a JSON pointer.
     pointer: Option<String>,
     /// The nearest valid name.
     nearest: Option<String>,
     /// The methods that there are in place of the one that is not.
-    pub(super) allow: Option<String>,
+    allow: Option<String>,
     /// All mistakes, where there are several.
     errors: Vec<Value>,
 }
 
 impl ApiProblem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        ApiProblem {
-            status,
-            code,
-            detail: detail.into(),
-            pointer: None,
-            nearest: None,
-            allow: None,
-            errors: Vec::new(),
-        }
+        ApiProblem { status, code, detail: detail.into(), more: Box::default() }
+    }
+
+    /// The methods that there are in place of the one that is not.
+    pub(super) fn allow(&self) -> Option<&str> {
+        self.more.allow.as_deref()
     }
 
     /// What was asked for cannot be understood.
@@ -57,19 +60,19 @@ impl ApiProblem {
     /// Where in the body it is.
     #[must_use]
     pub(super) fn at(mut self, pointer: impl Into<String>) -> Self {
-        self.pointer = Some(pointer.into());
+        self.more.pointer = Some(pointer.into());
         self
     }
 
     #[must_use]
     pub(super) fn near(mut self, nearest: Option<&str>) -> Self {
-        self.nearest = nearest.map(str::to_owned);
+        self.more.nearest = nearest.map(str::to_owned);
         self
     }
 
     #[must_use]
     pub(super) fn allowing(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+        self.more.allow = Some(methods);
         self
     }
 
@@ -81,14 +84,14 @@ impl ApiProblem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        if let Some(pointer) = &self.pointer {
+        if let Some(pointer) = &self.more.pointer {
             body["pointer"] = json!(pointer);
         }
-        if let Some(nearest) = &self.nearest {
+        if let Some(nearest) = &self.more.nearest {
             body["nearest"] = json!(nearest);
         }
-        if self.errors.len() > 1 {
-            body["errors"] = json!(self.errors);
+        if self.more.errors.len() > 1 {
+            body["errors"] = json!(self.more.errors);
         }
         body
     }
@@ -115,7 +118,7 @@ impl From<Error> for ApiProblem {
         };
         let detail = error.to_string();
         let nearest = nearest(&detail);
-        ApiProblem { nearest, ..ApiProblem::new(status, error.kind().as_str(), detail) }
+        ApiProblem::new(status, error.kind().as_str(), detail).near(nearest.as_deref())
     }
 }
 
@@ -138,12 +141,10 @@ impl From<ConfigErrors> for ApiProblem {
             json!({ "pointer": pointer, "detail": detail, "nearest": nearest })
         });
         let detail = if at.is_empty() { detail } else { format!("{at}: {detail}") };
-        ApiProblem {
-            pointer: Some(at),
-            nearest,
-            errors: errors.collect(),
-            ..ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", detail)
-        }
+        let mut problem = ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", detail);
+        *problem.more =
+            ProblemDetails { pointer: Some(at), nearest, allow: None, errors: errors.collect() };
+        problem
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) async fn serve(
                 }
                 // Beyond that a connection is closed without a word.
                 Err(_) if connections.len() < MOST_REFUSED => {
-                    drop(connections.spawn(refuse(stream)))
+                    drop(connections.spawn(refuse(stream)));
                 }
                 Err(_) => drop(stream),
             },
@@ -279,7 +279,7 @@ fn refused(problem: &ApiProblem) -> Response<ReplyBody> {
     let text = format!("{:#}\n", problem.to_json());
     let body = Full::from(text).boxed_unsync();
     let mut response = with(problem.status, "application/problem+json", body);
-    let allow = problem.allow.as_ref().and_then(|allow| HeaderValue::from_str(allow).ok());
+    let allow = problem.allow().and_then(|allow| HeaderValue::from_str(allow).ok());
     if let Some(allow) = allow {
         response.headers_mut().insert(ALLOW, allow);
     }

@@ -28,6 +28,8 @@ impl AdminSocket {
     /// In words: where, and what was expected there.
     pub(super) fn bind(path: &Path, for_all: bool) -> Result<Self, String> {
         let folder = path.parent().ok_or("expected a path with a folder")?;
+        // The socket is bound elsewhere and moved, and a place that is too long for clients would be no place.
+        SockAddr::unix(path).map_err(|error| format!("{}: {error}", path.display()))?;
         make_folder(folder, for_all)?;
         let within = |error: io::Error| format!("{}: {error}", path.display());
         // Held until the file is in its place, so that of two hosts that start at once one sees the other.
