@@ -10,6 +10,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod admin;
 mod calls;
 mod cli;
 mod conformance;

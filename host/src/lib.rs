@@ -19,6 +19,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`cli`] | the commands of the binary |
+//! | [`admin`] | a running host looked at and changed from outside, over a Unix socket |
 //! | [`manager`] | owns everything: builds a configuration whole, defines and finds named connections at run time, listens, shuts down |
 //! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
 //! | [`listener`] | accepts sessions and takes them through their layers |
@@ -78,6 +79,8 @@
 //! `events` (with reconnecting), `connect` (with patience, and many at once), `manager`, `device`,
 //! `lease`, `pool`, `balancer`, `probe` and `dialogue`; and of servers `http_server`, `chat` and `timers`.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod manager;

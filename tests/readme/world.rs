@@ -83,7 +83,7 @@ impl World {
         let peers = peers(&folder.path().join("home")).await;
         let world = World { folder, _peers: peers };
         world.link("config", &Path::new(TOP).join("config"));
-        for folder in ["target/release", "logs"] {
+        for folder in ["target/release", "logs", "runtime"] {
             fs::create_dir_all(world.path(folder)).expect("a folder");
         }
         world.link("target/release/jackfield", &beside("jackfield"));
@@ -113,6 +113,8 @@ impl World {
         shell.env("PATH", format!("{programs}:{path}")).env("LOGS", self.path("logs"));
         // A session that a recipe leaves open is not waited for.
         shell.env("JACKFIELD__HOST__SHUTDOWN_TIMEOUT", "1s");
+        // Where the host of a recipe is found by the commands after it.
+        shell.env("XDG_RUNTIME_DIR", self.path("runtime")).env_remove("JACKFIELD_ADMIN");
         shell.env("HOME", self.path("home")).stdin(Stdio::piped());
         let lines: String = block.iter().map(|command| format!("{}\0", command.line)).collect();
         let ran = run(shell, lines.as_str()).await;

@@ -36,8 +36,13 @@ pub(crate) fn jackfield(arguments: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
+    // No host takes a place of the machine, and no command finds a host that a test has not started.
+    command.env("XDG_RUNTIME_DIR", NOWHERE).env("JACKFIELD_ADMIN", NOWHERE);
     command
 }
+
+/// A place that nothing can be in.
+const NOWHERE: &str = "/dev/null/none";
 
 /// Runs `jackfield ARGUMENTS` to its end with `input` on standard input.
 pub(crate) async fn ran(arguments: &[&str], input: &str) -> Ran {

@@ -45,6 +45,11 @@ impl ConfigArgs {
         Ok(load(&self.files(), &overrides)?)
     }
 
+    /// Whether anything was said on the command line.
+    pub(super) fn says(&self) -> bool {
+        !self.config.is_empty() || !self.plugins.is_empty() || !self.set.is_empty()
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         if !self.config.is_empty() {
             return self.config.clone();

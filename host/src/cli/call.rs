@@ -1,5 +1,6 @@
 //! `jackfield call`.
 
+use super::admin::{self, AdminArgs, HostSearch, none_at};
 use super::assign;
 use super::client::{TargetArgs, parse_assignments, parse_options};
 use super::failure::{Failure, Outcome};
@@ -7,14 +8,13 @@ use super::output::{complain, print, print_json};
 use super::runtime::{Signals, block_on, start_client_log};
 use super::schema;
 use crate::config::{Loaded, Reference};
-use crate::dialogue;
 use crate::nearest::did_you_mean;
 use crate::route::Destination;
 use crate::secret::{self, Resolver};
 use crate::session::SessionExt;
 use crate::units::Timespan;
-use jackfield_plugin_api::{Facets, Operation, Result, Session};
-use serde_json::Value;
+use jackfield_plugin_api::{Operation, Result, Session};
+use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -23,6 +23,8 @@ use std::process::ExitCode;
 pub(super) struct CallArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// The operation, as `jackfield drivers NAME` lists it
     operation: String,
     /// Its parameters
@@ -43,6 +45,9 @@ const EXAMPLES: &str = "\
 Of a result, stdout, stderr and output are printed as such, anything else as `key: value`. When it has
 an exit_status, that is the exit code.
 
+Where a host runs (see --admin) and TO is a name, it is asked, on the session that it shares; with
+--config, --plugins, --set or options of one's own, and for a URI, this command connects by itself.
+
 Beside its driver's operations, whatever has a stream has send, expect, send_expect, execute, converse
 and login: `jackfield drivers NAME` lists their parameters, too. The patterns are regular expressions,
 for text without terminal sequences. What is not a text is written as TOML.
@@ -60,14 +65,51 @@ pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     if args.timeout.is_some_and(Timespan::is_zero) {
         return Err(Failure::config("--timeout: expected more than \"0s\""));
     }
-    let (to, loaded) = args.target.load()?;
-    let result = block_on(&loaded.config, run(args, &to, &loaded))?;
+    let result = match by_host(args)? {
+        Some(result) => result,
+        None => {
+            let (to, loaded) = args.target.load()?;
+            block_on(&loaded.config, run(args, &to, &loaded))?
+        }
+    };
     if args.json {
         print_json(&result)?;
     } else {
         show(&result)?;
     }
     Ok(exit_code(&result))
+}
+
+/// The result by way of a running host, if one is there and can be asked; `None`: this command does it itself.
+fn by_host(args: &CallArgs) -> Outcome<Option<Value>> {
+    let Some(to) = args.target.named()? else {
+        if args.admin.is_named() {
+            let text = "--admin: a running host is asked for connections.NAME, devices.NAME.PATH or upstreams.NAME, \
+                        without options and without a configuration";
+            return Err(Failure::config(text));
+        }
+        return Ok(None);
+    };
+    admin::ask(async {
+        let host = match args.admin.find().await {
+            HostSearch::Host(host) => host,
+            HostSearch::Nowhere(places) if args.admin.is_named() => return Err(none_at(&places)),
+            HostSearch::Nowhere(_) => return Ok(None),
+        };
+        let path = format!("/v1/operations?to={}", admin::part(to));
+        let known = host.json("GET", &path, None).await?;
+        let known: Vec<Operation> =
+            serde_json::from_value(known["operations"].clone()).map_err(Failure::run)?;
+        let operation = known.iter().find(|operation| operation.name == args.operation);
+        let operation = operation.ok_or_else(|| unknown(to, &args.operation, &known))?;
+        let params = params(args, operation).await?;
+        let mut body = json!({ "to": to, "operation": args.operation, "params": params });
+        if let Some(limit) = args.timeout {
+            body["timeout"] = json!(limit.to_string());
+        }
+        let answer = host.json("POST", "/v1/call", Some(&body)).await?;
+        Ok(Some(answer["result"].clone()))
+    })
 }
 
 async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
@@ -108,17 +150,17 @@ fn operation(to: &Destination, name: &str) -> Outcome<Operation> {
         return Ok(operation);
     }
     let driver = to.driver();
-    let driver = driver.as_ref();
-    let own = driver.map_or(&[][..], |driver| &driver.manifest.operations);
-    let streams = driver.is_none_or(|driver| driver.manifest.facets.contains(Facets::STREAM));
-    let more = if streams { dialogue::operations() } else { &[] };
-    let known: Vec<&Operation> = own.iter().chain(more).collect();
-    let driver = driver.map_or("", |driver| driver.name());
+    let driver = driver.as_ref().map_or("", |driver| driver.name());
+    Err(unknown(driver, name, &to.operations()))
+}
+
+/// There is no such operation.
+fn unknown(of: &str, name: &str, known: &[Operation]) -> Failure {
     let near = did_you_mean(name, known.iter().map(|operation| operation.name.as_str()));
     let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
     let names: Vec<&str> = known.iter().map(|operation| operation.name.as_str()).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(" ") };
-    Err(Failure::config(format!("{driver} has no operation {name:?}{hint}; known: {names}")))
+    Failure::config(format!("{of} has no operation {name:?}{hint}; known: {names}"))
 }
 
 /// The parameters, secrets included.

@@ -58,6 +58,14 @@ impl Client {
 }
 
 impl TargetArgs {
+    /// What it is, if a running host can be asked for it: by its name, with nothing said that only this command knows.
+    pub(super) fn named(&self) -> Outcome<Option<&str>> {
+        let to: Reference = self.to.parse().map_err(Failure::config)?;
+        let is_name = !matches!(to, Reference::Uri(_) | Reference::Handler(_));
+        let is_own = !self.option.is_empty() || self.options.is_some() || self.config.says();
+        Ok((is_name && !is_own).then_some(&*self.to))
+    }
+
     /// The configuration, without what TO does not need: a mistake elsewhere is no matter here.
     pub(super) fn load(&self) -> Outcome<(Reference, Loaded)> {
         let to: Reference = self.to.parse().map_err(Failure::config)?;

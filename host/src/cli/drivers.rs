@@ -43,7 +43,7 @@ pub(super) fn drivers(args: &DriversArgs, verbose: u8) -> Outcome {
     let by_scheme = || registry.scheme(name).ok().map(|entry| &entry.driver);
     if let Some(driver) = registry.driver(name).ok().or_else(by_scheme) {
         return if args.json {
-            print_json(&driver_json(driver))
+            print_json(&driver.describe())
         } else {
             print(&about(driver, registry))
         };
@@ -76,7 +76,7 @@ fn unknown(registry: &Registry, name: &str) -> Failure {
 
 fn list(registry: &Registry, as_json: bool) -> Outcome {
     if as_json {
-        let drivers: Vec<Value> = registry.drivers().map(|driver| driver_json(driver)).collect();
+        let drivers: Vec<Value> = registry.drivers().map(|driver| driver.describe()).collect();
         let handlers: Vec<Value> =
             registry.handlers().map(|handler| handler_json(handler)).collect();
         let searched = registry.searched().iter().map(|folder| folder.display().to_string());
@@ -127,16 +127,6 @@ fn interceptors(registry: &Registry) -> String {
         return String::new();
     }
     format!("\n{}", table(&rows, 0, width()))
-}
-
-fn driver_json(driver: &DriverHandle) -> Value {
-    let mut value = json!(driver.manifest);
-    value["plugin"] = json!(driver.plugin_name);
-    value["version"] = json!(driver.plugin_version);
-    if driver.manifest.facets.contains(Facets::STREAM) {
-        value["stream_operations"] = json!(dialogue::operations());
-    }
-    value
 }
 
 fn handler_json(handler: &HandlerHandle) -> Value {

@@ -13,6 +13,8 @@ pub(super) type Outcome<T = ExitCode> = Result<T, Failure>;
 const RUN: u8 = 1;
 /// What was asked or configured is wrong.
 const CONFIG: u8 = 2;
+/// No host is there to be asked.
+const NO_HOST: u8 = 3;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -37,6 +39,11 @@ impl Failure {
     /// It failed while it ran.
     pub(super) fn run(error: impl ToString) -> Self {
         Failure { code: RUN, lines: vec![format!("error: {}", one_line(&error.to_string()))] }
+    }
+
+    /// No host is there to be asked.
+    pub(super) fn no_host(error: impl ToString) -> Self {
+        Failure { code: NO_HOST, ..Failure::run(error) }
     }
 
     /// Writes the lines to standard error.

@@ -1,10 +1,11 @@
 //! The commands of the binary: a thin face of the library.
 //!
 //! Answers go to standard output, everything else to standard error, one line for each mistake.
-//! Exit codes: 0 done, 1 it failed while it ran, 2 what was asked or configured is wrong; `connect`
-//! and `call` exit with the remote exit status where there is one.
+//! Exit codes: 0 done, 1 it failed while it ran, 2 what was asked or configured is wrong, 3 no host is there to be
+//! asked; `connect` and `call` exit with the remote exit status where there is one.
 
 mod about_plugins;
+mod admin;
 mod args;
 mod assign;
 mod call;
@@ -53,6 +54,8 @@ Examples:
   jackfield probe ssh://lab@10.0.0.7 upstreams.lab  say whether each answers
   jackfield relay tcp://127.0.0.1:2323 ssh://lab@10.0.0.7
   jackfield drivers ssh                             everything about one driver
+  jackfield status                                  how the running host is
+  jackfield drain web tcp://10.0.0.11:8000          give one of its targets no new sessions
 
 Logs go to standard error. JACKFIELD_LOG, or RUST_LOG, sets what is logged over everything else,
 as in JACKFIELD_LOG=warn,jackfield::listener=debug.";
@@ -75,6 +78,32 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// Listen on one thing and join each session to another
     Relay(relay::RelayArgs),
+    /// Say how the running host is
+    Status(admin::StatusArgs),
+    /// List the connections of the running host
+    Ps(admin::PsArgs),
+    /// Show what the running host has of something, or one of it
+    Show(admin::ShowArgs),
+    /// Show targets and connections of the running host as they change
+    Top(admin::TopArgs),
+    /// Print what happens in the running host
+    Events(admin::EventsArgs),
+    /// Give a target no new sessions, or let a connection finish and close it
+    Drain(admin::DrainArgs),
+    /// Give a drained target its weight back
+    Enable(admin::EnableArgs),
+    /// Change the weight of a target
+    Weight(admin::WeightArgs),
+    /// Add or remove targets
+    #[command(subcommand)]
+    Target(admin::TargetCommand),
+    /// Close a connection
+    Close(admin::CloseArgs),
+    /// Leases of exclusive paths
+    #[command(subcommand)]
+    Lease(admin::LeaseCommand),
+    /// Change the level of the log for a time
+    Log(admin::LogArgs),
     /// Write a plugin of one's own: a package to build, with tests
     New(new::NewArgs),
     /// Print a completion script for a shell
@@ -100,6 +129,18 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::call(&args, verbose),
         Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
+        Command::Status(args) => admin::status(&args),
+        Command::Ps(args) => admin::ps(&args),
+        Command::Show(args) => admin::show(&args),
+        Command::Top(args) => admin::top(&args),
+        Command::Events(args) => admin::events(&args),
+        Command::Drain(args) => admin::drain(&args),
+        Command::Enable(args) => admin::enable(&args),
+        Command::Weight(args) => admin::weight(&args),
+        Command::Target(command) => admin::target(&command),
+        Command::Close(args) => admin::close(&args),
+        Command::Lease(command) => admin::lease(&command),
+        Command::Log(args) => admin::log(&args),
         Command::New(args) => new::new(&args),
         Command::Trial { file } => crate::driver::try_file(&file),
         Command::Completions(args) => completions::completions(&args, Cli::command()),

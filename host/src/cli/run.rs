@@ -4,10 +4,12 @@ use super::args::ConfigArgs;
 use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins, searched};
-use super::runtime::{Signals, block_on, level, start_log};
+use super::runtime::{LogControl, Signals, block_on, level, start_log};
+use crate::admin::AdminSockets;
 use crate::config::Loaded;
 use crate::manager::Manager;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -24,6 +26,8 @@ SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
 host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
 once. SIGHUP, SIGUSR1 and SIGUSR2 are logged and change nothing.
 
+It answers `jackfield status` and its like, and any HTTP client, on the socket of [admin] in the configuration.
+
 Every key can also be set by a variable: JACKFIELD__HOST__WORKER_THREADS=4.
 
 Examples:
@@ -33,9 +37,9 @@ Examples:
 pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
     let loaded = args.config.load()?;
     let log = &loaded.config.log;
-    start_log(level(log.level, verbose), log)?;
+    let control = start_log(level(log.level, verbose), log)?;
     raise_limit(&loaded.config.host, true);
-    block_on(&loaded.config, serve(&loaded))
+    block_on(&loaded.config, serve(&loaded, control))
 }
 
 async fn start(loaded: &Loaded) -> Outcome<Manager> {
@@ -46,8 +50,10 @@ async fn start(loaded: &Loaded) -> Outcome<Manager> {
     Ok(Manager::start_on(plugins, loaded).await?)
 }
 
-async fn serve(loaded: &Loaded) -> Outcome {
+async fn serve(loaded: &Loaded, log: Arc<LogControl>) -> Outcome {
     let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
+    // Taken first: a host that cannot be looked at as its configuration says does not begin.
+    let admin = AdminSockets::bind(loaded)?;
     let manager = tokio::select! {
         started = start(loaded) => started?,
         ended = signals.next() => {
@@ -58,9 +64,13 @@ async fn serve(loaded: &Loaded) -> Outcome {
     if listeners == 0 {
         tracing::warn!("nothing listens: the configuration has no routes");
     }
+    let admin = admin.serve(manager.clone(), Some(log));
     tracing::info!(listeners, "ready");
     let ended = signals.next().await;
-    stop(manager, ended.name, loaded).await
+    admin.note_stopping();
+    let outcome = stop(manager, ended.name, loaded).await;
+    admin.stop().await;
+    outcome
 }
 
 /// Ends a manager. A second signal, and the end of the time for all this, end the process elsewhere.

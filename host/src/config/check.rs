@@ -25,6 +25,7 @@ pub(super) fn check(
 ) -> Vec<ConfigError> {
     let mut check = Check { config, sources, known, errors: Vec::new(), is_alone: false };
     check.host();
+    check.ranges(&KeyPath::from_iter(["admin"]), config.admin.problems());
     check.names();
     check.connections();
     check.credentials();

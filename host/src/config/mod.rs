@@ -12,6 +12,7 @@
 //! reported at once, each with its place. Options stay as written: their driver's schema says
 //! what they mean, and [`SourceMap::locate`] says where they are; their secrets are [`crate::secret`]'s.
 
+mod admin;
 mod check;
 mod check_devices;
 mod check_interceptors;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::admin::AdminConfig;
 pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
 pub use super::device::{DeviceConfig, PathConfig};
@@ -32,6 +33,8 @@ pub struct Config {
     pub host: HostConfig,
     /// `[log]`: what the host writes about itself.
     pub log: LogConfig,
+    /// `[admin]`: how a running host is looked at and changed from outside.
+    pub admin: AdminConfig,
     /// `[connections.NAME]`: connections that routes and `via` refer to. Default: none.
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// `[credentials.NAME]`: what lets paths of devices in. Default: none.

@@ -8,6 +8,8 @@ use super::load::Running;
 use super::prepared::Prepared;
 use super::sentinel::{Crash, InUse, Sentinel, Use, UsedPlugin};
 use super::watchdog::Watchdog;
+#[cfg(feature = "admin")]
+use crate::dialogue;
 use crate::nearest::did_you_mean;
 use crate::secret::Secret;
 use crate::services::Common;
@@ -42,6 +44,18 @@ impl DriverHandle {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.manifest.name
+    }
+
+    /// All about it as JSON: its manifest with schemas, whose it is, and what any stream has.
+    #[cfg(feature = "admin")]
+    pub(crate) fn describe(&self) -> serde_json::Value {
+        let mut value = serde_json::json!(self.manifest);
+        value["plugin"] = serde_json::json!(self.plugin_name);
+        value["version"] = serde_json::json!(self.plugin_version);
+        if self.manifest.facets.contains(jackfield_plugin_api::Facets::STREAM) {
+            value["stream_operations"] = serde_json::json!(dialogue::operations());
+        }
+        value
     }
 
     /// The operation of that name of its sessions.

@@ -1,6 +1,7 @@
 //! One line in the log for each session that a listener has accepted and that has ended.
 
 use super::Service;
+use super::counts::ListenerCounts;
 use crate::connection::Live;
 use crate::relay::{RelayEnd, Side};
 use crate::route::Served;
@@ -17,13 +18,14 @@ const FAILED: &str = "jackfield::session::failed";
 pub(super) struct SessionLine<'a> {
     live: &'a Live,
     service: &'a Service,
+    counts: &'a ListenerCounts,
     end: Cow<'static, str>,
     error: Option<Error>,
 }
 
 impl<'a> SessionLine<'a> {
-    pub(super) fn new(live: &'a Live, service: &'a Service) -> Self {
-        SessionLine { live, service, end: "it was cut off".into(), error: None }
+    pub(super) fn new(live: &'a Live, service: &'a Service, counts: &'a ListenerCounts) -> Self {
+        SessionLine { live, service, counts, end: "it was cut off".into(), error: None }
     }
 
     /// How it has ended.
@@ -45,12 +47,13 @@ impl<'a> SessionLine<'a> {
 
 impl Drop for SessionLine<'_> {
     fn drop(&mut self) {
-        let SessionLine { live, service, end, error } = self;
+        let SessionLine { live, service, counts, end, error } = self;
         let listener = live.listener().map_or("", |name| name);
         let (route, target) = (&*service.name(), &*service.target_of(live));
         let (id, peer, end) = (live.id, super::shown(live.peer()).to_string(), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
+        counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
         match error {
             Some(error) => tracing::info!(
                 target: FAILED,

@@ -4,12 +4,14 @@
 
 mod admission;
 mod code;
+mod counts;
 mod ended;
 mod options;
 mod request;
 mod streams;
 
 pub use code::{Code, IntoCode, IntoEnd};
+pub use counts::{DURATIONS_MS, ListenerTotals};
 pub use ended::SESSIONS;
 pub use options::ListenerOptions;
 pub use request::ServedRequest;
@@ -24,6 +26,7 @@ use crate::stack::Stack;
 use crate::work;
 use admission::{Admission, Places};
 use arc_swap::ArcSwap;
+use counts::ListenerCounts;
 use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
@@ -87,6 +90,11 @@ pub struct Bound {
 pub struct ServiceSlot(Arc<ArcSwap<ListenerShared>>);
 
 impl ServiceSlot {
+    /// What the listener has counted so far.
+    pub fn totals(&self) -> ListenerTotals {
+        self.0.load().counts.totals()
+    }
+
     /// Where sessions go now, in words.
     pub fn name(&self) -> Arc<str> {
         self.0.load().service.name()
@@ -110,6 +118,8 @@ struct ListenerShared {
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
     lives: Arc<Lives>,
+    /// Shared with what takes its place.
+    counts: Arc<ListenerCounts>,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
@@ -158,14 +168,26 @@ impl ListenerShared {
             labels,
         };
         let acceptance = Acceptance::new(options, Arc::clone(&target), Arc::clone(&lives));
-        ListenerShared { name, target, service, handshake_timeout, admission, acceptance, lives }
+        let counts = Arc::default();
+        ListenerShared {
+            name,
+            target,
+            service,
+            handshake_timeout,
+            admission,
+            acceptance,
+            lives,
+            counts,
+        }
     }
 
     /// The same listener with another service.
     fn serving(&self, service: Service) -> Self {
         let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
         let (admission, lives) = (Arc::clone(&self.admission), Arc::clone(&self.lives));
-        ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives)
+        let serving =
+            ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives);
+        ListenerShared { counts: Arc::clone(&self.counts), ..serving }
     }
 }
 
@@ -235,6 +257,7 @@ fn start(
         Err(error) => {
             let peer = info.peer.as_deref().unwrap_or("-");
             tracing::info!(listener = &*shared.name, peer, %error, "peer refused");
+            shared.counts.refused();
             return;
         }
     };
@@ -242,9 +265,11 @@ fn start(
         Ok(entered) => entered,
         Err(error) => {
             tracing::warn!(listener = &*shared.name, %error, "connection refused");
+            shared.counts.refused();
             return;
         }
     };
+    shared.counts.accepted();
     let mut stopping = end.clone();
     let mut acceptor = Acceptor { shared, stopping: stopping.clone() };
     tokio::spawn(async move {
@@ -313,7 +338,7 @@ impl Acceptor {
     /// Gives a session to the service.
     async fn join(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
-        let mut line = SessionLine::new(entered, &shared.service);
+        let mut line = SessionLine::new(entered, &shared.service, &shared.counts);
         let served = match &shared.service {
             Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
             Service::Code { code, .. } => {

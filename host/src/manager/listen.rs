@@ -162,6 +162,7 @@ impl OneListener {
             to: self.service.name().to_string(),
             flags: Flags { is_listening: true, is_healthy: true, ..Flags::default() },
             defined_by: self.by,
+            totals: self.service.totals(),
         }
     }
 

@@ -67,10 +67,12 @@ pub use snapshot::{
 pub use target_builder::Programs;
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::device::DeviceSnapshot;
 use crate::driver::Sentinel;
 use crate::events::{Cause, EventKind};
 use crate::lock::IgnorePoison;
 use crate::shutdown::END_LIMIT;
+use crate::upstream::UpstreamSnapshot;
 use build::Built;
 use core::Core;
 use std::fmt;
@@ -219,19 +221,40 @@ impl Manager {
         self.core.named.lives.served(count).await;
     }
 
+    /// The plugin files, what became of each and how it is.
+    pub fn plugins(&self) -> Vec<PluginSnapshot> {
+        let registry = &self.core.registry;
+        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
+        registry.reports().iter().map(|report| PluginSnapshot::new(report, &states)).collect()
+    }
+
+    /// All devices as they are now, by name.
+    pub fn device_snapshots(&self) -> Vec<Defined<DeviceSnapshot>> {
+        let all = self.core.devices.all();
+        all.iter().map(|device| self.device_snapshot(device)).collect()
+    }
+
+    /// All upstreams as they are now, by name.
+    pub fn upstream_snapshots(&self) -> Vec<Defined<UpstreamSnapshot>> {
+        self.core.upstreams.all().iter().map(|(_, entry)| entry.snapshot()).collect()
+    }
+
+    /// All handlers, by name.
+    pub fn handler_snapshots(&self) -> Vec<HandlerSnapshot> {
+        self.core.handlers.all().iter().map(HandlerSnapshot::of).collect()
+    }
+
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
-        let Core { registry, devices, upstreams, handlers, .. } = &*self.core;
-        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
         let count = self.count();
         HostSnapshot {
-            plugins: registry.reports().iter().map(|it| PluginSnapshot::new(it, &states)).collect(),
+            plugins: self.plugins(),
             listeners: self.listeners(),
             named: self.named(),
             lives: count,
-            devices: devices.all().iter().map(|device| self.device_snapshot(device)).collect(),
-            upstreams: upstreams.all().iter().map(|(_, entry)| entry.snapshot()).collect(),
-            handlers: handlers.all().iter().map(HandlerSnapshot::of).collect(),
+            devices: self.device_snapshots(),
+            upstreams: self.upstream_snapshots(),
+            handlers: self.handler_snapshots(),
             connections: self.core.named.lives.accepted(),
             connections_total: count.accepted_total,
         }

@@ -262,6 +262,14 @@ impl Manager {
         self.matching(filter).iter().map(|entry| snapshot(entry)).collect()
     }
 
+    /// The named connection of that name as others read it; it is not built for that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub fn find_named(&self, name: &str) -> Result<NamedSnapshot> {
+        self.core.named.get(name).map(|entry| snapshot(&entry))
+    }
+
     /// All named connections as others read them, by name.
     pub fn named(&self) -> Vec<NamedSnapshot> {
         self.find(&Filter::default())

@@ -7,6 +7,7 @@ use crate::config::model::HandlerConfig;
 use crate::connection::{ConnectionInfo, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
 use crate::driver::{PluginReport, PluginState, Prepared};
+use crate::listener::ListenerTotals;
 use crate::upstream::UpstreamSnapshot;
 use jackfield_plugin_api::PluginHealth;
 use serde::Serialize;
@@ -83,6 +84,8 @@ pub struct ListenerSnapshot {
     pub flags: Flags,
     /// Where it comes from.
     pub defined_by: DefinedBy,
+    /// What it has counted so far.
+    pub totals: ListenerTotals,
 }
 
 /// A device or an upstream, and where it comes from.

@@ -18,7 +18,8 @@ const LOOK: Duration = Duration::from_millis(20);
 impl Manager {
     /// Adds a target to an upstream once its stack is built and its options are checked. It is not
     /// connected to before its turn comes; with a slow start, its part of the sessions grows. Answers
-    /// its name: its URI without a password, with what it goes via.
+    /// its name: its URI without a password, with what it goes via. One that was added by an equal
+    /// definition is used again.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for the upstream or what it goes via; [`ErrorKind::Config`] for a
@@ -26,6 +27,9 @@ impl Manager {
     /// accepted.
     pub async fn add_target(&self, upstream: &str, target: config::TargetConfig) -> Result<String> {
         let (entry, name) = (self.core.upstreams.get(upstream)?, name_of(&target));
+        if entry.made.is_added(&name, &target) {
+            return Ok(name);
+        }
         let key = KeyPath::from_iter(["upstreams", upstream, "targets", &name]);
         in_range(&key, target.problems())?;
         let builder = self.run_time_builder();
@@ -34,7 +38,7 @@ impl Manager {
         to.balancer()
             .add(spec(name.clone(), to.target_of(&name, made)?, &target), Instant::now())?;
         via.iter().for_each(|via| self.core.named.carries(via, true));
-        entry.made.note(&name, true);
+        entry.made.note(&name, target);
         Ok(name)
     }
 
@@ -78,7 +82,7 @@ impl Manager {
         let from = &entry.made.upstream;
         let targets = from.targets();
         from.balancer().remove(name, Instant::now())?;
-        entry.made.note(name, false);
+        entry.made.forget(name);
         let removed = targets.iter().find(|(other, _)| other == name);
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
             self.core.named.carries(via, false);

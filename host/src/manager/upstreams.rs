@@ -13,8 +13,8 @@ use crate::connection::{Target, shares};
 use crate::lock::IgnorePoison;
 use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,29 +22,37 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct UpstreamEntry {
     pub(super) upstream: Arc<Upstream>,
-    /// The targets that came after it was defined.
-    added: Mutex<BTreeSet<String>>,
+    /// The targets that came after it was defined, each with what defines it.
+    added: Mutex<BTreeMap<String, config::TargetConfig>>,
 }
 
 impl UpstreamEntry {
-    /// Notes that a target was added, or is there no more.
-    pub(super) fn note(&self, target: &str, is_there: bool) {
-        let mut added = self.added.lock().ignore_poison();
-        if is_there {
-            added.insert(target.to_owned());
-        } else {
-            added.remove(target);
-        }
+    fn added(&self) -> MutexGuard<'_, BTreeMap<String, config::TargetConfig>> {
+        self.added.lock().ignore_poison()
+    }
+
+    /// Notes that a target was added.
+    pub(super) fn note(&self, target: &str, config: config::TargetConfig) {
+        self.added().insert(target.to_owned(), config);
+    }
+
+    /// Notes that a target is there no more.
+    pub(super) fn forget(&self, target: &str) {
+        self.added().remove(target);
+    }
+
+    /// Whether a target was added by an equal definition.
+    pub(super) fn is_added(&self, target: &str, config: &config::TargetConfig) -> bool {
+        self.added().get(target) == Some(config)
     }
 }
 
 impl Made<UpstreamConfig, UpstreamEntry> {
     pub(super) fn snapshot(&self) -> Defined<UpstreamSnapshot> {
-        let added = self.made.added.lock().ignore_poison();
         Defined {
             it: self.made.upstream.snapshot(),
             defined_by: self.by,
-            added: added.iter().cloned().collect(),
+            added: self.made.added().keys().cloned().collect(),
         }
     }
 }

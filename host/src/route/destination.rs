@@ -6,7 +6,7 @@ use crate::device::Observers;
 use crate::dialogue;
 use crate::driver::{DriverHandle, Prepared};
 use crate::upstream::{Opened, Upstream};
-use jackfield_plugin_api::{Error, Operation, Result, Session};
+use jackfield_plugin_api::{Error, Facets, Operation, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,17 @@ impl Destination {
     pub fn operation(&self, name: &str) -> Option<Operation> {
         let own = self.driver().and_then(|driver| driver.operation(name).cloned());
         own.or_else(|| dialogue::operation(name).cloned())
+    }
+
+    /// All operations that its sessions have.
+    pub fn operations(&self) -> Vec<Operation> {
+        let driver = self.driver();
+        let own = driver.as_ref().map_or(&[][..], |driver| &driver.manifest.operations);
+        let has_stream =
+            |driver: &Arc<DriverHandle>| driver.manifest.facets.contains(Facets::STREAM);
+        let streams = driver.as_ref().is_none_or(has_stream);
+        let more = if streams { dialogue::operations() } else { &[] };
+        own.iter().chain(more).cloned().collect()
     }
 
     /// The targets behind it: one by `name`, or each of an upstream by its own.

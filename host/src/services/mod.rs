@@ -20,6 +20,8 @@ mod watch;
 
 pub use common::Common;
 pub use secrets::PluginSecrets;
+#[cfg(feature = "admin")]
+pub(crate) use unix::SocketFile;
 
 use crate::metrics::PluginMetrics;
 use bytes::Bytes;

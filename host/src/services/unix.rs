@@ -26,7 +26,7 @@ pub(super) fn bind(socket: &Socket) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// The file of a listening socket; removed on drop, unless another has its place by then.
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: String,
     identity: Option<(u64, u64)>,
 }
@@ -37,7 +37,7 @@ fn identity(path: &str) -> Option<(u64, u64)> {
 
 impl SocketFile {
     /// The file that is there now.
-    pub(super) fn new(path: &str) -> Self {
+    pub(crate) fn new(path: &str) -> Self {
         SocketFile { path: path.to_owned(), identity: identity(path) }
     }
 

@@ -1,0 +1,125 @@
+//! [`AdminRequest`]: a request that was read whole, and [`Reply`], what it comes to.
+
+use super::events::EventFeed;
+use super::problem::ApiProblem;
+use super::roles::AdminPeer;
+use super::server::AdminApi;
+use crate::units::Timespan;
+use hyper::StatusCode;
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest that a request may wait for something.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// What a request comes to.
+pub(super) enum Reply {
+    /// A document.
+    Json(StatusCode, Value),
+    /// A text of that type.
+    Text(StatusCode, &'static str, String),
+    /// Events, until the reader goes or the host ends.
+    Events(Box<EventFeed>),
+}
+
+impl Reply {
+    /// It is done.
+    pub(super) fn ok(body: Value) -> Self {
+        Reply::Json(StatusCode::OK, body)
+    }
+}
+
+/// A request.
+pub(super) struct AdminRequest {
+    pub(super) api: Arc<AdminApi>,
+    pub(super) peer: AdminPeer,
+    /// What stands in the path for each `{name}` of its endpoint.
+    pub(super) params: Vec<(String, String)>,
+    pub(super) query: Vec<(String, String)>,
+    /// Null without a body.
+    pub(super) body: Value,
+    pub(super) last_event: Option<String>,
+}
+
+impl AdminRequest {
+    /// What stands in the path for `{name}`.
+    pub(super) fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// What the query says for `name`.
+    pub(super) fn asked(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number of the query between 1 and `most`.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        usual: usize,
+        most: usize,
+    ) -> Result<usize, ApiProblem> {
+        let Some(text) = self.asked(name) else { return Ok(usual) };
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| {
+            ApiProblem::bad_request(format!("{name}: expected a whole number from 1 to {most}"))
+        })
+    }
+
+    /// A duration of the query, ten minutes at most.
+    pub(super) fn time(&self, name: &str, usual: Duration) -> Result<Duration, ApiProblem> {
+        let Some(text) = self.asked(name) else { return Ok(usual) };
+        let time: Timespan =
+            text.parse().map_err(|error| ApiProblem::bad_request(format!("{name}: {error}")))?;
+        Ok(time.0.min(LONGEST_WAIT))
+    }
+
+    /// How long the answer may wait for what it is about. Default: not at all.
+    pub(super) fn wait(&self) -> Result<Duration, ApiProblem> {
+        self.time("wait", Duration::ZERO)
+    }
+
+    /// Whether the query says `name`, or `name=true`.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.asked(name).is_some_and(|value| matches!(value, "" | "true" | "1"))
+    }
+
+    /// The body as a struct; a missing one is an empty object.
+    pub(super) fn body_as<T: DeserializeOwned>(&self) -> Result<T, ApiProblem> {
+        let body = match &self.body {
+            Value::Null => Value::Object(Map::new()),
+            body => body.clone(),
+        };
+        serde_path_to_error::deserialize(&body).map_err(|error| {
+            let at: String = error.path().iter().map(|key| format!("/{key}")).collect();
+            ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", error.inner().to_string())
+                .at(at)
+        })
+    }
+}
+
+/// The pairs of a query.
+pub(super) fn pairs(query: &str) -> Vec<(String, String)> {
+    let decoded = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    let split = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
+    split.map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
+/// One part of a path as it was meant.
+///
+/// # Errors
+/// What is no text of UTF-8, or has characters that no name has.
+pub(super) fn segment(text: &str) -> Result<String, ApiProblem> {
+    let wrong = || {
+        ApiProblem::bad_request("path: expected percent-encoded UTF-8 without control characters")
+    };
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| wrong())?;
+    if decoded.chars().any(char::is_control) { Err(wrong()) } else { Ok(decoded.into_owned()) }
+}

@@ -1,0 +1,171 @@
+//! The socket of the admin API: its file has never more permissions than it is to have, and takes the place of one
+//! that a dead host has left, never of one that a live host has.
+
+use crate::services::SocketFile;
+use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock};
+use socket2::{Domain, SockAddr, Type};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use tokio::net::UnixListener;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// A bound socket and its file, which goes with it.
+pub(super) struct AdminSocket {
+    pub(super) listener: UnixListener,
+    pub(super) path: PathBuf,
+    _file: SocketFile,
+}
+
+impl AdminSocket {
+    /// Listens at `path`. Everybody who reaches the folder may connect if `for_all` says so, else only the user of
+    /// the host and root. Has to be called inside a runtime.
+    ///
+    /// # Errors
+    /// In words: where, and what was expected there.
+    pub(super) fn bind(path: &Path, for_all: bool) -> Result<Self, String> {
+        let folder = path.parent().ok_or("expected a path with a folder")?;
+        // The socket is bound elsewhere and moved, and a place that is too long for clients would be no place.
+        SockAddr::unix(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        make_folder(folder, for_all)?;
+        let within = |error: io::Error| format!("{}: {error}", path.display());
+        // Held until the file is in its place, so that of two hosts that start at once one sees the other.
+        let held = File::open(folder).map_err(within)?;
+        flock(&held, FlockOperation::LockExclusive).map_err(|error| within(error.into()))?;
+        is_free(path)?;
+        let listener = put(folder, path, if for_all { 0o666 } else { 0o600 }).map_err(within)?;
+        let _file = SocketFile::new(&path.display().to_string());
+        Ok(AdminSocket { listener, path: path.to_owned(), _file })
+    }
+}
+
+/// Makes a folder that is not there; one that is there must be one that nobody else can put a file into.
+fn make_folder(folder: &Path, for_all: bool) -> Result<(), String> {
+    let shown = folder.display();
+    if !folder.exists() {
+        let mode = if for_all { 0o755 } else { 0o750 };
+        return DirBuilder::new()
+            .mode(mode)
+            .create(folder)
+            .map_err(|error| format!("the folder {shown} cannot be made: {error}"));
+    }
+    let about = fs::metadata(folder).map_err(|error| format!("the folder {shown}: {error}"))?;
+    let own = rustix::process::geteuid().as_raw();
+    if about.uid() != own && about.uid() != 0 {
+        let owner = about.uid();
+        return Err(format!(
+            "the folder {shown} belongs to uid {owner}: expected one of root or of the user of the host"
+        ));
+    }
+    if about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {
+        let mode = about.mode() & 0o7777;
+        return Err(format!(
+            "the folder {shown} has mode {mode:04o}: expected one that others cannot write"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a socket may take the place `path`: nothing is there, or what a dead host has left.
+fn is_free(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("{shown}: {error}")),
+        Ok(there) => there,
+    };
+    if !there.file_type().is_socket() {
+        return Err(format!("{shown} is there and is no socket"));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(format!("another host listens at {shown}")),
+        // Nobody listens behind it.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => {
+            Err(format!("{shown} is there, and whether a host has it cannot be seen: {error}"))
+        }
+    }
+}
+
+/// Binds in a folder that only this user can enter, then moves the socket to its place.
+fn put(folder: &Path, path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let private = folder.join(format!(".{:08x}", fastrand::u32(..)));
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let made = private.join("s");
+    let bound = bind(&made, mode).and_then(|listener| {
+        fs::rename(&made, path)?;
+        Ok(listener)
+    });
+    // Nothing is in it any more; after a failure perhaps the socket.
+    let _ = fs::remove_file(&made);
+    let _ = fs::remove_dir(&private);
+    bound
+}
+
+fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    // Linux gives the file the permissions that the socket has, less the umask.
+    fchmod(&socket, Mode::from_raw_mode(mode))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // What the umask has taken is given back while only this user can reach it.
+    rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(socket.into())
+}
+
+/// Where the admin API listens unless the configuration says otherwise.
+pub fn usual_place() -> PathBuf {
+    let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let user = user.filter(|folder| folder.is_absolute());
+    user.unwrap_or_else(|| PathBuf::from("/run")).join("jackfield/admin.sock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_socket_has_its_permissions_from_the_beginning_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host/admin.sock");
+        let socket = AdminSocket::bind(&path, false).map_err(|error| panic!("{error}")).unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o750));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        drop(socket);
+        assert!(!path.exists());
+        let open = AdminSocket::bind(&path, true).map_err(|error| panic!("{error}")).unwrap();
+        assert_eq!(mode(&path), 0o666);
+        drop(open);
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_a_dead_host_is_replaced_and_one_of_a_live_host_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let live = AdminSocket::bind(&path, false).map_err(|error| panic!("{error}")).unwrap();
+        let refused = AdminSocket::bind(&path, false).err().unwrap();
+        assert!(refused.contains("another host listens at"), "{refused}");
+        drop(live);
+        fs::write(&path, "a text").unwrap();
+        let refused = AdminSocket::bind(&path, false).err().unwrap();
+        assert!(refused.contains("is no socket"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a text");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_can_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = AdminSocket::bind(&folder.path().join("a.sock"), false).err().unwrap();
+        assert!(refused.contains("0777"), "{refused}");
+    }
+}

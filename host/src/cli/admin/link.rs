@@ -1,0 +1,120 @@
+//! [`HostLink`]: requests to a running host.
+
+use super::place::AdminArgs;
+use crate::cli::failure::{Failure, Outcome};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::path::PathBuf;
+use tokio::net::UnixStream;
+
+/// What is written as it is in one part of a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The socket of a running host.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct HostLink {
+    place: PathBuf,
+}
+
+/// One part of a path or a query.
+pub(in crate::cli) fn part(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+impl HostLink {
+    pub(super) fn new(place: PathBuf) -> Self {
+        HostLink { place }
+    }
+
+    /// Sends a request; the answer may go on for long.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Response<Incoming>> {
+        let place = self.place.display();
+        let failed = |error: &dyn std::fmt::Display| Failure::run(format!("{place}: {error}"));
+        let stream = UnixStream::connect(&self.place).await;
+        let stream = stream.map_err(|error| Failure::no_host(format!("{place}: {error}")))?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(|error| failed(&error))?;
+        // It ends with its request; what goes wrong there is told by the answer.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let text = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let request = request.body(Full::new(Bytes::from(text))).map_err(|error| failed(&error))?;
+        sender.send_request(request).await.map_err(|error| failed(&error))
+    }
+
+    /// Sends a request; answers its text, or fails with what the host says is wrong.
+    pub(super) async fn text(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<String> {
+        let response = self.send(method, path, body).await?;
+        let status = response.status();
+        let read = response.into_body().collect().await;
+        let bytes = read.map_err(|error| Failure::run(format!("the answer was cut: {error}")))?;
+        let text = String::from_utf8_lossy(&bytes.to_bytes()).into_owned();
+        if status.is_success() {
+            return Ok(text);
+        }
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or_else(|| status.as_str()).to_owned();
+        let hint = problem["nearest"].as_str().filter(|near| !detail.contains(*near));
+        let hint = hint.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+        let text = format!("{detail}{hint}");
+        Err(if status.is_client_error() { Failure::config(text) } else { Failure::run(text) })
+    }
+
+    /// As [`HostLink::text`], with the answer read.
+    pub(in crate::cli) async fn json(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
+        read(&self.text(method, path, body).await?)
+    }
+
+    /// All items of a list, page by page.
+    pub(super) async fn all(&self, path: &str) -> Outcome<Vec<Value>> {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.json("GET", &format!("{path}{mark}limit=1000{cursor}"), None).await?;
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", part(next)),
+                None => return Ok(items),
+            }
+        }
+    }
+}
+
+fn read(text: &str) -> Outcome<Value> {
+    serde_json::from_str(text).map_err(|error| Failure::run(format!("expected JSON: {error}")))
+}
+
+/// Asks a host one thing.
+pub(super) fn asked(
+    args: &AdminArgs,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Outcome<String> {
+    super::ask(async { args.host().await?.text(method, path, body).await })
+}

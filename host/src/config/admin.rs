@@ -1,0 +1,100 @@
+//! The keys of `[admin]`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::units::{ByteSize, Timespan};
+use jackfield_text::range::{Problem, Ranges};
+
+/// `[admin]`: how a running host is looked at and changed from outside.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Where the admin API listens: `"unix:PATH"`, the path absolute. `[]` is nowhere. A place that is named here and
+    /// cannot be taken stops the start. Default: `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that variable is set,
+    /// else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
+    pub listen: Option<Vec<String>>,
+    /// Who may do everything: users, and groups as `"@group"`. Root and the user of the host always may. Default:
+    /// `[]`.
+    pub admin: Vec<String>,
+    /// Who may look, and drain, weigh, close and call, but define and remove nothing. Default: `[]`.
+    pub operator: Vec<String>,
+    /// Who may only look. Default: `[]`.
+    pub viewer: Vec<String>,
+    /// Connections to the admin API at a time; more are answered 503. 1 to 1024. Default: 64.
+    pub max_connections: u32,
+    /// Readers of `/v1/events` at a time; more are answered 503. 1 to 1024. Default: 32.
+    pub max_subscribers: u32,
+    /// The last events that are kept for readers that come again or are slow; 16 to 100000. Default: 10000.
+    pub event_ring: u32,
+    /// The largest body of a request; 1KiB to 16MiB. Default: `"1MiB"`.
+    pub max_body: ByteSize,
+    /// How long the head of a request may take, and how long its body. Default: `"10s"`.
+    pub request_timeout: Timespan,
+    /// Targets of all upstreams together up to which `/metrics` has series of each target; of more, only those of
+    /// their upstreams are there. Default: 1000.
+    pub target_metrics: u32,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            admin: Vec::new(),
+            operator: Vec::new(),
+            viewer: Vec::new(),
+            max_connections: 64,
+            max_subscribers: 32,
+            event_ring: 10_000,
+            max_body: ByteSize(1 << 20),
+            request_timeout: Timespan::seconds(10),
+            target_metrics: 1000,
+        }
+    }
+}
+
+impl AdminConfig {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        let number = "expected a whole number from 1 to 1024";
+        let mut ranges = Ranges::new()
+            .expect((1..=1024).contains(&self.max_connections), "max_connections", number)
+            .expect((1..=1024).contains(&self.max_subscribers), "max_subscribers", number)
+            .expect(
+                (16..=100_000).contains(&self.event_ring),
+                "event_ring",
+                "expected a whole number from 16 to 100000",
+            )
+            .expect(
+                (1024..=16 << 20).contains(&self.max_body.0),
+                "max_body",
+                "expected a size from 1KiB to 16MiB",
+            )
+            .expect(
+                !self.request_timeout.is_zero(),
+                "request_timeout",
+                "expected more than \"0s\"",
+            );
+        for (index, place) in self.listen.iter().flatten().enumerate() {
+            let expected = match place.split_once(':').map(|(kind, _)| kind) {
+                Some("tcp") => {
+                    "expected \"unix:PATH\": the admin API does not listen on the network"
+                }
+                _ => {
+                    "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\""
+                }
+            };
+            ranges =
+                ranges.expect(Self::socket(place).is_some(), &format!("listen.{index}"), expected);
+        }
+        ranges.problems()
+    }
+
+    /// The path that an entry of `listen` means.
+    pub fn socket(place: &str) -> Option<&str> {
+        let path = place.strip_prefix("unix:")?;
+        // `unix://` is how URIs write it.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        path.starts_with('/').then_some(path)
+    }
+}
