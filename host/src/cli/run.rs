@@ -5,8 +5,10 @@ use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins, searched};
 use super::runtime::{Signals, block_on, level, start_log};
-use crate::config::Loaded;
+use crate::config::{Loaded, Overrides, load};
 use crate::manager::Manager;
+use crate::reload::{Cause, Reloader};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -22,7 +24,8 @@ was refused, unless host.refused_plugins is \"warn\"; the exit code is 1.
 
 SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
 host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
-once. SIGHUP, SIGUSR1 and SIGUSR2 are logged and change nothing.
+once. SIGHUP has the configuration read again: what is different is taken over, what is not goes on, and
+with a mistake anywhere nothing changes. SIGUSR1 and SIGUSR2 are logged and change nothing.
 
 Every key can also be set by a variable: JACKFIELD__HOST__WORKER_THREADS=4.
 
@@ -31,11 +34,12 @@ Examples:
   jackfield run -c base.toml -c lab.toml --plugins target/release --set log.level=debug";
 
 pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
-    let loaded = args.config.load()?;
+    let (files, overrides) = args.config.parts()?;
+    let loaded = load(&files, &overrides)?;
     let log = &loaded.config.log;
     start_log(level(log.level, verbose), log)?;
     raise_limit(&loaded.config.host, true);
-    block_on(&loaded.config, serve(&loaded))
+    block_on(&loaded.config, serve(&loaded, files, overrides))
 }
 
 async fn start(loaded: &Loaded) -> Outcome<Manager> {
@@ -46,8 +50,8 @@ async fn start(loaded: &Loaded) -> Outcome<Manager> {
     Ok(Manager::start_on(plugins, loaded).await?)
 }
 
-async fn serve(loaded: &Loaded) -> Outcome {
-    let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
+async fn serve(loaded: &Loaded, files: Vec<PathBuf>, overrides: Overrides) -> Outcome {
+    let mut signals = Signals::of_run(loaded.config.host.shutdown_timeout.0)?;
     let manager = tokio::select! {
         started = start(loaded) => started?,
         ended = signals.next() => {
@@ -58,8 +62,25 @@ async fn serve(loaded: &Loaded) -> Outcome {
     if listeners == 0 {
         tracing::warn!("nothing listens: the configuration has no routes");
     }
+    let reloader = Reloader::new(manager.clone(), files, overrides, loaded.clone()).await;
     tracing::info!(listeners, "ready");
-    let ended = signals.next().await;
+    let ended = {
+        let mut watching = std::pin::pin!(reloader.watch());
+        loop {
+            tokio::select! {
+                ended = signals.next_or_reload() => match ended {
+                    Some(ended) => break ended,
+                    None => {
+                        let reloader = reloader.clone();
+                        // It writes what it came to. A signal to end does not wait for it.
+                        tokio::spawn(async move { drop(reloader.reload(Cause::Signal, false).await) });
+                    }
+                },
+                () = &mut watching => {}
+            }
+        }
+    };
+    drop(reloader);
     stop(manager, ended.name, loaded).await
 }
 

@@ -38,6 +38,18 @@ impl Admission {
         Admission { allow, deny, here, host }
     }
 
+    /// What `options` say from now on; whom the one before has let in counts.
+    pub(super) fn after(before: &Admission, options: AdmissionOptions) -> Self {
+        let most = options.max_connections_per_peer;
+        let next = Admission::new(options, Arc::clone(&before.host));
+        match &before.here {
+            Some(here) if Some(here.max()) == most => {
+                Admission { here: before.here.clone(), ..next }
+            }
+            _ => next,
+        }
+    }
+
     /// Lets a peer in.
     ///
     /// # Errors

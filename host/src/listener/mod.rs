@@ -6,6 +6,7 @@ mod admission;
 mod code;
 mod ended;
 mod request;
+mod room;
 mod streams;
 
 pub use admission::AdmissionOptions;
@@ -23,10 +24,10 @@ use admission::{Admission, Places};
 use arc_swap::ArcSwap;
 use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
+use room::{Room, RoomPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Everything that one listener needs.
 #[derive(Debug)]
@@ -76,7 +77,6 @@ impl Service {
 pub struct Bound {
     shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    max_connections: usize,
     accepting: Accepting,
 }
 
@@ -95,6 +95,36 @@ impl ServiceSlot {
         let serving = self.0.load().serving(service);
         self.0.store(Arc::new(serving));
     }
+
+    /// Makes the listener another one but for where it listens: layers, service, limits and whom it lets in are those
+    /// of `listener` for what is accepted from now on; what was accepted before stays where it is. What the transport
+    /// was told when it began to listen stays, too.
+    pub fn become_as(&self, listener: Listener) {
+        let now = self.0.load_full();
+        let Listener { name, stack, service, handshake_timeout, max_connections, admission } =
+            listener;
+        let admission = Arc::new(Admission::after(&now.admission, admission));
+        now.room.set(max_connections);
+        let (target, lives) = (Arc::new(Target::new(stack, None)), Arc::clone(&now.lives));
+        let room = Arc::clone(&now.room);
+        let base = (name, target, handshake_timeout);
+        self.0.store(Arc::new(ListenerShared::new(base, service, admission, room, lives)));
+    }
+
+    /// What it listens with.
+    pub fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.0.load().target)
+    }
+
+    /// Takes the same address again, for the same service.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_again(&self) -> Result<Bound> {
+        let now = self.0.load_full();
+        let accepting = now.target.stack().listen(now.handshake_timeout).await?;
+        Ok(Bound { shared: Arc::clone(&self.0), name: Arc::clone(&now.name), accepting })
+    }
 }
 
 /// What those that one listener has accepted share.
@@ -108,6 +138,7 @@ struct ListenerShared {
     /// What they have in common in the table of connections.
     acceptance: Acceptance,
     lives: Arc<Lives>,
+    room: Arc<Room>,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
@@ -123,21 +154,20 @@ impl Listener {
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
         let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
-        let named = Arc::clone(&name);
-        let shared =
-            ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
+        let (base, room) =
+            ((Arc::clone(&name), target, handshake_timeout), Room::new(max_connections));
+        let shared = ListenerShared::new(base, service, admission, room, lives);
         let shared = Arc::new(ArcSwap::from_pointee(shared));
-        Ok(Bound { shared, name, max_connections, accepting })
+        Ok(Bound { shared, name, accepting })
     }
 }
 
 impl ListenerShared {
     fn new(
-        name: Arc<str>,
-        target: Arc<Target>,
+        (name, target, handshake_timeout): (Arc<str>, Arc<Target>, Duration),
         service: Service,
-        handshake_timeout: Duration,
         admission: Arc<Admission>,
+        room: Arc<Room>,
         lives: Arc<Lives>,
     ) -> Self {
         let (policy, labels) = match &service {
@@ -152,14 +182,23 @@ impl ListenerShared {
             labels,
         };
         let acceptance = Acceptance::new(options, Arc::clone(&target), Arc::clone(&lives));
-        ListenerShared { name, target, service, handshake_timeout, admission, acceptance, lives }
+        ListenerShared {
+            name,
+            target,
+            service,
+            handshake_timeout,
+            admission,
+            acceptance,
+            lives,
+            room,
+        }
     }
 
     /// The same listener with another service.
     fn serving(&self, service: Service) -> Self {
-        let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
+        let base = (Arc::clone(&self.name), Arc::clone(&self.target), self.handshake_timeout);
         let (admission, lives) = (Arc::clone(&self.admission), Arc::clone(&self.lives));
-        ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives)
+        ListenerShared::new(base, service, admission, Arc::clone(&self.room), lives)
     }
 }
 
@@ -194,15 +233,14 @@ impl Bound {
     /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
     /// its own. At the limit nothing is accepted: peers wait in the backlog.
     pub async fn run(self, mut stopping: Stopping) {
-        let Bound { shared, name, max_connections, accepting } = self;
-        let room = Arc::new(Semaphore::new(max_connections));
+        let Bound { shared, name, accepting } = self;
+        let room = Arc::clone(&shared.load().room);
         let end = stopping.clone();
         let accept = async {
             loop {
-                // The semaphore is never closed.
-                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                let place = room.place().await;
                 match accepting.accept().await {
-                    Ok(session) => start(shared.load_full(), session, permit, &end),
+                    Ok(session) => start(shared.load_full(), session, place, &end),
                     Err(error) => {
                         tracing::warn!(listener = &*name, %error, "cannot accept");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -217,12 +255,7 @@ impl Bound {
     }
 }
 
-fn start(
-    shared: Arc<ListenerShared>,
-    session: Session,
-    permit: OwnedSemaphorePermit,
-    end: &Stopping,
-) {
+fn start(shared: Arc<ListenerShared>, session: Session, place: RoomPlace, end: &Stopping) {
     let info = session.info();
     let places = match shared.admit_transport(info.peer.as_deref()) {
         Ok(places) => places,
@@ -251,7 +284,7 @@ fn start(
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, places, permit, stopping, acceptor));
+        drop((entered, places, place, stopping, acceptor));
     });
 }
 
