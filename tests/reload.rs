@@ -14,7 +14,7 @@ use std::{
 use jackfield::{
     config::{self, Overrides},
     manager::Manager,
-    reload::{Cause, ReloadError, Reloader, Report},
+    reload::{ReloadCause, ReloadError, Reloader, Report},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -62,7 +62,7 @@ impl Changing {
     /// Writes the configuration anew and has it taken over.
     async fn try_reload(&self, toml: &str) -> Result<Report, ReloadError> {
         self.write(toml);
-        self.reloader.reload(Cause::Call, false).await
+        self.reloader.reload(ReloadCause::Call, false).await
     }
 
     async fn reload(&self, toml: &str) -> Report {

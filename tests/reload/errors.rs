@@ -133,9 +133,10 @@ async fn an_object_in_two_files_is_told_with_both_places() {
     for file in ["d/a.toml", "d/b.toml"] {
         fs::write(host.path(file), "[connections.c]\nuri = \"tcp://h:1\"\n").unwrap();
     }
-    let error = host.reloader.reload(jackfield::reload::Cause::Call, false).await.unwrap_err();
+    let error =
+        host.reloader.reload(jackfield::reload::ReloadCause::Call, false).await.unwrap_err();
     let text = without_folder(&error.to_string(), host.folder.path());
-    let expected = "d/b.toml:1:1: connections.c: connections.c is set already, at d/a.toml:1:1; ";
+    let expected = "d/b.toml:1:14: connections.c: connections.c is set already, at d/a.toml:1:14; ";
     assert!(text.starts_with(expected), "{text}");
     assert_eq!(host.manager.defined(), 0);
 }

@@ -95,7 +95,7 @@ async fn what_is_accepted_from_then_on_has_the_new_layers_and_limits() {
             let Some(message) = messages.next().await else { break };
             count += message?.payload.len();
         }
-        jackfield_plugin_api::Result::Ok((count, session, messages))
+        Ok::<_, jackfield_plugin_api::Error>((count, session, messages))
     };
     let (count, session, mut messages) = open(2000).await.unwrap();
     assert_eq!(count, 2000);

@@ -181,7 +181,7 @@ async fn without_watch_a_file_that_changes_is_left_alone() {
 #[tokio::test]
 async fn a_relay_has_nothing_to_read_again() {
     let echo = TcpPeer::echo().await;
-    let mut host = Jackfield::relay(&["tcp://127.0.0.1:0", &echo.uri()]).await;
+    let mut host = Jackfield::relay(&["tcp://127.0.0.1:0", &echo.uri(), "-v"]).await;
     host.signal(Signal::HUP);
     host.logged("SIGHUP: there is no configuration to read again").await;
     let mut stream = TcpStream::connect(host.address(0)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use jackfield::reload::{Cause, ReloadError};
+use jackfield::reload::{ReloadCause, ReloadError};
 
 use super::{Changing, free, greeting, route};
 use crate::support::peers::echo::TcpPeer;
@@ -17,10 +17,10 @@ async fn the_last_ten_versions_can_be_gone_back_to() {
     let tried = host.reloader.rollback(1, true).await.unwrap();
     assert_eq!((tried.version, greeting(address).await.as_str()), (2, "two"));
     let report = host.reloader.rollback(1, false).await.unwrap();
-    assert_eq!((report.version, report.cause), (3, Cause::Rollback { to: 1 }));
+    assert_eq!((report.version, report.cause), (3, ReloadCause::Rollback { to: 1 }));
     assert_eq!(greeting(address).await, "one");
     // The file still says the other thing.
-    let report = host.reloader.reload(Cause::Call, false).await.unwrap();
+    let report = host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     assert_eq!((report.version, greeting(address).await.as_str()), (4, "two"));
     for count in 1..=12 {
         let more = format!("{}max_connections = {count}\n", route(address, &two.uri()));
@@ -41,16 +41,16 @@ async fn a_dry_run_says_the_same_and_changes_nothing() {
     let address = free();
     let host = Changing::start(&route(address, &one.uri())).await;
     host.write(&format!("{}{}", route(address, &two.uri()), route(free(), &two.uri())));
-    let tried = host.reloader.reload(Cause::Call, true).await.unwrap();
+    let tried = host.reloader.reload(ReloadCause::Call, true).await.unwrap();
     assert_eq!((tried.version, greeting(address).await.as_str()), (1, "one"));
     assert_eq!(host.manager.listeners().len(), 1);
-    let done = host.reloader.reload(Cause::Call, false).await.unwrap();
+    let done = host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     assert_eq!((done.version, done.changes), (2, tried.changes));
     assert_eq!(greeting(address).await, "two");
-    let again = host.reloader.reload(Cause::Call, false).await.unwrap();
+    let again = host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     assert_eq!((again.version, again.to_string().as_str()), (2, "nothing is different"));
     host.write("[connections.c]\nuri = \"tcp://h:1\"\noptions = { nodelei = true }\n");
-    assert!(host.reloader.reload(Cause::Call, true).await.is_err());
+    assert!(host.reloader.reload(ReloadCause::Call, true).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,10 +82,10 @@ async fn a_secret_that_has_changed_is_a_change_of_what_uses_it() {
     let host = Changing::start_in(folder, toml).await;
     let path = || host.manager.device("d").unwrap().path(None).unwrap();
     let before = path().managed().target();
-    let report = host.reloader.reload(Cause::Call, false).await.unwrap();
+    let report = host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     assert!(report.changes.is_empty(), "{report}");
     fs::write(&secret, "hunter3").unwrap();
-    let report = host.reloader.reload(Cause::Call, false).await.unwrap();
+    let report = host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     let text = report.to_string();
     assert!(
         text.contains("changed credentials.c: password ")
@@ -101,7 +101,7 @@ async fn a_secret_that_has_changed_is_a_change_of_what_uses_it() {
     assert!(!text.contains("plain") && !text.contains("hunter"), "{text}");
     assert!(!std::sync::Arc::ptr_eq(&before, &path().managed().target()));
     fs::remove_file(&secret).unwrap();
-    let error = host.reloader.reload(Cause::Call, false).await.unwrap_err().to_string();
+    let error = host.reloader.reload(ReloadCause::Call, false).await.unwrap_err().to_string();
     assert!(error.contains("jackfield.toml:3:12: credentials.c.password"), "{error}");
 }
 
@@ -116,7 +116,7 @@ async fn reloads_at_the_same_time_are_done_one_after_the_other() {
         written.push_str(&route(*address, &peer.uri()));
         host.write(&written);
         let reloader = host.reloader.clone();
-        reloads.push(tokio::spawn(async move { reloader.reload(Cause::Call, false).await }));
+        reloads.push(tokio::spawn(async move { reloader.reload(ReloadCause::Call, false).await }));
     }
     let mut last = 1;
     for reload in reloads {
@@ -124,6 +124,6 @@ async fn reloads_at_the_same_time_are_done_one_after_the_other() {
         assert!(report.version >= last);
         last = report.version;
     }
-    host.reloader.reload(Cause::Call, false).await.unwrap();
+    host.reloader.reload(ReloadCause::Call, false).await.unwrap();
     assert_eq!(host.manager.listeners().len(), addresses.len());
 }

@@ -7,7 +7,7 @@ use super::loading::{load_plugins, searched};
 use super::runtime::{Signals, block_on, level, start_log};
 use crate::config::{Loaded, Overrides, load};
 use crate::manager::Manager;
-use crate::reload::{Cause, Reloader};
+use crate::reload::{ReloadCause, Reloader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ async fn serve(loaded: &Loaded, files: Vec<PathBuf>, overrides: Overrides) -> Ou
                     None => {
                         let reloader = reloader.clone();
                         // It writes what it came to. A signal to end does not wait for it.
-                        tokio::spawn(async move { drop(reloader.reload(Cause::Signal, false).await) });
+                        tokio::spawn(async move { drop(reloader.reload(ReloadCause::Signal, false).await) });
                     }
                 },
                 () = &mut watching => {}

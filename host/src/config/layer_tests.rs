@@ -75,8 +75,8 @@ fn what_stands_in_two_parts_is_a_mistake_with_both_places() {
     let expected =
         "d/x.toml:1:6: host.worker_threads: host.worker_threads is set already, at main.toml:2:6; ";
     assert!(mistakes.contains(expected), "{mistakes}");
-    assert!(mistakes.contains("d/x.toml:3:1: connections.a: "), "{mistakes}");
-    assert!(mistakes.contains("at main.toml:3:1"), "{mistakes}");
+    assert!(mistakes.contains("d/x.toml:3:14: connections.a: "), "{mistakes}");
+    assert!(mistakes.contains("at main.toml:3:14"), "{mistakes}");
 }
 
 #[test]

@@ -220,6 +220,8 @@ fn merge(
     let (mut config, mut errors) = strict::deserialize(&mut tree, &sources, texts);
     config.inherit(&mut sources);
     errors.extend(check::check(&config, &sources, &errors));
+    // What is wrong with a value whose variable is missing is told once.
+    errors.retain(|error| !odd.iter().any(|odd| odd.key == error.key));
     errors.extend(odd);
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));

@@ -101,13 +101,13 @@ impl ServiceSlot {
     /// was told when it began to listen stays, too.
     pub fn become_as(&self, listener: Listener) {
         let now = self.0.load_full();
-        let Listener { name, stack, service, handshake_timeout, max_connections, admission } =
+        let Listener { stack, service, handshake_timeout, max_connections, admission, .. } =
             listener;
         let admission = Arc::new(Admission::after(&now.admission, admission));
         now.room.set(max_connections);
         let (target, lives) = (Arc::new(Target::new(stack, None)), Arc::clone(&now.lives));
         let room = Arc::clone(&now.room);
-        let base = (name, target, handshake_timeout);
+        let base = (Arc::clone(&now.name), target, handshake_timeout);
         self.0.store(Arc::new(ListenerShared::new(base, service, admission, room, lives)));
     }
 

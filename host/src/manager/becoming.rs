@@ -7,9 +7,12 @@ use crate::connection::{Managed, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The targets that connections will have.
+/// A connection and the target that it will have.
+type NextTarget = (Arc<Managed>, Arc<Target>);
+
+/// The targets that connections will have, by the addresses of the connections.
 #[derive(Debug, Default)]
-pub(super) struct Becoming(Mutex<HashMap<usize, (Arc<Managed>, Arc<Target>)>>);
+pub(super) struct Becoming(Mutex<HashMap<usize, NextTarget>>);
 
 impl Becoming {
     /// `managed` will be what `made` is.

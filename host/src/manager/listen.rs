@@ -240,7 +240,8 @@ impl RunningListener {
         self.stop().await;
         let name = &self.running.name;
         let mut left = lives.all();
-        left.retain(|live| live.listener() == Some(name));
+        // Another one of that name has accepted the others.
+        left.retain(|live| live.listener().is_some_and(|listener| Arc::ptr_eq(listener, name)));
         self.linger();
         let running = Arc::clone(&self.running);
         tokio::spawn(async move {

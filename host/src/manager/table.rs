@@ -40,14 +40,14 @@ impl Named {
     /// end if it is to `end`, and goes on otherwise.
     pub(super) fn configure(
         &self,
-        made: Arc<Managed>,
+        made: &Arc<Managed>,
         config: &ConnectionConfig,
         end: bool,
     ) -> Option<Arc<Live>> {
         let mut changes = self.changes();
         let (config, name) = (Some(Arc::new(config.clone())), made.name().to_owned());
         let old = self.entries.get(&name);
-        let mut new = entry(&name, DefinedBy::Config, config, Some(Arc::clone(&made)));
+        let mut new = entry(&name, DefinedBy::Config, config, Some(Arc::clone(made)));
         let mut ended = None;
         if let Some(old) = &old {
             if let Some(state) = changes.as_mut().filter(|_| old.by == DefinedBy::Call)
@@ -59,9 +59,9 @@ impl Named {
             self.count(old.via(), false);
             if let Some(was) = old.managed.get() {
                 if end {
-                    ended = was.take_over(&made);
+                    ended = was.take_over(made);
                 } else {
-                    was.take_over_later(&made);
+                    was.take_over_later(made);
                 }
                 new.managed = OnceCell::new_with(Some(Arc::clone(was)));
             }

@@ -13,9 +13,9 @@
 mod report;
 mod watch;
 
-pub use report::{Cause, ReloadError, Report, VersionSnapshot};
+pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, Secrets, Side, diff};
+use crate::config::diff::{Changes, ConfigSide, Secrets, diff};
 use crate::config::{ConfigErrors, ConfigFiles, Loaded, Overrides, ReloadOptions};
 use crate::manager::Manager;
 use std::collections::VecDeque;
@@ -31,11 +31,11 @@ pub const HISTORY: usize = 10;
 /// Takes over changes of a configuration. Cheap to clone: the clones are one.
 #[derive(Clone, Debug)]
 pub struct Reloader {
-    inner: Arc<Inner>,
+    inner: Arc<ReloaderState>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ReloaderState {
     manager: Manager,
     files: Vec<PathBuf>,
     overrides: Overrides,
@@ -60,7 +60,7 @@ struct Versions {
 struct Version {
     number: u64,
     at: SystemTime,
-    cause: Cause,
+    cause: ReloadCause,
     changes: Changes,
     loaded: Loaded,
     secrets: Secrets,
@@ -80,14 +80,14 @@ impl Reloader {
         let current = Version {
             number: 1,
             at: SystemTime::now(),
-            cause: Cause::Start,
+            cause: ReloadCause::Start,
             changes: Changes::default(),
             loaded,
             secrets,
         };
         let versions = Versions { current, past: VecDeque::new(), digest, told: None };
         let (state, options) = (Mutex::new(versions), latest::Sender::new(options));
-        Reloader { inner: Arc::new(Inner { manager, files, overrides, state, options }) }
+        Reloader { inner: Arc::new(ReloaderState { manager, files, overrides, state, options }) }
     }
 
     /// Reads the files again and takes over what is different in them, and secrets that have changed. With `dry_run`
@@ -96,7 +96,7 @@ impl Reloader {
     ///
     /// # Errors
     /// Every mistake, with its place; nothing has changed then.
-    pub async fn reload(&self, cause: Cause, dry_run: bool) -> Result<Report, ReloadError> {
+    pub async fn reload(&self, cause: ReloadCause, dry_run: bool) -> Result<Report, ReloadError> {
         let inner = Arc::clone(&self.inner);
         done(tokio::spawn(async move { inner.reload(cause, dry_run).await }).await)
     }
@@ -136,8 +136,12 @@ fn done(
     result.unwrap_or_else(|error| Err(ReloadError::Failed(error.to_string())))
 }
 
-impl Inner {
-    async fn reload(self: Arc<Self>, cause: Cause, dry_run: bool) -> Result<Report, ReloadError> {
+impl ReloaderState {
+    async fn reload(
+        self: Arc<Self>,
+        cause: ReloadCause,
+        dry_run: bool,
+    ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
         let begun = Instant::now();
         let read = {
@@ -161,7 +165,7 @@ impl Inner {
             let known = versions.past.iter().map(|version| version.number).collect();
             return Err(ReloadError::NoVersion { number, known });
         };
-        let (cause, digest) = (Cause::Rollback { to: number }, versions.digest);
+        let (cause, digest) = (ReloadCause::Rollback { to: number }, versions.digest);
         let result = self.take_over(&mut versions, loaded, cause, dry_run).await;
         // What the files say was taken over before, and not taken back in them.
         versions.digest = digest;
@@ -173,13 +177,14 @@ impl Inner {
         &self,
         versions: &mut Versions,
         loaded: Loaded,
-        cause: Cause,
+        cause: ReloadCause,
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {
         let secrets = Secrets::read(&loaded).await;
         let changes = {
-            let old = Side { loaded: &versions.current.loaded, secrets: &versions.current.secrets };
-            let new = Side { loaded: &loaded, secrets: &secrets };
+            let old =
+                ConfigSide { loaded: &versions.current.loaded, secrets: &versions.current.secrets };
+            let new = ConfigSide { loaded: &loaded, secrets: &secrets };
             diff(old, new, &self.manager.option_effects())
         };
         if !changes.change_nothing_now() {
@@ -211,7 +216,7 @@ impl Inner {
         &self,
         versions: &mut Versions,
         result: Result<Changes, ConfigErrors>,
-        (cause, dry_run): (Cause, bool),
+        (cause, dry_run): (ReloadCause, bool),
         begun: Instant,
     ) -> Result<Report, ReloadError> {
         let took = begun.elapsed();
@@ -231,7 +236,7 @@ impl Inner {
             }
             Err(errors) => {
                 let text = errors.to_string();
-                let is_told = cause == Cause::Watch && versions.told.as_ref() == Some(&text);
+                let is_told = cause == ReloadCause::Watch && versions.told.as_ref() == Some(&text);
                 if !dry_run && !is_told {
                     for error in errors.errors() {
                         tracing::error!("{error}");

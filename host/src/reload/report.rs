@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 /// What asked for a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReloadCause {
     /// The start of the host.
     Start,
     /// SIGHUP.
@@ -26,19 +26,19 @@ pub enum Cause {
     },
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for ReloadCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Start => f.write_str("start"),
-            Cause::Signal => f.write_str("SIGHUP"),
-            Cause::Watch => f.write_str("a file has changed"),
-            Cause::Call => f.write_str("call"),
-            Cause::Rollback { to } => write!(f, "rollback to version {to}"),
+            ReloadCause::Start => f.write_str("start"),
+            ReloadCause::Signal => f.write_str("SIGHUP"),
+            ReloadCause::Watch => f.write_str("a file has changed"),
+            ReloadCause::Call => f.write_str("call"),
+            ReloadCause::Rollback { to } => write!(f, "rollback to version {to}"),
         }
     }
 }
 
-impl Serialize for Cause {
+impl Serialize for ReloadCause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -50,7 +50,7 @@ pub struct Report {
     /// The version in force now.
     pub version: u64,
     /// What asked for it.
-    pub cause: Cause,
+    pub cause: ReloadCause,
     /// Whether nothing was changed in any case.
     pub dry_run: bool,
     /// What is different, and what taking it over does.
@@ -111,7 +111,7 @@ pub struct VersionSnapshot {
     #[serde(serialize_with = "seconds")]
     pub at: SystemTime,
     /// What asked for it.
-    pub cause: Cause,
+    pub cause: ReloadCause,
     /// What was different to the one before.
     pub changes: Changes,
 }

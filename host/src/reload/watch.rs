@@ -5,7 +5,7 @@
 //! longer than [`PATIENCE`]; then all is read, and where nothing is different nothing happens. The folders of all files
 //! are watched, not the files, and all is read every `reload.poll` besides.
 
-use super::{Cause, Reloader};
+use super::{ReloadCause, Reloader};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,7 +105,7 @@ async fn look(
             "a file of the configuration is empty now: nothing is changed; SIGHUP has it taken over"
         );
     }
-    if !emptied && reloader.reload(Cause::Watch, false).await.is_ok() {
+    if !emptied && reloader.reload(ReloadCause::Watch, false).await.is_ok() {
         return None;
     }
     let poll = reloader.inner.options.borrow().poll.0.max(LEAST_POLL);

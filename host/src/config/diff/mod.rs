@@ -112,7 +112,7 @@ impl OptionEffects for () {
 
 /// A configuration, and what its secrets were when it was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+pub struct ConfigSide<'a> {
     /// The values.
     pub loaded: &'a Loaded,
     /// What stood behind references to secrets.
@@ -120,7 +120,7 @@ pub struct Side<'a> {
 }
 
 /// What is different in `new`, and what taking it over does.
-pub fn diff(old: Side<'_>, new: Side<'_>, effects: &dyn OptionEffects) -> Changes {
+pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffects) -> Changes {
     let (before, after) = (objects(old.loaded), objects(new.loaded));
     let mut found: BTreeMap<ObjectId, Change> = BTreeMap::new();
     for (object, there) in &after {
@@ -209,7 +209,7 @@ impl Changes {
     /// Everything of `loaded`, as new.
     pub fn everything(loaded: &Loaded) -> Self {
         let (nothing, none) = (Loaded::default(), Secrets::default());
-        let side = |loaded| Side { loaded, secrets: &none };
+        let side = |loaded| ConfigSide { loaded, secrets: &none };
         diff(side(&nothing), side(loaded), &())
     }
 

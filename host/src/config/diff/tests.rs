@@ -23,7 +23,7 @@ impl Written {
 fn between(old: &str, new: &str) -> Changes {
     let (written, none) = (Written::new(), Secrets::default());
     let (old, new) = (written.loaded(old), written.loaded(new));
-    let side = |loaded| Side { loaded, secrets: &none };
+    let side = |loaded| ConfigSide { loaded, secrets: &none };
     diff(side(&old), side(&new), &Depth)
 }
 
@@ -164,8 +164,8 @@ async fn a_secret_that_is_another_one_is_a_change_shown_by_its_hash() {
     let side = |(loaded, secrets): &'_ (Loaded, Secrets)| (loaded.clone(), secrets.clone());
     let changes = |old: &(Loaded, Secrets), new: &(Loaded, Secrets)| {
         let ((old, was), (new, is)) = (side(old), side(new));
-        let old = Side { loaded: &old, secrets: &was };
-        diff(old, Side { loaded: &new, secrets: &is }, &())
+        let old = ConfigSide { loaded: &old, secrets: &was };
+        diff(old, ConfigSide { loaded: &new, secrets: &is }, &())
     };
     assert!(changes(&first, &second).is_empty(), "the newline at the end counts for nothing");
     let changed = changes(&first, &third);

@@ -38,10 +38,9 @@ impl fmt::Display for Change {
 impl fmt::Display for KeyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key)?;
-        match (&self.from, &self.to) {
-            (Some(from), Some(to)) => write!(f, " {from} -> {to}")?,
-            // Without both it is of no help.
-            _ => {}
+        // Without both it is of no help.
+        if let (Some(from), Some(to)) = (&self.from, &self.to) {
+            write!(f, " {from} -> {to}")?;
         }
         write!(f, " ({}", self.effect)?;
         match &self.because {

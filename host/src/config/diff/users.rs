@@ -4,14 +4,14 @@ use super::{Change, Effect, KeyChange, ObjectId, ObjectKind};
 use crate::config::{Config, Link, Loaded};
 use std::collections::BTreeMap;
 
-type Found = BTreeMap<ObjectId, Change>;
+type Differences = BTreeMap<ObjectId, Change>;
 
 /// The objects of `new` that use what `found` says is different: credentials, interceptors, and what targets of
 /// upstreams name. What goes `via` a connection, and routes, follow by themselves.
 pub(super) fn of_changes(
     old: &Loaded,
     new: &Loaded,
-    found: &Found,
+    found: &Differences,
 ) -> Vec<(ObjectId, Vec<KeyChange>)> {
     let users = Users { old: &old.config, new: &new.config, found };
     let mut all = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn of_changes(
             all.push((ObjectId::path(device, name), keys));
         }
     }
-    let linked: Found = all
+    let linked: Differences = all
         .iter()
         .filter(|(_, keys)| !keys.is_empty())
         .map(|(object, keys)| (object.clone(), users.changed(object, keys.clone())))
@@ -43,7 +43,7 @@ pub(super) fn of_changes(
 struct Users<'a> {
     old: &'a Config,
     new: &'a Config,
-    found: &'a Found,
+    found: &'a Differences,
 }
 
 impl Users<'_> {
@@ -66,7 +66,7 @@ impl Users<'_> {
         different.map(|object| because(key, &object)).collect()
     }
 
-    fn upstream(&self, name: &str, linked: &Found) -> Vec<KeyChange> {
+    fn upstream(&self, name: &str, linked: &Differences) -> Vec<KeyChange> {
         let Some(upstream) = self.new.upstreams.get(name) else { return Vec::new() };
         let mut keys = self.interceptors(&upstream.interceptors);
         for (index, target) in upstream.targets.iter().enumerate() {
@@ -79,7 +79,7 @@ impl Users<'_> {
             }
             let link = target.to.as_ref().and_then(|to| self.new.carrier(to));
             let Some(object) = link.map(object_of) else { continue };
-            let different = |found: &Found| {
+            let different = |found: &Differences| {
                 found.get(&object).is_some_and(|change| change.effect >= Effect::NewSessions)
             };
             if different(self.found) || different(linked) {

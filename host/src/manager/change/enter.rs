@@ -24,7 +24,7 @@ impl Manager {
             let Some(config) = &entry.config else { continue };
             let effect = effect(changes, &ObjectId::new(ObjectKind::Connection, made.name()));
             let end = effect >= Effect::Drain;
-            let ended = core.named.configure(Arc::clone(made), config, end);
+            let ended = core.named.configure(made, config, end);
             end_replaced(ended, effect, drain);
         }
         for path in &staged.paths {

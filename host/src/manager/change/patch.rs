@@ -112,6 +112,7 @@ impl Manager {
             tracing::warn!(upstream = upstream.name(), %error, "a target was not changed");
         };
         // Those with new names come first, so that there is one at any time.
+        let added: Vec<String> = new.iter().map(|spec| spec.name.clone()).collect();
         let (again, fresh): (Vec<_>, Vec<_>) =
             new.into_iter().partition(|spec| there.contains(&spec.name));
         for spec in fresh {
@@ -128,7 +129,11 @@ impl Manager {
             balancer.set_weight(&name, weight, now).unwrap_or_else(told);
         }
         self.carry(&upstream, true);
-        upstream.warm();
+        balancer.each(|name, outlet| {
+            if added.iter().any(|added| added == name) {
+                outlet.warm();
+            }
+        });
     }
 }
 
