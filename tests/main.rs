@@ -34,6 +34,7 @@ mod pools;
 mod proxies;
 mod quic;
 mod readme;
+mod reload;
 mod run_time;
 mod seeds;
 mod serial;

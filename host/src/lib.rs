@@ -21,7 +21,8 @@
 //! | [`cli`] | the commands of the binary |
 //! | [`admin`] | a running host looked at and changed from outside, over a Unix socket |
 //! | [`manager`] | owns everything: builds a configuration whole, defines and finds named connections at run time, listens, shuts down |
-//! | [`config`] | files, environment and flags, layered and strict, each mistake with its place |
+//! | [`reload`] | takes over changes of the configuration while the host runs: by signal, by file, by call; versions to go back to |
+//! | [`config`] | files, environment and flags, layered and strict, each mistake with its place; what is different in another one |
 //! | [`listener`] | accepts sessions and takes them through their layers |
 //! | [`calls`] | operations whose parameters and results have types, on whatever runs them |
 //! | [`route`] | what a listener's sessions are joined to |
@@ -83,6 +84,8 @@
 pub mod admin;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod reload;
+
 pub mod manager;
 
 pub mod config;

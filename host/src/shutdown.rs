@@ -52,6 +52,11 @@ impl Shutdown {
         });
     }
 
+    /// Waits until all workers are gone, at most for `limit`; answers whether they are. Cancel safe.
+    pub async fn idle(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.word.closed()).await.is_ok()
+    }
+
     /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
     /// waits until they have, but not for those that do not within [`END_LIMIT`]: code that blocks
     /// keeps them. Answers `None` if all were gone in time, else what `late` said when time was up.

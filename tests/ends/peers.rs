@@ -56,7 +56,7 @@ impl Peer {
             Self::Tcp(tcp) => say(tcp, word).await,
             Self::Unix(unix) => say(unix, word).await,
             Self::Line(line) => say(line, word).await,
-            Self::Stream { stream: stream, .. } => say(stream, word).await,
+            Self::Stream { stream, .. } => say(stream, word).await,
             Self::Chunks(chunks) => chunks.send(word).await,
             Self::Messages(_, messages) => {
                 messages.send(Message::binary(word.to_owned())).await.expect("taken");
@@ -73,7 +73,7 @@ impl Peer {
             Self::Tcp(tcp) => hear(tcp, word).await,
             Self::Unix(unix) => hear(unix, word).await,
             Self::Line(line) => hear(line, word).await,
-            Self::Stream { stream: stream, .. } => hear(stream, word).await,
+            Self::Stream { stream, .. } => hear(stream, word).await,
             Self::Chunks(chunks) => chunks.hears(word).await,
             Self::Messages(_, messages) => {
                 let message = messages.next().await.expect("a message").expect("no error");
@@ -90,7 +90,7 @@ impl Peer {
             Self::Unix(unix) => unix.shutdown().await.expect("ended"),
             Self::Chunks(chunks) => chunks.end().await,
             Self::Messages(_, messages) => messages.close().await.expect("ended"),
-            Self::Stream { stream: stream, .. } => match stream.shutdown().await.map_err(Error::from) {
+            Self::Stream { stream, .. } => match stream.shutdown().await.map_err(Error::from) {
                 // A client of telnet ends as a whole.
                 Err(error) if error.to_string().contains("telnet") => *self = Self::Gone,
                 ended => ended.expect("ended"),
@@ -116,7 +116,7 @@ impl Peer {
             Self::Gone => panic!("it has gone"),
             Self::Tcp(tcp) => Seen::of_io(tcp.read_to_end(&mut rest).await),
             Self::Unix(unix) => Seen::of_io(unix.read_to_end(&mut rest).await),
-            Self::Stream { stream: stream, .. } => Seen::of_io(stream.read_to_end(&mut rest).await),
+            Self::Stream { stream, .. } => Seen::of_io(stream.read_to_end(&mut rest).await),
             Self::Chunks(chunks) => chunks.sees().await,
             Self::Messages(session, messages) => {
                 let mut end = None;

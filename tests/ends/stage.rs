@@ -37,7 +37,10 @@ enum Place {
     Tcp(TcpListener),
     Unix(UnixListener),
     /// It is another host, which passes what it sees on to TCP.
-    Host { _host: TestHost, far: TcpListener },
+    Host {
+        _host: TestHost,
+        far: TcpListener,
+    },
     Line,
     Program,
     Ssh,
@@ -263,7 +266,9 @@ impl Stage {
         };
         let mut peer = match (early, &self.place) {
             (Some(peer), _) => peer,
-            (None, Place::Tcp(listener) | Place::Host { far: listener, .. }) => accepted(listener).await,
+            (None, Place::Tcp(listener) | Place::Host { far: listener, .. }) => {
+                accepted(listener).await
+            }
             (None, Place::Unix(listener)) => {
                 Peer::Unix(listener.accept().await.expect("a connection").0)
             }

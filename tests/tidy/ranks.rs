@@ -14,6 +14,7 @@ use super::{
 const RANKS: &[&[&str]] = &[
     &["main", "lib"],
     &["cli", "admin"],
+    &["reload"],
     &["manager"],
     &["config"],
     &["listener"],

@@ -29,13 +29,19 @@ pub(super) struct ConfigArgs {
 impl ConfigArgs {
     /// The configuration; an error if there is no file at all.
     pub(super) fn load(&self) -> Outcome<Loaded> {
+        let (files, overrides) = self.parts()?;
+        Ok(load(&files, &overrides)?)
+    }
+
+    /// The files of the configuration and what is set over them; an error if there is no file at all.
+    pub(super) fn parts(&self) -> Outcome<(Vec<PathBuf>, Overrides)> {
         let files = self.files();
         if files.is_empty() {
             return Err(Failure::config(format!(
                 "no configuration: {USUAL} is not there; name one with --config FILE or ${VARIABLE}"
             )));
         }
-        Ok(load(&files, &self.overrides()?)?)
+        Ok((files, self.overrides()?))
     }
 
     /// The configuration, which may be nothing but defaults. `more` adds to what flags set.

@@ -44,6 +44,11 @@ pub(super) fn check(args: &CheckArgs, verbose: u8) -> Outcome {
     if code != ExitCode::SUCCESS {
         return Ok(code);
     }
+    if let [_, _, ..] = loaded.files() {
+        let files: Vec<String> =
+            loaded.files().iter().map(|file| file.display().to_string()).collect();
+        print(&format!("files: {}\n", files.join(" ")))?;
+    }
     let Config { routes, connections, devices, upstreams, handlers, .. } = &loaded.config;
     print(&format!(
         "ok: {} routes, {} connections, {} devices, {} upstreams, {} handlers\n",

@@ -6,8 +6,10 @@ use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins, searched};
 use super::runtime::{LogControl, Signals, block_on, level, start_log};
 use crate::admin::AdminSockets;
-use crate::config::Loaded;
+use crate::config::{Loaded, Overrides, load};
 use crate::manager::Manager;
+use crate::reload::{ReloadCause, Reloader};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,7 +26,8 @@ was refused, unless host.refused_plugins is \"warn\"; the exit code is 1.
 
 SIGINT or SIGTERM ends it: nothing new is accepted, and what runs may finish for
 host.shutdown_timeout; within a second more it has ended, whatever plugins do. A second signal ends it at
-once. SIGHUP, SIGUSR1 and SIGUSR2 are logged and change nothing.
+once. SIGHUP has the configuration read again: what is different is taken over, what is not goes on, and
+with a mistake anywhere nothing changes. SIGUSR1 and SIGUSR2 are logged and change nothing.
 
 It answers `jackfield status` and its like, and any HTTP client, on the socket of [admin] in the configuration.
 
@@ -35,11 +38,12 @@ Examples:
   jackfield run -c base.toml -c lab.toml --plugins target/release --set log.level=debug";
 
 pub(super) fn run(args: &RunArgs, verbose: u8) -> Outcome {
-    let loaded = args.config.load()?;
+    let (files, overrides) = args.config.parts()?;
+    let loaded = load(&files, &overrides)?;
     let log = &loaded.config.log;
     let control = start_log(level(log.level, verbose), log)?;
     raise_limit(&loaded.config.host, true);
-    block_on(&loaded.config, serve(&loaded, control))
+    block_on(&loaded.config, serve(&loaded, control, files, overrides))
 }
 
 async fn start(loaded: &Loaded) -> Outcome<Manager> {
@@ -50,8 +54,13 @@ async fn start(loaded: &Loaded) -> Outcome<Manager> {
     Ok(Manager::start_on(plugins, loaded).await?)
 }
 
-async fn serve(loaded: &Loaded, log: Arc<LogControl>) -> Outcome {
-    let mut signals = Signals::of_host(loaded.config.host.shutdown_timeout.0)?;
+async fn serve(
+    loaded: &Loaded,
+    log: Arc<LogControl>,
+    files: Vec<PathBuf>,
+    overrides: Overrides,
+) -> Outcome {
+    let mut signals = Signals::of_run(loaded.config.host.shutdown_timeout.0)?;
     // Taken first: a host that cannot be looked at as its configuration says does not begin.
     let admin = AdminSockets::bind(loaded)?;
     let manager = tokio::select! {
@@ -65,8 +74,25 @@ async fn serve(loaded: &Loaded, log: Arc<LogControl>) -> Outcome {
         tracing::warn!("nothing listens: the configuration has no routes");
     }
     let admin = admin.serve(manager.clone(), Some(log));
+    let reloader = Reloader::new(manager.clone(), files, overrides, loaded.clone()).await;
     tracing::info!(listeners, "ready");
-    let ended = signals.next().await;
+    let ended = {
+        let mut watching = std::pin::pin!(reloader.watch());
+        loop {
+            tokio::select! {
+                ended = signals.next_or_reload() => match ended {
+                    Some(ended) => break ended,
+                    None => {
+                        let reloader = reloader.clone();
+                        // It writes what it came to. A signal to end does not wait for it.
+                        tokio::spawn(async move { drop(reloader.reload(ReloadCause::Signal, false).await) });
+                    }
+                },
+                () = &mut watching => {}
+            }
+        }
+    };
+    drop(reloader);
     admin.note_stopping();
     let outcome = stop(manager, ended.name, loaded).await;
     admin.stop().await;

@@ -18,10 +18,7 @@ const BEYOND: Duration = Duration::from_millis(800);
 /// Signals that a host hears and that change nothing, with what is said about each. By themselves they would
 /// end the process.
 const CHANGE_NOTHING: [(i32, &str); 3] = [
-    (
-        SIGHUP,
-        "SIGHUP: nothing is read again, and connections go on; a change of the configuration takes a restart",
-    ),
+    (SIGHUP, "SIGHUP: there is no configuration to read again, and connections go on"),
     (SIGUSR1, "SIGUSR1 has no meaning here: nothing changes"),
     (SIGUSR2, "SIGUSR2 has no meaning here: nothing changes"),
 ];
@@ -29,6 +26,7 @@ const CHANGE_NOTHING: [(i32, &str); 3] = [
 /// The signals that tell a command to end. After the first one the process ends in time in any case.
 pub(super) struct Signals {
     heard: mpsc::Receiver<SignalInfo>,
+    reloads: mpsc::Receiver<()>,
 }
 
 /// One of them.
@@ -52,6 +50,8 @@ impl SignalInfo {
 /// What follows a first signal.
 #[derive(Clone, Copy)]
 enum AfterSignal {
+    /// As `Host`; SIGHUP asks for a reload.
+    Run(Duration),
     /// A second one ends the process at once; so does the end of this time and a bit.
     Host(Duration),
     /// The process ends within some seconds.
@@ -59,6 +59,11 @@ enum AfterSignal {
 }
 
 impl Signals {
+    /// As [`Signals::of_host`], where SIGHUP has the configuration read again.
+    pub(super) fn of_run(shutdown_timeout: Duration) -> Outcome<Self> {
+        Self::listen(AfterSignal::Run(shutdown_timeout))
+    }
+
     /// For a command that listens, and stops within `shutdown_timeout`. From now on they no longer end
     /// the process by themselves, and neither do SIGHUP, SIGUSR1 and SIGUSR2.
     pub(super) fn of_host(shutdown_timeout: Duration) -> Outcome<Self> {
@@ -73,15 +78,21 @@ impl Signals {
     fn listen(ending: AfterSignal) -> Outcome<Self> {
         let failed = |error: std::io::Error| Failure::run(format!("signals: {error}"));
         let mut heard = vec![SIGINT, SIGTERM];
-        if let AfterSignal::Host(_) = ending {
+        if let AfterSignal::Host(_) | AfterSignal::Run(_) = ending {
             // A command on a terminal ends with it.
             heard.extend(CHANGE_NOTHING.map(|(signal, _)| signal));
         }
         let mut signals = signal_hook::iterator::Signals::new(heard).map_err(failed)?;
         let (tell, heard) = mpsc::channel(1);
+        let (ask, reloads) = mpsc::channel(1);
         let run = move || {
             let mut is_ending = false;
             for signal in signals.forever() {
+                if let (AfterSignal::Run(_), SIGHUP) = (ending, signal) {
+                    // One that waits to be done reads all that has changed until then.
+                    let _ = ask.try_send(());
+                    continue;
+                }
                 let nothing = CHANGE_NOTHING.iter().find(|(known, _)| *known == signal);
                 if let Some((_, text)) = nothing {
                     tracing::info!("{text}");
@@ -94,7 +105,7 @@ impl Signals {
                         let _ = tell.try_send(ended);
                         end_in_time(ending);
                     }
-                    (true, AfterSignal::Host(_)) => {
+                    (true, AfterSignal::Host(_) | AfterSignal::Run(_)) => {
                         let name = ended.name;
                         log::complain(&format!("error: ended at once by a second signal ({name})"));
                         end_now();
@@ -104,7 +115,17 @@ impl Signals {
             }
         };
         start("jackfield-signals", run).map_err(failed)?;
-        Ok(Signals { heard })
+        Ok(Signals { heard, reloads })
+    }
+
+    /// The next SIGHUP, or the first one. Cancel safe.
+    pub(super) async fn next_or_reload(&mut self) -> Option<SignalInfo> {
+        tokio::select! {
+            biased;
+            Some(ended) = self.heard.recv() => Some(ended),
+            Some(()) = self.reloads.recv() => None,
+            else => std::future::pending().await,
+        }
     }
 
     /// The first one. Cancel safe.
@@ -131,7 +152,7 @@ fn end_now() -> ! {
 /// Ends the process when it has not ended by itself in time.
 fn end_in_time(ending: AfterSignal) {
     let limit = match ending {
-        AfterSignal::Host(limit) => limit.saturating_add(BEYOND),
+        AfterSignal::Host(limit) | AfterSignal::Run(limit) => limit.saturating_add(BEYOND),
         AfterSignal::Command => CLOSE,
     };
     let end = move || {

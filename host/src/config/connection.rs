@@ -24,11 +24,13 @@ use crate::stack::uri::StackUri;
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionConfig {
     /// What to connect to. Required.
+    #[schemars(extend("x-apply" = "drain"))]
     pub uri: StackUri,
     /// Options of the drivers in the stack; see `jackfield drivers NAME`. Default: none.
     pub options: Options,
     /// What dials for this one: `"connections.NAME"`, short `"NAME"`, or `"devices.NAME.PATH"`.
     /// Default: the host dials.
+    #[schemars(extend("x-apply" = "drain"))]
     pub via: Option<Via>,
     /// Login dialogue of a new session, before it counts as open: prompts to expect and what to send. Default:
     /// nothing is sent.

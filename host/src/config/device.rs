@@ -22,13 +22,16 @@ use jackfield_text::range::{Problem, Ranges};
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
     /// The path that is meant where none is named. Default: the only one, if there is only one.
+    #[schemars(extend("x-apply" = "live"))]
     pub default: Option<String>,
     /// The credentials of paths that name none themselves. Default: `[credentials.default]`, if
     /// there is one.
     pub credentials: Option<String>,
     /// Further names of the device; no two devices share one. Default: `[]`.
+    #[schemars(extend("x-apply" = "live"))]
     pub aliases: Vec<String>,
     /// Free labels. Default: none.
+    #[schemars(extend("x-apply" = "live"))]
     pub labels: Labels,
     /// What paths connect to that name nothing themselves. Default: none.
     pub uri: Option<StackUri>,
@@ -49,19 +52,24 @@ pub struct DeviceConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PathConfig {
     /// What to connect to. Required.
+    #[schemars(extend("x-apply" = "drain"))]
     pub uri: StackUri,
     /// Options of the drivers in the stack; they win over credentials. Default: none.
     pub options: Options,
     /// What dials for this path: `"connections.NAME"` or `"devices.NAME.PATH"`. Default: the host
     /// dials.
+    #[schemars(extend("x-apply" = "drain"))]
     pub via: Option<Via>,
     /// The credentials of this path. Default: those of the device.
     pub credentials: Option<String>,
     /// Whether there is at most one session of this path at a time. Default: false.
+    #[schemars(extend("x-apply" = "drain"))]
     pub exclusive: bool,
     /// How an exclusive path goes from one to the next. Default: that of `{}`.
+    #[schemars(extend("x-apply" = "drain"))]
     pub lease: Option<LeaseOptions>,
     /// How an exclusive path is watched. Default: that of `{}`.
+    #[schemars(extend("x-apply" = "drain"))]
     pub observers: Option<ObserverOptions>,
     /// Login dialogue of a new session; name and password are those of the credentials, unless it
     /// has its own. Default: nothing is sent.

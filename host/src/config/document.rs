@@ -8,7 +8,7 @@ use ::config::{Map, Source, Value};
 
 use super::error::ConfigError;
 use super::position::{KeyPath, KeyPlace, Origin, Position};
-use super::{parse_toml, parse_yaml};
+use super::{parse_toml, parse_yaml, variables};
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -36,13 +36,15 @@ pub(super) struct Parsed {
 pub(super) struct Document {
     pub(super) layer: FileLayer,
     pub(super) entries: Vec<KeyPlace>,
+    /// The text of values that came from variables, for keys that want text.
+    pub(super) texts: Vec<(KeyPath, String)>,
     /// Mistakes that leave the rest of the file readable.
     pub(super) errors: Vec<ConfigError>,
 }
 
 /// The values of one file as a source for the `config` crate.
 #[derive(Clone)]
-pub(super) struct FileLayer(Map<String, Value>);
+pub(super) struct FileLayer(pub(super) Map<String, Value>);
 
 impl fmt::Debug for FileLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +63,7 @@ impl Source for FileLayer {
 }
 
 /// The key of the list that files add to.
-const ROUTES: &str = "routes";
+pub(super) const ROUTES: &str = "routes";
 
 impl Document {
     /// Puts the routes of earlier files before its own: those of several files add up.
@@ -79,6 +81,9 @@ impl Document {
         self.entries.retain(|entry| entry.path != list);
         for entry in &mut self.entries {
             entry.path = shifted(&entry.path, shift);
+        }
+        for (path, _) in &mut self.texts {
+            *path = shifted(path, shift);
         }
     }
 }
@@ -101,7 +106,16 @@ pub(super) fn is_expression(name: &str) -> bool {
 }
 
 /// Reads and parses the file `path`.
+#[cfg(test)]
 pub(super) fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
+    parse(path, read_text(path))
+}
+
+/// Parses the file `path`, which holds `text` or cannot be read.
+pub(super) fn parse(
+    path: &Path,
+    text: Result<String, String>,
+) -> Result<Document, Vec<ConfigError>> {
     let whole = |message: String| {
         let position = Position::whole(Origin::File(path.to_owned()));
         vec![ConfigError::new(position, KeyPath::root(), message)]
@@ -111,18 +125,21 @@ pub(super) fn read(path: &Path) -> Result<Document, Vec<ConfigError>> {
         let names: Vec<_> = FORMATS.iter().map(|(known, _)| format!(".{known}")).collect();
         return Err(whole(format!("expected a file name that ends in {}", names.join(", "))));
     };
-    let Parsed { mut values, entries } = parse(path, &read_text(path).map_err(whole)?)?;
+    let Parsed { mut values, entries } = parse(path, &text.map_err(whole)?)?;
     values.retain(|name, _| !is_expression(name));
     let (odd, entries): (Vec<_>, _) = entries
         .into_iter()
         .partition(|entry| entry.path.segments().first().is_some_and(|name| is_expression(name)));
     let odd = odd.into_iter().filter(|entry| entry.path.segments().len() == 1);
     let message = "unknown key; dots between names go outside of quotes";
-    let errors = odd.map(|entry| ConfigError::new(entry.key, entry.path, message)).collect();
-    Ok(Document { layer: FileLayer(values), entries, errors })
+    let mut errors: Vec<_> =
+        odd.map(|entry| ConfigError::new(entry.key, entry.path, message)).collect();
+    let expanded = variables::expand(&mut values, &entries, &variables::of_process);
+    errors.extend(expanded.errors);
+    Ok(Document { layer: FileLayer(values), entries, texts: expanded.texts, errors })
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
     let fail = |error: std::io::Error| format!("cannot read the file: {error}");
     let file = std::fs::File::open(path).map_err(fail)?;
     if file.metadata().map_err(fail)?.is_dir() {

@@ -2,9 +2,9 @@
 //! each layer, which every layer has of its own.
 //!
 //! ```text
-//! files ─ document ─┐ (parse_toml, parse_yaml: values, and where each key is)
-//! environment ──────┼─ config crate ─ strict ─ check ─ Loaded
-//! flags ─ overrides ┘
+//! files ─ layer ─ document ─┐ (includes, variables; parse_toml, parse_yaml: values, and where each key is)
+//! environment ──────────────┼─ config crate ─ strict ─ check ─ Loaded ─┐
+//! flags ─ overrides ────────┘                    the one before: Loaded ┴─ diff ─ Changes
 //! ```
 //!
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
@@ -19,10 +19,12 @@ mod check_interceptors;
 mod connection;
 mod credentials;
 mod device;
+pub mod diff;
 mod document;
 mod error;
 mod forms;
 mod inherit;
+mod layer;
 pub mod model;
 mod overrides;
 mod parse_toml;
@@ -30,13 +32,20 @@ mod parse_yaml;
 mod plugin;
 mod position;
 mod reference;
+mod reload;
 mod route;
 mod strict;
 mod target;
 mod tree;
 mod upstream;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use document::Document;
+use layer::FilesRead;
+use sha2::Digest;
 
 pub use crate::units::{ByteSize, Timespan, UnitError};
 pub use check::check_alone;
@@ -46,6 +55,7 @@ pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
+pub use reload::{DrainOptions, ReloadOptions};
 pub use strict::from_json;
 pub use target::TargetConfig;
 pub use tree::Options;
@@ -57,6 +67,12 @@ pub struct Loaded {
     pub config: Config,
     /// Where they were written.
     pub sources: SourceMap,
+    /// The same as a tree, as it was written, to see what a change is of.
+    tree: Options,
+    files: Vec<PathBuf>,
+    /// Those of them that have nothing in them.
+    empty: Vec<PathBuf>,
+    digest: [u8; 32],
 }
 
 impl Loaded {
@@ -72,6 +88,93 @@ impl Loaded {
     pub fn file_name(&self, key: &KeyPath, name: &str) -> PathBuf {
         resolve(&self.sources.base_dir(key), name)
     }
+
+    /// The files that were read, included ones too, in their order.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What tells whether anything in the files has changed since, as [`ConfigFiles::digest`].
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// With what only a restart changes as `running` has it.
+    #[must_use]
+    pub fn keeping_host_of(mut self, running: &Loaded) -> Self {
+        let Config { host, log, plugins, .. } = running.config.clone();
+        self.config = Config { host, log, plugins, ..self.config };
+        for key in ["host", "log", "plugins"] {
+            match running.tree.get(key) {
+                Some(value) => self.tree.0.insert(key.to_owned(), value.clone()),
+                None => self.tree.0.remove(key),
+            };
+        }
+        self
+    }
+}
+
+/// Files as they were read, with what they include.
+pub struct ConfigFiles {
+    documents: Vec<Document>,
+    errors: Vec<ConfigError>,
+    read: FilesRead,
+}
+
+/// Names of files only: what is in them may be secret.
+impl std::fmt::Debug for ConfigFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.read.files).finish()
+    }
+}
+
+impl ConfigFiles {
+    /// Reads `files`, in this order. What cannot be read is told by [`ConfigFiles::load`].
+    pub fn read(files: &[PathBuf]) -> Self {
+        let mut all =
+            ConfigFiles { documents: Vec::new(), errors: Vec::new(), read: FilesRead::default() };
+        for file in files {
+            match layer::read(file, &mut all.read) {
+                Ok(document) => all.documents.push(document),
+                Err(errors) => all.errors.extend(errors),
+            }
+        }
+        all
+    }
+
+    /// What tells whether anything in the files has changed, their names included.
+    pub fn digest(&self) -> [u8; 32] {
+        self.read.digest.clone().finalize().into()
+    }
+
+    /// The folders in which a change may be one of the configuration.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.read.folders.iter().map(PathBuf::as_path)
+    }
+
+    /// Whether one of the files has nothing in it, and had something when `before` was read: as while it is written.
+    pub fn are_emptied(&self, before: &Loaded) -> bool {
+        let had = |file: &PathBuf| before.files.contains(file) && !before.empty.contains(file);
+        self.read.empty.iter().any(had)
+    }
+
+    /// Layers what was read, and `overrides` over it.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(self, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
+        let mut errors = overrides.errors().to_vec();
+        errors.extend(self.errors);
+        let odd = self.documents.iter().flat_map(|document| document.errors.clone()).collect();
+        if !errors.is_empty() {
+            errors.extend::<Vec<ConfigError>>(odd);
+            return Err(ConfigErrors::new(errors));
+        }
+        let digest = self.read.digest.clone().finalize().into();
+        let loaded = merge(self.documents, overrides, odd)?;
+        let FilesRead { files, empty, .. } = self.read;
+        Ok(Loaded { files, empty, digest, ..loaded })
+    }
 }
 
 /// Layers `files`, in this order, and `overrides`; an absent file is an error. No file at all is
@@ -82,27 +185,27 @@ impl Loaded {
 /// Every mistake found. A file that cannot be read or parsed ends the search, since what it should
 /// have said would be missed all over the others.
 pub fn load(files: &[PathBuf], overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
-    let mut errors = overrides.errors().to_vec();
-    let mut odd = Vec::new();
+    ConfigFiles::read(files).load(overrides)
+}
+
+/// Merges layers; `odd` are mistakes that left the rest of their files readable.
+fn merge(
+    documents: Vec<Document>,
+    overrides: &Overrides,
+    odd: Vec<ConfigError>,
+) -> Result<Loaded, ConfigErrors> {
     let mut sources = SourceMap::default();
     let mut builder = ::config::Config::builder();
-    let mut routes = Vec::new();
-    for file in files {
-        match document::read(file) {
-            Ok(mut document) => {
-                document.add_routes_to(&mut routes);
-                sources.absorb(document.entries);
-                odd.extend(document.errors);
-                builder = builder.add_source(document.layer);
-            }
-            Err(more) => errors.extend(more),
+    let (mut routes, mut texts) = (Vec::new(), BTreeMap::new());
+    for mut document in documents {
+        document.add_routes_to(&mut routes);
+        for entry in document.entries.iter().filter(|entry| !entry.is_table) {
+            texts.remove(&entry.path);
         }
+        texts.extend(document.texts);
+        sources.absorb(document.entries);
+        builder = builder.add_source(document.layer);
     }
-    if !errors.is_empty() {
-        errors.extend(odd);
-        return Err(ConfigErrors::new(errors));
-    }
-    let mut texts = std::collections::BTreeMap::new();
     for setting in overrides.settings() {
         sources.absorb_value(&setting.path, &setting.origin);
         texts.retain(|path: &KeyPath, _| !path.is_within(&setting.path));
@@ -112,15 +215,21 @@ pub fn load(files: &[PathBuf], overrides: &Overrides) -> Result<Loaded, ConfigEr
     }
     let merged = builder.add_source(overrides.clone()).build();
     let tree = merged.and_then(::config::Config::try_deserialize);
-    let tree: serde_json::Value = tree.map_err(|error| {
+    let mut tree: serde_json::Value = tree.map_err(|error| {
         let whole = Position::whole(Origin::Default);
         ConfigErrors::new(vec![ConfigError::new(whole, KeyPath::root(), error.to_string())])
     })?;
-    let (mut config, mut errors) = strict::deserialize(tree, &sources, texts);
+    let (mut config, mut errors) = strict::deserialize(&mut tree, &sources, texts);
     config.inherit(&mut sources);
     errors.extend(check::check(&config, &sources, &errors));
+    // What is wrong with a value whose variable is missing is told once.
+    errors.retain(|error| !odd.iter().any(|odd| odd.key == error.key));
     errors.extend(odd);
-    if errors.is_empty() { Ok(Loaded { config, sources }) } else { Err(ConfigErrors::new(errors)) }
+    if !errors.is_empty() {
+        return Err(ConfigErrors::new(errors));
+    }
+    let tree = Options(tree.as_object().cloned().unwrap_or_default());
+    Ok(Loaded { config, sources, tree, ..Loaded::default() })
 }
 
 /// `name` from the folder `base`, with `~/` replaced by the home folder.

@@ -13,6 +13,7 @@ pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
 pub use super::device::{DeviceConfig, PathConfig};
 pub use super::plugin::{HandlerConfig, InterceptorConfig, PluginConfig, SecretSource};
+use super::reload::ReloadOptions;
 pub use super::route::RouteConfig;
 pub use super::upstream::UpstreamConfig;
 use crate::connection::PooledLimit;
@@ -29,12 +30,22 @@ use crate::units::Timespan;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Further files with parts of this one, meant from its folder, with `*`, `?` and `[…]`: `"conf.d/*.toml"`. Their
+    /// routes add up; an object or a key stands in one of them only. Files only. Default: none.
+    #[schemars(extend("x-apply" = "none"))]
+    pub include: Vec<String>,
     /// `[host]`: the process itself.
+    #[schemars(extend("x-apply" = "restart"))]
     pub host: HostConfig,
     /// `[log]`: what the host writes about itself.
+    #[schemars(extend("x-apply" = "restart"))]
     pub log: LogConfig,
     /// `[admin]`: how a running host is looked at and changed from outside.
+    #[schemars(extend("x-apply" = "restart"))]
     pub admin: AdminConfig,
+    /// `[reload]`: how a running host takes over changes of this configuration.
+    #[schemars(extend("x-apply" = "live"))]
+    pub reload: ReloadOptions,
     /// `[connections.NAME]`: connections that routes and `via` refer to. Default: none.
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// `[credentials.NAME]`: what lets paths of devices in. Default: none.
@@ -49,6 +60,7 @@ pub struct Config {
     /// their operations. Default: none.
     pub interceptors: BTreeMap<String, InterceptorConfig>,
     /// `[plugins.NAME]`: what single plugins may do. Default: none.
+    #[schemars(extend("x-apply" = "restart"))]
     pub plugins: BTreeMap<String, PluginConfig>,
     /// `[[routes]]`: what is listened on, and where it leads. Default: none. Those of several files add up;
     /// the environment and flags replace the list.

@@ -177,7 +177,7 @@ fn put(here: &mut Value, path: &[String], value: Value) {
 }
 
 /// `text` as a TOML value, or as itself.
-fn parse_text(text: &str) -> Value {
+pub(super) fn parse_text(text: &str) -> Value {
     let plain = || Value::new(None, ValueKind::String(text.to_owned()));
     match text.parse::<toml_edit::Value>() {
         Err(_) | Ok(toml_edit::Value::Datetime(_)) => plain(),

@@ -20,13 +20,14 @@ use crate::nearest::did_you_mean;
 /// Mistakes reported at most: more help no reader.
 const MAX_ERRORS: usize = 200;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
+pub(super) static SCHEMA: LazyLock<Value> =
+    LazyLock::new(|| schemars::schema_for!(Config).to_value());
 
-/// The configuration that `tree` holds, without the parts that are wrong, and what is wrong.
+/// The configuration that `tree` holds, and what is wrong; the parts that are wrong are taken out of it.
 ///
 /// `texts` holds the text of values from outside of files: where a key wants text, `1234` is text.
 pub(super) fn deserialize(
-    tree: Value,
+    tree: &mut Value,
     sources: &SourceMap,
     texts: BTreeMap<KeyPath, String>,
 ) -> (Config, Vec<ConfigError>) {
@@ -38,25 +39,25 @@ pub(super) fn deserialize(
 /// # Errors
 /// Every mistake, each with its key.
 pub fn from_json<T: DeserializeOwned + Default + JsonSchema>(
-    tree: Value,
+    mut tree: Value,
 ) -> Result<T, ConfigErrors> {
     let schema = schemars::schema_for!(T).to_value();
-    let (value, errors) = read(&schema, tree, &SourceMap::default(), BTreeMap::new());
+    let (value, errors) = read(&schema, &mut tree, &SourceMap::default(), BTreeMap::new());
     if errors.is_empty() { Ok(value) } else { Err(ConfigErrors::new(errors)) }
 }
 
 fn read<T: DeserializeOwned + Default>(
     schema: &Value,
-    mut tree: Value,
+    tree: &mut Value,
     sources: &SourceMap,
     texts: BTreeMap<KeyPath, String>,
 ) -> (T, Vec<ConfigError>) {
     let mut check = ShapeCheck { root: schema, sources, texts, errors: Vec::new() };
-    if !check.value(schema, &mut tree, &KeyPath::root()) || check.errors.len() >= MAX_ERRORS {
+    if !check.value(schema, tree, &KeyPath::root()) || check.errors.len() >= MAX_ERRORS {
         return (T::default(), check.errors);
     }
     let mut errors = check.errors;
-    let value = serde_path_to_error::deserialize(&tree).unwrap_or_else(|failure| {
+    let value = serde_path_to_error::deserialize(&*tree).unwrap_or_else(|failure| {
         // The schema and the parsers allow what the struct does not.
         let key: KeyPath = failure.path().iter().map(ToString::to_string).collect();
         let message = failure.inner().to_string();

@@ -115,7 +115,7 @@ fn later_layers_win_and_tables_are_merged() {
         ("JACKFIELD_LOG", "passed over"),
     ]);
     overrides.assign("--set", "log.level=error");
-    let Loaded { config, sources } = files.loaded(&overrides);
+    let Loaded { config, sources, .. } = files.loaded(&overrides);
     assert_eq!(config.host.worker_threads, 2);
     assert_eq!(config.host.plugins, ["c"]);
     assert_eq!(config.host.max_connections, 8);
@@ -225,7 +225,7 @@ fn values_outside_of_files_are_toml_or_text() {
     overrides.assign("--set", "upstreams.\"a.b\".targets=['tcp://h:1']");
     overrides.assign("--set", "upstreams.\"a.b\".targets.1.uri=tcp://h:2");
     overrides.set("--plugins", ["host", "plugins"].into_iter().collect(), json!(["c"]));
-    let Loaded { config, sources } = none.loaded(&overrides);
+    let Loaded { config, sources, .. } = none.loaded(&overrides);
     assert_eq!(config.host.plugins, ["c"]);
     assert_eq!(config.host.cache, "1234");
     assert_eq!(config.host.shutdown_timeout.to_string(), "5s");

@@ -13,6 +13,7 @@ pub struct UpstreamConfig {
     /// Where sessions can be taken: URIs, names of connections and paths of devices, or tables with `uri`
     /// or `to`, `weight`, `priority`, `max_connections`, `labels` and, beside `uri`, `options`, `via`,
     /// `login` and `credentials`. At least one.
+    #[schemars(extend("x-apply" = "live"))]
     pub targets: Vec<TargetConfig>,
     /// What stands around the operations that are run on its targets, as for connections. Default: `[]`.
     pub interceptors: Vec<String>,

@@ -98,6 +98,14 @@ impl Managed {
         slot.take()
     }
 
+    /// As [`Managed::take_over`], but the life that it has goes on as it was begun; the next one is of what it has
+    /// become.
+    pub fn take_over_later(&self, other: &Managed) {
+        let _slot = self.slot();
+        let spec = self.spec.load().become_as(&other.spec.load());
+        self.spec.store(Arc::new(spec));
+    }
+
     /// Where its present or last life is; `disconnected` if it never had one.
     pub fn state(&self) -> State {
         self.slot().as_ref().map_or(State::Disconnected, |live| live.state())

@@ -82,6 +82,22 @@ impl Devices {
         Ok(device)
     }
 
+    /// Puts `devices` in the place of those of their names, and takes `gone` away, all at once. No name may be that of
+    /// another device then.
+    pub fn change(&self, devices: Vec<Arc<Device>>, gone: &[String]) {
+        let mut table = self.write();
+        let names: Vec<&str> = devices.iter().map(|device| device.name()).collect();
+        let leaves =
+            |name: &String| names.contains(&name.as_str()) || gone.iter().any(|gone| gone == name);
+        table.aliases.retain(|_, own| !leaves(own));
+        table.by_name.retain(|name, _| !leaves(name));
+        for device in devices {
+            let name = device.name().to_owned();
+            table.aliases.extend(device.aliases().into_iter().map(|alias| (alias, name.clone())));
+            table.by_name.insert(name, device);
+        }
+    }
+
     /// Gives a device one more name; one that it has already changes nothing.
     ///
     /// # Errors

@@ -27,6 +27,18 @@ impl Admission {
         Admission { allow, deny, here, host }
     }
 
+    /// What `options` say from now on; whom the one before has let in counts.
+    pub(super) fn after(before: &Admission, options: ListenerOptions) -> Self {
+        let most = options.max_connections_per_peer.map(|most| most.max(1) as usize);
+        let next = Admission::new(options, Arc::clone(&before.host));
+        match &before.here {
+            Some(here) if Some(here.max()) == most => {
+                Admission { here: before.here.clone(), ..next }
+            }
+            _ => next,
+        }
+    }
+
     /// Lets a peer in.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod counts;
 mod ended;
 mod options;
 mod request;
+mod room;
 mod streams;
 
 pub use code::{Code, IntoCode, IntoEnd};
@@ -29,11 +30,11 @@ use arc_swap::ArcSwap;
 use counts::ListenerCounts;
 use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
+use room::{Room, RoomPlace};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Everything that one listener needs.
 #[derive(Debug)]
@@ -81,7 +82,6 @@ impl Service {
 pub struct Bound {
     shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    max_connections: usize,
     accepting: Accepting,
 }
 
@@ -105,6 +105,37 @@ impl ServiceSlot {
         let serving = self.0.load().serving(service);
         self.0.store(Arc::new(serving));
     }
+
+    /// Makes the listener another one but for where it listens: layers, service, limits and whom it lets in are those
+    /// of `listener` for what is accepted from now on; what was accepted before stays where it is. What the transport
+    /// was told when it began to listen stays, too.
+    pub fn become_as(&self, listener: Listener) {
+        let now = self.0.load_full();
+        let (most, handshake_timeout) = listener.limits(&now.lives);
+        let Listener { stack, service, options, .. } = listener;
+        let admission = Arc::new(Admission::after(&now.admission, options));
+        now.room.set(most);
+        let (target, lives) = (Arc::new(Target::new(stack, None)), Arc::clone(&now.lives));
+        let room = Arc::clone(&now.room);
+        let base = (Arc::clone(&now.name), target, handshake_timeout);
+        let becoming = ListenerShared::new(base, service, admission, room, lives);
+        self.0.store(Arc::new(ListenerShared { counts: Arc::clone(&now.counts), ..becoming }));
+    }
+
+    /// What it listens with.
+    pub fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.0.load().target)
+    }
+
+    /// Takes the same address again, for the same service.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_again(&self) -> Result<Bound> {
+        let now = self.0.load_full();
+        let accepting = now.target.stack().listen(now.handshake_timeout).await?;
+        Ok(Bound { shared: Arc::clone(&self.0), name: Arc::clone(&now.name), accepting })
+    }
 }
 
 /// What those that one listener has accepted share.
@@ -120,40 +151,42 @@ struct ListenerShared {
     lives: Arc<Lives>,
     /// Shared with what takes its place.
     counts: Arc<ListenerCounts>,
+    room: Arc<Room>,
 }
 
 /// Pause after the system could not accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Listener {
+    /// The most connections at a time, and the time for each layer to agree with a peer.
+    fn limits(&self, lives: &Lives) -> (usize, Duration) {
+        let most = self.options.max_connections.map_or(lives.count().max, |most| most as usize);
+        (most.max(1), self.options.handshake_timeout.unwrap_or(self.handshake_timeout))
+    }
+
     /// Takes its address; what it accepts will be in the table `lives`.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
-        let Listener { name, stack, service, options, handshake_timeout } = self;
-        let handshake_timeout = options.handshake_timeout.unwrap_or(handshake_timeout);
-        let max_connections =
-            options.max_connections.map_or(lives.count().max, |most| most as usize);
-        let max_connections = max_connections.max(1);
+        let (most, handshake_timeout) = self.limits(&lives);
+        let Listener { name, stack, service, options, .. } = self;
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
         let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
-        let named = Arc::clone(&name);
-        let shared =
-            ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
+        let (base, room) = ((Arc::clone(&name), target, handshake_timeout), Room::new(most));
+        let shared = ListenerShared::new(base, service, admission, room, lives);
         let shared = Arc::new(ArcSwap::from_pointee(shared));
-        Ok(Bound { shared, name, max_connections, accepting })
+        Ok(Bound { shared, name, accepting })
     }
 }
 
 impl ListenerShared {
     fn new(
-        name: Arc<str>,
-        target: Arc<Target>,
+        (name, target, handshake_timeout): (Arc<str>, Arc<Target>, Duration),
         service: Service,
-        handshake_timeout: Duration,
         admission: Arc<Admission>,
+        room: Arc<Room>,
         lives: Arc<Lives>,
     ) -> Self {
         let (policy, labels) = match &service {
@@ -178,15 +211,16 @@ impl ListenerShared {
             acceptance,
             lives,
             counts,
+            room,
         }
     }
 
     /// The same listener with another service.
     fn serving(&self, service: Service) -> Self {
-        let (name, target) = (Arc::clone(&self.name), Arc::clone(&self.target));
+        let base = (Arc::clone(&self.name), Arc::clone(&self.target), self.handshake_timeout);
         let (admission, lives) = (Arc::clone(&self.admission), Arc::clone(&self.lives));
-        let serving =
-            ListenerShared::new(name, target, service, self.handshake_timeout, admission, lives);
+        let room = Arc::clone(&self.room);
+        let serving = ListenerShared::new(base, service, admission, room, lives);
         ListenerShared { counts: Arc::clone(&self.counts), ..serving }
     }
 }
@@ -222,15 +256,14 @@ impl Bound {
     /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
     /// its own. At the limit nothing is accepted: peers wait in the backlog.
     pub async fn run(self, mut stopping: Stopping) {
-        let Bound { shared, name, max_connections, accepting } = self;
-        let room = Arc::new(Semaphore::new(max_connections));
+        let Bound { shared, name, accepting } = self;
+        let room = Arc::clone(&shared.load().room);
         let end = stopping.clone();
         let accept = async {
             loop {
-                // The semaphore is never closed.
-                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                let place = room.place().await;
                 match accepting.accept().await {
-                    Ok(session) => start(shared.load_full(), session, permit, &end),
+                    Ok(session) => start(shared.load_full(), session, place, &end),
                     Err(error) => {
                         tracing::warn!(listener = &*name, %error, "cannot accept");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -245,12 +278,7 @@ impl Bound {
     }
 }
 
-fn start(
-    shared: Arc<ListenerShared>,
-    session: Session,
-    permit: OwnedSemaphorePermit,
-    end: &Stopping,
-) {
+fn start(shared: Arc<ListenerShared>, session: Session, place: RoomPlace, end: &Stopping) {
     let info = session.info();
     let places = match shared.admit_transport(info.peer.as_deref()) {
         Ok(places) => places,
@@ -282,7 +310,7 @@ fn start(
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, places, permit, stopping, acceptor));
+        drop((entered, places, place, stopping, acceptor));
     });
 }
 

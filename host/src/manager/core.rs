@@ -2,6 +2,7 @@
 
 use super::HeldTasks;
 use super::Manager;
+use super::becoming::Becoming;
 use super::credentials::Credentials;
 use super::definitions::Definitions;
 use super::interceptors::Interceptors;
@@ -23,6 +24,7 @@ use crate::session::POLITE_CLOSE;
 use crate::stack::Stack;
 use crate::stack::uri::StackUri;
 use crate::upstream::Upstream;
+use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role, Session};
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex};
@@ -39,8 +41,10 @@ pub(super) struct Core {
     pub(super) upstreams: Definitions<UpstreamConfig, UpstreamEntry>,
     pub(super) handlers: Definitions<HandlerConfig, Arc<Prepared>>,
     /// By the names of the configuration.
-    pub(super) interceptors: Interceptors,
-    pub(super) credentials: Credentials,
+    interceptors: ArcSwap<Interceptors>,
+    credentials: ArcSwap<Credentials>,
+    /// Of tables that are built to take the place of others; empty in a host that runs.
+    pub(super) becoming: Becoming,
     /// What holds where nothing more specific says otherwise.
     pub(super) host: HostConfig,
     pub(super) pooled: PooledLimit,
@@ -64,13 +68,53 @@ impl Core {
             paths: DefinedPaths::default(),
             upstreams: Definitions::of("upstream"),
             handlers: Definitions::of("handler"),
-            interceptors: Interceptors::default(),
-            credentials: Credentials::default(),
+            interceptors: ArcSwap::default(),
+            credentials: ArcSwap::default(),
+            becoming: Becoming::default(),
             pooled: PooledLimit::new(host.limits.pooled),
             connect_limit: host.timeouts.connect.0 + host.timeouts.handshake.0,
             held: Mutex::default(),
             host,
         }
+    }
+
+    /// Empty tables that take the place of those of `live` when they are whole: of the same drivers, limits and
+    /// listeners, with these interceptors and credentials.
+    pub(super) fn beside(
+        live: &Core,
+        interceptors: Interceptors,
+        credentials: Credentials,
+    ) -> Self {
+        Core {
+            registry: live.registry.clone(),
+            named: Named::new(Arc::clone(&live.named.lives)),
+            devices: Devices::default(),
+            paths: DefinedPaths::default(),
+            upstreams: Definitions::of("upstream"),
+            handlers: Definitions::of("handler"),
+            interceptors: ArcSwap::from_pointee(interceptors),
+            credentials: ArcSwap::from_pointee(credentials),
+            becoming: Becoming::default(),
+            host: live.host.clone(),
+            pooled: live.pooled.clone(),
+            connect_limit: live.connect_limit,
+            listeners: Arc::clone(&live.listeners),
+            held: Mutex::default(),
+        }
+    }
+
+    pub(super) fn interceptors(&self) -> Arc<Interceptors> {
+        self.interceptors.load_full()
+    }
+
+    pub(super) fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.load_full()
+    }
+
+    /// Takes over the interceptors and credentials of `next`: for what is built from now on.
+    pub(super) fn take_over_parts(&self, next: &Core) {
+        self.interceptors.store(next.interceptors());
+        self.credentials.store(next.credentials());
     }
 }
 

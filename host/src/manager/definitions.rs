@@ -89,6 +89,11 @@ impl<C: PartialEq, T> Definitions<C, T> {
         Ok(all.insert(name.to_owned(), Arc::new(made)))
     }
 
+    /// Puts what was made already in the place of what has the name; answers that.
+    pub(super) fn place(&self, name: &str, made: Arc<Made<C, T>>) -> Option<Arc<Made<C, T>>> {
+        self.write().insert(name.to_owned(), made)
+    }
+
     pub(super) fn remove(&self, name: &str) -> Option<Arc<Made<C, T>>> {
         self.write().remove(name)
     }

@@ -3,23 +3,26 @@
 use super::Manager;
 use super::define::policy;
 use super::entries::DefinedBy;
-use super::parts::Parts;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::KeyPath;
 use crate::config::model::{DeviceConfig, PathConfig};
 use crate::device::{Device, Exclusive, Observers, Path};
 use jackfield_plugin_api::Result;
+use std::sync::Arc;
 
 impl Manager {
-    /// The path `name` of the device `device`.
+    /// The path `name` of the device `device`. One that is exclusive has lease and observers of the one `before`, if
+    /// that is given.
     pub(super) async fn make_path(
         &self,
         builder: &TargetBuilder<'_>,
         (device, name): (&str, &str),
         path: &PathConfig,
+        before: Option<&Path>,
     ) -> Result<Path, Unbuilt> {
         let key = KeyPath::from_iter(["devices", device, "paths", name]);
-        let credentials = self.core.credentials.of_path(path.credentials.as_deref());
+        let all = self.core.credentials();
+        let credentials = all.of_path(path.credentials.as_deref());
         let credentials =
             credentials.map_err(|error| Unbuilt::missing(key.key("credentials"), error))?;
         let at = StackAt {
@@ -37,6 +40,11 @@ impl Manager {
         let lives = &self.core.named.lives;
         if !path.exclusive {
             return Ok(Path::shared(device, name, target, policy).counted(lives));
+        }
+        if let Some((exclusive, observers)) = before.and_then(|it| it.lease().zip(it.observers())) {
+            let (exclusive, observers) = (Arc::clone(exclusive), Arc::clone(observers));
+            let path = Path::exclusive(device, name, target, policy, exclusive, observers);
+            return Ok(path.counted(lives));
         }
         let full = format!("devices.{device}.{name}");
         let lease = path.lease.unwrap_or_default();
@@ -66,22 +74,5 @@ impl Manager {
         }
         target.via().iter().for_each(|via| self.core.named.carries(via, true));
         Ok(())
-    }
-}
-
-/// Gives devices their further names and default paths, once their paths are there.
-pub(super) fn finish(parts: &mut Parts<'_>, manager: &Manager) {
-    for (name, config) in &parts.loaded.config.devices {
-        // One that is missing has mistakes of its own.
-        let Ok(device) = manager.core.devices.get(name) else { continue };
-        let aliased =
-            config.aliases.iter().try_for_each(|alias| manager.core.devices.add_alias(name, alias));
-        // A default path that was left out, as it is not needed, is none.
-        let default = config.default.as_deref().filter(|path| config.paths.contains_key(*path));
-        let default = default.map_or(Ok(None), |path| device.set_default(Some(path)));
-        if let Err(error) = aliased.and(default) {
-            let key = KeyPath::from_iter(["devices", name]);
-            let _: Option<()> = parts.keep(Err(Unbuilt::missing(key, error)));
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! Interceptors of plugins, each from its table of the configuration.
 
-use super::credentials::Credentials;
+use super::becoming::Becoming;
 use super::parts::Parts;
 use super::target_builder::TargetBuilder;
-use crate::config::{Config, KeyPath};
+use crate::config::KeyPath;
+use crate::config::diff::{Changes, ObjectId, ObjectKind};
+use crate::config::model::InterceptorConfig;
 use crate::connection::{Interceptor, Plugged};
 use crate::driver::Registry;
 use crate::nearest::did_you_mean;
@@ -43,43 +45,61 @@ impl Interceptors {
     }
 }
 
-/// All of them; those with mistakes are left out, and the mistakes remembered.
+/// All of a configuration; those that `changes` does not name are those of `before`. Those with mistakes are left
+/// out, and the mistakes remembered.
 pub(super) async fn interceptors(
     parts: &mut Parts<'_>,
     registry: &Registry,
-    config: &Config,
+    (changes, before): (&Changes, &Interceptors),
 ) -> Interceptors {
-    let (mut made, none) =
-        (Interceptors::default(), (Interceptors::default(), Credentials::default()));
+    let mut made = Interceptors::default();
+    let becoming = Becoming::default();
     let builder = TargetBuilder {
         registry,
-        interceptors: &none.0,
-        credentials: &none.1,
+        interceptors: Arc::default(),
+        credentials: Arc::default(),
+        becoming: &becoming,
         sources: &parts.loaded.sources,
         programs: parts.programs,
     };
-    for (name, interceptor) in &config.interceptors {
-        let key = KeyPath::from_iter(["interceptors", name.as_str()]);
-        let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
-        let found = match registry.interceptor(plugin_name) {
-            Ok(found) => Arc::clone(found),
-            Err(error) => {
-                let key = if interceptor.interceptor.is_some() { key.key("use") } else { key };
-                parts.fault(&key, error);
-                continue;
-            }
-        };
-        let options_key = key.key("options");
-        let schema = &found.manifest.options;
-        let options = builder.options(&options_key, schema, &interceptor.options).await;
-        let Some(options) = parts.keep(options) else { continue };
-        match found.configure(options).await {
-            Ok(prepared) => {
-                let placed: Placed = (found.manifest.order, Arc::new(Plugged::new(prepared)));
-                made.0.insert(name.clone(), placed);
-            }
-            Err(error) => parts.fault(&options_key, error),
+    for (name, config) in &parts.loaded.config.interceptors {
+        let is_same = changes.of(&ObjectId::new(ObjectKind::Interceptor, name)).is_none();
+        if let Some(placed) = before.0.get(name).filter(|_| is_same) {
+            made.0.insert(name.clone(), placed.clone());
+            continue;
+        }
+        if let Some(placed) = interceptor(parts, &builder, name, config).await {
+            made.0.insert(name.clone(), placed);
         }
     }
     made
+}
+
+async fn interceptor(
+    parts: &mut Parts<'_>,
+    builder: &TargetBuilder<'_>,
+    name: &str,
+    config: &InterceptorConfig,
+) -> Option<Placed> {
+    let key = KeyPath::from_iter(["interceptors", name]);
+    let plugin_name = config.interceptor.as_deref().unwrap_or(name);
+    let found = match builder.registry.interceptor(plugin_name) {
+        Ok(found) => Arc::clone(found),
+        Err(error) => {
+            let key = if config.interceptor.is_some() { key.key("use") } else { key };
+            parts.fault(&key, error);
+            return None;
+        }
+    };
+    let options_key = key.key("options");
+    let schema = &found.manifest.options;
+    let options = builder.options(&options_key, schema, &config.options).await;
+    let options = parts.keep(options)?;
+    match found.configure(options).await {
+        Ok(prepared) => Some((found.manifest.order, Arc::new(Plugged::new(prepared)))),
+        Err(error) => {
+            parts.fault(&options_key, error);
+            None
+        }
+    }
 }

@@ -4,9 +4,9 @@ use super::Manager;
 use super::entries::DefinedBy;
 use super::snapshot::ListenerSnapshot;
 use crate::addr::Addr;
-use crate::config::Options;
 use crate::config::model::RouteConfig;
-use crate::connection::{Flags, Lives, Policy};
+use crate::config::{DrainOptions, Options};
+use crate::connection::{Flags, Live, Lives, Policy, Target};
 use crate::events::{Bus, Cause, EventKind};
 use crate::listener::{Bound, IntoCode, Listener, ListenerOptions, Service, ServiceSlot};
 use crate::lock::IgnorePoison;
@@ -46,6 +46,8 @@ pub(super) struct Listeners {
 #[derive(Debug, Default)]
 struct ListenerTable {
     running: Vec<Arc<OneListener>>,
+    /// Accept no more; what they have accepted goes on.
+    draining: Vec<Arc<OneListener>>,
     stopped: bool,
 }
 
@@ -133,8 +135,9 @@ impl Listeners {
         let running = {
             let mut state = self.lock();
             state.stopped = true;
-            std::mem::take(&mut state.running)
+            (std::mem::take(&mut state.running), std::mem::take(&mut state.draining))
         };
+        let (running, draining) = running;
         running.iter().for_each(|running| running.shutdown.begin());
         for running in &running {
             // A listener whose transport blocks is ended with the rest.
@@ -143,7 +146,8 @@ impl Listeners {
         }
         let left = || end.saturating_duration_since(Instant::now());
         let count = || self.lives.count().accepted;
-        let finishing = running.iter().map(|running| running.shutdown.finish(left(), count));
+        let all = running.iter().chain(&draining);
+        let finishing = all.map(|running| running.shutdown.finish(left(), count));
         let late = futures_util::future::join_all(finishing).await;
         late.into_iter().flatten().max().unwrap_or(0)
     }
@@ -212,6 +216,67 @@ impl RunningListener {
         self.running.service.replace(service);
     }
 
+    /// Becomes `listener` but for where it listens, for what it accepts from now on.
+    pub(super) fn become_as(&self, listener: Listener, route: Arc<RouteConfig>) {
+        *self.running.route() = Some(route);
+        self.running.service.become_as(listener);
+    }
+
+    /// What it listens with.
+    pub(super) fn target(&self) -> Arc<Target> {
+        self.running.service.target()
+    }
+
+    /// Takes its address again, after it was stopped, for another listener of the same service.
+    ///
+    /// # Errors
+    /// What the transport says.
+    pub(super) async fn bind_again(&self) -> Result<Bound> {
+        self.running.service.bind_again().await
+    }
+
+    /// Accepts no more; what it has accepted has `drain.within` to end, and is closed one after the other within
+    /// `drain.spread` then. All of that goes on by itself.
+    pub(super) async fn drain(&self, drain: DrainOptions, lives: &Lives) {
+        self.stop().await;
+        let name = &self.running.name;
+        let mut left = lives.all();
+        // Another one of that name has accepted the others.
+        left.retain(|live| live.listener().is_some_and(|listener| Arc::ptr_eq(listener, name)));
+        self.linger();
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move {
+            if !running.shutdown.idle(drain.within.0).await {
+                close_spread(&left, drain.spread.0).await;
+                let _ = running.shutdown.finish(CUT, || ()).await;
+            }
+        });
+    }
+
+    /// Lets the end of the host end what this, which was stopped, has accepted.
+    pub(super) fn linger(&self) {
+        let (running, listeners) = (Arc::clone(&self.running), self.listeners.clone());
+        let Some(table) = listeners.upgrade() else { return };
+        {
+            let draining = &mut table.lock().draining;
+            if draining.iter().any(|other| Arc::ptr_eq(other, &running)) {
+                return;
+            }
+            draining.push(Arc::clone(&running));
+        }
+        tokio::spawn(async move {
+            running.shutdown.idle(Duration::MAX).await;
+            if let Some(listeners) = listeners.upgrade() {
+                listeners.lock().draining.retain(|other| !Arc::ptr_eq(other, &running));
+            }
+        });
+    }
+
+    /// Whether both are one listener.
+    pub(super) fn is(&self, other: &RunningListener) -> bool {
+        Arc::ptr_eq(&self.running, &other.running)
+    }
+
     /// Accepts no more; what it has accepted goes on. Its address is free when this completes.
     pub async fn stop(&self) {
         self.running.shutdown.begin();
@@ -243,6 +308,21 @@ impl RunningListener {
         // How many had to be ended is no news here.
         let _ = self.running.shutdown.finish(left, || ()).await;
     }
+}
+
+/// How long what was closed by a drain may take to end.
+const CUT: Duration = Duration::from_secs(1);
+
+/// Closes what lives, one after the other, evenly over that time.
+async fn close_spread(left: &[Arc<Live>], spread: Duration) {
+    let left: Vec<_> = left.iter().filter(|live| !live.state().is_final()).collect();
+    let pause = spread / u32::try_from(left.len().max(1)).unwrap_or(u32::MAX);
+    let closing = left.iter().enumerate().map(|(at, live)| async move {
+        tokio::time::sleep(pause * u32::try_from(at).unwrap_or(u32::MAX)).await;
+        let _ = timeout_at(Instant::now() + CUT, live.close(0, "what it came by is there no more"))
+            .await;
+    });
+    futures_util::future::join_all(closing).await;
 }
 
 impl Manager {

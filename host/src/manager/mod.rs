@@ -22,8 +22,10 @@
 //! host.
 
 mod all;
+mod becoming;
 mod build;
 mod builder;
+mod change;
 mod connections;
 mod core;
 mod credentials;
@@ -169,27 +171,11 @@ impl Manager {
         plugins.warn();
         let sentinel = plugins.sentinel();
         let built = build::build(plugins, loaded, Programs::Run).await;
-        let Built { manager, planned, .. } = built.map_err(StartError::Config)?;
+        let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
         keep_state(&manager, loaded).map_err(StartError::State)?;
-        let (mut bound, mut errors) = (Vec::new(), Vec::new());
-        for (index, (listener, route)) in planned {
-            match listener.bind(Arc::clone(&manager.core.named.lives)).await {
-                Ok(listener) => bound.push((listener, route)),
-                Err(error) => {
-                    let key = KeyPath::from_iter(["routes"]).index(index).key("listen");
-                    let position = loaded.sources.locate(&key);
-                    errors.push(ConfigError::new(position, key, error.to_string()));
-                }
-            }
-        }
-        if !errors.is_empty() {
-            return Err(StartError::Listen(ConfigErrors::new(errors)));
-        }
+        let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
-        for (listener, route) in bound {
-            // Nothing can have stopped it yet.
-            let _ = manager.core.listeners.accept(listener, Some(route), DefinedBy::Config);
-        }
+        manager.enter_routes(bound);
         Ok(manager)
     }
 

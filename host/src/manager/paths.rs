@@ -37,11 +37,11 @@ impl DefinedPaths {
         self.all().insert((device.to_owned(), path.to_owned()), defined);
     }
 
-    fn forget(&self, device: &str, path: &str) {
+    pub(super) fn forget(&self, device: &str, path: &str) {
         self.all().remove(&(device.to_owned(), path.to_owned()));
     }
 
-    fn get(&self, device: &str, path: &str) -> Option<Arc<PathConfig>> {
+    pub(super) fn get(&self, device: &str, path: &str) -> Option<Arc<PathConfig>> {
         let all = self.all();
         let found = all.get(&(device.to_owned(), path.to_owned()));
         found.map(|defined| Arc::clone(&defined.config))
@@ -161,7 +161,7 @@ impl Manager {
             }
         }
         let builder = self.run_time_builder();
-        let made = self.make_path(&builder, (device, name), config).await?;
+        let made = self.make_path(&builder, (device, name), config, None).await?;
         let what = format!("devices.{device}.{name}");
         let Ok(old) = known() else {
             self.enter_path(device, with, made, config, DefinedBy::Call)?;

@@ -20,8 +20,9 @@ impl Manager {
         sources: &'a SourceMap,
         programs: Programs,
     ) -> TargetBuilder<'a> {
-        let Core { registry, interceptors, credentials, .. } = &*self.core;
-        TargetBuilder { registry, interceptors, credentials, sources, programs }
+        let Core { registry, becoming, .. } = &*self.core;
+        let (interceptors, credentials) = (self.core.interceptors(), self.core.credentials());
+        TargetBuilder { registry, interceptors, credentials, becoming, sources, programs }
     }
 
     /// Makes targets of what stands in no file.

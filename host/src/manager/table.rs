@@ -37,14 +37,54 @@ impl Named {
         self.changes.lock().ignore_poison()
     }
 
-    /// Enters what the configuration defines.
-    pub(super) fn enter(&self, managed: Arc<Managed>, config: &ConnectionConfig) {
+    /// Enters what the configuration defines. What had the name becomes that; its life is answered for the caller to
+    /// end if it is to `end`, and goes on otherwise.
+    pub(super) fn configure(
+        &self,
+        made: &Arc<Managed>,
+        config: &ConnectionConfig,
+        end: bool,
+    ) -> Option<Arc<Live>> {
+        let mut changes = self.changes();
+        let (config, name) = (Some(Arc::new(config.clone())), made.name().to_owned());
+        let old = self.entries.get(&name);
+        let mut new = entry(&name, DefinedBy::Config, config, Some(Arc::clone(made)));
+        let mut ended = None;
+        if let Some(old) = &old {
+            if let Some(state) = changes.as_mut().filter(|_| old.by == DefinedBy::Call)
+                && let Err(error) = state.remove(&name)
+            {
+                tracing::warn!(connection = name, %error, "the state directory still has a definition of it");
+            }
+            new.carries = Arc::clone(&old.carries);
+            self.count(old.via(), false);
+            if let Some(was) = old.managed.get() {
+                if end {
+                    ended = was.take_over(made);
+                } else {
+                    was.take_over_later(made);
+                }
+                new.managed = OnceCell::new_with(Some(Arc::clone(was)));
+            }
+        }
+        self.count(new.via(), true);
+        self.entries.insert(Arc::new(new));
+        ended
+    }
+
+    /// Enters a connection in tables that are not used yet: nothing is counted.
+    pub(super) fn stage(&self, managed: Arc<Managed>, config: &ConnectionConfig) {
+        let (config, name) = (Some(Arc::new(config.clone())), managed.name().to_owned());
+        self.entries.insert(Arc::new(entry(&name, DefinedBy::Config, config, Some(managed))));
+    }
+
+    /// Takes a connection away, whatever goes via it.
+    pub(super) fn drop_configured(&self, name: &str) -> Option<Arc<Entry>> {
         let _changes = self.changes();
-        let config = Some(Arc::new(config.clone()));
-        let name = managed.name().to_owned();
-        let entry = entry(&name, DefinedBy::Config, config, Some(managed));
-        self.count(entry.via(), true);
-        self.entries.insert(Arc::new(entry));
+        let entry = self.entries.get(name).filter(|entry| entry.by == DefinedBy::Config)?;
+        self.count(entry.via(), false);
+        self.entries.remove(name);
+        Some(entry)
     }
 
     /// Notes that a target of an upstream or of a device's path goes via `managed`, or no longer does. Only

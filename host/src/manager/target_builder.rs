@@ -4,6 +4,7 @@
 //! Files are meant from the folder of the file that the definition stands in, or from the working directory
 //! if it stands in none. What is wrong is told with the key it stands at: [`BuildFault`].
 
+use super::becoming::Becoming;
 use super::credentials::{Credentials, Merged, known};
 use super::interceptors::Interceptors;
 use crate::config::{KeyPath, Options, SourceMap};
@@ -193,11 +194,12 @@ pub(super) struct Extras<'a> {
 }
 
 /// Makes targets, and the stacks of listeners.
-#[derive(Clone, Copy)]
 pub(super) struct TargetBuilder<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) interceptors: &'a Interceptors,
-    pub(super) credentials: &'a Credentials,
+    pub(super) interceptors: Arc<Interceptors>,
+    pub(super) credentials: Arc<Credentials>,
+    /// What connections are about to become, that others are built on.
+    pub(super) becoming: &'a Becoming,
     /// Where definitions stand.
     pub(super) sources: &'a SourceMap,
     pub(super) programs: Programs,
@@ -232,7 +234,7 @@ impl TargetBuilder<'_> {
 
     /// What `via` leads to must be able to dial, as far as its driver declares.
     fn dials(&self, via: &Managed) -> Result<()> {
-        let target = via.target();
+        let target = self.becoming.target_of(via);
         let Some(top) = target.stack().top() else { return Ok(()) };
         if top.manifest.facets.contains(Facets::DIAL) {
             return Ok(());

@@ -54,12 +54,13 @@ impl Manager {
         if let Some(to) = &target.to {
             let named = self.carrier(to).await;
             let named = named.map_err(|error| Unbuilt::missing(key.key("to"), error))?;
-            let around = self.core.interceptors.all_listed(interceptors);
+            let around = builder.interceptors.all_listed(interceptors);
             let around = around.map_err(|error| Unbuilt::missing(key.clone(), error))?;
-            return Ok(named.target().again().intercepted(around));
+            return Ok(builder.becoming.target_of(&named).again().intercepted(around));
         }
+        let all = self.core.credentials();
         let credentials = match &target.credentials {
-            Some(first) => self.core.credentials.chain(first),
+            Some(first) => all.chain(first),
             None => Ok(Vec::new()),
         };
         let credentials =

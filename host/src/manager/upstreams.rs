@@ -22,11 +22,22 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct UpstreamEntry {
     pub(super) upstream: Arc<Upstream>,
-    /// The targets that came after it was defined, each with what defines it.
-    added: Mutex<BTreeMap<String, config::TargetConfig>>,
+    /// The targets that came after it was defined, each with what defines it; what takes the place of the definition
+    /// has them, too.
+    added: Arc<Mutex<BTreeMap<String, config::TargetConfig>>>,
 }
 
 impl UpstreamEntry {
+    /// The same upstream, for another definition of it.
+    pub(super) fn again(&self) -> Self {
+        UpstreamEntry { upstream: Arc::clone(&self.upstream), added: Arc::clone(&self.added) }
+    }
+
+    /// An upstream to which nothing was added yet.
+    pub(super) fn of(upstream: Upstream) -> Self {
+        UpstreamEntry { upstream: Arc::new(upstream), added: Arc::default() }
+    }
+
     fn added(&self) -> MutexGuard<'_, BTreeMap<String, config::TargetConfig>> {
         self.added.lock().ignore_poison()
     }
@@ -143,18 +154,27 @@ impl Manager {
         by: DefinedBy,
         existing: Existing,
     ) -> Result<Option<Arc<Upstream>>> {
-        let upstream = Arc::new(made);
-        let made = UpstreamEntry { upstream: Arc::clone(&upstream), added: Mutex::default() };
+        let made = UpstreamEntry::of(made);
+        let upstream = Arc::clone(&made.upstream);
         let made = Made { config: config.clone(), made, by };
         let replaced = self.core.upstreams.enter(name, made, existing)?;
-        self.carry(&upstream, true);
+        Ok(self.carry_instead(&upstream, replaced.as_deref()))
+    }
+
+    /// Notes what an upstream goes via, and no longer what the one goes via that had its name; answers that one.
+    pub(super) fn carry_instead(
+        &self,
+        upstream: &Upstream,
+        replaced: Option<&Made<UpstreamConfig, UpstreamEntry>>,
+    ) -> Option<Arc<Upstream>> {
+        self.carry(upstream, true);
         let replaced = replaced.map(|replaced| Arc::clone(&replaced.made.upstream));
         replaced.iter().for_each(|replaced| self.carry(replaced, false));
-        Ok(replaced)
+        replaced
     }
 
     /// Notes what the targets of an upstream go via, or no longer do.
-    fn carry(&self, upstream: &Upstream, more: bool) {
+    pub(super) fn carry(&self, upstream: &Upstream, more: bool) {
         for (_, target) in upstream.targets() {
             target.via().into_iter().for_each(|via| self.core.named.carries(via, more));
         }
@@ -163,7 +183,10 @@ impl Manager {
     /// Begins the checks of an upstream, and opens what its pools keep open.
     pub(super) fn keep_up(&self, upstream: &Upstream) {
         if let Some(checks) = upstream.checks() {
-            self.held().checks.spawn(checks);
+            let checking = &mut self.held().checks;
+            // Those of upstreams that are there no more have ended.
+            while checking.try_join_next().is_some() {}
+            checking.spawn(checks);
         }
         upstream.warm();
     }
@@ -177,7 +200,7 @@ impl Manager {
 }
 
 /// Only where sessions open streams can several callers share one.
-fn share_fits(
+pub(super) fn share_fits(
     key: &KeyPath,
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
@@ -195,7 +218,7 @@ fn share_fits(
 }
 
 /// A check has a session of its own, for which it would wait as long as others have an exclusive path.
-fn checks_fit(
+pub(super) fn checks_fit(
     key: &KeyPath,
     upstream: &UpstreamConfig,
     targets: &[Spec<Target>],
@@ -229,6 +252,12 @@ pub(super) fn name_of(config: &config::TargetConfig) -> String {
         (None, Some(via)) => format!("{} via {via}", config.uri),
         (None, None) => config.uri.to_string(),
     }
+}
+
+/// The names of targets, in their order.
+pub(super) fn names_of(targets: &[config::TargetConfig]) -> Vec<String> {
+    let mut names = HashSet::new();
+    targets.iter().map(|target| unique(target, &mut names)).collect()
 }
 
 /// A target's name; where several have the same, as with different options, they are numbered.

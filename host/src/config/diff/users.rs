@@ -1,0 +1,108 @@
+//! What uses something that has changed is changed, too.
+
+use super::{Change, Effect, KeyChange, ObjectId, ObjectKind};
+use crate::config::{Config, Link, Loaded};
+use std::collections::BTreeMap;
+
+type Differences = BTreeMap<ObjectId, Change>;
+
+/// The objects of `new` that use what `found` says is different: credentials, interceptors, and what targets of
+/// upstreams name. What goes `via` a connection, and routes, follow by themselves.
+pub(super) fn of_changes(
+    old: &Loaded,
+    new: &Loaded,
+    found: &Differences,
+) -> Vec<(ObjectId, Vec<KeyChange>)> {
+    let users = Users { old: &old.config, new: &new.config, found };
+    let mut all = Vec::new();
+    for (name, connection) in &new.config.connections {
+        let keys = users.interceptors(&connection.interceptors);
+        all.push((ObjectId::new(ObjectKind::Connection, name), keys));
+    }
+    for (device, with) in &new.config.devices {
+        for (name, path) in &with.paths {
+            let mut keys = users.interceptors(&path.interceptors);
+            let was = users.old.credentials_for(device, name);
+            let names = users.new.credentials_for(device, name);
+            keys.extend(users.credentials("credentials", &was, &names));
+            all.push((ObjectId::path(device, name), keys));
+        }
+    }
+    let linked: Differences = all
+        .iter()
+        .filter(|(_, keys)| !keys.is_empty())
+        .map(|(object, keys)| (object.clone(), users.changed(object, keys.clone())))
+        .collect();
+    for name in new.config.upstreams.keys() {
+        all.push((ObjectId::new(ObjectKind::Upstream, name), users.upstream(name, &linked)));
+    }
+    all.retain(|(_, keys)| !keys.is_empty());
+    all
+}
+
+struct Users<'a> {
+    old: &'a Config,
+    new: &'a Config,
+    found: &'a Differences,
+}
+
+impl Users<'_> {
+    fn changed(&self, object: &ObjectId, keys: Vec<KeyChange>) -> Change {
+        let effect = Effect::NewSessions;
+        Change { object: object.clone(), kind: super::ChangeKind::Changed, effect, keys }
+    }
+
+    fn interceptors(&self, names: &[String]) -> Vec<KeyChange> {
+        let objects = names.iter().map(|name| ObjectId::new(ObjectKind::Interceptor, name));
+        let different = objects.filter(|object| self.found.contains_key(object));
+        different.map(|object| because("interceptors", &object)).collect()
+    }
+
+    /// Credentials that are tried in their order: others than before, or changed ones.
+    fn credentials(&self, key: &str, was: &[&str], names: &[&str]) -> Vec<KeyChange> {
+        let all = was.iter().chain(names.iter().filter(|name| !was.contains(name)));
+        let objects = all.map(|name| ObjectId::new(ObjectKind::Credentials, *name));
+        let different = objects.filter(|object| self.found.contains_key(object));
+        different.map(|object| because(key, &object)).collect()
+    }
+
+    fn upstream(&self, name: &str, linked: &Differences) -> Vec<KeyChange> {
+        let Some(upstream) = self.new.upstreams.get(name) else { return Vec::new() };
+        let mut keys = self.interceptors(&upstream.interceptors);
+        for (index, target) in upstream.targets.iter().enumerate() {
+            let key = format!("targets.{index}");
+            if let Some(first) = &target.credentials {
+                let was = self.old.credentials_from(first);
+                let live = |change| KeyChange { effect: Effect::Live, ..change };
+                let names = self.new.credentials_from(first);
+                keys.extend(self.credentials(&key, &was, &names).into_iter().map(live));
+            }
+            let link = target.to.as_ref().and_then(|to| self.new.carrier(to));
+            let Some(object) = link.map(object_of) else { continue };
+            let different = |found: &Differences| {
+                found.get(&object).is_some_and(|change| change.effect >= Effect::NewSessions)
+            };
+            if different(self.found) || different(linked) {
+                keys.push(KeyChange { effect: Effect::Live, ..because(&key, &object) });
+            }
+        }
+        keys
+    }
+}
+
+fn object_of(link: Link<'_>) -> ObjectId {
+    match link {
+        Link::Connection(name) => ObjectId::new(ObjectKind::Connection, name),
+        Link::Path(device, path) => ObjectId::path(device, path),
+    }
+}
+
+fn because(key: &str, object: &ObjectId) -> KeyChange {
+    KeyChange {
+        key: key.to_owned(),
+        effect: Effect::NewSessions,
+        from: None,
+        to: None,
+        because: Some(format!("{object} is another one")),
+    }
+}

@@ -1,0 +1,256 @@
+//! [`Reloader`]: takes over changes of the configuration files while the host runs.
+//!
+//! ```text
+//! SIGHUP ──────────┐
+//! a file changes ──┼─ reload ─ read files ─ read secrets ─ diff ─ Manager: build, bind, enter, leave ─ version n+1
+//! a caller ────────┘
+//! ```
+//!
+//! Whatever asks for it, a reload is one thing: all files are read again, held against the version in force, and taken
+//! over whole or not at all. Reloads are done one after the other, in the order in which they were asked for. The last
+//! [`HISTORY`] versions are kept, to go back to ([`Reloader::rollback`]).
+
+mod report;
+mod watch;
+
+pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
+
+use crate::config::diff::{Changes, ConfigSide, Secrets, diff};
+use crate::config::{ConfigErrors, ConfigFiles, Loaded, Overrides, ReloadOptions};
+use crate::manager::Manager;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::{Mutex, watch as latest};
+use tokio::time::Instant;
+
+/// Versions that are kept, the one in force included.
+pub const HISTORY: usize = 10;
+
+/// Takes over changes of a configuration. Cheap to clone: the clones are one.
+#[derive(Clone, Debug)]
+pub struct Reloader {
+    inner: Arc<ReloaderState>,
+}
+
+#[derive(Debug)]
+struct ReloaderState {
+    manager: Manager,
+    files: Vec<PathBuf>,
+    overrides: Overrides,
+    /// Held while a reload is done.
+    state: Mutex<Versions>,
+    options: latest::Sender<ReloadOptions>,
+}
+
+/// The versions of a configuration, the one in force last.
+#[derive(Debug)]
+struct Versions {
+    current: Version,
+    past: VecDeque<Version>,
+    /// Of the files that were taken over last, or found to say nothing else.
+    digest: [u8; 32],
+    /// The last failure that was logged, so that it is not told again and again.
+    told: Option<String>,
+}
+
+/// One version.
+#[derive(Clone, Debug)]
+struct Version {
+    number: u64,
+    at: SystemTime,
+    cause: ReloadCause,
+    changes: Changes,
+    loaded: Loaded,
+    secrets: Secrets,
+}
+
+impl Reloader {
+    /// For a host that runs as `loaded` says, which came of `files` and `overrides`. Secrets are read once more, to see
+    /// when they change.
+    pub async fn new(
+        manager: Manager,
+        files: Vec<PathBuf>,
+        overrides: Overrides,
+        loaded: Loaded,
+    ) -> Self {
+        let secrets = Secrets::read(&loaded).await;
+        let (options, digest) = (loaded.config.reload.clone(), loaded.digest());
+        let current = Version {
+            number: 1,
+            at: SystemTime::now(),
+            cause: ReloadCause::Start,
+            changes: Changes::default(),
+            loaded,
+            secrets,
+        };
+        let versions = Versions { current, past: VecDeque::new(), digest, told: None };
+        let (state, options) = (Mutex::new(versions), latest::Sender::new(options));
+        Reloader { inner: Arc::new(ReloaderState { manager, files, overrides, state, options }) }
+    }
+
+    /// Reads the files again and takes over what is different in them, and secrets that have changed. With `dry_run`
+    /// everything is checked and built, but no address is taken and nothing changes. Answers when it is done; what is
+    /// there no more drains after that. Cancel safe: it is done all the same.
+    ///
+    /// # Errors
+    /// Every mistake, with its place; nothing has changed then.
+    pub async fn reload(&self, cause: ReloadCause, dry_run: bool) -> Result<Report, ReloadError> {
+        let inner = Arc::clone(&self.inner);
+        done(tokio::spawn(async move { inner.reload(cause, dry_run).await }).await)
+    }
+
+    /// Takes over a version that was in force before, as a new version. The files stay as they are: the next reload
+    /// takes over what they say. With `dry_run` as [`Reloader::reload`]. Cancel safe: it is done all the same.
+    ///
+    /// # Errors
+    /// [`ReloadError::NoVersion`] for one that is not kept; what no longer works of it.
+    pub async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
+        let inner = Arc::clone(&self.inner);
+        done(tokio::spawn(async move { inner.rollback(number, dry_run).await }).await)
+    }
+
+    /// The versions that are kept, the one in force last. Waits for a reload that is under way.
+    pub async fn history(&self) -> Vec<VersionSnapshot> {
+        let versions = self.inner.state.lock().await;
+        let current = std::iter::once(&versions.current);
+        versions.past.iter().chain(current).map(VersionSnapshot::of).collect()
+    }
+
+    /// Takes over changes of the files by itself, while `reload.watch` is set. Ends only when it is dropped.
+    pub async fn watch(&self) {
+        watch::watch(self).await;
+    }
+
+    /// What the files are now, read once.
+    async fn look(&self) -> Option<ConfigFiles> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || ConfigFiles::read(&inner.files)).await.ok()
+    }
+}
+
+fn done(
+    result: Result<Result<Report, ReloadError>, tokio::task::JoinError>,
+) -> Result<Report, ReloadError> {
+    result.unwrap_or_else(|error| Err(ReloadError::Failed(error.to_string())))
+}
+
+impl ReloaderState {
+    async fn reload(
+        self: Arc<Self>,
+        cause: ReloadCause,
+        dry_run: bool,
+    ) -> Result<Report, ReloadError> {
+        let mut versions = self.state.lock().await;
+        let begun = Instant::now();
+        let read = {
+            let inner = Arc::clone(&self);
+            let load = move || ConfigFiles::read(&inner.files).load(&inner.overrides);
+            tokio::task::spawn_blocking(load).await
+        };
+        let read = read.map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let result = match read {
+            Ok(loaded) => self.take_over(&mut versions, loaded, cause, dry_run).await,
+            Err(errors) => Err(errors),
+        };
+        self.tell(&mut versions, result, (cause, dry_run), begun)
+    }
+
+    async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
+        let mut versions = self.state.lock().await;
+        let begun = Instant::now();
+        let known = versions.past.iter().find(|version| version.number == number);
+        let Some(loaded) = known.map(|version| version.loaded.clone()) else {
+            let known = versions.past.iter().map(|version| version.number).collect();
+            return Err(ReloadError::NoVersion { number, known });
+        };
+        let (cause, digest) = (ReloadCause::Rollback { to: number }, versions.digest);
+        let result = self.take_over(&mut versions, loaded, cause, dry_run).await;
+        // What the files say was taken over before, and not taken back in them.
+        versions.digest = digest;
+        self.tell(&mut versions, result, (cause, dry_run), begun)
+    }
+
+    /// Takes over `loaded`; answers what was different.
+    async fn take_over(
+        &self,
+        versions: &mut Versions,
+        loaded: Loaded,
+        cause: ReloadCause,
+        dry_run: bool,
+    ) -> Result<Changes, ConfigErrors> {
+        let secrets = Secrets::read(&loaded).await;
+        let changes = {
+            let old =
+                ConfigSide { loaded: &versions.current.loaded, secrets: &versions.current.secrets };
+            let new = ConfigSide { loaded: &loaded, secrets: &secrets };
+            diff(old, new, &self.manager.option_effects())
+        };
+        if !changes.change_nothing_now() {
+            self.manager.take_over(&loaded, &changes, dry_run).await?;
+        }
+        if dry_run {
+            return Ok(changes);
+        }
+        versions.digest = loaded.digest();
+        let loaded = loaded.keeping_host_of(&versions.current.loaded);
+        if changes.change_nothing_now() {
+            // The same in other words: places of mistakes are those of the new ones.
+            versions.current.loaded = loaded;
+            return Ok(changes);
+        }
+        self.options.send_replace(loaded.config.reload.clone());
+        let (number, at) = (versions.current.number + 1, SystemTime::now());
+        let next = Version { number, at, cause, changes: changes.clone(), loaded, secrets };
+        let past = std::mem::replace(&mut versions.current, next);
+        versions.past.push_back(past);
+        while versions.past.len() >= HISTORY {
+            versions.past.pop_front();
+        }
+        Ok(changes)
+    }
+
+    /// Writes what a reload came to.
+    fn tell(
+        &self,
+        versions: &mut Versions,
+        result: Result<Changes, ConfigErrors>,
+        (cause, dry_run): (ReloadCause, bool),
+        begun: Instant,
+    ) -> Result<Report, ReloadError> {
+        let took = begun.elapsed();
+        match result {
+            Ok(changes) => {
+                versions.told = None;
+                let version = versions.current.number;
+                for change in changes.iter().filter(|_| !dry_run) {
+                    tracing::info!(version, "{change}");
+                }
+                if !dry_run {
+                    let changes = changes.iter().count();
+                    tracing::info!(version, %cause, changes, ?took, "configuration read again");
+                }
+                let files = versions.current.loaded.files().to_vec();
+                Ok(Report { version, cause, dry_run, changes, files, took })
+            }
+            Err(errors) => {
+                let text = errors.to_string();
+                let is_told = cause == ReloadCause::Watch && versions.told.as_ref() == Some(&text);
+                if !dry_run && !is_told {
+                    for error in errors.errors() {
+                        tracing::error!("{error}");
+                    }
+                    let version = versions.current.number;
+                    tracing::error!(version, %cause, "configuration not taken over: nothing has changed");
+                    versions.told = Some(text);
+                }
+                Err(ReloadError::Config(errors))
+            }
+        }
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+}
