@@ -54,9 +54,10 @@ async fn sessions_of_what_stays_survive_a_hundred_reloads_of_other_things() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_keeps_its_socket_while_its_route_changes() {
     let (one, two) = (TcpPeer::sending("one").await, TcpPeer::sending("two").await);
-    let address = free();
-    let to = |peer: &TcpPeer| route(address, &peer.uri());
+    let to = |peer: &TcpPeer| route(([127, 0, 0, 1], 0).into(), &peer.uri());
     let host = Changing::start(&to(&one)).await;
+    let listeners = host.manager.listeners();
+    let address = listeners[0].local.as_ref().and_then(|local| local.socket()).unwrap();
     let stopping = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let told = std::sync::Arc::clone(&stopping);
     let clients = tokio::spawn(async move {

@@ -24,6 +24,9 @@ const LEAST_POLL: Duration = Duration::from_millis(100);
 /// How long what has failed is left alone at most, while the files stay as they are.
 const MOST_WAIT: Duration = Duration::from_secs(300);
 
+/// How often files are read again because other folders are watched.
+const MOST_LOOKS: usize = 4;
+
 /// What could not be taken over, and when it is tried again.
 struct Failed {
     digest: [u8; 32],
@@ -83,8 +86,14 @@ async fn look(
     folders: &mut Folders,
     failed: Option<Failed>,
 ) -> Option<Failed> {
-    let files = reloader.look().await?;
-    folders.set(files.folders().chain(reloader.inner.roots().filter_map(Path::parent)));
+    let mut files = reloader.look().await?;
+    // What has changed before a folder was watched is seen by reading after that.
+    for _ in 0..MOST_LOOKS {
+        if !folders.set(files.folders().chain(reloader.inner.roots().filter_map(Path::parent))) {
+            break;
+        }
+        files = reloader.look().await?;
+    }
     let digest = files.digest();
     let emptied = {
         let versions = reloader.inner.state.lock().await;
@@ -131,8 +140,8 @@ impl Folders {
         }
     }
 
-    /// Watches these folders and no others; those that links lead to, too.
-    fn set<'a>(&mut self, folders: impl Iterator<Item = &'a Path>) {
+    /// Watches these folders and no others; those that links lead to, too. Answers whether they are others than before.
+    fn set<'a>(&mut self, folders: impl Iterator<Item = &'a Path>) -> bool {
         let here = |folder: &Path| match folder.as_os_str().is_empty() {
             true => PathBuf::from("."),
             false => folder.to_owned(),
@@ -141,10 +150,12 @@ impl Folders {
         let real: Vec<PathBuf> =
             named.iter().filter_map(|folder| std::fs::canonicalize(folder).ok()).collect();
         let wanted: BTreeSet<PathBuf> = named.into_iter().chain(real).collect();
-        if wanted != self.watched {
+        let is_new = wanted != self.watched;
+        if is_new {
             self.watched = wanted;
             self.begin();
         }
+        is_new
     }
 
     #[cfg(feature = "watch")]
