@@ -84,7 +84,7 @@ async fn a_stale_unix_socket_does_not_stop_the_start_and_a_live_one_does() {
     let toml = route(&format!("unix://{}", path.display()), &peer.uri());
     let _host = TestHost::start(&toml).await;
     let Err(error) = TestHost::try_start(&toml).await else { panic!("two hosts on one path") };
-    assert!(error.to_string().contains("somebody listens there"), "{error}");
+    assert!(error.to_string().contains("another process listens there"), "{error}");
     assert!(path.exists(), "the first host has lost its file");
 }
 

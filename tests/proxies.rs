@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use jackfield::{connection::Live, listener::AdmissionOptions, manager::ListenOptions};
+use jackfield::{connection::Live, listener::ListenerOptions, manager::ListenOptions};
 use jackfield_plugin_api::{ErrorKind, Session};
 use serde_json::{Value, json};
 use tokio::{
@@ -234,11 +234,9 @@ async fn one_address_does_not_take_all_places() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_of_a_program_has_lists_too_and_names_ipv4_as_ipv4() {
     let host = TestHost::start("").await;
-    let admission = AdmissionOptions {
-        deny: vec!["127.0.0.2".parse().unwrap()],
-        ..AdmissionOptions::default()
-    };
-    let options = ListenOptions { admission, ..ListenOptions::default() };
+    let listener =
+        ListenerOptions { deny: vec!["127.0.0.2".parse().unwrap()], ..ListenerOptions::default() };
+    let options = ListenOptions { listener, ..ListenOptions::default() };
     let listener = host.manager().listen_with("tcp://*:0", options, tell).await.unwrap();
     let here: SocketAddr = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
     let mut client = TcpStream::connect(here).await.unwrap();

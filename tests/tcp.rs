@@ -202,6 +202,21 @@ async fn a_quiet_connection_ends_with_the_idle_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_connection_ends_with_the_total_timeout_of_its_route() {
+    let peer = TcpPeer::echo().await;
+    let toml = format!("{}total_timeout = \"100ms\"\n", route(&peer.uri()));
+    let host = TestHost::start(&toml).await;
+    let mut stream = TcpStream::connect(host.address(0)).await.unwrap();
+    let busy = async {
+        let mut byte = [0];
+        while stream.write_all(b"x").await.is_ok() && stream.read_exact(&mut byte).await.is_ok() {}
+    };
+    // Ends by itself; the limit only bounds a failed test.
+    let ended = tokio::time::timeout(Duration::from_secs(60), busy).await;
+    assert!(ended.is_ok(), "the connection still lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_openssh_session_runs_through_a_listener() {
     let sshd = Sshd::start().await;
     let host = TestHost::start(&route(&format!("tcp://127.0.0.1:{}", sshd.port()))).await;

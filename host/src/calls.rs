@@ -55,7 +55,7 @@ pub trait Calls: Sync {
         async move { self.run("exec", &exec).await }
     }
 
-    /// Gets what is at a path. That there is nothing is no error, but a status.
+    /// Gets the resource at a path. A missing one is not an error, but a status.
     ///
     /// # Errors
     /// As [`Calls::run`].
@@ -67,7 +67,7 @@ pub trait Calls: Sync {
     /// Sends a line and waits for what matches `pattern`, a regular expression.
     ///
     /// # Errors
-    /// As [`Calls::run`]; [`ErrorKind::TimedOut`] if it does not come, with what was heard.
+    /// As [`Calls::run`]; [`ErrorKind::TimedOut`] if it does not come, with the last text received.
     fn send_expect(
         &self,
         line: impl Into<SendExpect>,
@@ -82,7 +82,7 @@ pub trait Calls: Sync {
     /// its output.
     ///
     /// # Errors
-    /// As [`Calls::run`]; [`ErrorKind::TimedOut`] if the prompt does not come again, with what was heard.
+    /// As [`Calls::run`]; [`ErrorKind::TimedOut`] if the prompt does not come again, with the last text received.
     fn execute(
         &self,
         command: impl Into<String>,

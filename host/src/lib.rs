@@ -110,6 +110,7 @@ pub mod services;
 pub mod addr;
 pub mod deadline;
 pub mod events;
+mod lock;
 pub mod metrics;
 pub use jackfield_text::{nearest, networks, units};
 pub mod parallel;

@@ -4,12 +4,14 @@
 //! (names, labels) and against limits; what breaks them is left out and counted, and a warning tells of the
 //! first.
 
-use serde::Serialize;
+use crate::lock::IgnorePoison;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Upper bounds of the buckets of every histogram, three for each power of ten, in whatever unit the plugin
 /// measures: from a tenth of a millisecond, in seconds, to a megabyte, in bytes.
@@ -26,13 +28,16 @@ pub const MAX_LABELS: usize = 16;
 /// The longest value of a label, in bytes.
 pub const MAX_VALUE: usize = 256;
 
-/// How many series there may be; one is a metric with one set of labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many series there may be, each a metric with one set of labels: keys of `[host.limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct MetricLimits {
-    /// Of one plugin. Default: 1000.
-    pub per_plugin: usize,
-    /// Of all plugins together. Default: 10000.
-    pub in_all: usize,
+    /// Series that one plugin may measure; measurements of more are counted and left out. Default: 1000.
+    #[serde(rename = "plugin_metrics")]
+    pub per_plugin: u32,
+    /// Series of all plugins together. Default: 10000.
+    #[serde(rename = "metrics")]
+    pub in_all: u32,
 }
 
 impl Default for MetricLimits {
@@ -45,7 +50,7 @@ impl Default for MetricLimits {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricKind {
-    /// A sum that only grows; what is recorded is added to it.
+    /// A sum that only grows; recorded values are added to it.
     Counter,
     /// What was recorded last.
     Gauge,
@@ -183,7 +188,7 @@ impl Metrics {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().ignore_poison()
 }
 
 /// Where one plugin records.
@@ -311,10 +316,10 @@ impl PluginMetrics {
                 return Ok(());
             }
         }
-        if own.series >= self.all.limits.per_plugin {
+        if own.series >= self.all.limits.per_plugin as usize {
             return Err(Refused::Full("host.limits.plugin_metrics"));
         }
-        let most = self.all.limits.in_all;
+        let most = self.all.limits.in_all as usize;
         let more = |have: usize| (have < most).then_some(have + 1);
         if self.all.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             return Err(Refused::Full("host.limits.metrics"));

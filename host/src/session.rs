@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long the polite end of a session may take: what was asked of it has been had before.
+/// How long the polite end of a session may take: all results are there before it.
 pub const POLITE_CLOSE: Duration = Duration::from_secs(2);
 
 /// Calls of a session with an end to waiting.
@@ -81,14 +81,14 @@ pub(crate) fn guarded<G: Send + Sync + 'static>(
     builder.inner_data().build()
 }
 
-/// A session for its user, and the same one for whoever watches over it.
+/// A session for its user, and the same one for its supervisor.
 pub fn shared(session: Session) -> (Session, Arc<Session>) {
     let inner = Arc::new(session);
     (guarded(Arc::clone(&inner), DataParts::default(), ()), inner)
 }
 
 /// What those that share a session with others may not do: its data, its events and its end belong
-/// to nobody of them.
+/// to none of them.
 const NOT_SHARED: Facets = Facets::EVENTS
     .union(Facets::CLOSE_CODE)
     .union(Facets::DRAIN)

@@ -78,7 +78,7 @@ impl Stopping {
         self.heard(Word::End).await;
     }
 
-    /// Completes when workers that were told to end have had the time to say so. Cancel safe.
+    /// Completes when the time has passed in which workers told to end may report that. Cancel safe.
     pub async fn overdue(&mut self) {
         self.ended().await;
         tokio::time::sleep(LAST_WORDS).await;

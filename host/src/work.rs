@@ -1,11 +1,12 @@
 //! What the host works for at this moment: the task of a connection is polled under its id, so that
-//! whoever sees a thread that does not come back, or a panic, can name the connection.
+//! the watchdog and the panic hook can name the connection.
 
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::watch;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Polls `work` as work for the connection `id`. Cancel safe as `work` is.
 pub async fn under<F: Future + ?Sized>(id: u64, mut work: Pin<&mut F>) -> F::Output {
@@ -39,7 +40,7 @@ static TABLES: Mutex<Vec<Weak<dyn Names>>> = Mutex::new(Vec::new());
 
 /// Lets `table` name its connections, for as long as it lives.
 pub(crate) fn register(table: Weak<dyn Names>) {
-    let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tables = TABLES.lock().ignore_poison();
     tables.retain(|table| table.strong_count() > 0);
     tables.push(table);
 }
@@ -61,7 +62,7 @@ pub(crate) fn resolved(host: &str, addresses: &[SocketAddr]) {
 }
 
 fn tables() -> impl Iterator<Item = Arc<dyn Names>> {
-    let tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let tables = TABLES.lock().ignore_poison().clone();
     tables.into_iter().filter_map(|table| table.upgrade())
 }
 

@@ -22,7 +22,7 @@ pub mod close_code {
 /// writes those of the facets that it gives to [`SessionBuilder::facets`](crate::SessionBuilder::facets).
 ///
 /// Calls may run at the same time, and dropping one cancels it, at any await: by a deadline, or because
-/// nobody waits any more. Where requests and replies share one wire, the reply of a dropped call must not
+/// its caller is gone. Where requests and replies share one wire, the reply of a dropped call must not
 /// become that of the next one: use a [`Wire`](crate::Wire), numbers or a task of the session
 /// ([`cookbook`](crate::cookbook)).
 ///
@@ -133,7 +133,7 @@ pub trait Control: Send + Sync + 'static {
             }
         }
     }
-    /// Makes the session as new before a pool lends it to somebody else: leaves a transaction, goes back
+    /// Makes the session as new before a pool lends it to another user: leaves a transaction, goes back
     /// to the first directory, drops subscriptions. A failure ends the session instead.
     fn reset(&self) -> impl Future<Output = Result<()>> + Send {
         async move {

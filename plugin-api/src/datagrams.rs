@@ -205,7 +205,7 @@ impl Datagrams {
                 receive(raw.data, waker, slots.as_mut_ptr(), stride, room, error.as_mut_ptr())
             }
         });
-        let what = "more datagrams than there is room for came";
+        let what = "a session gave more datagrams than it was asked for";
         let count = std::task::ready!(count_of(code, &mut error, slots.len(), what))?;
         for ((meta, slot), buffer) in metas.iter_mut().zip(&mut slots[..count]).zip(buffers) {
             slot.capacity = buffer.len();

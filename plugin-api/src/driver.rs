@@ -22,8 +22,8 @@ pub enum Role {
 /// One protocol.
 ///
 /// The host calls `configure` once for each place where options stand, and then the other methods,
-/// many at a time, with its result. A method's future is dropped when its deadline passes or nobody
-/// waits any longer, so all must be cancel safe: nothing may be left half-open. A panic anywhere
+/// many at a time, with its result. A method's future is dropped when its deadline passes or its caller is
+/// gone, so all must be cancel safe: nothing may be left half-open. A panic anywhere
 /// costs its connection, not the host.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// Its constants.
@@ -53,8 +53,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
-    /// The most sessions that one of its targets bears at the same time, such as 1 where a device is had
-    /// whole. A pool is no larger. Default: any number.
+    /// The most sessions that one of its targets takes at the same time, such as 1 for a device that serves
+    /// one session. A pool is no larger. Default: any number.
     fn max_sessions() -> Option<u32> {
         None
     }

@@ -56,7 +56,7 @@ impl Body {
         while let Some(part) = self.next().await {
             let BodyPart::Data(bytes) = part? else { continue };
             if bytes.len() > most - all.len() {
-                let text = "the content is longer than may be";
+                let text = "the content is longer than the limit";
                 return Err(Error::new(ErrorKind::Limit, text).with("most", most));
             }
             all.extend_from_slice(&bytes);

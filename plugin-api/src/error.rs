@@ -1,6 +1,7 @@
 //! One error shape for both sides: what kind, whose fault, whether to try again, and the story.
 
 use crate::raw::{RawBuf, RawError};
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -236,6 +237,15 @@ impl Error {
     pub fn message(&self) -> &str {
         &self.0.detail.message
     }
+    /// The protocol's own number for it, where the driver has set the fact `code`: a close code, the code of a
+    /// reset stream. Its meaning is that of the driver's protocol.
+    pub fn code(&self) -> Option<u64> {
+        self.context().find(|(key, _)| *key == "code").and_then(|(_, code)| code.parse().ok())
+    }
+    /// Whether the same attempt fails again, whenever it is made: its [`Error::retry`] is [`Retry::Never`].
+    pub fn is_fatal(&self) -> bool {
+        self.retry() == Retry::Never
+    }
     /// The facts, in the order they were added.
     pub fn context(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.detail.context.iter().map(|(key, value)| (key.as_str(), value.as_str()))
@@ -282,6 +292,24 @@ impl Error {
             _ => Io::Other,
         };
         std::io::Error::new(kind, self)
+    }
+}
+
+/// As a table for programs: `kind`, `origin`, `retry`, `code` if there is one, `message`, and `context` as a list
+/// of names and values.
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let code = self.code();
+        let mut table = serializer.serialize_struct("Error", 5 + usize::from(code.is_some()))?;
+        table.serialize_field("kind", self.kind().as_str())?;
+        table.serialize_field("origin", self.origin().as_str())?;
+        table.serialize_field("retry", self.retry().as_str())?;
+        if let Some(code) = code {
+            table.serialize_field("code", &code)?;
+        }
+        table.serialize_field("message", self.message())?;
+        table.serialize_field("context", &self.0.detail.context)?;
+        table.end()
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`EventQueue`]: events of a session, kept until somebody fetches them, a bounded number of them.
+//! [`EventQueue`]: events of a session, kept until they are fetched, a bounded number of them.
 
 use crate::info::Event;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! [`Exchange`]: the request and response facet, both roles, for http and what is like it. A head is
+//! [`Exchange`]: the request and response facet, both roles, for http and similar protocols. A head is
 //! one flat block of fields, never JSON; bodies stream both ways.
 
 mod answer;
@@ -71,7 +71,7 @@ impl Transfer for Envelope {
             let upgrade = (!raw.upgrade.is_none()).then(|| Op::from_raw(raw.upgrade));
             match HeaderBlock::parse(raw.head.into_bytes()) {
                 Ok(head) => Envelope { head, body, upgrade },
-                // Nothing of a head that cannot be read; who wants the content hears why.
+                // A head that cannot be read is empty; reading the content gives the error.
                 Err(error) => {
                     let body = Body::new(futures_util::stream::iter([Err(error)]));
                     Envelope::new(HeaderBlock::default(), body)
@@ -139,7 +139,7 @@ pub trait Exchanger: Send + Sync + 'static {
         self.send(request)
     }
     /// Server role: the next request; `None` when the peer sends no more. A client that can tell
-    /// completes with `None` when its connection has ended, so that nobody asks on it in vain.
+    /// completes with `None` when its connection has ended, so that no request is sent on it in vain.
     fn accept(&self) -> impl Future<Output = Result<Option<Incoming>>> + Send {
         async { Err(Error::unsupported("accepting requests")) }
     }

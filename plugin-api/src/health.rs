@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HealthStatus {
-    /// It does what it should.
+    /// It works.
     #[default]
     Ok = 0,
-    /// It does not do what it should.
+    /// It does not work.
     Failed = 2,
     /// It does less than it should, or a newer plugin says what this host does not know.
     #[serde(other)]
@@ -78,7 +78,7 @@ impl PluginHealth {
     /// Of a plugin that does not say it.
     #[cfg(feature = "host")]
     pub(crate) fn unknown() -> Self {
-        let text = "it does not say how it is: it panicked, or what it says makes no sense";
+        let text = "its health is unknown: it panicked, or its answer is malformed";
         PluginHealth::of(vec![PluginHealth::part("plugin", "", Health::failed(text))])
     }
 

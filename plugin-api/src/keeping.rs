@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that keeps a value for as long as somebody holds the stream: the process behind a pipe,
+/// A stream that keeps a value for as long as the stream is held: the process behind a pipe,
 /// the connection below an upgraded exchange.
 #[derive(Debug)]
 pub struct Keeping<T, K> {

@@ -52,7 +52,7 @@
 //! of that session, [`ErrorKind::Protocol`] of [`Origin::Internal`], and no byte of it is used. What each
 //! side of the boundary owes the other is in [`raw`].
 //!
-//! An operation or body that has ended is not polled again by this crate, whoever holds it; a stream or
+//! An operation or body that has ended is not polled again by this crate; a stream or
 //! datagram facet may be polled after an error, because more can come.
 //!
 //! # What a guard cannot hold
@@ -63,7 +63,7 @@
 //! | `abort`, `exit`, `_exit` | the process ends |
 //! | a fault of memory: in C code, in `unsafe`, or a stack that overflows | the process ends by a signal |
 //! | an allocation that fails | the process aborts |
-//! | a descriptor of somebody else's that is closed | whoever had it loses it |
+//! | closing a descriptor that another owns | that owner loses it |
 //! | a poll, call or drop that does not return | it keeps its thread for as long, and no deadline can end it; the host's other sessions go on |
 //! | memory, threads and tasks that are left behind | they stay, and count for the process; `Task` ends with its owner |
 //! | `panic = "abort"` in the plugin's profile | each panic ends the process |
@@ -144,6 +144,7 @@ pub mod section;
 pub mod services;
 mod serving;
 mod session;
+mod several;
 mod sse;
 mod stream;
 #[cfg(feature = "private-runtime")]
@@ -206,6 +207,7 @@ pub use secret::{Secret, mask_query};
 pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
 pub use session::{Session, SessionBuilder};
+pub use several::bind_all;
 pub use sse::ServerEvent;
 pub use stream::Stream;
 #[cfg(feature = "private-runtime")]

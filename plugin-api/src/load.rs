@@ -43,7 +43,7 @@ pub enum LoadError {
     BadManifest(String),
     /// The system's loader refused it.
     Library(String),
-    /// It does not export what its manifest says.
+    /// It does not export the symbol that its manifest names.
     NoSymbol(String),
     /// Built with an `abi_stable` that is not ours.
     Header(String),
@@ -286,7 +286,7 @@ unsafe impl Send for Endpoint {}
 unsafe impl Sync for Endpoint {}
 
 impl Endpoint {
-    /// Marks every call into it, and into what comes of it, as one into `owner`.
+    /// Marks every call into it, and into objects made by it, as one into `owner`.
     #[must_use]
     pub fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;

@@ -234,7 +234,12 @@ impl FuturesStream for Messages {
                 receive(raw.data, waker, out.as_mut_ptr().cast(), BATCH, error.as_mut_ptr())
             }
         });
-        match count_of(code, &mut error, BATCH, "more messages than there is room for came") {
+        match count_of(
+            code,
+            &mut error,
+            BATCH,
+            "a session gave more messages than it was asked for",
+        ) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => {
                 self.ended = true;
@@ -277,7 +282,7 @@ impl Messages {
                     Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
                 };
             if !batch[..taken].iter().all(RawMessage::is_given_away) {
-                // Whose they are nobody can tell now: better lost than freed twice.
+                // Their owner is unknown now: a leak is better than freeing them twice.
                 std::mem::forget(batch);
                 let text = "messages were taken and are still in their places";
                 return Poll::Ready(Err(untrue(text)));

@@ -1,4 +1,4 @@
-//! Parameters of operations: from JSON to a type, with an error that names what is wrong.
+//! Parameters of operations: from JSON to a type, with an error that names the wrong parameter.
 
 use crate::error::{Error, ErrorKind, Result};
 use schemars::JsonSchema;

@@ -105,7 +105,7 @@ impl DatagramIo for Connected {
 }
 
 fn too_long(bytes: usize, most: usize) -> Error {
-    Error::new(ErrorKind::Limit, "a datagram is longer than may be")
+    Error::new(ErrorKind::Limit, "the datagram is longer than the limit")
         .with("bytes", bytes)
         .with("most", most)
 }
@@ -274,7 +274,7 @@ impl Reading {
         Poll::Pending
     }
 
-    /// Ends what is idle, now and then.
+    /// Ends idle sessions from time to time.
     fn sweep(&mut self, cx: &mut Context<'_>) {
         let idle = self.shared.limits.idle;
         if idle.is_zero() {

@@ -1,4 +1,4 @@
-//! Files with private keys: used only when nobody else can read them.
+//! Files with private keys: used only when no other user can read them.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::fs::File;
@@ -29,7 +29,7 @@ pub fn open_private(path: &Path, option: &str) -> Result<File> {
         };
         about(Error::new(kind, format!("cannot be read: {error}")))
     };
-    // What is judged is what is read.
+    // The open file is checked, so that the file checked is the file read.
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     match problem(metadata.uid(), metadata.mode()) {

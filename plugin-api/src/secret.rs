@@ -4,9 +4,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A password, passphrase or token. In a driver's options its schema carries `x-secret: true`, by
 /// which the host knows that `{ env = … }`, `{ file = … }` or `{ command = … }` may stand there.
+///
+/// Its memory is overwritten when it is dropped. Copies of the text that were made of [`Secret::expose`] are not,
+/// such as those inside a library that is given the text.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -19,6 +23,21 @@ impl Secret {
     /// The text itself: for the peer, never for a person.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// Overwrites the text, all of its capacity.
+impl Zeroize for Secret {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.zeroize();
     }
 }
 
@@ -98,6 +117,15 @@ mod tests {
         ] {
             assert_eq!(mask_query(target), shown);
         }
+    }
+
+    #[test]
+    fn a_secret_is_overwritten_where_it_stood_when_it_is_dropped() {
+        fn is_overwritten_when_dropped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        let mut secret = Secret::new("hunter2");
+        is_overwritten_when_dropped(&secret);
+        zeroize::Zeroize::zeroize(&mut secret);
+        assert_eq!(secret.expose(), "");
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl Session {
         // SAFETY: it gives an `Op<()>`.
         unsafe { self.op(Operation::Drain, drain) }
     }
-    /// Makes it as new for the next who borrows it from a pool. See [`Control::reset`].
+    /// Makes it as new for the next user that borrows it from a pool. See [`Control::reset`].
     pub fn reset(&self) -> Op<()> {
         // SAFETY: the table belongs to the data.
         let reset = || unsafe { ((*self.raw.table).reset)(self.raw.data) };

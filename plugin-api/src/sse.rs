@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct ServerEvent<'a> {
     /// Its type; without one it is a `message`.
     pub name: Option<&'a str>,
-    /// What a client that connects anew says it has heard last; empty: forget what it was.
+    /// The id that a client sends as the last one received when it connects again; empty: it forgets its id.
     pub id: Option<&'a str>,
     /// How long clients wait before they connect anew, to the millisecond.
     pub retry: Option<Duration>,

@@ -1,6 +1,6 @@
 //! In a plugin nothing is marked: see the module of this name in a host.
 
-/// Nobody.
+/// No plugin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Owner;
 

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Whose code an object that came across runs: a driver or handler of a plugin, or nobody's, which is
+/// Whose code an object that came across runs: a driver or handler of a plugin, or no one's, which is
 /// this binary's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Owner(u32);
@@ -99,7 +99,7 @@ operations! {
     Drop = "drop",
 }
 
-/// Set in [`Slot::running`] by whoever looks, and gone with the call: a call that two looks have seen is one.
+/// Set in [`Slot::running`] by the watchdog, and cleared with the call: a call that two looks have seen is one.
 const SEEN: u64 = 1 << 8;
 
 /// One thread's mark, which only its thread writes, but for [`SEEN`].
@@ -107,7 +107,7 @@ const SEEN: u64 = 1 << 8;
 struct Slot {
     /// Owner in the upper 32 bits, [`SEEN`], operation in the lower 8; 0: no plugin's code runs.
     running: AtomicU64,
-    /// Grows with each call that is seen for the first time. Written by who looks, one at a time.
+    /// Grows with each call that is seen for the first time. Written by the watchdog, one at a time.
     calls: AtomicU64,
     /// What the host says that this thread works for: a connection's id; 0: nothing.
     label: AtomicU64,

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// A stream, or anything else, over which each request waits for its own reply. Calls come at the same
-/// time, and each can be dropped in the middle: by a deadline, or because nobody waits any more. A wire
+/// time, and each can be dropped in the middle: by a deadline, or because its caller is gone. A wire
 /// gives each its turn, and a turn that was not brought to its end breaks the wire, so that the next
 /// call never reads the reply of another.
 ///

@@ -28,7 +28,7 @@ async fn the_plugins_in_use_are_named_once_after_it_and_never_after_a_clean_stop
     let mut host = Jackfield::run_with(ECHO, &set).await;
     let log = host.log();
     let line = log.lines().find(|line| line.contains(SAYS)).unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains("WARN") && line.contains("somebody killed it"), "{line}");
+    assert!(line.contains("WARN") && line.contains("or it was killed"), "{line}");
     assert!(line.contains("jackfield-echo") && line.contains("jackfield-tcp"), "{line}");
     assert!(!line.contains("jackfield-ssh"), "it was not in use: {line}");
     host.signal(Signal::TERM);

@@ -96,7 +96,7 @@ async fn devices_and_their_names_come_and_go_but_not_what_others_go_via() {
     assert_eq!(manager.unalias_device("lamp").unwrap_err().kind(), ErrorKind::NotFound, "its name");
     let carrying = manager.remove_device("core1", close()).await.unwrap_err();
     assert_eq!(carrying.kind(), ErrorKind::InUse, "{carrying}");
-    assert!(carrying.message().contains("devices.lamp.via goes via"), "{carrying}");
+    assert!(carrying.message().contains("devices.lamp.via is dialled via"), "{carrying}");
     let only = manager.remove_path("core1", "gate", close()).await.unwrap_err();
     assert_eq!(only.kind(), ErrorKind::InUse, "{only}");
     manager.remove_device("light", close()).await.unwrap();

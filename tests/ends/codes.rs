@@ -5,11 +5,16 @@ use futures_util::StreamExt;
 use jackfield_plugin_api::Session;
 use serde_json::{Value, json};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use super::tcp_listener;
 use crate::support::{
     host::TestHost,
     peers::{
-        echo::Refusing,
+        echo::{Refusing, TcpPeer},
         quic::soon,
         ws::{PROGRAMS, WsServer},
     },
@@ -98,4 +103,35 @@ async fn a_client_is_answered_when_its_destination_is_open() {
     let (opened, ()) = soon(async { tokio::join!(client.open(&uri, json!({})), stopping) }).await;
     let error = opened.unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_reads_why_it_is_sent_away_where_another_uses_its_destination() {
+    let device = TcpPeer::echo().await;
+    let route = |listen: &str, more: &str| {
+        format!("[[routes]]\nlisten = \"{listen}\"\nto = \"devices.d.console\"\n{more}\n")
+    };
+    let host = TestHost::start(&format!(
+        "[devices.d.paths.console]\nuri = \"{}\"\nexclusive = true\n\
+         lease = {{ timeout = \"100ms\" }}\n{}{}{}",
+        device.uri(),
+        route("tcp://127.0.0.1:0", ""),
+        route("ws://127.0.0.1:0", ""),
+        route("ws://127.0.0.1:0", "tell_busy = false"),
+    ))
+    .await;
+    let mut holder = TcpStream::connect(host.address(0)).await.unwrap();
+    holder.write_all(b"mine").await.unwrap();
+    soon(holder.read_exact(&mut [0; 4])).await.unwrap();
+    for (index, is_told) in [(1, true), (2, false)] {
+        let mut client = TcpStream::connect(host.address(index)).await.unwrap();
+        let asked = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon(client.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+        let words = format!("in use by {} since ", holder.local_addr().unwrap());
+        assert_eq!(answer.contains(&words), is_told, "{answer}");
+    }
 }

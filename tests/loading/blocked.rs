@@ -82,7 +82,7 @@ async fn echoes(stream: &mut TcpStream) {
     assert_eq!(&back, b"alive");
 }
 
-const STUCK: &str = "a call into a plugin does not come back";
+const STUCK: &str = "a call into a plugin has not returned";
 
 #[tokio::test]
 async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
@@ -117,8 +117,8 @@ async fn a_call_that_blocks_is_named_and_costs_no_other_connection() {
         let code = host.ended().await;
         let log = host.host.log();
         let said = match code {
-            Some(0) => "time was up: connections were ended",
-            _ => "it did not end in time, so it is ended",
+            Some(0) => "shutdown_timeout has passed: open connections were ended",
+            _ => "it did not stop in time",
         };
         assert!(matches!(code, Some(0 | 1)) && log.contains(said), "{to:?} {at} {how}: {log}");
     }
@@ -134,7 +134,7 @@ async fn a_call_that_blocks_every_thread_does_not_hold_up_the_end_of_the_process
     host.host.signal(Signal::TERM);
     assert_eq!(host.ended().await, Some(1), "{}", host.host.log());
     let whose = "handler faulty of jackfield-faulty, in serve, for connection 1 (tcp:";
-    let line = host.line(&["did not end in time", whose]).await;
+    let line = host.line(&["did not stop in time", whose]).await;
     assert!(line.contains("ERROR"), "{line}");
 
     let never = "host.shutdown_timeout=\"1h\"";
@@ -161,16 +161,16 @@ async fn a_plugin_that_is_stuck_gets_no_new_sessions_until_its_call_comes_back()
     // Held back, then refused.
     let mut early = host.dial(1).await;
     assert_eq!(early.read(&mut [0]).await.expect("an end"), 0);
-    host.line(&["gets no new sessions until this call comes back", "handler=\"faulty\"", "ERROR"])
+    host.line(&["gets no new sessions until this call returns", "handler=\"faulty\"", "ERROR"])
         .await;
     assert_eq!(host.dial(1).await.read(&mut [0]).await.expect("an end"), 0);
     let text = "the plugin jackfield-faulty gets no new sessions: handler faulty";
-    host.line(&["error=the plugin", text, "did not come back within 300ms"]).await;
+    host.line(&["error=the plugin", text, "did not return within 300ms"]).await;
     echoes(&mut host.dial(0).await).await;
 
     drop(open);
     assert_eq!(victim.read(&mut [0]).await.expect("its end"), 0);
-    host.line(&["the call has come back: the plugin is used again", "took=", "INFO"]).await;
+    host.line(&["the call has returned: the plugin is used again", "took=", "INFO"]).await;
     let mut again = host.dial(1).await;
     drop(gate.accept().await.expect("its call"));
     assert_eq!(again.read(&mut [0]).await.expect("an end"), 0);

@@ -70,7 +70,7 @@ impl<T> Clone for Tried<T> {
 }
 
 impl<T> Tried<T> {
-    /// As if an attempt had not been at the last.
+    /// Takes back the last attempt.
     pub(super) fn forget_last(&mut self) {
         self.0.pop();
     }
@@ -373,7 +373,7 @@ impl<T> InFlight<T> {
         &self.place.handle.name
     }
 
-    /// The session failed at the target's side before it had done anything: as bad as if it could
+    /// The session failed at the target's side before it did anything: as bad as if it could
     /// not have been opened.
     pub fn failed(&self, error: &Error, now: Instant) {
         let load = &self.place.handle.load;

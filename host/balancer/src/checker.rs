@@ -22,7 +22,7 @@ pub trait Probe: Send + Sync {
     fn probe(&self, limit: Duration) -> impl Future<Output = Result<Duration>> + Send;
 }
 
-/// Checks the targets of a balancer, new ones at once, until nobody else holds it. Dropping it stops
+/// Checks the targets of a balancer, new ones at once, until all other handles of it were dropped. Dropping it stops
 /// the checks.
 pub async fn check<T: Probe + 'static>(balancer: Weak<Balancer<T>>, options: CheckOptions) {
     let Some(mut changes) = balancer.upgrade().map(|balancer| balancer.changes()) else { return };

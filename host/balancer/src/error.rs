@@ -12,7 +12,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether what was tried had been closed.
+    /// Whether the session that failed was closed.
     pub fn is_closed(&self) -> bool {
         matches!(self, OpenError::Failed(error) if error.kind() == ErrorKind::Closed)
     }

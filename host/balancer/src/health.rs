@@ -110,7 +110,7 @@ impl TargetHealth {
         health
     }
 
-    /// An active check had an answer. Returns whether the standing may have changed.
+    /// An active check was answered. Returns whether the standing may have changed.
     pub fn check_passed(&mut self, now: Instant, options: &HealthOptions) -> bool {
         self.missed = 0;
         self.passed = self.passed.saturating_add(1);
@@ -122,7 +122,7 @@ impl TargetHealth {
         true
     }
 
-    /// An active check had no answer. Returns whether the standing may have changed.
+    /// An active check was not answered. Returns whether the standing may have changed.
     pub fn check_failed(&mut self, options: &HealthOptions) -> bool {
         self.passed = 0;
         self.missed = self.missed.saturating_add(1);
@@ -148,7 +148,7 @@ impl TargetHealth {
         self.doubted = 0;
     }
 
-    /// A session could not be opened or, with `opened`, failed before it had done anything. It ejects
+    /// A session could not be opened or, with `opened`, failed before it did anything. It ejects
     /// only if `may_eject`, or if the target was ejected before and is being tried. Returns whether
     /// the standing may have changed.
     pub fn failed(

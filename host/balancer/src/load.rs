@@ -154,7 +154,7 @@ impl Load {
         let _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, blend);
     }
 
-    /// The moving latency in nanoseconds; 0 if unknown. It fades while nobody measures, so that a
+    /// The moving latency in nanoseconds; 0 if unknown. It fades while there is no measurement, so that a
     /// target once slow is tried again.
     #[inline]
     pub(super) fn latency(&self, millis: u32) -> f32 {

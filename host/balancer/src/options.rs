@@ -46,7 +46,7 @@ impl OutlierOptions {
     /// How many of so many targets may be ejected at a time.
     pub fn max_ejected(&self, targets: usize) -> usize {
         match (self.max_ejected_percent, targets) {
-            // Without another target an ejection would help nobody.
+            // Without another target an ejection would not help.
             (0, _) | (_, 0 | 1) => 0,
             (percent, _) => (targets * percent.min(100) as usize / 100).max(1),
         }

@@ -25,7 +25,7 @@ pub struct PoolOptions {
     /// A member unused for longer is closed, unless `min_idle` keeps it; `"0s"` never. Checked
     /// within a tenth of this time. Default: `"5m"`.
     pub max_idle_time: Timespan,
-    /// An older member is closed as soon as nobody uses it; `"0s"` never. Each member gets up to a
+    /// An older member is closed as soon as it is not in use; `"0s"` never. Each member gets up to a
     /// tenth less, at random, so that they do not end all at once. Default: `"30m"`.
     pub max_lifetime: Timespan,
     /// How long a caller waits for a member, opening included; more than `"0s"`. Default: `"30s"`.

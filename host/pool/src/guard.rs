@@ -47,7 +47,7 @@ impl<C: Connect> Pooled<C> {
     }
 
     /// Takes the member out of the pool for good; the pool opens another when it needs one. Where
-    /// it is shared, its other users go on, but nobody new gets it.
+    /// it is shared, its other users go on, but no new caller gets it.
     pub fn detach(mut self) -> Arc<C::Member> {
         let member = Arc::clone(self.member());
         self.give_back(Verdict::Close(CloseCause::Detached));
@@ -85,14 +85,14 @@ impl<C: Connect> Pooled<C> {
         (!valid).then_some(CloseCause::Invalid)
     }
 
-    /// Whether the member has been opened this moment, and nobody has used it before.
+    /// Whether the member was opened for this checkout, and was not used before.
     pub fn is_fresh(&self) -> bool {
         self.hand().checkout.fresh
     }
 
-    /// Asks the peer whether the member still works, as a user may doubt who had no answer in its time, and
+    /// Asks the peer whether the member still works, as a user may do that got no answer in time, and
     /// gives it back; whether it does. Nobody new gets the member meanwhile, for at most `test_timeout`. If
-    /// it does not work it is closed, and with it those that nobody has used since. Cancelled, the member is
+    /// it does not work it is closed, and with it members that were not used since. Cancelled, the member is
     /// closed.
     pub async fn test(mut self) -> bool {
         if let Some(hand) = &mut self.hand {
@@ -109,7 +109,7 @@ impl<C: Connect> Pooled<C> {
     }
 
     /// Asks the peer whether the member still works, for at most `test_timeout`, while its user goes on
-    /// using it; whether it does. Nobody new gets the member meanwhile, and nobody at all if it does not
+    /// using it; whether it does. No new caller gets the member meanwhile, and none at all if it does not
     /// work. Cancelled, nothing is known.
     pub async fn check(&self) -> bool {
         let Hand { entry, checkout } = self.hand();
@@ -140,7 +140,7 @@ impl<C: Connect> Hand<C> {
         self.entry.pool.give_back(self.checkout, verdict);
     }
 
-    /// To the next caller on this core, if there is nobody else who needs it.
+    /// To the next caller on this core, if no other one needs it.
     fn put_back(self) {
         let entry = Arc::clone(&self.entry);
         entry.pool.put_back(self);

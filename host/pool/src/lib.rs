@@ -29,7 +29,7 @@
 //!   uses it; if it fails, the caller who has waited longest is told, and the others get a try of
 //!   their own within their own time.
 //! - Every wait ends: at the caller's deadline, or `acquire_timeout`.
-//! - While nobody waits, a get and return on the same core take no lock that another core takes, and
+//! - While no caller waits, a get and return on the same core take no lock that another core takes, and
 //!   allocate nothing.
 //!
 //! # Example
@@ -271,7 +271,7 @@ impl<C: Connect> Pool<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drained {
-    /// Members that were closed while somebody used them.
+    /// Members that were closed while they were in use.
     pub abandoned: usize,
 }
 

@@ -4,7 +4,7 @@
 //! To the pool's state a member in a pocket is in use; counters and sizes that are shown say otherwise.
 //! What keeps the rules of a pool true nevertheless:
 //!
-//! - Pockets are in use only while the pool is *calm*: nobody waits, it is not closed, and its options ask
+//! - Pockets are in use only while the pool is *calm*: no caller waits, it is not closed, and its options ask
 //!   for nothing that has to be seen at once. Whoever ends the calm, under the pool's lock, empties every
 //!   pocket afterwards. Both look at the calm and at a pocket under that pocket's lock: what is put there
 //!   was put before it was emptied, or its owner sees that the calm is over.

@@ -108,7 +108,7 @@ impl<M> WaitQueue<M> {
         self.len() == 0
     }
 
-    /// Whether somebody waits who came before `arrival`.
+    /// Whether a caller waits that came before `arrival`.
     pub(super) fn is_ahead_of(&self, arrival: Arrival) -> bool {
         self.front().is_some_and(|waiter| waiter.arrival < arrival)
     }
@@ -117,7 +117,7 @@ impl<M> WaitQueue<M> {
         self.waiters.first(LINE).and_then(|key| self.waiters.get(key))
     }
 
-    /// Puts a caller in its place: at the end, unless it had been served before in vain.
+    /// Puts a caller in its place: at the end, unless it was assigned a member before that did not work.
     pub(super) fn join(
         &mut self,
         arrival: Arrival,
@@ -180,7 +180,7 @@ impl<M> WaitQueue<M> {
         self.line().map(|(_, waiter)| waiter.deadline).min()
     }
 
-    /// Removes a caller that gave up: what it had been served but not taken, or its waker, to be
+    /// Removes a caller that gave up: the member assigned to it but not taken, or its waker, to be
     /// dropped without the lock.
     pub(super) fn leave(&mut self, ticket: Ticket<M>) -> (Option<WaitResult<M>>, Option<Waker>) {
         let Ticket { key, place } = ticket;

@@ -10,7 +10,7 @@ pub(super) const GRAIN: Duration = Duration::from_millis(50);
 /// No reading: the pool is not in use.
 const ASLEEP: u64 = u64::MAX;
 
-/// A reading of the clock that is renewed while it is used, and only then: an idle pool wakes nobody.
+/// A reading of the clock that is renewed while it is used, and only then: an idle pool wakes no task.
 #[derive(Debug)]
 pub(super) struct Recent {
     base: Instant,
@@ -38,7 +38,7 @@ impl Recent {
         self.base.checked_add(Duration::from_nanos(reading))
     }
 
-    /// Notes a reading where there was none; whether so, and somebody has to renew it from now on.
+    /// Notes a reading where there was none; returns whether so, and it has to be renewed from now on.
     pub(super) fn wake(&self, now: Instant) -> bool {
         self.reading.load(Ordering::Relaxed) == ASLEEP
             && self.reading.swap(self.nanos(now), Ordering::Relaxed) == ASLEEP
@@ -51,7 +51,7 @@ impl Recent {
         }
     }
 
-    /// Renews the reading, or ends it if nobody has asked since the last; whether it is to be renewed
+    /// Renews the reading, or ends it if it was not read since the last; whether it is to be renewed
     /// again.
     pub(super) fn renew(&self, now: Instant) -> bool {
         let asked = self.asked.swap(false, Ordering::Relaxed);

@@ -160,7 +160,7 @@ impl<C: Connect> PoolCore<C> {
         if self.is_crowded() { now() } else { self.recently() }
     }
 
-    /// Keeps what comes back for the next caller on this core, if nobody else needs it.
+    /// Keeps a returned member for the next caller on this core, if no other one needs it.
     pub(super) fn put_back(self: &Arc<Self>, mut hand: Hand<C>) {
         hand.checkout.fresh = false;
         let left = if self.pockets.is_calm() && !hand.checkout.is_doubted() {

@@ -239,7 +239,7 @@ impl<M: Clone> Slots<M> {
         Requested::Waits(ticket)
     }
 
-    /// A waiting caller gives up; a member it had been served goes to the next.
+    /// A waiting caller gives up; a member assigned to it goes to the next.
     pub(super) fn leave(
         &mut self,
         ticket: Ticket<M>,

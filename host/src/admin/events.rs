@@ -10,6 +10,7 @@ use super::request::{AdminRequest, Reply};
 use super::ring::{EventRing, KeptEvent};
 use crate::config::model::AdminConfig;
 use crate::events::{Bus, EventFilter, EventKind};
+use crate::lock::IgnorePoison;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -17,7 +18,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use std::convert::Infallible;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -71,7 +72,7 @@ impl EventHub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HubState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     /// One more reader, if there is room for it.

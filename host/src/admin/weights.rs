@@ -1,7 +1,8 @@
 //! The weights that targets had before they were drained, to be given back when they are enabled.
 
+use crate::lock::IgnorePoison;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// By upstream and target.
 #[derive(Debug, Default)]
@@ -9,7 +10,7 @@ pub(super) struct DrainedWeights(Mutex<BTreeMap<(String, String), u32>>);
 
 impl DrainedWeights {
     fn all(&self) -> MutexGuard<'_, BTreeMap<(String, String), u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 
     /// Notes what a target has before it is drained; 0 says nothing.

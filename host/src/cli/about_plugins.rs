@@ -63,7 +63,7 @@ pub(super) fn readme(reports: &[PluginReport], name: &str) -> Outcome {
         return Err(Failure::config(format!("there is no plugin {name:?}{hint} [known={known}]")));
     };
     if manifest.readme.is_empty() {
-        return Err(Failure::config(format!("{name} has no README in it")));
+        return Err(Failure::config(format!("{name} contains no README")));
     }
     let end = if manifest.readme.ends_with('\n') { "" } else { "\n" };
     print(&format!("{}{end}", manifest.readme))

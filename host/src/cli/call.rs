@@ -140,7 +140,7 @@ async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value>
     Ok(result?)
 }
 
-/// Ends politely, but not for ever: everything of worth has been had.
+/// Closes politely within a limit: the result is there already.
 pub(super) async fn close(session: &Session) {
     session.close_politely(0, "").await;
 }
@@ -196,7 +196,7 @@ fn show(result: &Value) -> Outcome<()> {
         return print(&lines.collect::<String>()).map(drop);
     }
     print(text("stdout"))?;
-    // When standard error is closed there is nobody to tell.
+    // When standard error is closed, the line is dropped.
     let _ = std::io::stderr().lock().write_all(text("stderr").as_bytes());
     if let Some(signal) = fields.get("signal").and_then(Value::as_str) {
         complain(&format!("ended by signal {signal}"));

@@ -32,7 +32,7 @@ pub(super) struct TargetArgs {
     config: ConfigArgs,
 }
 
-/// Options that a command adds by itself where the driver on top has them and nobody set them.
+/// Options that a command adds by itself where the driver on top has them and they are not set.
 pub(super) type AddedOptions = Vec<(&'static str, Value)>;
 
 /// A manager and what of it is to be opened.

@@ -60,7 +60,7 @@ pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
     Ok(if found.iter().all(|probed| probed.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The configuration, without what is not to be probed: a mistake elsewhere is no matter here.
+/// The configuration without parts that are not probed, so that mistakes in them do not matter.
 fn load(args: &ProbeArgs, to: &[Reference]) -> Outcome<Loaded> {
     let mut loaded = args.config.load_any(|_| ())?;
     loaded.config.routes.clear();

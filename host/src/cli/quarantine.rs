@@ -1,4 +1,4 @@
-//! `jackfield plugins --quarantined` and `--forget HASH`: what is kept of plugin files.
+//! `jackfield plugins --quarantined` and `--forget HASH`: the records of plugin files.
 
 use super::failure::{Failure, Outcome};
 use super::output::{print, print_json, table, width};
@@ -47,7 +47,7 @@ fn to_json((record, kept): &(TrialRecord, Quarantine)) -> Value {
     })
 }
 
-/// Drops what is kept of the one file whose sha256 begins with `hash`, so that it is tried anew.
+/// Drops the record of the one file whose sha256 begins with `hash`, so that it is tried anew.
 pub(super) fn forget(cache: &Path, hash: &str) -> Outcome {
     let wanted = hash.to_ascii_lowercase();
     let records = Records::of(cache);

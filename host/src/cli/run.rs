@@ -80,7 +80,10 @@ pub(super) async fn stop(manager: Manager, why: &str, loaded: &Loaded) -> Outcom
     tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
     let cut = manager.shutdown().await;
     if cut > 0 {
-        tracing::warn!(connections = cut, "time was up: connections were ended");
+        tracing::warn!(
+            connections = cut,
+            "shutdown_timeout has passed: open connections were ended"
+        );
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -82,7 +82,7 @@ fn collect(root: &Value, schema: &Value, at: &At<'_>, found: &mut Vec<Row>) {
     for (name, property) in properties {
         let parts = alternatives(root, property);
         let full = format!("{prefix}{name}");
-        // What is said of a table holds for what is in it.
+        // The text about a table holds for its keys.
         let own = property.get(Apply::KEY).map(|_| Apply::of(schema, name));
         let apply = own.or(at.apply);
         found.push(Row {

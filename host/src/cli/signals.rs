@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 /// How long a command that only connects may take to close what it has opened.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Beyond `host.shutdown_timeout`, for closing what is left: with the log's, less than a second.
+/// Time beyond `host.shutdown_timeout` for closing the rest: with the log's, less than a second.
 const BEYOND: Duration = Duration::from_millis(800);
 
 /// Signals that a host hears and that change nothing, with what is said about each. By themselves they would
@@ -139,15 +139,12 @@ fn end_in_time(ending: AfterSignal) {
         // Nothing comes: it is the time that passes.
         let _ = never.recv_timeout(limit);
         let running = still_running();
-        let running = if running.is_empty() {
-            "nothing of a plugin's".to_owned()
-        } else {
-            running.join("; ")
-        };
+        let running =
+            if running.is_empty() { "no code of a plugin".to_owned() } else { running.join("; ") };
         tracing::error!(
             running,
             ?limit,
-            "it did not end in time, so it is ended: connections are cut"
+            "it did not stop in time: the process ends now and its connections are cut off"
         );
         end_now();
     };

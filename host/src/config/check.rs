@@ -12,7 +12,7 @@ use super::reference::{DESTINATION, DevicePath, Reference, Via, is_name};
 use super::target::TargetConfig;
 use crate::nearest::did_you_mean;
 use crate::stack::uri::StackUri;
-use crate::units::{ByteSize, Timespan};
+use crate::units::Timespan;
 use crate::upstream::KeyFrom;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use jackfield_text::range::Problem;
@@ -108,17 +108,8 @@ impl Check<'_> {
         self.at_least_one(limits.key("pooled"), Some(host.limits.pooled));
         self.at_least_one(limits.key("log_rate"), Some(host.limits.log_rate));
         self.at_least_one(limits.key("event_rate"), Some(host.limits.event_rate));
-        self.at_least_one(limits.key("subscribers"), Some(host.limits.subscribers));
-        let sizes = [
-            ("relay_buffer", host.limits.relay_buffer, 16 << 20),
-            ("max_message", host.limits.max_message, 1 << 30),
-        ];
-        for (name, size, most) in sizes {
-            if !(1024..=most).contains(&size.0) {
-                let message = format!("expected a size from 1KiB to {}", ByteSize(most));
-                self.fail(limits.key(name), message, None);
-            }
-        }
+        self.ranges(&limits, host.limits.events.problems());
+        self.ranges(&limits, host.limits.relay.problems());
         self.ranges(&at.key("quarantine"), host.quarantine.problems());
         let times = &host.timeouts;
         let at = at.key("timeouts");
@@ -283,9 +274,7 @@ impl Check<'_> {
             self.destination(&at.key("to"), &route.to);
             self.observed(&at, route);
             self.told(&at, route);
-            self.at_least_one(at.key("max_connections"), route.max_connections);
-            let per_peer = at.key("max_connections_per_peer");
-            self.at_least_one(per_peer, route.max_connections_per_peer);
+            self.ranges(&at, route.listener.problems());
             self.hash(&at.key("hash"), route);
             self.listened_twice(&mut listened, &at, route);
         }
@@ -293,15 +282,16 @@ impl Check<'_> {
 
     /// A handler answers requests itself.
     fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
-        if route.sse && matches!(route.to, Reference::Handler(_)) {
-            let message = "only for what sends bytes or messages, and this leads to a handler";
+        if route.joining.sse && matches!(route.to, Reference::Handler(_)) {
+            let message =
+                "expected false: the route leads to a handler, which answers requests itself";
             self.fail(at.key("sse"), message, None);
         }
     }
 
     /// A wish that no strategy looks at would be passed over in silence.
     fn hash(&mut self, path: &KeyPath, route: &RouteConfig) {
-        if route.hash == KeyFrom::default() || self.is_alone {
+        if route.joining.hash == KeyFrom::default() || self.is_alone {
             return;
         }
         let upstream = match &route.to {

@@ -126,7 +126,8 @@ impl Check<'_> {
             _ => false,
         };
         if !exclusive {
-            let message = "only what leads to a path of a device with exclusive = true";
+            let message =
+                "expected false: the route leads to no path of a device with exclusive = true";
             self.fail(at.key("observe"), message, None);
         }
     }

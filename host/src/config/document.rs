@@ -67,7 +67,7 @@ impl Document {
     /// Puts the routes of earlier files before its own: those of several files add up.
     pub(super) fn add_routes_to(&mut self, earlier: &mut Vec<Value>) {
         let own = self.layer.0.get(ROUTES).cloned();
-        // What is no list is told as a mistake where it stands.
+        // A value that is not a list is reported with its place.
         let Some(own) = own.and_then(|value| value.into_array().ok()) else { return };
         let shift = earlier.len();
         earlier.extend(own);

@@ -30,6 +30,7 @@ mod parse_yaml;
 mod plugin;
 mod position;
 mod reference;
+mod route;
 mod strict;
 mod target;
 mod tree;

@@ -4,7 +4,6 @@
 //! these structs together.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,18 +12,18 @@ pub use super::admin::AdminConfig;
 pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
 pub use super::device::{DeviceConfig, PathConfig};
-pub use super::plugin::{InterceptorConfig, PluginConfig, SecretSource};
-use super::reference::Reference;
-use super::tree::Options;
+pub use super::plugin::{HandlerConfig, InterceptorConfig, PluginConfig, SecretSource};
+pub use super::route::RouteConfig;
 pub use super::upstream::UpstreamConfig;
+use crate::connection::PooledLimit;
 use crate::driver::{LoadOptions, QuarantineOptions};
 use crate::events::BusLimits;
 pub use crate::metrics::Labels;
-use crate::networks::Network;
-use crate::relay::RelayOptions;
-use crate::stack::uri::StackUri;
-use crate::units::{ByteSize, Timespan};
-use crate::upstream::KeyFrom;
+use crate::metrics::MetricLimits;
+pub use crate::relay::Frames;
+use crate::relay::{RelaySizes, RelayTimeouts};
+use crate::services::Common;
+use crate::units::Timespan;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -146,28 +145,20 @@ pub struct Timeouts {
     /// Until a plugin has been tried in a process of its own, has started, or one of its drivers has taken
     /// its options. Default: `"10s"`.
     pub init: Timespan,
-    /// Until a plugin has said how it is. Default: `"1s"`.
+    /// Until a plugin has answered how it is. Default: `"1s"`.
     pub health: Timespan,
-    /// Without a byte in either direction before a relayed session is closed; `"0s"` never.
-    /// Default: `"0s"`.
-    pub idle: Timespan,
-    /// How long nothing may come in the other direction after one has ended; `"0s"` for ever.
-    /// Default: `"5m"`.
-    pub half_close: Timespan,
-    /// The same where an end knows no half-close, such as a serial line, a terminal, a WebSocket or a device
-    /// that is had alone: what is still answered to the last bytes has this time. Default: `"300ms"`.
-    pub drain: Timespan,
+    /// Those of relayed sessions.
+    #[serde(flatten)]
+    pub relay: RelayTimeouts,
 }
 
 /// `[host.limits]`: how large things may become.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Buffer for each direction of a relayed session, held only while data flows; 1KiB to 16MiB.
-    /// Default: `"64KiB"`.
-    pub relay_buffer: ByteSize,
-    /// The largest single message relayed; 1KiB to 1GiB. Default: `"16MiB"`.
-    pub max_message: ByteSize,
+    /// Those of relayed sessions.
+    #[serde(flatten)]
+    pub relay: RelaySizes,
     /// Sessions that the pools of all targets have together, unused ones included; more are not
     /// opened. Default: 10000.
     pub pooled: u32,
@@ -175,17 +166,12 @@ pub struct Limits {
     pub log_rate: u32,
     /// Events of its own a second that one plugin may tell; the rest are left out. Default: 1000.
     pub event_rate: u32,
-    /// The last events that are kept for who asks later, of the host, of each named connection and of each of its
-    /// lives. Default: 32.
-    pub event_history: u32,
-    /// Subscribers to events at a time, of the host, of each named connection and of each of its lives.
-    /// Default: 1024.
-    pub subscribers: u32,
-    /// Series, each a metric with one set of labels, that one plugin may measure; measurements of more are
-    /// counted and left out. Default: 1000.
-    pub plugin_metrics: u32,
-    /// Series of all plugins together. Default: 10000.
-    pub metrics: u32,
+    /// Those of each bus of events.
+    #[serde(flatten)]
+    pub events: BusLimits,
+    /// Those of what plugins measure.
+    #[serde(flatten)]
+    pub metrics: MetricLimits,
 }
 
 /// `[log]`: what the host writes about itself, to its standard error. A reader that does not read holds up
@@ -240,81 +226,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[[routes]]`: joins what a listener accepts to something.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteConfig {
-    /// What to listen on. Required.
-    pub listen: StackUri,
-    /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
-    /// `"devices.NAME.PATH"`, `"handlers.NAME"`, or the URI of a stack. Required.
-    pub to: Reference,
-    /// Whether sessions only watch what passes on an exclusive path of a device; what they send is
-    /// discarded. Default: false.
-    pub observe: bool,
-    /// Options of the drivers in the stack listened on. Default: none.
-    pub options: Options,
-    /// Where the route leads to an upstream balanced by `consistent_hash`: what of a session decides
-    /// which target it meets. Default: `"peer"`.
-    pub hash: KeyFrom,
-    /// Sessions of this route open at a time; more are refused. Default: only
-    /// `host.max_connections` counts.
-    pub max_connections: Option<u32>,
-    /// Sessions of this route that one address may have at a time; more of it are refused. Default: only
-    /// `host.max_connections_per_peer` counts.
-    pub max_connections_per_peer: Option<u32>,
-    /// Addresses and networks whose peers may connect: `"10.0.0.7"`, `"10.1.0.0/16"`, `"2001:db8::/32"`. A peer
-    /// without an address, as on a Unix socket, is in none. Default: `[]`, which allows all.
-    pub allow: Vec<Network>,
-    /// Addresses and networks whose peers may not connect, whatever `allow` says. Default: `[]`.
-    pub deny: Vec<Network>,
-    /// As `host.timeouts.idle`, for this route. Default: that value.
-    pub idle_timeout: Option<Timespan>,
-    /// As `host.timeouts.half_close`, for this route. Default: that value.
-    pub half_close_timeout: Option<Timespan>,
-    /// As `host.timeouts.drain`, for this route. Default: that value.
-    pub drain_timeout: Option<Timespan>,
-    /// Whether a peer that breaks off, or ends without having sent anything, while its destination is opened
-    /// or waited for ends that too. Default: true.
-    pub abort_on_close: Option<bool>,
-    /// What bytes become where one side speaks messages and the other a stream. Default:
-    /// `"binary"`.
-    pub frames: Frames,
-    /// Whether requests by GET are answered with what the destination sends, as server-sent events:
-    /// lines of a stream, messages, datagrams. Default: false.
-    pub sse: bool,
-    /// Where requests are forwarded: the peers, as addresses and networks, whose `X-Forwarded-…` and `Forwarded`
-    /// fields are believed. Of others nothing is kept. Default: nobody is said to be trusted; then the lists
-    /// of `X-Forwarded-For` and `Forwarded` are kept, with the peer last, and the other fields replaced.
-    pub trusted_proxies: Option<Vec<Network>>,
-    /// Whether a peer with a byte stream is told in words, before anything else, that a serial line or an
-    /// exclusive path is in use, by whom and since when. Default: true.
-    pub tell_busy: Option<bool>,
-}
-
-/// The kind of message that the bytes of a stream are sent as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Frames {
-    /// Binary messages.
-    #[default]
-    Binary,
-    /// Text messages; U+FFFD stands in the place of bytes that are not UTF-8.
-    Text,
-    /// Text messages, and binary ones where anything in them is not UTF-8.
-    TextOrBinary,
-}
-
-/// `[handlers.NAME]`: a handler of a plugin, with its options.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HandlerConfig {
-    /// The name the plugin gives its handler. Default: the NAME of this table.
-    pub handler: Option<String>,
-    /// Options of the handler. Default: none.
-    pub options: Options,
-}
-
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
@@ -356,35 +267,23 @@ impl Default for Timeouts {
         Self {
             connect: Timespan::seconds(10),
             handshake: Timespan::seconds(10),
-            init: Timespan::seconds(10),
+            init: Timespan(LoadOptions::INIT_TIMEOUT),
             health: Timespan::seconds(1),
-            idle: Timespan::seconds(0),
-            half_close: Timespan::seconds(300),
-            drain: Timespan(Duration::from_millis(300)),
             room: Timespan::seconds(0),
+            relay: RelayTimeouts::default(),
         }
-    }
-}
-
-impl Limits {
-    /// The limits of each bus of events.
-    pub fn bus(&self) -> BusLimits {
-        BusLimits { history: self.event_history as usize, subscribers: self.subscribers as usize }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            relay_buffer: ByteSize(RelayOptions::BUFFER as u64),
-            max_message: ByteSize(RelayOptions::MAX_MESSAGE as u64),
-            pooled: 10_000,
+            relay: RelaySizes::default(),
+            pooled: PooledLimit::DEFAULT,
             log_rate: LoadOptions::LOG_RATE,
-            event_rate: 1000,
-            event_history: 32,
-            subscribers: 1024,
-            plugin_metrics: 1000,
-            metrics: 10_000,
+            event_rate: Common::EVENT_RATE,
+            events: BusLimits::default(),
+            metrics: MetricLimits::default(),
         }
     }
 }

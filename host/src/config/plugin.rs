@@ -1,4 +1,4 @@
-//! The keys of `[plugins.NAME]` and `[interceptors.NAME]`.
+//! The keys of `[plugins.NAME]`, `[handlers.NAME]` and `[interceptors.NAME]`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,6 +25,16 @@ pub struct PluginConfig {
 /// `{ prompt = "TEXT" }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSource(pub SecretRef);
+
+/// `[handlers.NAME]`: a handler of a plugin, with its options.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandlerConfig {
+    /// The name the plugin gives its handler. Default: the NAME of this table.
+    pub handler: Option<String>,
+    /// Options of the handler. Default: none.
+    pub options: Options,
+}
 
 /// `[interceptors.NAME]`: an interceptor of a plugin, with its options.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]

@@ -99,7 +99,7 @@ impl TargetConfig {
     /// Values out of range.
     pub fn problems(&self) -> Vec<Problem> {
         const SHARE: &str = "expected a whole number from 0 to 1000";
-        const THERE: &str = "only beside uri: what to names has its own";
+        const THERE: &str = "expected beside uri only: what `to` names has its own";
         let none = self.max_connections == Some(0);
         let named = self.to.is_some();
         let is_uri = matches!(self.to, Some(Via::Uri(_)));

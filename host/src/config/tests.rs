@@ -349,3 +349,26 @@ proptest! {
         prop_assert!(errors.iter().all(|error| error.starts_with("a.")), "{errors:?}");
     }
 }
+
+#[test]
+fn a_route_has_the_keys_of_its_listener_and_of_its_sessions_in_one_table() {
+    let text = "[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"tcp://127.0.0.1:1\"\n";
+    let keys = "max_connections = 5\nhandshake_timeout = \"2s\"\ntotal_timeout = \"1h\"\nframes = \"text\"\n";
+    let both = format!("{text}{keys}");
+    let config = files(&[("a.toml", &both)]).loaded(&Overrides::new()).config;
+    let route = &config.routes[0];
+    assert_eq!(route.listener.max_connections, Some(5));
+    assert_eq!(route.listener.handshake_timeout, Some(std::time::Duration::from_secs(2)));
+    let timeouts = route.joining.timeouts(&config.host.timeouts.relay);
+    assert_eq!(timeouts.total, Some(std::time::Duration::from_secs(3600)));
+    assert_eq!(timeouts.half_close, Some(std::time::Duration::from_secs(300)), "of the host");
+    assert_eq!(route.joining.frames, crate::relay::Frames::Text);
+
+    let wrong =
+        "handshake_timeout = \"0s\"\nmax_connections_per_peer = 0\ntotel_timeout = \"1h\"\n";
+    let errors = files(&[("a.toml", &format!("{text}{wrong}"))]).errors().join("\n");
+    for key in ["routes.0.handshake_timeout", "routes.0.max_connections_per_peer", "total_timeout"]
+    {
+        assert!(errors.contains(key), "{errors}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Accepted connections: their place in the table, and the steps that their listener and its route take.
 
+use super::command::ConnectionCommand;
 use super::live::Live;
 use super::lives::Lives;
 use super::policy::Policy;
@@ -7,7 +8,6 @@ use super::record::Decider;
 use super::spec::{ConnectionSpec, Inbound};
 use super::state::State;
 use super::target::{Caller, Held, Target};
-use super::wish::Wish;
 use crate::events::{Cause, EventKind};
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
 use std::collections::BTreeMap;
@@ -91,7 +91,11 @@ impl Deref for Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         if !self.0.state().is_final() {
-            self.0.end(State::Closed, Decider::Owner, Cause::of("what served it was ended"));
+            self.0.end(
+                State::Closed,
+                Decider::Owner,
+                Cause::of("the task that served it has ended"),
+            );
         }
     }
 }
@@ -174,11 +178,11 @@ impl Live {
     }
 
     /// An accepted one was told to end, and has.
-    pub(crate) fn ended(&self, wish: &Wish) {
+    pub(crate) fn ended(&self, command: &ConnectionCommand) {
         if !self.state().is_final() {
-            let cause = Cause::of(wish.reason());
-            let cause = match wish {
-                Wish::Close { code, .. } => cause.with_code(*code),
+            let cause = Cause::of(command.reason());
+            let cause = match command {
+                ConnectionCommand::Close { code, .. } => cause.with_code(*code),
                 _ => cause,
             };
             self.end(State::Closed, Decider::Call, cause);
@@ -199,15 +203,23 @@ impl Live {
 
     /// For the one task that serves it: completes when it is told to end in a way that is stronger than
     /// `after`. Cancel safe.
-    pub(crate) async fn told(&self, after: &Wish) -> Wish {
+    pub(crate) async fn told(&self, after: &ConnectionCommand) -> ConnectionCommand {
         poll_fn(|cx| self.poll_told(cx, after)).await
     }
 
     /// As [`Live::told`].
-    pub(crate) fn poll_told(&self, cx: &mut Context<'_>, after: &Wish) -> Poll<Wish> {
+    pub(crate) fn poll_told(
+        &self,
+        cx: &mut Context<'_>,
+        after: &ConnectionCommand,
+    ) -> Poll<ConnectionCommand> {
         self.server.register(cx.waker());
         let Some(machinery) = self.machinery.get() else { return Poll::Pending };
-        let wish = machinery.wish.borrow().clone();
-        if wish.ends() && after.gives_way_to(&wish) { Poll::Ready(wish) } else { Poll::Pending }
+        let command = machinery.command.borrow().clone();
+        if command.ends() && after.gives_way_to(&command) {
+            Poll::Ready(command)
+        } else {
+            Poll::Pending
+        }
     }
 }

@@ -151,7 +151,7 @@ impl Live {
         let mut slot = self.dialogue.lock().await;
         if slot.as_ref().is_none_or(|(of, _)| *of != generation) {
             let stream = session.take_stream();
-            let stream = stream.ok_or_else(|| Error::unsupported("a stream to talk over"))?;
+            let stream = stream.ok_or_else(|| Error::unsupported("a dialogue without a stream"))?;
             let stream = CountedStream::new(stream, Arc::clone(&self.traffic));
             *slot = Some((generation, Dialogue::of_session(stream, &session.info())));
         }
@@ -188,7 +188,9 @@ impl Live {
     /// another caller, or for a handler or a post.
     pub async fn take_stream(&self, limit: Duration) -> Result<CountedStream> {
         let session = self.wait_ready(limit).await?;
-        let stream = session.take_stream().ok_or_else(|| Error::unsupported("a stream to take"))?;
+        let stream = session
+            .take_stream()
+            .ok_or_else(|| Error::unsupported("taking the stream of a session that has none"))?;
         Ok(CountedStream::new(stream, Arc::clone(&self.traffic)))
     }
 
@@ -199,7 +201,8 @@ impl Live {
     pub async fn take_messages(&self, limit: Duration) -> Result<CountedMessages> {
         let session = self.wait_ready(limit).await?;
         let messages = session.take_messages();
-        let messages = messages.ok_or_else(|| Error::unsupported("messages to take"))?;
+        let messages = messages
+            .ok_or_else(|| Error::unsupported("taking the messages of a session that has none"))?;
         Ok(CountedMessages::new(messages, Arc::clone(&self.traffic)))
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A session whose bytes and messages also count as those of what carries it. Its stream gives its descriptor
-/// to nobody, who would move bytes unseen.
+/// to no caller, since its bytes would not be counted.
 struct Carried {
     inner: Session,
     carrier: Arc<Totals>,

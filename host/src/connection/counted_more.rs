@@ -1,12 +1,13 @@
 //! A session's datagrams and requests, counted as they pass.
 
+use crate::lock::IgnorePoison;
 use crate::relay::{Side, Totals};
 use futures_util::StreamExt;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, DatagramIo, DatagramMeta, Datagrams, Envelope, Exchange, Exchanger,
     Incoming, Result,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 /// The datagrams of a connection's session, each counted as a message.
@@ -29,7 +30,7 @@ impl CountedDatagrams {
     }
 
     fn inner(&mut self) -> &mut Datagrams {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.inner.get_mut().ignore_poison()
     }
 }
 
@@ -70,7 +71,7 @@ impl DatagramIo for CountedDatagrams {
     }
 
     fn max_size(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).max_size()
+        self.inner.lock().ignore_poison().max_size()
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`Data`]: what a program keeps with a connection: values by their type, and texts by name.
 
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::any::{Any, TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 /// The most texts kept with one connection.
 pub const MAX_TEXTS: usize = 64;
@@ -22,7 +23,7 @@ pub struct Data {
 
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = self.typed.read().unwrap_or_else(PoisonError::into_inner);
+        let typed = self.typed.read().ignore_poison();
         f.debug_set().entries(typed.values().map(|(name, _)| name)).finish()
     }
 }
@@ -30,29 +31,29 @@ impl fmt::Debug for Data {
 impl Data {
     /// Keeps a value, one of each type; returns the one that was there.
     pub fn set<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
-        let mut typed = self.typed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut typed = self.typed.write().ignore_poison();
         let before = typed.insert(TypeId::of::<T>(), (type_name::<T>(), Arc::new(value)));
         before.and_then(|(_, value)| value.downcast().ok())
     }
 
     /// The value of that type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let typed = self.typed.read().unwrap_or_else(PoisonError::into_inner);
+        let typed = self.typed.read().ignore_poison();
         typed.get(&TypeId::of::<T>()).and_then(|(_, value)| Arc::clone(value).downcast().ok())
     }
 
     /// Takes the value of that type out.
     pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let mut typed = self.typed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut typed = self.typed.write().ignore_poison();
         typed.remove(&TypeId::of::<T>()).and_then(|(_, value)| value.downcast().ok())
     }
 
-    /// Keeps a text that whoever lists the connection may read: put no secret here.
+    /// Keeps a text that is shown wherever the connection is listed: put no secret here.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] over [`MAX_TEXTS`] texts or [`MAX_TEXT`] bytes.
     pub fn set_text(&self, name: &str, value: &str) -> Result<()> {
-        let mut texts = self.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.write().ignore_poison();
         if name.len() + value.len() > MAX_TEXT {
             let text = format!("a text has at most {MAX_TEXT} bytes with its name");
             return Err(Error::new(ErrorKind::Limit, text));
@@ -67,16 +68,16 @@ impl Data {
 
     /// The text of that name.
     pub fn text(&self, name: &str) -> Option<String> {
-        self.texts.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.texts.read().ignore_poison().get(name).cloned()
     }
 
     /// Takes a text out.
     pub fn remove_text(&self, name: &str) -> Option<String> {
-        self.texts.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+        self.texts.write().ignore_poison().remove(name)
     }
 
     /// All texts.
     pub fn texts(&self) -> BTreeMap<String, String> {
-        self.texts.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.texts.read().ignore_poison().clone()
     }
 }

@@ -32,7 +32,7 @@ pub const RULES: &[DiagnosisRule] = &[
             let ill = info.flags.is_connected && !info.flags.is_healthy;
             ill.then(|| "the peer did not answer the last check".to_owned())
         },
-        advice: "the peer may hang, or the way to it be cut without notice",
+        advice: "the peer may hang, or the network to it has failed silently",
     },
     DiagnosisRule {
         name: "many_errors",
@@ -53,7 +53,7 @@ pub const RULES: &[DiagnosisRule] = &[
             let deaf = info.bytes_out > 1000 && info.bytes_in == 0;
             deaf.then(|| format!("{} bytes were sent and none received", info.bytes_out))
         },
-        advice: "the peer may speak another protocol, or nobody reads what it says",
+        advice: "the peer may speak another protocol, or its answers are not read",
     },
     DiagnosisRule {
         name: "slow_peer",
@@ -61,7 +61,7 @@ pub const RULES: &[DiagnosisRule] = &[
             let slow = info.round_trip_ms.filter(|time| *time > 1000.0);
             slow.map(|time| format!("a round trip took {time:.0} ms"))
         },
-        advice: "the way to the peer or the peer itself is overloaded",
+        advice: "the network to the peer, or the peer, is overloaded",
     },
     DiagnosisRule {
         name: "full_queue",
@@ -74,7 +74,7 @@ pub const RULES: &[DiagnosisRule] = &[
     DiagnosisRule {
         name: "keeps_being_lost",
         check: |info| (info.reconnects > 5).then(|| format!("opened again {}×", info.reconnects)),
-        advice: "something on the way or the peer ends its sessions",
+        advice: "the peer, or something in the network, ends its sessions",
     },
 ];
 

@@ -4,9 +4,10 @@ use super::handler::{Delivery, SessionHandler};
 use super::live::Live;
 use super::outbox::{Payload, low_mark};
 use super::policy::Policy;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, Result};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// Bounded by the policy's `receive_queue` and `receive_bytes`: at these nothing more is read, so that the peer is
@@ -94,7 +95,7 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, InboxState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     /// The peer sends no more, or does again over another session.

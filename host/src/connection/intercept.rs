@@ -9,14 +9,19 @@
 //! A call is one on the session that a named connection shares, or on one of its target's own; [`Around`] is
 //! what stands around both.
 
+use crate::events::Source;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The most interceptors of one connection.
 pub const MAX_INTERCEPTORS: usize = 64;
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 /// An operation on its way.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +34,8 @@ pub struct Call<'a> {
     pub operation: &'a str,
     /// Its parameters, as far as they have come.
     pub params: &'a Value,
+    /// Labels of the connection; none where an upstream or a route calls on a session of its own.
+    pub labels: &'a BTreeMap<String, String>,
 }
 
 /// What a call becomes. Dropping it cancels the call.
@@ -64,6 +71,8 @@ impl Innermost for Session {
 pub struct Around {
     pub(super) connection: Arc<str>,
     pub(super) driver: Arc<str>,
+    /// The connection, as its events name it; none where there is no named one.
+    pub(super) source: Option<Arc<Source>>,
     pub(super) rest: Arc<[Registered]>,
 }
 
@@ -88,8 +97,9 @@ impl Around {
     }
 
     pub(super) fn next<'a>(&'a self, innermost: &'a dyn Innermost, operation: &'a str) -> Next<'a> {
-        let Around { connection, driver, rest } = self;
-        Next { connection, driver, operation, rest, innermost }
+        let Around { connection, driver, source, rest } = self;
+        let labels = source.as_ref().map_or(&NO_LABELS, |source| &source.labels);
+        Next { connection, driver, operation, labels, rest, innermost }
     }
 }
 
@@ -99,6 +109,7 @@ pub struct Next<'a> {
     connection: &'a str,
     driver: &'a str,
     operation: &'a str,
+    labels: &'a BTreeMap<String, String>,
     rest: &'a [Registered],
     innermost: &'a dyn Innermost,
 }
@@ -117,8 +128,8 @@ impl Next<'_> {
     /// # Errors
     /// As [`Next::run`].
     pub fn run_as<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
-        let Next { connection, driver, .. } = *self;
-        let call = Call { connection, driver, operation, params };
+        let Next { connection, driver, labels, .. } = *self;
+        let call = Call { connection, driver, operation, params, labels };
         let mut rest = self.rest;
         while let Some((first, behind)) = rest.split_first() {
             if first.interceptor.applies(&call) {
@@ -180,7 +191,7 @@ pub(super) struct InterceptorList {
 
 impl InterceptorList {
     pub(super) fn all(&self) -> Arc<[Registered]> {
-        Arc::clone(&self.list.lock().unwrap_or_else(PoisonError::into_inner).1)
+        Arc::clone(&self.list.lock().ignore_poison().1)
     }
 
     pub(super) fn add(
@@ -188,7 +199,7 @@ impl InterceptorList {
         order: i32,
         interceptor: Arc<dyn Interceptor>,
     ) -> Result<Interception> {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.lock().ignore_poison();
         if list.1.len() >= MAX_INTERCEPTORS {
             let text = format!("a connection has at most {MAX_INTERCEPTORS} interceptors");
             return Err(Error::new(ErrorKind::Limit, text));
@@ -220,7 +231,7 @@ pub struct Interception {
 impl Drop for Interception {
     fn drop(&mut self) {
         let Some(of) = self.of.upgrade() else { return };
-        let mut list = of.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = of.list.lock().ignore_poison();
         list.1 = list.1.iter().filter(|entry| entry.id != self.id).cloned().collect();
     }
 }

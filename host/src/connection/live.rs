@@ -1,6 +1,7 @@
 //! [`Live`]: one life of a connection, from its first step to its one `closed`: a session that a listener
 //! has accepted, or what a named connection has opened.
 
+use super::command::ConnectionCommand;
 use super::data::Data;
 use super::handler::SessionHandler;
 use super::info::millis;
@@ -12,7 +13,6 @@ use super::spec::ConnectionSpec;
 use super::state::{State, StateCell};
 use super::steps::only_requests;
 use super::supervisor;
-use super::wish::Wish;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::Totals;
@@ -76,14 +76,14 @@ impl Live {
     /// when its last handle is dropped.
     pub(super) fn begin(spec: Arc<ConnectionSpec>) -> Arc<Self> {
         let live = Arc::new(Live::new(spec, None));
-        let wishes = live.wish.subscribe();
+        let commands = live.command.subscribe();
         live.tell_handler();
         live.tell_created();
         let entered = live.spec.lives.as_ref().map_or(Ok(()), |lives| lives.enter(&live));
         match (entered, &live.spec.lives) {
-            (Ok(()), _) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), wishes))),
+            (Ok(()), _) => drop(tokio::spawn(supervisor::run(Arc::downgrade(&live), commands))),
             (Err(_), Some(lives)) if lives.waits() => {
-                drop(tokio::spawn(begin_later(Arc::downgrade(&live), Arc::clone(lives), wishes)));
+                drop(tokio::spawn(begin_later(Arc::downgrade(&live), Arc::clone(lives), commands)));
             }
             (Err(error), _) => live.refuse(&error),
         }
@@ -120,7 +120,7 @@ impl Live {
 
     /// Whether it is being closed or drained, or has ended.
     pub fn is_closing(&self) -> bool {
-        let told = self.machinery.get().is_some_and(|machinery| machinery.wish.borrow().ends());
+        let told = self.machinery.get().is_some_and(|machinery| machinery.command.borrow().ends());
         told || self.state() == State::Draining || self.state().is_final()
     }
 
@@ -171,7 +171,7 @@ impl Live {
             return Err(Error::new(ErrorKind::TimedOut, text));
         }
         if self.state() == State::Draining {
-            let text = format!("{} is draining and takes nothing new", self.name);
+            let text = format!("{} is draining and accepts no new work", self.name);
             return Err(Error::new(ErrorKind::Closed, text));
         }
         self.session.load_full().ok_or_else(|| self.end_cause())
@@ -198,7 +198,7 @@ impl Live {
     /// Takes the session numbered so for lost, if the error says that.
     pub(super) fn lose(&self, generation: u64, error: &Error) {
         if error.kind() == ErrorKind::Closed {
-            self.ask(Wish::Lost(generation, Cause::from(error)));
+            self.ask(ConnectionCommand::Lost(generation, Cause::from(error)));
         }
     }
 
@@ -209,7 +209,7 @@ impl Live {
         let _ = self.changed.subscribe().wait_for(gone).await;
     }
 
-    /// Starts the idle time over: also the veto of whoever hears the idle event.
+    /// Starts the idle time over: also how a subscriber keeps an idle connection from being closed.
     pub fn record_activity(&self) {
         self.traffic.touch();
     }
@@ -232,15 +232,21 @@ impl Live {
         self.outbox.post(payload.into())
     }
 
+    /// The posts that wait to be sent, the next one first. Their bytes are shared, not copied; the one that is
+    /// being sent is not among them.
+    pub fn waiting_posts(&self) -> Vec<Payload> {
+        self.machinery.get().map(|machinery| machinery.outbox.waiting()).unwrap_or_default()
+    }
+
     /// Tells its handler and its other subscribers something, from anywhere: an event `program`, in order with
-    /// the others. Nothing is sent to the peer. After its end nobody is told.
+    /// the others. Nothing is sent to the peer. After its end it does nothing.
     pub fn notify(&self, name: impl Into<String>, data: impl Into<serde_json::Value>) {
         if !self.state().is_final() {
             self.tell(EventKind::Program { name: name.into(), data: data.into() });
         }
     }
 
-    /// Completes with its end, or when nobody holds it any more; holds nothing of it.
+    /// Completes with its end, or when all its handles were dropped; holds nothing of it.
     pub(crate) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut changed = self.changed.subscribe();
         async move {
@@ -264,10 +270,13 @@ impl Live {
         Ok(super::handler::set(&self.handler, handler))
     }
 
-    /// Whether its session is not with the route of a listener.
+    /// Whether its session is free for the program: not joined to the destination of a route.
     pub(super) fn is_ours(&self, doing: &str) -> Result<()> {
         match self.spec.inbound.as_ref().filter(|inbound| inbound.is_routed) {
-            Some(inbound) => Err(Error::unsupported(&format!("{doing}: {} has it", inbound.to))),
+            Some(inbound) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{doing} is not possible while its session is joined to {}", inbound.to),
+            )),
             None => Ok(()),
         }
     }
@@ -295,27 +304,27 @@ impl Live {
 
     /// Ends it politely and waits for the end. Safe to repeat.
     pub async fn close(&self, code: u64, reason: &str) {
-        self.ask(Wish::Close { code, reason: reason.to_owned() });
+        self.ask(ConnectionCommand::Close { code, reason: reason.to_owned() });
         self.wait_closed().await;
     }
 
     /// Takes nothing new, lets what runs finish, at most for `limit`, and ends it: calls, posts, and
     /// what its driver has under way.
     pub async fn drain(&self, limit: Duration) {
-        self.ask(Wish::Drain(limit));
+        self.ask(ConnectionCommand::Drain(limit));
         self.wait_closed().await;
     }
 
     /// Ends it at once.
     pub fn abort(&self, reason: &str) {
-        self.ask(Wish::Abort(reason.to_owned()));
+        self.ask(ConnectionCommand::Abort(reason.to_owned()));
     }
 
-    fn ask(&self, next: Wish) {
-        let asked = self.wish.send_if_modified(|wish| {
-            let stronger = wish.gives_way_to(&next);
+    fn ask(&self, next: ConnectionCommand) {
+        let asked = self.command.send_if_modified(|command| {
+            let stronger = command.gives_way_to(&next);
             if stronger {
-                *wish = next;
+                *command = next;
             }
             stronger
         });
@@ -326,12 +335,16 @@ impl Live {
 }
 
 /// Begins when there is room for one more.
-async fn begin_later(live: Weak<Live>, lives: Arc<Lives>, wishes: watch::Receiver<Wish>) {
-    // What is wished meanwhile is for the supervisor to see.
-    let entered = lives.enter_later(&live, &mut wishes.clone()).await;
+async fn begin_later(
+    live: Weak<Live>,
+    lives: Arc<Lives>,
+    commands: watch::Receiver<ConnectionCommand>,
+) {
+    // A command given meanwhile is for the supervisor to see.
+    let entered = lives.enter_later(&live, &mut commands.clone()).await;
     drop(lives);
     match entered {
-        Ok(()) => supervisor::run(live, wishes).await,
+        Ok(()) => supervisor::run(live, commands).await,
         Err(error) => live.upgrade().iter().for_each(|live| live.refuse(&error)),
     }
 }
@@ -339,7 +352,7 @@ async fn begin_later(live: Weak<Live>, lives: Arc<Lives>, wishes: watch::Receive
 impl Drop for Live {
     fn drop(&mut self) {
         if !self.state().is_final() {
-            self.end(State::Closed, Decider::Owner, Cause::of("nobody holds it any more"));
+            self.end(State::Closed, Decider::Owner, Cause::of("all its handles were dropped"));
         }
     }
 }

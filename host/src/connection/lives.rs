@@ -1,18 +1,19 @@
 //! [`Lives`]: the connections that live now, accepted and dialled, at most so many.
 
+use super::command::ConnectionCommand;
 use super::info::ConnectionInfo;
 use super::live::Live;
 use super::peers::PeerCounts;
 use super::state::State;
-use super::wish::Wish;
 use crate::events::{Bus, BusLimits, EventKind};
+use crate::lock::IgnorePoison;
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -97,7 +98,7 @@ impl Lives {
         lives
     }
 
-    /// From now on tells `host` what happens to each, while somebody listens there; said once.
+    /// From now on tells the bus `host` what happens to each, while it has subscribers; called once.
     pub fn tell(&self, host: Bus) {
         // A second host has its own table.
         let _ = self.host.set(host);
@@ -130,7 +131,7 @@ impl Lives {
     pub(super) async fn enter_later(
         &self,
         live: &Weak<Live>,
-        wishes: &mut watch::Receiver<Wish>,
+        commands: &mut watch::Receiver<ConnectionCommand>,
     ) -> Result<()> {
         let end = Instant::now() + self.patience;
         loop {
@@ -141,21 +142,21 @@ impl Lives {
             drop(strong);
             tokio::select! {
                 () = left => {}
-                _ = wishes.changed() => return Ok(()),
+                _ = commands.changed() => return Ok(()),
                 () = sleep_until(end) => return Err(refused),
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, LivesTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().ignore_poison()
     }
 
     /// Enters a life.
     pub(super) fn enter(&self, live: &Arc<Live>) -> Result<()> {
         let mut table = self.lock();
         if table.by_id.len() >= self.max {
-            let text = format!("{} connections live, no more are taken", self.max);
+            let text = format!("{} connections are open, which is the limit", self.max);
             return Err(Error::new(ErrorKind::Limit, text).with("key", "host.max_connections"));
         }
         table.by_id.insert(live.id, Arc::downgrade(live));

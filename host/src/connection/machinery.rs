@@ -1,6 +1,7 @@
 //! [`Machinery`]: what a connection needs once it is used, made at the first use.
 
 use super::calls::CallCounter;
+use super::command::ConnectionCommand;
 use super::counted::CountedStream;
 use super::data::Data;
 use super::handler::HandlerSlot;
@@ -8,7 +9,6 @@ use super::live::Live;
 use super::outbox::Outbox;
 use super::record::History;
 use super::state::State;
-use super::wish::Wish;
 use crate::dialogue::Dialogue;
 use crate::events::{Bus, Subscription};
 use arc_swap::ArcSwapOption;
@@ -25,7 +25,7 @@ pub struct Machinery {
     /// What happens to it, from when this was first used; ends with its one `closed`.
     pub events: Bus,
     pub(super) session: ArcSwapOption<Session>,
-    pub(super) wish: watch::Sender<Wish>,
+    pub(super) command: watch::Sender<ConnectionCommand>,
     pub(super) changed: watch::Sender<State>,
     pub(super) handler: Arc<watch::Sender<HandlerSlot>>,
     pub(super) outbox: Arc<Outbox>,
@@ -60,7 +60,7 @@ impl Machinery {
         Box::new(Machinery {
             events,
             session: ArcSwapOption::empty(),
-            wish: watch::channel(Wish::GoOn).0,
+            command: watch::channel(ConnectionCommand::Run).0,
             changed: watch::channel(live.state.get()).0,
             handler,
             outbox: Arc::new(Outbox::new(policy)),

@@ -13,13 +13,14 @@ use super::spec::ConnectionSpec;
 use super::state::State;
 use super::target::Target;
 use crate::events::Bus;
+use crate::lock::IgnorePoison;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Result, Session};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -108,7 +109,7 @@ impl Managed {
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<Live>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock().ignore_poison()
     }
 
     /// Its present life, or a new one if there is none or it has ended. Callers at the same time get

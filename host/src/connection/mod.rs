@@ -5,11 +5,12 @@ mod accepted;
 mod attempts;
 mod calls;
 mod carried;
+mod command;
 mod counted;
 mod counted_more;
-mod courier;
 mod data;
 mod diagnose;
+mod dispatcher;
 mod handler;
 mod health;
 mod inbox;
@@ -32,10 +33,10 @@ mod steps;
 mod supervisor;
 mod target;
 mod watch;
-mod wish;
 
 pub use accepted::{AcceptOptions, Acceptance, Entered};
 pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connection};
+pub use command::ConnectionCommand;
 pub use counted::{CountedMessages, CountedStream};
 pub(crate) use counted_more::counted;
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
@@ -61,7 +62,6 @@ pub use session_pool::{
 pub use state::{IllegalStep, STATES, State, StateCell};
 pub(crate) use supervisor::{Lasting, attend};
 pub use target::{Caller, Entering, Gate, Held, Leave, Target};
-pub use wish::Wish;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,11 +2,12 @@
 //! gets an answer.
 
 use super::policy::Policy;
+use crate::lock::IgnorePoison;
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Message, MessageKind, Result};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
 /// What travels over a session: bytes of a stream, one message, or one datagram as a binary message.
@@ -134,7 +135,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, OutboxState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     pub(super) fn post(&self, payload: Payload) -> Result<Receipt> {
@@ -176,6 +177,11 @@ impl Outbox {
         let posted = state.queue.pop_front()?;
         state.bytes -= posted.payload.bytes().len();
         Some(posted)
+    }
+
+    /// What waits, the next one first.
+    pub(super) fn waiting(&self) -> Vec<Payload> {
+        self.lock().queue.iter().map(|posted| posted.payload.clone()).collect()
     }
 
     /// A post that [`Outbox::next`] gave is done with. Returns whether it is down to the low water mark again

@@ -1,9 +1,10 @@
 //! [`PeerCounts`]: how many connections each address has at the same time.
 
+use crate::lock::IgnorePoison;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counts connections by the address of their peer, at most so many for each.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl PeerCounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address.lock().ignore_poison()
     }
 
     /// A place for one more of `address`; `None` if it has as many as it may.

@@ -27,7 +27,7 @@ impl Interceptor for Plugged {
         Box::pin(async move {
             let (ask, asked) = oneshot::channel::<PluginCall>();
             let rest = api::Next::new(move |call| async move {
-                let gone = || Error::new(ErrorKind::Cancelled, "the call was given up");
+                let gone = || Error::new(ErrorKind::Cancelled, "the call was cancelled");
                 let (tell, told) = oneshot::channel();
                 ask.send((call, tell)).map_err(|_| gone())?;
                 told.await.unwrap_or_else(|_| Err(gone()))

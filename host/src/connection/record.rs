@@ -1,4 +1,4 @@
-//! [`History`]: what a life remembers of itself: its last steps, who decided them, and what it waits
+//! [`History`]: the last state changes of a life, who decided them, and what it waits
 //! for.
 
 use super::state::State;

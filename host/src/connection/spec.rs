@@ -53,7 +53,7 @@ impl fmt::Debug for HookSlot {
 pub(super) struct Inbound {
     pub(super) listener: Arc<str>,
     pub(super) to: Arc<str>,
-    /// Whether a route has what is received.
+    /// Whether a route reads its data.
     pub(super) is_routed: bool,
 }
 
@@ -128,7 +128,7 @@ impl ConnectionSpec {
 
     /// What stands around its operations.
     pub(super) fn around(&self) -> Around {
-        self.target.around(&self.name, self.interceptors.all())
+        self.target.around(&self.name, Some(Arc::clone(&self.source)), self.interceptors.all())
     }
 
     pub(super) fn set_handler(

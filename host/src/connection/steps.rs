@@ -1,17 +1,18 @@
-//! The steps of a life, what it remembers of them, and whom it tells.
+//! The state changes of a life, their history, and their events.
 
 use super::live::Live;
 use super::machinery::Machinery;
 use super::record::{Decider, History, Transition};
 use super::state::State;
 use crate::events::{Cause, EventKind};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Session};
+use std::sync::MutexGuard;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{MutexGuard, PoisonError};
 
 impl Live {
     pub(super) fn record(&self) -> MutexGuard<'_, History> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock().ignore_poison()
     }
 
     pub(super) fn note_error(&self, error: &Error) {
@@ -90,7 +91,7 @@ impl Live {
     fn stepped(&self, to: State, by: Decider, because: &str) -> bool {
         let stepped = match self.machinery.get() {
             Some(machinery) => {
-                let mut record = machinery.record.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut record = machinery.record.lock().ignore_poison();
                 self.state.step(to).map(|_| record.step(self.traffic.age_ms(), to, by, because))
             }
             None => self.state.step(to).map(drop),

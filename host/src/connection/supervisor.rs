@@ -1,13 +1,13 @@
 //! The task behind a [`Live`]: opens, watches, opens again, closes. It holds its connection only
 //! weakly while it waits, so that a connection without a holder ends by itself.
 
+use super::command::ConnectionCommand;
 use super::info::millis;
 use super::live::Live;
 use super::record::Decider;
 use super::state::State;
 use super::target::Target;
 use super::watch::{WatchEnd, watch_session};
-use super::wish::Wish;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::work;
@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Runs a life to its end. A panic, in a program's own target or hook, ends that life and nothing
 /// else, and is told as its cause.
-pub(super) async fn run(weak: Weak<Live>, wishes: watch::Receiver<Wish>) {
+pub(super) async fn run(weak: Weak<Live>, commands: watch::Receiver<ConnectionCommand>) {
     let id = weak.upgrade().map_or(0, |live| live.id);
-    let living = std::pin::pin!(live(Weak::clone(&weak), wishes));
+    let living = std::pin::pin!(live(Weak::clone(&weak), commands));
     let ran = AssertUnwindSafe(work::under(id, living)).catch_unwind().await;
     let left = weak.upgrade().filter(|live| ran.is_err() && !live.state().is_final());
     if let Some(live) = left {
@@ -34,7 +34,7 @@ pub(super) async fn run(weak: Weak<Live>, wishes: watch::Receiver<Wish>) {
     }
 }
 
-async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
+async fn live(weak: Weak<Live>, mut commands: watch::Receiver<ConnectionCommand>) {
     let begun = weak.upgrade().map(|live| {
         live.step(State::Connecting, Decider::Call, "connect", EventKind::Connecting);
         opening(&live)
@@ -42,9 +42,9 @@ async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
     let Some((target, limit)) = begun else { return };
     let opened = tokio::select! {
         opened = target.open(limit) => opened,
-        wish = told_to_end(&mut wishes) => {
+        command = told_to_end(&mut commands) => {
             if let Some(live) = weak.upgrade() {
-                live.end(State::Closed, Decider::Call, Cause::of(wish.reason()));
+                live.end(State::Closed, Decider::Call, Cause::of(command.reason()));
             }
             return;
         }
@@ -55,15 +55,16 @@ async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
     };
     let mut session = match opened {
         Ok(session) => session,
-        Err(error) => match opened_late(&weak, &mut wishes, &error).await {
+        Err(error) => match opened_late(&weak, &mut commands, &error).await {
             Some(session) => session,
             None => return,
         },
     };
     loop {
-        match watch_session(&weak, session, &mut wishes).await {
+        match watch_session(&weak, session, &mut commands).await {
             WatchEnd::Ended => return,
-            WatchEnd::Lost(by, cause) => match opened_again(&weak, &mut wishes, by, &cause).await {
+            WatchEnd::Lost(by, cause) => match opened_again(&weak, &mut commands, by, &cause).await
+            {
                 Some(opened) => session = opened,
                 None => return,
             },
@@ -75,7 +76,7 @@ async fn live(weak: Weak<Live>, mut wishes: watch::Receiver<Wish>) {
 /// if it may go otherwise. `None` when the life has ended.
 async fn opened_late(
     weak: &Weak<Live>,
-    wishes: &mut watch::Receiver<Wish>,
+    commands: &mut watch::Receiver<ConnectionCommand>,
     error: &Error,
 ) -> Option<Arc<Session>> {
     let cause = Cause::from(error);
@@ -87,13 +88,13 @@ async fn opened_late(
             return None;
         }
     }
-    again(weak, wishes, Decider::Target, &cause, false).await
+    again(weak, commands, Decider::Target, &cause, false).await
 }
 
 /// A session in the place of one that was lost; `None` when the life has ended.
 async fn opened_again(
     weak: &Weak<Live>,
-    wishes: &mut watch::Receiver<Wish>,
+    commands: &mut watch::Receiver<ConnectionCommand>,
     by: Decider,
     cause: &Cause,
 ) -> Option<Arc<Session>> {
@@ -102,7 +103,7 @@ async fn opened_again(
         live.session.store(None);
         live.tell(EventKind::Lost { cause: cause.clone() });
     }
-    again(weak, wishes, by, cause, true).await
+    again(weak, commands, by, cause, true).await
 }
 
 fn opening(live: &Live) -> (Arc<Target>, Duration) {
@@ -126,17 +127,17 @@ fn connected(live: &Live, session: Arc<Session>, because: &str) -> Arc<Session> 
 
 /// Completes when the life is to end in whatever way; a sender that is gone means that no handle holds
 /// the connection any more.
-async fn told_to_end(wishes: &mut watch::Receiver<Wish>) -> Wish {
-    match wishes.wait_for(Wish::ends).await {
-        Ok(wish) => wish.clone(),
-        Err(_) => Wish::Abort("nobody holds it any more".to_owned()),
+async fn told_to_end(commands: &mut watch::Receiver<ConnectionCommand>) -> ConnectionCommand {
+    match commands.wait_for(ConnectionCommand::ends).await {
+        Ok(command) => command.clone(),
+        Err(_) => ConnectionCommand::Abort("all its handles were dropped".to_owned()),
     }
 }
 
-/// Opens by the policy, and restores what `had` a session before; `None` when the life has ended.
+/// Opens by the policy, and restores a session that was lost (`had`); `None` when the life has ended.
 async fn again(
     weak: &Weak<Live>,
-    wishes: &mut watch::Receiver<Wish>,
+    commands: &mut watch::Receiver<ConnectionCommand>,
     by: Decider,
     cause: &Cause,
     had: bool,
@@ -165,8 +166,8 @@ async fn again(
         };
         let opened: Result<Arc<Session>> = tokio::select! {
             opened = opening => opened,
-            wish = told_to_end(wishes) => {
-                weak.upgrade()?.end(State::Closed, Decider::Call, Cause::of(wish.reason()));
+            command = told_to_end(commands) => {
+                weak.upgrade()?.end(State::Closed, Decider::Call, Cause::of(command.reason()));
                 return None;
             }
         };
@@ -223,14 +224,14 @@ pub(crate) async fn attend(
     work: impl Future<Output = ()>,
     lasting: Lasting,
 ) {
-    let mut wishes = live.wish.subscribe();
-    // What was wished before is to be seen.
-    wishes.mark_changed();
+    let mut commands = live.command.subscribe();
+    // What was commanded before is to be seen.
+    commands.mark_changed();
     live.tell_handler();
     let weak = Arc::downgrade(live);
     let session = connected(live, session, "accepted");
     let watching = async {
-        if let WatchEnd::Lost(by, cause) = watch_session(&weak, session, &mut wishes).await {
+        if let WatchEnd::Lost(by, cause) = watch_session(&weak, session, &mut commands).await {
             let as_it_should = cause.kind.is_none() || cause.is(ErrorKind::Closed);
             let state = if as_it_should { State::Closed } else { State::Error };
             live.end(state, by, cause);

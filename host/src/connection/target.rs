@@ -4,6 +4,7 @@ use super::intercept::{Around, Interceptor, Registered, merged};
 use super::keepalive::KeepAlive;
 use super::managed::Managed;
 use super::session_pool::{PooledSession, Purpose, SessionPool};
+use crate::events::Source;
 use crate::stack::Stack;
 use jackfield_plugin_api::{ErrorKind, Result, Session};
 use serde::Serialize;
@@ -120,14 +121,20 @@ impl Target {
 
     /// What stands around operations on its sessions, for calls in the name of `connection`.
     pub fn around_as(&self, connection: &str) -> Around {
-        self.around(&connection.into(), Arc::default())
+        self.around(&connection.into(), None, Arc::default())
     }
 
     /// With those that a program has `added`.
-    pub(super) fn around(&self, connection: &Arc<str>, added: Arc<[Registered]>) -> Around {
+    pub(super) fn around(
+        &self,
+        connection: &Arc<str>,
+        source: Option<Arc<Source>>,
+        added: Arc<[Registered]>,
+    ) -> Around {
         Around {
             connection: Arc::clone(connection),
             driver: self.stack.top().map_or("", |driver| driver.name()).into(),
+            source,
             rest: merged(&self.interceptors, added),
         }
     }

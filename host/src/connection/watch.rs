@@ -1,11 +1,11 @@
-//! Watching an open session: wishes, events, keepalive, the idle time, and its courier, all at once.
+//! Watching an open session: commands, events, keepalive, the idle time, and its dispatcher, all at once.
 
-use super::courier::{Courier, KeptAlive};
+use super::command::ConnectionCommand;
+use super::dispatcher::{Dispatcher, KeptAlive};
 use super::info::millis;
 use super::live::Live;
 use super::record::Decider;
 use super::state::State;
-use super::wish::Wish;
 use crate::events::{Cause, EventKind};
 use crate::session::SessionExt;
 use jackfield_plugin_api::{Error, ErrorKind, Event, Facets, Result, Session};
@@ -46,7 +46,7 @@ struct Watch {
 pub(super) async fn watch_session(
     weak: &Weak<Live>,
     session: Arc<Session>,
-    wishes: &mut watch::Receiver<Wish>,
+    commands: &mut watch::Receiver<ConnectionCommand>,
 ) -> WatchEnd {
     let Some(mut watch) = weak.upgrade().map(|live| Watch::new(&live, session)) else {
         return WatchEnd::Ended;
@@ -54,17 +54,17 @@ pub(super) async fn watch_session(
     loop {
         tokio::select! {
             biased;
-            changed = wishes.changed() => {
-                let wish = if changed.is_err() { Wish::Abort("nobody holds it".to_owned()) }
-                    else { wishes.borrow_and_update().clone() };
+            changed = commands.changed() => {
+                let command = if changed.is_err() { ConnectionCommand::Abort("all its handles were dropped".to_owned()) }
+                    else { commands.borrow_and_update().clone() };
                 let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
-                match wish {
-                    Wish::Lost(generation, cause) if generation == live.generation() => {
+                match command {
+                    ConnectionCommand::Lost(generation, cause) if generation == live.generation() => {
                         return WatchEnd::Lost(Decider::Session, cause);
                     }
-                    Wish::GoOn | Wish::Lost(..) => {}
-                    wish => {
-                        watch.finish(&live, wishes, wish, Decider::Call).await;
+                    ConnectionCommand::Run | ConnectionCommand::Lost(..) => {}
+                    command => {
+                        watch.finish(&live, commands, command, Decider::Call).await;
                         return WatchEnd::Ended;
                     }
                 }
@@ -91,8 +91,8 @@ pub(super) async fn watch_session(
             () = moment(watch.idle), if watch.idle.is_some() => {
                 let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 if let Some(reason) = watch.note_idle(&live) {
-                    let wish = Wish::Close { code: 0, reason };
-                    watch.finish(&live, wishes, wish, Decider::IdleTimeout).await;
+                    let command = ConnectionCommand::Close { code: 0, reason };
+                    watch.finish(&live, commands, command, Decider::IdleTimeout).await;
                     return WatchEnd::Ended;
                 }
             }
@@ -140,7 +140,7 @@ fn tell(live: &Live, event: Result<Option<Event>>) -> bool {
 impl Watch {
     fn new(live: &Arc<Live>, session: Arc<Session>) -> Self {
         let policy = &live.spec.policy;
-        let courier = Courier {
+        let dispatcher = Dispatcher {
             live: Arc::downgrade(live),
             outbox: Arc::clone(&live.outbox),
             handler: live.handler.subscribe(),
@@ -149,7 +149,7 @@ impl Watch {
         let facets = session.facets();
         let asks = !policy.keepalive.is_zero() && facets.contains(Facets::PING);
         let mut watch = Watch {
-            carrying: Box::pin(courier.run(Arc::clone(&session))),
+            carrying: Box::pin(dispatcher.run(Arc::clone(&session))),
             asking: None,
             ask_at: None,
             missed: 0,
@@ -226,23 +226,23 @@ impl Watch {
         None
     }
 
-    /// Ends the session as wished; a stronger wish cuts it short.
+    /// Ends the session as commanded; a stronger command cuts it short.
     async fn finish(
         mut self,
         live: &Live,
-        wishes: &mut watch::Receiver<Wish>,
-        wish: Wish,
+        commands: &mut watch::Receiver<ConnectionCommand>,
+        command: ConnectionCommand,
         by: Decider,
     ) {
-        let (wish, by) = match wish {
-            Wish::Drain(limit) => self.drain(live, wishes, limit).await,
-            wish => (wish, by),
+        let (command, by) = match command {
+            ConnectionCommand::Drain(limit) => self.drain(live, commands, limit).await,
+            command => (command, by),
         };
         let Watch { session, carrying, .. } = self;
         // The streams go first, so that nothing is open when the life counts as ended.
         drop(carrying);
-        let cause = match wish {
-            Wish::Close { code, reason } => {
+        let cause = match command {
+            ConnectionCommand::Close { code, reason } => {
                 live.closing(code, &reason);
                 let closing = async {
                     if let Err(error) = live.spec.leave.run(&session).await {
@@ -256,12 +256,14 @@ impl Watch {
                     closed = closing => if let Ok(Err(error)) = closed {
                         tracing::debug!(connection = &*live.name, %error, "closing");
                     },
-                    _ = stronger(wishes) => {}
+                    _ = stronger(commands) => {}
                 }
                 Cause::of(reason).with_code(code)
             }
-            Wish::Abort(reason) => Cause::of(reason),
-            Wish::Drain(_) | Wish::GoOn | Wish::Lost(..) => Cause::of("drained"),
+            ConnectionCommand::Abort(reason) => Cause::of(reason),
+            ConnectionCommand::Drain(_) | ConnectionCommand::Run | ConnectionCommand::Lost(..) => {
+                Cause::of("drained")
+            }
         };
         live.session.store(None);
         drop(session);
@@ -272,13 +274,13 @@ impl Watch {
     async fn drain(
         &mut self,
         live: &Live,
-        wishes: &mut watch::Receiver<Wish>,
+        commands: &mut watch::Receiver<ConnectionCommand>,
         limit: Duration,
-    ) -> (Wish, Decider) {
-        let text = format!("{} is draining and takes nothing new", live.name);
+    ) -> (ConnectionCommand, Decider) {
+        let text = format!("{} is draining and accepts no new work", live.name);
         live.outbox.stop(Error::new(ErrorKind::Closed, text));
         live.step(State::Draining, Decider::Call, "drain", EventKind::Draining);
-        let close = |reason: &str| Wish::Close { code: 0, reason: reason.to_owned() };
+        let close = |reason: &str| ConnectionCommand::Close { code: 0, reason: reason.to_owned() };
         let session = Arc::clone(&self.session);
         let work = async {
             tokio::join!(live.outbox.flushed(), live.calls.idle());
@@ -291,16 +293,16 @@ impl Watch {
                 Err(_) => (close("cut off at the drain's deadline"), Decider::DrainDeadline),
             },
             (cause, _) = &mut self.carrying => (close(&cause.text), Decider::Session),
-            wish = stronger(wishes) => (wish, Decider::Call),
+            command = stronger(commands) => (command, Decider::Call),
         }
     }
 }
 
-/// The next wish that is stronger than the one seen last.
-async fn stronger(wishes: &mut watch::Receiver<Wish>) -> Wish {
-    match wishes.changed().await {
-        Ok(()) => wishes.borrow_and_update().clone(),
-        Err(_) => Wish::Abort("nobody holds it".to_owned()),
+/// The next command that is stronger than the one seen last.
+async fn stronger(commands: &mut watch::Receiver<ConnectionCommand>) -> ConnectionCommand {
+    match commands.changed().await {
+        Ok(()) => commands.borrow_and_update().clone(),
+        Err(_) => ConnectionCommand::Abort("all its handles were dropped".to_owned()),
     }
 }
 

@@ -3,9 +3,10 @@
 use super::lease::{Ended, Id, LeaseOptions, LeaseReply, LeaseSnapshot, Leases, News};
 use crate::connection::Caller;
 use crate::events::{Bus, Cause, EventKind};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -54,7 +55,7 @@ impl Exclusive {
         Exclusive::telling(name, options, Bus::lasting())
     }
 
-    /// As [`Exclusive::new`]; who has it, waits and lets go is told on `events`.
+    /// As [`Exclusive::new`]; holders, waiting users and releases are told on `events`.
     pub fn telling(name: &str, options: LeaseOptions, events: Bus) -> Arc<Self> {
         let shared = LeaseTable { leases: Leases::new(options), told: HashMap::new() };
         let moment = watch::channel(None).0;
@@ -89,8 +90,8 @@ impl Exclusive {
         }
     }
 
-    /// Makes the holder let go: its session is closed, and it is told why. Answers who it is; `None`
-    /// if nobody holds the lease, or its holder is letting go already.
+    /// Makes the holder release it: its session is closed, and it is told why. Returns the holder; `None`
+    /// if the lease is free, or its holder is releasing it already.
     pub fn break_off(&self, reason: &str) -> Option<Caller> {
         self.step("", |leases, now| leases.break_off(reason, now)).0
     }
@@ -101,7 +102,7 @@ impl Exclusive {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LeaseTable> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().ignore_poison()
     }
 
     /// Takes a step of the leases, of `caller` if it asks, and tells everybody of it, in one go. For a request
@@ -176,7 +177,7 @@ impl Exclusive {
     }
 
     fn leave(&self, id: Id) {
-        // Told first: who has let go must not believe it has it when the next one does.
+        // Told first: the old holder must not believe that it has the lease when the next one does.
         if let Some(request) = self.lock().told.remove(&id) {
             let mut held = None;
             request.status.send_if_modified(|status| {
@@ -243,7 +244,7 @@ impl Exclusive {
     }
 }
 
-/// A result that may say that somebody came.
+/// A result that may report that a user came.
 trait Step {
     /// Who, and whether it holds the lease at once.
     fn entered(&self) -> Option<(Id, bool)> {
@@ -293,7 +294,7 @@ impl Lease {
         match &*self.status.borrow() {
             RequestStatus::Held => Ok(()),
             RequestStatus::Ended(ended) => Err(closed(&self.exclusive.name, ended)),
-            _ => Err(Error::new(ErrorKind::Closed, "the lease was given back")),
+            _ => Err(Error::new(ErrorKind::Closed, "the lease was released")),
         }
     }
 
@@ -305,7 +306,7 @@ impl Lease {
         async move {
             match exclusive.wait(status, |status| *status != RequestStatus::Held).await {
                 RequestStatus::Ended(ended) => closed(&exclusive.name, &ended),
-                _ => Error::new(ErrorKind::Closed, "the lease was given back"),
+                _ => Error::new(ErrorKind::Closed, "the lease was released"),
             }
         }
     }

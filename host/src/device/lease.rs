@@ -1,8 +1,8 @@
-//! [`Leases`]: who has something that only one may have, and who is next. No I/O, no clock, no task:
-//! each step takes the time as an argument and answers what is to be told to whom.
+//! [`Leases`]: the holder of something that only one user may have, and the queue for it. No I/O, no clock, no task:
+//! each step takes the time as an argument and returns the notices to send.
 //!
 //! ```text
-//!        ┌── refused (nobody may wait, or too many do)
+//!        ┌── refused (no waiting allowed, or too many wait)
 //! ask ───┼── waiting ──(its turn)──┐
 //!        │      └── timed out      ▼
 //!        └─────────────────────── held ──(broken, expired)──▶ ending ──(let go, or grace over)──▶ free
@@ -113,7 +113,7 @@ struct Waiter {
     until: Instant,
 }
 
-/// Who has it and who is next.
+/// The holder and the queue.
 #[derive(Debug)]
 pub struct Leases {
     options: LeaseOptions,
@@ -123,7 +123,7 @@ pub struct Leases {
     last: Option<(Caller, Ended)>,
 }
 
-/// Who has it and who is next, as others read it.
+/// The holder and the queue, as others read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaseSnapshot {
     /// Who has it.
@@ -140,7 +140,7 @@ pub struct HolderSnapshot {
     /// Who.
     #[serde(flatten)]
     pub caller: Caller,
-    /// Milliseconds that it has had it.
+    /// Milliseconds since the lease began.
     pub held_ms: u64,
     /// Milliseconds until it expires unless renewed.
     pub expires_ms: Option<u64>,
@@ -219,7 +219,7 @@ impl Leases {
         (renewed, news)
     }
 
-    /// Makes the holder let go; answers who that is, `None` if nobody holds it or it is letting go
+    /// Makes the holder release it; returns the holder, `None` if it is free or being released
     /// already.
     pub fn break_off(&mut self, reason: &str, now: Instant) -> (Option<Caller>, Vec<News>) {
         let mut news = self.tick(now);

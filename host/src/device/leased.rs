@@ -4,12 +4,13 @@
 use super::exclusive::Lease;
 use super::observe::Observers;
 use super::stream::{LeasedMessages, LeasedStream};
+use crate::lock::IgnorePoison;
 use crate::session::SessionExt;
 use jackfield_plugin_api::{
     Address, Control, Error, Facets, Messages, Result, Session, SessionBuilder, Stream,
 };
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// A session under a lease, shared by all that was taken from it.
@@ -76,7 +77,7 @@ impl Leased {
     pub(super) fn touch(&self) -> Result<()> {
         self.hold.lease.check()?;
         let Some(expiry) = self.hold.lease.expiry() else { return Ok(()) };
-        let mut renewed = self.hold.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renewed = self.hold.renewed.lock().ignore_poison();
         let now = Instant::now();
         // Not at each key: the lease is asked a few times in its life, not more.
         if renewed.is_none_or(|last| now.duration_since(last) >= expiry / 16) {

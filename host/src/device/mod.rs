@@ -7,7 +7,7 @@
 //! that is not there, or for none where it is not clear which is meant, is an error that names those
 //! there are.
 //!
-//! An **exclusive** path has one session at a time, whoever opens it and how ([`Exclusive`]): the next
+//! An **exclusive** path has one session at a time, however it is opened ([`Exclusive`]): the next
 //! ones wait in order. Everything its device says can be watched meanwhile ([`Observers`]).
 
 mod exclusive;
@@ -30,13 +30,14 @@ pub use path::{Path, PathSnapshot};
 pub use registry::Devices;
 
 use crate::connection::{Live, Payload, Receipt};
+use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
 use futures_util::future::join_all;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// A named thing and the ways to it, which may change while it is used.
@@ -133,11 +134,11 @@ impl Device {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Ways> {
-        self.ways.read().unwrap_or_else(PoisonError::into_inner)
+        self.ways.read().ignore_poison()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Ways> {
-        self.ways.write().unwrap_or_else(PoisonError::into_inner)
+        self.ways.write().ignore_poison()
     }
 
     /// Its name.
@@ -299,7 +300,7 @@ impl Device {
 
 /// A default path for a while.
 #[derive(Debug)]
-#[must_use = "dropped, the default is the one before again"]
+#[must_use = "dropping it restores the default before"]
 pub struct DefaultForNow<'a> {
     device: &'a Device,
     before: Option<String>,

@@ -1,5 +1,5 @@
 //! [`Observers`]: what a device says on an exclusive path, shown to any that watch. Watching never holds
-//! up the one who works: who is too slow misses bytes, and is told how many.
+//! up the user: an observer that is too slow misses bytes, and is told how many.
 
 use crate::units::ByteSize;
 use bytes::{Buf, Bytes};
@@ -106,7 +106,7 @@ impl Observers {
         self.max - self.room.available_permits()
     }
 
-    /// Whether nobody watches.
+    /// Whether there are no observers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -117,7 +117,7 @@ impl Observers {
     /// [`ErrorKind::Limit`] when as many watch as may.
     pub fn observe(self: &Arc<Self>) -> Result<Observer> {
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            let text = format!("{} observers watch {}, no more may", self.max, self.name);
+            let text = format!("{} has {} observers, which is the limit", self.name, self.max);
             Error::new(ErrorKind::Limit, text)
         })?;
         let chunks = self.shown.subscribe();

@@ -1,10 +1,11 @@
 //! [`Devices`]: all devices, by name and alias, changed while they are used.
 
 use super::Device;
+use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Devices by name; no name or alias stands for two.
 #[derive(Debug, Default)]
@@ -41,11 +42,11 @@ impl DeviceTable {
 
 impl Devices {
     fn read(&self) -> RwLockReadGuard<'_, DeviceTable> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read().ignore_poison()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, DeviceTable> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write().ignore_poison()
     }
 
     /// Adds a device.
@@ -105,7 +106,7 @@ impl Devices {
         let mut table = self.write();
         let device = Arc::clone(table.find(alias)?);
         if table.aliases.remove(alias).is_none() {
-            let text = format!("{alias:?} is the name of a device, and not one more name of it");
+            let text = format!("{alias:?} is the name of a device, not an alias");
             return Err(Error::new(ErrorKind::NotFound, text));
         }
         device.change_aliases(|aliases| aliases.retain(|name| name != alias));

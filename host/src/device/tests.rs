@@ -38,7 +38,7 @@ async fn no_more_observe_than_may() {
     assert_eq!(observers.len(), 2);
     let error = observers.observe().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert_eq!(error.message(), "2 observers watch devices.a.console, no more may");
+    assert_eq!(error.message(), "devices.a.console has 2 observers, which is the limit");
     drop(first);
     observers.observe().unwrap();
     drop(second);

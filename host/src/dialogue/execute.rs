@@ -34,7 +34,7 @@ pub struct Execute {
     /// before, also in another mode or folder.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// Questions that may come before the prompt, and what is said to them. The pagers of most devices
+    /// Questions that may come before the prompt, and the answers to them. The pagers of most devices
     /// are answered without one.
     #[serde(default)]
     pub rules: Vec<Rule>,
@@ -91,12 +91,12 @@ impl Execute {
     }
 
     /// Runs the command, within `limit` and its own timeout: waits until the peer has a prompt, sends the command,
-    /// answers pagers and `rules`, and gives what came until the prompt was there again. Not cancel safe: the
+    /// answers pagers and `rules`, and gives the output up to the next prompt. Not cancel safe: the
     /// command may go on.
     ///
     /// # Errors
     /// As [`Dialogue::send_expect`]; [`ErrorKind::Denied`] where the peer asks for a login;
-    /// [`ErrorKind::NotFound`] where it has no prompt; [`ErrorKind::Limit`] for more output than may be.
+    /// [`ErrorKind::NotFound`] where it has no prompt; [`ErrorKind::Limit`] for output over the limit.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         dialogue: &mut Dialogue<S>,
@@ -155,7 +155,10 @@ impl Execute {
             };
             let answered = timeout_at(deadline.instant(), answering).await;
             answered.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::TimedOut, "the peer takes no answer to its question"))
+                Err(Error::new(
+                    ErrorKind::TimedOut,
+                    "the peer did not read the answer to its question",
+                ))
             })?;
             if found.index < asked {
                 output.extend_from_slice(&found.matched);
@@ -188,7 +191,7 @@ impl Execute {
             .find(&login, 0)
             .is_some_and(|(end, _)| end == dialogue.matcher.heard().len())
         {
-            let text = "the peer asks for a login: `login` answers it";
+            let text = "the peer asked for a login: set `login`";
             return Err(dialogue.explain(Error::new(ErrorKind::Denied, text)));
         }
         let prompt = Prompt::of_line(line).ok_or_else(|| {

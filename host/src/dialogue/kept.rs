@@ -1,4 +1,4 @@
-//! A session whose stream was used for a login: its prompt and what was heard after it come first.
+//! A session whose stream was used for a login: its prompt and the input after it are read first.
 
 use super::known::PROMPT;
 use super::prompt::Prompt;

@@ -1,4 +1,4 @@
-//! [`Known`]: what is known of a peer from one step of a dialogue to the next.
+//! [`Known`]: facts about a peer that one step of a dialogue leaves to the next.
 
 use super::prompt::Prompt;
 use jackfield_plugin_api::Info;
@@ -9,13 +9,13 @@ pub(super) const PROMPT: &str = "prompt";
 /// What is known of a peer from one step of a dialogue to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// It has had the time to greet, or has answered.
+    /// The time for its greeting has passed, or it has answered.
     pub(super) settled: bool,
     /// What it waits for commands behind.
     pub(super) prompt: Option<Prompt>,
-    /// Whether it echoes what it is sent.
+    /// Whether it echoes its input.
     pub(super) echoes: Option<bool>,
-    /// The first bytes that come next, if they are these, belong to what has been heard.
+    /// If the next bytes are these, they belong to the text received before.
     pub(super) skip: Vec<u8>,
 }
 

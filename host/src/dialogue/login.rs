@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-/// How one logs in: which prompts come, and what is said to them. Patterns are regular expressions.
+/// A login dialogue: the prompts, and the answers to them. Patterns are regular expressions.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Login {
@@ -34,7 +34,7 @@ pub struct Login {
     pub then: Vec<String>,
     /// What ends each line that is sent.
     pub end: String,
-    /// The most that all of it may take, beside the limits of what it is part of.
+    /// The most that all of it may take; the limits of the operation around it hold beside it.
     pub timeout: Timespan,
     /// Match bytes as they come, with terminal sequences, backspaces and carriage returns in them.
     pub raw: bool,
@@ -87,8 +87,8 @@ impl Login {
     /// Logs in, within `limit` and its own timeout. The prompt that says so is taken, and known from then on.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] when the peer refuses, or asks for what is not there or a second time; else as
-    /// [`Dialogue::expect`].
+    /// [`ErrorKind::Denied`] when the peer refuses, or asks for something that is not set, or asks a second
+    /// time; else as [`Dialogue::expect`].
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         dialogue: &mut Dialogue<S>,
@@ -128,16 +128,18 @@ impl Login {
             let (index, line) = dialogue.expect_prompt(patterns, PROMPT, deadline).await?;
             let denied = |text: &str| Err(Error::new(ErrorKind::Denied, text));
             match (index, &self.username, &self.password) {
-                (REFUSED, ..) => return denied("the peer does not let us in"),
-                (USER, ..) if named => return denied("the peer asks for a name again"),
-                (USER, None, _) => return denied("the peer asks for a name, and there is none"),
+                (REFUSED, ..) => return denied("the peer refused the login"),
+                (USER, ..) if named => return denied("the peer asked for the user name again"),
+                (USER, None, _) => {
+                    return denied("the peer asked for a user name, and `user` is not set");
+                }
                 (USER, Some(name), _) => {
                     named = true;
                     dialogue.send(&format!("{name}{}", self.end)).await?;
                 }
-                (PASSWORD, ..) if proven => return denied("the peer asks for a password again"),
+                (PASSWORD, ..) if proven => return denied("the peer asked for the password again"),
                 (PASSWORD, _, None) => {
-                    return denied("the peer asks for a password, and there is none");
+                    return denied("the peer asked for a password, and `password` is not set");
                 }
                 (PASSWORD, _, Some(password)) => {
                     proven = true;

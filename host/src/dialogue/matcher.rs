@@ -1,11 +1,11 @@
-//! [`Matcher`]: what was heard, and whether it is what is waited for. Does no input or output.
+//! [`Matcher`]: the text received so far, and whether it matches the patterns. Does no input or output.
 
 use super::patterns::Patterns;
 use super::terminal::Terminal;
 use jackfield_plugin_api::{Error, ErrorKind, Secret};
 use std::time::Duration;
 
-/// How much of what was heard last an error shows, in bytes.
+/// How many of the last bytes received an error shows.
 const SHOWN: usize = 200;
 
 /// What was heard and not yet matched: at most so many bytes, of more the last ones.
@@ -26,7 +26,7 @@ enum HeardBuffer {
     Raw(Vec<u8>),
 }
 
-/// A match, taken out of what was heard.
+/// A match, taken out of the text received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Which of the patterns, from 0.
@@ -44,7 +44,7 @@ pub struct Found {
 pub enum Look {
     /// One of the patterns matches.
     Found(Found),
-    /// Nothing did, and there is no more time; what was heard stays.
+    /// No pattern matched in time; the text received stays.
     Late(Error),
     /// Nothing did yet; look again when more was heard, or after so long.
     Wait(Duration),
@@ -63,7 +63,7 @@ impl Matcher {
         Matcher { heard: HeardBuffer::Raw(Vec::new()), ..Matcher::new(limit) }
     }
 
-    /// Takes what comes from now on as [`Matcher::raw`] does, or as [`Matcher::new`]. What was heard stays.
+    /// From now on takes input as [`Matcher::raw`] does, or as [`Matcher::new`]. The text received before stays.
     pub(super) fn set_raw(&mut self, raw: bool) {
         if raw == matches!(self.heard, HeardBuffer::Raw(_)) {
             return;
@@ -85,7 +85,7 @@ impl Matcher {
         before
     }
 
-    /// Adds what was heard.
+    /// Adds input.
     pub fn hear(&mut self, bytes: &[u8]) {
         match &mut self.heard {
             HeardBuffer::Text(terminal) => terminal.hear(bytes),
@@ -121,7 +121,7 @@ impl Matcher {
         }
     }
 
-    /// Forgets what was heard.
+    /// Forgets the text received.
     pub(super) fn forget(&mut self) {
         self.take(self.heard().len());
     }
@@ -193,12 +193,12 @@ impl Matcher {
         self.explain(Error::new(ErrorKind::TimedOut, text))
     }
 
-    /// Adds what was heard last to an error.
+    /// Adds the last text received to an error.
     pub(super) fn explain(&self, error: Error) -> Error {
         error.with("last heard", self.last())
     }
 
-    /// The last of what was heard, as text that has only printable characters.
+    /// The end of the text received, as text that has only printable characters.
     fn last(&self) -> String {
         let mut heard = self.heard().to_vec();
         for secret in &self.secrets {

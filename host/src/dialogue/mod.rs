@@ -1,4 +1,4 @@
-//! Dialogues: sending and waiting for what is expected, over any session with a byte stream, whatever its
+//! Dialogues: sending text and waiting for patterns, over any session with a byte stream, whatever its
 //! driver: a terminal server, a shell, a serial console, a program.
 //!
 //! [`Matcher`] is the heart of it and does no input or output: bytes and the time go in, a match or a

@@ -22,16 +22,19 @@ pub fn operations() -> &'static [Operation] {
     OPERATIONS.get_or_init(|| {
         vec![
             Operation::new::<Send, Nothing>("send", "Sends a line"),
-            Operation::new::<Expect, HeardReply>("expect", "Waits for what matches a pattern"),
+            Operation::new::<Expect, HeardReply>(
+                "expect",
+                "Waits until what is received matches a pattern",
+            ),
             Operation::new::<SendExpectParams, HeardReply>(
                 "send_expect",
-                "Sends a line and waits for what its answer is to match",
+                "Sends a line and waits until the answer matches a pattern",
             ),
             Operation::new::<Execute, Output>(
                 "execute",
                 "Runs a command behind a prompt, pagers included, and gives its output",
             ),
-            Operation::new::<Converse, Told>("converse", "Answers what is heard, by rules"),
+            Operation::new::<Converse, Told>("converse", "Answers what the peer sends, by rules"),
             Operation::new::<Login, Nothing>("login", "Answers prompts with credentials"),
         ]
     })
@@ -48,7 +51,7 @@ fn parse<T: DeserializeOwned>(params: &Value) -> Result<T> {
     serde_json::from_value(params).map_err(|error| {
         let text = error.to_string();
         let shown = text.starts_with("missing field") || text.starts_with("unknown field");
-        let text = if shown { text } else { "a parameter is not of the right kind".to_owned() };
+        let text = if shown { text } else { "a parameter has the wrong type".to_owned() };
         Error::new(ErrorKind::Config, text)
     })
 }

@@ -67,12 +67,12 @@ pub(super) struct SendExpectParams {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Converse {
-    /// What to send first. Default: nothing; then what was heard before counts.
+    /// The line to send first. Default: none; then text received before counts.
     pub(super) text: Option<String>,
     /// What ends it. Default: a carriage return, as of a terminal's Return key.
     #[serde(default = "end")]
     pub(super) end: String,
-    /// What may be heard, and what is said to it.
+    /// Patterns, and the answers to them.
     pub(super) rules: Vec<Rule>,
     /// How long all of it may take; a rule may let it begin again. Default: `"10s"`.
     #[serde(default = "ten_seconds")]

@@ -1,4 +1,4 @@
-//! [`Patterns`]: what is waited for.
+//! [`Patterns`]: the regular expressions that a dialogue waits for.
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use regex::bytes::{Regex, RegexBuilder};
@@ -79,7 +79,7 @@ fn built(pattern: &str, written: &str) -> Result<Regex> {
         // Its own words have several lines, with a mark under the place.
         let why = error.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        let text = format!("{written:?} is no regular expression: {why}");
+        let text = format!("{written:?} is not a regular expression: {why}");
         Error::new(ErrorKind::Config, text)
     })
 }

@@ -57,7 +57,7 @@ impl Prompt {
 }
 
 /// `before` without the beginning of the prompt whose end has `matched`: what stands on the same line. It is known
-/// as one by `prompt`, or by being one word before a match that was for the `end` of what was heard.
+/// as one by `prompt`, or by being one word before a match for the `end` of the input.
 pub(super) fn without_prompt(
     before: &[u8],
     matched: &[u8],
@@ -89,7 +89,7 @@ pub(super) fn echo_end(heard: &[u8], sent: &str) -> Option<usize> {
         return Some(0);
     }
     let wanted: Vec<u8> = wanted.collect();
-    // It is what comes first, but for what the peer says unasked.
+    // It comes first, unless the peer sends something unasked.
     let heard = &heard[..heard.len().min(ECHO_WITHIN + 2 * sent.len())];
     let solid = |at: &(usize, &u8)| !at.1.is_ascii_whitespace();
     let (places, solids): (Vec<usize>, Vec<u8>) =

@@ -1,4 +1,4 @@
-//! [`Rules`]: what is said to each of several things that may be heard, again and again until one of them is
+//! [`Rules`]: which answer is sent to which pattern, again and again until one of them is
 //! the last.
 
 use super::matcher::Found;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout_at;
 
-/// What is heard, and what is done then.
+/// A pattern, and what is done when it matches.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -39,7 +39,7 @@ fn end() -> String {
     RETURN.to_owned()
 }
 
-/// Several rules; of what is heard the first match counts, and of two at one place the first rule.
+/// Several rules; of the input the first match counts, and of two at one place the first rule.
 #[derive(Clone, Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
@@ -74,7 +74,9 @@ impl Rules {
             return wrong("a rule has `answer` or `secret`, not both");
         }
         if !rules.iter().any(Rule::is_last) {
-            return wrong("no rule is the last: one needs no answer, or `last`");
+            return wrong(
+                "no rule ends the dialogue: expected one without an answer, or with `last`",
+            );
         }
         Ok(Rules { rules, patterns, most })
     }
@@ -101,14 +103,15 @@ impl Rules {
             }
             let answering = timeout_at(deadline.instant(), answer(rule, dialogue)).await;
             answering.unwrap_or_else(|_| {
-                let text = format!("the peer takes nothing, for {limit:?}");
+                let text = format!("the peer has read nothing for {limit:?}");
                 Err(dialogue.explain(Error::new(ErrorKind::TimedOut, text)))
             })?;
             if rule.is_last() {
                 return Ok(Conversed { found, applied });
             }
             if applied.len() >= self.most as usize {
-                let text = format!("{} rules have applied, and none was the last", applied.len());
+                let text =
+                    format!("{} rules have matched, and none ended the dialogue", applied.len());
                 let error = Error::new(ErrorKind::Limit, text).with("pattern", &rule.pattern);
                 return Err(dialogue.explain(error));
             }

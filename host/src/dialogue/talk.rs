@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 /// What ends a line that is sent: what the Return key of a terminal sends.
 pub const RETURN: &str = "\r";
 
-/// What is kept of what was heard, in bytes, unless said otherwise.
+/// Bytes of received text that are kept, unless set otherwise.
 const KEPT: usize = 64 * 1024;
 
 /// How much is read at once.
@@ -32,7 +32,7 @@ const CALM: Duration = Duration::from_millis(100);
 /// After so long without a byte there is no echo.
 const NO_ECHO: Duration = Duration::from_millis(300);
 
-/// Sends to a peer and waits for what is expected of it.
+/// Sends to a peer and waits until its answer matches.
 #[derive(Debug)]
 pub struct Dialogue<S> {
     stream: S,
@@ -64,7 +64,7 @@ pub(super) enum Scope {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
-    /// A dialogue over `stream`, that keeps 64 KiB of what was heard and not matched. What the peer says is
+    /// A dialogue over `stream`, that keeps 64 KiB of received text that has not matched. Input is
     /// taken as text, as [`Matcher::new`] has it, unless [`Dialogue::set_raw`] says otherwise.
     pub fn new(stream: S) -> Self {
         Dialogue::keeping(KEPT, stream)
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         dialogue
     }
 
-    /// Whether what comes from now on is taken byte by byte, with its terminal sequences. Default: false.
+    /// Whether input is taken byte by byte from now on, with its terminal sequences. Default: false.
     pub fn set_raw(&mut self, raw: bool) {
         self.matcher.set_raw(raw);
     }
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         Ok(())
     }
 
-    /// As [`Dialogue::send`], of what is never to be shown: errors leave it out of what was heard.
+    /// As [`Dialogue::send`], for secrets: errors leave them out of the text received.
     ///
     /// # Errors
     /// As there.
@@ -122,12 +122,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
     }
 
     /// Waits at most `limit` until one of `patterns` is heard, and takes it with all that came before.
-    /// What was heard before it was called counts, but for what was heard before [`Dialogue::send_anew`].
-    /// Cancel safe: what was heard is kept.
+    /// Text received before the call counts, unless it came before [`Dialogue::send_anew`].
+    /// Cancel safe: the text received is kept.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] when the peer has ended, or the stream's own; each
-    /// says what was awaited and what was heard last.
+    /// names the patterns and the last text received.
     pub async fn expect(&mut self, patterns: &Patterns, limit: Duration) -> Result<Found> {
         self.expect_in(Scope::All, patterns, limit).await
     }
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
                 continue;
             }
             if let Some((end, found)) = self.find_in_echo(echo, patterns) {
-                // The answer of a peer that only sends back what it gets.
+                // The answer of a peer that only echoes its input.
                 let over = self.ended || left.is_zero();
                 if over || !self.hear_more(left.min(SILENCE), patterns).await? {
                     return Ok(self.taken(Some(0), end, found));
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         self.sent.as_ref().filter(|_| only).and_then(|_| self.matcher.find(patterns, 0))
     }
 
-    /// Whether a match may be what the peer had on its way before it took the line: it has not echoed it, or
+    /// Whether a match may be output that the peer sent before it took the line: it has not echoed it, or
     /// nothing stands between the echo and a first answer, as of a line that came before the peer was ready.
     fn may_be_old(&self, echo: Option<usize>, found: &Found) -> bool {
         let Some(sent) = &self.sent else { return false };
@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         }
     }
 
-    /// Takes a match out of what was heard; of the answer to a line, echo and prompt are left out.
+    /// Takes a match out of the text received; of the answer to a line, echo and prompt are left out.
     fn taken(&mut self, echo: Option<usize>, end: usize, mut found: Found) -> Found {
         let last = end == self.matcher.heard().len();
         self.matcher.take(end);
@@ -254,14 +254,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
             }
         }
         if self.whole && self.matcher.lost() > 0 {
-            let text = "the answer has more bytes than are kept";
+            let text = "the answer is longer than max_output";
             return Err(Error::new(ErrorKind::Limit, text).with("option", "max_output"));
         }
         Ok(true)
     }
 
     fn over(&self, patterns: &Patterns, begun: Instant) -> Error {
-        let text = format!("the peer ended the session while {patterns} was awaited");
+        let text = format!("the peer ended the session before it sent {patterns}");
         let error = Error::new(ErrorKind::Closed, text);
         self.matcher.explain(error.with("waited", format!("{:?}", begun.elapsed())))
     }
@@ -317,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         Ok(())
     }
 
-    /// Whether what was heard ends with one of `patterns`, or with what looks like a prompt.
+    /// Whether the text received ends with one of `patterns`, or with something like a prompt.
     pub(super) fn waits(&self, patterns: &Patterns) -> bool {
         let heard = self.matcher.heard();
         let matches =
@@ -354,7 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         self.known.settled = true;
     }
 
-    /// Forgets what was heard, and sends a line within `limit`: only what the peer says from now on can match.
+    /// Forgets the text received, and sends a line within `limit`: only later input can match.
     /// Not cancel safe, as [`Dialogue::send`].
     ///
     /// # Errors
@@ -370,7 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         let first = self.known.echoes.is_none();
         self.sent = Some(SentLine { line: line.to_owned(), first });
         timeout(limit, self.send(line)).await.unwrap_or_else(|_| {
-            let text = format!("the peer takes nothing, for {limit:?}");
+            let text = format!("the peer has read nothing for {limit:?}");
             Err(self.matcher.explain(Error::new(ErrorKind::TimedOut, text)))
         })
     }
@@ -407,7 +407,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         self.matcher.explain(error)
     }
 
-    /// The stream, what was heard and not matched, and what is known of the peer.
+    /// The stream, the received text that has not matched, and the facts known about the peer.
     pub fn into_parts(self) -> (S, Vec<u8>, Known) {
         (self.stream, self.matcher.into_heard(), self.known)
     }

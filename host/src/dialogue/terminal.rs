@@ -44,7 +44,7 @@ enum Returned {
 }
 
 impl Terminal {
-    /// Adds what was heard.
+    /// Adds input.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         self.parser.advance(&mut self.text, bytes);
         self.text.show();

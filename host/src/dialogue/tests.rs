@@ -57,8 +57,8 @@ fn too_late_says_what_was_awaited_how_long_and_what_was_heard_last() {
 
 #[test]
 fn mistakes_in_patterns_are_said() {
-    let error = Patterns::new(["a("]).expect_err("no regular expression");
-    assert_eq!(error.message(), r#""a(" is no regular expression: unclosed group"#);
+    let error = Patterns::new(["a("]).expect_err("not a regular expression");
+    assert_eq!(error.message(), r#""a(" is not a regular expression: unclosed group"#);
     assert!(Patterns::new([""; 0]).is_err());
     assert!(Patterns::new(["(a{1000}){1000}"]).is_err());
 }
@@ -160,13 +160,13 @@ async fn a_refused_login_is_denied_and_shows_no_password() {
                 ("lab\r", "Password: "),
                 ("s3cret\r", "s3cret? Login incorrect\r\n"),
             ],
-            "not let us in",
+            "refused the login",
         ),
         (
             &[("", "login: "), ("lab\r", "Password: "), ("s3cret\r", "s3cret?\r\nPassword: ")],
             "password again",
         ),
-        (&[("", "login: "), ("lab\r", "login: ")], "a name again"),
+        (&[("", "login: "), ("lab\r", "login: ")], "the user name again"),
     ];
     for (steps, text) in cases {
         let (near, far) = duplex(1000);
@@ -200,7 +200,7 @@ async fn a_peer_that_ends_is_told_from_one_that_is_late() {
     drop(play(far, &[("", "bye")]).await);
     let error: Error = dialogue.expect(&patterns(&["never"]), LIMIT).await.expect_err("an end");
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
-    assert!(error.message().contains("while \"never\" was awaited"), "{error}");
+    assert!(error.message().contains("before it sent \"never\""), "{error}");
     assert!(error.to_string().contains("last heard=\"bye\""), "{error}");
 }
 
@@ -280,7 +280,7 @@ async fn rules_that_never_end_are_stopped_by_their_number_and_by_their_deadline(
     let endless = Rules::new(rules(all.clone()), 20).expect("rules");
     let error = endless.run(&mut dialogue, Duration::from_secs(5)).await.expect_err("too many");
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
-    assert!(error.to_string().contains("20 rules have applied"), "{error}");
+    assert!(error.to_string().contains("20 rules have matched"), "{error}");
     let (near, _far) = duplex(1000);
     let silent = endless.run(&mut Dialogue::new(near), Duration::from_secs(5)).await;
     assert_eq!(silent.expect_err("too late").kind(), ErrorKind::TimedOut);
@@ -299,8 +299,8 @@ async fn rules_that_never_end_are_stopped_by_their_number_and_by_their_deadline(
 fn mistakes_in_rules_are_said() {
     for (wrong, text) in [
         (json!([{ "pattern": "a", "answer": "b", "secret": "c" }]), "not both"),
-        (json!([{ "pattern": "a", "answer": "b" }]), "no rule is the last"),
-        (json!([{ "pattern": "(" }]), "no regular expression"),
+        (json!([{ "pattern": "a", "answer": "b" }]), "no rule ends the dialogue"),
+        (json!([{ "pattern": "(" }]), "not a regular expression"),
         (json!([]), "expected 1 to 64 patterns"),
     ] {
         let error = Rules::new(rules(wrong), 10).expect_err(text);

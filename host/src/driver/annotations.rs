@@ -3,7 +3,7 @@
 use jackfield_plugin_api::{Apply, PluginManifest};
 use serde_json::Value;
 
-/// Warns of what is said wrongly, and of a build that is slow in a host that is not.
+/// Warns of wrong annotations, and of a debug build in a release host.
 pub(super) fn warn(manifest: &PluginManifest) {
     let plugin = manifest.name.as_str();
     for problem in problems(manifest) {

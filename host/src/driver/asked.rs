@@ -2,10 +2,11 @@
 
 use super::health::FileHealth;
 use super::registry::Registry;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth, PluginManifest};
 use serde::Serialize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -58,7 +59,7 @@ impl RunningPlugin {
             name: self.name.clone(),
             version: self.version.clone(),
             quarantine: self.health.reason().map(|reason| reason.to_string()),
-            health: self.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            health: self.last.lock().ignore_poison().clone(),
         }
     }
 
@@ -66,7 +67,7 @@ impl RunningPlugin {
     /// once at a time, so that one which never answers keeps one thread. Cancel safe.
     pub async fn ask(&self, limit: Duration) -> PluginHealth {
         let answer = self.answer(limit).await.unwrap_or_else(|text| failed(&self.name, text));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+        *self.last.lock().ignore_poison() = Some(answer.clone());
         answer
     }
 
@@ -85,7 +86,7 @@ impl RunningPlugin {
                 None => return Err("it was not asked".to_owned()),
             };
             *running = None;
-            answer.map_err(|_| "it panicked when it was asked".to_owned())
+            answer.map_err(|_| "it panicked while it reported its health".to_owned())
         };
         let late = |_| Err(format!("no health report within {limit:?}"));
         timeout(limit, asking).await.unwrap_or_else(late)

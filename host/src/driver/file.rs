@@ -135,7 +135,7 @@ fn check(
         }
         // The key was changed since: it is in use again.
         Some((TrialResult::InUseAtCrash { .. }, _)) | None => {}
-        // What only a trial could find is no matter where there are none.
+        // Without trials, faults that only a trial finds do not count.
         Some((_, kept)) if options.trial.is_some() => return Err(Refusal::Quarantined(kept)),
         Some(_) => {}
     }

@@ -2,10 +2,11 @@
 
 use super::circuit::{Admitted, Circuit, FileStanding, QuarantineOptions};
 use super::culprit::{Culprit, told};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::services::PanicReport;
 use jackfield_plugin_api::{Error, ErrorKind, Origin, Result, Retry};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -82,7 +83,7 @@ impl FileHealth {
     }
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.troubles.lock().ignore_poison()
     }
 
     /// Panics of its code so far, in calls, sessions and drops alike.
@@ -167,7 +168,7 @@ impl FileHealth {
                 {
                     tracing::info!(
                         plugin = self.plugin,
-                        "the plugin has behaved: it is used again"
+                        "the plugin has not panicked again: it is used as before"
                     );
                 }
                 let is_held = *self.hold.borrow() != StuckCall::Free;
@@ -213,7 +214,7 @@ impl FileHealth {
     /// Refuses new sessions: a call has not come back in time.
     pub(super) fn refuse(&self, culprit: &Culprit, since: Duration) {
         let text = format!(
-            "the plugin {} gets no new sessions: {culprit} did not come back within {since:?}",
+            "the plugin {} gets no new sessions: {culprit} did not return within {since:?}",
             self.plugin
         );
         let reason = Error::new(ErrorKind::Limit, text);
@@ -245,7 +246,7 @@ impl FileHealth {
         if let Ok(()) = self.given_up.set(reason.clone()) {
             self.is_troubled.store(true, Ordering::Release);
             let plugin = self.plugin.as_str();
-            tracing::error!(plugin, %reason, "the plugin is not used any more");
+            tracing::error!(plugin, %reason, "the plugin is disabled until the host restarts");
         }
     }
 

@@ -53,7 +53,7 @@ pub async fn load(options: &LoadOptions) -> Registry {
 }
 
 /// What hosts before this one left behind. If their plugins are to be left out, that is remembered until
-/// somebody brings them back.
+/// an operator brings them back.
 fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
     // Nothing is taken from a folder that others may write.
     if check_cache(&options.cache).is_err() {
@@ -61,7 +61,7 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
     }
     let crashes = sentinel::crashes(&options.cache);
     for crash in crashes.iter().filter(|_| options.leave_out_after_crash) {
-        // From here on the records say it, until somebody removes one.
+        // From here on the records say it, until one is removed.
         crash.forget();
         for plugin in &crash.plugins {
             let pid = crash.pid;

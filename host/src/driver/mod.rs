@@ -92,6 +92,8 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// The default of `log_rate`.
     pub const LOG_RATE: u32 = 1000;
+    /// The default of `init_timeout`.
+    pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
 impl Default for LoadOptions {
@@ -106,7 +108,7 @@ impl Default for LoadOptions {
             allow_abort_on_panic: false,
             leave_out_after_crash: false,
             trial: None,
-            init_timeout: Duration::from_secs(10),
+            init_timeout: LoadOptions::INIT_TIMEOUT,
             quarantine: QuarantineOptions::default(),
             log_rate: LoadOptions::LOG_RATE,
             runtime_threads: 1,
@@ -130,7 +132,7 @@ pub fn default_cache() -> PathBuf {
 }
 
 /// The folder of this program, without links. For tests and examples that cargo builds it is the folder
-/// of what they are built for.
+/// of the platform that they are built for.
 pub fn program_folder() -> Option<PathBuf> {
     let program = std::fs::canonicalize(std::env::current_exe().ok()?).ok()?;
     let folder = program.parent()?;

@@ -16,7 +16,7 @@ pub enum Refusal {
     NotAFile,
     /// A link that leads out of its folder.
     LinkOut(PathBuf),
-    /// It, or a folder above it, belongs to somebody who is neither root nor the user that the host runs
+    /// It, or a folder above it, belongs to a user who is neither root nor the user that the host runs
     /// as.
     ForeignOwner {
         /// What belongs to them.

@@ -240,7 +240,7 @@ impl Registry {
         self.crashes = crashes;
     }
 
-    /// Hosts that had the same cache and ended without a clean stop.
+    /// Hosts that used the same cache and ended without a clean stop.
     pub fn crashes(&self) -> &[Crash] {
         &self.crashes
     }

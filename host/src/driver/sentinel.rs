@@ -5,13 +5,14 @@
 //! ended. A clean end removes the file. Which of the plugins ended the process, or whether any did, is
 //! not known: it may have been killed.
 
+use crate::lock::IgnorePoison;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The largest file that is read, in bytes.
@@ -26,7 +27,7 @@ static HERE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// Removes the files of this process, which ends on purpose and without its destructors: for those who
 /// look into the folder later, that is a clean end.
 pub fn end_cleanly() {
-    for path in HERE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    for path in HERE.lock().ignore_poison().drain(..) {
         // What is left is told of as an end that was not clean.
         let _ = fs::remove_file(path);
     }
@@ -53,7 +54,7 @@ struct Process {
     boot: String,
 }
 
-/// Which plugins have had options put in place, and the file that names them.
+/// The plugins that were given options, and the file that names them.
 #[derive(Debug, Default)]
 struct Uses {
     used: Vec<UsedPlugin>,
@@ -90,7 +91,7 @@ impl InUse {
         }
         uses.file = Some(file);
         drop(uses);
-        HERE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+        HERE.lock().ignore_poison().push(path.clone());
         Ok(Sentinel { path, all: self.clone() })
     }
 
@@ -106,7 +107,7 @@ impl InUse {
     }
 
     fn lock(&self) -> MutexGuard<'_, Uses> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 
@@ -136,7 +137,7 @@ pub struct Sentinel {
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        HERE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
+        HERE.lock().ignore_poison().retain(|path| *path != self.path);
         // If it stays, the next host tells of an end that was clean; there is nothing better to do.
         let _ = fs::remove_file(&self.path);
         self.all.lock().file = None;
@@ -158,7 +159,7 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// Removes what is left of it, so that it is told once.
+    /// Removes its file, so that it is reported once.
     pub fn forget(&self) {
         // Another host may have done so.
         let _ = fs::remove_file(&self.path);

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 /// What the process of a trial writes, on a line of its own, when all went to its end.
 const RETURNED: &str = "jackfield: the trial has ended";
 
-/// Time for what a process has written to be read once it is gone: somebody else may hold its pipes.
+/// Time for what a process has written to be read once it is gone: another process may hold its pipes.
 const REST: Duration = Duration::from_secs(1);
 
 /// The most that is kept of what a trial writes to its standard error.
@@ -94,7 +94,7 @@ enum TrialOutcome {
     Hung,
 }
 
-/// Tries the copy `place` of the plugin file `file` if nothing is known of it, and keeps what came of it.
+/// Tries the copy `place` of the plugin file `file` if there is no record of it, and keeps the result.
 ///
 /// # Errors
 /// Why the file must not be loaded.

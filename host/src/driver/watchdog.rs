@@ -8,10 +8,11 @@
 
 use super::culprit::{Culprit, told};
 use super::health::FileHealth;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::watch::{self, Mark, Owner};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -51,7 +52,7 @@ impl Watchdog {
 
     /// Watches one more.
     pub(super) fn add(&self, owner: Owner, health: &Arc<FileHealth>) {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.watched.lock().ignore_poison();
         watched.push((owner, Arc::clone(health)));
     }
 }
@@ -142,7 +143,7 @@ impl Rounds {
     }
 
     fn health(&self, mark: Mark) -> Option<Arc<FileHealth>> {
-        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = self.watched.lock().ignore_poison();
         let found = watched.iter().find(|(owner, _)| *owner == mark.owner);
         found.map(|(_, health)| Arc::clone(health))
     }
@@ -175,7 +176,7 @@ impl Rounds {
             if reached(options.stuck_warn) && !call.is_warned {
                 call.is_warned = true;
                 told!(WARN, Culprit::of(&call.mark), lasts = tracing::field::debug(lasts);
-                    "a call into a plugin does not come back: it blocks a thread");
+                    "a call into a plugin has not returned: it blocks a thread");
             }
             if reached(options.stuck_limit) {
                 let culprit = Culprit::of(&call.mark);
@@ -184,7 +185,7 @@ impl Rounds {
                     call.is_refused = true;
                     call.is_warned = true;
                     told!(ERROR, culprit, lasts = tracing::field::debug(lasts);
-                        "the plugin gets no new sessions until this call comes back");
+                        "the plugin gets no new sessions until this call returns");
                 }
             } else if !lasts.is_zero() && !options.stuck_limit.is_zero() {
                 // It was there at the last look: each new session could keep one more worker.
@@ -209,9 +210,9 @@ fn came_back(call: &CallSeen, now: Instant) {
     let took = now.duration_since(call.since);
     let (culprit, took) = (Culprit::of(&call.mark), tracing::field::debug(took));
     if call.is_refused {
-        told!(INFO, culprit, took = took; "the call has come back: the plugin is used again");
+        told!(INFO, culprit, took = took; "the call has returned: the plugin is used again");
     } else {
-        told!(INFO, culprit, took = took; "the call has come back");
+        told!(INFO, culprit, took = took; "the call has returned");
     }
 }
 

@@ -11,7 +11,7 @@ impl Bus {
         told
     }
 
-    /// As [`Bus::announce`], for who has a lock: subscribers are called by [`Bus::deliver`], in the order of
+    /// As [`Bus::announce`], for callers that hold a lock: subscribers are called by [`Bus::deliver`], in the order of
     /// these calls.
     pub fn announce_later(&self, kind: EventKind) -> bool {
         log(&kind);
@@ -26,7 +26,7 @@ fn log(kind: &EventKind) {
             tracing::info!(listener, local, route = to, "listening");
         }
         EventKind::ListenerDown { listener, cause } => {
-            tracing::info!(listener, why = %cause, "listens no more");
+            tracing::info!(listener, why = %cause, "listener stopped");
         }
         EventKind::Defined { what, replaced: false } => tracing::info!(what, "defined"),
         EventKind::Defined { what, .. } => tracing::info!(what, "replaced by another definition"),
@@ -65,7 +65,7 @@ fn log_of_upstream(kind: &EventKind) {
             tracing::info!(upstream, target, "target drained: it has no more sessions");
         }
         EventKind::TargetWeight { upstream, target, weight } => {
-            tracing::info!(upstream, target, weight, "target has another weight");
+            tracing::info!(upstream, target, weight, "target weight changed");
         }
         EventKind::PoolOpenFailed { upstream, target, cause } => {
             tracing::info!(upstream, target, error = %cause, "pool cannot open a session");

@@ -41,11 +41,10 @@ impl Cause {
 
 impl From<&Error> for Cause {
     fn from(error: &Error) -> Self {
-        let code = error.context().find(|(key, _)| *key == "code");
         Cause {
             kind: Some(error.kind()),
             origin: Some(error.origin()),
-            code: code.and_then(|(_, code)| code.parse().ok()),
+            code: error.code(),
             text: error.to_string(),
         }
     }

@@ -111,7 +111,7 @@ impl EventFilter {
             && has_label
     }
 
-    /// Of what happens to the host, each has its own who asks for nothing else.
+    /// Events of the host itself pass only filters that name nothing else.
     fn takes_subject(&self, kind: &EventKind) -> bool {
         if self.name.is_some() || self.driver.is_some() || self.label.is_some() {
             return false;

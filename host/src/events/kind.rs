@@ -86,7 +86,8 @@ pub enum EventKind {
         /// How.
         cause: Cause,
     },
-    /// Nothing has happened for the idle time; it will be closed unless somebody objects.
+    /// Nothing has happened for the idle time; it will be closed unless a subscriber calls
+    /// [`Live::record_activity`](crate::connection::Live::record_activity).
     Idle {
         /// Milliseconds without activity.
         for_ms: u64,
@@ -228,7 +229,7 @@ pub enum EventKind {
         /// The target.
         target: String,
     },
-    /// A target has another weight.
+    /// A target weight changed.
     TargetWeight {
         /// The upstream.
         upstream: String,
@@ -284,16 +285,16 @@ pub enum EventKind {
     LeaseReleased {
         /// `devices.NAME.PATH`.
         path: String,
-        /// Who had it.
+        /// The user whose lease it was.
         caller: String,
-        /// Milliseconds that it had it.
+        /// Milliseconds that the lease lasted.
         held_ms: u64,
     },
     /// Somebody made the holder of a lease let go.
     LeaseBroken {
         /// `devices.NAME.PATH`.
         path: String,
-        /// Who had it.
+        /// The user whose lease it was.
         caller: String,
         /// Why.
         cause: Cause,
@@ -302,7 +303,7 @@ pub enum EventKind {
     LeaseExpired {
         /// `devices.NAME.PATH`.
         path: String,
-        /// Who had it.
+        /// The user whose lease it was.
         caller: String,
     },
     /// Somebody has waited for a lease for too long.

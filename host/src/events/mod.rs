@@ -1,4 +1,4 @@
-//! Events: what happens in a host, told in order to whoever listens.
+//! Events: what happens in a host, delivered in order to subscribers.
 //!
 //! There are three kinds of [`Bus`], and what happens to a connection is told on each of them: that of one
 //! life, which ends with its `closed`; that of a name, which goes on over its lives; and that of the host,
@@ -25,24 +25,39 @@ pub use kind::{Event, EventKind, Source};
 pub use queue::EventStream;
 pub use subscription::{AsyncSubscription, Subscription};
 
+use crate::lock::IgnorePoison;
 use futures_util::FutureExt;
+use jackfield_text::range::{Problem, Ranges};
 use queue::Queue;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most events that one queue keeps.
 pub const MAX_QUEUE: usize = 65_536;
 
-/// How much a bus keeps, and for how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much each bus keeps, and for how many: keys of `[host.limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct BusLimits {
-    /// The last events that [`Bus::history`] gives; 0: none. Default: 32.
-    pub history: usize,
-    /// The most subscribers at a time; more get nothing, see [`Subscription::is_active`]. Default: 1024.
-    pub subscribers: usize,
+    /// The last events that [`Bus::history`] gives, of the host, of each named connection and of each of its
+    /// lives; 0: none. Default: 32.
+    #[serde(rename = "event_history")]
+    pub history: u32,
+    /// Subscribers to events at a time, of the host, of each named connection and of each of its lives; more get
+    /// nothing, see [`Subscription::is_active`]. At least 1. Default: 1024.
+    pub subscribers: u32,
+}
+
+impl BusLimits {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        Ranges::new().at_least_one("subscribers", self.subscribers).problems()
+    }
 }
 
 impl Default for BusLimits {
@@ -103,7 +118,7 @@ impl std::fmt::Debug for Bus {
 
 impl BusState {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().ignore_poison()
     }
 
     fn remove(&self, ids: &[u64]) {
@@ -115,7 +130,7 @@ impl BusState {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A connection that is gone without a `closed`: nobody waits for its events for ever.
+        // A connection that was dropped without a `closed`: its subscribers must not wait for ever.
         for subscriber in &self.subscribers {
             if let SubscriberKind::Queue(queue) = &subscriber.listener {
                 queue.end();
@@ -130,12 +145,12 @@ impl Bus {
         Bus { shared: Arc::new(BusState { lasting: true, ..BusState::default() }) }
     }
 
-    /// Puts other limits in force: a longer history goes only for what follows, and nobody who has subscribed
+    /// Puts other limits in force: a longer history holds from the next event on, and no present subscriber
     /// is sent away.
     pub fn set_limits(&self, limits: BusLimits) {
         let mut inner = self.lock();
         inner.limits = limits;
-        let over = inner.history.len().saturating_sub(limits.history);
+        let over = inner.history.len().saturating_sub(limits.history as usize);
         inner.history.drain(..over);
     }
 
@@ -233,13 +248,13 @@ impl Bus {
         let mut inner = self.lock();
         let id = inner.next_id;
         inner.next_id += 1;
-        let limit = inner.limits.subscribers;
+        let limit = inner.limits.subscribers as usize;
         if inner.subscribers.len() < limit {
             let subscriber = Subscriber { id, listener, filter, once, paused: Arc::clone(&paused) };
             inner.subscribers.push(subscriber);
             self.shared.heard.store(inner.subscribers.len(), Ordering::Relaxed);
         } else {
-            tracing::warn!(limit, "one more subscriber was not taken");
+            tracing::warn!(limit, "subscriber refused: the limit of subscribers is reached");
         }
         Subscription::new(&self.shared, id, paused)
     }
@@ -275,7 +290,7 @@ impl Bus {
         if inner.limits.history > 0 {
             inner.history.push_back(event.clone());
         }
-        if inner.history.len() > inner.limits.history {
+        if inner.history.len() > inner.limits.history as usize {
             inner.history.pop_front();
         }
         inner.waiting.push_back(event);
@@ -340,7 +355,7 @@ impl Subscriber {
 /// Whether the call came back.
 fn called(function: &Function, event: &Event) -> bool {
     let call = || {
-        let mut function = function.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut function = function.lock().ignore_poison();
         function(event);
     };
     catch_unwind(AssertUnwindSafe(call)).is_ok()

@@ -1,8 +1,9 @@
 //! A subscriber's queue: bounded, and honest about what it lost.
 
 use super::{Event, EventKind, Subscription};
+use crate::lock::IgnorePoison;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -26,7 +27,7 @@ impl Queue {
 
     pub(super) fn push(&self, event: Event, last: bool) {
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock().ignore_poison();
             if state.events.len() >= self.capacity {
                 state.events.pop_front();
                 state.missed += 1;
@@ -38,13 +39,13 @@ impl Queue {
     }
 
     pub(super) fn end(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.state.lock().ignore_poison().ended = true;
         self.news.notify_one();
     }
 
     /// `Ok(None)`: no more will come. `Err`: not yet.
     fn take(&self) -> Result<Option<Event>, ()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().ignore_poison();
         if state.missed > 0
             && let Some(next) = state.events.front()
         {

@@ -29,7 +29,7 @@ impl Subscription {
         self.paused.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it still gets events: not when it was for one event and had it, after a panic, after the
+    /// Whether it still gets events: not after its one event if it was for one, after a panic, after the
     /// end, nor if there were as many subscribers as there may be ([`BusLimits::subscribers`](super::BusLimits::subscribers)).
     pub fn is_active(&self) -> bool {
         self.shared.upgrade().is_some_and(|shared| {

@@ -1,22 +1,11 @@
 //! [`Admission`]: which peers a listener lets in, by their addresses.
 
+use super::ListenerOptions;
 use crate::addr::Addr;
 use crate::connection::{PeerCounts, PeerPlace};
 use crate::networks::{Network, any_contains};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
-
-/// Whom a listener lets in. Default: everybody.
-#[derive(Clone, Debug, Default)]
-pub struct AdmissionOptions {
-    /// Only peers of these networks, unless there is none. A peer without an address, such as that of a Unix
-    /// socket, is in none.
-    pub allow: Vec<Network>,
-    /// No peers of these networks, whatever `allow` says.
-    pub deny: Vec<Network>,
-    /// The most connections that one address has here at the same time.
-    pub max_connections_per_peer: Option<usize>,
-}
 
 /// Lets peers in.
 #[derive(Debug)]
@@ -32,9 +21,9 @@ pub(super) struct Admission {
 pub(super) type Places = [Option<PeerPlace>; 2];
 
 impl Admission {
-    pub(super) fn new(options: AdmissionOptions, host: Arc<PeerCounts>) -> Self {
-        let AdmissionOptions { allow, deny, max_connections_per_peer } = options;
-        let here = max_connections_per_peer.map(PeerCounts::new);
+    pub(super) fn new(options: ListenerOptions, host: Arc<PeerCounts>) -> Self {
+        let ListenerOptions { allow, deny, max_connections_per_peer, .. } = options;
+        let here = max_connections_per_peer.map(|most| PeerCounts::new(most.max(1) as usize));
         Admission { allow, deny, here, host }
     }
 
@@ -69,12 +58,13 @@ impl Admission {
 mod tests {
     use super::*;
 
-    fn admission(allow: &[&str], deny: &[&str], max: Option<usize>) -> Admission {
+    fn admission(allow: &[&str], deny: &[&str], max: Option<u32>) -> Admission {
         let networks = |list: &[&str]| list.iter().map(|text| text.parse().expect(text)).collect();
-        let options = AdmissionOptions {
+        let options = ListenerOptions {
             allow: networks(allow),
             deny: networks(deny),
             max_connections_per_peer: max,
+            ..ListenerOptions::default()
         };
         Admission::new(options, PeerCounts::new(3))
     }

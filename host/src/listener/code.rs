@@ -139,7 +139,8 @@ impl Code {
                 attend(live, session, work, Lasting::UntilDone).await;
             }
             Code::Requests(code) => {
-                let gone = || Error::new(ErrorKind::Closed, "a session whose requests were taken");
+                let gone =
+                    || Error::new(ErrorKind::Closed, "taking the requests of a session twice");
                 let exchange = session.take_exchange().ok_or_else(gone)?;
                 let route: Arc<str> = "the program".into();
                 let serving = Serving::new(exchange, MOST).run(|incoming| {

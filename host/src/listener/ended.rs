@@ -25,7 +25,7 @@ pub(super) struct SessionLine<'a> {
 
 impl<'a> SessionLine<'a> {
     pub(super) fn new(live: &'a Live, service: &'a Service, counts: &'a ListenerCounts) -> Self {
-        SessionLine { live, service, counts, end: "it was cut".into(), error: None }
+        SessionLine { live, service, counts, end: "it was cut off".into(), error: None }
     }
 
     /// How it has ended.
@@ -50,7 +50,7 @@ impl Drop for SessionLine<'_> {
         let SessionLine { live, service, counts, end, error } = self;
         let listener = live.listener().map_or("", |name| name);
         let (route, target) = (&*service.name(), &*service.target_of(live));
-        let (id, peer, end) = (live.id, super::shown(live.peer()), &**end);
+        let (id, peer, end) = (live.id, super::shown(live.peer()).to_string(), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);

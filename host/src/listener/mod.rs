@@ -6,17 +6,20 @@ mod admission;
 mod code;
 mod counts;
 mod ended;
+mod options;
 mod request;
 mod streams;
 
-pub use admission::AdmissionOptions;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use counts::{DURATIONS_MS, ListenerTotals};
 pub use ended::SESSIONS;
+pub use options::ListenerOptions;
 pub use request::ServedRequest;
 
 use crate::addr::Addr;
-use crate::connection::{AcceptOptions, Acceptance, Entered, Lives, Policy, Target, Wish};
+use crate::connection::{
+    AcceptOptions, Acceptance, ConnectionCommand, Entered, Lives, Policy, Target,
+};
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
@@ -27,6 +30,7 @@ use counts::ListenerCounts;
 use ended::SessionLine;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,12 +44,10 @@ pub struct Listener {
     pub stack: Stack,
     /// Where sessions go.
     pub service: Service,
-    /// Time for a peer to get through the layers.
+    /// Whom it lets in, and how many.
+    pub options: ListenerOptions,
+    /// Time for each layer to agree with a peer, where `options` do not set it.
     pub handshake_timeout: Duration,
-    /// The most connections of this listener at once.
-    pub max_connections: usize,
-    /// Whom it lets in.
-    pub admission: AdmissionOptions,
 }
 
 /// What serves the sessions of a listener.
@@ -129,10 +131,14 @@ impl Listener {
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
-        let Listener { name, stack, service, handshake_timeout, max_connections, admission } = self;
+        let Listener { name, stack, service, options, handshake_timeout } = self;
+        let handshake_timeout = options.handshake_timeout.unwrap_or(handshake_timeout);
+        let max_connections =
+            options.max_connections.map_or(lives.count().max, |most| most as usize);
+        let max_connections = max_connections.max(1);
         let accepting = stack.listen(handshake_timeout).await?;
         let target = Arc::new(Target::new(stack, None));
-        let admission = Arc::new(Admission::new(admission, Arc::clone(lives.peers())));
+        let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let named = Arc::clone(&name);
         let shared =
             ListenerShared::new(named, target, service, handshake_timeout, admission, lives);
@@ -292,10 +298,12 @@ impl Acceptor {
     async fn serve(&mut self, session: Session, entered: &Entered) {
         let shared = Arc::clone(&self.shared);
         let name = &*shared.name;
-        let (id, peer) = (entered.id, shown(entered.peer()));
+        let id = entered.id;
+        // Written only where it is logged: a connection that runs keeps no text of it.
+        let peer = || shown(entered.peer());
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
-            tracing::debug!(listener = name, id, peer, "connected, with streams");
+            tracing::debug!(listener = name, id, peer = %peer(), "connected, with streams");
             entered.shaken(&session, false);
             return self.serve_streams(session, entered).await;
         }
@@ -304,24 +312,23 @@ impl Acceptor {
             Err(error) => {
                 if error.kind() == ErrorKind::Panicked {
                     // The panic itself has a line of its own, which names the code.
-                    tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+                    tracing::info!(listener = name, id, peer = %peer(), %error, "panicked: peer not accepted");
                 } else {
-                    tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+                    tracing::info!(listener = name, id, peer = %peer(), %error, "peer not accepted");
                 }
                 entered.failed(&error);
                 return;
             }
         };
-        let peer = shown(entered.peer());
         let _places = match shared.admit_client(entered.peer()) {
             Ok(places) => places,
             Err(error) => {
-                tracing::info!(listener = name, id, peer, %error, "peer refused");
+                tracing::info!(listener = name, id, peer = %peer(), %error, "peer refused");
                 entered.failed(&error);
                 return;
             }
         };
-        tracing::debug!(listener = name, id, peer, "connected");
+        tracing::debug!(listener = name, id, peer = %peer(), "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
         }
@@ -343,7 +350,7 @@ impl Acceptor {
             Ok(served) => {
                 line.ended(&served);
                 match served {
-                    Served::Told(wish) => entered.ended(&wish),
+                    Served::Told(command) => entered.ended(&command),
                     served => entered.served(served.into_end()),
                 }
             }
@@ -356,7 +363,7 @@ impl Acceptor {
 }
 
 impl ListenerShared {
-    /// Lets in what a transport has accepted; who comes by way of a proxy that tells for whom, once that is
+    /// Admits a peer that a transport has accepted; a client behind a proxy that names its clients, once that is
     /// known.
     fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
         if self.target.stack().tells_client() {
@@ -365,7 +372,7 @@ impl ListenerShared {
         self.admission.admit(peer.map(Addr::from).as_ref())
     }
 
-    /// Lets in the client that a proxy has told of.
+    /// Admits the client that a proxy has named.
     fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
         if self.target.stack().tells_client() {
             return self.admission.admit(peer);
@@ -385,8 +392,19 @@ impl ListenerShared {
 }
 
 /// An address as log lines have it.
-fn shown(peer: Option<&Addr>) -> String {
-    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
+fn shown(peer: Option<&Addr>) -> ShownPeer<'_> {
+    ShownPeer(peer)
+}
+
+struct ShownPeer<'a>(Option<&'a Addr>);
+
+impl fmt::Display for ShownPeer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.
@@ -401,8 +419,8 @@ async fn shake_hands(
         Box::pin(shared.target.stack().accept(session, shared.handshake_timeout, deferred));
     let session = tokio::select! {
         accepted = accepting => accepted?,
-        wish = entered.told(&Wish::GoOn) => {
-            let text = format!("closed in its handshake: {wish}");
+        command = entered.told(&ConnectionCommand::Run) => {
+            let text = format!("closed in its handshake: {command}");
             return Err(Error::new(ErrorKind::Cancelled, text));
         }
     };

@@ -22,7 +22,7 @@ impl ServedRequest {
         ServedRequest { request, answer, connection }
     }
 
-    /// The connection that it came over: who asks, what a program keeps with it.
+    /// The connection that it came over: its peer, and the data that a program keeps with it.
     pub fn connection(&self) -> &Arc<Live> {
         &self.connection
     }

@@ -1,7 +1,7 @@
 //! Sessions that carry several streams: each one that the peer opens is served as a connection of its own.
 
 use super::Acceptor;
-use crate::connection::{Entered, Wish};
+use crate::connection::{ConnectionCommand, Entered};
 use crate::session::SessionExt;
 use crate::work;
 use jackfield_plugin_api::{Result, Session};
@@ -29,12 +29,12 @@ impl Acceptor {
         };
         let taken = tokio::select! {
             taken = serving => taken,
-            wish = entered.told(&Wish::GoOn) => {
-                if let Wish::Close { code, reason } = &wish {
+            command = entered.told(&ConnectionCommand::Run) => {
+                if let ConnectionCommand::Close { code, reason } = &command {
                     entered.closing(*code, reason);
                     session.close_politely(*code, reason).await;
                 }
-                entered.ended(&wish);
+                entered.ended(&command);
                 return;
             }
         };

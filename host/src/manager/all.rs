@@ -34,7 +34,7 @@ pub type Outcomes<T> = BTreeMap<String, Result<T>>;
 
 impl Manager {
     /// Connects all that `filter` is for. One that fails leaves the others alone; what is not
-    /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it had begun.
+    /// connected at the deadline has [`ErrorKind::TimedOut`], and goes on by itself if it has begun.
     pub async fn connect_all(&self, filter: &Filter, options: AllOptions) -> Outcomes<Arc<Live>> {
         let deadline = Deadline::after(options.within);
         let connecting = self.matching(filter).into_iter().map(|entry| async move {
@@ -217,7 +217,7 @@ impl Manager {
         let pools = upstreams.iter().map(|upstream| upstream.drain_pools(half));
         let cut: usize = futures_util::future::join_all(pools).await.into_iter().sum();
         if cut > 0 {
-            tracing::warn!(sessions = cut, "pooled sessions were closed under their users");
+            tracing::warn!(sessions = cut, "pooled sessions were closed while they were in use");
         }
         let (options, reason) =
             (AllOptions { limit: usize::MAX, within: limit / 2 }, "the host is stopping");
@@ -235,7 +235,7 @@ impl Manager {
             tracing::warn!(count = late, "named connections did not close in time");
         }
         if let Err(error) = self.core.named.sync() {
-            tracing::warn!(%error, "the state directory may not be on the disk");
+            tracing::warn!(%error, "the state directory may not have been written to the disk");
         }
     }
 }

@@ -17,7 +17,8 @@ impl Manager {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none, or it has ended.
     pub fn live(&self, id: u64) -> Result<Arc<Live>> {
-        let gone = || Error::new(ErrorKind::NotFound, format!("no connection with id {id} lives"));
+        let gone =
+            || Error::new(ErrorKind::NotFound, format!("there is no connection with id {id}"));
         self.core.named.lives.get(id).ok_or_else(gone)
     }
 

@@ -53,7 +53,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(registry: Registry, lives: Arc<Lives>, host: HostConfig) -> Self {
         let events = registry.common().events();
-        events.set_limits(host.limits.bus());
+        events.set_limits(host.limits.events);
         lives.tell(events.clone());
         let shutdown_timeout = host.shutdown_timeout.0;
         Core {
@@ -208,7 +208,7 @@ impl Manager {
 
     /// What happens in this host: to its connections, accepted and dialled, its listeners, upstreams, pools,
     /// leases and definitions, and what plugins tell, each with the name of its plugin. Its history has no
-    /// events of connections that happened while nobody had subscribed. Ends with a `closed` that has no id,
+    /// events of connections that happened without a subscriber. Ends with a `closed` that has no id,
     /// when the host has stopped.
     pub fn events(&self) -> &Bus {
         self.core.registry.common().events()

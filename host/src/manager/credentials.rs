@@ -18,7 +18,7 @@ pub(super) struct Credentials(BTreeMap<String, CredentialsConfig>);
 
 impl Credentials {
     /// Those of a configuration. The files of their secrets are meant from the folder of the file that
-    /// they are written in, whoever uses them.
+    /// they are written in.
     pub(super) fn of(loaded: &Loaded) -> Self {
         let mut all = loaded.config.credentials.clone();
         for (name, credentials) in &mut all {

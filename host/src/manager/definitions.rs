@@ -1,13 +1,14 @@
-//! [`Definitions`]: what is defined by a name, wherever that was, and what was made of it.
+//! [`Definitions`]: definitions by name, from files and from calls, each with the object built from it.
 
 use super::entries::DefinedBy;
 use super::named::Existing;
+use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A definition and what was made of it.
+/// A definition and the object built from it.
 #[derive(Debug)]
 pub(super) struct Made<C, T> {
     pub(super) config: C,
@@ -31,11 +32,11 @@ impl<C: PartialEq, T> Definitions<C, T> {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table<C, T>> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner)
+        self.all.read().ignore_poison()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table<C, T>> {
-        self.all.write().unwrap_or_else(PoisonError::into_inner)
+        self.all.write().ignore_poison()
     }
 
     /// All of them, by name.
@@ -54,7 +55,7 @@ impl<C: PartialEq, T> Definitions<C, T> {
         })
     }
 
-    /// What is to be used again, because it is defined equally.
+    /// The object to use again, because its definition is equal.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] if another one is defined by that name and not to be replaced.
@@ -71,7 +72,7 @@ impl<C: PartialEq, T> Definitions<C, T> {
         }
     }
 
-    /// Enters what was made; answers what had the name.
+    /// Enters an object; returns the one of that name before.
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] as in [`Definitions::equal`]: another may have come meanwhile.
@@ -93,6 +94,9 @@ impl<C: PartialEq, T> Definitions<C, T> {
     }
 
     fn taken(&self, name: &str) -> Error {
-        Error::new(ErrorKind::InUse, format!("there is another {} {name:?} already", self.what))
+        Error::new(
+            ErrorKind::InUse,
+            format!("the {} {name:?} is defined otherwise already", self.what),
+        )
     }
 }

@@ -4,11 +4,12 @@
 use crate::config::Via;
 use crate::config::model::ConnectionConfig;
 use crate::connection::Managed;
+use crate::lock::IgnorePoison;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use tokio::sync::OnceCell;
 
 /// Shards: more than threads that look up at a time.
@@ -79,21 +80,21 @@ impl Entries {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Arc<Entry>> {
-        self.shard(name).read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.shard(name).read().ignore_poison().get(name).cloned()
     }
 
-    /// Answers the entry that had the name.
+    /// Returns the entry of that name before.
     pub(super) fn insert(&self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
-        let mut shard = self.shard(&entry.name).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(&entry.name).write().ignore_poison();
         shard.insert(Arc::clone(&entry.name), entry)
     }
 
     pub(super) fn remove(&self, name: &str) -> Option<Arc<Entry>> {
-        self.shard(name).write().unwrap_or_else(PoisonError::into_inner).remove(name)
+        self.shard(name).write().ignore_poison().remove(name)
     }
 
     pub(super) fn len(&self) -> usize {
-        let len = |shard: &Shard| shard.read().unwrap_or_else(PoisonError::into_inner).len();
+        let len = |shard: &Shard| shard.read().ignore_poison().len();
         self.shards.iter().map(len).sum()
     }
 
@@ -101,7 +102,7 @@ impl Entries {
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
+            all.extend(shard.read().ignore_poison().values().cloned());
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all

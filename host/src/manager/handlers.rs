@@ -76,7 +76,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Enters a handler; whether another had the name.
+    /// Enters a handler; returns whether it replaced another.
     pub(super) fn enter_handler(
         &self,
         name: &str,
@@ -89,7 +89,7 @@ impl Manager {
         Ok(self.core.handlers.enter(name, made, existing)?.is_some())
     }
 
-    /// Takes a handler away; what it serves goes on.
+    /// Removes a handler; the sessions it serves go on.
     ///
     /// # Errors
     /// [`NotFound`](jackfield_plugin_api::ErrorKind::NotFound) with the nearest name;

@@ -28,11 +28,11 @@ pub(super) async fn watch(core: Weak<Core>, every: Duration, limit: Duration) {
 fn tell(plugin: &str, health: &PluginHealth) {
     let status = word(health.status);
     if health.status == HealthStatus::Ok {
-        tracing::info!(plugin, status, "a plugin is well again");
+        tracing::info!(plugin, status, "a plugin is healthy again");
         return;
     }
     let detail = detail(health);
-    tracing::warn!(plugin, status, detail, "a plugin does not do all that it should");
+    tracing::warn!(plugin, status, detail, "a plugin is not healthy");
 }
 
 /// As it is shown to people.

@@ -8,13 +8,15 @@ use crate::config::Options;
 use crate::config::model::RouteConfig;
 use crate::connection::{Flags, Lives, Policy};
 use crate::events::{Bus, Cause, EventKind};
-use crate::listener::{AdmissionOptions, Bound, IntoCode, Listener, Service, ServiceSlot};
+use crate::listener::{Bound, IntoCode, Listener, ListenerOptions, Service, ServiceSlot};
+use crate::lock::IgnorePoison;
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use jackfield_text::range::Problem;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -24,17 +26,12 @@ use tokio::time::{Instant, timeout_at};
 pub struct ListenOptions {
     /// Options of the listener's drivers, as `options` of a route.
     pub options: Options,
+    /// Whom it lets in, and how many, as the keys of a route. Default: everybody.
+    pub listener: ListenerOptions,
     /// What each connection does by itself: keepalive, idle time, room for posts.
     pub policy: Policy,
     /// Free labels of each connection.
     pub labels: BTreeMap<String, String>,
-    /// The most connections of this listener at once; more wait to be accepted. Default:
-    /// `host.max_connections`.
-    pub max_connections: Option<usize>,
-    /// Time for a peer to get through the layers. Default: `host.timeouts.handshake`.
-    pub handshake_timeout: Option<Duration>,
-    /// Whom it lets in. Default: everybody.
-    pub admission: AdmissionOptions,
 }
 
 /// All listeners of a host.
@@ -78,7 +75,7 @@ impl Listeners {
     }
 
     fn lock(&self) -> MutexGuard<'_, ListenerTable> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().ignore_poison()
     }
 
     /// Starts to accept.
@@ -91,7 +88,10 @@ impl Listeners {
         let shutdown = Shutdown::default();
         let mut state = self.lock();
         if state.stopped {
-            return Err(Error::new(ErrorKind::Closed, "the host is stopping and listens no more"));
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the host is stopping and accepts no new listener",
+            ));
         }
         let (name, local) = (Arc::clone(bound.name()), bound.local());
         let service = bound.service();
@@ -167,12 +167,12 @@ impl OneListener {
     }
 
     fn route(&self) -> MutexGuard<'_, Option<Arc<RouteConfig>>> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+        self.route.lock().ignore_poison()
     }
 
     /// Completes when it accepts no more, and its address is free. Cancel safe.
     async fn stopped(&self) {
-        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let accepting = self.accepting.lock().ignore_poison().take();
         if let Some(accepting) = accepting {
             // It panics only where its driver does, and is over then.
             let _ = accepting.await;
@@ -273,14 +273,10 @@ impl Manager {
         let parsed: StackUri = uri
             .parse()
             .map_err(|error| Error::new(ErrorKind::Config, format!("{uri}: {error}")))?;
-        let ListenOptions {
-            options,
-            policy,
-            labels,
-            max_connections,
-            handshake_timeout,
-            admission,
-        } = options;
+        let ListenOptions { options, listener, policy, labels } = options;
+        if let Some(Problem { key, expected }) = listener.problems().into_iter().next() {
+            return Err(Error::new(ErrorKind::Config, format!("{key}: {expected}")));
+        }
         let stack = self.stack(&parsed, &options.0, Role::Server).await?;
         if let Some(top) = stack.top() {
             code.fits(top.manifest.facets).map_err(|error| error.with("listen", uri))?;
@@ -289,9 +285,8 @@ impl Manager {
             name: parsed.to_string().into(),
             stack,
             service: Service::Code { code, policy, labels },
-            handshake_timeout: handshake_timeout.unwrap_or(self.core.host.timeouts.handshake.0),
-            max_connections: max_connections.unwrap_or(self.count().max).max(1),
-            admission,
+            options: listener,
+            handshake_timeout: self.core.host.timeouts.handshake.0,
         };
         let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
         self.core.listeners.accept(bound, None, DefinedBy::Program)

@@ -43,6 +43,7 @@ mod paths;
 mod plugins;
 mod resolve;
 mod routes;
+mod run;
 mod snapshot;
 mod state;
 mod table;
@@ -69,12 +70,13 @@ use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::device::DeviceSnapshot;
 use crate::driver::Sentinel;
 use crate::events::{Cause, EventKind};
+use crate::lock::IgnorePoison;
 use crate::shutdown::END_LIMIT;
 use crate::upstream::UpstreamSnapshot;
 use build::Built;
 use core::Core;
 use std::fmt;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -185,13 +187,13 @@ impl Manager {
         }
         manager.begin_upkeep(sentinel);
         for (listener, route) in bound {
-            // It is stopped by nobody yet.
+            // Nothing can have stopped it yet.
             let _ = manager.core.listeners.accept(listener, Some(route), DefinedBy::Config);
         }
         Ok(manager)
     }
 
-    /// Begins what goes on until the end: checks and pools of upstreams, and asking plugins for their health.
+    /// Starts the background tasks: checks and pools of upstreams, and polling plugins for their health.
     fn begin_upkeep(&self, sentinel: Option<Sentinel>) {
         let host = &self.core.host;
         let mut held = self.held();
@@ -206,7 +208,7 @@ impl Manager {
     }
 
     fn held(&self) -> MutexGuard<'_, HeldTasks> {
-        self.core.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.held.lock().ignore_poison()
     }
 
     /// What listens: what the configuration says, in its order, then what the program has added.

@@ -9,12 +9,13 @@ use crate::config::Reference;
 use crate::config::model::ConnectionConfig;
 use crate::connection::{Live, Managed, ManagedSnapshot, Policy, Target};
 use crate::events::EventKind;
+use crate::lock::IgnorePoison;
 use crate::stack::Stack;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -38,7 +39,7 @@ pub enum Removal {
         /// Told to the peer where the protocol can.
         reason: String,
     },
-    /// It lives on for as long as somebody holds it.
+    /// It lives for as long as a handle of it is held.
     Detach,
 }
 
@@ -151,7 +152,7 @@ impl Manager {
         let limit = own.policy.connect_limit();
         let session = Arc::new(Mutex::new(Some(session)));
         let source = move |_| {
-            let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let session = session.lock().ignore_poison().take();
             let text = "an adopted session cannot be opened again";
             std::future::ready(session.ok_or_else(|| Error::new(ErrorKind::Closed, text)))
         };

@@ -4,7 +4,6 @@ use super::target_builder::{BuildFault, Programs, Unbuilt};
 use crate::config::model::PluginsAfterCrash;
 use crate::config::{ConfigError, KeyPath, Loaded};
 use crate::driver::{LoadOptions, Registry, program_folder, usual_folders};
-use crate::metrics::MetricLimits;
 use crate::nearest::did_you_mean;
 use crate::services::{Common, PluginSecrets};
 use jackfield_plugin_api::Error;
@@ -100,10 +99,6 @@ impl Parts<'_> {
 /// What plugins share, as the configuration says.
 fn common(loaded: &Loaded) -> Common {
     let limits = &loaded.config.host.limits;
-    let metrics = MetricLimits {
-        per_plugin: limits.plugin_metrics as usize,
-        in_all: limits.metrics as usize,
-    };
     let secrets = loaded.config.plugins.iter().map(|(plugin, config)| {
         let mut granted = PluginSecrets::default();
         for (name, source) in &config.secrets {
@@ -112,5 +107,5 @@ fn common(loaded: &Loaded) -> Common {
         }
         (plugin.clone(), granted)
     });
-    Common::new(metrics, limits.event_rate, secrets.collect())
+    Common::new(limits.metrics, limits.event_rate, secrets.collect())
 }

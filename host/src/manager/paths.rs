@@ -10,9 +10,10 @@ use crate::config::model::{DeviceConfig, PathConfig};
 use crate::config::{DevicePath, KeyPath, Reference, Via, is_name};
 use crate::connection::Managed;
 use crate::device::{Device, DeviceSnapshot, Path};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What defines each path, by device and path: equal definitions are used again, and another path may be
 /// defined like it.
@@ -27,7 +28,7 @@ struct DefinedPath {
 
 impl DefinedPaths {
     fn all(&self) -> MutexGuard<'_, BTreeMap<(String, String), DefinedPath>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 
     /// Notes a definition, with the credentials that it has of its device.
@@ -78,7 +79,7 @@ impl Manager {
     ) -> Result<Arc<Device>> {
         plain_name(name)?;
         if let Some(other) = self.device(name).ok().filter(|other| other.name() != name) {
-            let text = format!("{name:?} is one more name of device {:?}", other.name());
+            let text = format!("{name:?} is an alias of device {:?}", other.name());
             return Err(Error::new(ErrorKind::InUse, text));
         }
         let device = device.with_inherited();
@@ -182,7 +183,7 @@ impl Manager {
     ) -> Result<Path> {
         let carried = self.carried_by(old.managed());
         if !carried.is_empty() && made.managed().target().via().is_some() {
-            let text = format!("{carried} goes via it, so that it cannot go via another");
+            let text = format!("{carried} is dialled via it, so it cannot have a via of its own");
             return Err(Error::new(ErrorKind::Config, text).with("path", old.name()));
         }
         let (before, after) = (old.managed().target(), made.managed().target());
@@ -278,7 +279,7 @@ impl Manager {
         if carried.is_empty() {
             return Ok(());
         }
-        let text = format!("{carried} goes via {}; it goes first", managed.name());
+        let text = format!("{carried} is dialled via {}; remove it first", managed.name());
         Err(Error::new(ErrorKind::InUse, text))
     }
 

@@ -110,7 +110,7 @@ impl Plugins {
                 pid = crash.pid,
                 plugins = names.join(" "),
                 "a host ended without a clean stop while these plugins were in use: one of them may have \
-                 ended it, or somebody killed it"
+                 ended it, or it was killed"
             );
             crash.forget();
         }

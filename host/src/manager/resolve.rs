@@ -118,6 +118,6 @@ fn of_path(path: &Path, observe: bool) -> Result<Destination> {
     if !observe {
         return Ok(Destination::Connection(Arc::clone(path.managed())));
     }
-    let shared = || Error::unsupported("watching a path that is not exclusive");
+    let shared = || Error::unsupported("observing a path that is not exclusive");
     path.observers().cloned().map(Destination::Observe).ok_or_else(shared)
 }

@@ -5,16 +5,14 @@ use super::entries::DefinedBy;
 use super::listen::RunningListener;
 use super::named::Existing;
 use super::target_builder::{StackAt, TargetBuilder, Unbuilt};
-use crate::config::model::{Frames, HostConfig, RouteConfig};
+use crate::config::model::{HostConfig, RouteConfig};
 use crate::config::{self, Config, KeyPath, Options, Reference};
-use crate::listener::{AdmissionOptions, Listener, Service};
-use crate::relay::{InvalidText, RelayOptions};
+use crate::listener::{Listener, Service};
 use crate::route::{Destination, Route};
 use crate::stack::Stack;
 use crate::upstream::KeyFrom;
-use jackfield_plugin_api::{Error, ErrorKind, Facets, MessageKind, Result, Role};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Role};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A listener and the route that defines it.
 pub(super) type PlannedRoute = (Listener, Arc<RouteConfig>);
@@ -99,7 +97,7 @@ impl Manager {
         })
     }
 
-    /// From now on, what routes to `to` accept goes to what has that name now.
+    /// Points the routes that lead to `to` at the present object of that name.
     pub(super) async fn reroute(&self, to: &Reference) {
         for running in self.core.listeners.running() {
             let Some(route) = running.route().filter(|route| route.to == *to) else { continue };
@@ -121,7 +119,7 @@ impl Manager {
         let mut leading =
             running.iter().filter(|running| running.route().is_some_and(|route| route.to == *to));
         let Some(first) = leading.next() else { return Ok(()) };
-        let text = format!("the route of {} leads to {to}; it goes first", first.name());
+        let text = format!("the route of {} leads to {to}; remove it first", first.name());
         Err(Error::new(ErrorKind::InUse, text))
     }
 
@@ -145,18 +143,12 @@ impl Manager {
         };
         let (stack, service) =
             Unbuilt::both(Unbuilt::both(stack, fits).map(|(it, ())| it), service)?;
-        let host = &self.core.host;
         let listener = Listener {
             name: route.listen.to_string().into(),
             stack,
             service,
-            handshake_timeout: host.timeouts.handshake.0,
-            max_connections: route.max_connections.unwrap_or(host.max_connections) as usize,
-            admission: AdmissionOptions {
-                allow: route.allow.clone(),
-                deny: route.deny.clone(),
-                max_connections_per_peer: route.max_connections_per_peer.map(|most| most as usize),
-            },
+            options: route.listener.clone(),
+            handshake_timeout: self.core.host.timeouts.handshake.0,
         };
         Ok((listener, Arc::new(route.clone())))
     }
@@ -171,20 +163,14 @@ impl Manager {
         let destination = self.resolve(builder, &to, &route.to, &options, route.observe).await?;
         let uses_key =
             matches!(&destination, Destination::Upstream(upstream) if upstream.uses_key());
-        if route.hash != KeyFrom::default() && !uses_key {
+        if route.joining.hash != KeyFrom::default() && !uses_key {
             let text = "has no effect: it is for upstreams with balance = \"consistent_hash\"";
             return Err(Unbuilt::at(key.key("hash"), Error::new(ErrorKind::Config, text)));
         }
-        Ok(Service::Route(Route {
-            name: route.to.to_string().into(),
-            destination,
-            hash: route.hash.clone(),
-            relay: relay_options(&self.core.host, route),
-            sse: route.sse,
-            trusted_proxies: route.trusted_proxies.clone(),
-            abort_on_close: route.abort_on_close.unwrap_or(true),
-            tell_busy: route.tell_busy.unwrap_or(true),
-        }))
+        let HostConfig { timeouts, limits, .. } = &self.core.host;
+        let (name, options) = (route.to.to_string().into(), route.joining.clone());
+        let route = Route::new(name, destination, options, &timeouts.relay, limits.relay);
+        Ok(Service::Route(route))
     }
 
     /// A handler gets a listener's sessions as they are: where they can have none of the facets that it takes,
@@ -213,39 +199,5 @@ impl Manager {
 
 /// Whether two routes listen the same way, wherever they lead and however they join it.
 fn same_listener(one: &RouteConfig, other: &RouteConfig) -> bool {
-    let joined = other.clone();
-    let joined = RouteConfig {
-        to: joined.to,
-        observe: joined.observe,
-        hash: joined.hash,
-        idle_timeout: joined.idle_timeout,
-        half_close_timeout: joined.half_close_timeout,
-        drain_timeout: joined.drain_timeout,
-        abort_on_close: joined.abort_on_close,
-        frames: joined.frames,
-        sse: joined.sse,
-        ..one.clone()
-    };
-    joined == *other
-}
-
-fn relay_options(host: &HostConfig, route: &RouteConfig) -> RelayOptions {
-    let set = |limit: Duration| (!limit.is_zero()).then_some(limit);
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    RelayOptions {
-        idle_timeout: set(route.idle_timeout.unwrap_or(host.timeouts.idle).0),
-        half_close_timeout: set(route.half_close_timeout.unwrap_or(host.timeouts.half_close).0),
-        drain_timeout: route.drain_timeout.unwrap_or(host.timeouts.drain).0,
-        buffer: size(host.limits.relay_buffer.0),
-        max_message: size(host.limits.max_message.0),
-        frames: match route.frames {
-            Frames::Binary => MessageKind::BINARY,
-            Frames::Text | Frames::TextOrBinary => MessageKind::TEXT,
-        },
-        invalid_text: match route.frames {
-            Frames::TextOrBinary => InvalidText::Binary,
-            _ => InvalidText::Replace,
-        },
-        ..RelayOptions::default()
-    }
+    one.listen == other.listen && one.options == other.options && one.listener == other.listener
 }

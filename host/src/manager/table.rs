@@ -9,10 +9,11 @@ use super::named::{Existing, entry};
 use super::state::{Restored, StateDir};
 use crate::config::model::ConnectionConfig;
 use crate::connection::{Live, Lives, Managed};
+use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
 /// The most names that the nearest one is looked for among.
@@ -33,7 +34,7 @@ impl Named {
     }
 
     fn changes(&self) -> MutexGuard<'_, Option<StateDir>> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changes.lock().ignore_poison()
     }
 
     /// Enters what the configuration defines.
@@ -144,8 +145,10 @@ impl Named {
         // through it.
         let carries = old.as_ref().map_or(0, |old| old.carries.load(Ordering::Relaxed));
         if new.is_via_device() && carries > 0 {
-            let text =
-                format!("{carries} go via {:?}, so that it cannot go via a device", new.name);
+            let text = format!(
+                "{carries} connections are dialled via {:?}, so it cannot be dialled via a device",
+                new.name
+            );
             return Err(Error::new(ErrorKind::Config, text));
         }
         if let Some(state) = changes.as_mut() {
@@ -179,7 +182,7 @@ impl Named {
         let entry = self.get(name)?;
         let carries = entry.carries.load(Ordering::Relaxed);
         if carries > 0 {
-            let text = format!("{carries} connections go via {name:?}; they go first");
+            let text = format!("{carries} connections are dialled via {name:?}; remove them first");
             return Err(Error::new(ErrorKind::InUse, text));
         }
         if let Some(state) = changes.as_mut().filter(|_| entry.by == DefinedBy::Call) {

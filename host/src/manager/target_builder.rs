@@ -133,7 +133,10 @@ impl Unbuilt {
         match (lacking.keep(one), lacking.keep(other)) {
             (Some(one), Some(other)) => Ok((one, other)),
             _ => lacking.done(()).and_then(|()| {
-                Err(Unbuilt::at(KeyPath::root(), Error::new(ErrorKind::Other, "nothing was built")))
+                Err(Unbuilt::at(
+                    KeyPath::root(),
+                    Error::new(ErrorKind::Other, "no target was built"),
+                ))
             }),
         }
     }

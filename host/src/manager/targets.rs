@@ -35,7 +35,8 @@ impl Manager {
         let builder = self.run_time_builder();
         let made = self.make_target(&builder, &key, &target, &entry.config.interceptors).await?;
         let (to, via) = (&entry.made.upstream, made.via().cloned());
-        to.balancer().add(spec(name.clone(), to.outlet(&name, made)?, &target), Instant::now())?;
+        to.balancer()
+            .add(spec(name.clone(), to.target_of(&name, made)?, &target), Instant::now())?;
         via.iter().for_each(|via| self.core.named.carries(via, true));
         entry.made.note(&name, target);
         Ok(name)

@@ -10,14 +10,15 @@ use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts
 use crate::config::model::UpstreamConfig;
 use crate::config::{self, Config, KeyPath, Reference};
 use crate::connection::{Target, shares};
+use crate::lock::IgnorePoison;
 use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An upstream, and what it has had added.
+/// An upstream, and the targets that were added to it.
 #[derive(Debug)]
 pub(super) struct UpstreamEntry {
     pub(super) upstream: Arc<Upstream>,
@@ -27,7 +28,7 @@ pub(super) struct UpstreamEntry {
 
 impl UpstreamEntry {
     fn added(&self) -> MutexGuard<'_, BTreeMap<String, config::TargetConfig>> {
-        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+        self.added.lock().ignore_poison()
     }
 
     /// Notes that a target was added.
@@ -133,7 +134,7 @@ impl Manager {
         made.map_err(|error| Unbuilt::at(key.key("targets"), error))
     }
 
-    /// Enters an upstream; answers the one that had the name.
+    /// Enters an upstream; returns the one of that name before.
     pub(super) fn enter_upstream(
         &self,
         name: &str,

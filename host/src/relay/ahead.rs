@@ -1,5 +1,5 @@
 //! [`Watched`]: an end whose peer is watched before the relay begins, so that one that has gone is not
-//! served: it waits for nothing any more, and neither does what was to be opened for it.
+//! served: nothing waits any more, and its destination need not be opened.
 
 use super::ends::{End, OpenedStream};
 use super::scratch::with_scratch;
@@ -38,7 +38,7 @@ pub(super) enum KeptAhead {
 enum PeerSeen {
     /// It has sent something, or ended after that: it is to be served.
     Something,
-    /// It has ended its direction and had sent nothing.
+    /// It has ended its direction without having sent anything.
     End,
 }
 
@@ -67,7 +67,10 @@ impl End {
         let why = match watched.seen().await {
             Ok(PeerSeen::End) => {
                 sleep(grace).await;
-                Error::new(ErrorKind::Cancelled, "the peer ended before its destination was open")
+                Error::new(
+                    ErrorKind::Cancelled,
+                    "the peer ended its session before the destination was open",
+                )
             }
             Ok(PeerSeen::Something) => match watched.broken().await {
                 Ok(()) => return pending().await,
@@ -80,7 +83,8 @@ impl End {
 }
 
 fn left(error: &Error) -> Error {
-    let text = format!("the peer broke off before its destination was open: {}", error.message());
+    let text =
+        format!("the peer reset its session before the destination was open: {}", error.message());
     Error::new(ErrorKind::Cancelled, text)
 }
 
@@ -104,7 +108,7 @@ impl Watched {
                     came.push_back(message);
                     Ok(PeerSeen::Something)
                 }
-                // Messages end as a whole: nobody waits for anything any more.
+                // Messages end as a whole: the peer waits for nothing any more.
                 None => Err(Error::new(ErrorKind::Closed, "it has closed")),
             },
         }

@@ -1,15 +1,15 @@
 //! Between bytes and messages: [`Framing`] makes messages of what is read, [`Unframing`] writes
 //! their payloads.
 
-use super::Side;
+use super::duplex::{Direction, Fault, Flow};
 use super::message::poll_message;
-use super::pair::{Fault, Flow, Way};
 use super::scratch::with_scratch;
 use super::stream::{Outgoing, TURN, receiving, sending};
 use super::text::Cut;
+use super::{Frames, Side};
 use bytes::Bytes;
 use futures_util::Sink;
-use jackfield_plugin_api::{Message, MessageKind, Messages, Stream};
+use jackfield_plugin_api::{Message, Messages, Stream};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Poll, ready};
@@ -34,30 +34,31 @@ impl Framing {
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<bool, Fault>> {
         let options = flow.options;
-        let text = options.frames == MessageKind::TEXT;
+        let (frames, sizes) = (options.frames, options.sizes);
+        let text = frames != Frames::Binary;
         // A character of text needs its four bytes of room.
-        let size = options.buffer.min(options.max_message).max(if text { 4 } else { 1 });
+        let size = sizes.buffer.min(sizes.max_message).max(if text { 4 } else { 1 });
         with_scratch(size, |scratch| {
             let begin = self.text.restore(scratch);
             let mut buf = ReadBuf::new(&mut scratch[begin..]);
             ready!(Pin::new(from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
             let read = buf.filled().len();
             let bytes = &scratch[..begin + read];
-            let (invalid, max) = (options.invalid_text, options.max_message);
+            let max = sizes.max_message;
             if read == 0 {
-                self.text.finish(invalid, max, &mut self.waiting);
+                self.text.finish(frames, max, &mut self.waiting);
             } else if text {
-                self.text.cut(bytes, invalid, max, &mut self.waiting);
+                self.text.cut(bytes, frames, max, &mut self.waiting);
             } else {
                 let payload = Bytes::copy_from_slice(bytes);
-                self.waiting.push_back(Message::of(options.frames, payload));
+                self.waiting.push_back(Message::of(frames.kind(), payload));
             }
             Poll::Ready(Ok(read == 0))
         })
     }
 }
 
-impl Way<Stream, Messages> for Framing {
+impl Direction<Stream, Messages> for Framing {
     fn poll_move(
         &mut self,
         from: &mut Stream,
@@ -121,7 +122,7 @@ pub(super) struct Unframing {
     ended: bool,
 }
 
-impl Way<Messages, Stream> for Unframing {
+impl Direction<Messages, Stream> for Unframing {
     fn poll_move(
         &mut self,
         from: &mut Messages,

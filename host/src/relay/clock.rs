@@ -34,15 +34,15 @@ pub(super) enum PassedLimit {
 impl Clock {
     /// A clock if `options` set a limit from the beginning.
     pub(super) fn of(options: &RelayOptions) -> Option<Box<Clock>> {
-        let limited = options.idle_timeout.is_some() || options.total_timeout.is_some();
+        let limited = options.timeouts.idle.is_some() || options.timeouts.total.is_some();
         limited.then(|| Clock::start(options))
     }
 
     fn start(options: &RelayOptions) -> Box<Clock> {
         let now = Instant::now();
-        let ends = options.total_timeout.and_then(|limit| now.checked_add(limit));
+        let ends = options.timeouts.total.and_then(|limit| now.checked_add(limit));
         Box::new(Clock {
-            idle: options.idle_timeout,
+            idle: options.timeouts.idle,
             silence: None,
             ends: ends.map(|at| (at, PassedLimit::Total)),
             active: now,
@@ -74,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// The peers were heard so long ago, although nothing was delivered.
+    /// A peer showed so long ago that it is there, without data.
     pub(super) fn heard(&mut self, ago: Duration) {
         if let Some(at) = Instant::now().checked_sub(ago) {
             self.active = self.active.max(at);

@@ -12,7 +12,7 @@ const LONGEST: usize = 65_536;
 
 /// The datagrams of a session as messages. Each datagram received is a binary message; of a message
 /// to send, the payload goes out as one datagram, whatever its kind, or is refused as too long by
-/// whoever gave the datagrams. Idle it holds no buffer.
+/// its owner. While idle it holds no buffer.
 pub fn messages_of(datagrams: Datagrams) -> Messages {
     Messages::new(Packets { datagrams, joined: (Bytes::new(), 0), outgoing: None })
 }

@@ -80,7 +80,8 @@ impl End {
             End::Stream(stream) => Part::Stream(stream),
             End::Messages(messages) => Part::Messages(messages),
             End::Datagrams(mut datagrams) => {
-                options.buffer = options.buffer.min(datagrams.max_size()).max(1);
+                let buffer = &mut options.sizes.buffer;
+                *buffer = (*buffer).min(datagrams.max_size()).max(1);
                 Part::Messages(messages_of(datagrams))
             }
             End::Watched(watched) => match watched.kept {
@@ -198,18 +199,18 @@ pub enum RelayEnd {
         /// How.
         error: Error,
     },
-    /// [`RelayOptions::idle_timeout`] has passed.
+    /// [`RelayTimeouts::idle`] has passed.
     IdleTimeout,
-    /// [`RelayOptions::half_close_timeout`] has passed, or `close_timeout` in the end itself.
+    /// [`RelayTimeouts::half_close`] has passed, or `close_timeout` in the end itself.
     HalfCloseTimeout,
-    /// [`RelayOptions::total_timeout`] has passed.
+    /// [`RelayTimeouts::total`] has passed.
     TotalTimeout,
     /// The host stops.
     Shutdown,
 }
 
 impl RelayEnd {
-    /// Whether the peer at that side must see that what came to it may not be whole.
+    /// Whether the peer at that side must see that its data may have been cut off.
     pub fn cuts(&self, at: Side) -> bool {
         match self {
             RelayEnd::Closed { .. } => false,
@@ -235,7 +236,7 @@ impl fmt::Display for RelayEnd {
             RelayEnd::IdleTimeout => f.write_str("idle timeout"),
             RelayEnd::HalfCloseTimeout => f.write_str("half-close timeout"),
             RelayEnd::TotalTimeout => f.write_str("total timeout"),
-            RelayEnd::Shutdown => f.write_str("the host stops"),
+            RelayEnd::Shutdown => f.write_str("the host is stopping"),
         }
     }
 }

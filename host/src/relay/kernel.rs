@@ -8,7 +8,7 @@
 //! a loopback transfer (about 0.45 to 0.33 s per GB), probably because bytes that waited less are
 //! still in the CPU's caches. What is in flight is not bounded, so long paths stay full.
 
-use super::pair::{Fault, Flow, Way};
+use super::duplex::{Direction, Fault, Flow};
 use super::pipes::Pipe;
 use super::scratch::with_scratch;
 use super::socket::Socket;
@@ -30,7 +30,7 @@ const TURN: usize = 4 * 1024 * 1024;
 
 /// A direction between two sockets. Idle it holds nothing.
 #[derive(Default)]
-pub(super) struct KernelWay {
+pub(super) struct KernelDirection {
     /// Bytes that were read, here, and wait to be written.
     rest: Bytes,
     /// The pipe while bytes are spliced; with bytes in it only while the receiver is full.
@@ -47,13 +47,13 @@ enum Filled {
     End,
 }
 
-impl KernelWay {
+impl KernelDirection {
     /// A direction whose first bytes are already here.
     pub(super) fn after(leftover: Bytes) -> Self {
-        KernelWay { rest: leftover, ..KernelWay::default() }
+        KernelDirection { rest: leftover, ..KernelDirection::default() }
     }
 
-    /// Hands on what is held. Ready when nothing is.
+    /// Writes the bytes held in the pipe. Ready when it is empty.
     fn poll_empty(&mut self, to: &mut Socket, flow: &mut Flow<'_, '_>) -> Poll<io::Result<()>> {
         while !self.rest.is_empty() {
             let count = ready!(Pin::new(&mut *to).poll_write(flow.cx, &self.rest))?;
@@ -106,7 +106,7 @@ impl KernelWay {
         to: &mut Socket,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<Filled, Fault>> {
-        let size = if self.bulk { flow.options.buffer } else { SMALL };
+        let size = if self.bulk { flow.options.sizes.buffer } else { SMALL };
         with_scratch(size, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(&mut *from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
@@ -134,7 +134,7 @@ impl KernelWay {
     }
 }
 
-impl Way<Socket, Socket> for KernelWay {
+impl Direction<Socket, Socket> for KernelDirection {
     fn poll_move(
         &mut self,
         from: &mut Socket,

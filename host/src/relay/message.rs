@@ -1,6 +1,6 @@
 //! One direction between two message facets.
 
-use super::pair::{Ending, Fault, Flow, Way};
+use super::duplex::{Direction, Ending, Fault, Flow};
 use super::stream::{TURN, sending};
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages};
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 /// A direction between two message facets. Messages pass whole and unchanged; a receiver that has
 /// no use for a kind refuses it by its own rules.
 #[derive(Default)]
-pub(super) struct MessageWay {
+pub(super) struct MessageDirection {
     unflushed: bool,
     ended: bool,
 }
@@ -24,9 +24,9 @@ pub(super) fn poll_message(
         return Poll::Ready(Ok(None));
     };
     let message = message.map_err(Fault::Receiving)?;
-    let (length, limit) = (message.payload.len(), flow.options.max_message);
+    let (length, limit) = (message.payload.len(), flow.options.sizes.max_message);
     if length > limit {
-        let error = Error::new(ErrorKind::Limit, "a message is longer than the relay allows")
+        let error = Error::new(ErrorKind::Limit, "a message is longer than max_message")
             .with("bytes", length)
             .with("max_message", limit);
         return Poll::Ready(Err(Fault::Receiving(error)));
@@ -34,7 +34,7 @@ pub(super) fn poll_message(
     Poll::Ready(Ok(Some(message)))
 }
 
-impl Way<Messages, Messages> for MessageWay {
+impl Direction<Messages, Messages> for MessageDirection {
     fn poll_move(
         &mut self,
         from: &mut Messages,
@@ -44,7 +44,7 @@ impl Way<Messages, Messages> for MessageWay {
         let mut turn = 0;
         loop {
             if self.ended {
-                // Neither goes on after that: the pair closes both, or whoever has them.
+                // Neither goes on after that: the relay closes both, or their owner does.
                 return Pin::new(to).poll_flush(flow.cx).map_err(sending);
             }
             ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;

@@ -9,12 +9,12 @@
 //! | datagrams, anything | each datagram is one binary message; what is too long for a datagram is refused, never cut |
 //!
 //! Every direction is one chain of back-pressure: nothing is read while the other end does not take
-//! what was read before, so at most [`RelayOptions::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
+//! what was read before, so at most [`RelaySizes::buffer`] bytes, or a pipe of 1 MiB, wait in a direction,
 //! and of messages those that fit one batch of the boundary. In a direction where nothing flows no
 //! buffer is held at all.
 //!
 //! The end of one direction is passed on, and the other goes on until it ends too or nothing has moved for a
-//! limit of [`RelayOptions`]. An error ends both: the other end is closed without a proper ending, and over
+//! limit of [`RelayTimeouts`]. An error ends both: the other end is closed without a proper ending, and over
 //! TCP with a reset, so that its peer does not take half a transfer for a whole one. The same holds for what
 //! a limit ends, and for a relay that is dropped. Layers over a socket need not know: dropped without being
 //! shut down, they send no goodbye, and the socket below them resets ([`cut_off`]). Where a session has words
@@ -24,10 +24,11 @@ mod ahead;
 mod bridge;
 mod clock;
 mod datagram;
+mod duplex;
 mod ends;
 mod kernel;
 mod message;
-mod pair;
+mod options;
 mod pipes;
 mod scratch;
 mod socket;
@@ -40,90 +41,24 @@ mod totals;
 pub use ahead::Watched;
 pub use datagram::messages_of;
 pub use ends::{End, RelayEnd, Side};
+pub use options::{Frames, RelayOptions, RelaySizes, RelayTimeouts};
 pub use pipes::Pipes;
-pub use text::InvalidText;
 pub use totals::Totals;
 
 use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};
+use duplex::{Direction, Duplex, Ending};
 use ends::{OpenedStream, Part};
-use jackfield_plugin_api::{Error, MessageKind};
-use kernel::KernelWay;
-use message::MessageWay;
-use pair::{Ending, Pair, Way};
+use jackfield_plugin_api::Error;
+use kernel::KernelDirection;
+use message::MessageDirection;
 use socket::Socket;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use stream::CopyWay;
-
-/// How a relay treats what passes and for how long.
-#[derive(Clone, Debug)]
-pub struct RelayOptions {
-    /// Ends the relay when nothing was delivered in either direction for so long. Default: never.
-    pub idle_timeout: Option<Duration>,
-    /// Ends the relay when nothing was delivered for so long after one direction has ended.
-    /// Default: never, so the idle timeout decides, as in HAProxy without `client-fin`.
-    pub half_close_timeout: Option<Duration>,
-    /// In the place of `half_close_timeout` where an end knows no half-close: messages, datagrams, a
-    /// terminal, a stream that answers a shutdown with "unsupported". The end of one direction is that of
-    /// the whole there; what is still answered to the last bytes has this time, again after each piece. A
-    /// third of it where a has ended without having sent anything. Default: 300 ms.
-    pub drain_timeout: Duration,
-    /// Whether its ends may go on alone with one direction at all, as far as they can. Default: true.
-    pub half_close: bool,
-    /// Ends the relay after so long in any case. Default: never.
-    pub total_timeout: Option<Duration>,
-    /// How long the end itself may take, once nothing more is received. Default: 10 s.
-    pub close_timeout: Duration,
-    /// Between messages and messages: with the end of one side the relay is over, and the other is not
-    /// closed, so that its owner can do that with the code and the reason of the first. Default: false.
-    pub leave_messages_open: bool,
-    /// The most bytes that one read takes and one direction holds. Default: 64 KiB; least: 512.
-    pub buffer: usize,
-    /// What bytes become on their way to messages. In text a character that two reads have cut in two is
-    /// put together again. Default: binary.
-    pub frames: MessageKind,
-    /// What becomes of bytes that are no text where `frames` is text. Default: U+FFFD.
-    pub invalid_text: InvalidText,
-    /// The longest payload in bytes that is accepted from messages or made of bytes; a longer one
-    /// is an error of the side it comes from. Default: 16 MiB.
-    pub max_message: usize,
-    /// The most bytes that wait unsent in the kernel for a TCP receiver once much flows to it
-    /// (`TCP_NOTSENT_LOWAT`); 0: the system's limit. Default: 256 KiB.
-    pub unsent: u32,
-    /// Where the pipes for `splice` come from. Default: the pool of the process.
-    pub pipes: Arc<Pipes>,
-}
-
-impl RelayOptions {
-    /// The default of `buffer`.
-    pub const BUFFER: usize = 64 << 10;
-    /// The default of `max_message`.
-    pub const MAX_MESSAGE: usize = 16 << 20;
-}
-
-impl Default for RelayOptions {
-    fn default() -> Self {
-        RelayOptions {
-            idle_timeout: None,
-            half_close_timeout: None,
-            drain_timeout: Duration::from_millis(300),
-            half_close: true,
-            total_timeout: None,
-            close_timeout: Duration::from_secs(10),
-            leave_messages_open: false,
-            buffer: RelayOptions::BUFFER,
-            frames: MessageKind::BINARY,
-            invalid_text: InvalidText::default(),
-            max_message: RelayOptions::MAX_MESSAGE,
-            unsent: 256 * 1024,
-            pipes: Pipes::shared(),
-        }
-    }
-}
+use stream::CopyDirection;
 
 /// Starts to join two ends. Must be called and awaited on the host's runtime.
 ///
@@ -131,18 +66,21 @@ impl Default for RelayOptions {
 /// delivered is lost.
 pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Relay {
     let mut options = options;
-    options.buffer = options.buffer.max(512);
-    options.max_message = options.max_message.max(1);
+    options.sizes.buffer = options.sizes.buffer.max(512);
+    options.sizes.max_message = options.sizes.max_message.max(1);
     let run = match (a.prepared(&mut options), b.prepared(&mut options)) {
-        (Part::Messages(a), Part::Messages(b)) => {
-            pair((a, MessageWay::default()), (b, MessageWay::default()), options, totals)
-        }
+        (Part::Messages(a), Part::Messages(b)) => duplex(
+            (a, MessageDirection::default()),
+            (b, MessageDirection::default()),
+            options,
+            totals,
+        ),
         (a, Part::Messages(b)) => match a.into_stream() {
-            Ok(a) => pair((a, Framing::default()), (b, Unframing::default()), options, totals),
+            Ok(a) => duplex((a, Framing::default()), (b, Unframing::default()), options, totals),
             Err(error) => Run::Failed(Side::A, error),
         },
         (Part::Messages(a), b) => match b.into_stream() {
-            Ok(b) => pair((a, Unframing::default()), (b, Framing::default()), options, totals),
+            Ok(b) => duplex((a, Unframing::default()), (b, Framing::default()), options, totals),
             Err(error) => Run::Failed(Side::B, error),
         },
         (a, b) => match (a.open(), b.open()) {
@@ -154,25 +92,30 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
     Relay { run: Some(run), cuts: [true, true] }
 }
 
-fn pair<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
+fn duplex<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
-    X: Way<A, B> + Send + 'static,
-    Y: Way<B, A> + Send + 'static,
+    X: Direction<A, B> + Send + 'static,
+    Y: Direction<B, A> + Send + 'static,
 {
-    Run::Boxed(Box::new(Pair::new(a, b, options, totals)))
+    Run::Boxed(Box::new(Duplex::new(a, b, options, totals)))
 }
 
 fn streams(a: OpenedStream, b: OpenedStream, options: RelayOptions, totals: Arc<Totals>) -> Run {
     match (a, b) {
         (OpenedStream::Socket(a, from_a), OpenedStream::Socket(b, from_b)) => {
-            let (to_b, to_a) = (KernelWay::after(from_a), KernelWay::after(from_b));
-            Run::Kernel(Pair::new((a, to_b), (b, to_a), options, totals))
+            let (to_b, to_a) = (KernelDirection::after(from_a), KernelDirection::after(from_b));
+            Run::Kernel(Duplex::new((a, to_b), (b, to_a), options, totals))
         }
         (a, b) => {
             let ((a, from_a), (b, from_b)) = (a.into_parts(), b.into_parts());
-            pair((a, CopyWay::after(from_a)), (b, CopyWay::after(from_b)), options, totals)
+            duplex(
+                (a, CopyDirection::after(from_a)),
+                (b, CopyDirection::after(from_b)),
+                options,
+                totals,
+            )
         }
     }
 }
@@ -189,12 +132,12 @@ pub struct Relay {
 /// The common case lies flat in the task, which is most of what an idle connection costs.
 #[allow(clippy::large_enum_variant, reason = "a box would be one more allocation a connection")]
 enum Run {
-    Kernel(Pair<Socket, Socket, KernelWay, KernelWay>),
+    Kernel(Duplex<Socket, Socket, KernelDirection, KernelDirection>),
     Boxed(Box<dyn Relaying>),
     Failed(Side, Error),
 }
 
-/// A pair of any kind of ends.
+/// A duplex of any kind of ends.
 trait Relaying: Send {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd>;
     fn heard(&mut self, ago: Duration);
@@ -205,29 +148,29 @@ trait Relaying: Send {
 #[must_use = "where it is cut off, it must be dropped in the right place"]
 pub struct Left(#[expect(dead_code, reason = "it is only dropped")] Option<Box<dyn Send>>);
 
-impl<A, B, X, Y> Relaying for Pair<A, B, X, Y>
+impl<A, B, X, Y> Relaying for Duplex<A, B, X, Y>
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
-    X: Way<A, B> + Send,
-    Y: Way<B, A> + Send,
+    X: Direction<A, B> + Send,
+    Y: Direction<B, A> + Send,
 {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         Pin::new(self).poll(cx)
     }
 
     fn heard(&mut self, ago: Duration) {
-        Pair::heard(self, ago);
+        Duplex::heard(self, ago);
     }
 
     fn into_ends(self: Box<Self>) -> (Left, Left) {
-        let Pair { a, b, .. } = *self;
+        let Duplex { a, b, .. } = *self;
         (Left(Some(Box::new(a))), Left(Some(Box::new(b))))
     }
 }
 
 impl Relay {
-    /// After [`RelayEnd::IdleTimeout`]: a peer was heard so long ago, although there was nothing to deliver,
+    /// After [`RelayEnd::IdleTimeout`]: a peer showed so long ago that it is there, although it delivered nothing,
     /// and so the relay goes on, with the idle limit from there.
     pub fn heard(&mut self, ago: Duration) {
         self.cuts = [true, true];
@@ -238,7 +181,7 @@ impl Relay {
         }
     }
 
-    /// What is left of a and of b, for whoever has the sessions: where one is to be cut off, all that is
+    /// What is left of a and of b, for the owner of the sessions: where one is to be cut off, all that is
     /// left of it must be dropped together.
     pub fn into_ends(mut self) -> (Left, Left) {
         match self.run.take() {

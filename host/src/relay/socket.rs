@@ -1,6 +1,6 @@
 //! [`Socket`]: a descriptor of the kernel's, whatever it is, as the relay uses it.
 
-use super::pair::Ending;
+use super::duplex::Ending;
 use crate::services::kernel::KernelStream::{self, Other, Tcp, Unix};
 use crate::services::kernel::{Cuts, is_cutting};
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! One direction between two byte streams of which at least one is not a kernel's.
 
-use super::pair::{Ending, Fault, Flow, Way};
+use super::duplex::{Direction, Ending, Fault, Flow};
 use super::scratch::with_scratch;
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::{Error, Stream};
@@ -91,15 +91,15 @@ impl Outgoing {
 
 /// A direction between two streams. Idle it holds nothing.
 #[derive(Default)]
-pub(super) struct CopyWay {
+pub(super) struct CopyDirection {
     out: Outgoing,
     ended: bool,
 }
 
-impl CopyWay {
+impl CopyDirection {
     /// A direction whose first bytes are already here.
     pub(super) fn after(leftover: Bytes) -> Self {
-        CopyWay { out: Outgoing::after(leftover), ended: false }
+        CopyDirection { out: Outgoing::after(leftover), ended: false }
     }
 
     /// Reads once and writes that. Ready with the count.
@@ -109,7 +109,7 @@ impl CopyWay {
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<usize, Fault>> {
-        with_scratch(flow.options.buffer, |scratch| {
+        with_scratch(flow.options.sizes.buffer, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
             self.out.write_or_keep(buf.filled(), to, flow).map_err(sending)?;
@@ -118,7 +118,7 @@ impl CopyWay {
     }
 }
 
-impl Way<Stream, Stream> for CopyWay {
+impl Direction<Stream, Stream> for CopyDirection {
     fn poll_move(
         &mut self,
         from: &mut Stream,

@@ -1,19 +1,9 @@
 //! [`Cut`]: bytes of a stream as text, cut between characters; what is no text is replaced or told apart.
 
+use super::Frames;
 use bytes::Bytes;
 use jackfield_plugin_api::{Message, MessageKind};
 use std::collections::VecDeque;
-
-/// What becomes of bytes that are not UTF-8 where text is wanted: noise of a line that was just powered on,
-/// or another character set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InvalidText {
-    /// U+FFFD in the place of each sequence that is none, as browsers show it.
-    #[default]
-    Replace,
-    /// What one read gives goes as a binary message when anything in it is no text.
-    Binary,
-}
 
 /// Keeps the beginning of a character for the next piece.
 #[derive(Default)]
@@ -33,7 +23,7 @@ impl Cut {
     pub(super) fn cut(
         &mut self,
         bytes: &[u8],
-        invalid: InvalidText,
+        frames: Frames,
         max: usize,
         out: &mut VecDeque<Message>,
     ) {
@@ -41,13 +31,13 @@ impl Cut {
         let (whole, part) = bytes.split_at(bytes.len() - begun);
         self.length = part.len();
         self.kept[..part.len()].copy_from_slice(part);
-        put(whole, invalid, max, out);
+        put(whole, frames, max, out);
     }
 
     /// The end of the bytes, which may lie inside a character.
-    pub(super) fn finish(&mut self, invalid: InvalidText, max: usize, out: &mut VecDeque<Message>) {
+    pub(super) fn finish(&mut self, frames: Frames, max: usize, out: &mut VecDeque<Message>) {
         let kept = self.kept;
-        put(&kept[..std::mem::take(&mut self.length)], invalid, max, out);
+        put(&kept[..std::mem::take(&mut self.length)], frames, max, out);
     }
 }
 
@@ -59,13 +49,13 @@ fn begun(invalid: &[u8]) -> usize {
     }
 }
 
-fn put(bytes: &[u8], invalid: InvalidText, max: usize, out: &mut VecDeque<Message>) {
+fn put(bytes: &[u8], frames: Frames, max: usize, out: &mut VecDeque<Message>) {
     if bytes.is_empty() {
         return;
     }
     let text = String::from_utf8_lossy(bytes);
     let is_text = matches!(text, std::borrow::Cow::Borrowed(_));
-    if is_text || invalid == InvalidText::Binary {
+    if is_text || frames == Frames::TextOrBinary {
         let kind = if is_text { MessageKind::TEXT } else { MessageKind::BINARY };
         return out.push_back(Message::of(kind, Bytes::copy_from_slice(bytes)));
     }
@@ -84,20 +74,20 @@ fn put(bytes: &[u8], invalid: InvalidText, max: usize, out: &mut VecDeque<Messag
 
 #[cfg(test)]
 mod tests {
-    use super::{Cut, InvalidText};
+    use super::{Cut, Frames};
     use jackfield_plugin_api::{Message, MessageKind};
     use std::collections::VecDeque;
 
     /// What the pieces become, one after the other, and then their end.
-    fn cut(pieces: &[&[u8]], invalid: InvalidText, max: usize) -> Vec<Message> {
+    fn cut(pieces: &[&[u8]], frames: Frames, max: usize) -> Vec<Message> {
         let (mut cut, mut out) = (Cut::default(), VecDeque::new());
         for piece in pieces {
             let mut room = vec![0; 3 + piece.len()];
             let begin = cut.restore(&mut room);
             room[begin..begin + piece.len()].copy_from_slice(piece);
-            cut.cut(&room[..begin + piece.len()], invalid, max, &mut out);
+            cut.cut(&room[..begin + piece.len()], frames, max, &mut out);
         }
-        cut.finish(invalid, max, &mut out);
+        cut.finish(frames, max, &mut out);
         out.into()
     }
 
@@ -106,7 +96,7 @@ mod tests {
             assert_eq!(message.kind, MessageKind::TEXT);
             String::from_utf8(message.payload.to_vec()).expect("text")
         };
-        cut(pieces, InvalidText::Replace, max).into_iter().map(text).collect()
+        cut(pieces, Frames::Text, max).into_iter().map(text).collect()
     }
 
     #[test]
@@ -127,7 +117,7 @@ mod tests {
 
     #[test]
     fn noise_can_go_as_a_binary_message() {
-        let got = cut(&[b"ok", b"a\xff", b"ok"], InvalidText::Binary, 100);
+        let got = cut(&[b"ok", b"a\xff", b"ok"], Frames::TextOrBinary, 100);
         let kinds: Vec<_> = got.iter().map(|message| message.kind).collect();
         assert_eq!(kinds, [MessageKind::TEXT, MessageKind::BINARY, MessageKind::TEXT]);
         assert_eq!(&got[1].payload[..], b"a\xff");

@@ -40,7 +40,7 @@ struct Line {
 }
 
 impl RequestLine {
-    /// Of a request that has come; nothing where nobody reads such lines.
+    /// For a request; `None` if the log leaves such lines out.
     pub(crate) fn new(live: &Arc<Live>, route: &Arc<str>, head: &HeaderBlock) -> Self {
         let all = tracing::enabled!(target: REQUESTS, Level::INFO);
         if !all && !tracing::enabled!(target: FAILED, Level::INFO) {

@@ -1,4 +1,4 @@
-//! [`Destination`]: where something leads, whoever goes there: a route with the sessions it accepts, a
+//! [`Destination`]: where something leads to: a route with the sessions it accepts, a
 //! program with a call, a command.
 
 use crate::connection::{Caller, Held, Managed, Payload, Receipt, Target};
@@ -153,8 +153,8 @@ impl Destination {
 
     fn has_no_operations(&self) -> Error {
         Error::unsupported(match self {
-            Destination::Handler(_) => "an operation of a handler, which answers sessions",
-            _ => "an operation of what is only watched",
+            Destination::Handler(_) => "calling an operation of a handler",
+            _ => "calling an operation of a path that is only observed",
         })
     }
 }

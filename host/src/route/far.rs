@@ -10,7 +10,7 @@ use std::future::pending;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long what was sent may have no answer before the peer is asked whether it is there.
+/// How long a request may have no answer before the peer is pinged.
 const SILENT: Duration = Duration::from_secs(5);
 
 /// The session at the other side.
@@ -61,7 +61,7 @@ impl Far {
         }
     }
 
-    /// A request over it failed, which counts against the target where it speaks against that.
+    /// A request over it failed, which counts against the target if the target is at fault.
     pub(super) fn failed(self, error: &Error) {
         if let Far::Opened(mut opened) = self
             && is_of_target(error)

@@ -2,7 +2,7 @@
 //!
 //! A session of the destination is taken for one request and given back when its answer has come whole: for
 //! the next one, of whichever peer. Fields that are about one connection only are taken out on the way; who
-//! asked, by which name and over what is put in.
+//! asked, by which name and over which protocol is put in.
 
 use super::access::RequestLine;
 use super::ask::{Asker, PendingRequest};
@@ -48,7 +48,7 @@ pub(super) struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     pub(super) fn new(route: &'a Route, session: &'a Session, connection: &'a Entered) -> Self {
-        let forwarded = Forwarded::new(connection.peer(), route.trusted_proxies.as_deref());
+        let forwarded = Forwarded::new(connection.peer(), route.options.trusted_proxies.as_deref());
         Forward { route, session, connection, forwarded, has_asked: AtomicBool::new(false) }
     }
 
@@ -58,9 +58,9 @@ impl<'a> Forward<'a> {
         let exchange = self
             .session
             .take_exchange()
-            .ok_or_else(|| Error::unsupported("a session whose requests were taken"))?;
+            .ok_or_else(|| Error::unsupported("taking the requests of a session twice"))?;
         let mut serving = Serving::new(exchange, MOST);
-        let telling = self.route.sse.then(|| stopping.clone());
+        let telling = self.route.options.sse.then(|| stopping.clone());
         let mut told = Some(Box::pin(stopping.told()));
         let mut draining: Option<Op<()>> = None;
         poll_fn(|cx| {
@@ -110,7 +110,7 @@ impl<'a> Forward<'a> {
                 return self.turned(answer, response, near, onto).await;
             }
             _ if response.status() == 101 => {
-                let text = "the destination answers 101, and nobody has asked for another protocol";
+                let text = "the destination answered 101, and the request asked for no upgrade";
                 let error = Error::new(ErrorKind::Protocol, text);
                 far.failed(&error);
                 return self.failed(answer, &error, &mut line).await;
@@ -132,7 +132,7 @@ impl<'a> Forward<'a> {
 
     /// Answers with what a session of the destination sends.
     async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
-        let longest = self.route.relay.buffer;
+        let longest = self.route.relay.sizes.buffer;
         let opened = match sse::Asked::of(head) {
             sse::Asked::Events => {
                 self.route.reach(self.session, self.connection, Purpose::Data).await

@@ -1,4 +1,4 @@
-//! What a request tells its target of where it comes from: `X-Forwarded-For`, `-Host`, `-Proto`, and
+//! The fields by which a request tells its target who sent it: `X-Forwarded-For`, `-Host`, `-Proto`, and
 //! `Forwarded` (RFC 7239).
 //!
 //! A client can write whatever it likes into these fields. So a route says by `trusted_proxies` from which peers

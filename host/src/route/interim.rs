@@ -1,9 +1,10 @@
 //! Interim responses of a destination (RFC 9110 §15.2) on their way to the client.
 
+use crate::lock::IgnorePoison;
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Answer, Error, HeaderBlock};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Context;
 
 /// How many may wait to be passed on; more are dropped.
@@ -25,13 +26,13 @@ impl Interim {
         let interim = Interim::default();
         let told = interim.clone();
         let no_answer =
-            |_| async { Err(Error::unsupported("an answer where interim ones belong")) };
+            |_| async { Err(Error::unsupported("a final answer in the place of an interim one")) };
         let place = Answer::telling(no_answer, move |head| told.push(head));
         (interim, place)
     }
 
     fn push(&self, head: HeaderBlock) {
-        let mut heads = self.0.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = self.0.heads.lock().ignore_poison();
         if heads.len() < MOST {
             heads.push_back(head);
             drop(heads);
@@ -42,7 +43,7 @@ impl Interim {
     /// Those that have come. The task is woken when there are more.
     pub(super) fn taken(&self, cx: &Context<'_>) -> VecDeque<HeaderBlock> {
         self.0.waker.register(cx.waker());
-        std::mem::take(&mut *self.0.heads.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.heads.lock().ignore_poison())
     }
 }
 

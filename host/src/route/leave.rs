@@ -1,7 +1,7 @@
-//! How a connection that a route serves is ended when somebody asks for it.
+//! How a connection that a route serves is ended on request.
 
 use super::{Served, forward};
-use crate::connection::{Entered, Wish};
+use crate::connection::{ConnectionCommand, Entered};
 use crate::session::SessionExt;
 use jackfield_plugin_api::{Result, Session};
 use std::pin::Pin;
@@ -11,26 +11,26 @@ use tokio::time::timeout;
 
 /// Completes when the connection was told to end and its peer knows, as far as its protocol can tell it.
 /// What it is joined to goes on until then. Small: most connections end by themselves.
-pub(super) struct ToldToLeave<'a> {
+pub(super) struct EndOnCommand<'a> {
     session: &'a Session,
     connection: &'a Entered,
-    leaving: Option<Pin<Box<dyn Future<Output = Wish> + Send + 'a>>>,
+    leaving: Option<Pin<Box<dyn Future<Output = ConnectionCommand> + Send + 'a>>>,
 }
 
-impl<'a> ToldToLeave<'a> {
+impl<'a> EndOnCommand<'a> {
     pub(super) fn new(session: &'a Session, connection: &'a Entered) -> Self {
-        ToldToLeave { session, connection, leaving: None }
+        EndOnCommand { session, connection, leaving: None }
     }
 }
 
-impl Future for ToldToLeave<'_> {
-    type Output = Wish;
+impl Future for EndOnCommand<'_> {
+    type Output = ConnectionCommand;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wish> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionCommand> {
         let (session, connection) = (self.session, self.connection);
         if self.leaving.is_none() {
-            let wish = ready!(connection.poll_told(cx, &Wish::GoOn));
-            self.leaving = Some(Box::pin(leave(session, connection, wish)));
+            let command = ready!(connection.poll_told(cx, &ConnectionCommand::Run));
+            self.leaving = Some(Box::pin(leave(session, connection, command)));
         }
         match &mut self.leaving {
             Some(leaving) => leaving.as_mut().poll(cx),
@@ -44,46 +44,52 @@ pub(super) async fn unless_told(
     mut handled: Pin<&mut impl Future<Output = Result<()>>>,
     connection: &Entered,
 ) -> Result<Served> {
-    let wish = tokio::select! {
+    let command = tokio::select! {
         handled = &mut handled => return handled.map(|()| Served::Handled),
-        wish = connection.told(&Wish::GoOn) => wish,
+        command = connection.told(&ConnectionCommand::Run) => command,
     };
-    let Wish::Drain(limit) = wish else { return Ok(Served::Told(Box::new(wish))) };
+    let ConnectionCommand::Drain(limit) = command else {
+        return Ok(Served::Told(Box::new(command)));
+    };
     connection.draining();
-    let after = Wish::Drain(limit);
+    let after = ConnectionCommand::Drain(limit);
     tokio::select! {
         handled = timeout(limit, handled) => match handled {
             Ok(handled) => handled.map(|()| Served::Handled),
             Err(_) => Ok(Served::Told(Box::new(close("cut off at the drain's deadline")))),
         },
-        wish = connection.told(&after) => Ok(Served::Told(Box::new(wish))),
+        command = connection.told(&after) => Ok(Served::Told(Box::new(command))),
     }
 }
 
-fn close(reason: &str) -> Wish {
-    Wish::Close { code: 0, reason: reason.to_owned() }
+fn close(reason: &str) -> ConnectionCommand {
+    ConnectionCommand::Close { code: 0, reason: reason.to_owned() }
 }
 
-async fn leave(session: &Session, connection: &Entered, wish: Wish) -> Wish {
-    let wish = match wish {
-        Wish::Drain(limit) => drained(session, connection, limit).await,
-        wish => wish,
+async fn leave(
+    session: &Session,
+    connection: &Entered,
+    command: ConnectionCommand,
+) -> ConnectionCommand {
+    let command = match command {
+        ConnectionCommand::Drain(limit) => drained(session, connection, limit).await,
+        command => command,
     };
-    if let Wish::Close { code, reason } = &wish {
+    if let ConnectionCommand::Close { code, reason } = &command {
         connection.closing(*code, reason);
         tokio::select! {
             // What it says about its end is of no use any more.
             () = session.close_politely(*code, reason) => {}
-            cut = connection.told(&wish) => return cut,
+            cut = connection.told(&command) => return cut,
         }
     }
-    wish
+    command
 }
 
 /// Lets requests that are here be answered; what is relayed has the time to end by itself.
-async fn drained(session: &Session, connection: &Entered, limit: Duration) -> Wish {
+async fn drained(session: &Session, connection: &Entered, limit: Duration) -> ConnectionCommand {
     connection.draining();
-    let after = Wish::Drain(limit);
+    let after = ConnectionCommand::Drain(limit);
     let done = async {
         let drained = timeout(limit, async {
             if !forward::asks(session) {
@@ -96,6 +102,6 @@ async fn drained(session: &Session, connection: &Entered, limit: Duration) -> Wi
     };
     tokio::select! {
         done = done => close(if done { "drained" } else { "cut off at the drain's deadline" }),
-        wish = connection.told(&after) => wish,
+        command = connection.told(&after) => command,
     }
 }

@@ -1,12 +1,13 @@
 //! Content that is given away, and comes back to be sent again as long as all that was taken of it is kept.
 
+use crate::lock::IgnorePoison;
 use futures_util::{Stream, StreamExt, stream};
 use jackfield_plugin_api::{Body, BodyPart, Result};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-/// The most that is kept of what was taken, in bytes.
+/// The most bytes of taken content that are kept.
 const KEPT: usize = 64 << 10;
 
 /// Gives content away, and a way to have it back.
@@ -28,11 +29,11 @@ struct LentState {
 
 struct Lent(Arc<Mutex<LentState>>);
 
-/// The way back of what was lent.
+/// Returns lent content to its owner.
 pub(super) struct Back(Option<Arc<Mutex<LentState>>>);
 
 fn lock(state: &Mutex<LentState>) -> MutexGuard<'_, LentState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock().ignore_poison()
 }
 
 impl LentState {

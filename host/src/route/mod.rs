@@ -14,18 +14,19 @@ mod leave;
 mod lent;
 mod near;
 mod notice;
+mod options;
 mod parting;
 mod sse;
 
-use crate::connection::{Around, Caller, Entered, PooledSession, Purpose, Wish};
+use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
 use crate::driver::Prepared;
-use crate::networks::Network;
-use crate::relay::{self, End, Left, RelayEnd, RelayOptions, Side, Totals};
+use crate::relay::{
+    self, End, Left, RelayEnd, RelayOptions, RelaySizes, RelayTimeouts, Side, Totals,
+};
 use crate::services::kernel::{cut_off, cutting};
 use crate::session::{POLITE_CLOSE, shared};
 use crate::shutdown::{LAST_WORDS, Stopping};
 use crate::stack::opened_for;
-use crate::upstream::KeyFrom;
 pub use access::REQUESTS;
 pub(crate) use access::RequestLine;
 pub use destination::Destination;
@@ -35,6 +36,7 @@ use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use near::Deferred;
 use notice::Notice;
+pub use options::RouteOptions;
 use parting::Parting;
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
@@ -48,18 +50,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
-    /// What of a session decides which target it meets, where the upstream looks at that.
-    pub hash: KeyFrom,
-    /// How the two are joined.
+    /// How it joins sessions to that.
+    pub options: RouteOptions,
+    /// How its relays do, with the limits of the host where it sets none.
     pub relay: RelayOptions,
-    /// Whether requests are answered with what the destination sends, as server-sent events.
-    pub sse: bool,
-    /// Peers whose `X-Forwarded-…` and `Forwarded` fields are believed; `None`: nobody has said.
-    pub trusted_proxies: Option<Vec<Network>>,
-    /// Whether a peer that has gone while its destination was being opened, or waited for, ends that.
-    pub abort_on_close: bool,
-    /// Whether a peer is told in words that its destination, which one uses at a time, is in use. Default: true.
-    pub tell_busy: bool,
 }
 
 /// How a session's service ended.
@@ -72,10 +66,24 @@ pub enum Served {
     /// The peer sends no more requests.
     Forwarded,
     /// Its connection was told to end, and its peer was told so.
-    Told(Box<Wish>),
+    Told(Box<ConnectionCommand>),
 }
 
 impl Route {
+    /// A route to `destination`; limits that `options` do not set are those of `host`.
+    pub fn new(
+        name: Arc<str>,
+        destination: Destination,
+        options: RouteOptions,
+        host: &RelayTimeouts,
+        sizes: RelaySizes,
+    ) -> Self {
+        let timeouts = options.timeouts(host);
+        let relay =
+            RelayOptions { timeouts, sizes, frames: options.frames, ..RelayOptions::default() };
+        Route { name, destination, options, relay }
+    }
+
     /// Its only target as people read it, where it leads to no upstream.
     pub fn target(&self) -> Option<String> {
         match &self.destination {
@@ -116,7 +124,7 @@ impl Route {
         let (session, notice) = &*held;
         let Joined { served, parting, left } = tokio::select! {
             joined = self.join_or_say(session, notice, connection, stopping) => joined,
-            wish = leave::ToldToLeave::new(session, connection) => Joined::told(wish, session),
+            command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
         };
         let (session, notice) = ScopeGuard::into_inner(held);
         if Box::pin(parting.tell(&session, limit_of(&parting))).await {
@@ -127,7 +135,7 @@ impl Route {
 
     /// Whether it opens something for a session, whose answer can wait until that is there.
     pub(crate) fn opens(&self) -> bool {
-        !matches!(self.destination, Destination::Handler(_)) && !self.sse
+        !matches!(self.destination, Destination::Handler(_)) && !self.options.sse
     }
 
     /// Joins a session to the destination. Its peer is told in words that the destination is in use.
@@ -145,8 +153,12 @@ impl Route {
         let joined = self.join(session, connection, stopping).await;
         let Joined { served: Err(error), parting, left } = joined else { return joined };
         let (error, is_told) = Box::pin(notice.refused(error, &self.destination, connection)).await;
-        // Words that were sent must arrive.
-        let parting = if is_told { Parting::WHOLE } else { parting };
+        let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
+            // Words that were sent must arrive.
+            _ if is_told => Parting::WHOLE,
+            Some((_, held)) if self.options.tell_busy => Parting::in_use(held),
+            _ => parting,
+        };
         Joined { served: Err(error), parting, left }
     }
 
@@ -163,14 +175,17 @@ impl Route {
             let served = forwarded.map(|()| Served::Forwarded);
             return Joined { served, parting: Parting::WHOLE, left: None };
         }
-        let joined = match self.open(session, connection, stopping).await {
-            Ok((far, ends)) => self.relayed(session, connection, far, ends, stopping).await,
-            Err(error) => Err(error),
+        // A block of its own: a relayed connection keeps no room for what opening it came to.
+        let relaying = {
+            match self.open(session, connection, stopping).await {
+                Ok((far, ends)) => self.relayed(session, connection, far, ends, stopping),
+                Err(error) => {
+                    let parting = Parting::unserved(&error);
+                    return Joined { served: Err(error), parting, left: None };
+                }
+            }
         };
-        joined.unwrap_or_else(|error| {
-            let parting = Parting::unserved(&error);
-            Joined { served: Err(error), parting, left: None }
-        })
+        relaying.await
     }
 
     /// Opens the destination for a session, unless its peer goes meanwhile, and answers the peer if it still
@@ -181,12 +196,12 @@ impl Route {
         connection: &Entered,
         stopping: &mut Stopping,
     ) -> Result<(Far, (End, End))> {
-        if self.sse {
+        if self.options.sse {
             return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
         }
-        let mut early = if self.abort_on_close { near::watched(session)? } else { None };
+        let mut early = if self.options.abort_on_close { near::watched(session)? } else { None };
         let deferred = Deferred::of(session);
-        let grace = self.relay.drain_timeout;
+        let grace = self.relay.timeouts.drain;
         // Boxed, so that a relayed connection does not keep room for it.
         let far = Box::pin(async {
             let reaching = self.reach(session, connection, Purpose::Data);
@@ -210,15 +225,16 @@ impl Route {
         Ok((far, ends))
     }
 
-    /// Relays until one of the two has ended.
-    async fn relayed(
-        &self,
-        session: &Session,
-        connection: &Entered,
+    /// Relays until one of the two has ended. Not an `async fn`: that would keep room for its arguments beside what
+    /// becomes of them.
+    fn relayed<'a>(
+        &'a self,
+        session: &'a Session,
+        connection: &'a Entered,
         far: Far,
         (a, b): (End, End),
-        stopping: &mut Stopping,
-    ) -> Result<Joined> {
+        stopping: &'a mut Stopping,
+    ) -> impl Future<Output = Joined> + Send + use<'a> {
         if let Far::Opened(opened) = &far {
             connection.note_target(opened.target());
         }
@@ -227,42 +243,44 @@ impl Route {
         let mut options = self.relay.clone();
         options.half_close &= !self.destination.has_one_user();
         options.leave_messages_open = parting::ends_alike(session, far.session());
-        let idle_timeout = options.idle_timeout;
+        let idle_timeout = options.timeouts.idle;
         let relaying = relay::relay(a, b, options, Arc::clone(&totals));
         let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
-        let end = {
-            let (relaying, far) = &mut *held;
-            let far = &*far;
-            // Boxed: most sessions never ask, and need no room for it.
-            let asks = calls::may_ask(session);
-            let around = asks.then(|| self.around(far)).flatten();
-            let mut carrying = OptionFuture::from(
-                asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
-            );
-            let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
-            let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
-            loop {
-                let end = tokio::select! {
-                    end = &mut *relaying => end,
-                    Some(error) = &mut gone, if watched => {
-                        RelayEnd::Failed { side: Side::B, receiving: true, error }
-                    }
-                    Some(never) = &mut carrying, if asks => match never {},
-                    () = stopping.ended() => RelayEnd::Shutdown,
-                };
-                match (&end, idle_timeout) {
-                    (RelayEnd::IdleTimeout, Some(limit)) => {
-                        match heard(session, far.session()).filter(|ago| *ago < limit) {
-                            Some(ago) => relaying.heard(ago),
-                            None => break end,
+        async move {
+            let end = {
+                let (relaying, far) = &mut *held;
+                let far = &*far;
+                // Boxed: most sessions never ask, and need no room for it.
+                let asks = calls::may_ask(session);
+                let around = asks.then(|| self.around(far)).flatten();
+                let mut carrying = OptionFuture::from(
+                    asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
+                );
+                let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
+                let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
+                loop {
+                    let end = tokio::select! {
+                        end = &mut *relaying => end,
+                        Some(error) = &mut gone, if watched => {
+                            RelayEnd::Failed { side: Side::B, receiving: true, error }
                         }
+                        Some(never) = &mut carrying, if asks => match never {},
+                        () = stopping.ended() => RelayEnd::Shutdown,
+                    };
+                    match (&end, idle_timeout) {
+                        (RelayEnd::IdleTimeout, Some(limit)) => {
+                            match heard(session, far.session()).filter(|ago| *ago < limit) {
+                                Some(ago) => relaying.heard(ago),
+                                None => break end,
+                            }
+                        }
+                        _ => break end,
                     }
-                    _ => break end,
                 }
-            }
-        };
-        let (relaying, far) = ScopeGuard::into_inner(held);
-        Ok(Box::pin(parted(session, far, relaying, end, &totals)).await)
+            };
+            let (relaying, far) = ScopeGuard::into_inner(held);
+            Box::pin(parted(session, far, relaying, end, &totals)).await
+        }
     }
 
     /// What stands around operations on `far`.
@@ -303,7 +321,7 @@ impl Route {
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()
-                    .then(|| self.hash.key(connection.peer(), || session.info()));
+                    .then(|| self.options.hash.key(connection.peer(), || session.info()));
                 let key = key.flatten();
                 let opened = match purpose {
                     Purpose::Request { rested } => {
@@ -344,16 +362,16 @@ struct Joined {
 }
 
 impl Joined {
-    fn told(wish: Wish, session: &Session) -> Self {
+    fn told(command: ConnectionCommand, session: &Session) -> Self {
         // What can say why it ends has just done so.
-        let is_whole =
-            session.facets().contains(Facets::CLOSE_CODE) && matches!(wish, Wish::Close { .. });
+        let is_whole = session.facets().contains(Facets::CLOSE_CODE)
+            && matches!(command, ConnectionCommand::Close { .. });
         let parting = if is_whole { Parting::WHOLE } else { Parting::BROKEN };
-        Joined { served: Ok(Served::Told(Box::new(wish))), parting, left: None }
+        Joined { served: Ok(Served::Told(Box::new(command))), parting, left: None }
     }
 }
 
-/// Leaves the far side after a relay; the near side is for who has it.
+/// Ends the far side after a relay; the near side is for its owner.
 async fn parted(
     session: &Session,
     far: Far,
@@ -381,7 +399,7 @@ fn limit_of(parting: &Parting) -> Duration {
     if parting.is_hasty() { LAST_WORDS / 2 } else { POLITE_CLOSE }
 }
 
-/// How long ago a peer was heard that had nothing to deliver, as far as a driver tells: a ping, for example.
+/// How long ago a peer last sent anything that is not data, such as a ping, if the driver tells.
 fn heard(near: &Session, far: &Session) -> Option<Duration> {
     let idle = |session: &Session| {
         let facts = session.info().facts;

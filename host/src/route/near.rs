@@ -72,7 +72,7 @@ impl Deferred {
     }
 }
 
-/// The host ends, and what is not yet open is not opened any more.
+/// The host is stopping, and a destination that is not open yet is not opened any more.
 pub(super) fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "the host stops")
+    Error::new(ErrorKind::Cancelled, "the host is stopping")
 }

@@ -4,17 +4,21 @@
 use super::{Destination, Route};
 use crate::connection::{Entered, Held};
 use crate::device::LEASE;
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Control, Error, ErrorKind, Facets, Session, Stream};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
+
+/// What of an error says who uses the destination.
+pub(super) const HELD: &str = "held";
 
 /// How long a peer may take to read it.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -28,7 +32,7 @@ impl Notice {
     /// For the session of a peer whose destination one uses at a time. Others, and those without a stream, stay as
     /// they are.
     pub(super) fn of(session: Session, route: &Route) -> (Session, Self) {
-        let wanted = route.tell_busy && route.destination.has_one_user();
+        let wanted = route.options.tell_busy && route.destination.has_one_user();
         let Some(stream) = Some(&session).filter(|_| wanted).and_then(Session::take_stream) else {
             return (session, Notice(None));
         };
@@ -76,11 +80,12 @@ impl Notice {
                 let text = in_use(&held);
                 let waited = if late { "; you have waited too long" } else { "" };
                 self.say(&format!("{text}{waited}")).await;
-                error.with("held", text)
+                error.with(HELD, text)
             }
             None => {
-                self.say("in use by another program").await;
-                error
+                let text = "in use by another program";
+                self.say(text).await;
+                error.with(HELD, text)
             }
         };
         (error, !self.is_silent())
@@ -113,7 +118,7 @@ fn in_use(held: &Held) -> String {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 }
 

@@ -30,7 +30,7 @@ impl Parting {
 
     fn stopped() -> Self {
         let hasty = true;
-        Parting { hasty, ..Parting::cut(close_code::GOING_AWAY, "the host stops") }
+        Parting { hasty, ..Parting::cut(close_code::GOING_AWAY, "the host is stopping") }
     }
 
     /// For the session at that side after a relay; `other` is the one at the other side.
@@ -64,13 +64,18 @@ impl Parting {
         }
     }
 
-    /// For a session whose destination could not be had. What exactly went wrong is for the log.
+    /// For a session whose destination could not be opened. The exact error is for the log.
     pub(super) fn unserved(error: &Error) -> Self {
         match (error.kind(), error.origin()) {
             (ErrorKind::Cancelled, Origin::Downstream) => Parting::BROKEN,
             (ErrorKind::Cancelled, _) => Parting::stopped(),
             _ => Parting::cut(close_code::FAILED, "the destination cannot be reached"),
         }
+    }
+
+    /// For a session whose destination somebody else uses, as `held` says.
+    pub(super) fn in_use(held: &str) -> Self {
+        Parting::cut(close_code::FAILED, held)
     }
 
     /// Whether it is the host's end, for which there is little time.

@@ -1,4 +1,4 @@
-//! What a session sends, as server-sent events (`text/event-stream`) for whoever asks by GET.
+//! What a session sends, as server-sent events (`text/event-stream`), the answer to a GET.
 //!
 //! Of a stream each line is an event; of messages and datagrams, each one. What is not UTF-8 is replaced
 //! by U+FFFD, since the format knows nothing else. Each request has a session of its own, to which nothing
@@ -24,7 +24,7 @@ const READ: usize = 4 << 10;
 
 /// Whether a request may have events.
 pub(super) enum Asked {
-    /// They are what it wants.
+    /// The listener takes server-sent events.
     Events,
     /// It wants only the head of such an answer.
     Head,
@@ -53,7 +53,10 @@ pub(super) fn answer(body: Body) -> Result<Envelope> {
 pub(super) fn refusal() -> Result<Envelope> {
     let fields =
         [(":status", "405"), ("allow", "GET, HEAD"), ("content-type", "text/plain; charset=utf-8")];
-    Ok(Envelope::new(HeaderBlock::new(fields)?, Body::full("these are events, to be had by GET\n")))
+    Ok(Envelope::new(
+        HeaderBlock::new(fields)?,
+        Body::full("this is a stream of events; request it by GET\n"),
+    ))
 }
 
 /// What `far` sends as events, until it ends or the host stops. A line of more than `longest` bytes

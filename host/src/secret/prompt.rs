@@ -53,7 +53,7 @@ pub(super) async fn ask(prompt: &str, max: usize) -> io::Result<Vec<u8>> {
     let mut hidden = Hidden::new(terminal)?;
     write!(hidden.terminal, "{}: ", shown(prompt))?;
     let (tell, told) = oneshot::channel();
-    // A thread of its own: a read that nobody waits for any longer must not hold up the end of the process.
+    // A thread of its own: a read whose caller is gone must not hold up the end of the process.
     thread::Builder::new().name("secret prompt".to_owned()).spawn(move || {
         let mut line = Vec::new();
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(2);

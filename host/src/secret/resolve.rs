@@ -60,7 +60,7 @@ impl fmt::Debug for ResolvedOptions {
     }
 }
 
-/// Why a secret could not be had. Names the reference, never the value.
+/// Why a secret could not be read. Names the reference, never the value.
 #[derive(Debug, thiserror::Error)]
 #[error("{}the secret {reference} {cause}", at(pointer.as_deref()))]
 pub struct SecretError {

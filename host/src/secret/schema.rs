@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         visit: &mut dyn FnMut(&Site<'_>),
     ) {
         let is_secret = schemas.iter().any(|schema| schema["x-secret"] == true);
-        // Nothing said about a value is not a refusal: what is unknown is refused by its name.
+        // A schema without a word on a value does not refuse it: unknown keys are refused by their names.
         let takes_table = schemas.iter().any(|schema| takes_table(schema)) || schemas.is_empty();
         visit(&Site { pointer, value, is_secret, takes_table });
         if is_secret {

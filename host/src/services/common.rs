@@ -31,11 +31,14 @@ impl std::fmt::Debug for OpenerSlot {
 impl Default for Common {
     /// Default limits, and no secrets.
     fn default() -> Self {
-        Common::new(MetricLimits::default(), 1000, BTreeMap::new())
+        Common::new(MetricLimits::default(), Common::EVENT_RATE, BTreeMap::new())
     }
 }
 
 impl Common {
+    /// The default of `event_rate`.
+    pub const EVENT_RATE: u32 = 1000;
+
     /// With these limits, `event_rate` events a second of each plugin, and the secrets of plugins by the
     /// names of their packages.
     pub fn new(

@@ -32,7 +32,7 @@ pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
     Session::of_stream(info, tcp_stream(stream))
 }
 
-/// A TCP socket as a stream that remembers what it is.
+/// A TCP socket as a stream that knows its descriptor.
 pub fn tcp_stream(stream: TcpStream) -> Stream {
     Stream::with_fd(Slot(Some(stream)), |slot| {
         let stream = slot.0.take()?.into_std().ok()?;
@@ -127,14 +127,14 @@ thread_local! {
     static CUTTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Drops what has sockets in it, at whatever depth, so that the close of each looks like a failure to its
-/// peer, where its protocol can tell: what came over it was not whole. Over TCP that is a reset (RFC 9293
+/// Drops a value with sockets in it, at whatever depth, so that the close of each looks like a failure to its
+/// peer, where its protocol can tell: the data was cut off. Over TCP that is a reset (RFC 9293
 /// §3.10.4). The layers between only have to be dropped.
 pub fn cut_off<T>(whole: T) {
     cutting(|| drop(whole));
 }
 
-/// Runs `work`, in which what is dropped is [cut off](cut_off).
+/// Runs `work`; sockets dropped in it are [cut off](cut_off).
 pub fn cutting<R>(work: impl FnOnce() -> R) -> R {
     struct Before(bool);
     impl Drop for Before {

@@ -1,6 +1,6 @@
 //! TCP listeners: all addresses that a name stands for, as one listener.
 
-use super::sockets::resolve;
+use super::sockets::{resolve, set_stream};
 use jackfield_plugin_api::services::Socket;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
@@ -147,14 +147,10 @@ fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpL
         tcp.set_only_v6(!dual)?;
     }
     tcp.set_reuse_address(true)?;
-    // As for what is dialled; what is accepted inherits it.
-    SockRef::from(&tcp).set_out_of_band_inline(true)?;
+    // Set once here, and not for each connection that is accepted.
+    set_stream(SockRef::from(&tcp), socket)?;
     if socket.reuse_port {
         tcp.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit these.
-    if socket.nodelay {
-        tcp.set_tcp_nodelay(true)?;
     }
     if socket.send_buffer > 0 {
         tcp.set_send_buffer_size(socket.send_buffer as usize)?;

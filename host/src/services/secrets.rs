@@ -21,7 +21,7 @@ impl PluginSecrets {
     /// Reads the secret `name` where it is kept now. Cancel safe: a program that runs for it is ended.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if `plugin` may not; [`ErrorKind::Config`] if it cannot be had. Neither has
+    /// [`ErrorKind::Denied`] if `plugin` may not; [`ErrorKind::Config`] if it cannot be read. Neither has
     /// the value in it.
     pub(super) async fn read(&self, plugin: &str, name: &str) -> Result<Bytes> {
         let Some((reference, base)) = self.0.get(name) else {

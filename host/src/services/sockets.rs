@@ -36,7 +36,7 @@ pub(super) async fn listen(socket: Socket) -> Result<Listener> {
     match socket.kind {
         SocketKind::Tcp => {
             let listeners = TcpListeners::bind(&socket).await?;
-            Ok(AcceptInside::listener(HostListener::Tcp(listeners, socket)))
+            Ok(AcceptInside::listener(HostListener::Tcp(listeners)))
         }
         SocketKind::Unix => {
             let (listener, file) = at(unix::bind(&socket), "listen", &socket.path)?;
@@ -132,7 +132,7 @@ async fn connect_one(socket: &Socket, address: SocketAddr) -> std::io::Result<Tc
         tcp.set_recv_buffer_size(socket.recv_buffer)?;
     }
     let stream = tcp.connect(address).await?;
-    set_stream(&stream, socket)?;
+    set_stream(SockRef::from(&stream), socket)?;
     Ok(stream)
 }
 
@@ -153,12 +153,11 @@ fn bind_from(tcp: &TcpSocket, bind: &str) -> std::io::Result<()> {
     tcp.bind(local)
 }
 
-/// Options of a connected socket, whichever side connected it.
-fn set_stream(stream: &TcpStream, socket: &Socket) -> std::io::Result<()> {
+/// Options of a socket that connects, or that listens: what it accepts inherits them.
+pub(super) fn set_stream(sock: SockRef<'_>, socket: &Socket) -> std::io::Result<()> {
     if socket.nodelay {
-        stream.set_nodelay(true)?;
+        sock.set_tcp_nodelay(true)?;
     }
-    let sock = SockRef::from(stream);
     // Urgent bytes are bytes: left out, they would be missing (RFC 6093 §6).
     sock.set_out_of_band_inline(true)?;
     if !socket.keepalive.is_zero() {
@@ -179,8 +178,8 @@ fn set_stream(stream: &TcpStream, socket: &Socket) -> std::io::Result<()> {
 
 /// A listening socket of the host's.
 pub(super) enum HostListener {
-    /// TCP, with the options for accepted sockets.
-    Tcp(TcpListeners, Socket),
+    /// TCP.
+    Tcp(TcpListeners),
     /// A Unix socket and its file, which is removed after it.
     Unix(UnixListener, unix::SocketFile),
 }
@@ -188,19 +187,15 @@ pub(super) enum HostListener {
 impl Accept for HostListener {
     fn info(&self) -> Info {
         match self {
-            HostListener::Tcp(listeners, _) => listeners.info(),
+            HostListener::Tcp(listeners) => listeners.info(),
             HostListener::Unix(_, file) => Info::new().local(file.path()),
         }
     }
 
     async fn accept(&self) -> Result<Session> {
         match self {
-            HostListener::Tcp(listeners, socket) => {
+            HostListener::Tcp(listeners) => {
                 let (stream, peer) = listeners.accept().await?;
-                // Nodelay was inherited; the rest is set only when it was asked for.
-                if !socket.keepalive.is_zero() || !socket.user_timeout.is_zero() {
-                    set_stream(&stream, socket)?;
-                }
                 Ok(tcp_session(stream, Some(peer)))
             }
             HostListener::Unix(listener, file) => {

@@ -8,7 +8,7 @@ tokio::task_local! {
 }
 
 /// Runs `work`, in which stacks are opened for `client`. Only what is opened within its own task is: a pool
-/// opens sessions for nobody in particular.
+/// opens sessions for no client in particular.
 pub async fn opened_for<T>(client: Info, work: impl Future<Output = T>) -> T {
     CLIENT.scope(client, work).await
 }

@@ -72,7 +72,7 @@ impl From<StackError> for Error {
 }
 
 impl Stack {
-    /// Puts options in place: checked against the schemas, secrets had by `resolver`, files read by
+    /// Puts options in place: checked against the schemas, secrets read by `resolver`, files read by
     /// the drivers. Runs drivers' code on threads of its own, with a deadline.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ pub fn check(
         .collect()
 }
 
-/// A whole stack's options: what is wrong with them, and whether secrets in them are had by running
+/// A whole stack's options: what is wrong with them, and whether secrets in them are read by running
 /// programs.
 pub fn look_over(plan: &Plan, options: &Map<String, Value>) -> (Vec<OptionProblem>, bool) {
     let names: Vec<&str> = plan.layers.iter().skip(1).map(|layer| layer.name()).collect();
@@ -151,7 +151,7 @@ pub fn look_over(plan: &Plan, options: &Map<String, Value>) -> (Vec<OptionProble
 /// Options that were checked, with their secrets in them, as JSON for the driver.
 ///
 /// # Errors
-/// Every option at fault, or the first secret that cannot be had.
+/// Every option at fault, or the first secret that cannot be read.
 pub async fn prepare(
     schema: &Value,
     options: &Map<String, Value>,

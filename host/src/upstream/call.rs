@@ -84,8 +84,8 @@ impl Upstream {
 
     /// Runs an operation once for each of `params`, at most `parallel` at a time (at least 1), each as in
     /// [`Upstream::call`]: with a pool, on as many sessions as that has. The results are in the order of the
-    /// parameters; one that fails stops no other. Cancel safe: what runs is given up, what has not begun
-    /// does not.
+    /// parameters; one that fails stops no other. Cancel safe: operations that run are cancelled,
+    /// the others do not begin.
     pub async fn call_each(
         &self,
         operation: &str,

@@ -17,10 +17,10 @@ mod call;
 mod key;
 mod opened;
 mod options;
-mod outlet;
 mod post;
 mod posts;
 mod snapshot;
+mod target;
 mod told;
 
 pub use call::CallsSnapshot;
@@ -32,8 +32,8 @@ pub use jackfield_balancer::{
 pub use key::KeyFrom;
 pub use opened::Opened;
 pub use options::UpstreamOptions;
-pub use outlet::Outlet;
 pub use snapshot::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
+pub use target::UpstreamTarget;
 
 use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpose, Target};
 use crate::driver::DriverHandle;
@@ -41,11 +41,11 @@ use crate::events::Bus;
 use crate::pool::PoolOptions;
 use call::UpstreamCalls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use outlet::PostOptions;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use target::PostOptions;
 use tokio::time::Instant;
 use told::TargetEvents;
 
@@ -65,7 +65,7 @@ pub struct UpstreamContext {
 pub struct Upstream {
     name: String,
     driver: Option<Arc<DriverHandle>>,
-    balancer: Arc<Balancer<Outlet>>,
+    balancer: Arc<Balancer<UpstreamTarget>>,
     attempts: Attempts,
     pools: Pools,
     checks: Option<CheckOptions>,
@@ -125,7 +125,7 @@ impl Upstream {
             events: context.events,
             lives: context.lives,
         };
-        let balancer = Balancer::new(pools.outlets(targets)?, options.balance.0, health)?;
+        let balancer = Balancer::new(pools.targets_of(targets)?, options.balance.0, health)?;
         if let Some(events) = pools.events.clone() {
             let upstream = Arc::clone(&pools.upstream);
             balancer.watch(Arc::new(TargetEvents { upstream, events }));
@@ -133,7 +133,7 @@ impl Upstream {
         Ok(Upstream {
             name: name.to_owned(),
             driver,
-            balancer: Arc::new(balancer.on_rest(Outlet::rest)),
+            balancer: Arc::new(balancer.on_rest(UpstreamTarget::rest)),
             attempts: Attempts::new(options.retry),
             pools,
             checks: options.health,
@@ -153,13 +153,13 @@ impl Upstream {
     }
 
     /// Its targets, for changes while it runs.
-    pub fn balancer(&self) -> &Arc<Balancer<Outlet>> {
+    pub fn balancer(&self) -> &Arc<Balancer<UpstreamTarget>> {
         &self.balancer
     }
 
     /// Its targets by name.
     pub fn targets(&self) -> Vec<(String, Arc<Target>)> {
-        let named = |handle: &Arc<TargetHandle<Outlet>>| {
+        let named = |handle: &Arc<TargetHandle<UpstreamTarget>>| {
             (handle.name.clone(), Arc::clone(handle.target.target()))
         };
         self.balancer.handles().iter().map(named).collect()
@@ -169,9 +169,9 @@ impl Upstream {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where its sessions cannot be pooled as the options say.
-    pub fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
+    pub fn target_of(&self, name: &str, target: Target) -> Result<UpstreamTarget> {
         self.tells_client.fetch_or(target.stack().tells_client(), Ordering::Relaxed);
-        self.pools.outlet(name, target)
+        self.pools.target_of(name, target)
     }
 
     /// Whether one of its targets is told who the client is.
@@ -187,10 +187,10 @@ impl Upstream {
     /// Makes the pools, so that `min_idle` sessions are opened before anybody asks. Has to be called
     /// inside a runtime; otherwise a pool is made when it is first needed.
     pub fn warm(&self) {
-        self.balancer.each(|_, outlet| outlet.warm());
+        self.balancer.each(|_, target| target.warm());
     }
 
-    /// Closes the pools, all at once, and waits until `deadline` for what is in use; then that is
+    /// Closes the pools, all at once, and waits until `deadline` for sessions in use; then those are
     /// closed too. Returns how many sessions those were.
     pub async fn drain_pools(&self, deadline: Instant) -> usize {
         let handles = self.balancer.handles();
@@ -250,8 +250,8 @@ impl Upstream {
     /// As it is now.
     pub fn snapshot(&self) -> UpstreamSnapshot {
         let mut pools = HashMap::new();
-        self.balancer.each(|name, outlet| {
-            pools.extend(outlet.stats().map(|stats| (name.to_owned(), PoolSnapshot::of(&stats))));
+        self.balancer.each(|name, target| {
+            pools.extend(target.stats().map(|stats| (name.to_owned(), PoolSnapshot::of(&stats))));
         });
         let with_pool = |status: TargetStatus| {
             let pool = pools.remove(&status.name);
@@ -275,14 +275,16 @@ impl Pools {
         self.options.as_ref().map_or(self.limit, |pool| pool.acquire_timeout.0)
     }
 
-    fn outlet(&self, name: &str, target: Target) -> Result<Outlet> {
-        let outlet = match &self.options {
-            Some(options) => Outlet::pooled(target, options.clone(), self.limit, self.all.clone())?,
-            None => Outlet::keeping(target, self.keepalive, self.limit),
+    fn target_of(&self, name: &str, target: Target) -> Result<UpstreamTarget> {
+        let target = match &self.options {
+            Some(options) => {
+                UpstreamTarget::pooled(target, options.clone(), self.limit, self.all.clone())?
+            }
+            None => UpstreamTarget::keeping(target, self.keepalive, self.limit),
         };
         Ok(match &self.events {
-            Some(events) => outlet.telling(PoolEvents::new(&self.upstream, name, events.clone())),
-            None => outlet,
+            Some(events) => target.telling(PoolEvents::new(&self.upstream, name, events.clone())),
+            None => target,
         })
     }
 
@@ -297,12 +299,12 @@ impl Pools {
         PostOptions { name, policy, lives: self.lives.clone() }
     }
 
-    fn outlets(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<Outlet>>> {
-        let outlet = |spec: Spec<Target>| {
+    fn targets_of(&self, specs: Vec<Spec<Target>>) -> Result<Vec<Spec<UpstreamTarget>>> {
+        let target = |spec: Spec<Target>| {
             let Spec { name, target, weight, priority, max_connections, labels } = spec;
-            let target = self.outlet(&name, target)?;
+            let target = self.target_of(&name, target)?;
             Ok(Spec { name, target, weight, priority, max_connections, labels })
         };
-        specs.into_iter().map(outlet).collect()
+        specs.into_iter().map(target).collect()
     }
 }

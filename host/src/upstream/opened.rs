@@ -1,7 +1,7 @@
 //! [`Opened`]: a session of an upstream in use, and what the target and its pool hear of how it went.
 
 use super::asked::StreamUse;
-use super::outlet::Outlet;
+use super::target::UpstreamTarget;
 use crate::connection::{Around, Calling, Innermost, PooledSession};
 use crate::session::{DataParts, SessionExt, guarded};
 use jackfield_balancer::InFlight;
@@ -18,11 +18,11 @@ use tokio::time::Instant;
 pub struct Opened {
     // Dropped in this order.
     session: PooledSession,
-    guard: InFlight<Outlet>,
+    guard: InFlight<UpstreamTarget>,
 }
 
 impl Opened {
-    pub(super) fn new(session: PooledSession, guard: InFlight<Outlet>) -> Self {
+    pub(super) fn new(session: PooledSession, guard: InFlight<UpstreamTarget>) -> Self {
         Opened { session, guard }
     }
 
@@ -87,7 +87,7 @@ impl Opened {
         self.session.check().await
     }
 
-    /// It was asked for something, and no answer came in the time that its user had. If its pool would
+    /// It was asked for something, and no answer came in its user's time. If its pool would
     /// hand it out again, its peer is asked whether it is there before anybody else gets it; where that
     /// has no answer either, the use counts as failed. Needs a runtime; without one the session ends.
     pub fn unanswered(mut self) {

@@ -1,4 +1,4 @@
-//! [`Answer`]: the place for one answer, and for what is told before it.
+//! [`Answer`]: the place for one answer, and for the interim responses before it.
 
 use super::{Envelope, RawEnvelope};
 use crate::error::Result;

@@ -153,10 +153,10 @@ impl Plugin {
             SERVER => (&self.drivers, Role::Server),
             HANDLER => (&self.handlers, Role::Server),
             INTERCEPTOR => (&self.interceptors, Role::Client),
-            _ => return Err(Error::unsupported("a role of that number")),
+            _ => return Err(Error::unsupported("a role with an unknown number")),
         };
         let part = usize::try_from(index).ok().and_then(|index| list.get(index));
-        Ok((part.ok_or_else(|| Error::unsupported("a part of that number"))?, role))
+        Ok((part.ok_or_else(|| Error::unsupported("a part with an unknown number"))?, role))
     }
 
     fn live(&self) -> Vec<(&'static str, Arc<dyn Endpoint>)> {

@@ -1,4 +1,4 @@
-//! [`Mailboxes`]: who the peers of a listener are, and what came from each. No I/O; time is an
+//! [`Mailboxes`]: the peers of a listener, and the datagrams of each. No I/O; time is an
 //! argument.
 
 use super::Limits;

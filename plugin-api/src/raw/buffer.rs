@@ -109,7 +109,7 @@ pub(crate) unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
 /// As [`slice_of`], to be written.
 ///
 /// # Safety
-/// `ptr` is null or points to `len` elements that are alive and nobody else's for `'a`.
+/// `ptr` is null or points to `len` elements that are alive and not aliased for `'a`.
 pub(crate) unsafe fn slice_of_mut<'a, T>(ptr: *mut T, len: usize) -> &'a mut [T] {
     if ptr.is_null() {
         return absent();
@@ -118,7 +118,7 @@ pub(crate) unsafe fn slice_of_mut<'a, T>(ptr: *mut T, len: usize) -> &'a mut [T]
     unsafe { std::slice::from_raw_parts_mut(ptr, len) }
 }
 
-/// No elements. Out of line, so that who has some pays one branch that is never taken.
+/// No elements. Out of line, so that the common case pays one branch that is never taken.
 #[cold]
 #[inline(never)]
 fn absent<T: Default>() -> T {

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
 
-/// Who hears of the panics of this binary's plugin; nobody in a host, whose own they would be.
+/// Who is told of the panics of this binary's plugin; no one in a host, where they would be its own.
 static LISTENER: OnceLock<Host> = OnceLock::new();
 
 /// Whether this binary is a host with a plugin linked into it: then the panic hook is the host's.
@@ -17,7 +17,7 @@ static LINKED: AtomicBool = AtomicBool::new(false);
 thread_local! {
     /// Whether the panic that unwinds on this thread was reported by the hook.
     static REPORTED: Cell<bool> = const { Cell::new(false) };
-    /// Whether a panic on this thread is part of a question that is asked here, and nobody's fault.
+    /// Whether a panic on this thread is part of a probe made here, and so counts against no plugin.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn catch<R>(step: impl FnOnce() -> R, on_panic: impl FnOnce(Error) ->
     }
 }
 
-/// What `question` answers; `None` if it panics, of which nobody hears.
+/// The result of `question`; `None` if it panics, which is not reported.
 #[cfg(feature = "private-runtime")]
 pub(crate) fn quietly<R>(question: impl FnOnce() -> R) -> Option<R> {
     QUIET.set(true);

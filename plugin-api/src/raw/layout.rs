@@ -57,7 +57,7 @@ pub(crate) trait Declared {
 /// The first field is a `usize` that holds the number of bytes that may be read. Every field that came
 /// with a later minor than 0 may be all zero bytes.
 pub(crate) unsafe trait Grows: Declared {
-    /// The bytes that it has had since minor 0.
+    /// Its size in bytes since minor 0.
     const FIRST: usize = {
         let fields = Self::LAYOUT.fields;
         let (mut end, mut at) = (0, 0);

@@ -23,7 +23,7 @@
 //! | text and JSON | UTF-8; what is not is as if it were empty | that it can be parsed: otherwise an error |
 //!
 //! An object that is polled is polled through `&mut`, so that no safe code can poll it a second time from
-//! inside its own poll, not even by way of the other side: whoever holds the one owner is in that poll.
+//! inside its own poll, not even by way of the other side: the holder of the one owner is in that poll.
 //! Objects that are called through `&` (sessions, exchanges, listeners) hand out shared references only,
 //! and take their parts out under a lock that is given back before any other code runs.
 
@@ -174,7 +174,7 @@ impl ErrorSlot {
         if unsafe { (*self.0.as_ptr()).kind } == Self::UNWRITTEN {
             return None;
         }
-        // SAFETY: whoever writes an error writes all of it.
+        // SAFETY: a writer of an error writes all of it.
         let written = unsafe { self.0.assume_init_read() };
         *self = ErrorSlot::new();
         Some(written)

@@ -70,7 +70,7 @@ unsafe fn ours(data: *const (), vtable: *const ()) -> ManuallyDrop<Waker> {
 unsafe extern "C" fn clone_ours(data: *const (), vtable: *const ()) -> RawWaker {
     // SAFETY: the other side clones while the words are lent to it.
     let clone = || (*unsafe { ours(data, vtable) }).clone();
-    // A waker that cannot be cloned wakes nobody.
+    // A waker that cannot be cloned wakes no task.
     let copy = ManuallyDrop::new(guard(clone, |_| Waker::noop().clone()));
     RawWaker {
         data: copy.data(),

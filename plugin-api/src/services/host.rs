@@ -217,7 +217,7 @@ impl Host {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] if the configuration gives this plugin no such secret, [`ErrorKind::Config`] if
-    /// it cannot be had.
+    /// it cannot be read.
     pub fn secret(&self, name: &str) -> Op<Bytes> {
         // SAFETY: as in `resolve`.
         unsafe { op((self.table.secret())(self.context, RawStr::new(name))) }

@@ -93,7 +93,7 @@ impl DatagramIo for DatagramEnd {
         if bytes.len() > self.max_size {
             return Poll::Ready(Err(Error::new(
                 ErrorKind::Limit,
-                "a datagram is longer than may be",
+                "the datagram is longer than the limit",
             )));
         }
         Poll::Ready(match self.out.try_send(Bytes::copy_from_slice(bytes)) {

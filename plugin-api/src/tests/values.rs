@@ -53,6 +53,20 @@ fn an_error_crosses_whole() {
 }
 
 #[test]
+fn an_error_is_a_table_for_programs_with_the_code_of_its_protocol() {
+    let error = Error::new(ErrorKind::Closed, "gone").with("peer", "a").with("code", 4001);
+    assert_eq!((error.code(), error.is_fatal()), (Some(4001), false));
+    let expected = serde_json::json!({
+        "kind": "closed", "origin": "upstream", "retry": "if_reused", "code": 4001,
+        "message": "gone", "context": [["peer", "a"], ["code", "4001"]],
+    });
+    assert_eq!(serde_json::to_value(&error).unwrap(), expected);
+    let other = Error::new(ErrorKind::Config, "wrong").with("code", "none");
+    assert_eq!((other.code(), other.is_fatal()), (None, true));
+    assert!(serde_json::to_value(&other).unwrap().get("code").is_none());
+}
+
+#[test]
 fn an_error_of_a_newer_or_broken_side_is_still_an_error() {
     let raw = RawError { kind: 9999, origin: 99, retry: 99, ..RawError::empty() };
     let error = Error::from_raw(raw);

@@ -90,7 +90,7 @@ mod tests {
             let mut far = far.take_stream().expect("a stream");
             let mut heard = Vec::new();
             for piece in sent.chunks(32) {
-                // Where the line is cut the echo is gone, and with it whoever reads.
+                // When the connection is cut, the echo ends, and so does its reader.
                 if far.write_all(piece).await.is_err() {
                     break;
                 }

@@ -49,7 +49,7 @@ struct Stream {
     begun: bool,
 }
 
-/// Tells whoever gave the content that it has been sent, or cut short.
+/// Tells the giver of the content that it has been sent, or cut short.
 struct Done {
     tell: oneshot::Sender<Result<()>>,
     /// Nobody asks for the content of an answer to HEAD.
@@ -345,7 +345,7 @@ impl FuturesStream for Received {
             let host = self.host;
             let timer = self.timer.get_or_insert_with(|| host.timer(limit));
             return Pin::new(timer).poll(cx).map(|()| {
-                let text = format!("no content has come for {limit:?}");
+                let text = format!("no content was received for {limit:?}");
                 self.noted(Some(Err(Error::new(ErrorKind::TimedOut, text))))
             });
         };

@@ -67,13 +67,13 @@ pub(crate) struct Answer {
 }
 
 const METHODS: [(&str, &str); 7] = [
-    ("get", "Get what is there"),
-    ("head", "Get what is said of what is there"),
-    ("post", "Give something to be worked on"),
-    ("put", "Put something there"),
-    ("patch", "Change what is there"),
-    ("delete", "Remove what is there"),
-    ("options", "Ask what can be done there"),
+    ("get", "Get a resource"),
+    ("head", "Get the header fields of a resource"),
+    ("post", "Send content to be processed"),
+    ("put", "Create or replace a resource"),
+    ("patch", "Change a resource in part"),
+    ("delete", "Delete a resource"),
+    ("options", "Ask which methods a resource has"),
 ];
 
 pub(crate) fn operations() -> Vec<Operation> {

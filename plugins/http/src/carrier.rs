@@ -138,7 +138,7 @@ impl Carrier {
         }
         Pin::new(&mut stall.timer).poll(cx).map(|()| {
             reset(&mut self.stream);
-            let text = format!("the peer has taken nothing for {:?}", stall.limit);
+            let text = format!("the peer has read nothing for {:?}", stall.limit);
             Err(Error::new(ErrorKind::TimedOut, text).into_io())
         })
     }

@@ -287,7 +287,10 @@ impl Client {
             return Err(closed());
         }
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            let text = format!("{} requests are under way", self.endpoint.limits.requests);
+            let text = format!(
+                "{} requests are in progress, which is the limit",
+                self.endpoint.limits.requests
+            );
             Error::new(ErrorKind::Limit, text).with("option", "max_requests")
         })
     }

@@ -108,7 +108,7 @@ impl Files {
         let accepted = head.get("accept-encoding").map(String::from_utf8_lossy);
         let codings = taken(&options.precompressed, &accepted.unwrap_or_default());
         match self.host.blocking(move || find(&options, &path, &codings)).await? {
-            Found::Nothing => text(StatusCode::NOT_FOUND, "there is nothing here"),
+            Found::Nothing => text(StatusCode::NOT_FOUND, "there is no such file"),
             Found::Folder(path) => {
                 answer(StatusCode::MOVED_PERMANENTLY, [("location", path.as_str())], Body::empty())
             }

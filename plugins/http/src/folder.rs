@@ -99,7 +99,7 @@ fn compressed(
     })
 }
 
-/// The kernel holds it inside `root`, whatever links there are and whoever moves them meanwhile.
+/// The kernel holds it inside `root`, whatever links there are and wherever they are moved meanwhile.
 fn open(root: &OwnedFd, below: &Path, options: &FilesOptions) -> Option<File> {
     let links =
         if options.follow_symlinks { ResolveFlags::empty() } else { ResolveFlags::NO_SYMLINKS };

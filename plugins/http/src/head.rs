@@ -142,7 +142,7 @@ fn wrong(name: &str) -> Error {
         .with("field", name)
 }
 
-/// Whether a path is `base` or below it, however whoever serves it reads it: percent escapes and backslashes may
+/// Whether a path is `base` or below it, however a server reads it: percent escapes and backslashes may
 /// be separators to them, and `..` leads out again (RFC 3986 §5.2.4).
 pub(crate) fn is_below(path: &str, base: &str) -> bool {
     let read = percent_decode_str(path).decode_utf8_lossy();

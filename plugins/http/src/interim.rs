@@ -86,7 +86,7 @@ pub(crate) struct Insertion {
     interim: Interim,
     /// Of the one that is being written.
     rest: Bytes,
-    /// Whether hyper has written nothing since it has last flushed all that it had.
+    /// Whether hyper has written nothing since its last flush of everything.
     is_flushed: bool,
 }
 
@@ -125,7 +125,7 @@ impl Insertion {
         Poll::Ready(Ok(()))
     }
 
-    /// After hyper has flushed all that it had. What it has written since the flush before may be the answer
+    /// After a flush in which hyper has written everything. What it has written since the flush before may be the answer
     /// itself, after which nothing may be told.
     pub(crate) fn poll_after_flush(
         &mut self,

@@ -25,7 +25,7 @@ const READ: u8 = 0;
 const UNREAD: u8 = 1;
 const UPGRADED: u8 = 2;
 
-/// Whether there may be something of a client's requests that nobody has read.
+/// Whether there may be unread parts of a client's requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unread(Arc<AtomicU8>);
 

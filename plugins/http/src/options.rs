@@ -38,7 +38,7 @@ pub struct HttpOptions {
     pub response_timeout: u32,
     /// How the names of fields are written in HTTP/1.1.
     pub header_case: HeaderCase,
-    /// Listener: who may ask, by name with the password (basic authorization); nobody named: anybody.
+    /// Listener: the users that may send requests, each with a password (basic authorization); empty: anyone.
     pub users: BTreeMap<String, Secret>,
     /// Listener: protocols that a request may ask to be upgraded to (HTTP/1.1); `h2c` is none of them.
     pub upgrades: Vec<String>,

@@ -81,7 +81,10 @@ impl Paces {
     /// Why content was cut short whose peer was given up.
     pub(crate) fn late(&self) -> Error {
         let limit = self.limit.unwrap_or_default();
-        Error::new(ErrorKind::TimedOut, format!("the peer has opened no window for {limit:?}"))
+        Error::new(
+            ErrorKind::TimedOut,
+            format!("the peer has allowed no more data for {limit:?} (flow control)"),
+        )
     }
 
     /// Runs a task until its end or that of its time. Dropping it resets its stream.

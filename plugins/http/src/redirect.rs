@@ -34,7 +34,7 @@ pub(crate) fn next(
         307 | 308 => false,
         _ => return Ok(Next::Stay),
     };
-    let broken = || Error::new(ErrorKind::Protocol, "the server redirects to what is no address");
+    let broken = || Error::new(ErrorKind::Protocol, "the server redirects to an invalid address");
     let location = std::str::from_utf8(location).map_err(|_| broken())?;
     let location = location.split('#').next().unwrap_or_default();
     let absolute = match location.strip_prefix("//") {

@@ -196,7 +196,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Passes a request to whoever takes them, and waits for the answer.
+    /// Passes a request to its taker, and waits for the answer.
     async fn answer(
         self: Arc<Self>,
         mut request: Request<Content>,

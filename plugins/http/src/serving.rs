@@ -181,10 +181,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// The wait for the end of a connection that has begun to end.
 struct Parting {
     paces: Paces,
-    /// How long nothing had been asked for, where it ends for that, and how many requests there had been.
+    /// How long there was no request, if it ends for that, and how many requests there were.
     idle: Option<(Duration, usize)>,
     timer: Option<Timer>,
-    /// How many requests there had been when nothing ran at the end of the time before.
+    /// How many requests there were when nothing ran at the end of the time before.
     before: Option<usize>,
 }
 
@@ -208,7 +208,7 @@ impl Parting {
             let now = (self.paces.under_way() == 0).then_some(served);
             match self.idle {
                 Some((idle, _)) if now.is_some() => {
-                    let text = format!("the peer has asked for nothing for {idle:?}");
+                    let text = format!("the peer has sent no request for {idle:?}");
                     return Poll::Ready(Error::new(ErrorKind::TimedOut, text));
                 }
                 None if now.is_some() && now == self.before => {

@@ -54,7 +54,7 @@ impl Control for ClientControl {
         let status = answer.head.get(":status").unwrap_or_default();
         match answer.upgrade {
             Some(upgrade) => upgrade.await,
-            None => Err(refused(status, "did not connect us").with("to", to)),
+            None => Err(refused(status, "opened no tunnel").with("to", to)),
         }
     }
 
@@ -66,7 +66,7 @@ impl Control for ClientControl {
             self.client.exchange(Envelope::new(HeaderBlock::new(fields)?, Body::empty())).await?;
         let status = answer.head.get(":status").unwrap_or_default();
         if status.first().is_some_and(|digit| *digit >= b'5') {
-            return Err(refused(status, "is not well").with("path", path));
+            return Err(refused(status, "failed the health check").with("path", path));
         }
         Ok(self.client.host.now().saturating_sub(start))
     }

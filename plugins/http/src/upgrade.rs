@@ -31,7 +31,7 @@ impl Upgrades {
         let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
         for name in &names {
             let text = match name.as_str() {
-                // In such a tunnel requests would pass that nobody looks at.
+                // Requests in such a tunnel would pass unchecked.
                 "h2c" => "cannot have \"h2c\": HTTP/2 is told apart by its first bytes",
                 _ if header::HeaderName::from_bytes(name.as_bytes()).is_err() => {
                     "expected names of protocols, such as \"websocket\""

@@ -10,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 /// Tells a client how to be admitted.
 pub(crate) const CHALLENGE: &str = "Basic realm=\"jackfield\", charset=\"UTF-8\"";
 
-/// Those who may ask; nobody is named where anybody may.
+/// The users that may send requests; empty if anyone may.
 #[derive(Default)]
 pub(crate) struct Users(Vec<Secret>);
 

@@ -25,7 +25,7 @@ pub(crate) struct Exit {
 
 /// A child, the leader of a process group. What is left of the group is killed on drop.
 ///
-/// The child is taken off the system's list only then: as long as it is there, nobody else can get
+/// The child is taken off the system's list only then: as long as it is there, no other process can get
 /// the number by which the group is signalled.
 #[derive(Debug)]
 pub(crate) struct Kid {
@@ -97,7 +97,7 @@ fn end(pid: Pid, mut child: Child) {
     // Nobody may be left to kill.
     let _ = kill_process_group(pid, Signal::KILL);
     if !matches!(child.try_wait(), Ok(Some(_))) {
-        // A killed child ends as soon as the kernel lets it, for which nobody here may wait.
+        // A killed child ends as soon as the kernel lets it; nothing here may wait for that.
         std::thread::spawn(move || child.wait());
     }
 }

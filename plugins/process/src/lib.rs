@@ -4,6 +4,7 @@ mod driver;
 mod ending;
 mod kid;
 mod options;
+mod output;
 mod session;
 mod signals;
 mod spawn;

@@ -2,11 +2,11 @@
 
 use crate::ending::Running;
 use crate::kid::Exit;
+use crate::output::ProgramIo;
 use crate::signals;
 use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Event, Facets, Info, Keeping, NoParams, Operation, Result, Session,
-    Stream,
+    Control, Error, ErrorKind, Event, Facets, Info, NoParams, Operation, Result, Session, Stream,
 };
 use rustix::termios::{Winsize, tcsetwinsize};
 use schemars::JsonSchema;
@@ -50,7 +50,10 @@ pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new::<Resize, Nothing>("resize", "Sets the size of the terminal"),
         Operation::new::<Signal, Nothing>("signal", "Sends a signal to the process and its group"),
-        Operation::new::<Nothing, Exit>("wait", "Waits for the end of the process and tells it"),
+        Operation::new::<Nothing, Exit>(
+            "wait",
+            "Waits for the end of the process and gives its exit status",
+        ),
     ]
 }
 
@@ -61,7 +64,7 @@ fn value(exit: &Exit) -> Result<Value> {
 /// A child as a session.
 pub(crate) fn of(running: Running, program: String, io: FdStream) -> Session {
     let running = Arc::new(running);
-    let stream = Stream::new(Keeping::new(io, Arc::clone(&running)));
+    let stream = Stream::new(ProgramIo::new(io, Arc::clone(&running)));
     let control = Process { running, program, told: AtomicBool::new(false) };
     Session::builder(control).facets(CALLS).stream(stream).build()
 }

@@ -37,11 +37,11 @@ pub(crate) fn command(options: &ProcessOptions) -> Result<(String, Vec<String>)>
     };
     let bad = |text: &String| text.contains('\0');
     if words.iter().any(bad) {
-        return Err(Error::option("command", "a zero byte cannot be given to a program"));
+        return Err(Error::option("command", "an argument cannot have a NUL byte"));
     }
     let name = |name: &String| name.is_empty() || name.contains('=') || bad(name);
     if options.env.iter().any(|(key, value)| name(key) || bad(value)) {
-        return Err(Error::option("env", "a name is empty or has a `=`, or there is a zero byte"));
+        return Err(Error::option("env", "a name is empty or has a `=`, or there is a NUL byte"));
     }
     let mut words = words.into_iter();
     let program = words.next().filter(|program| !program.is_empty());

@@ -238,3 +238,25 @@ async fn a_program_that_does_not_read_stops_the_writer() {
     full.await;
     assert!(taken > 0);
 }
+
+#[tokio::test]
+async fn the_end_of_output_is_an_error_where_a_signal_has_ended_the_program() {
+    for (line, signal) in [("echo half; kill -9 $$", Some("KILL")), ("echo half; exit 3", None)] {
+        let session = open(shell(line)).await.expect("a session");
+        let mut stream = session.take_stream().expect("a stream");
+        let mut said = Vec::new();
+        let end = stream.read_to_end(&mut said).await;
+        assert_eq!(said, b"half\n");
+        match signal {
+            Some(signal) => {
+                let error = end.expect_err("no end");
+                assert!(error.to_string().contains(signal), "{error}");
+            }
+            None => assert_eq!(end.expect("the end"), 5),
+        }
+    }
+    // Only the output has ended.
+    let session = open(shell("exec >/dev/null 2>&1 <&-; sleep 1000")).await.expect("a session");
+    let mut stream = session.take_stream().expect("a stream");
+    assert_eq!(stream.read(&mut [0; 1]).await.expect("the end"), 0);
+}

@@ -17,8 +17,15 @@ const SHORTEST_V1: usize = 15;
 /// The longest header of version 1, its end included (§2.1).
 const LONGEST_V1: usize = 107;
 
-/// What follows the fixed part of a header of version 2 at most: nobody sends more.
+/// The most bytes after the fixed part of a header of version 2: no known sender has more.
 const LONGEST_V2: usize = 4096;
+
+/// Where a header of version 2 has its family, and where its length.
+const FAMILY: usize = 13;
+const LENGTH: usize = 14;
+
+/// A checksum over the whole header (§2.2.5).
+const CRC32C: u8 = 3;
 
 /// Reads a header and not a byte more: what the client says of itself, or `None` where the proxy has
 /// connected for itself.
@@ -31,7 +38,7 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
     if header.starts_with(SIGNATURE) {
         header.resize(FIXED, 0);
         stream.read_exact(&mut header[SIGNATURE.len()..]).await?;
-        let length = usize::from(u16::from_be_bytes([header[14], header[15]]));
+        let length = usize::from(u16::from_be_bytes([header[LENGTH], header[LENGTH + 1]]));
         if length > LONGEST_V2 {
             let text = format!("a header of {length} bytes, which is more than {LONGEST_V2}");
             return Err(Error::new(ErrorKind::Protocol, text));
@@ -67,6 +74,10 @@ pub(crate) fn parse(header: &[u8]) -> Result<Option<Info>> {
     if length != header.len() {
         return Err(no_header());
     }
+    if !sums_up(header) {
+        let text = "the checksum of a header of the PROXY protocol is wrong";
+        return Err(Error::new(ErrorKind::Protocol, text));
+    }
     let Some(addresses) = parsed.proxied_address() else { return Ok(None) };
     let mut info = Info::new()
         .peer(canonical(addresses.source).to_string())
@@ -81,6 +92,40 @@ pub(crate) fn parse(header: &[u8]) -> Result<Option<Info>> {
         Some(ssl) if ssl.client_ssl() => with_tls(info, &ssl),
         _ => info,
     }))
+}
+
+/// Whether the checksum of a whole header, if it has one, is right; version 1 has none.
+fn sums_up(header: &[u8]) -> bool {
+    if !header.starts_with(SIGNATURE) {
+        return true;
+    }
+    let addresses = match header.get(FAMILY).map_or(0, |family| family >> 4) {
+        1 => 12,
+        2 => 36,
+        3 => 216,
+        _ => 0,
+    };
+    let mut at = FIXED + addresses;
+    while let Some(&[kind, high, low]) = header.get(at..at + 3) {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some(value) = header.get(at + 3..at + 3 + length) else { return false };
+        if kind == CRC32C {
+            let mut zeroed = header.to_vec();
+            zeroed[at + 3..at + 3 + length].fill(0);
+            return *value == crc32c(&zeroed).to_be_bytes();
+        }
+        at += 3 + length;
+    }
+    true
+}
+
+/// CRC-32C (RFC 4960, appendix B), bit by bit: a header is short, and few have one.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+    let all = bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)));
+    !all
 }
 
 /// What the proxy says of the TLS between it and the client.

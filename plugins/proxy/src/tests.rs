@@ -105,6 +105,31 @@ async fn what_is_no_header_is_refused() {
     driver.accept(&endpoint, testing::over(carrier)).await.expect_err("a header cut short");
 }
 
+#[tokio::test]
+async fn a_checksum_that_is_there_must_be_that_of_the_header() {
+    // Addresses, a name, the checksum.
+    let mut header = [
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x17".as_slice(),
+        &[192, 0, 2, 7, 192, 0, 2, 1, 0x13, 0x88, 0, 80],
+        &[2, 0, 1, b'a'],
+        &[3, 0, 4, 0xe2, 0x6d, 0x2b, 0x1d],
+    ]
+    .concat();
+    let session = accepted("10.0.0.5", PROXY, &header).await.expect("a session");
+    assert_eq!(session.info().peer.as_deref(), Some("192.0.2.7:5000"));
+    for wrong in 16..header.len() {
+        // Not what says what follows, and how much of it.
+        if [28, 29, 30, 32, 33, 34].contains(&wrong) {
+            continue;
+        }
+        header[wrong] ^= 1;
+        let error = accepted("10.0.0.5", PROXY, &header).await.expect_err("a checksum");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{wrong}: {error}");
+        assert!(error.to_string().contains("checksum"), "{wrong}: {error}");
+        header[wrong] ^= 1;
+    }
+}
+
 /// What a client of TLS is known by.
 fn client() -> Info {
     let mut info = Info::new()

@@ -64,7 +64,7 @@ impl LinkDatagrams {
 }
 
 fn too_long(bytes: usize, most: usize) -> Error {
-    Error::new(ErrorKind::Limit, "a datagram is longer than may be")
+    Error::new(ErrorKind::Limit, "the datagram is longer than the limit")
         .with("bytes", bytes)
         .with("most", most)
 }

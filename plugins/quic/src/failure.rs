@@ -62,7 +62,9 @@ impl Explain {
             ConnectionError::TimedOut => {
                 Error::new(ErrorKind::TimedOut, "the peer has been silent for too long")
             }
-            ConnectionError::LocallyClosed => Error::new(ErrorKind::Closed, "we closed it"),
+            ConnectionError::LocallyClosed => {
+                Error::new(ErrorKind::Closed, "it was closed on this side")
+            }
             ConnectionError::CidsExhausted => {
                 Error::new(ErrorKind::Limit, "no more connection ids are free")
             }
@@ -71,7 +73,7 @@ impl Explain {
 
     /// The peer has said what makes no sense, whether or not it was told so.
     pub(crate) fn nonsense(&self, what: &str) -> Error {
-        self.of(Error::new(ErrorKind::Protocol, format!("no sense in the peer's {what}")))
+        self.of(Error::new(ErrorKind::Protocol, format!("the peer's {what} is invalid")))
     }
 
     /// The peer's transport has ended the connection.
@@ -82,7 +84,7 @@ impl Explain {
             None => {}
         }
         if code == CONNECTION_REFUSED {
-            return Error::new(ErrorKind::Refused, "the server takes no connection now");
+            return Error::new(ErrorKind::Refused, "the server accepts no connection now");
         }
         let message = format!("the peer ended QUIC with error {code:#x}");
         let error = Error::new(ErrorKind::Protocol, message);

@@ -15,15 +15,14 @@ use crate::transport::{Keepalive, most, transport};
 use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Refusals, Reloading};
-use jackfield_plugin_api::Level;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
-    Accept, Address, Error, ErrorKind, Host, Info, Listener, Result, Role, Session,
+    Accept, Address, Error, ErrorKind, Host, Info, Level, Listener, Result, Role, Session, bind_all,
 };
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connecting, Endpoint, EndpointConfig, Incoming};
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -90,21 +89,20 @@ impl Server {
     /// Takes the address and begins to do handshakes.
     pub(crate) async fn listen(&self, address: &Address) -> Result<Listener> {
         let (host, port) = (&address.host, address.port.unwrap_or(0));
-        let addresses: Vec<SocketAddr> = if host.is_empty() || host == "*" {
-            sockets::everywhere(port)
+        let sockets = if host.is_empty() || host == "*" {
+            vec![sockets::first(&sockets::everywhere(port), self.buffers, self.reuse_port)?]
         } else {
-            let mut found = self.host.resolve(host, port).await?;
-            found.dedup();
-            if let [first, others @ ..] = &found[..]
-                && !others.is_empty()
-            {
-                let text =
-                    format!("{host} has {} addresses, only {first} is listened on", found.len());
-                self.host.log(Level::Warn, "quic", &text);
-            }
-            found
+            let found = self.host.resolve(host, port).await?;
+            bind_all(&self.host, host, &found, |address| {
+                sockets::bind(address, self.buffers, self.reuse_port, address.ip().is_unspecified())
+            })?
         };
-        let bound = sockets::first(&addresses, self.buffers, self.reuse_port)?;
+        let listeners = sockets.into_iter().map(|bound| self.listen_on(bound, &address.path));
+        Ok(Listener::several(listeners.collect::<Result<_>>()?))
+    }
+
+    /// Begins to do handshakes on a socket.
+    fn listen_on(&self, bound: UdpSocket, path: &str) -> Result<Listener> {
         let endpoint = Endpoint::new_with_abstract_socket(
             EndpointConfig::default(),
             Some(quinn::ServerConfig::clone(&self.config.current())),
@@ -123,7 +121,7 @@ impl Server {
             window: self.window,
             keepalive: self.keepalive,
             most: self.most,
-            rules: self.rules.clone().map(|rules| Rules { path: address.path.clone(), ..rules }),
+            rules: self.rules.clone().map(|rules| Rules { path: path.to_owned(), ..rules }),
             ready,
         };
         let work = self.host.spawn(door.run());

@@ -18,8 +18,8 @@ pub struct QuicOptions {
     /// Client: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; without it the
     /// host of the address.
     pub server_name: Option<String>,
-    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whoever has issued them; their dates
-    /// are checked, and a server's name unless its certificate has none. Client: only these.
+    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whatever authority issued
+    /// them; their dates are checked, and a server's name unless its certificate has none. Client: only these.
     pub certificate_hashes: Vec<String>,
     /// Certificates that were revoked: lists of all authorities up to the trusted one, PEM. A peer whose certificate
     /// is on one, or on none because a list is missing or too old, is refused.

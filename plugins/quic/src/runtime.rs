@@ -54,7 +54,7 @@ impl AsyncTimer for HostTimer {
     }
 }
 
-/// Tasks that nobody waits for. The host stops a task whose handle is dropped, so the handles are
+/// Tasks whose results are not awaited. The host stops a task whose handle is dropped, so the handles are
 /// here until their tasks have ended.
 #[derive(Debug, Default)]
 struct Tasks(Mutex<Slab<Handle>>);

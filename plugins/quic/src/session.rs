@@ -65,7 +65,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             "migrate",
             "Moves a client's connection, and those that share its socket, to another local address",
         ),
-        Operation::new::<Nothing, Nothing>("update_keys", "Begins to encrypt with new keys"),
+        Operation::new::<Nothing, Nothing>("update_keys", "Updates the keys of the connection"),
     ]
 }
 

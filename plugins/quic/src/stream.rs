@@ -155,11 +155,13 @@ impl StreamIo {
         let error = match error {
             ReadError::Reset(code) => {
                 let code = self.shared.mux.shown_code(code);
-                let message = format!("the peer gave the stream up with code {code}");
+                let message = format!("the peer reset the stream with code {code}");
                 Error::new(ErrorKind::Closed, message).with("code", code)
             }
             ReadError::ConnectionLost(lost) => self.shared.lost(&lost),
-            ReadError::ClosedStream => Error::new(ErrorKind::Closed, "we closed the stream"),
+            ReadError::ClosedStream => {
+                Error::new(ErrorKind::Closed, "the stream was closed on this side")
+            }
             ReadError::IllegalOrderedRead => Error::unsupported("reading in order"),
             ReadError::ZeroRttRejected => early_refused(),
         };

@@ -61,7 +61,7 @@ pub(crate) struct Keepalive {
 }
 
 impl Keepalive {
-    /// `None`: nobody is asked.
+    /// `None`: there is no such hook.
     pub(crate) fn of(options: &QuicOptions, role: Role) -> Option<Self> {
         let idle = Duration::from_secs(u64::from(options.idle_timeout));
         keepalive(options, role).map(|interval| Keepalive {

@@ -147,7 +147,7 @@ impl AsyncWrite for LineIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
-    /// A line knows no half-close; whoever ends it waits from when the last byte was sent.
+    /// A line knows no half-close; its end is delayed from when the last byte was sent.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(cx));
         Pin::new(&mut self.io).poll_shutdown(cx)

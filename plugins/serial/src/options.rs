@@ -27,9 +27,9 @@ pub struct SerialOptions {
     /// Whether closing the line lowers DTR and RTS. Without: a board that resets when DTR falls or rises, as of
     /// Arduino and ESP, goes on when the line is opened again. It stays set afterwards; not given: as it is.
     pub hupcl: Option<bool>,
-    /// Let nobody else open the line (`TIOCEXCL` and `flock`).
+    /// Keep other processes from opening the line (`TIOCEXCL` and `flock`).
     pub exclusive: bool,
-    /// Milliseconds between two looks at the modem lines while somebody waits for events; 0: never.
+    /// Milliseconds between two looks at the modem lines while events are awaited; 0: never.
     pub modem_poll: u32,
 }
 

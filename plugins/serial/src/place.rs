@@ -42,7 +42,7 @@ pub(crate) fn open(path: &str) -> Result<OwnedFd> {
         Ok(_) => Err(not_a_terminal(path)),
         Err(Errno::BUSY) => Err(busy(path)),
         Err(Errno::NXIO | Errno::NODEV | Errno::IO) => {
-            let message = "the device is there, but nothing is behind it";
+            let message = "the device file exists, but no hardware is behind it";
             Err(Error::new(ErrorKind::NotFound, message).with("device", path))
         }
         Err(error) => Err(Error::from(std::io::Error::from(error)).with("device", path)),

@@ -70,9 +70,9 @@ struct Purge {
 /// The operations of these sessions.
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new::<Settings, Settings>("set", "Changes settings and tells all of them"),
+        Operation::new::<Settings, Settings>("set", "Changes settings and gives all of them"),
         Operation::new::<Lines, NoParams>("set_lines", "Sets the modem lines DTR and RTS"),
-        Operation::new::<NoParams, Modem>("lines", "Tells the modem lines CTS, DSR, CD and RI"),
+        Operation::new::<NoParams, Modem>("lines", "Gives the modem lines CTS, DSR, CD and RI"),
         Operation::new::<Break, NoParams>("break", "Sends a break"),
         Operation::new::<BreakState, NoParams>("set_break", "Begins or ends a break"),
         Operation::new::<Purge, NoParams>("purge", "Throws away what waits in the line's queues"),
@@ -138,7 +138,7 @@ impl Serial {
     }
 
     async fn send_break(&self, length: Duration) -> Result<()> {
-        /// Ends the break even if nobody waits for that any longer.
+        /// Ends the break even if its caller is gone.
         struct Ending<'a>(&'a Line);
         impl Drop for Ending<'_> {
             fn drop(&mut self) {

@@ -57,11 +57,11 @@ where
         (NO_LOGIN, _) => Ok(()),
         (PASSWORD, Some(user)) => log_in(stream, user).await,
         (NONE_ACCEPTABLE, None) => {
-            let text = "the proxy wants a user and a password: set username and password";
+            let text = "the proxy needs a user and a password: set username and password";
             Err(Error::new(ErrorKind::Denied, text))
         }
         (NONE_ACCEPTABLE, Some(_)) => {
-            let text = "the proxy takes neither a user with a password nor one without";
+            let text = "the proxy accepts neither a user with a password nor a client without";
             Err(Error::new(ErrorKind::Denied, text))
         }
         (other, _) => {
@@ -83,7 +83,7 @@ where
     if status == 0 {
         return Ok(());
     }
-    let text = "the proxy does not take this user and password";
+    let text = "the proxy refused this user and password";
     Err(Error::new(ErrorKind::Denied, text).with("user", &user.name))
 }
 
@@ -157,7 +157,7 @@ fn refused(reply: u8) -> Error {
         6 => (ErrorKind::TimedOut, "the connection from the proxy timed out (TTL expired)"),
         7 => (ErrorKind::Unsupported, "the proxy does not connect for others"),
         8 => (ErrorKind::Unsupported, "the proxy does not take this kind of address"),
-        _ => (ErrorKind::Protocol, "the proxy refused for a reason that nobody knows"),
+        _ => (ErrorKind::Protocol, "the proxy refused with an unknown code"),
     };
     Error::new(kind, text).with("reply", reply)
 }

@@ -122,7 +122,8 @@ fn select(
         let found: Vec<_> = all().filter(|name| matches_pattern(pattern, name)).collect();
         if found.is_empty() {
             let known = all().collect::<Vec<_>>().join(", ");
-            let message = format!("{pattern:?} is no algorithm for this; expected some of {known}");
+            let message =
+                format!("{pattern:?} is not an algorithm for this; expected some of {known}");
             return Err(Error::option(option, message));
         }
         chosen.extend(found.into_iter().filter(|name| !chosen.contains(name)).collect::<Vec<_>>());

@@ -173,8 +173,10 @@ fn name(kind: MethodKind) -> &'static str {
 fn denied(tried: &[String], accepted: &[MethodKind], done: &[&str]) -> Error {
     let accepted: Vec<_> = accepted.iter().map(|kind| name(*kind)).collect();
     let message = match tried {
-        [only] if only == "none" => "the server wants credentials: set key_file, password or agent",
-        _ if !done.is_empty() => "the server wants more credentials than there are",
+        [only] if only == "none" => {
+            "the server asks for credentials: set key_file, password or agent"
+        }
+        _ if !done.is_empty() => "the server asks for more credentials than are set",
         _ => "the server did not accept the credentials",
     };
     let tried = if tried.is_empty() { "nothing".to_owned() } else { tried.join(", ") };
@@ -333,10 +335,10 @@ impl Login<'_> {
     }
 }
 
-/// What else than yes and no a server says to a password.
+/// For a server that neither accepts nor refuses a password.
 fn expired() -> Error {
-    let message = "the server says neither yes nor no to the password, as it does when the password has \
-                   expired: it must be changed with another client";
+    let message = "the server neither accepted nor refused the password, as servers do when it has expired: \
+                   change it with another client";
     Error::new(ErrorKind::Denied, message)
 }
 

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::failure::of_ssh;
-use crate::inbox::{End, Inbox, Source};
+use crate::inbox::{End, Exit, Inbox, Source};
 use crate::options::Stderr;
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
@@ -18,12 +18,15 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
+use tokio::time::Sleep;
 
 /// The most bytes taken from a writer at once.
 const MAX_WRITE: usize = 32 * 1024;
-/// How long a channel that nobody uses any longer may take to open, to send what was written and to
+/// How long a channel without a user may take to open, to send what was written and to
 /// close.
 const ABANDONED: Duration = Duration::from_secs(5);
+/// How long after the end of its output how a program has ended may take to be told; most servers tell both at once.
+const SOON: Duration = Duration::from_millis(100);
 
 /// One open channel. It is closed when dropped.
 pub(crate) struct Channel {
@@ -56,7 +59,7 @@ impl Want {
 }
 
 /// An opening that is carried to its end even when its caller has gone: a channel that the server
-/// opens for nobody would stay open.
+/// opens without a user would stay open.
 struct Opening(Option<BoxFuture<'static, Result<Channel>>>);
 
 impl Future for Opening {
@@ -181,6 +184,14 @@ pub(crate) struct ChannelIo {
     piece: Bytes,
     sending: Option<Sending>,
     ended: bool,
+    runs: Option<Runs>,
+}
+
+/// What runs without a terminal, so that its output is whole only if no signal has ended it.
+#[derive(Debug, Default)]
+struct Runs {
+    /// Set at the end of its output.
+    limit: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a write has taken but could not hand over at once. It goes on in a task: in the queue of the
@@ -200,6 +211,30 @@ impl ChannelIo {
             piece: Bytes::new(),
             sending: None,
             ended: false,
+            runs: None,
+        }
+    }
+
+    /// The same for the output of a program without a terminal: the end of its output is an error where a signal has
+    /// ended the program, since it had not said all.
+    pub(crate) fn of_program(channel: Arc<Channel>, stderr: Stderr) -> Self {
+        let mut io = ChannelIo::new(channel, stderr);
+        io.runs = Some(Runs::default());
+        io
+    }
+
+    /// Whether what was read is all, once the server's direction has ended.
+    fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(Runs { limit }) = &mut self.runs else { return Poll::Ready(Ok(())) };
+        let limit = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(SOON)));
+        match self.channel.inbox.poll_exit(cx) {
+            Poll::Ready(Exit { signal: Some(signal), .. }) => {
+                let text = format!("the signal {signal} has ended the program");
+                let error = Error::new(ErrorKind::Closed, text).with_origin(Origin::Upstream);
+                Poll::Ready(Err(error.with("signal", signal)))
+            }
+            Poll::Pending if limit.as_mut().poll(cx).is_pending() => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -294,7 +329,7 @@ impl AsyncRead for ChannelIo {
         if !self.piece.has_remaining() {
             match ready!(self.poll_piece(cx)).map_err(Error::into_io)? {
                 Some(bytes) => self.piece = bytes,
-                None => return Poll::Ready(Ok(())),
+                None => return self.poll_whole(cx).map_err(Error::into_io),
             }
         }
         let count = self.piece.len().min(buf.remaining());

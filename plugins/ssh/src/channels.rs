@@ -71,7 +71,7 @@ impl Channels {
         self.state().open.len()
     }
 
-    /// Whether the connection waits for somebody to read.
+    /// Whether the connection waits for a reader.
     pub(crate) fn stalled(&self) -> bool {
         self.state().open.values().any(|inbox| inbox.stalls())
     }

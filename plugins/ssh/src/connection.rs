@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// How long what was written may take to leave after the last user is gone.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// An authenticated connection. It ends when nobody holds it: what was written still leaves.
+/// An authenticated connection. It ends when all its handles were dropped: written data is still sent.
 pub(crate) struct Connection {
     handle: Option<Handle<Client>>,
     lifeline: Mutex<Option<Lifeline>>,

@@ -70,12 +70,12 @@ fn of_open(reason: &ChannelOpenFailure) -> Error {
             (ErrorKind::Refused, "the server forbids this channel")
         }
         Reason::ConnectFailed => {
-            (ErrorKind::Unreachable, "the server could not open what the channel was to reach")
+            (ErrorKind::Unreachable, "the server could not connect to the channel's destination")
         }
         Reason::UnknownChannelType => {
             (ErrorKind::Unsupported, "the server does not know this type of channel")
         }
-        Reason::ResourceShortage => (ErrorKind::Limit, "the server has no room for more channels"),
+        Reason::ResourceShortage => (ErrorKind::Limit, "the server opens no more channels"),
         _ => (ErrorKind::Refused, "the server refused the channel"),
     };
     Error::new(kind, message).with_origin(Origin::Upstream).with("reason", format!("{reason:?}"))

@@ -84,7 +84,7 @@ impl Inbox {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Adds a piece, waiting for room. At once when nobody will read it.
+    /// Adds a piece, waiting for room. At once when it will not be read.
     pub(crate) async fn fill(&self, source: Source, bytes: &[u8]) {
         poll_fn(|cx| {
             let mut state = self.state();
@@ -213,6 +213,16 @@ impl Inbox {
                 Poll::Pending
             }
         }
+    }
+
+    /// Waits until it is known how what runs has ended, or that it will not be told. By the reader.
+    pub(crate) fn poll_exit(&self, cx: &Context<'_>) -> Poll<Exit> {
+        let mut state = self.state();
+        if state.end.is_some() || state.exit != Exit::default() {
+            return Poll::Ready(state.exit.clone());
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Waits for the end of the channel. One watcher at a time.

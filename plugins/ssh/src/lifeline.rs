@@ -1,4 +1,4 @@
-//! [`Lifeline`]: ends a connection from outside. The protocol runs in a task of its own that nobody
+//! [`Lifeline`]: ends a connection from outside. The protocol runs in a task of its own that nothing
 //! can stop; so what it speaks over breaks when the lifeline is dropped.
 
 use std::convert::Infallible;

@@ -60,9 +60,9 @@ pub struct SshOptions {
     pub window_size: u32,
     /// The most bytes in one packet of a channel; 1024 to 65535.
     pub packet_size: u32,
-    /// Bytes kept for one channel that nobody reads, before its connection waits; at least 1.
+    /// Unread bytes kept for one channel, before its connection waits; at least 1.
     pub channel_buffer: u32,
-    /// Events kept while nobody fetches them; the oldest are dropped; at least 1.
+    /// Events kept until they are fetched; the oldest are dropped; at least 1.
     pub events: u32,
 }
 
@@ -102,7 +102,7 @@ pub enum HostKeys {
     Strict,
     /// Also the first key of a host of which the file knows none; it is added to the file.
     AcceptNew,
-    /// Any: whoever is in between can read and change everything.
+    /// Any: a machine in the middle can read and change everything.
     DangerAny,
 }
 

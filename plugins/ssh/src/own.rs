@@ -124,7 +124,11 @@ impl Own {
         let _ = self.shared.channel.set(Arc::downgrade(&channel));
         let _ = self.shared.inbox.set(Arc::clone(&channel.inbox));
         let inbox = Arc::clone(&channel.inbox);
-        let io = ChannelIo::new(channel, self.connection.options.stderr);
+        let stderr = self.connection.options.stderr;
+        let io = match self.shared.setup().terminal {
+            Some(_) => ChannelIo::new(channel, stderr),
+            None => ChannelIo::of_program(channel, stderr),
+        };
         inbox.announce();
         if inbox.ended() {
             // It was over before it was looked at.

@@ -23,7 +23,7 @@ impl Received {
         self.explained.store(self.bytes.load(Ordering::Acquire), Ordering::Release);
     }
 
-    /// Completes when something has come that nobody explains, and then nothing for `quiet`.
+    /// Completes when unexplained bytes have come, and then nothing for `quiet`.
     pub(crate) async fn unexplained(&self, quiet: Duration) {
         loop {
             // Made before the look, so that no change in between is missed.

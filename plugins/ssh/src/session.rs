@@ -114,7 +114,7 @@ impl Control for Main {
             }
             "signal" => {
                 let params = jackfield_plugin_api::params(params)?;
-                let idle = || Error::new(ErrorKind::NotFound, "nothing runs on the stream");
+                let idle = || Error::new(ErrorKind::NotFound, "no command runs on the stream");
                 let channel = self.own.channel().ok_or_else(idle)?;
                 signal(&channel, params).await
             }
@@ -130,7 +130,9 @@ impl Control for Main {
         };
         let pty = setup.terminal.is_some();
         let channel = Arc::new(setup.run(&self.connection).await?);
-        Ok(sub(channel, stderr, pty, self.connection.info()))
+        let bytes = if pty { ChannelIo::new } else { ChannelIo::of_program };
+        let io = bytes(Arc::clone(&channel), stderr);
+        Ok(sub(channel, io, pty, self.connection.info()))
     }
 
     async fn dial(&self, address: Address) -> Result<Session> {
@@ -151,7 +153,8 @@ impl Control for Main {
         let through = self.connection.info().peer.unwrap_or_default();
         // The bytes are only encrypted as far as the server, so nothing is claimed of the rest.
         let info = Info::new().peer(name).with("through", through);
-        Ok(sub(channel, Stderr::Discard, false, info))
+        let io = ChannelIo::new(Arc::clone(&channel), Stderr::Discard);
+        Ok(sub(channel, io, false, info))
     }
 
     async fn ping(&self) -> Result<Duration> {
@@ -209,8 +212,8 @@ struct Sub {
     info: Info,
 }
 
-fn sub(channel: Arc<Channel>, stderr: Stderr, pty: bool, info: Info) -> Session {
-    let stream = Stream::new(ChannelIo::new(Arc::clone(&channel), stderr));
+fn sub(channel: Arc<Channel>, io: ChannelIo, pty: bool, info: Info) -> Session {
+    let stream = Stream::new(io);
     Session::builder(Sub { channel, pty, info }).facets(Facets::CALL).stream(stream).build()
 }
 

@@ -130,8 +130,8 @@ impl Trust {
                 Err(error.with("to trust it, after checking the fingerprint, add the line", line))
             }
             Verdict::Changed(line) => {
-                let message = "the host key has CHANGED: somebody may be in between, or the host \
-                               was set up anew";
+                let message = "the host key has CHANGED: this may be an attack (a machine in the middle), or \
+                               the host was set up anew";
                 Err(place(self.refuse(message, key))
                     .with("line", line)
                     .with("to trust it", "check the fingerprint with the owner, replace the line"))

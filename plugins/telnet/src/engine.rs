@@ -230,7 +230,7 @@ impl Engine {
                 }
                 Piece::TooLong(option) => {
                     let limit = self.options.max_subnegotiation;
-                    let text = format!("the peer says more than {limit} bytes about one option");
+                    let text = format!("the peer sent more than {limit} bytes for one option");
                     let error = Error::new(ErrorKind::Limit, text).with("telnet_option", option);
                     return Err(error.with("option", "max_subnegotiation"));
                 }

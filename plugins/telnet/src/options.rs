@@ -53,7 +53,7 @@ pub struct TelnetOptions {
     /// The most commands that a peer may send in ten seconds; at least 64.
     #[schemars(range(min = 64))]
     pub max_commands: u32,
-    /// Events kept while nobody fetches them; the oldest are dropped; at least 1.
+    /// Events kept until they are fetched; the oldest are dropped; at least 1.
     #[schemars(range(min = 1))]
     pub events: u32,
 }

@@ -97,7 +97,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new::<Command, Nothing>("command", "Sends a command such as interrupt"),
         Operation::new::<Settings, Settings>("set", "Sets the line behind a server (RFC 2217)"),
         Operation::new::<Lines, Nothing>("set_lines", "Sets DTR and RTS of that line"),
-        Operation::new::<Nothing, Modem>("lines", "Tells the modem lines as last heard"),
+        Operation::new::<Nothing, Modem>("lines", "Gives the modem lines, as last received"),
         Operation::new::<Break, Nothing>("break", "Sends a break on that line"),
         Operation::new::<BreakState, Nothing>("set_break", "Begins or ends a break on that line"),
         Operation::new::<Purge, Nothing>("purge", "Throws away what waits in that line's queues"),
@@ -160,7 +160,7 @@ struct Telnet {
     role: Role,
     host: Host,
     ping: bool,
-    /// Whether what comes is read even when nobody takes it: a command may be there to throw it away.
+    /// Whether input is read even without a reader: a command in it may discard it.
     reads_ahead: bool,
     /// Answers have no number: one question at a time.
     calls: tokio::sync::Mutex<()>,
@@ -173,7 +173,7 @@ impl Telnet {
             return Err(Error::unsupported("setting a line of a client"));
         }
         let refused = || {
-            let text = "the peer does not let its line be set (RFC 2217), or `com_port` is off";
+            let text = "the peer refuses to have its line set (RFC 2217), or `com_port` is off";
             Error::new(ErrorKind::Unsupported, text)
         };
         let agreed = |engine: &Engine| {
@@ -336,7 +336,7 @@ impl Control for Telnet {
     }
 
     async fn close(&self, _code: u64, _reason: String) -> Result<()> {
-        let closed = self.host.timeout(CLOSE, "taking the rest", self.shared.close()).await;
+        let closed = self.host.timeout(CLOSE, "sending the last data", self.shared.close()).await;
         if closed.is_err() {
             // A peer that takes nothing is not waited for.
             self.shared.abandon();

@@ -21,13 +21,13 @@ const PIECE: usize = 16 * 1024;
 /// be answered.
 const FULL: usize = 32 * 1024;
 
-/// How long data waits for an operation that somebody may do.
+/// How long data waits for an operation that a route may do.
 const PATIENCE: Duration = Duration::from_secs(65);
 
-/// How long it waits where nobody has fetched an event so far.
+/// How long it waits if no event was fetched so far.
 const UNHEEDED: Duration = Duration::from_secs(1);
 
-/// How much a call may read ahead of whoever takes the data.
+/// How much a call may read ahead of the reader.
 const AHEAD: usize = 64 * 1024;
 
 mod data;
@@ -185,7 +185,7 @@ impl Shared {
     /// Asks for the operation at which data has come to a stop.
     fn ask_due(&self, core: &mut Core) {
         if let Some(event) = core.engine.held.due() {
-            // Where nobody listens to events there is nobody to do it.
+            // Without a listener for events no one will do it.
             core.patience = Some(self.host.timer(if core.heeded { PATIENCE } else { UNHEEDED }));
             self.news.tell(&event.name, event.data);
         }
@@ -232,7 +232,7 @@ impl Shared {
         }
     }
 
-    /// Reads what comes although nobody may take it, as far as there is room, until the end. Cancel safe.
+    /// Reads input although there may be no reader, as far as there is room, until the end. Cancel safe.
     pub(crate) async fn read_ahead(&self) {
         let end: Result<()> = self.until(true, |_| None).await;
         drop(end);

@@ -4,7 +4,7 @@ use futures_util::task::{ArcWake, AtomicWaker};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Whoever reads may have to write an answer, and whoever waits for an answer has to read: the carrier
+/// A reader may have to write an answer, and a caller that waits for an answer has to read: the carrier
 /// wakes all, and each looks for what is its own.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {

@@ -12,8 +12,8 @@ pub struct TlsOptions {
     /// Client: certificates to trust, PEM; only these. Of authorities, or a server's own, such as `openssl req -x509`
     /// makes. Without it: the system's authorities.
     pub ca_file: Option<PathBuf>,
-    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whoever has issued them; their dates
-    /// are checked, and a server's name unless its certificate has none. Client: only these.
+    /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whatever authority issued
+    /// them; their dates are checked, and a server's name unless its certificate has none. Client: only these.
     pub certificate_hashes: Vec<String>,
     /// Certificates that were revoked: lists of all authorities up to the trusted one, PEM. A peer whose certificate
     /// is on one, or on none because a list is missing or too old, is refused.

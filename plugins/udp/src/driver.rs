@@ -4,8 +4,8 @@ use crate::options::UdpOptions;
 use crate::sockets;
 use jackfield_plugin_api::peers::{self, Limits};
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Level, Listener, Request, Result,
-    Role, Scheme, Session,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Listener, Request, Result, Role,
+    Scheme, Session, bind_all,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,23 +82,17 @@ impl Driver for UdpDriver {
 
     async fn listen(&self, endpoint: &Endpoint, request: Request) -> Result<Listener> {
         let (host, port) = (&request.address.host, request.address.port.unwrap_or(0));
-        let family = endpoint.options.family;
-        let addresses = if host.is_empty() || host == "*" {
-            sockets::everywhere(family, port)
+        let options = &endpoint.options;
+        let sockets = if host.is_empty() || host == "*" {
+            vec![sockets::first(options, &sockets::everywhere(options.family, port))?]
         } else {
-            let found = self.host.resolve(host, port).await?;
-            let mut found: Vec<_> = found.into_iter().filter(|it| family.has(it)).collect();
-            found.dedup();
-            if let [first, others @ ..] = &found[..]
-                && !others.is_empty()
-            {
-                let text =
-                    format!("{host} has {} addresses, only {first} is listened on", found.len());
-                self.host.log(Level::Warn, "udp", &text);
-            }
-            found
+            let mut found = self.host.resolve(host, port).await?;
+            found.retain(|address| options.family.has(address));
+            bind_all(&self.host, host, &found, |address| sockets::bind_one(options, address))?
         };
-        let fd = sockets::bind(&endpoint.options, &addresses)?;
-        peers::listener(&self.host, fd, endpoint.limits, Info::default())
+        let listeners = sockets
+            .into_iter()
+            .map(|fd| peers::listener(&self.host, fd, endpoint.limits, Info::default()));
+        Ok(Listener::several(listeners.collect::<Result<_>>()?))
     }
 }

@@ -70,21 +70,21 @@ pub(crate) fn everywhere(family: Family, port: u16) -> Vec<SocketAddr> {
     all.into_iter().filter(|address| family.has(address)).collect()
 }
 
+/// A socket that listens at `address`.
+pub(crate) fn bind_one(options: &UdpOptions, address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(options, &address)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(options.family == Family::Ipv6 || !address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
 /// The first of `addresses` that can be taken.
-pub(crate) fn bind(options: &UdpOptions, addresses: &[SocketAddr]) -> Result<OwnedFd> {
+pub(crate) fn first(options: &UdpOptions, addresses: &[SocketAddr]) -> Result<OwnedFd> {
     let mut last = Error::new(ErrorKind::NotFound, "no address of the wanted family to listen on");
     for address in addresses {
-        let made = || -> io::Result<OwnedFd> {
-            let socket = socket(options, address)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(
-                    options.family == Family::Ipv6 || !address.ip().is_unspecified(),
-                )?;
-            }
-            socket.bind(&(*address).into())?;
-            Ok(socket.into())
-        };
-        match made() {
+        match bind_one(options, *address) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Error::from(error).with("listen", address),
         }

@@ -38,7 +38,7 @@ struct Own(Option<Found>);
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(found) = &self.0 {
-            // If it cannot be removed, whoever listens next will see that it is stale.
+            // If it cannot be removed, the next listener will see that it is stale.
             let _ = found.remove();
         }
     }

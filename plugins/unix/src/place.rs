@@ -18,7 +18,7 @@ pub(crate) fn path(address: &Address) -> Result<String> {
         return Err(config(message.to_owned()).with("host", address.authority()));
     }
     let path = decoded(&address.path)
-        .ok_or_else(|| config("the path is not UTF-8, or holds a zero".to_owned()))?;
+        .ok_or_else(|| config("the path is not UTF-8, or has a NUL byte".to_owned()))?;
     if path.len() < 2 {
         return Err(config("a path is needed, such as unix:///run/x.sock".to_owned()));
     }
@@ -76,7 +76,7 @@ impl Found {
     pub(crate) fn at(path: &str) -> Result<Option<Found>> {
         let Ok(file) = fs::symlink_metadata(path) else { return Ok(None) };
         if !file.file_type().is_socket() {
-            let message = "there is a file that is no socket; it was left alone";
+            let message = "the file there is not a socket; it was left as it is";
             return Err(Error::new(ErrorKind::InUse, message).with("listen", path));
         }
         Ok(Some(Found { path: path.to_owned(), identity: (file.dev(), file.ino()) }))
@@ -96,7 +96,7 @@ impl Found {
 
     /// The error for a file whose owner is alive.
     pub(crate) fn in_use(&self) -> Error {
-        Error::new(ErrorKind::InUse, "somebody listens there").with("listen", &self.path)
+        Error::new(ErrorKind::InUse, "another process listens there").with("listen", &self.path)
     }
 }
 

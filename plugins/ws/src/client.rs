@@ -90,14 +90,14 @@ fn agrees(asked: &Asked<'_>, request: &Request, response: &Response<()>) -> Resu
         return bad("the server's Sec-WebSocket-Accept does not answer our key");
     }
     if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return bad("the server uses an extension that nobody asked for");
+        return bad("the server uses an extension that was not offered");
     }
     let ours = &asked.endpoint.subprotocols;
     let offered = if ours.is_empty() { &asked.offered } else { ours };
     let mut chosen = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     match (chosen.next(), chosen.next()) {
         (None, _) if ours.is_empty() => Ok(()),
-        (None, _) => bad("the server takes none of our subprotocols"),
+        (None, _) => bad("the server chose none of the offered subprotocols"),
         (Some(name), None) if offered.iter().any(|offer| offer.as_bytes() == name.as_bytes()) => {
             Ok(())
         }
@@ -108,7 +108,7 @@ fn agrees(asked: &Asked<'_>, request: &Request, response: &Response<()>) -> Resu
 fn request(asked: &Asked<'_>, encrypted: bool) -> Result<Request> {
     let Asked { endpoint, address, offered } = asked;
     let bad = |what: &str| {
-        Error::new(ErrorKind::Config, format!("{what} is not good for a WebSocket"))
+        Error::new(ErrorKind::Config, format!("{what} cannot be used for a WebSocket"))
             .with("address", address.authority())
             .with("path", &address.path)
     };

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// The purpose of the connection is fulfilled.
 pub(crate) const NORMAL: u16 = 1000;
 
-/// How much of what nobody wants is read at once.
+/// How many unwanted bytes are read at once.
 const ROOM: usize = 4096;
 
 /// This side goes away.
@@ -39,14 +39,15 @@ pub(crate) fn sendable(code: u64) -> Result<u16> {
         Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
         _ => Err(Error::new(
             ErrorKind::Config,
-            format!("{code} is no close code; expected 1000-1003, 1007-1014 or 3000-4999"),
+            format!("{code} is not a close code; expected 1000-1003, 1007-1014 or 3000-4999"),
         )),
     }
 }
 
-/// The peer's code as an error, unless it says that all is well.
+/// The peer's code as an error, unless it says that all has been said. Who goes away, as a page that is left and a
+/// server that stops do, has not.
 pub(crate) fn abnormal(code: u16, reason: &str) -> Option<Error> {
-    let fine = [CloseCode::Normal, CloseCode::Away, CloseCode::Status];
+    let fine = [CloseCode::Normal, CloseCode::Status];
     if fine.into_iter().any(|fine| u16::from(fine) == code) {
         return None;
     }
@@ -88,7 +89,7 @@ pub(crate) async fn dismiss(mut carrier: Stream, host: Host, limit: Duration) {
         while carrier.read(&mut room).await? > 0 {}
         Ok(())
     };
-    // The peer has had its answer; how it leaves does not matter.
+    // The peer has its answer; how it closes does not matter.
     let _ = host.timeout(limit, "the peer's end", ended).await;
 }
 

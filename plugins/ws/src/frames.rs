@@ -11,7 +11,7 @@ pub(crate) struct Frames {
     have: usize,
     /// Content of the frame that is still to come; `None` between frames and in a head.
     left: Option<u64>,
-    /// Whether a message has had a frame that was not its last.
+    /// Whether a message has begun with a frame that is not its last.
     in_message: bool,
     /// Content so far of the message that has not ended.
     held: u64,

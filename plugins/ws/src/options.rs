@@ -27,10 +27,10 @@ pub struct WsOptions {
     pub max_frame: u64,
     /// Bytes that are read at once; each connection holds as many.
     pub read_buffer: u64,
-    /// Bytes that are collected before they are written although nobody flushes. A connection holds
+    /// Bytes that are collected before they are written without a flush. A connection holds
     /// at most these, one message, and 64 KiB of answers to pings.
     pub write_buffer: u64,
-    /// Bytes of messages that are kept while a ping or close waits for its answer and nobody reads.
+    /// Bytes of messages that are kept while a ping or close waits for its answer without a receiver.
     pub read_ahead: u64,
     /// Seconds between our pings; 0: none.
     pub ping_interval: u32,

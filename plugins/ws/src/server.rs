@@ -94,7 +94,7 @@ pub(crate) async fn accept(
     })
 }
 
-/// Why a client gets no WebSocket, and what it is answered; nothing if there is nobody to answer.
+/// Why a client gets no WebSocket, and the answer to it; none if the client is gone.
 #[derive(Debug)]
 struct Refused {
     answer: Option<Bytes>,
@@ -223,7 +223,7 @@ fn decide(
 }
 
 /// Whether a page may connect. Where nothing is said: those that came from this very host and port, so that a
-/// page from elsewhere cannot use the browser of somebody who can reach us (RFC 6455 §10.2). What sends no
+/// page from elsewhere cannot use the browser of a user who can reach this listener (RFC 6455 §10.2). What sends no
 /// origin is no browser.
 fn may_connect(allowed: &[String], headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);

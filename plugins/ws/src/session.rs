@@ -67,8 +67,8 @@ impl Shared {
         Shared { socket: Mutex::new(socket), wakers, waker }
     }
 
-    /// Polls the socket for somebody who has registered with the wakers, then tells the others what
-    /// happened on the way.
+    /// Polls the socket for a task that has registered with the wakers, then wakes the others
+    /// as far as that concerns them.
     fn poll<R>(&self, poll: impl FnOnce(&mut Socket, &mut Context<'_>) -> R) -> R {
         let (result, news) = {
             let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +195,7 @@ async fn keep_alive(shared: Weak<Shared>, every: Keepalive, host: Host) {
             // Too many pings of others wait for theirs.
             Err(error) if error.kind() == ErrorKind::Limit => {}
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                // The answer may stand behind messages that nobody on our side has taken yet.
+                // The answer may stand behind messages that were not received yet.
                 if !shared.poll(|socket, _| socket.is_full()) {
                     return shared.poll(|socket, _| socket.abandon(error));
                 }

@@ -1,4 +1,4 @@
-//! [`Socket`]: one WebSocket as a state machine that whoever waits for it polls.
+//! [`Socket`]: one WebSocket as a state machine that its waiting tasks poll.
 
 mod answer;
 
@@ -33,7 +33,7 @@ pub(crate) struct Socket {
     promise: Option<Promise>,
     /// The time of a message that has begun, by when it began.
     late: Option<(Duration, Timer)>,
-    /// Messages that came while a ping or close waited and nobody received.
+    /// Messages that came while a ping or close waited and no receiver did.
     ahead: VecDeque<Message>,
     ahead_bytes: usize,
     /// The peer's close frame; code 1005 if it had none in it.
@@ -109,7 +109,7 @@ impl Socket {
         self.peer_close.as_ref()
     }
 
-    /// Whether nothing more is read until somebody receives what is kept.
+    /// Whether nothing more is read until the kept messages are received.
     pub(crate) fn is_full(&self) -> bool {
         self.ahead_bytes >= self.limits.read_ahead
     }
@@ -342,7 +342,7 @@ impl Socket {
 
     /// Sends a close frame, waits for the peer's, and ends our direction of the carrier.
     ///
-    /// Messages that come before it are kept for whoever receives.
+    /// Messages that come before it are kept for the receiver.
     pub(crate) fn poll_close(
         &mut self,
         code: u16,
@@ -386,7 +386,7 @@ impl Socket {
         }
     }
 
-    /// Sends a ping and waits for its answer, reading ahead where nobody else reads.
+    /// Sends a ping and waits for its answer, reading ahead where there is no other reader.
     pub(crate) fn poll_ping(
         &mut self,
         ticket: &mut Ticket,

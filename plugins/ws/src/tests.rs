@@ -161,7 +161,7 @@ async fn a_ping_waits_for_the_receiver_when_much_came_before_its_answer() {
 #[tokio::test]
 async fn close_codes_arrive() {
     for (code, reason, normal) in
-        [(1000, "", true), (1001, "away", true), (4001, "because", false), (1011, "", false)]
+        [(1000, "", true), (1001, "away", false), (4001, "because", false), (1011, "", false)]
     {
         let (opened, accepted) = pair(WsOptions::default(), WsOptions::default()).await;
         let mut far = accepted.take_messages().unwrap();

@@ -1,4 +1,4 @@
-//! Who waits for the socket: whoever receives, whoever sends, and those who wait for an answer.
+//! The tasks that wait for the socket: the receiver, the sender, and those that wait for an answer.
 
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -10,7 +10,7 @@ use std::task::{Wake, Waker};
 const MOST_WAITING: usize = 16;
 
 /// One waker for the carrier that wakes all of them: each may read for the others, so that a ping
-/// is answered whether or not somebody receives messages.
+/// is answered whether or not messages are received.
 #[derive(Default)]
 pub(crate) struct Wakers {
     pub(crate) receiver: AtomicWaker,

@@ -49,8 +49,7 @@ impl Charge {
         match bytes.checked_sub(self.taken) {
             Some(0) => {}
             Some(more) if !self.budget.take(more) => {
-                let text =
-                    "messages that have begun and not ended take up all room of the listener";
+                let text = "unfinished messages take up max_unfinished of the listener";
                 return Err(Error::new(ErrorKind::Limit, text).with("option", "max_unfinished"));
             }
             Some(_) => {}

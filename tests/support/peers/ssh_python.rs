@@ -11,7 +11,7 @@ const PACKAGE: &str = "python3-asyncssh";
 
 /// A running server; it ends with this value.
 pub(crate) struct AskingSsh {
-    _process: Process,
+    process: Process,
     port: u16,
 }
 
@@ -24,10 +24,15 @@ impl AskingSsh {
         let mut process = Process::spawn("asyncssh", python);
         let line = process.logged("listening on ").await.unwrap_or_else(|log| panic!("{log}"));
         let port = line.rsplit(' ').next().and_then(|port| port.trim().parse().ok());
-        Self { _process: process, port: port.expect("a port") }
+        Self { process, port: port.expect("a port") }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What follows `text` in the first line of its log that has it.
+    pub(crate) async fn logged(&mut self, text: &str) -> String {
+        self.process.logged(text).await.unwrap_or_else(|log| panic!("{log}"))
     }
 }

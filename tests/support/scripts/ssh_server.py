@@ -1,4 +1,6 @@
-"""An SSH server by asyncssh that asks as its role says; right answers are `lab`, `pw`, `123456`."""
+"""An SSH server by asyncssh that asks as its role says; right answers are `lab`, `pw`, `123456`.
+
+In the role `ends` it asks nothing, does what its client says, and logs how the client ends."""
 
 import asyncio
 import sys
@@ -20,6 +22,35 @@ ROUNDS = {
 }
 
 
+class Talking(asyncssh.SSHServerSession):
+    """A program that is told what to do."""
+
+    def connection_made(self, channel):
+        self.channel = channel
+        self.has_ended = False
+
+    def exec_requested(self, command):
+        return True
+
+    def data_received(self, data, kind):
+        for word in data.split():
+            if word == "there":
+                self.channel.write("back\n")
+            elif word == "exit":
+                self.channel.exit(0)
+            elif word == "kill":
+                self.channel.exit_with_signal("KILL")
+
+    def eof_received(self):
+        print("saw the end", flush=True)
+        self.has_ended = True
+        return True
+
+    def connection_lost(self, error):
+        # Of its channel.
+        print("saw", f"a lost connection, {error}" if error else "a close", flush=True)
+
+
 class Server(asyncssh.SSHServer):
     def connection_made(self, connection):
         if ROLE == "expired-with-banner":
@@ -27,7 +58,14 @@ class Server(asyncssh.SSHServer):
         self.asked = 0
 
     def begin_auth(self, user):
-        return True
+        return ROLE != "ends"
+
+    def connection_lost(self, error):
+        if ROLE == "ends":
+            print("saw", f"a disconnect, {error}" if error else "a disconnect", flush=True)
+
+    def session_requested(self):
+        return Talking() if ROLE == "ends" else False
 
     def password_auth_supported(self):
         return ROLE in ("expired", "expired-with-banner")

@@ -62,8 +62,8 @@ impl<M: Clone> Slots<M> {
         self.serve(now, fx);
     }
 
-    /// A user doubts that its member works, and has it tested before it gives it back: nobody new gets it
-    /// until then. If the test fails, those that nobody has used since now are given up with it.
+    /// A user doubts that its member works, and has it tested before it gives it back: no new caller gets it
+    /// until then. If the test fails, members that were not used since now are given up with it.
     pub(crate) fn doubt(&mut self, checkout: &mut Checkout, now: Instant) {
         let Some(slot) = self.members.get_mut(checkout.slot) else { return };
         slot.doubts += usize::from(!checkout.is_doubted());
@@ -71,7 +71,7 @@ impl<M: Clone> Slots<M> {
         self.members.unlink(checkout.slot);
     }
 
-    /// A user has its member tested while it goes on using it: nobody new gets it until
+    /// A user has its member tested while it goes on using it: no new caller gets it until
     /// [`Slots::checked`].
     pub(crate) fn check(&mut self, checkout: &Checkout) {
         let Some(slot) = self.members.get_mut(checkout.slot) else { return };
@@ -80,7 +80,7 @@ impl<M: Clone> Slots<M> {
     }
 
     /// What came of that test, which began at `since`. A member that failed it is closed once its users
-    /// are done, and with it those that nobody has used since then.
+    /// are done, and with it members that were not used since then.
     pub(crate) fn checked(
         &mut self,
         checkout: &Checkout,

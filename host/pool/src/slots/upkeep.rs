@@ -130,7 +130,7 @@ impl<M: Clone> Slots<M> {
         simple && self.queue.is_empty() && !self.closed
     }
 
-    /// Whether somebody waits.
+    /// Whether a caller waits.
     pub(crate) fn is_crowded(&self) -> bool {
         !self.queue.is_empty()
     }

@@ -67,7 +67,7 @@ Examples:
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The two directions of a stream. They are kept until the exit status has been told: what runs at
-/// the far end of a stream that is dropped has nobody to tell it to.
+/// a stream that is dropped cannot report the end of its far side.
 type Halves = (ReadHalf<Stream>, WriteHalf<Stream>);
 
 /// How a connection came to its end.
@@ -98,21 +98,20 @@ async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Durati
         ended = signals.next() => return Ok(ExitCode::from(ended.code)),
     };
     tell(&session.info());
-    let form = Form {
-        binary: args.binary,
-        max: usize::try_from(loaded.config.host.limits.max_message.0).unwrap_or(usize::MAX),
-    };
+    let form = Form { binary: args.binary, max: loaded.config.host.limits.relay.max_message };
     let (news, mut heard) = watch::channel(None);
     let mut halves = session.take_stream().map(tokio::io::split);
     let end = tokio::select! {
-        end = talk(args, &client, &session, halves.as_mut(), form, linger) => end?,
-        ended = signals.next() => ConnectEnd::Signal(ended),
+        end = talk(args, &client, &session, halves.as_mut(), form, linger) => end,
+        ended = signals.next() => Ok(ConnectEnd::Signal(ended)),
         () = listen(&session, &news) => return Err(Failure::run("events never end")),
     };
     let code = match end {
-        ConnectEnd::Signal(ended) => ExitCode::from(ended.code),
-        ConnectEnd::Quit | ConnectEnd::Shown(Shown::NoReader) => ExitCode::SUCCESS,
-        ConnectEnd::Shown(Shown::All) => exit_code(&client, &session, &news, &mut heard).await,
+        Ok(ConnectEnd::Signal(ended)) => ExitCode::from(ended.code),
+        Ok(ConnectEnd::Quit | ConnectEnd::Shown(Shown::NoReader)) => ExitCode::SUCCESS,
+        Ok(ConnectEnd::Shown(Shown::All)) => exit_code(&client, &session, &news, &mut heard).await,
+        // The output of a program that a signal has ended is cut off: the signal says why.
+        Err(error) => exit_told(&session, &news, &heard).ok_or(error)?.shown(),
     };
     drop(halves);
     close(&session).await;
@@ -257,7 +256,7 @@ fn take(event: Event, news: &watch::Sender<Option<Info>>) {
     let Value::Object(facts) = event.data else { return };
     if let ("stderr", Some(Value::String(text))) = (event.name.as_str(), facts.get("text")) {
         use std::io::Write;
-        // When standard error is closed there is nobody to tell.
+        // When standard error is closed, the line is dropped.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
     let mut info = Info::new();
@@ -274,26 +273,30 @@ async fn exit_code(
     news: &watch::Sender<Option<Info>>,
     heard: &mut watch::Receiver<Option<Info>>,
 ) -> ExitCode {
-    // What was told beside the bytes before their end.
-    while let Some(Ok(Some(event))) = session.next_event().now_or_never() {
-        take(event, news);
-    }
-    let told = || status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status));
+    let mut told = exit_told(session, news, heard);
     // What takes signals has an exit status.
-    if told().is_none() && has_operation(client.to.driver().as_ref(), "signal") {
+    if told.is_none() && has_operation(client.to.driver().as_ref(), "signal") {
         let mut heard = heard.clone();
         tokio::select! {
             () = listen(session, news) => {}
             _ = heard.wait_for(Option::is_some) => {}
             () = tokio::time::sleep(PATIENCE) => {}
         }
+        told = exit_told(session, news, &heard);
     }
-    told().map_or(ExitCode::SUCCESS, |status| {
-        if let Status::Signal(name) = &status {
-            complain(&one_line(&format!("ended by signal {name}")));
-        }
-        ExitCode::from(status.code())
-    })
+    told.map_or(ExitCode::SUCCESS, |status| status.shown())
+}
+
+/// The remote exit status, where it has been told, beside the bytes before their end or since.
+fn exit_told(
+    session: &Session,
+    news: &watch::Sender<Option<Info>>,
+    heard: &watch::Receiver<Option<Info>>,
+) -> Option<Status> {
+    while let Some(Ok(Some(event))) = session.next_event().now_or_never() {
+        take(event, news);
+    }
+    status(&session.info()).or_else(|| heard.borrow().as_ref().and_then(status))
 }
 
 enum Status {
@@ -302,6 +305,14 @@ enum Status {
 }
 
 impl Status {
+    /// As the exit code of this process; a signal is named.
+    fn shown(&self) -> ExitCode {
+        if let Status::Signal(name) = self {
+            complain(&one_line(&format!("ended by signal {name}")));
+        }
+        ExitCode::from(self.code())
+    }
+
     fn code(&self) -> u8 {
         match self {
             Status::Code(code) => status_code(*code),

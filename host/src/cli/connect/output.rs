@@ -32,7 +32,7 @@ impl Sink {
         Sink(stdout())
     }
 
-    /// Writes all parts and flushes; `false` when nobody reads any more.
+    /// Writes all parts and flushes; `false` when the reader has closed.
     pub(super) async fn write(&mut self, parts: &[&[u8]]) -> Result<bool> {
         for part in parts {
             if let Err(error) = self.0.write_all(part).await {

@@ -6,9 +6,10 @@
 use super::{Outcome, parsed, with_kinds};
 use crate::admin::{LevelChange, LogLevels};
 use crate::config::model::LogConfig;
+use crate::lock::IgnorePoison;
 use arc_swap::ArcSwap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -58,7 +59,7 @@ impl LogControl {
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<TimedChange>> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changes.lock().ignore_poison()
     }
 
     /// Puts in force what is left of changes.

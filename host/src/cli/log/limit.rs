@@ -3,10 +3,11 @@
 
 use super::line::TextFields;
 use crate::config::model::LogConfig;
+use crate::lock::IgnorePoison;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -24,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Kinds of lines that are counted at the same time; the others share one count.
 const KINDS: usize = 1024;
 
-/// The kind of what has no place of its own.
+/// The kind of lines that have no place of their own.
 const OTHERS: u64 = 0;
 
 /// Lines about the log itself are always written.
@@ -61,7 +62,7 @@ impl Limit {
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<u64, Kind>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kinds.lock().ignore_poison()
     }
 
     /// Whether a line is written, and whether it is the first one that is left out for a while.
@@ -83,7 +84,7 @@ impl Limit {
         taken
     }
 
-    /// Whether lines were left out that nobody was told of.
+    /// Whether lines were left out without a note of it.
     pub(super) fn is_owing(&self) -> bool {
         self.kinds().values().any(|kind| kind.left_out > 0)
     }

@@ -194,15 +194,16 @@ impl Visit for Values<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::IgnorePoison;
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
     struct Out(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Out {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.0.lock().ignore_poison().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -223,7 +224,7 @@ mod tests {
             let builder = builder.with_target(false).fmt_fields(TextFields);
             tracing::subscriber::with_default(builder.finish(), log);
         }
-        let bytes = out.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bytes = out.0.lock().ignore_poison().clone();
         let text = String::from_utf8(bytes).expect("UTF-8");
         text.lines().map(str::to_owned).collect()
     }

@@ -2,12 +2,13 @@
 //! read holds up that thread and nothing else; lines for which there is no room are dropped and counted.
 
 use super::limit::Limit;
+use crate::lock::IgnorePoison;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -49,7 +50,7 @@ static LIMIT: OnceLock<&'static Limit> = OnceLock::new();
 
 impl LineQueue {
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().ignore_poison()
     }
 
     /// Takes a line if there is room, or if it must not be dropped.
@@ -70,9 +71,9 @@ impl LineQueue {
     fn wait<'a>(&self, lines: MutexGuard<'a, Lines>) -> MutexGuard<'a, Lines> {
         if LIMIT.get().is_some_and(|limit| limit.is_owing()) {
             let waited = self.came.wait_timeout(lines, TICK);
-            return waited.unwrap_or_else(PoisonError::into_inner).0;
+            return waited.ignore_poison().0;
         }
-        self.came.wait(lines).unwrap_or_else(PoisonError::into_inner)
+        self.came.wait(lines).ignore_poison()
     }
 
     /// Writes what comes, for ever.
@@ -90,7 +91,7 @@ impl LineQueue {
             }
             let Some(line) = lines.waiting.pop_front() else { continue };
             drop(lines);
-            // What is closed takes nothing, and there is nobody to tell.
+            // Standard error is closed: there is nowhere to report that.
             let _ = out.write_all(&line);
             let mut lines = self.lines();
             lines.bytes -= line.len();
@@ -118,7 +119,7 @@ impl LineQueue {
         while lines.done < goal {
             let before = lines.done;
             let waited = self.went.wait_timeout(lines, patience);
-            let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (now, waited) = waited.ignore_poison();
             lines = now;
             if waited.timed_out() && lines.done == before && !takes() {
                 return;
@@ -176,7 +177,7 @@ pub(in super::super) fn flush() {
     }
 }
 
-/// Writes a line to standard error, after those of the log; when that is closed there is nobody to tell.
+/// Writes a line to standard error, after those of the log; when that is closed the line is dropped.
 pub(in super::super) fn complain(line: &str) {
     let line = format!("{line}\n");
     match QUEUE.get() {

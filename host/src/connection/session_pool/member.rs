@@ -3,6 +3,7 @@
 use super::told::PoolEvents;
 use crate::connection::Target;
 use crate::dialogue::{self, Dialogue, Known};
+use crate::lock::IgnorePoison;
 use crate::pool::{CloseCause, Connect};
 use crate::session::{DataParts, SessionExt};
 use jackfield_plugin_api::op::Op;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
@@ -34,6 +35,9 @@ pub struct PooledLimit {
 }
 
 impl PooledLimit {
+    /// The most sessions unless something else is said.
+    pub const DEFAULT: u32 = 10_000;
+
     /// At most `most`.
     pub fn new(most: u32) -> Self {
         let permits = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
@@ -84,14 +88,14 @@ impl Dial {
     }
 
     fn target(&self) -> Result<Arc<Target>> {
-        let gone = || Error::new(ErrorKind::Closed, "the target is there no more");
+        let gone = || Error::new(ErrorKind::Closed, "the target was removed");
         self.target.upgrade().ok_or_else(gone)
     }
 
     /// Waits until the sessions that are being closed have ended, or until `deadline`.
     pub(super) async fn closed(&self, deadline: Instant) {
         let mut closing = {
-            let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut closing = self.closing.lock().ignore_poison();
             std::mem::take(&mut *closing)
         };
         let all = async { while closing.join_next().await.is_some() {} };
@@ -149,7 +153,7 @@ impl Connect for Dial {
         if unheard || !member.session.facets().contains(Facets::CLOSE_CODE) {
             return;
         }
-        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut closing = self.closing.lock().ignore_poison();
         while closing.try_join_next().is_some() {}
         let leave = async move {
             member.session.close_politely(0, cause.as_str()).await;
@@ -190,7 +194,7 @@ struct Requests {
     // Dropped in this order.
     end: KnownEnd,
     exchange: Option<Exchange>,
-    /// When the last answer had come.
+    /// When the last answer came.
     answered: Option<Instant>,
 }
 
@@ -260,11 +264,11 @@ impl Member {
     }
 
     fn unused(&self) -> MutexGuard<'_, Unused> {
-        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unused.lock().ignore_poison()
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().ignore_poison()
     }
 
     /// Where the pool's tasks run.
@@ -339,7 +343,7 @@ impl Drop for Member {
     }
 }
 
-/// Takes note of the end; what else a session tells while it is pooled is for nobody. That there will be
+/// Takes note of the end; other events of a pooled session are dropped. That there will be
 /// no more events, as of a line without modem lines, is no end where a stream shows that itself.
 async fn watch(session: Arc<Session>, gone: Arc<AtomicBool>, has_stream: bool) {
     loop {

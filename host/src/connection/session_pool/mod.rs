@@ -22,7 +22,7 @@
 //!
 //! A session is looked at before it is handed out. An end that it has told of, or that has arrived
 //! on its stream, is seen without asking; one unused for longer than `test_idle` is asked by a ping
-//! where its driver has one. One whose user had no answer is asked before anybody else gets it
+//! where its driver has one. One whose user got no answer is pinged before another user gets it
 //! ([`PooledSession::test`]). Without a ping, and where a session has messages only, a peer that has
 //! gone away in silence is found out in use.
 
@@ -37,11 +37,12 @@ pub use told::PoolEvents;
 
 use super::keepalive::KeepAlive;
 use super::target::Target;
+use crate::lock::IgnorePoison;
 use crate::pool::{AcquireError, Pool, PoolOptions, Pooled, Stats};
 use crate::session::{DataParts, calls_of, guarded};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
@@ -212,7 +213,7 @@ impl SessionPool {
             let pooled = pool.get_where(deadline, fits).await.map_err(not_acquired)?;
             let fresh = pooled.is_fresh();
             match take(pooled, purpose, deadline).await {
-                // It had ended unnoticed. The next is tested or new.
+                // It ended unnoticed. The next is tested or new.
                 Err(error) if error.is_closed() && !fresh => {}
                 // The pool has a place and the peer has none: it counts a stream that has ended for a little
                 // longer, or lets us have fewer than `share`.
@@ -257,7 +258,7 @@ impl SessionPool {
     }
 
     fn pool(&self) -> MutexGuard<'_, Option<Pool<Dial>>> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pool.lock().ignore_poison()
     }
 }
 
@@ -285,7 +286,7 @@ async fn take(
             Ok(PooledSession::for_request(session, pooled))
         }
         Purpose::Request { .. } => {
-            let text = "forwarding requests to a session that takes none";
+            let text = "forwarding requests to a session without requests";
             Err(OpenError::Failed(Error::unsupported(text)))
         }
         Purpose::Data if member.opens_streams() => open_stream(pooled, deadline).await,

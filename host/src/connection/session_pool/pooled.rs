@@ -126,7 +126,7 @@ impl PooledSession {
             (None, Some(member)) => member.send(request, interim),
             (None, None) => None,
         };
-        sent.ok_or_else(|| Error::unsupported("forwarding requests to a session that takes none"))
+        sent.ok_or_else(|| Error::unsupported("forwarding requests to a session without requests"))
     }
 
     /// One step of a dialogue: on a stream of its own where a pooled session opens streams, else with the
@@ -168,7 +168,7 @@ impl PooledSession {
         }
     }
 
-    /// Gives it back after a use that had no answer: the peer is asked whether it is there before anybody
+    /// Gives it back after a use without an answer: the peer is pinged before anyone
     /// else gets the session, and what does not answer is closed. A session that cannot be asked is closed.
     /// Cancelled, it closes the session.
     ///
@@ -192,7 +192,7 @@ impl PooledSession {
 }
 
 fn silent() -> Error {
-    Error::new(ErrorKind::TimedOut, "neither what was sent nor a ping has an answer")
+    Error::new(ErrorKind::TimedOut, "neither the request nor a ping was answered")
 }
 
 impl Drop for PooledSession {

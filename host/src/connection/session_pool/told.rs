@@ -1,8 +1,9 @@
 //! [`PoolEvents`]: what happens to a pool, as events of the host.
 
 use crate::events::{Bus, Cause, EventKind};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -44,7 +45,7 @@ impl PoolEvents {
     }
 
     fn told(&self) -> MutexGuard<'_, ToldOfPool> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock().ignore_poison()
     }
 
     fn names(&self) -> (String, String) {

@@ -1,7 +1,7 @@
 //! Accepted connections: in one table with those that are dialled, and the same kind of thing.
 
 use super::*;
-use crate::connection::{AcceptOptions, Acceptance, Lasting, Lives, Wish, attend};
+use crate::connection::{AcceptOptions, Acceptance, ConnectionCommand, Lasting, Lives, attend};
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session, Stream};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -105,10 +105,10 @@ async fn whoever_waits_for_one_that_is_served_elsewhere_sees_its_steps() {
         let live = Arc::clone(&live);
         tokio::spawn(async move { live.close(3, "go").await })
     };
-    let wish = entered.told(&Wish::GoOn).await;
-    assert_eq!(wish, Wish::Close { code: 3, reason: "go".to_owned() });
+    let command = entered.told(&ConnectionCommand::Run).await;
+    assert_eq!(command, ConnectionCommand::Close { code: 3, reason: "go".to_owned() });
     assert!(live.is_closing() && live.flags().is_closing);
-    entered.ended(&wish);
+    entered.ended(&command);
     closing.await.unwrap();
     live.close(0, "again").await;
     assert_eq!(live.post("late").unwrap_err().kind(), ErrorKind::Closed);

@@ -185,3 +185,22 @@ async fn a_single_operation_may_have_a_limit_of_its_own() {
         assert_eq!((late.kind(), begun.elapsed()), (ErrorKind::TimedOut, seconds(limit)));
     }
 }
+
+/// Answers with the labels of the connection.
+struct LabelsOf;
+
+impl Interceptor for LabelsOf {
+    fn intercept<'a>(&'a self, call: Call<'a>, _: Next<'a>) -> Calling<'a> {
+        Box::pin(async move { Ok(json!(call.labels)) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interceptor_sees_the_labels_of_the_connection() {
+    let peer = Peer::new();
+    let labels = [("rack".to_owned(), "7".to_owned())].into_iter().collect();
+    let (policy, lives) = (Policy::default(), crate::connection::Lives::new(1));
+    let managed = Managed::counted("lab", target(&peer), policy, labels, lives);
+    let _labels = managed.intercept(0, Arc::new(LabelsOf)).unwrap();
+    assert_eq!(managed.call("echo", &json!(1)).await.unwrap(), json!({ "rack": "7" }));
+}

@@ -2,7 +2,7 @@
 
 mod accepting;
 mod carrying;
-mod courier;
+mod dispatching;
 mod intercepting;
 mod opening;
 mod peer;

@@ -155,7 +155,7 @@ fn line(record: &Record) -> Result<String> {
     Ok(line)
 }
 
-/// Options may hold references to secrets: nobody else has to see them.
+/// Options may hold references to secrets: only the owner may read them.
 fn private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))

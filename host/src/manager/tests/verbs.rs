@@ -259,3 +259,13 @@ async fn the_snapshot_serialises_what_the_faces_show() {
     assert_eq!(json[0]["life"]["state"], "connected");
     assert_eq!(json[0]["life"]["flags"]["is_connected"], true);
 }
+
+#[tokio::test]
+async fn a_host_runs_until_its_process_is_told_to_stop() {
+    use rustix::process::{Signal, getpid, kill_process};
+    let manager = manager(10);
+    let running = manager.run_until_signal().unwrap();
+    kill_process(getpid(), Signal::TERM).unwrap();
+    assert_eq!(running.await, 0, "no connection had to be ended");
+    assert_eq!(manager.events().history().last().map(|event| event.kind.name()), Some("closed"));
+}

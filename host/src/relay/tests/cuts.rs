@@ -1,7 +1,7 @@
 //! What is not whole must not look so, whatever stands over the sockets, and who goes before his relay begins.
 
-use super::super::{End, RelayEnd, RelayOptions, Side};
-use super::ends::{Kind, Layer, messages, start, start_with, tcp_pair};
+use super::super::{End, RelayEnd, RelayTimeouts, Side};
+use super::ends::{Kind, Layer, limited, messages, start, start_with, tcp_pair};
 use crate::services::kernel::tcp_stream;
 use jackfield_plugin_api::{Error, ErrorKind, Message, Origin, Stream};
 use std::io;
@@ -61,8 +61,8 @@ async fn a_relay_that_is_dropped_or_runs_out_of_time_resets_both() {
         sees_a_reset(peer_b).await;
 
         let ((a, peer_a), (b, peer_b)) = (over_tcp(layer).await, over_tcp(layer).await);
-        let limit = Some(Duration::from_millis(1));
-        let options = RelayOptions { idle_timeout: limit, ..RelayOptions::default() };
+        let idle = Some(Duration::from_millis(1));
+        let options = limited(RelayTimeouts { idle, ..RelayTimeouts::default() });
         assert_eq!(start_with(a, b, options).end().await, RelayEnd::IdleTimeout);
         sees_a_reset(peer_a).await;
         sees_a_reset(peer_b).await;

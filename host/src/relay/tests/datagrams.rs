@@ -1,7 +1,7 @@
 //! Datagrams to anything, and streams that know no half-close.
 
-use super::super::{End, RelayEnd, RelayOptions, Side};
-use super::ends::{Kind, messages, start, start_with};
+use super::super::{End, RelayEnd, RelayTimeouts, Side};
+use super::ends::{Kind, limited, messages, start, start_with};
 use jackfield_plugin_api::{
     DatagramIo, DatagramMeta, Datagrams, Error, ErrorKind, Message, Result, Stream,
 };
@@ -135,8 +135,8 @@ impl AsyncWrite for Line {
 async fn a_stream_that_knows_no_half_close_is_left_after_a_while() {
     for kind in [Kind::Tcp, Kind::Foreign] {
         let (a, peer) = kind.open().await;
-        let drain_timeout = Duration::from_millis(20);
-        let options = RelayOptions { drain_timeout, ..RelayOptions::default() };
+        let drain = Duration::from_millis(20);
+        let options = limited(RelayTimeouts { drain, ..RelayTimeouts::default() });
         let running = start_with(a, End::Stream(Stream::new(Line)), options);
         drop(peer);
         assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });

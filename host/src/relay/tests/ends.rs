@@ -1,6 +1,6 @@
 //! Ends for the tests: each kind of stream with its peer, and messages with theirs.
 
-use super::super::{End, Pipes, Relay, RelayEnd, RelayOptions, Totals, relay};
+use super::super::{End, Pipes, Relay, RelayEnd, RelayOptions, RelayTimeouts, Totals, relay};
 use crate::services::kernel::tcp_stream;
 use bytes::Bytes;
 use futures_util::{Sink, Stream as FuturesStream};
@@ -251,6 +251,11 @@ impl Running {
 
 pub(super) fn start(a: End, b: End) -> Running {
     start_with(a, b, RelayOptions::default())
+}
+
+/// With these limits.
+pub(super) fn limited(timeouts: RelayTimeouts) -> RelayOptions {
+    RelayOptions { timeouts, ..RelayOptions::default() }
 }
 
 pub(super) fn start_with(a: End, b: End, options: RelayOptions) -> Running {

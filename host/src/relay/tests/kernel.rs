@@ -1,7 +1,9 @@
 //! What holds between kernel sockets only: resets, bounded memory, pipes.
 
-use super::super::{End, Pipes, RelayEnd, RelayOptions, Run, Side, relay};
-use super::ends::{descriptor, expect_pattern, make, send_pattern, start, start_with, tcp_pair};
+use super::super::{End, Pipes, RelayEnd, RelayOptions, RelayTimeouts, Run, Side, relay};
+use super::ends::{
+    descriptor, expect_pattern, limited, make, send_pattern, start, start_with, tcp_pair,
+};
 use crate::services::kernel::tcp_stream;
 use jackfield_plugin_api::ErrorKind;
 use std::future::{Future, poll_fn};
@@ -163,7 +165,7 @@ async fn a_terminal_is_relayed_by_its_descriptor() {
     rustix::termios::tcsetattr(&device, rustix::termios::OptionalActions::Now, &modes)
         .expect("raw");
     let (a, mut peer) = tcp_end().await;
-    let options = RelayOptions { drain_timeout: Duration::ZERO, ..RelayOptions::default() };
+    let options = limited(RelayTimeouts { drain: Duration::ZERO, ..RelayTimeouts::default() });
     let running = start_with(a, descriptor(master), options);
     peer.write_all(b"to the device").await.expect("taken");
     let device = std::fs::File::from(device);

@@ -1,7 +1,7 @@
 //! Time limits, with the clock stopped.
 
-use super::super::{RelayEnd, RelayOptions, Side};
-use super::ends::{Kind, messages, start, start_with, whole};
+use super::super::{RelayEnd, RelayOptions, RelayTimeouts, Side};
+use super::ends::{Kind, limited, messages, start, start_with, whole};
 use jackfield_plugin_api::Message;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +13,7 @@ const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
 async fn an_idle_relay_ends_and_a_busy_one_does_not() {
     for kind in [Kind::Tcp, Kind::Foreign] {
         let ((a, mut peer_a), (b, mut peer_b)) = (kind.open().await, kind.open().await);
-        let options = RelayOptions { idle_timeout: LIMIT, ..RelayOptions::default() };
+        let options = limited(RelayTimeouts { idle: LIMIT, ..RelayTimeouts::default() });
         let running = start_with(a, b, options);
         for _ in 0..5 {
             tokio::time::advance(Duration::from_secs(50)).await;
@@ -39,7 +39,7 @@ async fn an_idle_relay_ends_and_a_busy_one_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_half_closed_relay_ends_after_its_limit() {
     let ((a, mut peer_a), (b, _peer_b)) = (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let options = RelayOptions { half_close_timeout: LIMIT, ..RelayOptions::default() };
+    let options = limited(RelayTimeouts { half_close: LIMIT, ..RelayTimeouts::default() });
     let since = Instant::now();
     let running = start_with(a, b, options);
     tokio::time::sleep(Duration::from_secs(1000)).await;
@@ -52,8 +52,7 @@ async fn a_half_closed_relay_ends_after_its_limit() {
 async fn the_total_limit_ends_a_busy_relay() {
     let ((a, mut peer_a), (b, mut peer_b)) =
         (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let options =
-        RelayOptions { total_timeout: LIMIT, idle_timeout: LIMIT, ..RelayOptions::default() };
+    let options = limited(RelayTimeouts { total: LIMIT, idle: LIMIT, ..RelayTimeouts::default() });
     let since = Instant::now();
     let running = start_with(a, b, options);
     let busy = tokio::spawn(async move {
@@ -73,7 +72,7 @@ async fn the_total_limit_ends_a_busy_relay() {
 async fn the_half_close_limit_counts_silence_and_not_time() {
     let ((a, mut peer_a), (b, mut peer_b)) =
         (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let options = RelayOptions { half_close_timeout: LIMIT, ..RelayOptions::default() };
+    let options = limited(RelayTimeouts { half_close: LIMIT, ..RelayTimeouts::default() });
     let running = start_with(a, b, options);
     peer_a.shutdown().await.expect("ended");
     for _ in 0..10 {
@@ -127,8 +126,7 @@ async fn what_knows_no_half_close_ends_soon_after_the_clients_end() {
 async fn a_device_that_is_had_alone_is_let_go_of_although_it_could_half_close() {
     let ((a, mut peer_a), (b, mut peer_b)) =
         (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let options =
-        RelayOptions { half_close: false, half_close_timeout: LIMIT, ..RelayOptions::default() };
+    let options = RelayOptions { half_close: false, ..RelayOptions::default() };
     let running = start_with(a, b, options);
     peer_a.write_all(b"ask").await.expect("taken");
     peer_a.shutdown().await.expect("ended");
@@ -142,7 +140,7 @@ async fn a_device_that_is_had_alone_is_let_go_of_although_it_could_half_close() 
 #[tokio::test(start_paused = true)]
 async fn what_was_heard_of_a_peer_beside_the_data_keeps_an_idle_relay() {
     let ((a, _peer_a), (b, _peer_b)) = (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let options = RelayOptions { idle_timeout: LIMIT, ..RelayOptions::default() };
+    let options = limited(RelayTimeouts { idle: LIMIT, ..RelayTimeouts::default() });
     let (mut run, ..) = super::ends::make(a, b, options);
     let since = Instant::now();
     assert_eq!((&mut run).await, RelayEnd::IdleTimeout);
@@ -155,7 +153,8 @@ async fn what_was_heard_of_a_peer_beside_the_data_keeps_an_idle_relay() {
 async fn without_limits_time_does_nothing() {
     let ((a, mut peer_a), (b, mut peer_b)) =
         (Kind::Foreign.open().await, Kind::Foreign.open().await);
-    let running = start(a, b);
+    let options = limited(RelayTimeouts { half_close: None, ..RelayTimeouts::default() });
+    let running = start_with(a, b, options);
     peer_b.shutdown().await.expect("ended");
     assert_eq!(peer_a.read(&mut [0; 1]).await.expect("the end"), 0);
     tokio::time::sleep(Duration::from_secs(1_000_000)).await;

@@ -1,13 +1,19 @@
 //! Messages to messages, and messages to bytes and back.
 
-use super::super::{End, RelayEnd, RelayOptions, Side};
+use super::super::{End, Frames, RelayEnd, RelayOptions, RelaySizes, Side};
 use super::ends::{Kind, messages, start, start_with};
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Message, MessageKind, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn text_options() -> RelayOptions {
-    RelayOptions { frames: MessageKind::TEXT, ..RelayOptions::default() }
+    RelayOptions { frames: Frames::Text, ..RelayOptions::default() }
+}
+
+/// With a limit of messages.
+fn up_to(max_message: usize) -> RelayOptions {
+    let sizes = RelaySizes { max_message, ..RelaySizes::default() };
+    RelayOptions { sizes, ..RelayOptions::default() }
 }
 
 #[tokio::test]
@@ -66,7 +72,7 @@ async fn a_message_over_the_limit_is_its_senders_failure() {
     for to_bytes in [false, true] {
         let ((a, peer_a), (b, _peer_b)) = (messages(), messages());
         let (stream, _peer_stream) = Kind::Tcp.open().await;
-        let options = RelayOptions { max_message: 10, ..RelayOptions::default() };
+        let options = up_to(10);
         let running = start_with(a, if to_bytes { stream } else { b }, options);
         peer_a.send(Message::text("just right")).await;
         peer_a.send(Message::text("a byte more")).await;
@@ -96,7 +102,7 @@ async fn a_failure_of_messages_keeps_its_story() {
 async fn bytes_become_messages_and_payloads_bytes() {
     for kind in [Kind::Tcp, Kind::Foreign] {
         let ((a, mut peer_a), (b, mut peer_b)) = (kind.open().await, messages());
-        let options = RelayOptions { max_message: 5, ..RelayOptions::default() };
+        let options = up_to(5);
         let running = start_with(a, b, options);
         peer_a.write_all(b"eleven byte").await.expect("taken");
         let mut got = Vec::new();
@@ -125,7 +131,7 @@ async fn bytes_become_messages_and_payloads_bytes() {
 #[tokio::test]
 async fn text_is_cut_between_characters_only() {
     let ((a, mut peer_a), (b, mut peer_b)) = (Kind::Foreign.open().await, messages());
-    let options = RelayOptions { max_message: 7, ..text_options() };
+    let options = RelayOptions { frames: Frames::Text, ..up_to(7) };
     let running = start_with(a, b, options);
     let text = "aé€😀 ".repeat(100);
     let sender = async {

@@ -73,7 +73,7 @@ async fn a_client_that_opens_no_window_loses_its_stream_alone() {
         let (error, (stream, code, came)) = tokio::join!(sent, until(&mut client, RESET));
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{bytes} {length}: {error}");
-        assert!(error.to_string().contains("has opened no window for 5s"), "{error}");
+        assert!(error.to_string().contains("allowed no more data for 5s"), "{error}");
         assert_eq!((stream, code.as_slice()), (1, [0, 0, 0, 8].as_slice()), "{bytes} {length}");
         assert!(came <= bytes as usize, "{came}");
         // The other stream has its window, and the connection goes on.
@@ -193,6 +193,6 @@ async fn a_server_that_opens_no_window_fails_the_request() {
         let (sent, _server) = sending(options, bytes, length).await;
         let error = sent.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-        assert!(error.to_string().contains("has opened no window for 5s"), "{error}");
+        assert!(error.to_string().contains("allowed no more data for 5s"), "{error}");
     }
 }

@@ -89,7 +89,7 @@ async fn a_dropped_stream_never_looks_whole() {
     drop(near);
     let mut far = theirs.take_stream().expect("bytes");
     let error = soon(far.read_to_end(&mut Vec::new())).await.expect_err("cut");
-    assert!(error.to_string().contains("gave the stream up with code 0"), "{error}");
+    assert!(error.to_string().contains("reset the stream with code 0"), "{error}");
 }
 
 #[tokio::test]

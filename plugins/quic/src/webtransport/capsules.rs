@@ -2,7 +2,7 @@
 //!
 //! They belong into DATA frames. `pywebtransport` 0.8 sends them bare and wants them so, which on the
 //! wire is a frame whose type is the capsule's: HTTP/3 ignores frames of unknown types (RFC 9114 §9),
-//! so that reading both forms harms nobody.
+//! so that reading both forms does no harm.
 
 use super::codes;
 use bytes::{Buf, BytesMut};

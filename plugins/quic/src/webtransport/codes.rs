@@ -19,7 +19,7 @@ pub(super) const CLOSED_CRITICAL_STREAM: VarInt = VarInt::from_u32(0x104);
 pub(super) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
 /// Settings that cannot be read.
 pub(super) const SETTINGS_ERROR: VarInt = VarInt::from_u32(0x109);
-/// A request that nobody looked at.
+/// A request that was not processed.
 pub(super) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
 /// A message that cannot be read.
 pub(super) const MESSAGE_ERROR: VarInt = VarInt::from_u32(0x10e);

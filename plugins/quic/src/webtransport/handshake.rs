@@ -118,7 +118,7 @@ pub(crate) async fn connect(link: Arc<Link>, address: &Address, ask: &Ask) -> Re
 }
 
 fn garbled(error: &ConnectError) -> Error {
-    Error::new(ErrorKind::Protocol, format!("no sense in the request or its answer: {error}"))
+    Error::new(ErrorKind::Protocol, format!("the request or its answer is invalid: {error}"))
 }
 
 fn request(address: &Address, ask: &Ask) -> Result<ConnectRequest> {

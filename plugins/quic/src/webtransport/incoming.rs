@@ -132,7 +132,7 @@ impl Sorter {
     }
 
     async fn bidi(&self, mut send: SendStream, mut recv: RecvStream) {
-        // A stream that is reset before it says what it is concerns nobody.
+        // A stream that is reset before its type is known is ignored.
         let Ok(kind) = VarInt::read(&mut recv).await else { return };
         let refusal = match Frame(kind) {
             Frame::WEBTRANSPORT => {

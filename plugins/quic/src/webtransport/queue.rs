@@ -1,4 +1,4 @@
-//! [`Queue`]: what waits for whoever wants it. Empty, it holds no memory, which is why it is here: a
+//! [`Queue`]: items that wait to be taken. Empty, it holds no memory, which is why it is here: a
 //! channel of tokio's keeps room for 32 of them at all times. It has no bound of its own; what goes in
 //! are the peer's streams, of which it may have only so many.
 

@@ -274,7 +274,7 @@ impl Mux for Wt {
                 let error = Error::new(ErrorKind::Closed, message).with("code", code);
                 if reason.is_empty() { error } else { error.with("reason", shown(&reason)) }
             }
-            (Some(_), _) => Error::new(ErrorKind::Closed, "we closed it"),
+            (Some(_), _) => Error::new(ErrorKind::Closed, "it was closed on this side"),
             (None, ConnectionError::ApplicationClosed(close))
                 if codes::is_normal(close.error_code) =>
             {

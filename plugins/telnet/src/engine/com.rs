@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// Asks whoever joins this session to another for an operation of that one.
+    /// Asks the route that joins this session to another for an operation of that one.
     pub(super) fn ask(&mut self, operation: &str, params: &Value) -> u64 {
         self.com.next += 1;
         let id = self.com.next;

@@ -1,4 +1,6 @@
-//! [`Pair`]: two ends and the two ways between them, run until both ways have ended.
+//! [`Duplex`]: two ends and the two directions between them, run until both have ended. The name is that of
+//! linkerd's proxy and of `copy_bidirectional` in tokio: one future for both directions, so that the end of the one
+//! can set the limit of the other.
 
 use super::clock::{Clock, PassedLimit};
 use super::{RelayEnd, RelayOptions, Side, Totals};
@@ -8,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// One direction: what it holds of bytes on their way, and how it moves them.
-pub(super) trait Way<F, T>: Unpin {
+/// One direction: the data it holds, and how it moves data.
+pub(super) trait Direction<F, T>: Unpin {
     /// Moves what can be moved now. Ready when the end of `from` was passed on to `to`. While it is
     /// pending, its task is woken when there is more to do.
     fn poll_move(
@@ -35,13 +37,13 @@ pub(super) trait Ending: Unpin {
     }
 }
 
-/// Which side of a way failed, and how.
+/// Which side of a direction failed, and how.
 pub(super) enum Fault {
     Receiving(Error),
     Sending(Error),
 }
 
-/// What a way is lent while it moves.
+/// The context that a direction is lent while it moves data.
 pub(super) struct Flow<'a, 'w> {
     pub(super) cx: &'a mut Context<'w>,
     pub(super) options: &'a RelayOptions,
@@ -78,7 +80,7 @@ impl Flow<'_, '_> {
     }
 }
 
-pub(super) struct Pair<A, B, X, Y> {
+pub(super) struct Duplex<A, B, X, Y> {
     pub(super) a: A,
     pub(super) b: B,
     to_b: X,
@@ -96,7 +98,7 @@ pub(super) struct Pair<A, B, X, Y> {
     totals: Arc<Totals>,
 }
 
-impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
+impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, X, Y> {
     pub(super) fn new(
         (a, to_b): (A, X),
         (b, to_a): (B, Y),
@@ -106,18 +108,18 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         let clock = Clock::of(&options);
         let whole = !options.half_close;
         let (ended, finishing, done) = (None, false, false);
-        Pair { a, b, to_b, to_a, whole, ended, finishing, done, clock, options, totals }
+        Duplex { a, b, to_b, to_a, whole, ended, finishing, done, clock, options, totals }
     }
 
-    /// The peers were heard so long ago, although nothing was delivered: the idle limit counts from there.
+    /// A peer showed so long ago that it is there, without data: the idle limit counts from there.
     pub(super) fn heard(&mut self, ago: Duration) {
         if let Some(clock) = &mut self.clock {
             clock.heard(ago);
         }
     }
 
-    /// Runs the ways that are open. Ready when both have ended.
-    fn poll_ways(&mut self, cx: &mut Context<'_>) -> (bool, Poll<Option<RelayEnd>>) {
+    /// Runs the directions that are open. Ready when both have ended.
+    fn poll_directions(&mut self, cx: &mut Context<'_>) -> (bool, Poll<Option<RelayEnd>>) {
         let mut flow = Flow {
             cx,
             options: &self.options,
@@ -175,7 +177,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     /// One direction has ended: sets the limit for the other.
     fn half_closed(&mut self, first: Side) {
         if self.half_closes() {
-            let limit = self.options.half_close_timeout;
+            let limit = self.options.timeouts.half_close;
             return Clock::half_closed(
                 &mut self.clock,
                 &self.options,
@@ -189,7 +191,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
         }
         // To one that was asked nothing no answer is due, but a greeting may be on its way.
         let asked = first == Side::B || self.totals.bytes_to_b() > 0;
-        let limit = self.options.drain_timeout / if asked { 1 } else { 3 };
+        let limit = self.options.timeouts.drain / if asked { 1 } else { 3 };
         Clock::half_closed(&mut self.clock, &self.options, Some(limit), PassedLimit::Drained);
     }
 
@@ -228,7 +230,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Pair<A, B, X, Y> {
     }
 }
 
-impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Future for Pair<A, B, X, Y> {
+impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Future for Duplex<A, B, X, Y> {
     type Output = RelayEnd;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayEnd> {
@@ -237,7 +239,7 @@ impl<A: Ending, B: Ending, X: Way<A, B>, Y: Way<B, A>> Future for Pair<A, B, X, 
             let mut moved = false;
             if !this.done {
                 let before = this.ended;
-                let (more, end) = this.poll_ways(cx);
+                let (more, end) = this.poll_directions(cx);
                 moved = more;
                 match end {
                     Poll::Ready(Some(end)) => return Poll::Ready(end),

@@ -130,10 +130,13 @@ async fn what_is_not_sent_when_the_connection_ends_is_told_so() {
     while live.info().buffered_posts > 0 {
         tokio::task::yield_now().await;
     }
+    assert!(live.waiting_posts().is_empty(), "what is being sent waits no more");
     let waiting = live.post("waits").unwrap();
+    assert_eq!(live.waiting_posts(), [Payload::from("waits")]);
     live.abort("cut");
     assert_eq!(begun.sent().await.unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(waiting.sent().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(live.waiting_posts().is_empty());
     assert_eq!(live.post("late").unwrap_err().kind(), ErrorKind::Closed);
     assert!(peer.texts().is_empty());
 }

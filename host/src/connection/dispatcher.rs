@@ -1,7 +1,8 @@
-//! The courier of a session: carries what was posted out, and what comes in to the handler.
+//! [`Dispatcher`]: writes posts to a session, and gives received payloads to its handler, as the dispatcher of a
+//! connection in hyper does.
 //!
 //! It takes the session's messages, stream or datagrams only once there is a handler or a post, so that
-//! those who take them by themselves find them in place.
+//! a program that takes them itself finds them in place.
 
 use super::counted::{CountedMessages, CountedStream};
 use super::handler::{HandlerSlot, SessionHandler};
@@ -31,20 +32,20 @@ const PIECE: usize = 16 * 1024;
 /// received to be taken, and the answers to it to be sent.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What is let go of once a session has told its last.
+/// Parts of a session that are dropped after its last event.
 pub(super) type KeptAlive = Box<dyn Any + Send>;
 
-/// What a courier needs of its connection, without holding it.
-pub(super) struct Courier {
+/// The parts of a connection that its dispatcher uses, without keeping the connection alive.
+pub(super) struct Dispatcher {
     pub(super) live: Weak<Live>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handler: watch::Receiver<HandlerSlot>,
     pub(super) traffic: Arc<Totals>,
 }
 
-impl Courier {
-    /// Carries until the session is lost, and answers why, with what has to live as long as the session may
-    /// tell something.
+impl Dispatcher {
+    /// Runs until the session is lost, and returns why, with the parts that must live as long as the session may
+    /// still send events.
     pub(super) async fn run(mut self, session: Arc<Session>) -> (Cause, KeptAlive) {
         self.note_end(false);
         tokio::select! {
@@ -171,7 +172,7 @@ impl Courier {
         }
     }
 
-    /// Tells who posted. An error ends the courier where what follows would come out of order.
+    /// Tells who posted. An error ends the dispatcher where what follows would come out of order.
     fn answer(&self, answer: oneshot::Sender<Result<()>>, sent: Result<()>) -> Result<()> {
         // The caller may have stopped waiting.
         let _ = answer.send(sent.clone());

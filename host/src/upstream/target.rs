@@ -1,4 +1,5 @@
-//! [`Outlet`]: a target of an upstream, and its sessions between their uses.
+//! [`UpstreamTarget`]: a target of an upstream together with its pool, or the sessions kept between two requests:
+//! what gRPC calls a subchannel and Envoy a host of a cluster.
 
 use super::posts::Posts;
 use crate::connection::{
@@ -23,25 +24,25 @@ pub(super) struct PostOptions {
 
 /// A target and its sessions.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct UpstreamTarget {
     target: Arc<Target>,
     sessions: SessionPool,
     posts: OnceLock<Posts>,
 }
 
-impl From<Target> for Outlet {
+impl From<Target> for UpstreamTarget {
     /// Without a pool: only between requests are sessions kept, by the defaults.
     fn from(target: Target) -> Self {
         let sessions = SessionPool::between_requests(KeepAlive::default(), None);
-        Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() }
+        UpstreamTarget { target: Arc::new(target), sessions, posts: OnceLock::new() }
     }
 }
 
-impl Outlet {
+impl UpstreamTarget {
     /// A target without a pool, whose sessions are kept between requests as `keepalive` says.
     pub fn keeping(target: Target, keepalive: KeepAlive, connect_limit: Duration) -> Self {
         let sessions = SessionPool::between_requests(keepalive, Some(connect_limit));
-        Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() }
+        UpstreamTarget { target: Arc::new(target), sessions, posts: OnceLock::new() }
     }
 
     /// A target with a pool, as [`SessionPool::of_all`].
@@ -55,7 +56,7 @@ impl Outlet {
         all: Option<PooledLimit>,
     ) -> Result<Self> {
         let sessions = SessionPool::of_all(&target, options, connect_limit, all)?;
-        Ok(Outlet { target: Arc::new(target), sessions, posts: OnceLock::new() })
+        Ok(UpstreamTarget { target: Arc::new(target), sessions, posts: OnceLock::new() })
     }
 
     /// Tells what happens to its pool.
@@ -99,14 +100,14 @@ impl Outlet {
         self.sessions.rest();
     }
 
-    /// Closes its pool and waits until `deadline` for what is in use; then that is closed too.
+    /// Closes its pool and waits until `deadline` for sessions in use; then those are closed too.
     /// Answers how many of those there were.
     pub async fn drain(&self, deadline: Instant) -> usize {
         self.sessions.drain(deadline).await
     }
 }
 
-impl Opens for Outlet {
+impl Opens for UpstreamTarget {
     type Session = PooledSession;
     type Purpose = Purpose;
 
@@ -115,7 +116,7 @@ impl Opens for Outlet {
     }
 }
 
-impl Probe for Outlet {
+impl Probe for UpstreamTarget {
     /// By its own stack, beside its pool: the layers agree with the peer, and if the top one can
     /// ping, it does.
     async fn probe(&self, limit: Duration) -> Result<Duration> {

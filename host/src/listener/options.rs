@@ -1,0 +1,40 @@
+//! [`ListenerOptions`]: whom a listener lets in, as files and programs say it.
+
+use crate::networks::Network;
+use crate::units::Timespan;
+use jackfield_text::range::{Problem, Ranges};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Whom a listener lets in, and how many: keys of `[[routes]]`. Default: everybody.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListenerOptions {
+    /// Connections of this listener open at a time; more wait in the backlog. At least 1. Default: only
+    /// `host.max_connections` counts.
+    pub max_connections: Option<u32>,
+    /// Connections of this listener that one address may have at a time; more of it are refused. At least 1.
+    /// Default: only `host.max_connections_per_peer` counts.
+    pub max_connections_per_peer: Option<u32>,
+    /// Addresses and networks whose peers may connect: `"10.0.0.7"`, `"10.1.0.0/16"`, `"2001:db8::/32"`. A peer
+    /// without an address, as on a Unix socket, is in none. Default: `[]`, which allows all.
+    pub allow: Vec<Network>,
+    /// Addresses and networks whose peers may not connect, whatever `allow` says. Default: `[]`.
+    pub deny: Vec<Network>,
+    /// Time for each layer to agree with a peer. Default: `host.timeouts.handshake`.
+    #[serde(with = "jackfield_text::with::optional_duration")]
+    #[schemars(with = "Option<Timespan>")]
+    pub handshake_timeout: Option<Duration>,
+}
+
+impl ListenerOptions {
+    /// Values out of range.
+    pub fn problems(&self) -> Vec<Problem> {
+        Ranges::new()
+            .at_least_one("max_connections", self.max_connections.unwrap_or(1))
+            .at_least_one("max_connections_per_peer", self.max_connections_per_peer.unwrap_or(1))
+            .duration("handshake_timeout", self.handshake_timeout.unwrap_or(Duration::MAX))
+            .problems()
+    }
+}
