@@ -91,6 +91,7 @@ async fn calls(registry: &Registry) {
     session.call("signal", &json!({ "name": "TERM" })).await.expect("to be sent");
     let mut stream = session.take_stream().expect("a stream");
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.expect("the end");
+    let error = stream.read_to_end(&mut rest).await.expect_err("a cut");
+    assert!(error.to_string().contains("the signal TERM"), "{error}");
     assert!(rest.is_empty());
 }

@@ -9,6 +9,7 @@ use super::ask::{Asker, PendingRequest};
 use super::fault::{ClientFault, status};
 use super::fields::{ends, stripped};
 use super::forwarded::Forwarded;
+use super::tied::tied;
 use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
@@ -122,7 +123,8 @@ impl<'a> Forward<'a> {
             Ok(head) => response.head = head,
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
-        response.body = self.counted(line.counted(response.body, Side::A), Side::A, None);
+        let (body, _tie) = tied(response.body);
+        response.body = self.counted(line.counted(body, Side::A), Side::A, None);
         let sent = answer.send(response).await;
         line.sent(&sent);
         if sent.is_ok() && !ends {

@@ -17,6 +17,7 @@ mod notice;
 mod options;
 mod parting;
 mod sse;
+mod tied;
 
 use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
 use crate::driver::Prepared;
