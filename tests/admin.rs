@@ -14,7 +14,7 @@ mod verbs;
 use std::path::{Path, PathBuf};
 
 use jackfield::{
-    admin::{AdminServer, AdminSockets},
+    admin::{AdminControls, AdminServer, AdminSockets},
     manager::Manager,
 };
 use serde_json::Value;
@@ -85,7 +85,7 @@ impl AdminHost {
         let loaded = load(folder.path(), &with_admin(folder.path(), admin, toml));
         let sockets = AdminSockets::bind(&loaded).unwrap_or_else(|error| panic!("{error}"));
         let manager = Manager::start(&loaded).await.unwrap_or_else(|error| panic!("{error}"));
-        let server = sockets.serve(manager.clone(), None);
+        let server = sockets.serve(manager.clone(), AdminControls::default());
         Self { manager, server: Some(server), folder }
     }
 

@@ -12,10 +12,7 @@ fn has_none(what: &str, text: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_answer_holds_a_secret() {
-    let host = AdminHost::start(
-        "[connections.lab]\nuri = \"ssh://lab:hunter1@127.0.0.1:9\"\n\
+const CONFIG: &str = "[connections.lab]\nuri = \"ssh://lab:hunter1@127.0.0.1:9\"\n\
          [connections.key]\nuri = \"ssh://lab@127.0.0.1:9\"\noptions = { password = \"hunter2\" }\n\
          [connections.login]\nuri = \"tcp://127.0.0.1:9\"\n\
          login = { prompt = \"#\", username = \"lab\", password = \"hunter3\" }\n\
@@ -23,9 +20,11 @@ async fn no_answer_holds_a_secret() {
          [devices.core1]\ncredentials = \"lab\"\n[devices.core1.paths]\n\
          ssh = { uri = \"ssh://127.0.0.1:9\" }\n\
          console = { uri = \"ssh://lab:hunter5@127.0.0.1:9\", exclusive = true }\n\
-         [upstreams.web]\ntargets = [\"ssh://lab:hunter6@127.0.0.1:9\"]\n",
-    )
-    .await;
+         [upstreams.web]\ntargets = [\"ssh://lab:hunter6@127.0.0.1:9\"]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_holds_a_secret() {
+    let host = AdminHost::start(CONFIG).await;
     // Attempts that fail put errors into infos and events.
     let mut reader = host.connect().await;
     let follow = b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -43,6 +42,19 @@ async fn no_answer_holds_a_secret() {
     let call = json!({ "to": "upstreams.web", "operation": "exec", "params": { "command": "x" } });
     has_none("call", &host.post("/v1/call", call).await.body);
 
+    every_list_and_item_has_none(&host).await;
+    no_error_repeats_what_was_sent(&host).await;
+    let mut bytes = vec![0; 256 << 10];
+    let mut seen = String::new();
+    while !seen.contains("\"event\":\"closed\"") && !seen.contains("\"event\":\"error\"") {
+        let read = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes).await.unwrap();
+        assert!(read > 0, "the events have ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    has_none("events", &seen);
+}
+
+async fn every_list_and_item_has_none(host: &AdminHost) {
     let document = host.get("/v1/openapi.json").await.ok();
     let paths = document["paths"].as_object().unwrap();
     for (path, methods) in paths {
@@ -58,7 +70,9 @@ async fn no_answer_holds_a_secret() {
             has_none(path, &host.get(&format!("{path}/{upstream}{name}")).await.body);
         }
     }
-    // What is sent comes back in no error.
+}
+
+async fn no_error_repeats_what_was_sent(host: &AdminHost) {
     for (path, body) in [
         ("/v1/connections/new", json!({ "uri": "ssh://lab:hunter1@h:x" })),
         (
@@ -79,12 +93,4 @@ async fn no_answer_holds_a_secret() {
         let answer = host.put(path, body).await;
         has_none(path, &answer.body);
     }
-    let mut bytes = vec![0; 256 << 10];
-    let mut seen = String::new();
-    while !seen.contains("\"event\":\"closed\"") && !seen.contains("\"event\":\"error\"") {
-        let read = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes).await.unwrap();
-        assert!(read > 0, "the events have ended: {seen}");
-        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
-    }
-    has_none("events", &seen);
 }

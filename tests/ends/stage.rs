@@ -154,7 +154,11 @@ impl Stage {
     /// A peer that is joined to a TCP peer.
     pub(crate) async fn world(&self) -> World {
         let (peer, tcp) = soon(async {
-            if self.role == Role::Client { self.from_peer().await } else { self.from_tcp().await }
+            if self.role == Role::Client {
+                self.joined_by_peer().await
+            } else {
+                self.joined_by_tcp().await
+            }
         })
         .await;
         World { peer, tcp }
@@ -213,7 +217,7 @@ impl Stage {
         true
     }
 
-    async fn from_peer(&self) -> (Peer, Peer) {
+    async fn joined_by_peer(&self) -> (Peer, Peer) {
         let Place::Route(far) = &self.place else { panic!("a client dials the route") };
         let mut peer = self.dialled().await;
         // What has passed both ways was joined.
@@ -254,7 +258,7 @@ impl Stage {
         }
     }
 
-    async fn from_tcp(&self) -> (Peer, Peer) {
+    async fn joined_by_tcp(&self) -> (Peer, Peer) {
         let early = self.set_up().await;
         let tcp = TcpStream::connect(self.route()).await.expect("the route");
         let is_http = self.kind.is_http();

@@ -51,6 +51,49 @@ async fn sighup_takes_over_what_is_different_and_says_what() {
 }
 
 #[tokio::test]
+async fn the_admin_api_takes_over_what_is_different_says_what_and_goes_back() {
+    let (one, two) = (TcpPeer::sending("one").await, TcpPeer::sending("two").await);
+    let address = free();
+    let folder = tempdir();
+    let (file, socket) = (folder.path().join("jackfield.toml"), folder.path().join("admin.sock"));
+    let admin = socket.display().to_string();
+    let config = |peer: &TcpPeer| {
+        format!("[admin]\nlisten = [\"unix:{admin}\"]\n{}", route(address, &peer.uri()))
+    };
+    fs::write(&file, config(&one)).unwrap();
+    let _host = run(&file).await;
+    let asked = async |arguments: &[&str]| {
+        ran(&[arguments, &["--admin", admin.as_str()]].concat(), "").await
+    };
+    fs::write(&file, config(&two)).unwrap();
+    let changed = format!("changed routes.tcp://{address}: to");
+    let dry = asked(&["reload", "--dry-run"]).await.ok().text();
+    assert!(
+        dry.starts_with(&changed) && dry.ends_with("version 1: nothing was changed\n"),
+        "{dry}"
+    );
+    assert_eq!(greeting(address).await, "one");
+    let done = asked(&["reload"]).await.ok().text();
+    assert!(done.starts_with(&changed) && done.ends_with("version 2: in force\n"), "{done}");
+    assert_eq!(greeting(address).await, "two");
+    assert_eq!(asked(&["reload"]).await.ok().text(), "nothing is different\nversion 2: in force\n");
+    let back = asked(&["config", "rollback", "1"]).await.ok().text();
+    assert!(back.ends_with("version 3: in force\n"), "{back}");
+    assert_eq!(greeting(address).await, "one");
+    let history = asked(&["config", "history"]).await.ok().text();
+    let causes: Vec<_> = history.lines().filter_map(|line| line.split_once(" ago: ")).collect();
+    let causes: Vec<_> = causes.into_iter().map(|(_, cause)| cause).collect();
+    assert_eq!(causes, ["start", "call", "rollback to version 1"], "{history}");
+    fs::write(&file, "nonsense\n").unwrap();
+    let wrong = asked(&["reload"]).await;
+    assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("jackfield.toml:1:9: "), "{}", wrong.stderr);
+    let missing = asked(&["config", "rollback", "7"]).await;
+    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+    assert_eq!(greeting(address).await, "one");
+}
+
+#[tokio::test]
 async fn a_file_that_changes_is_taken_over_however_it_is_written() {
     let peers = [TcpPeer::sending("0").await, TcpPeer::sending("1").await];
     let address = free();

@@ -4,7 +4,9 @@
 use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, segment};
 use super::roles::AdminRole::{self, Admin, Operator, Viewer};
-use super::{calls, changes, definitions, events, lists, log, openapi, status, verbs};
+use super::{
+    calls, changes, configuration, definitions, events, lists, log, openapi, status, verbs,
+};
 use crate::nearest::did_you_mean;
 use hyper::{Method, StatusCode};
 use matchit::Router;
@@ -28,6 +30,7 @@ pub(super) struct Endpoint {
 
 const WAIT: (&str, &str) =
     ("wait", "how long the answer waits until it is done, such as 30s; default 0s, at most 10m");
+const DRY_RUN: (&str, &str) = ("dry_run", "true: says what is different, and changes nothing");
 const REPLACE: (&str, &str) =
     ("replace", "true: takes the place of another definition of that name");
 const LIST: &[(&str, &str)] = &[
@@ -62,7 +65,7 @@ macro_rules! table {
     };
 }
 
-/// Reload, difference and history of the configuration belong into this table, after the verbs.
+/// All endpoints.
 pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/healthz" Viewer status::healthy, &[], "Whether the host runs: `ok`.";
     GET "/readyz" Viewer status::ready, &[], "Whether the host takes connections: 200, or 503 once it stops.";
@@ -72,6 +75,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/v1/events" Viewer events::events, EVENTS, "Events as they happen, as server-sent events.";
     GET "/v1/log" Viewer log::levels, &[], "The level of the log, and what is changed of it for now.";
     PUT "/v1/log" Operator log::change, &[], "Changes the level of the log for a time.";
+
+    POST "/v1/config/reload" Admin configuration::reload, &[DRY_RUN], "Reads the files and secrets again and takes over what is different, whole or not at all.";
+    GET "/v1/config/history" Viewer configuration::history, &[], "The last versions of the configuration, the one in force last.";
+    POST "/v1/config/rollback/{version}" Admin configuration::rollback, &[DRY_RUN], "Takes over a version that was in force before, as a new one.";
 
     GET "/v1/plugins" Viewer lists::list, LIST, "Plugin files, what became of each and how it is.";
     GET "/v1/plugins/{name}" Viewer lists::one, &[], "One plugin.";

@@ -17,6 +17,7 @@
 
 mod calls;
 mod changes;
+mod configuration;
 mod definitions;
 mod endpoints;
 mod events;
@@ -44,6 +45,7 @@ pub use socket::usual_place;
 use crate::config::model::AdminConfig;
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::manager::Manager;
+use crate::reload::Reloader;
 use roles::RoleTable;
 use server::AdminApi;
 use socket::AdminSocket;
@@ -57,6 +59,22 @@ use tokio::time::timeout;
 
 /// How long answers that are under way may take when the host has stopped.
 const END: Duration = Duration::from_secs(1);
+
+/// What of a host is changed beside its manager; what is missing is refused.
+#[derive(Clone, Default)]
+pub struct AdminControls {
+    /// Changes the level of the log.
+    pub log: Option<Arc<dyn LogLevels>>,
+    /// Reads the configuration again.
+    pub reloader: Option<Reloader>,
+}
+
+impl std::fmt::Debug for AdminControls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (log, reloader) = (self.log.is_some(), self.reloader.is_some());
+        f.debug_struct("AdminControls").field("log", &log).field("reloader", &reloader).finish()
+    }
+}
 
 /// Places that are taken, and not served yet: who connects waits.
 pub struct AdminSockets {
@@ -111,13 +129,12 @@ impl AdminSockets {
         self.sockets.iter().map(|socket| socket.path.clone()).collect()
     }
 
-    /// Answers there for `manager`, until the end of what this gives. `log` is what the level of the log is changed by;
-    /// without it that is refused.
-    pub fn serve(self, manager: Manager, log: Option<Arc<dyn LogLevels>>) -> AdminServer {
+    /// Answers there for `manager`, until the end of what this gives, with what `controls` change.
+    pub fn serve(self, manager: Manager, controls: AdminControls) -> AdminServer {
         let AdminSockets { sockets, roles, config } = self;
         let room = Arc::new(Semaphore::new(config.max_connections as usize));
         let (stop, told) = watch::channel(false);
-        let api = AdminApi::new(manager, config, roles, log);
+        let api = AdminApi::new(manager, config, roles, controls);
         let mut serving = JoinSet::new();
         for socket in sockets {
             tracing::info!(socket = %socket.path.display(), "admin API");

@@ -1,5 +1,6 @@
 //! The server of the admin API: connections, each with who it is, and requests, each within its limits.
 
+use super::AdminControls;
 use super::endpoints::Endpoints;
 use super::events::EventHub;
 use super::log_levels::LogLevels;
@@ -10,6 +11,7 @@ use super::socket::AdminSocket;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
 use crate::manager::Manager;
+use crate::reload::Reloader;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Incoming};
@@ -46,6 +48,7 @@ pub(super) struct AdminApi {
     pub(super) manager: Manager,
     pub(super) config: AdminConfig,
     pub(super) log: Option<Arc<dyn LogLevels>>,
+    pub(super) reloader: Option<Reloader>,
     pub(super) hub: Arc<EventHub>,
     pub(super) weights: DrainedWeights,
     pub(super) started: Instant,
@@ -62,13 +65,14 @@ impl AdminApi {
         manager: Manager,
         config: AdminConfig,
         roles: RoleTable,
-        log: Option<Arc<dyn LogLevels>>,
+        AdminControls { log, reloader }: AdminControls,
     ) -> Arc<Self> {
         Arc::new(AdminApi {
             hub: EventHub::new(manager.events().clone(), &config),
             manager,
             config,
             log,
+            reloader,
             weights: DrainedWeights::default(),
             started: Instant::now(),
             started_at: SystemTime::now(),

@@ -102,6 +102,11 @@ enum Command {
     /// Leases of exclusive paths
     #[command(subcommand)]
     Lease(admin::LeaseCommand),
+    /// Have a running host read its configuration again
+    Reload(admin::ReloadArgs),
+    /// The versions of the configuration of a running host
+    #[command(subcommand)]
+    Config(admin::ConfigCommand),
     /// Change the level of the log for a time
     Log(admin::LogArgs),
     /// Write a plugin of one's own: a package to build, with tests
@@ -140,6 +145,8 @@ pub fn main() -> ExitCode {
         Command::Target(command) => admin::target(&command),
         Command::Close(args) => admin::close(&args),
         Command::Lease(command) => admin::lease(&command),
+        Command::Reload(args) => admin::reload(&args),
+        Command::Config(command) => admin::config(&command),
         Command::Log(args) => admin::log(&args),
         Command::New(args) => new::new(&args),
         Command::Trial { file } => crate::driver::try_file(&file),

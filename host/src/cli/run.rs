@@ -5,7 +5,7 @@ use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins, searched};
 use super::runtime::{LogControl, Signals, block_on, level, start_log};
-use crate::admin::AdminSockets;
+use crate::admin::{AdminControls, AdminSockets};
 use crate::config::{Loaded, Overrides, load};
 use crate::manager::Manager;
 use crate::reload::{ReloadCause, Reloader};
@@ -73,8 +73,9 @@ async fn serve(
     if listeners == 0 {
         tracing::warn!("nothing listens: the configuration has no routes");
     }
-    let admin = admin.serve(manager.clone(), Some(log));
     let reloader = Reloader::new(manager.clone(), files, overrides, loaded.clone()).await;
+    let controls = AdminControls { log: Some(log), reloader: Some(reloader.clone()) };
+    let admin = admin.serve(manager.clone(), controls);
     tracing::info!(listeners, "ready");
     let ended = {
         let mut watching = std::pin::pin!(reloader.watch());

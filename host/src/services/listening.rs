@@ -148,7 +148,7 @@ fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpL
     }
     tcp.set_reuse_address(true)?;
     // Set once here, and not for each connection that is accepted.
-    set_stream(SockRef::from(&tcp), socket)?;
+    set_stream(&SockRef::from(&tcp), socket)?;
     if socket.reuse_port {
         tcp.set_reuse_port(true)?;
     }

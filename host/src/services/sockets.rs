@@ -132,7 +132,7 @@ async fn connect_one(socket: &Socket, address: SocketAddr) -> std::io::Result<Tc
         tcp.set_recv_buffer_size(socket.recv_buffer)?;
     }
     let stream = tcp.connect(address).await?;
-    set_stream(SockRef::from(&stream), socket)?;
+    set_stream(&SockRef::from(&stream), socket)?;
     Ok(stream)
 }
 
@@ -154,7 +154,7 @@ fn bind_from(tcp: &TcpSocket, bind: &str) -> std::io::Result<()> {
 }
 
 /// Options of a socket that connects, or that listens: what it accepts inherits them.
-pub(super) fn set_stream(sock: SockRef<'_>, socket: &Socket) -> std::io::Result<()> {
+pub(super) fn set_stream(sock: &SockRef<'_>, socket: &Socket) -> std::io::Result<()> {
     if socket.nodelay {
         sock.set_tcp_nodelay(true)?;
     }

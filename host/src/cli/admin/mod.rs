@@ -1,5 +1,6 @@
 //! The commands that ask a running host, over the socket of its admin API.
 
+mod configuration;
 mod events;
 mod link;
 mod list;
@@ -9,6 +10,7 @@ mod status;
 mod top;
 mod verbs;
 
+pub(super) use configuration::{ConfigCommand, ReloadArgs, config, reload};
 pub(super) use events::{EventsArgs, events};
 pub(super) use link::part;
 pub(super) use list::{PsArgs, ShowArgs, ps, show};

@@ -81,7 +81,7 @@ fn each_key_that_means_something_else_has_its_effect() {
         ("127.0.0.1:8", "127.0.0.1:6", "changed upstreams.app: targets (live)"),
         (
             "attempts = 2",
-            "attempts = 3, budget = 0.5",
+            "attempts = 3, budget_percent = 30",
             "changed upstreams.app: retry.attempts 2 -> 3 (new_sessions)",
         ),
         (

@@ -1,0 +1,67 @@
+//! The configuration: read again, with what that changes, and taken back to a version before.
+
+use super::problem::ApiProblem;
+use super::request::{AdminRequest, Reply};
+use crate::nearest::did_you_mean;
+use crate::reload::{ReloadCause, ReloadError, Reloader, Report};
+use hyper::StatusCode;
+use jackfield_plugin_api::Error;
+use serde_json::json;
+
+fn reloader(request: &AdminRequest) -> Result<&Reloader, ApiProblem> {
+    let none = || {
+        Error::unsupported("reading the configuration again: this host was not made of files")
+            .into()
+    };
+    request.api.reloader.as_ref().ok_or_else(none)
+}
+
+/// `POST /v1/config/reload`.
+pub(super) async fn reload(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    let dry_run = request.flag("dry_run");
+    Ok(shown(&reloader(&request)?.reload(ReloadCause::Call, dry_run).await?))
+}
+
+/// `GET /v1/config/history`.
+pub(super) async fn history(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    let versions = reloader(&request)?.history().await;
+    Ok(Reply::ok(json!({ "items": versions })))
+}
+
+/// `POST /v1/config/rollback/{version}`.
+pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    let text = request.param("version");
+    let number = text.parse().map_err(|_| {
+        ApiProblem::bad_request(format!("version: expected its number, found {text:?}"))
+    })?;
+    let dry_run = request.flag("dry_run");
+    Ok(shown(&reloader(&request)?.rollback(number, dry_run).await?))
+}
+
+/// A report, with the lines that the log has of it.
+fn shown(report: &Report) -> Reply {
+    let mut body = json!(report);
+    let lines: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
+    body["lines"] = json!(lines);
+    Reply::ok(body)
+}
+
+impl From<ReloadError> for ApiProblem {
+    fn from(error: ReloadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReloadError::Config(_) => {
+                ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", detail)
+            }
+            ReloadError::NoVersion { number, known } => {
+                let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+                let near = did_you_mean(&number.to_string(), known.iter().map(String::as_str))
+                    .map(str::to_owned);
+                ApiProblem::not_found(detail).near(near.as_deref())
+            }
+            ReloadError::Failed(_) => {
+                ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "other", detail)
+            }
+        }
+    }
+}
