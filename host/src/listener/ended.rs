@@ -2,6 +2,7 @@
 
 use super::Service;
 use super::counts::ListenerCounts;
+use crate::addr::Addr;
 use crate::connection::Live;
 use crate::relay::{RelayEnd, Side};
 use crate::route::Served;
@@ -50,7 +51,7 @@ impl Drop for SessionLine<'_> {
         let SessionLine { live, service, counts, end, error } = self;
         let listener = live.listener().map_or("", |name| name);
         let (route, target) = (&*service.name(), &*service.target_of(live));
-        let (id, peer, end) = (live.id, super::shown(live.peer()).to_string(), &**end);
+        let (id, peer, end) = (live.id, shown(live.peer()), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
@@ -98,4 +99,9 @@ fn in_words(served: &Served) -> (Cow<'static, str>, Option<&Error>) {
         other => return (other.to_string().into(), None),
     };
     (text.into(), None)
+}
+
+/// An address as log lines have it.
+pub(super) fn shown(peer: Option<&Addr>) -> String {
+    peer.map_or_else(|| "-".to_owned(), ToString::to_string)
 }

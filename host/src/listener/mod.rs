@@ -28,11 +28,10 @@ use crate::work;
 use admission::{Admission, Places};
 use arc_swap::ArcSwap;
 use counts::ListenerCounts;
-use ended::SessionLine;
+use ended::{SessionLine, shown};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
 use room::{Room, RoomPlace};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -331,7 +330,7 @@ impl Acceptor {
         let peer = || shown(entered.peer());
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
-            tracing::debug!(listener = name, id, peer = %peer(), "connected, with streams");
+            tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
             entered.shaken(&session, false);
             return self.serve_streams(session, entered).await;
         }
@@ -340,9 +339,9 @@ impl Acceptor {
             Err(error) => {
                 if error.kind() == ErrorKind::Panicked {
                     // The panic itself has a line of its own, which names the code.
-                    tracing::info!(listener = name, id, peer = %peer(), %error, "panicked: peer not accepted");
+                    tracing::info!(listener = name, id, peer = peer(), %error, "panicked: peer not accepted");
                 } else {
-                    tracing::info!(listener = name, id, peer = %peer(), %error, "peer not accepted");
+                    tracing::info!(listener = name, id, peer = peer(), %error, "peer not accepted");
                 }
                 entered.failed(&error);
                 return;
@@ -351,12 +350,12 @@ impl Acceptor {
         let _places = match shared.admit_client(entered.peer()) {
             Ok(places) => places,
             Err(error) => {
-                tracing::info!(listener = name, id, peer = %peer(), %error, "peer refused");
+                tracing::info!(listener = name, id, peer = peer(), %error, "peer refused");
                 entered.failed(&error);
                 return;
             }
         };
-        tracing::debug!(listener = name, id, peer = %peer(), "connected");
+        tracing::debug!(listener = name, id, peer = peer(), "connected");
         if layers && shared.divides(&session, false) {
             return self.serve_streams(session, entered).await;
         }
@@ -416,22 +415,6 @@ impl ListenerShared {
             Service::Code { .. } => layers,
         };
         takes && session.facets().contains(Facets::ACCEPT_STREAM)
-    }
-}
-
-/// An address as log lines have it.
-fn shown(peer: Option<&Addr>) -> ShownPeer<'_> {
-    ShownPeer(peer)
-}
-
-struct ShownPeer<'a>(Option<&'a Addr>);
-
-impl fmt::Display for ShownPeer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(peer) => peer.fmt(f),
-            None => f.write_str("-"),
-        }
     }
 }
 

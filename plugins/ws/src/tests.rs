@@ -130,7 +130,7 @@ async fn pings_are_answered_whoever_receives() {
         ping.await.unwrap();
     }
     assert!(!received.is_finished());
-    opened.close(1001, "").await.unwrap();
+    opened.close(1000, "").await.unwrap();
     assert!(received.await.unwrap().1.is_none());
     served.await.unwrap().unwrap();
     assert_eq!(opened.ping().await.unwrap_err().kind(), ErrorKind::Closed);
