@@ -199,11 +199,11 @@ pub enum RelayEnd {
         /// How.
         error: Error,
     },
-    /// [`RelayTimeouts::idle`] has passed.
+    /// [`super::RelayTimeouts::idle`] has passed.
     IdleTimeout,
-    /// [`RelayTimeouts::half_close`] has passed, or `close_timeout` in the end itself.
+    /// [`super::RelayTimeouts::half_close`] has passed, or `close_timeout` in the end itself.
     HalfCloseTimeout,
-    /// [`RelayTimeouts::total`] has passed.
+    /// [`super::RelayTimeouts::total`] has passed.
     TotalTimeout,
     /// The host stops.
     Shutdown,
