@@ -62,6 +62,7 @@ impl Driver for HsmsDriver {
         let ended = Ended { endpoint: Arc::clone(endpoint), target, host: self.host };
         let held = session::begin(link, carrier, ended);
         session::select(&held.link, None).await?;
+        operations::establish(&held.link).await?;
         Ok(session::session(held))
     }
 
@@ -70,6 +71,7 @@ impl Driver for HsmsDriver {
         let link = Link::new(self.host, Arc::clone(endpoint), Role::Server, below)?;
         let held = session::begin(link, carrier, ());
         held.link.until_selected().await?;
+        operations::establish(&held.link).await?;
         Ok(session::session(held))
     }
 }

@@ -1,9 +1,10 @@
 //! [`HsmsEndpoint`]: options, once checked, and what the connections of one place share.
 
-use crate::item::Limits;
+use crate::item::{Format, Item, Limits};
 use crate::options::{HsmsOptions, Mode};
 use crate::peers::{Filter, Peers};
 use crate::sml::{self, Text};
+use bytes::Bytes;
 use jackfield_plugin_api::{Error, Result, Role};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ pub struct HsmsEndpoint {
     pub(crate) mode: Mode,
     pub(crate) session_id: u16,
     pub(crate) equipment: bool,
+    pub(crate) establish: bool,
     /// Answers of our own, by stream and function.
     pub(crate) answers: HashMap<(u8, u8), Text>,
     /// Stream and function of contents without a header.
@@ -75,6 +77,7 @@ impl HsmsEndpoint {
             mode: options.mode,
             session_id: options.session_id,
             equipment: options.equipment,
+            establish: options.establish,
             answers: answers(&options, most.items)?,
             plain: plain(&options.plain)?,
             peers: Peers::new(options.peers)?,
@@ -153,7 +156,18 @@ fn answers(options: &HsmsOptions, limits: Limits) -> Result<HashMap<(u8, u8), Te
         }
         Ok((asked, answer))
     };
-    options.answers.iter().map(one).collect()
+    let mut answers: HashMap<_, _> = options.answers.iter().map(one).collect::<Result<_>>()?;
+    if options.establish {
+        // S1F14 with COMMACK 0, and nothing of ours (E5 §10.5).
+        let item = Item::List(vec![accepted(), Item::List(Vec::new())]);
+        answers.entry((1, 13)).or_insert_with(|| Text::new(1, 14, false, Some(item)));
+    }
+    Ok(answers)
+}
+
+/// An acknowledgement of one byte that says yes.
+pub(crate) fn accepted() -> Item {
+    Item::Values(Format::Binary, Bytes::from_static(&[0]))
 }
 
 fn plain(text: &str) -> Result<(u8, u8)> {

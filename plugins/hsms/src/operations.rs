@@ -1,5 +1,6 @@
 //! The operations of sessions.
 
+use crate::endpoint::accepted;
 use crate::header::{ALL_SESSIONS, Header, Kind, deselect};
 use crate::item::Item;
 use crate::link::Link;
@@ -9,7 +10,7 @@ use crate::transactions::Asker;
 use crate::{json as items, outgoing};
 use bytes::Bytes;
 use jackfield_plugin_api::sync::oneshot;
-use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, params};
+use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry, params};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -178,6 +179,19 @@ async fn send(link: &Link, given: Send) -> Result<Value> {
     if !header.is_primary() {
         return answer(link, header, given.system, &body).await;
     }
+    match ask(link, header, &body, limit).await? {
+        Some((header, body)) => reply(link, header, &body),
+        None => Ok(json!({})),
+    }
+}
+
+/// Sends a message that begins a transaction. Gives its answer if it has W.
+async fn ask(
+    link: &Link,
+    header: Header,
+    body: &[u8],
+    limit: Option<Duration>,
+) -> Result<Option<(Header, Bytes)>> {
     let room = |state: &mut crate::link::State| {
         let go = state.closed().is_some() || outgoing::has_room(link, state);
         go.then_some(())
@@ -187,17 +201,39 @@ async fn send(link: &Link, given: Send) -> Result<Value> {
     let number = {
         let mut state = link.state();
         outgoing::ready(link, &state, header, body.len())?;
-        outgoing::begin(link, &mut state, header, &body, limit, Asker::Call(asker))
+        outgoing::begin(link, &mut state, header, body, limit, Asker::Call(asker))
     };
-    if !message.wait {
+    if !header.waits() {
         link.until_sent(number).await?;
-        return Ok(json!({}));
+        return Ok(None);
     }
-    let (header, body) = match answered.await {
-        Ok(answered) => answered?,
-        Err(_) => return Err(Error::new(ErrorKind::Closed, "the connection has ended")),
+    let gone = || Err(Error::new(ErrorKind::Closed, "the connection has ended"));
+    answered.await.unwrap_or_else(|_| gone()).map(Some)
+}
+
+/// Establishes communications, where the options want it: S1F13, which the peer accepts.
+///
+/// # Errors
+/// It does not, or does not answer.
+pub(crate) async fn establish(link: &Link) -> Result<()> {
+    if !link.endpoint.establish {
+        return Ok(());
+    }
+    let header = Header::data(link.endpoint.session_id, 1, 13, true, 0);
+    let empty =
+        Item::List(Vec::new()).write().map_err(|text| Error::new(ErrorKind::Other, text))?;
+    let Some((header, body)) = ask(link, header, &empty, None).await? else { return Ok(()) };
+    let item = Item::read(&body, link.endpoint.most.items).ok().flatten();
+    let answer = match &item {
+        Some(Item::List(items)) => items.first(),
+        _ => None,
     };
-    reply(link, header, &body)
+    if header.function() == 14 && answer == Some(&accepted()) {
+        return Ok(());
+    }
+    let said = sml::write(&Text::new(header.stream(), header.function(), false, item));
+    let text = format!("the peer does not accept communications (S1F13): it says {said}");
+    Err(Error::new(ErrorKind::Refused, text).with_retry(Retry::Now))
 }
 
 /// Answers a message of the peer.

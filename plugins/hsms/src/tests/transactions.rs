@@ -249,3 +249,37 @@ fn no_more_transactions_are_open_than_may_be() {
         assert!(answers.iter().all(Result::is_ok));
     });
 }
+
+#[test]
+fn communications_are_established_before_a_session_is_there_if_wanted() {
+    testing::paused(async {
+        let bodies =
+            [&b"\x01\x02\x21\x01\x00\x01\x00"[..], b"\x01\x02\x21\x01\x01\x01\x00", b"\x01\x00"];
+        for (number, body) in bodies.into_iter().enumerate() {
+            let place = Place::new(Role::Client, json!({ "establish": true }));
+            let (session, mut peer) = place.begin();
+            let (session, ()) = tokio::join!(session, async {
+                peer.accepts().await;
+                // Both ask: each is answered.
+                peer.sends(Header::data(0, 1, 13, true, 5), b"\x01\x00").await;
+                let (mut ours, mut theirs) = (None, None);
+                for _ in 0..2 {
+                    let (header, body) = peer.data().await;
+                    match header.function() {
+                        13 => ours = Some(header),
+                        _ => theirs = Some((header.title(), body)),
+                    }
+                }
+                assert_eq!(theirs.unwrap(), ("S1F14".to_owned(), bodies[0].to_vec()));
+                peer.sends(ours.unwrap().answer(14), body).await;
+            });
+            match number {
+                0 => drop(session.expect("a session")),
+                _ => {
+                    let error = session.expect_err("refused");
+                    assert!(error.message().contains("S1F14 <L"), "{error}");
+                }
+            }
+        }
+    });
+}
