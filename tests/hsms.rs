@@ -25,7 +25,7 @@ async fn secsgem_as_equipment_answers_what_is_asked() {
     let session = host.open(&equipment.uri(), json!({ "establish": true })).await.unwrap();
     timeout(DEADLINE, session.ping()).await.expect("in time").expect("a round trip");
     let answer = says(&session, "S1F1 W .").await;
-    assert_eq!(answer["item"], json!({ "L": [{ "A": "tool" }, { "A": "1.0.0" }] }));
+    assert_eq!(answer["item"], json!({ "L": [{ "A": "secsgem" }, { "A": "0.3.0" }] }));
     let answer = says(&session, "S1F3 W <L <U1 10>> .").await;
     assert_eq!(answer["sml"], "S1F4 <L <U4 123>> .");
     assert_eq!(session.info().facts["hsms"], "selected");
@@ -50,14 +50,14 @@ async fn hsms_over_tls_is_the_same() {
     let certs = Certs::new();
     let toml = format!(
         "[[routes]]\nlisten = \"hsmss://127.0.0.1:0\"\nto = \"{}\"\n\
-         options = {{ certificate_file = {:?}, key_file = {:?} }}\n",
+         options = {{ tls = {{ certificate_file = {:?}, key_file = {:?} }} }}\n",
         equipment.uri(),
         certs.server.certificate,
         certs.server.key
     );
     let host = TestHost::start(&toml).await;
     let uri = format!("hsmss://localhost:{}", host.address(0).port());
-    let options = json!({ "ca_file": certs.ca, "establish": true });
+    let options = json!({ "tls": { "ca_file": certs.ca }, "establish": true });
     let session = host.open(&uri, options).await.unwrap();
     assert!(session.info().encrypted);
     assert_eq!(says(&session, "S1F3 W <L <U1 10>> .").await["sml"], "S1F4 <L <U4 123>> .");
@@ -72,7 +72,7 @@ async fn an_operator_asks_by_the_command_line() {
     let uri = format!("{}?establish=true", equipment.uri());
     let asked = ran(&["call", &uri, "send", "sml=S1F1 W .", "--json"], "").await.ok();
     let asked: Value = serde_json::from_str(&asked.text()).unwrap();
-    assert_eq!(asked["sml"], "S1F2 <L <A \"tool\"> <A \"1.0.0\">> .");
+    assert_eq!(asked["sml"], "S1F2 <L <A \"secsgem\"> <A \"0.3.0\">> .");
     let more = ["message.stream=1", "message.function=1", "message.wait=true", "--json"];
     let asked = ran(&[&["call", &uri, "send"][..], &more].concat(), "").await.ok();
     assert!(asked.text().contains("S1F2"), "{}", asked.text());
