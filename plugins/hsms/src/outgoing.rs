@@ -32,6 +32,11 @@ fn header_of(link: &Link, message: &Message) -> Result<Header> {
 /// The connection is closed, or the message cannot be sent.
 pub(crate) fn post(link: &Link, state: &mut State, user: u64, message: &Message) -> Result<u64> {
     let header = header_of(link, message)?;
+    if !state.selected.is_empty() && !state.is_selected(header.session) {
+        // Of several sessions this one is not the peer's; the others go on.
+        link.news.tell("not_selected", header.facts());
+        return Ok(state.out.queued);
+    }
     ready(link, state, header, message.payload.len())?;
     if header.is_primary() {
         let Some(header) = for_peer(state, header) else { return Ok(state.out.queued) };

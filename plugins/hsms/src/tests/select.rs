@@ -234,5 +234,11 @@ fn in_generic_mode_each_session_is_selected_by_its_id() {
         peer.sends(Header::data(2, 1, 1, true, 6), &[]).await;
         peer.reads_reject(4).await;
         assert_eq!(session.info().facts["sessions"], json!([1]));
+        // Of ours, what names another session is not sent and ends nothing.
+        let mut messages = session.take_messages().unwrap();
+        messages.send(message(Header::data(2, 6, 1, false, 1), b"")).await.unwrap();
+        messages.send(message(Header::data(1, 6, 1, false, 1), b"")).await.unwrap();
+        assert_eq!(peer.data().await.0.session, 1);
+        assert_eq!(event(&session, "not_selected").await["session_id"], 2);
     });
 }
