@@ -133,6 +133,8 @@ fn deselect_req(link: &Link, state: &mut State, header: Header) {
     link.control(state, answer);
     if status == deselect::OK {
         link.deselected(state, header.session);
+        let text = format!("the peer has deselected session {}", header.session);
+        link.host.log(Level::Info, TARGET, &text);
         link.news.tell("deselected", json!({ "session_id": header.session, "by": "peer" }));
     }
 }

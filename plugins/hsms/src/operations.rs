@@ -14,6 +14,9 @@ use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry,
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// The most characters of an answer in an error.
+const SHOWN: usize = 200;
+
 params! {
     /// Parameters of `send`: the message as `sml` or as `message`.
     pub(crate) struct Send {
@@ -232,6 +235,7 @@ pub(crate) async fn establish(link: &Link) -> Result<()> {
         return Ok(());
     }
     let said = sml::write(&Text::new(header.stream(), header.function(), false, item));
+    let said: String = said.chars().take(SHOWN).collect();
     let text = format!("the peer does not accept communications (S1F13): it says {said}");
     Err(Error::new(ErrorKind::Refused, text).with_retry(Retry::Now))
 }

@@ -36,8 +36,8 @@ options! {
         /// The most bytes of a message's content, in either direction.
         #[schemars(range(min = 1))]
         pub max_message: u32 = 16 << 20,
-        /// Listener: bytes of messages that have begun and not ended, of all its connections together; 64 KiB of
-        /// each do not count.
+        /// Bytes of messages that have begun and not ended, of all connections together; 64 KiB of each do not
+        /// count.
         #[schemars(range(min = 1))]
         pub max_unfinished: u64 = 64 << 20,
         /// The most lists in lists of a message that is shown or written as SML or JSON.
