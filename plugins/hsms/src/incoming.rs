@@ -242,6 +242,9 @@ fn primary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool
             let body = answer.item.as_ref().map_or(Ok(Bytes::new()), crate::item::Item::write);
             // Checked when it was configured.
             link.data(state, header.answer(answer.function), &body.unwrap_or_default());
+            if (header.stream(), answer.function) == (1, 14) {
+                state.established = true;
+            }
         }
         link.news.tell("answered", header.facts());
         return true;

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) open: Transactions,
     pub(crate) users: Users,
     pub(crate) place: Option<Place>,
+    /// Whether an S1F13 of the peer was accepted.
+    pub(crate) established: bool,
     /// When the next linktest is due.
     pub(crate) linktest: Option<Duration>,
     /// What the keeper sleeps until.
@@ -220,6 +222,7 @@ impl Link {
 
     /// A session is not selected any more.
     pub(crate) fn deselected(&self, state: &mut State, session: u16) {
+        state.established = false;
         state.selected.remove(&if self.is_single() { ALL_SESSIONS } else { session });
         if state.selected.is_empty() {
             let t7 = self.host.now() + self.endpoint.times.t7;

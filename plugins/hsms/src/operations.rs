@@ -14,6 +14,9 @@ use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry,
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// How long an answer to S1F13 may take before it is sent again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The most characters of an answer in an error.
 const SHOWN: usize = 200;
 
@@ -214,10 +217,12 @@ async fn ask(
     answered.await.unwrap_or_else(|_| gone()).map(Some)
 }
 
-/// Establishes communications, where the options want it: S1F13, which the peer accepts.
+/// Establishes communications, where the options want it: by an S1F13 of ours that the peer accepts, or, where
+/// it does not answer that, one of its own that we have accepted (E30 §3.2). Ours is sent again until then; who opens
+/// has a deadline.
 ///
 /// # Errors
-/// It does not, or does not answer.
+/// The peer does not accept, or has ended the connection.
 pub(crate) async fn establish(link: &Link) -> Result<()> {
     if !link.endpoint.establish {
         return Ok(());
@@ -225,7 +230,18 @@ pub(crate) async fn establish(link: &Link) -> Result<()> {
     let header = Header::data(link.endpoint.session_id, 1, 13, true, 0);
     let empty =
         Item::List(Vec::new()).write().map_err(|text| Error::new(ErrorKind::Other, text))?;
-    let Some((header, body)) = ask(link, header, &empty, None).await? else { return Ok(()) };
+    let (header, body) = loop {
+        match ask(link, header, &empty, Some(AGAIN)).await {
+            Ok(Some(answer)) => break answer,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::TimedOut && link.state().end.is_none() => {
+                if link.state().established {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    };
     let item = Item::read(&body, link.endpoint.most.items).ok().flatten();
     let answer = match &item {
         Some(Item::List(items)) => items.first(),

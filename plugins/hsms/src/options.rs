@@ -66,8 +66,8 @@ options! {
         /// Events kept while nobody fetches them; the oldest are dropped.
         #[schemars(range(min = 1))]
         pub events: u32 = 256,
-        /// Establish communications (GEM, E30) when a session was selected: S1F13 is sent and must be answered by
-        /// S1F14 with 0, and that of the peer is answered so. Much equipment answers nothing else before.
+        /// Establish communications (GEM, E30) when a session was selected: S1F13 is sent, and again every 5 s, until
+        /// the peer accepts by S1F14 with 0, or its own S1F13 was accepted. Much equipment answers nothing before.
         pub establish: bool = false,
         /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
         pub answers: BTreeMap<String, String>,

@@ -253,33 +253,41 @@ fn no_more_transactions_are_open_than_may_be() {
 #[test]
 fn communications_are_established_before_a_session_is_there_if_wanted() {
     testing::paused(async {
-        let bodies =
-            [&b"\x01\x02\x21\x01\x00\x01\x00"[..], b"\x01\x02\x21\x01\x01\x01\x00", b"\x01\x00"];
-        for (number, body) in bodies.into_iter().enumerate() {
+        let yes = &b"\x01\x02\x21\x01\x00\x01\x00"[..];
+        for body in [yes, b"\x01\x02\x21\x01\x01\x01\x00", b"\x01\x00"] {
             let place = Place::new(Role::Client, json!({ "establish": true }));
             let (session, mut peer) = place.begin();
             let (session, ()) = tokio::join!(session, async {
                 peer.accepts().await;
-                // Both ask: each is answered.
-                peer.sends(Header::data(0, 1, 13, true, 5), b"\x01\x00").await;
-                let (mut ours, mut theirs) = (None, None);
-                for _ in 0..2 {
-                    let (header, body) = peer.data().await;
-                    match header.function() {
-                        13 => ours = Some(header),
-                        _ => theirs = Some((header.title(), body)),
-                    }
-                }
-                assert_eq!(theirs.unwrap(), ("S1F14".to_owned(), bodies[0].to_vec()));
-                peer.sends(ours.unwrap().answer(14), body).await;
+                // The first one is not heard, and sent again.
+                peer.data().await;
+                let (asked, _) = peer.data().await;
+                assert_eq!(asked.title(), "S1F13 W");
+                peer.sends(asked.answer(14), body).await;
             });
-            match number {
-                0 => drop(session.expect("a session")),
-                _ => {
-                    let error = session.expect_err("refused");
-                    assert!(error.message().contains("S1F14 <L"), "{error}");
-                }
+            if body == yes {
+                session.expect("a session");
+                continue;
             }
+            let error = session.expect_err("refused");
+            assert!(error.message().contains("S1F14 <L"), "{error}");
         }
+    });
+}
+
+#[test]
+fn communications_are_established_by_the_peers_question_too() {
+    testing::paused(async {
+        let place = Place::new(Role::Server, json!({ "establish": true }));
+        let (session, mut peer) = place.begin();
+        let (session, ()) = tokio::join!(session, async {
+            peer.selects(ALL_SESSIONS, 0).await;
+            assert_eq!(peer.data().await.0.title(), "S1F13 W");
+            peer.sends(Header::data(0, 1, 13, true, 5), b"\x01\x00").await;
+            let (answer, body) = peer.data().await;
+            assert_eq!((answer.title(), answer.system), ("S1F14".to_owned(), 5));
+            assert_eq!(body, b"\x01\x02\x21\x01\x00\x01\x00");
+        });
+        session.expect("a session");
     });
 }
