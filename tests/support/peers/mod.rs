@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod quic;
+pub(crate) mod secsgem;
 pub(crate) mod socat;
 pub(crate) mod ssh_client;
 pub(crate) mod ssh_python;

@@ -7,7 +7,7 @@ use crate::support::process::{command, script};
 
 /// What is in the environment, as `pip` takes it.
 const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1 telnetlib3==5.0.1 pyserial==3.5 \
-     sseclient-py==1.9.0";
+     sseclient-py==1.9.0 secsgem==0.3.0";
 
 /// `name`, a script of the tests, run by the environment's Python.
 pub(crate) fn python(name: &str) -> Command {
@@ -35,7 +35,7 @@ fn has_packages() -> bool {
     let versions = std::fs::read_dir(folder().join("lib")).into_iter().flatten().flatten();
     let mut libraries = versions.map(|version| version.path().join("site-packages"));
     libraries.any(|library| {
-        ["aioquic", "pywebtransport", "telnetlib3", "serial", "sseclient"]
+        ["aioquic", "pywebtransport", "telnetlib3", "serial", "sseclient", "secsgem"]
             .iter()
             .all(|name| library.join(name).is_dir())
     })
