@@ -66,7 +66,8 @@ impl Conversation {
     }
 
     /// Answers a CONNECT: with success, or with a code that ends the connection. Only the first answer counts.
-    pub(crate) fn answer(&self, code: u8, session: Option<Kept>) {
+    /// `expiry`: how long the session is kept, where that is not what the client wants.
+    pub(crate) fn answer(&self, code: u8, session: Option<Kept>, expiry: Option<u32>) {
         let Some(connect) = &self.connect else { return };
         if self.answered.swap(true, Ordering::AcqRel) {
             return;
@@ -75,6 +76,7 @@ impl Conversation {
         let connack = match code {
             reason::SUCCESS => Connack {
                 session_present: session.is_some(),
+                expiry,
                 client_id: self.assigned.clone(),
                 receive_maximum: Some(limits.receive_maximum),
                 max_packet: Some(limits.max_packet),
@@ -90,8 +92,13 @@ impl Conversation {
     /// Answers a client that nobody has answered: it has its destination.
     pub(crate) fn welcome(&self) {
         if self.is_deferred() {
-            self.answer(reason::SUCCESS, None);
+            self.answer(reason::SUCCESS, None, self.ends_with_connection());
         }
+    }
+
+    /// Sessions of routes end with their connection, which a client is told that wants its session kept.
+    fn ends_with_connection(&self) -> Option<u32> {
+        self.connect.as_ref().filter(|connect| connect.expiry > 0).map(|_| 0)
     }
 
     /// A client subscribes: the destination is asked, or it is granted here.
@@ -235,7 +242,7 @@ impl Conversation {
     pub(crate) async fn finish(&self, code: u8) {
         if self.is_deferred() {
             let why = if code == reason::SHUTTING_DOWN { code } else { reason::UNAVAILABLE };
-            self.answer(why, None);
+            self.answer(why, None, None);
             return self.link.gone().await;
         }
         self.link

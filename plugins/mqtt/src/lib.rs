@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod broker;
 mod client;
 mod conversation;
 mod decode;
@@ -24,8 +25,9 @@ mod server;
 mod session;
 mod topic;
 
+pub use broker::{BrokerOptions, MqttBroker};
 pub use driver::MqttDriver;
 pub use endpoint::MqttEndpoint;
 pub use options::{Direction, Filters, MapEntry, MqttOptions, MqttVersion, WillOptions};
 
-jackfield_plugin_api::export_plugin! { drivers: [MqttDriver], handlers: [] }
+jackfield_plugin_api::export_plugin! { drivers: [MqttDriver], handlers: [MqttBroker] }

@@ -90,11 +90,6 @@ impl Outgoing {
         self.sent.is_empty()
     }
 
-    /// How many messages have no answer.
-    pub(crate) fn unanswered(&self) -> usize {
-        self.sent.len()
-    }
-
     /// An identifier that nothing without an answer has.
     fn free_id(&mut self) -> Option<u16> {
         for _ in 0..u16::MAX {

@@ -25,6 +25,8 @@ pub(crate) const UNKNOWN_ID: u8 = 0x92;
 pub(crate) const RECEIVE_MAXIMUM: u8 = 0x93;
 pub(crate) const BAD_ALIAS: u8 = 0x94;
 pub(crate) const TOO_LARGE: u8 = 0x95;
+/// Of a SUBSCRIBE that contradicts itself.
+pub(crate) const PROTOCOL_SUBSCRIPTION: u8 = 0x83;
 pub(crate) const QUOTA: u8 = 0x97;
 pub(crate) const ADMINISTRATIVE: u8 = 0x98;
 

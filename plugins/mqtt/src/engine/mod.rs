@@ -151,9 +151,6 @@ impl Engine {
         self.version
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected && self.ended.is_none()
-    }
 
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
