@@ -1,5 +1,9 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod mqtt;
+
+pub(super) use mqtt::mqtt;
+
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -403,39 +407,6 @@ pub(super) fn socks5() -> Subject {
             ("our end first", "microsocks ends both directions with the first end"),
             ("peer's end first", "microsocks ends both directions with the first end"),
         ],
-    }
-}
-
-pub(super) fn mqtt() -> Subject {
-    /// A PUBLISH that says it has 256 MiB, and one whose length has no end (MQTT 5.0 §1.5.5).
-    fn oversized() -> Vec<Hostile> {
-        let long = [&[0x30, 0xff, 0xff, 0xff, 0x7f][..], &[0; 64]].concat();
-        let endless = vec![0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        [Victim::Client, Victim::Server]
-            .into_iter()
-            .flat_map(|victim| {
-                let hostile = |bytes| Hostile { victim, after_head: false, bytes };
-                [hostile(long.clone()), hostile(endless.clone())]
-            })
-            .collect()
-    }
-    Subject {
-        name: "mqtt",
-        world: |behaviour| {
-            async move {
-                let listener = "topic = \"far\"";
-                World::of_both_roles(behaviour, "mqtt://127.0.0.1:0", listener, Wrapping::Bytes)
-                    .await
-                    .with_uri(|local| format!("mqtt://{local}"))
-                    .with_options(json!({ "topic": "near", "subscribe": ["far"] }))
-            }
-            .boxed_local()
-        },
-        at: Some(|_, address| format!("mqtt://{address}")),
-        on_datagrams: OnDatagrams::No,
-        nowhere: Some(|| (refused("mqtt"), json!({}))),
-        oversized,
-        except: &[],
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::{
 /// A host with a broker and a listener for it.
 async fn broker(options: &str) -> (TestHost, u16) {
     let toml = format!(
-        "[handlers.broker]\nuse = \"mqtt_broker\"\noptions = {{ {options} }}\n\
+        "[handlers.broker]\nhandler = \"mqtt_broker\"\noptions = {{ {options} }}\n\
          [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n"
     );
     let host = TestHost::start(&toml).await;
@@ -90,7 +90,7 @@ async fn a_will_waits_for_its_delay_and_a_client_that_is_back_leaves_none() {
 async fn clients_of_mosquitto_and_of_ours_meet_over_tls_and_websocket() {
     let certs = Certs::new();
     let toml = format!(
-        "[handlers.broker]\nuse = \"mqtt_broker\"\n\
+        "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
          [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
          [[routes]]\nlisten = \"mqtts://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
          options = {{ tls = {{ certificate_file = {:?}, key_file = {:?} }} }}\n\

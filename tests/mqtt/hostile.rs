@@ -39,7 +39,7 @@ async fn a_client_that_breaks_a_rule_is_told_which_and_the_next_one_is_served() 
         ("a packet that is too large", vec![0x30, 0xff, 0xff, 0x7f], 0x95),
         ("a topic that is not UTF-8", packet(0x30, &[0, 2, 0xc3, 0x28, 0]), 0x81),
         ("a topic with a wildcard", publish_5("a/#", 0, 0, b""), 0x90),
-        ("a topic with a zero", publish_5("a\0", 0, 0, b""), 0x81),
+        ("a topic with a zero", publish_5("a\0", 0, 0, b""), 0x90),
         ("an unknown alias", packet(0x30, &[0, 0, 3, 0x23, 0, 1]), 0x94),
         ("QoS 3", packet(0x36, &id_0), 0x81),
         ("the packet identifier 0", packet(0x32, &id_0), 0x81),
@@ -105,9 +105,7 @@ async fn users_are_checked_in_both_versions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_message_of_qos_2_is_taken_once() {
-    let sink = TcpPeer::black_hole().await;
-    drop(sink);
-    let far = TcpPeer::echo().await;
+    let far = TcpPeer::silent().await;
     let toml = format!(
         "[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"{}\"\noptions = {{ topic = \"t\" }}\n",
         far.uri()
@@ -158,7 +156,7 @@ async fn a_server_that_breaks_a_rule_is_left_with_its_reason() {
         let (session, mut raw) = client(&host, json!({})).await;
         let mut messages = session.take_messages().unwrap();
         raw.send(&bytes).await;
-        assert_eq!(raw.packet().await, (0xe0, vec![code, 0]), "{what}");
+        assert_eq!(raw.packet().await, (0xe0, vec![code]), "{what}");
         let error = messages.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{what}: {error}");
         assert_eq!(error.code(), Some(u64::from(code)), "{what}");

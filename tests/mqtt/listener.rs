@@ -1,10 +1,19 @@
 //! A listener whose sessions go to something that is not MQTT, and to a broker.
 
+use futures_util::{SinkExt, StreamExt};
+use jackfield_plugin_api::{ErrorKind, Message};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::client::metadata;
 use crate::support::{
     certs::Certs,
     host::TestHost,
     peers::{
-        echo::TcpPeer,
+        echo::{Refusing, TcpPeer},
         mqtt::{Mosquitto, mosquitto_pub, mosquitto_sub},
     },
 };
@@ -17,19 +26,65 @@ fn route(to: &str, options: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_publish_goes_to_a_stream_and_what_it_says_to_subscribers() {
+async fn what_clients_publish_goes_to_a_stream_and_what_that_says_to_subscribers() {
     let echo = TcpPeer::echo().await;
-    let host = TestHost::start(&route(&echo.uri(), "topic = \"line\"")).await;
-    let port = host.address(0).port();
-    for version in ["mqttv311", "mqttv5"] {
-        let sub =
-            ["-V", version, "-t", "li+", "-t", "line", "-t", "#", "-q", "1", "-d", "-F", "%t %p."];
-        drop(mosquitto_sub(port, &sub).await);
-        mosquitto_pub(port, &["-V", version, "-t", "any", "-q", "2", "-m", "to the line"])
-            .await
-            .ok();
+    let host = TestHost::start(&route(&echo.uri(), "topic = \"line\", qos = 1")).await;
+    for version in ["3.1.1", "5"] {
+        let uri = format!("mqtt://{}", host.address(0));
+        let options = json!({ "version": version, "topic": "any", "subscribe": "+", "qos": 2 });
+        let session = host.open(&uri, options).await.unwrap();
+        let mut messages = session.take_messages().unwrap();
+        messages.send(Message::binary("to the line")).await.unwrap();
+        let came = messages.next().await.unwrap().unwrap();
+        assert_eq!(came.payload, "to the line");
+        let beside = metadata(&came);
+        assert_eq!((&beside["topic"], &beside["qos"]), (&json!("line"), &json!(1)));
     }
-    echo.has_received(22).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_others_reach_a_stream_in_both_versions() {
+    let silent = TcpPeer::silent().await;
+    let host = TestHost::start(&route(&silent.uri(), "")).await;
+    for version in ["mqttv311", "mqttv5"] {
+        let sent = ["-V", version, "-t", "any", "-q", "2", "-m", "to the line"];
+        mosquitto_pub(host.address(0).port(), &sent).await.ok();
+    }
+    silent.has_received(22).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_destination_is_not_there_is_refused() {
+    let nobody = Refusing::new();
+    let host = TestHost::start(&route(&format!("tcp://{}", nobody.address()), "")).await;
+    for (version, code) in [("5", 0x88), ("3.1.1", 3)] {
+        let uri = format!("mqtt://{}", host.address(0));
+        let error = host.open(&uri, json!({ "version": version })).await.map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Unreachable, Some(code)), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_of_a_stream_are_published_and_messages_come_back_as_bytes() {
+    let certs = Certs::new();
+    let mut mosquitto = Mosquitto::start(&certs).await;
+    let toml = format!(
+        "[connections.lab]\nuri = \"{}\"\n\
+         options = {{ topic = \"console/out\", subscribe = [\"console/in\"], qos = 1 }}\n\
+         [[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"connections.lab\"\n",
+        mosquitto.uri()
+    );
+    let host = TestHost::start(&toml).await;
+    let sub = ["-t", "console/out", "-q", "1", "-C", "1", "-d", "-F", "%t %q %p."];
+    let mut sub = mosquitto_sub(mosquitto.port, &sub).await;
+    let mut stream = TcpStream::connect(host.address(0)).await.unwrap();
+    stream.write_all(b"ready").await.unwrap();
+    assert_eq!(sub.logged("console/out 1 ").await.unwrap(), "ready.");
+    mosquitto.logged("console/in (QoS 1)").await;
+    mosquitto_pub(mosquitto.port, &["-t", "console/in", "-m", "go"]).await.ok();
+    let mut came = [0; 2];
+    stream.read_exact(&mut came).await.unwrap();
+    assert_eq!(&came, b"go");
 }
 
 #[tokio::test(flavor = "multi_thread")]

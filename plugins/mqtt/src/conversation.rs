@@ -3,7 +3,7 @@
 use crate::endpoint::MqttEndpoint;
 use crate::engine::{Ended, Kept};
 use crate::grants::{Grants, Question};
-use crate::link::Link;
+use crate::link::{GOODBYE, Link};
 use crate::packet::{Connack, Connect, Filter, Publication};
 use crate::reason;
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Level, Role};
@@ -238,19 +238,23 @@ impl Conversation {
         }
     }
 
-    /// Ends politely: when all was sent and answered, says goodbye with `code`.
+    /// Ends politely: when all was sent and answered, for which there are five seconds, says goodbye with `code`.
     pub(crate) async fn finish(&self, code: u8) {
         if self.is_deferred() {
             let why = if code == reason::SHUTTING_DOWN { code } else { reason::UNAVAILABLE };
             self.answer(why, None, None);
             return self.link.gone().await;
         }
-        self.link
-            .until(|engine| {
-                let left = engine.out.is_empty() && engine.outgoing.is_answered();
-                left || engine.ended().is_some()
-            })
-            .await;
+        let done = self.link.until(|engine| {
+            let left = engine.out.is_empty() && engine.outgoing.is_answered();
+            left || engine.ended().is_some()
+        });
+        let done = async {
+            done.await;
+            Ok(())
+        };
+        // A peer that reads or answers nothing keeps nobody.
+        let _ = self.host.timeout(GOODBYE, "the end of a session", done).await;
         self.link.leave(code).await;
     }
 

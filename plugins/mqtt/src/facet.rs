@@ -33,7 +33,10 @@ impl Facet {
     fn begin(&mut self) {
         if !self.begun {
             self.begun = true;
-            self.conversation.welcome();
+            // A route says by `accept` when its destination is there; it looks at what comes before that.
+            if !self.conversation.asks {
+                self.conversation.welcome();
+            }
             self.conversation.link.with(|engine| engine.is_read = true);
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Incoming {
     most: usize,
     /// Messages of QoS 1 that were not taken.
     waiting: usize,
+    /// Messages of QoS 1 and 2 that were not taken.
+    untaken: usize,
     /// Messages of QoS 2 that were not released, and whether they were taken (§4.3.3).
     held: HashMap<u16, bool>,
     aliases: HashMap<u16, String>,
@@ -22,6 +24,7 @@ impl Incoming {
         Incoming {
             most: usize::from(most),
             waiting: 0,
+            untaken: 0,
             held: HashMap::new(),
             aliases: HashMap::new(),
             alias_maximum,
@@ -54,7 +57,13 @@ impl Incoming {
         self.held.get(&id).copied().unwrap_or_default()
     }
 
-    /// A message of QoS 1 or 2 has come. By version 5 the peer knows how many it may send.
+    /// Whether no more are to be read before one is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.untaken >= self.most
+    }
+
+    /// A message of QoS 1 or 2 has come. A client of version 5 is held to how many it may send; servers are not,
+    /// because widely used ones send more: nothing more is read from them meanwhile.
     pub(crate) fn arrived(
         &mut self,
         publication: &Publication,
@@ -65,6 +74,7 @@ impl Incoming {
             let text = "more messages without an answer than agreed on";
             return Err(Wrong::new(reason::RECEIVE_MAXIMUM, text));
         }
+        self.untaken += 1;
         match publication.qos {
             1 => self.waiting += 1,
             _ => {
@@ -76,6 +86,7 @@ impl Incoming {
 
     /// It was taken, or refused.
     pub(crate) fn taken(&mut self, qos: u8, id: u16, code: u8) {
+        self.untaken = self.untaken.saturating_sub(1);
         if qos == 1 {
             self.waiting = self.waiting.saturating_sub(1);
         } else if code >= reason::UNSPECIFIED {

@@ -16,6 +16,7 @@ mod incoming;
 mod link;
 mod map;
 mod metadata;
+mod mover;
 mod operations;
 mod options;
 mod outgoing;
@@ -24,6 +25,9 @@ mod reason;
 mod server;
 mod session;
 mod topic;
+
+#[cfg(test)]
+mod tests;
 
 pub use broker::{BrokerOptions, MqttBroker};
 pub use driver::MqttDriver;

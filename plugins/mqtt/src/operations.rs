@@ -72,6 +72,20 @@ params! {
         codes: Vec<u8>,
     }
 
+    /// Parameters of `accept`.
+    pub(crate) struct Accept {
+        /// What was chosen of what the client offers; it offers nothing.
+        protocol: Option<String>,
+    }
+
+    /// Parameters of `told`.
+    pub(crate) struct Told {
+        /// The name of the event.
+        name: String,
+        /// What belongs to it.
+        data: Option<Value>,
+    }
+
     /// Parameters of `answer`.
     pub(crate) struct Answer {
         /// That of the event `call`.
@@ -103,10 +117,6 @@ pub(crate) struct Wanted {
     retain_handling: u8,
 }
 
-/// Parameters of `accept` and `told`, which need none of what is there.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct Anything {}
-
 /// All of them.
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -116,12 +126,12 @@ pub(crate) fn operations() -> Vec<Operation> {
         ),
         Operation::new::<Subscribe, Granted>("subscribe", "Subscribes to filters"),
         Operation::new::<Unsubscribe, Granted>("unsubscribe", "Ends subscriptions"),
-        Operation::new::<Anything, NoParams>(
+        Operation::new::<Accept, NoParams>(
             "accept",
             "For routes: gives a client the answer that has waited for its destination",
         ),
         Operation::new::<Answer, NoParams>("answer", "For routes: the result of an event `call`"),
-        Operation::new::<Anything, NoParams>("told", "For routes: an event of the other session"),
+        Operation::new::<Told, NoParams>("told", "For routes: an event of the other session"),
     ]
 }
 
@@ -135,6 +145,7 @@ pub(crate) async fn call(it: &Conversation, operation: &str, given: Value) -> Re
         "subscribe" => subscribe(it, params(given)?).await,
         "unsubscribe" => unsubscribe(it, params(given)?).await,
         "accept" => {
+            let Accept { protocol: _ } = params(given)?;
             it.welcome();
             Ok(json!({}))
         }
@@ -145,7 +156,11 @@ pub(crate) async fn call(it: &Conversation, operation: &str, given: Value) -> Re
             it.on_answer(id, codes);
             Ok(json!({}))
         }
-        "told" => Ok(json!({})),
+        "told" => {
+            // No event of another protocol means anything to a client of MQTT.
+            let Told { name: _, data: _ } = params(given)?;
+            Ok(json!({}))
+        }
         _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
     }
 }
@@ -158,6 +173,7 @@ async fn publish(it: &Conversation, given: Publish) -> Result<Value> {
     if !is_topic(&given.topic) {
         return Err(bad(format!("topic: {:?} is no topic: it has no wildcards", given.topic)));
     }
+    let text = given.payload.is_some();
     let payload = match (given.payload, given.payload_base64) {
         (Some(_), Some(_)) => return Err(bad("payload and payload_base64 exclude each other")),
         (Some(text), None) => Bytes::from(text),
@@ -174,7 +190,7 @@ async fn publish(it: &Conversation, given: Publish) -> Result<Value> {
     let mut publication = Publication::new(given.topic, payload, qos);
     publication.retain = given.retain.unwrap_or(it.endpoint.usual.retain);
     publication.properties = Properties {
-        text: false,
+        text,
         expiry: given.expiry,
         content_type: given.content_type,
         response_topic: given.response_topic,

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::{
     certs::Certs,
     need::need,
-    peers::python::python,
+    peers::python::{python, python_module},
     ports,
     process::{Process, Ran, command, run, tempdir},
 };
@@ -76,7 +76,9 @@ async fn is_open(port: u16) -> bool {
 }
 
 fn client(program: &str, port: u16, arguments: &[&str]) -> Command {
-    let mut client = command(need(program, "mosquitto-clients"));
+    // What it prints is to be read while it runs.
+    let mut client = command(need("stdbuf", "coreutils"));
+    client.arg("-oL").arg(need(program, "mosquitto-clients"));
     client.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(arguments);
     client
 }
@@ -98,4 +100,30 @@ pub(crate) async fn paho(port: u16, arguments: &[&str]) -> Ran {
     let mut script = python("mqtt_paho.py");
     script.arg(port.to_string()).args(arguments);
     run(script, "").await
+}
+
+/// The broker amqtt, of 3.1.1.
+pub(crate) struct Amqtt {
+    _process: Process,
+    pub(crate) port: u16,
+}
+
+impl Amqtt {
+    pub(crate) async fn start() -> Self {
+        ports::with_free_port(async |port| {
+            let folder = tempdir();
+            let file = folder.path().join("amqtt.yaml");
+            let text = format!(
+                "listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{port}\nplugins:\n  \
+                 amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
+            );
+            fs::write(&file, text).expect("a configuration");
+            let mut server = python_module("amqtt.scripts.broker_script");
+            server.arg("-c").arg(&file);
+            let mut process = Process::spawn_in("amqtt", folder, server);
+            process.ready(async |_| is_open(port).await).await?;
+            Ok(Self { _process: process, port })
+        })
+        .await
+    }
 }

@@ -128,7 +128,7 @@ def sessions(version):
     first.leave()
     other = Client(version=version)
     for number in range(10):
-        other.publish("mine", f"{number}", 1 + number % 2)
+        other.publish("mine", f"{number}", version - 3)
     other.leave()
     second = Client(name, version, clean=False, expiry=300)
     assert second.flags.session_present
@@ -233,13 +233,14 @@ def properties():
 def delayed_will():
     watcher = Client()
     watcher.subscribe([("late", 0)])
-    properties = Properties(PacketTypes.WILLMESSAGE)
-    properties.WillDelayInterval = 1
-    will = {"topic": "late", "payload": "x", "qos": 0, "properties": properties}
-    Client("late-1", expiry=60, will=will).vanish()
+    def will(payload, delay):
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = delay
+        return {"topic": "late", "payload": payload, "qos": 0, "properties": properties}
+    Client("late-1", expiry=60, will=will("x", 50)).vanish()
     back = Client("late-1", clean=False, expiry=60)
     assert back.flags.session_present
-    Client("late-2", expiry=60, will={**will, "payload": "y"}).vanish()
+    Client("late-2", expiry=60, will=will("y", 1)).vanish()
     assert watcher.message()[1] == "y"
     back.leave()
     watcher.leave()

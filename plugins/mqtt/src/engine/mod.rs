@@ -151,7 +151,6 @@ impl Engine {
         self.version
     }
 
-
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
     }
@@ -170,7 +169,8 @@ impl Engine {
     pub(crate) fn wants_read(&self) -> bool {
         let waits_for_us = self.role == Role::Server && self.greeted && !self.connected;
         let full = self.inbox_bytes >= self.limits.read_ahead || self.inbox.len() >= 4096;
-        self.ended.is_none() && !waits_for_us && !(full && self.is_read)
+        let paused = full && self.is_read || self.incoming.is_full();
+        self.ended.is_none() && !waits_for_us && !paused
     }
 
     /// Whether messages may be sent: there is room in the buffer, and for one that is to be answered.

@@ -106,7 +106,8 @@ impl Engine {
             return Ok(());
         }
         if publication.qos > 0 {
-            self.incoming.arrived(&publication, id, self.version == Version::V5)?;
+            let limited = self.role == Role::Server && self.version == Version::V5;
+            self.incoming.arrived(&publication, id, limited)?;
         }
         let full = self.inbox_bytes >= self.limits.read_ahead;
         if full && !self.is_read && publication.qos == 0 {
