@@ -126,7 +126,7 @@ impl Conversation {
         let question = Question::Subscribe { id, filters, number };
         let asked = whole.then(|| self.grants().ask(question)).flatten();
         match asked {
-            Some(ask) => self.ask(ask, "subscribe", params),
+            Some(ask) => self.ask(ask, "subscribe", &params),
             None => {
                 let code = if whole { reason::QUOTA } else { reason::BAD_FILTER };
                 self.link.with(|engine| engine.suback(id, vec![code; refused]));
@@ -145,12 +145,12 @@ impl Conversation {
         let count = filters.len();
         let ask = self.grants().ask(Question::Unsubscribe { id, filters });
         match ask {
-            Some(ask) => self.ask(ask, "unsubscribe", params),
+            Some(ask) => self.ask(ask, "unsubscribe", &params),
             None => self.link.with(|engine| engine.unsuback(id, vec![reason::QUOTA; count])),
         }
     }
 
-    fn ask(&self, id: u64, operation: &str, params: Value) {
+    fn ask(&self, id: u64, operation: &str, params: &Value) {
         let event = json!({ "id": id, "operation": operation, "params": params });
         self.events.tell("call", event);
     }
@@ -172,7 +172,7 @@ impl Conversation {
                 self.grant_all(id, filters, number);
             }
             (Some(Question::Unsubscribe { id, filters }), codes) => {
-                self.end_all(id, &filters, codes)
+                self.end_all(id, &filters, codes);
             }
             (None, _) => {}
         }

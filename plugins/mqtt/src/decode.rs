@@ -189,26 +189,7 @@ fn decode_5(raw: &RawPacket) -> Result<Packet> {
             };
             published(publication, packet.packet_id(), alias)?
         }
-        4 => {
-            let packet = raw.parse_exact(v5_0::Puback::parse)?;
-            let code = packet.reason_code().map_or(0, |code| code as u8);
-            acked(AckKind::Puback, packet.packet_id(), code)?
-        }
-        5 => {
-            let packet = raw.parse_exact(v5_0::Pubrec::parse)?;
-            let code = packet.reason_code().map_or(0, |code| code as u8);
-            acked(AckKind::Pubrec, packet.packet_id(), code)?
-        }
-        6 => {
-            let packet = raw.parse_exact(v5_0::Pubrel::parse)?;
-            let code = packet.reason_code().map_or(0, |code| code as u8);
-            acked(AckKind::Pubrel, packet.packet_id(), code)?
-        }
-        7 => {
-            let packet = raw.parse_exact(v5_0::Pubcomp::parse)?;
-            let code = packet.reason_code().map_or(0, |code| code as u8);
-            acked(AckKind::Pubcomp, packet.packet_id(), code)?
-        }
+        4..=7 => answer_5(raw)?,
         8 => {
             let packet = raw.parse_exact(v5_0::Subscribe::parse)?;
             let (properties, _) = properties_of(packet.props());
@@ -239,6 +220,33 @@ fn decode_5(raw: &RawPacket) -> Result<Packet> {
         15 => Packet::Auth,
         kind => empty(kind, raw.data_as_slice())?,
     })
+}
+
+/// PUBACK, PUBREC, PUBREL or PUBCOMP.
+fn answer_5(raw: &RawPacket) -> Result<Packet> {
+    let (kind, id, code) = match raw.packet_type() {
+        4 => {
+            let packet = raw.parse_exact(v5_0::Puback::parse)?;
+            let code = packet.reason_code().map(|code| code as u8);
+            (AckKind::Puback, packet.packet_id(), code)
+        }
+        5 => {
+            let packet = raw.parse_exact(v5_0::Pubrec::parse)?;
+            let code = packet.reason_code().map(|code| code as u8);
+            (AckKind::Pubrec, packet.packet_id(), code)
+        }
+        6 => {
+            let packet = raw.parse_exact(v5_0::Pubrel::parse)?;
+            let code = packet.reason_code().map(|code| code as u8);
+            (AckKind::Pubrel, packet.packet_id(), code)
+        }
+        _ => {
+            let packet = raw.parse_exact(v5_0::Pubcomp::parse)?;
+            let code = packet.reason_code().map(|code| code as u8);
+            (AckKind::Pubcomp, packet.packet_id(), code)
+        }
+    };
+    acked(kind, id, code.unwrap_or_default())
 }
 
 fn wrong_data() -> Wrong {

@@ -191,12 +191,12 @@ impl Hub {
             }
         }
         if let Some(will) = now_due {
-            state.publish(will.publication, place.session, now);
+            state.publish(&will.publication, place.session, now);
         }
     }
 
     /// Publishes a message of a session; whether anybody has subscribed to it.
-    pub(super) fn publish(&self, publication: Publication, from: u64, now: Duration) -> bool {
+    pub(super) fn publish(&self, publication: &Publication, from: u64, now: Duration) -> bool {
         self.state().publish(publication, from, now)
     }
 
@@ -238,7 +238,7 @@ impl Hub {
         };
         let over: Vec<u64> = state.sessions.iter().filter_map(over).collect();
         for (session, will) in due {
-            state.publish(will, session, now);
+            state.publish(&will, session, now);
         }
         for session in over {
             state.remove(session);
@@ -316,9 +316,9 @@ impl State {
         reason::SUCCESS
     }
 
-    fn publish(&mut self, publication: Publication, from: u64, now: Duration) -> bool {
+    fn publish(&mut self, publication: &Publication, from: u64, now: Duration) -> bool {
         if publication.retain {
-            self.dropped += u64::from(!self.retained.keep(&publication, now));
+            self.dropped += u64::from(!self.retained.keep(publication, now));
         }
         let mut found = Vec::new();
         self.tree.matching(&publication.topic, &mut found);

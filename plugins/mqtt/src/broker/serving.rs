@@ -16,7 +16,8 @@ const TURN: usize = 64;
 
 /// What is to be done next.
 enum Step {
-    Received(Option<Received>),
+    Received(Box<Received>),
+    End,
     Send,
     Stop,
 }
@@ -47,7 +48,7 @@ pub(super) async fn serve(host: Host, hub: &Hub, it: &Arc<Conversation>) -> Resu
                 return Poll::Ready(Step::Stop);
             }
             if let Poll::Ready(received) = it.link.poll_received(cx) {
-                return Poll::Ready(Step::Received(received));
+                return Poll::Ready(received.map_or(Step::End, |it| Step::Received(Box::new(it))));
             }
             let outbox = &leaving.place.outbox;
             outbox.sender.register(cx.waker());
@@ -58,8 +59,8 @@ pub(super) async fn serve(host: Host, hub: &Hub, it: &Arc<Conversation>) -> Resu
         })
         .await;
         match step {
-            Step::Received(Some(received)) => handle(hub, it, &leaving.place, received),
-            Step::Received(None) => break,
+            Step::Received(received) => handle(hub, it, &leaving.place, *received),
+            Step::End => break,
             Step::Send => send(it, &leaving.place),
             Step::Stop => {
                 it.link.leave(reason::SHUTTING_DOWN).await;
@@ -78,7 +79,7 @@ fn handle(hub: &Hub, it: &Conversation, place: &Place, received: Received) {
         Received::Publish { publication, id } => {
             let qos = publication.qos;
             let anybody = match it.endpoint.map.inwards(publication) {
-                Some(publication) => hub.publish(publication, place.session, now),
+                Some(publication) => hub.publish(&publication, place.session, now),
                 None => false,
             };
             let code = if anybody { reason::SUCCESS } else { reason::NO_SUBSCRIBERS };

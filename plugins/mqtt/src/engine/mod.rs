@@ -278,7 +278,7 @@ impl Engine {
                     self.write(&Packet::Publish { publication, id, alias: None });
                 }
                 None => {
-                    self.write(&Packet::Ack { kind: AckKind::Pubrel, id, code: reason::SUCCESS })
+                    self.write(&Packet::Ack { kind: AckKind::Pubrel, id, code: reason::SUCCESS });
                 }
             }
         }
