@@ -28,7 +28,12 @@ pub(crate) async fn connect(
     let mut engine = Engine::new(Role::Client, endpoint.version, endpoint.limits, host.now());
     engine.connect(asked(endpoint, address), kept)?;
     let link = Link::start(engine, carrier, host);
-    let connack = answer(&link, endpoint.version).await?;
+    let mut conversation = Conversation::new(link, Arc::clone(endpoint), below, host, Role::Client);
+    if endpoint.expiry > 0 && !endpoint.clean {
+        // From here on what the session keeps is given back whatever happens.
+        conversation.kept_for = Some(server);
+    }
+    let connack = answer(&conversation.link, endpoint.version).await?;
     let client_id = connack.client_id.clone().unwrap_or_else(|| endpoint.client_id.clone());
     let mut info = Info::new()
         .with("role", "client")
@@ -41,11 +46,7 @@ pub(crate) async fn connect(
     if let Some(qos) = connack.max_qos {
         info = info.with("max_qos", qos);
     }
-    let info = info.over(&below);
-    let mut conversation = Conversation::new(link, Arc::clone(endpoint), info, host, Role::Client);
-    if endpoint.expiry > 0 && !endpoint.clean {
-        conversation.kept_for = Some(server);
-    }
+    conversation.info = info.over(&conversation.info);
     subscribe(&conversation).await?;
     Ok(Arc::new(conversation))
 }

@@ -61,6 +61,11 @@ impl Publication {
     }
 
     /// About how much memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.size() + size_of::<Self>()
+    }
+
+    /// About how many bytes it has.
     pub(crate) fn size(&self) -> usize {
         let user = |(name, value): &(String, String)| name.len() + value.len();
         let properties = &self.properties;

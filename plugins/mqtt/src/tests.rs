@@ -202,6 +202,11 @@ fn a_session_that_goes_on_repeats_what_has_no_answer_and_nothing_twice() {
     client.broken(lost());
     server.broken(lost());
     let (left, kept) = (client.take_kept(), server.take_kept());
+    // A connection that does not come to be takes nothing away.
+    let mut client = Engine::new(Role::Client, Version::V5, limits(), NOW);
+    client.connect(connect(Version::V5, 60), left).expect("a CONNECT");
+    client.broken(lost());
+    let left = client.take_kept();
     let mut client = Engine::new(Role::Client, Version::V5, limits(), NOW);
     let mut server = Engine::new(Role::Server, Version::V5, limits(), NOW);
     client.connect(connect(Version::V5, 60), left).expect("a CONNECT");

@@ -99,7 +99,7 @@ impl Drop for Outbox {
 
 /// What a waiting message is counted with.
 fn size(publication: &Publication) -> usize {
-    publication.size() + size_of::<Waiting>()
+    publication.memory() + size_of::<Duration>()
 }
 
 #[cfg(test)]

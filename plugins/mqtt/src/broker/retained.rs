@@ -25,12 +25,12 @@ impl Retained {
     /// Keeps a message in the place of an earlier one, or with no content forgets that; false if there is no room.
     pub(super) fn keep(&mut self, publication: &Publication, now: Duration) -> bool {
         if let Some((known, _)) = self.messages.remove(&publication.topic) {
-            self.bytes = self.bytes.saturating_sub(known.size());
+            self.bytes = self.bytes.saturating_sub(known.memory());
         }
         if publication.payload.is_empty() {
             return true;
         }
-        let size = publication.size();
+        let size = publication.memory();
         if self.messages.len() >= self.most || self.bytes.saturating_add(size) > self.most_bytes {
             return false;
         }

@@ -58,6 +58,23 @@ pub(crate) enum Received {
     },
 }
 
+impl Received {
+    /// About how much memory it takes while it waits.
+    fn memory(&self) -> usize {
+        let plain = |filters: usize, text: usize| filters * size_of::<Filter>() + text;
+        match self {
+            Received::Publish { publication, .. } => publication.memory(),
+            Received::Subscribe { filters, .. } => {
+                plain(filters.len(), filters.iter().map(|filter| filter.filter.len()).sum())
+            }
+            Received::Unsubscribe { filters, .. } => {
+                plain(filters.len(), filters.iter().map(String::len).sum())
+            }
+            Received::Connect(_) | Received::Connack(_) => 0,
+        }
+    }
+}
+
 /// How a connection has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
@@ -168,8 +185,9 @@ impl Engine {
     /// Whether more is to be read from the peer: while there is room, and while it may say something.
     pub(crate) fn wants_read(&self) -> bool {
         let waits_for_us = self.role == Role::Server && self.greeted && !self.connected;
-        let full = self.inbox_bytes >= self.limits.read_ahead || self.inbox.len() >= 4096;
-        let paused = full && self.is_read || self.incoming.is_full();
+        let full = self.inbox_bytes >= self.limits.read_ahead;
+        let reads = self.is_read || self.role == Role::Server;
+        let paused = full && reads || self.incoming.is_full();
         self.ended.is_none() && !waits_for_us && !paused
     }
 
@@ -181,10 +199,13 @@ impl Engine {
     /// What came next.
     pub(crate) fn take(&mut self) -> Option<Received> {
         let received = self.inbox.pop_front()?;
-        if let Received::Publish { publication, .. } = &received {
-            self.inbox_bytes = self.inbox_bytes.saturating_sub(publication.size());
-        }
+        self.inbox_bytes = self.inbox_bytes.saturating_sub(received.memory());
         Some(received)
+    }
+
+    fn put(&mut self, received: Received) {
+        self.inbox_bytes += received.memory();
+        self.inbox.push_back(received);
     }
 
     /// The peer has sent `bytes`.
@@ -263,7 +284,8 @@ impl Engine {
             let _ = waiter.send(Err(error.clone()));
         }
         let unanswered = self.outgoing.end(&error);
-        if self.keeps {
+        // Before CONNACK what an earlier connection has left is as it was.
+        if self.keeps && self.connected {
             self.kept = Some(Kept { unanswered, held: self.incoming.held() });
         }
         self.ended = Some(ended);

@@ -21,7 +21,7 @@ impl Engine {
             (Packet::Connect(connect), Role::Server) => {
                 self.greeted = true;
                 self.version = connect.version;
-                self.inbox.push_back(Received::Connect(connect));
+                self.put(Received::Connect(connect));
             }
             (Packet::Connack(connack), Role::Client) => self.on_connack(connack, now),
             (Packet::Publish { publication, id, alias }, _) => {
@@ -34,10 +34,10 @@ impl Engine {
             }
             (Packet::Ack { kind, id, code }, _) => self.on_answer(kind, id, code, now)?,
             (Packet::Subscribe { id, filters, number }, Role::Server) => {
-                self.inbox.push_back(Received::Subscribe { id, filters, number });
+                self.put(Received::Subscribe { id, filters, number });
             }
             (Packet::Unsubscribe { id, filters }, Role::Server) => {
-                self.inbox.push_back(Received::Unsubscribe { id, filters });
+                self.put(Received::Unsubscribe { id, filters });
             }
             (Packet::Suback { id, codes }, Role::Client) => {
                 self.outgoing.granted(id, true, codes)?;
@@ -86,7 +86,7 @@ impl Engine {
                 self.resume(kept, now);
             }
         }
-        self.inbox.push_back(Received::Connack(connack));
+        self.put(Received::Connack(connack));
     }
 
     fn on_publish(
@@ -114,8 +114,7 @@ impl Engine {
             self.dropped += 1;
             return Ok(());
         }
-        self.inbox_bytes += publication.size();
-        self.inbox.push_back(Received::Publish { publication, id });
+        self.put(Received::Publish { publication, id });
         Ok(())
     }
 
