@@ -8,7 +8,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::client::metadata;
+use super::{
+    client::metadata,
+    raw::{Raw, packet, text},
+};
 use crate::support::{
     certs::Certs,
     host::TestHost,
@@ -114,4 +117,22 @@ async fn a_bridge_passes_topics_by_its_map_in_both_directions() {
     // What no rule names does not pass, and a filter of it is refused.
     mosquitto_pub(port, &["-t", "secret", "-q", "1", "-m", "x"]).await.ok();
     assert!(!mosquitto.log().contains("'secret'"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_breaks_off_leaves_its_will_and_what_was_answered_at_the_far_broker() {
+    let certs = Certs::new();
+    let mosquitto = Mosquitto::start(&certs).await;
+    let host = TestHost::start(&route(&mosquitto.uri(), "")).await;
+    let sub = ["-t", "#", "-q", "1", "-C", "2", "-d", "-F", "%t %q %p."];
+    let mut far = mosquitto_sub(mosquitto.port, &sub).await;
+    let mut raw = Raw::connect(host.address(0).port()).await;
+    let head = [&text("MQTT")[..], &[4, 0b1110, 0, 60], &text("c"), &text("gone"), &text("w")];
+    raw.send(&packet(0x10, &head.concat())).await;
+    assert_eq!(raw.packet().await, (0x20, vec![0, 0]));
+    raw.send(&packet(0x32, &[&text("last")[..], &[0, 1], b"words"].concat())).await;
+    assert_eq!(raw.packet().await, (0x40, vec![0, 1]));
+    drop(raw);
+    assert_eq!(far.logged("last 1 ").await.unwrap(), "words.");
+    assert_eq!(far.logged("gone 1 ").await.unwrap(), "w.");
 }

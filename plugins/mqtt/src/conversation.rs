@@ -159,6 +159,12 @@ impl Conversation {
     pub(crate) fn on_answer(&self, ask: u64, codes: Option<Vec<u8>>) {
         let question = self.grants().answered(ask);
         match (question, codes) {
+            (Some(Question::Subscribe { id, filters, .. }), Some(codes))
+                if codes.len() != filters.len() =>
+            {
+                let codes = vec![reason::UNSPECIFIED; filters.len()];
+                self.link.with(|engine| engine.suback(id, codes));
+            }
             (Some(Question::Subscribe { id, filters, number }), Some(codes)) => {
                 for (filter, code) in filters.into_iter().zip(&codes) {
                     if *code <= 2 {

@@ -20,6 +20,8 @@ pub(crate) struct Facet {
     /// Begins to read when it is first asked to.
     begun: bool,
     ended: bool,
+    /// Messages were taken and it has not been asked for more since: who passes them on may not have sent them yet.
+    given: bool,
     /// Was given, and there was no room.
     waiting: Option<Publication>,
     closing: Option<Closing>,
@@ -27,7 +29,14 @@ pub(crate) struct Facet {
 
 impl Facet {
     pub(crate) fn new(conversation: Arc<Conversation>) -> Self {
-        Facet { conversation, begun: false, ended: false, waiting: None, closing: None }
+        Facet {
+            conversation,
+            begun: false,
+            ended: false,
+            given: false,
+            waiting: None,
+            closing: None,
+        }
     }
 
     fn begin(&mut self) {
@@ -69,18 +78,23 @@ impl Stream for Facet {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.begin();
+        let this = &mut *self;
         loop {
-            if self.ended {
+            if this.ended {
                 return Poll::Ready(None);
             }
-            let it = &self.conversation;
-            let received = ready!(it.link.poll_received(cx));
+            let it = &this.conversation;
+            let Poll::Ready(received) = it.link.poll_received(cx) else {
+                this.given = false;
+                return Poll::Pending;
+            };
             it.tell_news();
             match received {
                 Some(Received::Publish { publication, id }) => {
                     let qos = publication.qos;
                     it.link.with(|engine| engine.acknowledge(qos, id, reason::SUCCESS));
                     if let Some(publication) = it.endpoint.map.inwards(publication) {
+                        this.given = true;
                         return Poll::Ready(Some(Ok(message_of(publication, id))));
                     }
                 }
@@ -91,14 +105,19 @@ impl Stream for Facet {
                 // The handshake has taken them.
                 Some(Received::Connect(_) | Received::Connack(_)) => {}
                 None => {
-                    if let Some(will) =
-                        it.take_will().and_then(|will| it.endpoint.map.inwards(will))
-                    {
+                    let will = it.take_will().and_then(|will| it.endpoint.map.inwards(will));
+                    if let Some(will) = will {
+                        this.given = true;
                         return Poll::Ready(Some(Ok(message_of(will, 0))));
                     }
                     let failure = it.failure();
+                    if failure.is_some() && std::mem::take(&mut this.given) {
+                        // An error ends a route at once: what was answered here is to leave it before.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     it.events.end();
-                    self.ended = true;
+                    this.ended = true;
                     return Poll::Ready(failure.map(Err));
                 }
             }

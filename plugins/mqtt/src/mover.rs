@@ -62,20 +62,19 @@ impl Mover<'_> {
                 }
             };
             if ended {
-                let left = self.pending.is_empty() && !self.unflushed;
-                if left && self.shared.engine().out.is_empty() {
-                    return Pin::new(&mut self.stream).poll_shutdown(cx).map(drop);
-                }
                 let until = *self.leaving.get_or_insert(now + GOODBYE);
                 if self.poll_due(Some(until), now, cx) {
                     return Poll::Ready(());
+                }
+                let left = self.pending.is_empty() && !self.unflushed;
+                if left && self.shared.engine().out.is_empty() {
+                    return Pin::new(&mut self.stream).poll_shutdown(cx).map(drop);
                 }
                 if !wrote {
                     return Poll::Pending;
                 }
                 continue;
             }
-            self.shared.paused.store(!wants_read, Ordering::Release);
             let read = wants_read && self.poll_read(now, cx);
             if read || wrote {
                 continue;
@@ -100,6 +99,8 @@ impl Mover<'_> {
             engine = self.shared.engine();
         }
         let (wants_read, ended) = (engine.wants_read(), engine.ended().is_some());
+        // Under the lock, so that who makes room sees that somebody waits for it.
+        self.shared.paused.store(!wants_read, Ordering::Release);
         drop(engine);
         if ended {
             self.shared.tell();

@@ -124,7 +124,12 @@ impl Hub {
         }
         let fresh = connect.clean || known.is_none();
         if fresh && let Some(known) = known {
+            // The old session ends here, and its will does not wait any longer.
+            let will = state.sessions.get_mut(&known).and_then(|session| session.will.take());
             state.remove(known);
+            if let Some((will, _)) = will {
+                state.publish(&will, known, conversation.link.now());
+            }
         }
         state.last += 1;
         let life = state.last;
@@ -175,7 +180,10 @@ impl Hub {
         let full = offline >= self.limits.max_sessions as usize;
         let taken_over = state.sessions.get(&place.session).is_none_or(has_ended);
         let mut now_due = will;
-        if !taken_over {
+        if taken_over && state.sessions.contains_key(&place.session) {
+            // The session goes on in another connection, so that a will with a delay is none (§3.1.3.2.2).
+            now_due.take_if(|will| will.delay > 0);
+        } else if !taken_over {
             state.connected -= 1;
             let keeps = expiry > 0 && !full;
             if let Some(session) = state.sessions.get_mut(&place.session).filter(|_| keeps) {

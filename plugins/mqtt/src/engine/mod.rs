@@ -126,6 +126,9 @@ pub(crate) struct Engine {
     keepalive: Duration,
     last_sent: Duration,
     last_received: Duration,
+    /// Since when the peer is read again: what it has sent meanwhile is still on its way.
+    resumed: Duration,
+    paused: bool,
     will: Option<Will>,
     ended: Option<Ended>,
     kept: Option<Kept>,
@@ -158,6 +161,8 @@ impl Engine {
             keepalive: Duration::ZERO,
             last_sent: now,
             last_received: now,
+            resumed: now,
+            paused: false,
             will: None,
             ended: None,
             kept: None,
