@@ -9,6 +9,7 @@ mod fault;
 mod fields;
 mod forward;
 mod forwarded;
+mod handled;
 mod interim;
 mod leave;
 mod lent;
@@ -20,12 +21,11 @@ mod sse;
 mod tied;
 
 use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
-use crate::driver::Prepared;
 use crate::relay::{
     self, End, Left, RelayEnd, RelayOptions, RelaySizes, RelayTimeouts, Side, Totals,
 };
 use crate::services::kernel::{cut_off, cutting};
-use crate::session::{POLITE_CLOSE, shared};
+use crate::session::POLITE_CLOSE;
 use crate::shutdown::{LAST_WORDS, Stopping};
 use crate::stack::opened_for;
 pub use access::REQUESTS;
@@ -34,6 +34,7 @@ pub use destination::Destination;
 use far::Far;
 use forward::Forward;
 use futures_util::future::OptionFuture;
+use handled::handled;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use near::Deferred;
 use notice::Notice;
@@ -64,6 +65,8 @@ pub enum Served {
     Relayed(RelayEnd),
     /// The handler has finished.
     Handled,
+    /// The host has stopped before the handler has finished.
+    Stopped,
     /// The peer sends no more requests.
     Forwarded,
     /// Its connection was told to end, and its peer was told so.
@@ -117,8 +120,7 @@ impl Route {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
             let session = self.observed(session, connection.live());
-            let mut handled = Box::pin(handled(handler, session, stopping));
-            return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
+            return Box::pin(handled(handler, session, connection, stopping)).await;
         }
         // What is dropped before its end was not whole, and its peer must see that.
         let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
@@ -409,24 +411,6 @@ fn heard(near: &Session, far: &Session) -> Option<Duration> {
     idle(near).into_iter().chain(idle(far)).min()
 }
 
-/// Serves a session by a handler. Told to stop, a session that can drain does.
-async fn handled(handler: &Prepared, session: Session, stopping: &mut Stopping) -> Result<()> {
-    if !session.facets().contains(Facets::DRAIN) {
-        return handler.serve(session).await;
-    }
-    let (session, drain) = shared(session);
-    let draining = async {
-        stopping.told().await;
-        // It says when the last answer is out; the handler then sees the end.
-        let _ = drain.drain().await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        served = handler.serve(session) => served,
-        never = draining => never,
-    }
-}
-
 impl Served {
     /// As an end in words, or the error that the relay ended with.
     pub(crate) fn into_end(self) -> Result<String> {
@@ -442,6 +426,7 @@ impl std::fmt::Display for Served {
         match self {
             Served::Relayed(end) => end.fmt(f),
             Served::Handled => f.write_str("the handler has finished"),
+            Served::Stopped => RelayEnd::Shutdown.fmt(f),
             Served::Forwarded => f.write_str("the peer sends no more requests"),
             Served::Told(_) => f.write_str("it was told to end"),
         }
