@@ -27,6 +27,7 @@ mod http;
 mod io;
 mod listen;
 mod loading;
+mod mqtt;
 mod named;
 mod outage;
 mod outside;

@@ -1,5 +1,9 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod mqtt;
+
+pub(super) use mqtt::mqtt;
+
 use futures_util::FutureExt;
 use serde_json::json;
 
