@@ -274,6 +274,34 @@ pub(super) fn telnet() -> Subject {
     }
 }
 
+pub(super) fn hsms() -> Subject {
+    /// A message that says it has 4 GiB.
+    fn oversized() -> Vec<Hostile> {
+        let bytes = vec![0xff; 0xffff];
+        [Victim::Client, Victim::Server]
+            .map(|victim| Hostile { victim, after_head: false, bytes: bytes.clone() })
+            .into()
+    }
+    Subject {
+        name: "hsms",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "hsms://127.0.0.1:0", "t7 = 6", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("hsms://{local}"))
+                    // A case opens again at once where another has ended.
+                    .with_options(json!({ "t5": 0, "t6": 3 }))
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("hsms://{address}")),
+        on_datagrams: OnDatagrams::No,
+        nowhere: Some(|| (refused("hsms"), json!({}))),
+        oversized,
+        except: &[],
+    }
+}
+
 pub(super) fn serial() -> Subject {
     Subject {
         name: "serial",
