@@ -114,6 +114,7 @@ fn check(options: &MqttOptions, role: Role) -> Result<()> {
             ("client_id", !options.client_id.is_empty()),
             ("subscribe", !options.subscribe.0.is_empty()),
             ("will", options.will.is_some()),
+            ("map", !options.map.is_empty()),
             ("session_expiry", options.session_expiry != 0),
         ],
     };

@@ -31,7 +31,7 @@ options! {
         pub qos: u8 = 0,
         /// Whether messages that have no topic of their own are retained.
         pub retain: bool = false,
-        /// What of topics is different on the two sides; where there is one, other topics do not pass.
+        /// Client: what of topics is different on the two sides; where there is one, other topics do not pass.
         pub map: Vec<MapEntry>,
         /// Listener: names and passwords of those who may connect; empty: anyone may.
         pub users: BTreeMap<String, Secret>,
