@@ -27,6 +27,7 @@ mod io;
 mod listen;
 mod loading;
 mod named;
+mod operations;
 mod outage;
 mod outside;
 mod peers_smoke;

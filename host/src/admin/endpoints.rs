@@ -5,7 +5,7 @@ use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, segment};
 use super::roles::AdminRole::{self, Admin, Operator, Viewer};
 use super::{
-    calls, changes, configuration, definitions, events, lists, log, openapi, status, verbs,
+    calls, changes, configuration, definitions, events, lists, log, openapi, status, upgrade, verbs,
 };
 use crate::nearest::did_you_mean;
 use hyper::{Method, StatusCode};
@@ -79,6 +79,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     POST "/v1/config/reload" Admin configuration::reload, &[DRY_RUN], "Reads the files and secrets again and takes over what is different, whole or not at all.";
     GET "/v1/config/history" Viewer configuration::history, &[], "The last versions of the configuration, the one in force last.";
     POST "/v1/config/rollback/{version}" Admin configuration::rollback, &[DRY_RUN], "Takes over a version that was in force before, as a new one.";
+
+    POST "/v1/upgrade" Admin upgrade::upgrade, &[], "Starts the program anew; the new process takes over all sockets, and this one ends with its last session.";
 
     GET "/v1/plugins" Viewer lists::list, LIST, "Plugin files, what became of each and how it is.";
     GET "/v1/plugins/{name}" Viewer lists::one, &[], "One plugin.";

@@ -35,15 +35,18 @@ mod roles;
 mod server;
 mod socket;
 mod status;
+mod upgrade;
 mod verbs;
 mod weights;
 
 pub use log_levels::{LevelChange, LogLevels};
 pub use roles::{AdminPeer, AdminRole};
 pub use socket::usual_place;
+pub use upgrade::UpgradeControl;
 
-use crate::config::model::AdminConfig;
+use crate::config::model::{AdminConfig, AdminPlace};
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::handover::Handover;
 use crate::manager::Manager;
 use crate::reload::Reloader;
 use roles::RoleTable;
@@ -67,18 +70,23 @@ pub struct AdminControls {
     pub log: Option<Arc<dyn LogLevels>>,
     /// Reads the configuration again.
     pub reloader: Option<Reloader>,
+    /// Has a new process take over.
+    pub upgrade: Option<Arc<dyn UpgradeControl>>,
 }
 
 impl std::fmt::Debug for AdminControls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (log, reloader) = (self.log.is_some(), self.reloader.is_some());
-        f.debug_struct("AdminControls").field("log", &log).field("reloader", &reloader).finish()
+        f.debug_struct("AdminControls")
+            .field("log", &self.log.is_some())
+            .field("reloader", &self.reloader.is_some())
+            .field("upgrade", &self.upgrade.is_some())
+            .finish()
     }
 }
 
 /// Places that are taken, and not served yet: who connects waits.
 pub struct AdminSockets {
-    sockets: Vec<AdminSocket>,
+    sockets: Vec<Arc<AdminSocket>>,
     roles: RoleTable,
     config: AdminConfig,
 }
@@ -97,6 +105,11 @@ impl AdminSockets {
     /// # Errors
     /// A place that is named and cannot be taken, and users and groups that this machine does not have.
     pub fn bind(loaded: &Loaded) -> Result<Self, ConfigErrors> {
+        Self::bind_with(loaded, &Handover::default())
+    }
+
+    /// As [`AdminSockets::bind`]; what was handed over is taken in place of what would be bound.
+    pub(crate) fn bind_with(loaded: &Loaded, handover: &Handover) -> Result<Self, ConfigErrors> {
         let config = loaded.config.admin.clone();
         let at = KeyPath::from_iter(["admin"]);
         let wrong = |key: KeyPath, message: String| {
@@ -110,13 +123,18 @@ impl AdminSockets {
         match &config.listen {
             Some(places) => {
                 for (index, place) in places.iter().enumerate() {
-                    let path = AdminConfig::socket(place).unwrap_or_default();
-                    let bound = AdminSocket::bind(Path::new(path), for_all);
+                    let bound = match AdminPlace::of(place) {
+                        Some(AdminPlace::Named(name)) => AdminSocket::named(name, handover),
+                        Some(AdminPlace::Path(path)) => {
+                            AdminSocket::bind(Path::new(path), for_all, handover)
+                        }
+                        None => Err("expected \"unix:PATH\" or \"socket:NAME\"".to_owned()),
+                    };
                     let key = at.key("listen").index(index);
                     sockets.push(bound.map_err(|why| wrong(key, why))?);
                 }
             }
-            None => match AdminSocket::bind(&usual_place(), for_all) {
+            None => match AdminSocket::bind(&usual_place(), for_all, handover) {
                 Ok(socket) => sockets.push(socket),
                 Err(why) => tracing::info!(why, "no admin API: its usual place cannot be taken"),
             },

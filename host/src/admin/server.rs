@@ -8,6 +8,7 @@ use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, pairs};
 use super::roles::{AdminPeer, RoleTable};
 use super::socket::AdminSocket;
+use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
 use crate::manager::Manager;
@@ -49,6 +50,7 @@ pub(super) struct AdminApi {
     pub(super) config: AdminConfig,
     pub(super) log: Option<Arc<dyn LogLevels>>,
     pub(super) reloader: Option<Reloader>,
+    pub(super) upgrade: Option<Arc<dyn UpgradeControl>>,
     pub(super) hub: Arc<EventHub>,
     pub(super) weights: DrainedWeights,
     pub(super) started: Instant,
@@ -65,7 +67,7 @@ impl AdminApi {
         manager: Manager,
         config: AdminConfig,
         roles: RoleTable,
-        AdminControls { log, reloader }: AdminControls,
+        AdminControls { log, reloader, upgrade }: AdminControls,
     ) -> Arc<Self> {
         Arc::new(AdminApi {
             hub: EventHub::new(manager.events().clone(), &config),
@@ -73,6 +75,7 @@ impl AdminApi {
             config,
             log,
             reloader,
+            upgrade,
             weights: DrainedWeights::default(),
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -91,7 +94,7 @@ impl AdminApi {
 /// Serves what a socket accepts until `stop` says so.
 pub(super) async fn serve(
     api: Arc<AdminApi>,
-    socket: AdminSocket,
+    socket: Arc<AdminSocket>,
     room: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -220,6 +223,11 @@ async fn replied(
     let last_event = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let run = endpoint.run;
     let changes = endpoint.method != "GET";
+    if changes && api.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_under_way()) {
+        let text =
+            "a new process is taking over, and would not know of a change: ask again in a moment";
+        return Err(ApiProblem::new(StatusCode::CONFLICT, "upgrading", text));
+    }
     if changes {
         tracing::info!(user = peer.name(), method = %head.method, path = head.uri.path(), "admin API");
     }

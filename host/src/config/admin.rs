@@ -10,9 +10,10 @@ use jackfield_text::range::{Problem, Ranges};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Where the admin API listens: `"unix:PATH"`, the path absolute. `[]` is nowhere. A place that is named here and
-    /// cannot be taken stops the start. Default: `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that variable is set,
-    /// else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
+    /// Where the admin API listens: `"unix:PATH"`, the path absolute, or `"socket:NAME"`, a Unix socket that the service
+    /// manager has opened under that name. `[]` is nowhere. A place that is named here and cannot be taken stops the
+    /// start. Default: `$RUNTIME_DIRECTORY/admin.sock` where systemd sets that variable, else
+    /// `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that one is set, else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
     pub listen: Option<Vec<String>>,
     /// Who may do everything: users, and groups as `"@group"`. Root and the user of the host always may. Default:
     /// `[]`.
@@ -81,20 +82,38 @@ impl AdminConfig {
                     "expected \"unix:PATH\": the admin API does not listen on the network"
                 }
                 _ => {
-                    "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\""
+                    "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\", or \
+                     \"socket:NAME\" with the name of a socket of the service manager"
                 }
             };
-            ranges =
-                ranges.expect(Self::socket(place).is_some(), &format!("listen.{index}"), expected);
+            ranges = ranges.expect(
+                AdminPlace::of(place).is_some(),
+                &format!("listen.{index}"),
+                expected,
+            );
         }
         ranges.problems()
     }
+}
 
-    /// The path that an entry of `listen` means.
-    pub fn socket(place: &str) -> Option<&str> {
-        let path = place.strip_prefix("unix:")?;
+/// What an entry of `admin.listen` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminPlace<'a> {
+    /// A Unix socket at this path.
+    Path(&'a str),
+    /// A Unix socket that the service manager has opened, by its name there.
+    Named(&'a str),
+}
+
+impl<'a> AdminPlace<'a> {
+    /// `None` for what has another form.
+    pub fn of(entry: &'a str) -> Option<Self> {
+        if let Some(name) = entry.strip_prefix("socket:") {
+            return (!name.is_empty()).then_some(AdminPlace::Named(name));
+        }
+        let path = entry.strip_prefix("unix:")?;
         // `unix://` is how URIs write it.
         let path = path.strip_prefix("//").unwrap_or(path);
-        path.starts_with('/').then_some(path)
+        path.starts_with('/').then_some(AdminPlace::Path(path))
     }
 }
