@@ -6,6 +6,7 @@ mod events;
 mod limits;
 mod lists;
 mod log;
+mod network;
 mod roles;
 mod secrets;
 mod sockets;

@@ -77,7 +77,8 @@ async fn the_package_installs_into_a_clean_root_and_the_host_runs_from_there() {
     assert!(fs::read_to_string(root.path(bash)).unwrap().contains("COMPLETE"));
     let unit = fs::read_to_string(root.path("usr/lib/systemd/system/jackfield.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/bin/jackfield run"), "{unit}");
-    let route = "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"handlers.echo\"\n";
+    let route =
+        "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"handlers.echo\"\n";
     fs::write(root.path("etc/jackfield/conf.d/echo.toml"), route).unwrap();
     let plain = jackfield(&[]);
     let mut installed = command(root.path("usr/bin/jackfield"));
@@ -133,8 +134,17 @@ fn the_container_file_takes_files_and_commands_that_there_are() {
         text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     assert!(lines[0].starts_with("FROM ") && lines[0].ends_with(" AS build"), "{}", lines[0]);
     let known = [
-        "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT",
-        "CMD", "&&",
+        "FROM",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "ENV",
+        "USER",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+        "&&",
     ];
     for line in &lines {
         let word = line.trim_start().split(' ').next().unwrap();

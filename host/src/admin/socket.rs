@@ -1,4 +1,4 @@
-//! The socket of the admin API: its file has never more permissions than it is to have, and takes the place of one
+//! The sockets of the admin API. The file of one of Unix has never more permissions than it is to have, and takes the place of one
 //! that a dead host has left, never of one that a live host has.
 
 use crate::handover::{Giving, Handover, HandoverName, unknown_name};
@@ -7,22 +7,37 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock};
 use socket2::{Domain, SockAddr, Type};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// A bound socket and its file, which goes with it.
+/// A bound socket, and the file of one of Unix, which goes with it.
 pub(super) struct AdminSocket {
-    pub(super) listener: UnixListener,
-    pub(super) path: PathBuf,
-    file: SocketFile,
+    listening: AdminListening,
+    /// As `admin.listen` has it.
+    pub(super) place: String,
+    file: Option<SocketFile>,
     name: HandoverName,
+}
+
+enum AdminListening {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// What a socket has accepted.
+pub(super) enum AdminStream {
+    /// From this machine: the kernel says of whom.
+    Unix(UnixStream),
+    /// A token says of whom.
+    Tcp(TcpStream),
 }
 
 impl AdminSocket {
@@ -37,12 +52,16 @@ impl AdminSocket {
         handover: &Handover,
     ) -> Result<Arc<Self>, String> {
         let name = HandoverName::Admin(path.display().to_string());
+        let made = |listener, file| AdminSocket {
+            listening: AdminListening::Unix(listener),
+            place: format!("unix:{}", path.display()),
+            file: Some(file),
+            name: name.clone(),
+        };
+        let file = || SocketFile::new(&path.display().to_string());
         if let Some(taken) = handover.take(&name).map_err(|error| error.to_string())?.pop() {
             let listener = listening(taken).map_err(|error| error.to_string())?;
-            let file = SocketFile::new(&path.display().to_string()).of_another(handover);
-            return Ok(
-                AdminSocket { listener, path: path.to_owned(), file, name }.offered(handover)
-            );
+            return Ok(made(listener, file().of_another(handover)).offered(handover));
         }
         let folder = path.parent().ok_or("expected a path with a folder")?;
         // The socket is bound elsewhere and moved, and a place that is too long for clients would be no place.
@@ -54,8 +73,7 @@ impl AdminSocket {
         flock(&held, FlockOperation::LockExclusive).map_err(|error| within(error.into()))?;
         is_free(path)?;
         let listener = put(folder, path, if for_all { 0o666 } else { 0o600 }).map_err(within)?;
-        let file = SocketFile::new(&path.display().to_string());
-        Ok(AdminSocket { listener, path: path.to_owned(), file, name }.offered(handover))
+        Ok(made(listener, file()).offered(handover))
     }
 
     /// Listens on what a service manager has opened by that name; its file belongs to that.
@@ -69,9 +87,49 @@ impl AdminSocket {
         let within = |error: io::Error| format!("socket {name:?}: expected a Unix socket: {error}");
         let listener = listening(taken).map_err(within)?;
         let path = listener.local_addr().map_err(within)?;
-        let path = path.as_pathname().unwrap_or(Path::new(name)).to_owned();
-        let file = SocketFile::foreign(&path.display());
-        Ok(AdminSocket { listener, path, file, name: wanted }.offered(handover))
+        let path = path.as_pathname().unwrap_or(Path::new(name)).display().to_string();
+        let socket = AdminSocket {
+            listening: AdminListening::Unix(listener),
+            file: Some(SocketFile::foreign(&path)),
+            place: format!("unix:{path}"),
+            name: wanted,
+        };
+        Ok(socket.offered(handover))
+    }
+
+    /// Listens at an address, for those who have a token.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn tcp(address: SocketAddr, handover: &Handover) -> Result<Arc<Self>, String> {
+        let within = |error: io::Error| format!("tcp://{address}: {error}");
+        let name = HandoverName::Tcp(address);
+        let listener = match handover.take(&name).map_err(within)?.pop() {
+            Some(taken) => std::net::TcpListener::from(taken),
+            None => std::net::TcpListener::bind(address).map_err(within)?,
+        };
+        listener.set_nonblocking(true).map_err(within)?;
+        let place = listener.local_addr().map_err(within)?;
+        let listener = TcpListener::from_std(listener).map_err(within)?;
+        let socket = AdminSocket {
+            listening: AdminListening::Tcp(listener),
+            place: format!("tcp://{place}"),
+            file: None,
+            name,
+        };
+        Ok(socket.offered(handover))
+    }
+
+    /// The next who connects. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<AdminStream> {
+        match &self.listening {
+            AdminListening::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| AdminStream::Unix(stream))
+            }
+            AdminListening::Tcp(listener) => {
+                listener.accept().await.map(|(stream, _)| AdminStream::Tcp(stream))
+            }
+        }
     }
 
     fn offered(self, handover: &Handover) -> Arc<Self> {
@@ -91,11 +149,17 @@ fn listening(taken: OwnedFd) -> io::Result<UnixListener> {
 
 impl Giving for AdminSocket {
     fn give(&self) -> io::Result<Vec<(HandoverName, OwnedFd)>> {
-        Ok(vec![(self.name.clone(), self.listener.as_fd().try_clone_to_owned()?)])
+        let fd = match &self.listening {
+            AdminListening::Unix(listener) => listener.as_fd(),
+            AdminListening::Tcp(listener) => listener.as_fd(),
+        };
+        Ok(vec![(self.name.clone(), fd.try_clone_to_owned()?)])
     }
 
     fn let_go(&self) {
-        self.file.let_go();
+        if let Some(file) = &self.file {
+            file.let_go();
+        }
     }
 }
 
