@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod log;
 mod network;
+mod probes;
 mod roles;
 mod secrets;
 mod sockets;

@@ -30,6 +30,7 @@ mod log_levels;
 mod metrics;
 mod nouns;
 mod openapi;
+mod probes;
 mod problem;
 mod request;
 mod ring;

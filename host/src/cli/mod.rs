@@ -104,6 +104,8 @@ enum Command {
     Target(admin::TargetCommand),
     /// Close a connection
     Close(admin::CloseArgs),
+    /// Say why a connection of the running host is as it is
+    Diagnose(admin::DiagnoseArgs),
     /// Leases of exclusive paths
     #[command(subcommand)]
     Lease(admin::LeaseCommand),
@@ -157,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Enable(args) => admin::enable(&args),
         Command::Weight(args) => admin::weight(&args),
         Command::Target(command) => admin::target(&command),
+        Command::Diagnose(args) => admin::diagnose(&args),
         Command::Close(args) => admin::close(&args),
         Command::Lease(command) => admin::lease(&command),
         Command::Reload(args) => admin::reload(&args),

@@ -1,6 +1,7 @@
 //! The commands that ask a running host, over the socket of its admin API.
 
 mod configuration;
+mod diagnose;
 mod events;
 mod link;
 mod list;
@@ -12,6 +13,7 @@ mod upgrade;
 mod verbs;
 
 pub(super) use configuration::{ConfigCommand, ReloadArgs, config, reload};
+pub(super) use diagnose::{DiagnoseArgs, diagnose};
 pub(super) use events::{EventsArgs, events};
 pub(super) use link::part;
 pub(super) use list::{PsArgs, ShowArgs, ps, show};
