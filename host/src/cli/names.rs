@@ -84,9 +84,9 @@ pub(super) fn destinations() -> ArgValueCandidates {
         names.extend(named(connections).iter().map(|name| format!("connections.{name}")));
         names.extend(named(upstreams).iter().map(|name| format!("upstreams.{name}")));
         for device in devices {
+            // They have the name of the device in theirs.
             let paths = device["paths"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let device = device["name"].as_str().unwrap_or_default();
-            names.extend(named(paths).iter().map(|path| format!("devices.{device}.{path}")));
+            names.extend(named(paths).iter().map(|path| (*path).to_owned()));
         }
         candidates(names)
     })
