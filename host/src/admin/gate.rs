@@ -28,8 +28,8 @@ pub(super) fn judge(headers: &HeaderMap, hosts: &[String]) -> Result<(), ApiProb
     let site = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
     let is_foreign_site = site.is_some_and(|site| !["same-origin", "none"].contains(&site));
     let origin = field(&ORIGIN);
-    let same = [format!("http://{host}"), format!("https://{host}")];
-    let is_foreign_origin = headers.contains_key(ORIGIN) && !same.iter().any(|own| own == origin);
+    let is_foreign_origin =
+        headers.contains_key(ORIGIN) && origin.split_once("://").map(|(_, at)| at) != Some(host);
     if is_foreign_site || is_foreign_origin {
         return Err(ApiProblem::forbidden("a page of another origin may not ask"));
     }

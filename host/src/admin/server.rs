@@ -157,7 +157,7 @@ async fn refuse_on(stream: impl AsyncRead + AsyncWrite + Unpin) {
 
 /// Who sends the requests of a connection.
 #[derive(Clone)]
-enum Asking {
+enum AdminCaller {
     /// Of this machine, as the kernel says.
     User(AdminPeer),
     /// Whom the token of each request names.
@@ -167,7 +167,7 @@ enum Asking {
 async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiver<bool>) {
     let mut stream = match stream {
         AdminStream::Unix(stream) => stream,
-        AdminStream::Tcp(stream) => return talk(api, stream, Asking::Holder, stop).await,
+        AdminStream::Tcp(stream) => return talk(api, stream, AdminCaller::Holder, stop).await,
     };
     let Ok(credentials) = stream.peer_cred() else { return };
     let asked = Arc::clone(&api);
@@ -180,19 +180,19 @@ async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiv
     if peer.role.is_none() {
         tracing::warn!(user = peer.name(), "refused at the admin API: this user has no role");
     }
-    talk(api, stream, Asking::User(peer), stop).await;
+    talk(api, stream, AdminCaller::User(peer), stop).await;
 }
 
 async fn talk(
     api: Arc<AdminApi>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    asking: Asking,
+    caller: AdminCaller,
     mut stop: watch::Receiver<bool>,
 ) {
     let limit = api.config.request_timeout.0;
     let service = service_fn(|request: Request<Incoming>| {
-        let (api, asking) = (Arc::clone(&api), asking.clone());
-        async move { Ok::<_, Infallible>(answer(api, asking, request).await) }
+        let (api, caller) = (Arc::clone(&api), caller.clone());
+        async move { Ok::<_, Infallible>(answer(api, caller, request).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limit);
@@ -212,11 +212,11 @@ type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(
     api: Arc<AdminApi>,
-    asking: Asking,
+    caller: AdminCaller,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let is_head = request.method() == Method::HEAD;
-    let mut response = match replied(api, asking, request).await {
+    let mut response = match replied(api, caller, request).await {
         Ok(reply) => rendered(reply),
         Err(problem) => refused(&problem),
     };
@@ -245,12 +245,12 @@ async fn holder(api: &AdminApi, headers: &HeaderMap) -> Result<AdminPeer, ApiPro
 /// Judges a request, reads its body, and runs what it is for.
 async fn replied(
     api: Arc<AdminApi>,
-    asking: Asking,
+    caller: AdminCaller,
     request: Request<Incoming>,
 ) -> Result<Reply, ApiProblem> {
-    let peer = match asking {
-        Asking::User(peer) => peer,
-        Asking::Holder => holder(&api, request.headers()).await?,
+    let peer = match caller {
+        AdminCaller::User(peer) => peer,
+        AdminCaller::Holder => holder(&api, request.headers()).await?,
     };
     let Some(role) = peer.role else {
         let name = peer.name();

@@ -91,7 +91,7 @@ impl AdminConfig {
             let expected = match place.split_once(':').map(|(kind, _)| kind) {
                 Some("tcp") => {
                     "expected an address of the machine itself, such as \"tcp://127.0.0.1:8900\": a token would pass \
-                     in the clear; a route with TLS can lead there"
+                     in the clear; an encrypted route can lead there"
                 }
                 _ => {
                     "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\", or \
