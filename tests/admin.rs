@@ -6,6 +6,8 @@ mod events;
 mod limits;
 mod lists;
 mod log;
+mod network;
+mod probes;
 mod roles;
 mod secrets;
 mod sockets;

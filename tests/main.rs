@@ -29,6 +29,7 @@ mod listen;
 mod loading;
 mod mqtt;
 mod named;
+mod operations;
 mod outage;
 mod outside;
 mod peers_smoke;

@@ -113,6 +113,7 @@ pub mod services;
 pub mod addr;
 pub mod deadline;
 pub mod events;
+pub mod handover;
 mod lock;
 pub mod metrics;
 pub use jackfield_text::{nearest, networks, units};

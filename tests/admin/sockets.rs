@@ -28,7 +28,8 @@ async fn a_place_that_cannot_be_taken_is_told_with_its_key() {
     let at = folder.path().display();
     std::fs::write(folder.path().join("text"), "a text").unwrap();
     for (admin, text) in [
-        ("listen = [\"tcp://127.0.0.1:1\"]".to_owned(), "does not listen on the network"),
+        ("listen = [\"tcp://127.0.0.1:1\"]".to_owned(), "expected the key admin.tokens"),
+        ("listen = [\"tcp://10.0.0.1:1\"]".into(), "expected an address of the machine itself"),
         ("listen = [\"unix:relative\"]".into(), "expected \"unix:PATH\" with an absolute path"),
         (format!("listen = [\"unix:{at}/text\"]"), "is no socket"),
         (format!("listen = [\"unix:{at}/text/x\"]"), "admin.listen.0: "),

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::ECHO;
 use crate::loading::{faulty_mode, write};
-use crate::support::jackfield::{Config, jackfield, ran};
+use crate::support::{
+    jackfield::{Config, jackfield, ran},
+    process::run,
+};
 
 #[tokio::test]
 async fn check_accepts_a_good_configuration_and_listens_to_nothing() {
@@ -139,10 +142,14 @@ async fn drivers_lists_all_and_tells_all_about_one() {
 }
 
 #[tokio::test]
-async fn completions_know_the_commands() {
+async fn completions_ask_the_program_which_knows_its_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = ran(&["completions", shell], "").await.ok().text();
-        assert!(script.contains("relay") && script.contains("jackfield"), "{shell}");
+        assert!(script.contains("COMPLETE") && script.contains("jackfield"), "{shell}");
+        let mut asking = jackfield(&["--", "jackfield", "rel"]);
+        asking.env("COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", "1").env("_CLAP_IFS", "\n");
+        let answer = run(asking, "").await.ok().text();
+        assert!(answer.contains("relay") && !answer.contains("__trial"), "{shell}: {answer}");
     }
 }
 

@@ -31,8 +31,8 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "addr", "deadline", "error", "events", "lock", "metrics", "nearest", "networks",
-        "parallel", "secret", "session", "shutdown", "units", "work",
+        "addr", "deadline", "error", "events", "handover", "lock", "metrics", "nearest",
+        "networks", "parallel", "secret", "session", "shutdown", "units", "work",
     ],
 ];
 

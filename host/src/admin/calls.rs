@@ -65,7 +65,10 @@ impl WantedCall {
 }
 
 /// What a text names, for somebody with that role.
-async fn destination(request: &AdminRequest, to: &str) -> Result<Destination, ApiProblem> {
+pub(super) async fn destination(
+    request: &AdminRequest,
+    to: &str,
+) -> Result<Destination, ApiProblem> {
     let parsed: Reference = to.parse().map_err(|error| {
         let text = format!("to: {error}");
         ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", text).at("/to")

@@ -5,7 +5,8 @@ use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, segment};
 use super::roles::AdminRole::{self, Admin, Operator, Viewer};
 use super::{
-    calls, changes, configuration, definitions, events, lists, log, openapi, status, verbs,
+    calls, changes, configuration, definitions, events, lists, log, openapi, probes, status,
+    upgrade, verbs,
 };
 use crate::nearest::did_you_mean;
 use hyper::{Method, StatusCode};
@@ -80,6 +81,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/v1/config/history" Viewer configuration::history, &[], "The last versions of the configuration, the one in force last.";
     POST "/v1/config/rollback/{version}" Admin configuration::rollback, &[DRY_RUN], "Takes over a version that was in force before, as a new one.";
 
+    POST "/v1/upgrade" Admin upgrade::upgrade, &[], "Starts the program anew; the new process takes over all sockets, and this one ends with its last session.";
+
     GET "/v1/plugins" Viewer lists::list, LIST, "Plugin files, what became of each and how it is.";
     GET "/v1/plugins/{name}" Viewer lists::one, &[], "One plugin.";
     GET "/v1/drivers" Viewer lists::list, LIST, "Drivers with their schemes, options and operations.";
@@ -104,10 +107,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/v1/handlers/{name}" Viewer lists::one, &[], "One handler.";
     GET "/v1/operations" Viewer calls::operations, &[("to", "connections.NAME, devices.NAME.PATH or upstreams.NAME")], "Operations of what `to` names, with the schemas of their parameters.";
 
+    POST "/v1/probe" Operator probes::probe, &[("within", "time for each target; default 10s")], "Opens what each of `to` names by its whole stack, pings it where it can, and closes.";
     POST "/v1/call" Operator calls::call, &[], "Runs an operation on what `to` names.";
     PUT "/v1/connections/{name}/connect" Operator verbs::connect, &[WAIT], "Connects a named connection.";
     PUT "/v1/connections/{name}/close" Operator verbs::close, &[WAIT], "Closes a connection politely; its definition stays.";
     PUT "/v1/connections/{name}/drain" Operator verbs::drain, &[WAIT, ("within", "how long what runs may take; default 30s")], "Takes nothing new, lets what runs finish, and closes.";
+    GET "/v1/connections/{name}/diagnosis" Viewer probes::diagnosis, &[], "Why a connection is as it is, and what looks wrong.";
     POST "/v1/connections/{name}/ping" Operator verbs::ping, &[("within", "default 5s")], "Asks the peer once, by a round trip where its driver has one.";
     POST "/v1/connections/{name}/call" Operator calls::call_live, &[], "Runs an operation on a connection that lives.";
     PUT "/v1/targets/{upstream}" Admin changes::add_target, &[], "Adds a target; the body is what a file says of one.";

@@ -315,4 +315,33 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
     }
+
+    /// The names of metrics in a text.
+    fn names(text: &str) -> Vec<&str> {
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+        let words = text.split(|c| !is_part(c));
+        words.filter(|word| word.starts_with("jackfield_")).collect()
+    }
+
+    #[test]
+    fn the_dashboard_and_the_alerts_use_only_names_that_there_are() {
+        let files = [
+            include_str!("../../../config/grafana/jackfield.json"),
+            include_str!("../../../config/prometheus/alerts.yaml"),
+        ];
+        let shown = |known: &str, kind: MetricKind| match kind {
+            MetricKind::Counter => vec![format!("{known}_total")],
+            MetricKind::Histogram => {
+                ["bucket", "sum", "count"].map(|end| format!("{known}_{end}")).to_vec()
+            }
+            _ => vec![known.to_owned()],
+        };
+        let all: Vec<String> =
+            TABLE.iter().flat_map(|(known, kind, ..)| shown(known, *kind)).collect();
+        for used in files.into_iter().flat_map(names) {
+            assert!(all.iter().any(|known| known == used), "{used} is not in /metrics");
+        }
+        serde_json::from_str::<serde_json::Value>(files[0]).unwrap();
+        assert_eq!(yaml_rust2::YamlLoader::load_from_str(files[1]).unwrap().len(), 1);
+    }
 }

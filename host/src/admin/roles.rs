@@ -32,9 +32,10 @@ impl AdminRole {
 /// Somebody who has connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdminPeer {
-    /// The number of its user.
-    pub uid: u32,
-    /// The name of its user, if it has one.
+    /// The number of its user; none of the holder of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The name of its user, if it has one, or of the token.
     pub user: Option<String>,
     /// What it may do; `None`: nothing.
     pub role: Option<AdminRole>,
@@ -43,7 +44,8 @@ pub struct AdminPeer {
 impl AdminPeer {
     /// As leases, events and the log have it.
     pub fn name(&self) -> String {
-        self.user.clone().unwrap_or_else(|| format!("uid {}", self.uid))
+        let number = || format!("uid {}", self.uid.unwrap_or_default());
+        self.user.clone().unwrap_or_else(number)
     }
 }
 
@@ -123,7 +125,7 @@ impl RoleTable {
         {
             groups.extend(more.into_iter().map(Gid::as_raw));
         }
-        AdminPeer { uid, user, role: self.role(uid, &groups) }
+        AdminPeer { uid: Some(uid), user, role: self.role(uid, &groups) }
     }
 }
 

@@ -3,11 +3,14 @@
 use super::AdminControls;
 use super::endpoints::Endpoints;
 use super::events::EventHub;
+use super::gate;
 use super::log_levels::LogLevels;
 use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, pairs};
 use super::roles::{AdminPeer, RoleTable};
-use super::socket::AdminSocket;
+use super::socket::{AdminSocket, AdminStream};
+use super::tokens::TokenTable;
+use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
 use crate::manager::Manager;
@@ -15,18 +18,18 @@ use crate::reload::Reloader;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -49,6 +52,7 @@ pub(super) struct AdminApi {
     pub(super) config: AdminConfig,
     pub(super) log: Option<Arc<dyn LogLevels>>,
     pub(super) reloader: Option<Reloader>,
+    pub(super) upgrade: Option<Arc<dyn UpgradeControl>>,
     pub(super) hub: Arc<EventHub>,
     pub(super) weights: DrainedWeights,
     pub(super) started: Instant,
@@ -58,14 +62,15 @@ pub(super) struct AdminApi {
     pub(super) stopping: AtomicBool,
     endpoints: Endpoints,
     roles: RoleTable,
+    tokens: Option<PathBuf>,
 }
 
 impl AdminApi {
     pub(super) fn new(
         manager: Manager,
         config: AdminConfig,
-        roles: RoleTable,
-        AdminControls { log, reloader }: AdminControls,
+        (roles, tokens): (RoleTable, Option<PathBuf>),
+        AdminControls { log, reloader, upgrade }: AdminControls,
     ) -> Arc<Self> {
         Arc::new(AdminApi {
             hub: EventHub::new(manager.events().clone(), &config),
@@ -73,6 +78,7 @@ impl AdminApi {
             config,
             log,
             reloader,
+            upgrade,
             weights: DrainedWeights::default(),
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -80,6 +86,7 @@ impl AdminApi {
             stopping: AtomicBool::new(false),
             endpoints: Endpoints::all(),
             roles,
+            tokens,
         })
     }
 
@@ -91,20 +98,20 @@ impl AdminApi {
 /// Serves what a socket accepts until `stop` says so.
 pub(super) async fn serve(
     api: Arc<AdminApi>,
-    socket: AdminSocket,
+    socket: Arc<AdminSocket>,
     room: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = socket.listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             // The sender is gone with the host.
             _ = stop.changed() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&room).try_acquire_owned() {
+            Ok(stream) => match Arc::clone(&room).try_acquire_owned() {
                 Ok(place) => {
                     let (api, stop) = (Arc::clone(&api), stop.clone());
                     connections.spawn(async move {
@@ -130,7 +137,14 @@ pub(super) async fn serve(
 }
 
 /// Refuses one connection too many, as long as the client takes for one request, a second at most.
-async fn refuse(stream: UnixStream) {
+async fn refuse(stream: AdminStream) {
+    match stream {
+        AdminStream::Unix(stream) => refuse_on(stream).await,
+        AdminStream::Tcp(stream) => refuse_on(stream).await,
+    }
+}
+
+async fn refuse_on(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(|_: Request<Incoming>| async {
         Ok::<_, Infallible>(refused(&ApiProblem::full("connections", "max_connections")))
     });
@@ -141,7 +155,20 @@ async fn refuse(stream: UnixStream) {
         .await;
 }
 
-async fn connection(api: Arc<AdminApi>, mut stream: UnixStream, mut stop: watch::Receiver<bool>) {
+/// Who sends the requests of a connection.
+#[derive(Clone)]
+enum AdminCaller {
+    /// Of this machine, as the kernel says.
+    User(AdminPeer),
+    /// Whom the token of each request names.
+    Holder,
+}
+
+async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiver<bool>) {
+    let mut stream = match stream {
+        AdminStream::Unix(stream) => stream,
+        AdminStream::Tcp(stream) => return talk(api, stream, AdminCaller::Holder, stop).await,
+    };
     let Ok(credentials) = stream.peer_cred() else { return };
     let asked = Arc::clone(&api);
     // The user database may be on a network.
@@ -153,10 +180,19 @@ async fn connection(api: Arc<AdminApi>, mut stream: UnixStream, mut stop: watch:
     if peer.role.is_none() {
         tracing::warn!(user = peer.name(), "refused at the admin API: this user has no role");
     }
+    talk(api, stream, AdminCaller::User(peer), stop).await;
+}
+
+async fn talk(
+    api: Arc<AdminApi>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    caller: AdminCaller,
+    mut stop: watch::Receiver<bool>,
+) {
     let limit = api.config.request_timeout.0;
     let service = service_fn(|request: Request<Incoming>| {
-        let (api, peer) = (Arc::clone(&api), peer.clone());
-        async move { Ok::<_, Infallible>(answer(api, peer, request).await) }
+        let (api, caller) = (Arc::clone(&api), caller.clone());
+        async move { Ok::<_, Infallible>(answer(api, caller, request).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limit);
@@ -176,11 +212,11 @@ type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(
     api: Arc<AdminApi>,
-    peer: AdminPeer,
+    caller: AdminCaller,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let is_head = request.method() == Method::HEAD;
-    let mut response = match replied(api, peer, request).await {
+    let mut response = match replied(api, caller, request).await {
         Ok(reply) => rendered(reply),
         Err(problem) => refused(&problem),
     };
@@ -191,12 +227,31 @@ async fn answer(
     response
 }
 
+/// Whose token a request over TCP has, if it may come in at all.
+async fn holder(api: &AdminApi, headers: &HeaderMap) -> Result<AdminPeer, ApiProblem> {
+    gate::judge(headers, &api.config.hosts)?;
+    let file = api.tokens.clone().unwrap_or_default();
+    let read = tokio::task::spawn_blocking(move || TokenTable::read(&file)).await;
+    let tokens = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| {
+        tracing::error!(why, "admin.tokens cannot be used: nobody is let in over TCP");
+        let text = "the tokens of this host cannot be read; its log says why";
+        ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "no_tokens", text)
+    })?;
+    tokens.peer(headers).inspect_err(|_| {
+        tracing::warn!("refused at the admin API over TCP: no token that is known");
+    })
+}
+
 /// Judges a request, reads its body, and runs what it is for.
 async fn replied(
     api: Arc<AdminApi>,
-    peer: AdminPeer,
+    caller: AdminCaller,
     request: Request<Incoming>,
 ) -> Result<Reply, ApiProblem> {
+    let peer = match caller {
+        AdminCaller::User(peer) => peer,
+        AdminCaller::Holder => holder(&api, request.headers()).await?,
+    };
     let Some(role) = peer.role else {
         let name = peer.name();
         let text = format!(
@@ -220,6 +275,11 @@ async fn replied(
     let last_event = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let run = endpoint.run;
     let changes = endpoint.method != "GET";
+    if changes && api.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_under_way()) {
+        let text =
+            "a new process is taking over, and would not know of a change: ask again in a moment";
+        return Err(ApiProblem::new(StatusCode::CONFLICT, "upgrading", text));
+    }
     if changes {
         tracing::info!(user = peer.name(), method = %head.method, path = head.uri.path(), "admin API");
     }
@@ -286,6 +346,9 @@ fn refused(problem: &ApiProblem) -> Response<ReplyBody> {
     let allow = problem.allow().and_then(|allow| HeaderValue::from_str(allow).ok());
     if let Some(allow) = allow {
         response.headers_mut().insert(ALLOW, allow);
+    }
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }

@@ -1,23 +1,43 @@
-//! The socket of the admin API: its file has never more permissions than it is to have, and takes the place of one
+//! The sockets of the admin API. The file of one of Unix has never more permissions than it is to have, and takes the place of one
 //! that a dead host has left, never of one that a live host has.
 
+use crate::handover::{Giving, Handover, HandoverName, unknown_name};
 use crate::services::SocketFile;
 use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock};
 use socket2::{Domain, SockAddr, Type};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
-use tokio::net::UnixListener;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// A bound socket and its file, which goes with it.
+/// A bound socket, and the file of one of Unix, which goes with it.
 pub(super) struct AdminSocket {
-    pub(super) listener: UnixListener,
-    pub(super) path: PathBuf,
-    _file: SocketFile,
+    listening: AdminListening,
+    /// As `admin.listen` has it.
+    pub(super) place: String,
+    file: Option<SocketFile>,
+    name: HandoverName,
+}
+
+enum AdminListening {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// What a socket has accepted.
+pub(super) enum AdminStream {
+    /// From this machine: the kernel says of whom.
+    Unix(UnixStream),
+    /// A token says of whom.
+    Tcp(TcpStream),
 }
 
 impl AdminSocket {
@@ -26,7 +46,23 @@ impl AdminSocket {
     ///
     /// # Errors
     /// In words: where, and what was expected there.
-    pub(super) fn bind(path: &Path, for_all: bool) -> Result<Self, String> {
+    pub(super) fn bind(
+        path: &Path,
+        for_all: bool,
+        handover: &Handover,
+    ) -> Result<Arc<Self>, String> {
+        let name = HandoverName::Admin(path.display().to_string());
+        let made = |listener, file| AdminSocket {
+            listening: AdminListening::Unix(listener),
+            place: format!("unix:{}", path.display()),
+            file: Some(file),
+            name: name.clone(),
+        };
+        let file = || SocketFile::new(&path.display().to_string());
+        if let Some(taken) = handover.take(&name).map_err(|error| error.to_string())?.pop() {
+            let listener = listening(taken).map_err(|error| error.to_string())?;
+            return Ok(made(listener, file().of_another(handover)).offered(handover));
+        }
         let folder = path.parent().ok_or("expected a path with a folder")?;
         // The socket is bound elsewhere and moved, and a place that is too long for clients would be no place.
         SockAddr::unix(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -37,8 +73,93 @@ impl AdminSocket {
         flock(&held, FlockOperation::LockExclusive).map_err(|error| within(error.into()))?;
         is_free(path)?;
         let listener = put(folder, path, if for_all { 0o666 } else { 0o600 }).map_err(within)?;
-        let _file = SocketFile::new(&path.display().to_string());
-        Ok(AdminSocket { listener, path: path.to_owned(), _file })
+        Ok(made(listener, file()).offered(handover))
+    }
+
+    /// Listens on what a service manager has opened by that name; its file belongs to that.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn named(name: &str, handover: &Handover) -> Result<Arc<Self>, String> {
+        let wanted = HandoverName::Named(name.to_owned());
+        let taken = handover.take(&wanted).map_err(|error| error.to_string())?.pop();
+        let taken = taken.ok_or_else(|| unknown_name(name, &handover.names()))?;
+        let within = |error: io::Error| format!("socket {name:?}: expected a Unix socket: {error}");
+        let listener = listening(taken).map_err(within)?;
+        let path = listener.local_addr().map_err(within)?;
+        let path = path.as_pathname().unwrap_or(Path::new(name)).display().to_string();
+        let socket = AdminSocket {
+            listening: AdminListening::Unix(listener),
+            file: Some(SocketFile::foreign(&path)),
+            place: format!("unix:{path}"),
+            name: wanted,
+        };
+        Ok(socket.offered(handover))
+    }
+
+    /// Listens at an address, for those who have a token.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn tcp(address: SocketAddr, handover: &Handover) -> Result<Arc<Self>, String> {
+        let within = |error: io::Error| format!("tcp://{address}: {error}");
+        let name = HandoverName::Tcp(address);
+        let listener = match handover.take(&name).map_err(within)?.pop() {
+            Some(taken) => std::net::TcpListener::from(taken),
+            None => std::net::TcpListener::bind(address).map_err(within)?,
+        };
+        listener.set_nonblocking(true).map_err(within)?;
+        let place = listener.local_addr().map_err(within)?;
+        let listener = TcpListener::from_std(listener).map_err(within)?;
+        let socket = AdminSocket {
+            listening: AdminListening::Tcp(listener),
+            place: format!("tcp://{place}"),
+            file: None,
+            name,
+        };
+        Ok(socket.offered(handover))
+    }
+
+    /// The next who connects. Cancel safe.
+    pub(super) async fn accept(&self) -> io::Result<AdminStream> {
+        match &self.listening {
+            AdminListening::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| AdminStream::Unix(stream))
+            }
+            AdminListening::Tcp(listener) => {
+                listener.accept().await.map(|(stream, _)| AdminStream::Tcp(stream))
+            }
+        }
+    }
+
+    fn offered(self, handover: &Handover) -> Arc<Self> {
+        let socket = Arc::new(self);
+        let offer = Arc::downgrade(&socket);
+        handover.offer(offer);
+        socket
+    }
+}
+
+fn listening(taken: OwnedFd) -> io::Result<UnixListener> {
+    let listener = net::UnixListener::from(taken);
+    listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+impl Giving for AdminSocket {
+    fn give(&self) -> io::Result<Vec<(HandoverName, OwnedFd)>> {
+        let fd = match &self.listening {
+            AdminListening::Unix(listener) => listener.as_fd(),
+            AdminListening::Tcp(listener) => listener.as_fd(),
+        };
+        Ok(vec![(self.name.clone(), fd.try_clone_to_owned()?)])
+    }
+
+    fn let_go(&self) {
+        if let Some(file) = &self.file {
+            file.let_go();
+        }
     }
 }
 
@@ -80,7 +201,7 @@ fn is_free(path: &Path) -> Result<(), String> {
     if !there.file_type().is_socket() {
         return Err(format!("{shown} is there and is no socket"));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    match net::UnixStream::connect(path) {
         Ok(_) => Err(format!("another host listens at {shown}")),
         // Nobody listens behind it.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
@@ -116,10 +237,19 @@ fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
-/// Where the admin API listens unless the configuration says otherwise.
+/// Where the admin API listens unless the configuration says otherwise: in the folder that the service manager has made
+/// (`RuntimeDirectory=`), else in that of the user, else in that of the system.
 pub fn usual_place() -> PathBuf {
+    let made = std::env::var("RUNTIME_DIRECTORY").ok();
+    let made = made.as_deref().and_then(|made| made.split(':').next()).map(PathBuf::from);
+    if let Some(made) = made.filter(|made| made.is_absolute()) {
+        return made.join("admin.sock");
+    }
     let user = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let user = user.filter(|folder| folder.is_absolute());
+    // After a change of the user it is that of another.
+    let own = rustix::process::geteuid().as_raw();
+    let is_own = |folder: &PathBuf| fs::metadata(folder).map_or(true, |about| about.uid() == own);
+    let user = user.filter(|folder| folder.is_absolute() && is_own(folder));
     user.unwrap_or_else(|| PathBuf::from("/run")).join("jackfield/admin.sock")
 }
 
@@ -136,12 +266,16 @@ mod tests {
     async fn a_socket_has_its_permissions_from_the_beginning_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host/admin.sock");
-        let socket = AdminSocket::bind(&path, false).map_err(|error| panic!("{error}")).unwrap();
+        let socket = AdminSocket::bind(&path, false, &Handover::default())
+            .map_err(|error| panic!("{error}"))
+            .unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o750));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         drop(socket);
         assert!(!path.exists());
-        let open = AdminSocket::bind(&path, true).map_err(|error| panic!("{error}")).unwrap();
+        let open = AdminSocket::bind(&path, true, &Handover::default())
+            .map_err(|error| panic!("{error}"))
+            .unwrap();
         assert_eq!(mode(&path), 0o666);
         drop(open);
     }
@@ -150,13 +284,15 @@ mod tests {
     async fn a_socket_of_a_dead_host_is_replaced_and_one_of_a_live_host_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let live = AdminSocket::bind(&path, false).map_err(|error| panic!("{error}")).unwrap();
-        let refused = AdminSocket::bind(&path, false).err().unwrap();
+        drop(net::UnixListener::bind(&path).unwrap());
+        let live = AdminSocket::bind(&path, false, &Handover::default())
+            .map_err(|error| panic!("{error}"))
+            .unwrap();
+        let refused = AdminSocket::bind(&path, false, &Handover::default()).err().unwrap();
         assert!(refused.contains("another host listens at"), "{refused}");
         drop(live);
         fs::write(&path, "a text").unwrap();
-        let refused = AdminSocket::bind(&path, false).err().unwrap();
+        let refused = AdminSocket::bind(&path, false, &Handover::default()).err().unwrap();
         assert!(refused.contains("is no socket"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "a text");
     }
@@ -165,7 +301,9 @@ mod tests {
     async fn a_folder_that_others_can_write_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let refused = AdminSocket::bind(&folder.path().join("a.sock"), false).err().unwrap();
+        let refused = AdminSocket::bind(&folder.path().join("a.sock"), false, &Handover::default())
+            .err()
+            .unwrap();
         assert!(refused.contains("0777"), "{refused}");
     }
 }

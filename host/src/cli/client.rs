@@ -4,6 +4,7 @@ use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
+use super::names;
 use crate::config::{Link, Loaded, Reference};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::Manager;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 pub(super) struct TargetArgs {
     /// A URI such as ws+tls://host/path, or connections.NAME, devices.NAME.PATH or upstreams.NAME of
     /// the configuration
+    #[arg(add = names::destinations())]
     to: String,
     /// Option of the stack, as in nodelay=false, or tcp.nodelay=false for a layer below the top;
     /// may be repeated

@@ -3,6 +3,7 @@
 use super::args::ConfigArgs;
 use super::failure::{Failure, Outcome};
 use super::loading::{complain_of, load_plugins, searched};
+use super::names;
 use super::output::{print, print_json, table, width};
 use super::runtime::{block_on, start_client_log};
 use super::schema::{TableLook, render};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 #[command(after_help = EXAMPLES)]
 pub(super) struct DriversArgs {
     /// A driver, a handler, an interceptor or a URI scheme
+    #[arg(add = names::drivers())]
     name: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,

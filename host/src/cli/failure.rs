@@ -46,6 +46,13 @@ impl Failure {
         Failure { code: NO_HOST, ..Failure::run(error) }
     }
 
+    /// What it says, in one line.
+    pub(super) fn text(&self) -> String {
+        let lines: Vec<&str> =
+            self.lines.iter().map(|line| line.trim_start_matches("error: ")).collect();
+        lines.join("; ")
+    }
+
     /// Writes the lines to standard error.
     pub(super) fn report(self) -> ExitCode {
         for line in &self.lines {

@@ -4,9 +4,11 @@ use super::failure::one_line;
 use super::output::complain;
 use crate::config::Loaded;
 use crate::driver::{LoadOptions, Registry, TrialCommand};
+use crate::handover::Handover;
 use crate::manager::Plugins;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The hidden command by which this program tries a plugin in a process of its own.
 pub(super) const TRIAL: &str = "__trial";
@@ -14,6 +16,15 @@ pub(super) const TRIAL: &str = "__trial";
 /// Loads what a configuration wants; files that were never tried are tried first.
 pub(super) async fn load_plugins(loaded: &Loaded) -> Plugins {
     Plugins::load_with(loaded, tried).await
+}
+
+/// As [`load_plugins`], for a host that takes over what `handover` has, and can hand it over.
+pub(super) async fn load_plugins_with(loaded: &Loaded, handover: &Arc<Handover>) -> Plugins {
+    let change = |options: &mut LoadOptions| {
+        tried(options);
+        options.common.set_handover(Arc::clone(handover));
+    };
+    Plugins::load_with(loaded, change).await
 }
 
 /// As [`load_plugins`], but one file and nothing else.

@@ -18,6 +18,7 @@ mod drivers;
 mod failure;
 mod loading;
 mod log;
+mod names;
 mod new;
 mod output;
 mod plugins;
@@ -27,7 +28,11 @@ mod relay;
 mod run;
 mod runtime;
 mod schema;
+mod service;
 mod signals;
+mod take_over;
+mod upgrade;
+mod user;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Outcome;
@@ -99,11 +104,15 @@ enum Command {
     Target(admin::TargetCommand),
     /// Close a connection
     Close(admin::CloseArgs),
+    /// Say why a connection of the running host is as it is
+    Diagnose(admin::DiagnoseArgs),
     /// Leases of exclusive paths
     #[command(subcommand)]
     Lease(admin::LeaseCommand),
     /// Have a running host read its configuration again
     Reload(admin::ReloadArgs),
+    /// Have a new process of the program take over from the running host
+    Upgrade(admin::UpgradeArgs),
     /// The versions of the configuration of a running host
     #[command(subcommand)]
     Config(admin::ConfigCommand),
@@ -119,10 +128,17 @@ enum Command {
         /// The file
         file: std::path::PathBuf,
     },
+    /// Write the pages of the manual, for packages
+    #[command(name = completions::MANUAL, hide = true)]
+    Manual {
+        /// Where to
+        folder: std::path::PathBuf,
+    },
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    completions::answer(Cli::command);
     let cli = Cli::parse();
     let verbose = cli.verbose;
     let outcome: Outcome = match cli.command {
@@ -143,14 +159,17 @@ pub fn main() -> ExitCode {
         Command::Enable(args) => admin::enable(&args),
         Command::Weight(args) => admin::weight(&args),
         Command::Target(command) => admin::target(&command),
+        Command::Diagnose(args) => admin::diagnose(&args),
         Command::Close(args) => admin::close(&args),
         Command::Lease(command) => admin::lease(&command),
         Command::Reload(args) => admin::reload(&args),
+        Command::Upgrade(args) => admin::upgrade(&args),
         Command::Config(command) => admin::config(&command),
         Command::Log(args) => admin::log(&args),
         Command::New(args) => new::new(&args),
         Command::Trial { file } => crate::driver::try_file(&file),
-        Command::Completions(args) => completions::completions(&args, Cli::command()),
+        Command::Manual { folder } => completions::manual(&folder, Cli::command()),
+        Command::Completions(args) => completions::completions(&args),
     };
     let code = outcome.unwrap_or_else(|failure| failure.report());
     log::flush();

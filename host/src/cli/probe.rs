@@ -3,6 +3,7 @@
 use super::args::ConfigArgs;
 use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
+use super::names;
 use super::output::{print, print_json, table, width};
 use super::runtime::{Signals, block_on, start_client_log};
 use crate::config::{Loaded, Reference};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct ProbeArgs {
     /// URIs such as ws+tls://host/path, or connections.NAME, devices.NAME.PATH or upstreams.NAME of
     /// the configuration; of an upstream each target is probed
-    #[arg(required = true)]
+    #[arg(required = true, add = names::destinations())]
     to: Vec<String>,
     /// Time for each, all layers and the ping included
     #[arg(long, value_name = "TIME", default_value = "10s")]

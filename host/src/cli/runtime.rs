@@ -1,7 +1,7 @@
 //! What every command stands on: logs, a runtime, signals.
 
 pub(super) use super::log::{LogControl, level, start_client_log, start_log};
-pub(super) use super::signals::{SignalInfo, Signals};
+pub(super) use super::signals::{HostSignal, SignalInfo, Signals};
 
 use super::failure::{Failure, Outcome};
 use crate::config::Config;

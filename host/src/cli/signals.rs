@@ -20,13 +20,25 @@ const BEYOND: Duration = Duration::from_millis(800);
 const CHANGE_NOTHING: [(i32, &str); 3] = [
     (SIGHUP, "SIGHUP: there is no configuration to read again, and connections go on"),
     (SIGUSR1, "SIGUSR1 has no meaning here: nothing changes"),
-    (SIGUSR2, "SIGUSR2 has no meaning here: nothing changes"),
+    (SIGUSR2, "SIGUSR2: only `jackfield run` can be upgraded: nothing changes"),
 ];
 
 /// The signals that tell a command to end. After the first one the process ends in time in any case.
 pub(super) struct Signals {
     heard: mpsc::Receiver<SignalInfo>,
     reloads: mpsc::Receiver<()>,
+    upgrades: mpsc::Receiver<()>,
+}
+
+/// What a signal asks of a host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum HostSignal {
+    /// To end.
+    End(SignalInfo),
+    /// To read its configuration again.
+    Reload,
+    /// To have a new process take over.
+    Upgrade,
 }
 
 /// One of them.
@@ -50,7 +62,7 @@ impl SignalInfo {
 /// What follows a first signal.
 #[derive(Clone, Copy)]
 enum AfterSignal {
-    /// As `Host`; SIGHUP asks for a reload.
+    /// As `Host`; SIGHUP asks for a reload, SIGUSR2 for an upgrade.
     Run(Duration),
     /// A second one ends the process at once; so does the end of this time and a bit.
     Host(Duration),
@@ -59,7 +71,7 @@ enum AfterSignal {
 }
 
 impl Signals {
-    /// As [`Signals::of_host`], where SIGHUP has the configuration read again.
+    /// As [`Signals::of_host`], where SIGHUP has the configuration read again, and SIGUSR2 a new process take over.
     pub(super) fn of_run(shutdown_timeout: Duration) -> Outcome<Self> {
         Self::listen(AfterSignal::Run(shutdown_timeout))
     }
@@ -85,12 +97,13 @@ impl Signals {
         let mut signals = signal_hook::iterator::Signals::new(heard).map_err(failed)?;
         let (tell, heard) = mpsc::channel(1);
         let (ask, reloads) = mpsc::channel(1);
+        let (ask_anew, upgrades) = mpsc::channel(1);
         let run = move || {
             let mut is_ending = false;
             for signal in signals.forever() {
-                if let (AfterSignal::Run(_), SIGHUP) = (ending, signal) {
+                if let (AfterSignal::Run(_), SIGHUP | SIGUSR2) = (ending, signal) {
                     // One that waits to be done reads all that has changed until then.
-                    let _ = ask.try_send(());
+                    let _ = if signal == SIGHUP { &ask } else { &ask_anew }.try_send(());
                     continue;
                 }
                 let nothing = CHANGE_NOTHING.iter().find(|(known, _)| *known == signal);
@@ -115,15 +128,16 @@ impl Signals {
             }
         };
         start("jackfield-signals", run).map_err(failed)?;
-        Ok(Signals { heard, reloads })
+        Ok(Signals { heard, reloads, upgrades })
     }
 
-    /// The next SIGHUP, or the first one. Cancel safe.
-    pub(super) async fn next_or_reload(&mut self) -> Option<SignalInfo> {
+    /// The next SIGHUP or SIGUSR2, or the first one that ends it. Cancel safe.
+    pub(super) async fn next_of_all(&mut self) -> HostSignal {
         tokio::select! {
             biased;
-            Some(ended) = self.heard.recv() => Some(ended),
-            Some(()) = self.reloads.recv() => None,
+            Some(ended) = self.heard.recv() => HostSignal::End(ended),
+            Some(()) = self.reloads.recv() => HostSignal::Reload,
+            Some(()) = self.upgrades.recv() => HostSignal::Upgrade,
             else => std::future::pending().await,
         }
     }

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::net::SocketAddr;
 
 use crate::units::{ByteSize, Timespan};
 use jackfield_text::range::{Problem, Ranges};
@@ -10,10 +11,18 @@ use jackfield_text::range::{Problem, Ranges};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Where the admin API listens: `"unix:PATH"`, the path absolute. `[]` is nowhere. A place that is named here and
-    /// cannot be taken stops the start. Default: `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that variable is set,
-    /// else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
+    /// Where the admin API listens: `"unix:PATH"`, the path absolute, `"socket:NAME"`, a Unix socket that the service
+    /// manager has opened under that name, or `"tcp://ADDRESS:PORT"`, for those who have a token, an address of the
+    /// machine itself: a route with TLS can lead to it. `[]` is nowhere. A place that is named here and cannot be taken stops the
+    /// start. Default: `$RUNTIME_DIRECTORY/admin.sock` where systemd sets that variable, else
+    /// `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that one is set, else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
     pub listen: Option<Vec<String>>,
+    /// The file with the hashes of tokens, which those who come over TCP have: a line `ROLE NAME SHA256` for each. It is
+    /// read at each request. Default: none.
+    pub tokens: Option<String>,
+    /// Names by which the API is asked over TCP, beside `localhost` and addresses of the machine itself; others are
+    /// answered 421. At most 64. Default: `[]`.
+    pub hosts: Vec<String>,
     /// Who may do everything: users, and groups as `"@group"`. Root and the user of the host always may. Default:
     /// `[]`.
     pub admin: Vec<String>,
@@ -40,6 +49,8 @@ impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             listen: None,
+            tokens: None,
+            hosts: Vec::new(),
             admin: Vec::new(),
             operator: Vec::new(),
             viewer: Vec::new(),
@@ -75,26 +86,52 @@ impl AdminConfig {
                 "request_timeout",
                 "expected more than \"0s\"",
             );
+        ranges = ranges.expect(self.hosts.len() <= 64, "hosts", "expected at most 64 names");
         for (index, place) in self.listen.iter().flatten().enumerate() {
             let expected = match place.split_once(':').map(|(kind, _)| kind) {
                 Some("tcp") => {
-                    "expected \"unix:PATH\": the admin API does not listen on the network"
+                    "expected an address of the machine itself, such as \"tcp://127.0.0.1:8900\": a token would pass \
+                     in the clear; an encrypted route can lead there"
                 }
                 _ => {
-                    "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\""
+                    "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\", or \
+                     \"socket:NAME\" with the name of a socket of the service manager"
                 }
             };
-            ranges =
-                ranges.expect(Self::socket(place).is_some(), &format!("listen.{index}"), expected);
+            ranges = ranges.expect(
+                AdminPlace::of(place).is_some(),
+                &format!("listen.{index}"),
+                expected,
+            );
         }
         ranges.problems()
     }
+}
 
-    /// The path that an entry of `listen` means.
-    pub fn socket(place: &str) -> Option<&str> {
-        let path = place.strip_prefix("unix:")?;
+/// What an entry of `admin.listen` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminPlace<'a> {
+    /// A Unix socket at this path.
+    Path(&'a str),
+    /// A Unix socket that the service manager has opened, by its name there.
+    Named(&'a str),
+    /// A loopback address, for those who have a token.
+    Tcp(SocketAddr),
+}
+
+impl<'a> AdminPlace<'a> {
+    /// `None` for what has another form.
+    pub fn of(entry: &'a str) -> Option<Self> {
+        if let Some(name) = entry.strip_prefix("socket:") {
+            return (!name.is_empty()).then_some(AdminPlace::Named(name));
+        }
+        if let Some(address) = entry.strip_prefix("tcp://") {
+            let address: SocketAddr = address.parse().ok()?;
+            return address.ip().is_loopback().then_some(AdminPlace::Tcp(address));
+        }
+        let path = entry.strip_prefix("unix:")?;
         // `unix://` is how URIs write it.
         let path = path.strip_prefix("//").unwrap_or(path);
-        path.starts_with('/').then_some(path)
+        path.starts_with('/').then_some(AdminPlace::Path(path))
     }
 }

@@ -117,6 +117,7 @@ impl Check<'_> {
         self.not_zero(at.key("handshake"), Some(times.handshake));
         self.not_zero(at.key("init"), Some(times.init));
         self.not_zero(at.key("health"), Some(times.health));
+        self.not_zero(at.key("upgrade"), Some(times.upgrade));
     }
 
     pub(super) fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {

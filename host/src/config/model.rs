@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::admin::AdminConfig;
+pub use super::admin::{AdminConfig, AdminPlace};
 pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
 pub use super::device::{DeviceConfig, PathConfig};
@@ -159,6 +159,10 @@ pub struct Timeouts {
     pub init: Timespan,
     /// Until a plugin has answered how it is. Default: `"1s"`.
     pub health: Timespan,
+    /// Until a new process is ready to take over from this one; then it is ended, and this one goes on. Default:
+    /// `"60s"`.
+    #[schemars(extend("x-apply" = "restart"))]
+    pub upgrade: Timespan,
     /// Those of relayed sessions.
     #[serde(flatten)]
     pub relay: RelayTimeouts,
@@ -281,6 +285,7 @@ impl Default for Timeouts {
             handshake: Timespan::seconds(10),
             init: Timespan(LoadOptions::INIT_TIMEOUT),
             health: Timespan::seconds(1),
+            upgrade: Timespan::seconds(60),
             room: Timespan::seconds(0),
             relay: RelayTimeouts::default(),
         }

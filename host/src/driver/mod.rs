@@ -119,11 +119,18 @@ impl Default for LoadOptions {
     }
 }
 
-/// `$XDG_CACHE_HOME/jackfield`, else `~/.cache/jackfield`, else a folder by user in the system's
+/// `$CACHE_DIRECTORY` as systemd sets it, else `$XDG_CACHE_HOME/jackfield`, else `~/.cache/jackfield`, else a folder by user in the system's
 /// temporary one.
 pub fn default_cache() -> PathBuf {
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
+    let made = std::env::var("CACHE_DIRECTORY").ok();
+    let made = made.as_deref().and_then(|made| made.split(':').next()).map(PathBuf::from);
+    if let Some(made) = made.filter(|made| made.is_absolute()) {
+        return made;
+    }
+    // After a change of the user they are those of another.
+    let own = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| is_own(it));
+    let home = own("HOME").map(|home| home.join(".cache"));
+    let base = own("XDG_CACHE_HOME").or(home);
     base.filter(|base| base.is_absolute()).map_or_else(
         || {
             let uid = rustix::process::geteuid().as_raw();
@@ -131,6 +138,13 @@ pub fn default_cache() -> PathBuf {
         },
         |base| base.join("jackfield"),
     )
+}
+
+/// Whether a folder is this user's, or is not there yet.
+fn is_own(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let uid = rustix::process::geteuid().as_raw();
+    std::fs::metadata(folder).map_or(true, |about| about.uid() == uid)
 }
 
 /// The folder of this program, without links. For tests and examples that cargo builds it is the folder

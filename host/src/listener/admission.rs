@@ -15,6 +15,8 @@ pub(super) struct Admission {
     here: Option<Arc<PeerCounts>>,
     /// Of all listeners together.
     host: Arc<PeerCounts>,
+    /// The name of the socket that it listens on.
+    pub(super) socket: Option<Arc<str>>,
 }
 
 /// The places of one connection among those of its address.
@@ -22,9 +24,10 @@ pub(super) type Places = [Option<PeerPlace>; 2];
 
 impl Admission {
     pub(super) fn new(options: ListenerOptions, host: Arc<PeerCounts>) -> Self {
-        let ListenerOptions { allow, deny, max_connections_per_peer, .. } = options;
+        let ListenerOptions { allow, deny, max_connections_per_peer, socket, .. } = options;
         let here = max_connections_per_peer.map(|most| PeerCounts::new(most.max(1) as usize));
-        Admission { allow, deny, here, host }
+        let socket = socket.map(Arc::from);
+        Admission { allow, deny, here, host, socket }
     }
 
     /// What `options` say from now on; whom the one before has let in counts.

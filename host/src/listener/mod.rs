@@ -21,6 +21,7 @@ use crate::addr::Addr;
 use crate::connection::{
     AcceptOptions, Acceptance, ConnectionCommand, Entered, Lives, Policy, Target,
 };
+use crate::handover;
 use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
@@ -132,7 +133,8 @@ impl ServiceSlot {
     /// As [`Listener::bind`].
     pub async fn bind_again(&self) -> Result<Bound> {
         let now = self.0.load_full();
-        let accepting = now.target.stack().listen(now.handshake_timeout).await?;
+        let binding = now.target.stack().listen(now.handshake_timeout);
+        let accepting = handover::by_name(now.admission.socket.clone(), binding).await?;
         Ok(Bound { shared: Arc::clone(&self.0), name: Arc::clone(&now.name), accepting })
     }
 }
@@ -170,7 +172,9 @@ impl Listener {
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
         let (most, handshake_timeout) = self.limits(&lives);
         let Listener { name, stack, service, options, .. } = self;
-        let accepting = stack.listen(handshake_timeout).await?;
+        let socket: Option<Arc<str>> = options.socket.as_deref().map(Arc::from);
+        let binding = stack.listen(handshake_timeout);
+        let accepting = handover::by_name(socket, binding).await?;
         let target = Arc::new(Target::new(stack, None));
         let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let (base, room) = ((Arc::clone(&name), target, handshake_timeout), Room::new(most));

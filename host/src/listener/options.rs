@@ -26,6 +26,10 @@ pub struct ListenerOptions {
     #[serde(with = "jackfield_text::with::optional_duration")]
     #[schemars(with = "Option<Timespan>")]
     pub handshake_timeout: Option<Duration>,
+    /// The name of a socket that the service manager has opened (`FileDescriptorName=`, `LISTEN_FDNAMES`), on which it
+    /// listens in place of one that it opens itself at its address. Default: it opens one.
+    #[schemars(extend("x-apply" = "restart"))]
+    pub socket: Option<String>,
 }
 
 impl ListenerOptions {

@@ -326,6 +326,18 @@ async fn close_spread(left: &[Arc<Live>], spread: Duration) {
 }
 
 impl Manager {
+    /// Accepts no more, anywhere; what was accepted has `drain.within` to end, and is closed one after the other within
+    /// `drain.spread` then. Completes when nothing of it is left. Cancel safe: it goes on by itself.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn drain_listeners(&self, drain: DrainOptions) {
+        let running = self.core.listeners.running();
+        let all = running.iter().map(|running| running.drain(drain, &self.core.named.lives));
+        futures_util::future::join_all(all).await;
+        let limit = drain.within.0.saturating_add(drain.spread.0).saturating_add(CUT);
+        // What is left then is ended with the rest.
+        let _ = tokio::time::timeout(limit, self.served(0)).await;
+    }
+
     /// Listens at `uri` and runs `code` for each connection, or for each request, by the type of its argument:
     /// `|connection: Arc<Live>| async move { … }` or `|request: ServedRequest| async move { … }`. A connection
     /// whose code has returned is drained and closed. Port 0 lets the system choose, see

@@ -71,7 +71,7 @@ impl Manager {
     /// # Errors
     /// Another process uses it; damage, with its byte offset; what the files say.
     pub fn keep_state(&self, folder: &Path) -> Result<usize> {
-        let (state, restored) = StateDir::open(folder)?;
+        let (state, restored) = StateDir::open(folder, self.registry().common().handover())?;
         let count = restored.len();
         self.core.named.restore(state, restored);
         Ok(count)

@@ -16,7 +16,7 @@ mod watch;
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
 use crate::config::diff::{Changes, ConfigSide, Secrets, diff};
-use crate::config::{ConfigErrors, ConfigFiles, Loaded, Overrides, ReloadOptions};
+use crate::config::{ConfigErrors, ConfigFiles, DrainOptions, Loaded, Overrides, ReloadOptions};
 use crate::manager::Manager;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,11 @@ impl Reloader {
         let versions = self.inner.state.lock().await;
         let current = std::iter::once(&versions.current);
         versions.past.iter().chain(current).map(VersionSnapshot::of).collect()
+    }
+
+    /// How sessions end of what is there no more, as the version in force says.
+    pub fn drain_options(&self) -> DrainOptions {
+        self.inner.options.borrow().drain
     }
 
     /// Takes over changes of the files by itself, while `reload.watch` is set. Ends only when it is dropped.

@@ -3,9 +3,10 @@
 use super::Opener;
 use super::secrets::PluginSecrets;
 use crate::events::Bus;
+use crate::handover::Handover;
 use crate::metrics::{MetricLimits, Metrics};
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// What the services of all plugins of one host share: what they measure, tell and may read, and when
@@ -18,6 +19,7 @@ pub struct Common {
     event_rate: u32,
     secrets: BTreeMap<String, PluginSecrets>,
     stopping: watch::Sender<bool>,
+    handover: OnceLock<Arc<Handover>>,
 }
 
 struct OpenerSlot(Opener);
@@ -53,6 +55,7 @@ impl Common {
             event_rate,
             secrets,
             stopping: watch::Sender::new(false),
+            handover: OnceLock::new(),
         }
     }
 
@@ -64,6 +67,18 @@ impl Common {
 
     pub(super) fn opener(&self) -> Option<&Opener> {
         self.opener.get().map(|slot| &slot.0)
+    }
+
+    /// What other processes hand over, and take over, from now on. Only the first counts.
+    #[cfg(feature = "cli")]
+    pub(crate) fn set_handover(&self, handover: Arc<Handover>) {
+        // That it is set already is no matter.
+        let _ = self.handover.set(handover);
+    }
+
+    /// What other processes hand over, and take over.
+    pub(crate) fn handover(&self) -> &Arc<Handover> {
+        self.handover.get_or_init(Arc::default)
     }
 
     /// What plugins measure.

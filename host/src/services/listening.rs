@@ -1,12 +1,15 @@
 //! TCP listeners: all addresses that a name stands for, as one listener.
 
 use super::sockets::{resolve, set_stream};
+use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::services::Socket;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +21,8 @@ const PORTS: usize = 8;
 #[derive(Debug)]
 pub(super) struct TcpListeners {
     all: Vec<TcpListener>,
+    /// What each is handed over as.
+    names: Vec<HandoverName>,
     /// Which one is asked first, so that a busy one does not keep the others waiting.
     first: AtomicUsize,
 }
@@ -28,10 +33,10 @@ impl TcpListeners {
     /// # Errors
     /// That of an address which cannot be taken. One that this machine does not have is left out with a warning
     /// if there are others.
-    pub(super) async fn bind(socket: &Socket) -> Result<Self> {
+    pub(super) async fn bind(socket: &Socket, handover: &Handover) -> Result<Arc<Self>> {
         let is_any = socket.host.is_empty() || socket.host == "*";
         if is_any {
-            return Ok(Self::of(vec![bind_any(socket)?]));
+            return Ok(Self::of(vec![bind_any(socket, handover)?], handover));
         }
         let mut addresses = resolve(&socket.host, socket.port, socket.family).await?;
         // Lists of hosts may have a line twice.
@@ -44,15 +49,33 @@ impl TcpListeners {
         let mut tries = 0;
         loop {
             tries += 1;
-            match bind_all(socket, &addresses) {
+            match bind_all(socket, &addresses, handover) {
                 Err(error) if socket.port == 0 && is_taken(&error) && tries < PORTS => {}
-                bound => return bound.map(Self::of),
+                bound => return bound.map(|bound| Self::of(bound, handover)),
             }
         }
     }
 
-    fn of(all: Vec<TcpListener>) -> Self {
-        TcpListeners { all, first: AtomicUsize::new(0) }
+    /// Sockets that a service manager has opened under one name.
+    pub(super) fn named(
+        name: &str,
+        taken: Vec<OwnedFd>,
+        socket: &Socket,
+        handover: &Handover,
+    ) -> io::Result<Arc<Self>> {
+        let listeners = taken.into_iter().map(|fd| {
+            let listener = adopted(fd, socket)?;
+            Ok((listener, HandoverName::Named(name.to_owned())))
+        });
+        Ok(Self::of(listeners.collect::<io::Result<_>>()?, handover))
+    }
+
+    fn of(bound: Vec<(TcpListener, HandoverName)>, handover: &Handover) -> Arc<Self> {
+        let (all, names) = bound.into_iter().unzip();
+        let listeners = Arc::new(TcpListeners { all, names, first: AtomicUsize::new(0) });
+        let offer = Arc::downgrade(&listeners);
+        handover.offer(offer);
+        listeners
     }
 
     /// Where it listens: the first address, and all as the fact `locals` if there are several.
@@ -80,12 +103,20 @@ impl TcpListeners {
     }
 }
 
+impl Giving for TcpListeners {
+    fn give(&self) -> io::Result<Vec<(HandoverName, OwnedFd)>> {
+        let each = self.all.iter().zip(&self.names);
+        each.map(|(listener, name)| Ok((name.clone(), listener.as_fd().try_clone_to_owned()?)))
+            .collect()
+    }
+}
+
 fn is_taken(error: &Error) -> bool {
     error.kind() == ErrorKind::InUse
 }
 
 /// All addresses of the machine; without IPv6, those of IPv4.
-fn bind_any(socket: &Socket) -> Result<TcpListener> {
+fn bind_any(socket: &Socket, handover: &Handover) -> Result<(TcpListener, HandoverName)> {
     let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), socket.port);
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), socket.port);
     let addresses: &[SocketAddr] = match socket.family {
@@ -95,7 +126,7 @@ fn bind_any(socket: &Socket) -> Result<TcpListener> {
     };
     let mut last = Error::new(ErrorKind::NotFound, "no address to listen on");
     for address in addresses {
-        match bind_one(socket, *address, socket.family == 0) {
+        match take_or_bind(socket, *address, socket.family == 0, handover) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = Error::from(error).with("listen", address),
         }
@@ -103,15 +134,19 @@ fn bind_any(socket: &Socket) -> Result<TcpListener> {
     Err(last)
 }
 
-fn bind_all(socket: &Socket, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
-    let mut bound: Vec<TcpListener> = Vec::new();
+fn bind_all(
+    socket: &Socket,
+    addresses: &[SocketAddr],
+    handover: &Handover,
+) -> Result<Vec<(TcpListener, HandoverName)>> {
+    let mut bound: Vec<(TcpListener, HandoverName)> = Vec::new();
     let mut left_out = Vec::new();
     for address in addresses {
         let mut address = *address;
-        if let Some(first) = bound.first() {
+        if let Some((first, _)) = bound.first() {
             address.set_port(first.local_addr()?.port());
         }
-        match bind_one(socket, address, false) {
+        match take_or_bind(socket, address, false, handover) {
             Ok(listener) => bound.push(listener),
             Err(error) if is_absent(&error) => {
                 left_out.push(Error::from(error).with("listen", address));
@@ -119,7 +154,7 @@ fn bind_all(socket: &Socket, addresses: &[SocketAddr]) -> Result<Vec<TcpListener
             Err(error) => return Err(Error::from(error).with("listen", address)),
         }
     }
-    let Some(first) = bound.first() else {
+    let Some((first, _)) = bound.first() else {
         let none = || Error::new(ErrorKind::NotFound, "no address to listen on");
         return Err(left_out.pop().unwrap_or_else(none));
     };
@@ -135,6 +170,31 @@ fn bind_all(socket: &Socket, addresses: &[SocketAddr]) -> Result<Vec<TcpListener
 fn is_absent(error: &io::Error) -> bool {
     let unsupported = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unsupported)
+}
+
+/// The socket that was handed over for this address, or a new one.
+fn take_or_bind(
+    socket: &Socket,
+    address: SocketAddr,
+    dual: bool,
+    handover: &Handover,
+) -> io::Result<(TcpListener, HandoverName)> {
+    let name = HandoverName::Tcp(address);
+    let listener = match handover.take(&name)?.pop() {
+        Some(taken) => adopted(taken, socket)?,
+        None => bind_one(socket, address, dual)?,
+    };
+    Ok((listener, name))
+}
+
+/// A socket that listens already, with the options of `socket` that can still be set.
+fn adopted(taken: OwnedFd, socket: &Socket) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(taken);
+    // Another kind of socket, such as one of Unix, has no such address.
+    listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    set_stream(&SockRef::from(&listener), socket)?;
+    TcpListener::from_std(listener)
 }
 
 fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
@@ -175,9 +235,11 @@ mod tests {
     #[tokio::test]
     async fn all_addresses_of_a_name_have_one_port_and_each_is_accepted_from() {
         let socket = Socket::new(SocketKind::Tcp, "here.test", 0);
+        let handover = Handover::default();
         // The third one is of no machine (RFC 5737), and is left out.
         let all = addresses(&["127.0.0.1:0", "127.0.0.2:0", "192.0.2.1:0"]);
-        let listeners = TcpListeners::of(bind_all(&socket, &all).expect("listeners"));
+        let listeners =
+            TcpListeners::of(bind_all(&socket, &all, &handover).expect("listeners"), &handover);
         let info = listeners.info();
         let local: SocketAddr = info.local.expect("an address").parse().expect("an address");
         let locals = [1, 2].map(|last| format!("127.0.0.{last}:{}", local.port()));
@@ -199,9 +261,29 @@ mod tests {
         let held = holder.local_addr().expect("an address");
         let socket = Socket::new(SocketKind::Tcp, "here.test", held.port());
         let free = SocketAddr::new([127, 0, 0, 3].into(), held.port());
-        let error = bind_all(&socket, &[free, held]).expect_err("it is taken");
+        let handover = Handover::default();
+        let error = bind_all(&socket, &[free, held], &handover).expect_err("it is taken");
         assert!(is_taken(&error), "{error}");
-        let error = bind_all(&socket, &addresses(&["192.0.2.1:0"])).expect_err("not here");
+        let error =
+            bind_all(&socket, &addresses(&["192.0.2.1:0"]), &handover).expect_err("not here");
         assert!(!is_taken(&error), "{error}");
+    }
+
+    #[cfg(feature = "cli")]
+    #[tokio::test]
+    async fn a_socket_that_is_handed_over_goes_to_its_address_and_loses_no_connection() {
+        let (old, new) = (Handover::default(), Handover::default());
+        let socket = Socket::new(SocketKind::Tcp, "127.0.0.1", 0);
+        let before = TcpListeners::bind(&socket, &old).await.expect("a listener");
+        let local = before.info().local.expect("an address");
+        for (name, fd) in before.give().expect("a descriptor") {
+            new.receive(name, fd);
+        }
+        // It waits in the backlog.
+        let _client = TcpStream::connect(&local).await.expect("a listener");
+        drop(before);
+        let after = TcpListeners::bind(&socket, &new).await.expect("a listener");
+        assert_eq!(after.info().local.as_ref(), Some(&local));
+        after.accept().await.expect("a connection");
     }
 }

@@ -23,6 +23,7 @@ pub use secrets::PluginSecrets;
 #[cfg(feature = "admin")]
 pub(crate) use unix::SocketFile;
 
+use crate::handover;
 use crate::metrics::PluginMetrics;
 use bytes::Bytes;
 use jackfield_plugin_api::inside::inside;
@@ -139,7 +140,9 @@ impl Services for PluginServices {
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
-        inside(&self.runtime, sockets::listen(socket))
+        // Asked for here: what is polled later may be polled elsewhere.
+        let (wanted, handover) = (handover::wanted(), Arc::clone(self.common.handover()));
+        inside(&self.runtime, sockets::listen(socket, wanted, handover))
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {

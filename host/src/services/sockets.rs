@@ -2,7 +2,8 @@
 
 use super::kernel::{tcp_session, unix_session};
 use super::listening::TcpListeners;
-use super::unix;
+use super::unix::UnixListening;
+use crate::handover::{self, Handover, HandoverName};
 use crate::work;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_plugin_api::inside::AcceptInside;
@@ -14,10 +15,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::ReadBuf;
-use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 
 /// Connects a socket of any stream kind.
 pub(super) async fn connect(socket: Socket) -> Result<Session> {
@@ -31,18 +33,50 @@ pub(super) async fn connect(socket: Socket) -> Result<Session> {
     }
 }
 
-/// Listens on a socket of any stream kind.
-pub(super) async fn listen(socket: Socket) -> Result<Listener> {
+/// Listens on a socket of any stream kind: on the one of the service manager that is `wanted`, on one that was handed
+/// over for its place, or on a new one.
+pub(super) async fn listen(
+    socket: Socket,
+    wanted: Option<Arc<str>>,
+    handover: Arc<Handover>,
+) -> Result<Listener> {
+    if let Some(name) = wanted {
+        let listener = at(listen_by(&name, &socket, &handover), "socket", &name)?;
+        return Ok(AcceptInside::listener(listener));
+    }
     match socket.kind {
         SocketKind::Tcp => {
-            let listeners = TcpListeners::bind(&socket).await?;
+            let listeners = TcpListeners::bind(&socket, &handover).await?;
             Ok(AcceptInside::listener(HostListener::Tcp(listeners)))
         }
         SocketKind::Unix => {
-            let (listener, file) = at(unix::bind(&socket), "listen", &socket.path)?;
-            Ok(AcceptInside::listener(HostListener::Unix(listener, file)))
+            let listening = UnixListening::bind(&socket, &handover);
+            let listening = at(listening, "listen", &socket.path)?;
+            Ok(AcceptInside::listener(HostListener::Unix(listening)))
         }
         other => Err(Error::unsupported(&format!("listening on a socket of kind {other:?}"))),
+    }
+}
+
+/// What a service manager has opened by that name.
+fn listen_by(
+    name: &Arc<str>,
+    socket: &Socket,
+    handover: &Handover,
+) -> std::io::Result<HostListener> {
+    let mut taken = handover.take(&HandoverName::Named(name.to_string()))?;
+    if taken.is_empty() {
+        let text = handover::unknown_name(name, &handover.names());
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
+    }
+    match socket.kind {
+        SocketKind::Unix if taken.len() == 1 => {
+            UnixListening::of(Arc::clone(name), taken.remove(0), handover).map(HostListener::Unix)
+        }
+        SocketKind::Unix => {
+            Err(std::io::Error::other("several sockets of this name: expected one"))
+        }
+        _ => TcpListeners::named(name, taken, socket, handover).map(HostListener::Tcp),
     }
 }
 
@@ -179,16 +213,16 @@ pub(super) fn set_stream(sock: &SockRef<'_>, socket: &Socket) -> std::io::Result
 /// A listening socket of the host's.
 pub(super) enum HostListener {
     /// TCP.
-    Tcp(TcpListeners),
+    Tcp(Arc<TcpListeners>),
     /// A Unix socket and its file, which is removed after it.
-    Unix(UnixListener, unix::SocketFile),
+    Unix(Arc<UnixListening>),
 }
 
 impl Accept for HostListener {
     fn info(&self) -> Info {
         match self {
             HostListener::Tcp(listeners) => listeners.info(),
-            HostListener::Unix(_, file) => Info::new().local(file.path()),
+            HostListener::Unix(listening) => Info::new().local(listening.path()),
         }
     }
 
@@ -198,9 +232,9 @@ impl Accept for HostListener {
                 let (stream, peer) = listeners.accept().await?;
                 Ok(tcp_session(stream, Some(peer)))
             }
-            HostListener::Unix(listener, file) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(unix_session(stream, file.path()))
+            HostListener::Unix(listening) => {
+                let (stream, _) = listening.listener.accept().await?;
+                Ok(unix_session(stream, listening.path()))
             }
         }
     }

@@ -41,6 +41,11 @@ impl Driver for UnixDriver {
 
     async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {
         let socket = socket.to_path(path(&request.address)?);
+        // First as it is: a process before this one may hand its socket over.
+        match self.host.listen(&socket).await {
+            Err(error) if error.kind() == ErrorKind::InUse => {}
+            listening => return listening,
+        }
         if let Some(found) = Found::at(&socket.path)? {
             match self.host.connect(&socket).await {
                 Ok(_) => return Err(found.in_use()),

@@ -4,6 +4,7 @@ use super::link::asked;
 use super::place::AdminArgs;
 use super::status::time;
 use crate::cli::failure::Outcome;
+use crate::cli::names;
 use crate::cli::output::print;
 use crate::units::Timespan;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ pub(in crate::cli) struct LogArgs {
     /// error, warn, info, debug or trace; without it, what is in force is shown
     level: Option<String>,
     /// Only lines of this driver
+    #[arg(add = names::drivers())]
     driver: Option<String>,
     /// How long; then the configured level is in force again
     #[arg(long = "for", value_name = "TIME", default_value = "10m")]

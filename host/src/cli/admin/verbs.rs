@@ -4,6 +4,7 @@ use super::link::{asked, part};
 use super::place::AdminArgs;
 use super::status::time;
 use crate::cli::failure::Outcome;
+use crate::cli::names;
 use crate::cli::output::print;
 use crate::units::Timespan;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,7 @@ struct VerbArgs {
 #[command(after_help = DRAIN_EXAMPLES)]
 pub(in crate::cli) struct DrainArgs {
     /// An upstream, or a connection by its name or id
+    #[arg(add = names::upstreams_and_connections())]
     of: String,
     /// The target of the upstream
     target: Option<String>,
@@ -45,6 +47,7 @@ Examples:
 #[derive(clap::Args)]
 pub(in crate::cli) struct EnableArgs {
     /// The upstream
+    #[arg(add = names::upstreams())]
     upstream: String,
     /// Its target
     target: String,
@@ -58,6 +61,7 @@ pub(in crate::cli) struct EnableArgs {
 #[derive(clap::Args)]
 pub(in crate::cli) struct WeightArgs {
     /// The upstream
+    #[arg(add = names::upstreams())]
     upstream: String,
     /// Its target
     target: String,
@@ -70,6 +74,7 @@ pub(in crate::cli) struct WeightArgs {
 #[derive(clap::Args)]
 pub(in crate::cli) struct CloseArgs {
     /// A connection by its name or id
+    #[arg(add = names::connections())]
     connection: String,
     /// The protocol's own code, where it has one
     #[arg(long, default_value_t = 0)]
@@ -95,6 +100,7 @@ pub(in crate::cli) enum TargetCommand {
 #[derive(clap::Args)]
 pub(in crate::cli) struct AddTargetArgs {
     /// The upstream
+    #[arg(add = names::upstreams())]
     upstream: String,
     /// A URI, connections.NAME or devices.NAME.PATH
     to: String,
@@ -108,6 +114,7 @@ pub(in crate::cli) struct AddTargetArgs {
 #[derive(clap::Args)]
 pub(in crate::cli) struct RemoveTargetArgs {
     /// The upstream
+    #[arg(add = names::upstreams())]
     upstream: String,
     /// Its target
     target: String,
@@ -124,6 +131,7 @@ pub(in crate::cli) enum LeaseCommand {
 #[derive(clap::Args)]
 pub(in crate::cli) struct BreakArgs {
     /// The path, DEVICE.PATH
+    #[arg(add = names::leases())]
     path: String,
     /// Told to the holder
     #[arg(long)]

@@ -9,13 +9,17 @@
 mod journal;
 
 use crate::config::model::ConnectionConfig;
+use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use journal::{MAX_LINE, Record};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lines of no use that are always put up with.
 const SLACK: usize = 1024;
@@ -28,7 +32,7 @@ pub(super) struct StateDir {
     folder: PathBuf,
     file: File,
     /// Held as long as the directory is used.
-    _lock: File,
+    lock: Arc<StateLock>,
     length: u64,
     lines: usize,
     live: usize,
@@ -42,11 +46,11 @@ impl StateDir {
     ///
     /// # Errors
     /// [`ErrorKind::InUse`] by another process; damage, with its byte offset; what the files say.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Restored)> {
+    pub(super) fn open(folder: &Path, handover: &Handover) -> Result<(Self, Restored)> {
         let at = |error: io::Error| Error::from(error).with("file", folder.display());
         fs::create_dir_all(folder).map_err(at)?;
         private(folder).map_err(at)?;
-        let lock = lock(folder)?;
+        let lock = StateLock::of(folder, handover)?;
         let path = folder.join(NAME);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -73,7 +77,7 @@ impl StateDir {
         }
         let folder = folder.to_owned();
         let live = restored.len();
-        Ok((StateDir { folder, file, _lock: lock, length, lines, live }, restored))
+        Ok((StateDir { folder, file, lock, length, lines, live }, restored))
     }
 
     /// Writes a definition; it is kept when this returns.
@@ -97,6 +101,10 @@ impl StateDir {
     }
 
     fn append(&mut self, record: &Record) -> Result<()> {
+        if self.lock.is_of_another.load(Ordering::Relaxed) {
+            let text = "a new process has taken over: what is defined here would be lost";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
         let line = line(record)?;
         if let Err(error) = self.file.write_all(line.as_bytes()) {
             // A part of it must not stand before the next record.
@@ -159,6 +167,41 @@ fn line(record: &Record) -> Result<String> {
 fn private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+/// The lock of a directory, which a process that takes over takes along.
+#[derive(Debug)]
+struct StateLock {
+    folder: PathBuf,
+    file: File,
+    is_of_another: AtomicBool,
+}
+
+impl StateLock {
+    fn of(folder: &Path, handover: &Handover) -> Result<Arc<Self>> {
+        let name = HandoverName::State(folder.display().to_string());
+        let file = match handover.take(&name)?.pop() {
+            Some(taken) => File::from(taken),
+            None => lock(folder)?,
+        };
+        let is_of_another = AtomicBool::new(false);
+        let lock = Arc::new(StateLock { folder: folder.to_owned(), file, is_of_another });
+        let offer = Arc::downgrade(&lock);
+        handover.offer(offer);
+        Ok(lock)
+    }
+}
+
+impl Giving for StateLock {
+    fn give(&self) -> io::Result<Vec<(HandoverName, OwnedFd)>> {
+        let name = HandoverName::State(self.folder.display().to_string());
+        // A second handle of one lock: whoever has one of them holds it.
+        Ok(vec![(name, self.file.try_clone()?.into())])
+    }
+
+    fn let_go(&self) {
+        self.is_of_another.store(true, Ordering::Relaxed);
+    }
 }
 
 fn lock(folder: &Path) -> Result<File> {
