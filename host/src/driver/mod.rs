@@ -21,6 +21,7 @@ mod culprit;
 mod file;
 mod health;
 mod interceptor;
+mod known;
 mod load;
 mod prepared;
 mod records;

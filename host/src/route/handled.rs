@@ -1,7 +1,8 @@
 //! A session that a handler serves.
 
+use super::join::limit_of;
 use super::parting::Parting;
-use super::{Served, leave, limit_of};
+use super::{Served, leave};
 use crate::connection::{ConnectionCommand, Entered};
 use crate::driver::Prepared;
 use crate::services::kernel::cut_off;
@@ -24,15 +25,14 @@ pub(super) async fn handled(
     handler: &Prepared,
     session: Session,
     connection: &Entered,
-    stopping: &mut Stopping,
+    stopping: &Stopping,
 ) -> Result<Served> {
     let (session, kept) = shared(session);
-    let mut ended = stopping.clone();
     let serving = Box::pin(serve(handler, session, Arc::clone(&kept), stopping));
     let mut held = guard((serving, kept), cut_off::<Unfinished<_>>);
     let served = tokio::select! {
         served = leave::unless_told(held.0.as_mut(), connection) => served,
-        () = ended.ended() => Ok(Served::Stopped),
+        () = stopping.ended() => Ok(Served::Stopped),
     };
     let is_cut = match &served {
         Ok(Served::Stopped) => {
@@ -73,7 +73,7 @@ async fn serve(
     handler: &Prepared,
     session: Session,
     drain: Arc<Session>,
-    stopping: &mut Stopping,
+    stopping: &Stopping,
 ) -> Result<()> {
     if !session.facets().contains(Facets::DRAIN) {
         return handler.serve(session).await;
