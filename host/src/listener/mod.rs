@@ -2,6 +2,7 @@
 //! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
 //! the whole session.
 
+mod accepting;
 mod admission;
 mod code;
 mod counts;
@@ -25,11 +26,12 @@ use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use accepting::AcceptingSlot;
 use admission::{Admission, Places};
 use arc_swap::ArcSwap;
 use counts::ListenerCounts;
 use ended::{SessionLine, shown};
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use room::{Room, RoomPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,35 +83,38 @@ impl Service {
 pub struct Bound {
     shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    accepting: Accepting,
+    accepting: AcceptingSlot,
 }
 
 /// What serves the sessions of a listener, which may change while it accepts.
 #[derive(Clone, Debug)]
-pub struct ServiceSlot(Arc<ArcSwap<ListenerShared>>);
+pub struct ServiceSlot {
+    shared: Arc<ArcSwap<ListenerShared>>,
+    accepting: AcceptingSlot,
+}
 
 impl ServiceSlot {
     /// What the listener has counted so far.
     pub fn totals(&self) -> ListenerTotals {
-        self.0.load().counts.totals()
+        self.shared.load().counts.totals()
     }
 
     /// Where sessions go now, in words.
     pub fn name(&self) -> Arc<str> {
-        self.0.load().service.name()
+        self.shared.load().service.name()
     }
 
     /// Lets `service` serve what is accepted from now on; what was accepted before stays where it is.
     pub fn replace(&self, service: Service) {
-        let serving = self.0.load().serving(service);
-        self.0.store(Arc::new(serving));
+        let serving = self.shared.load().serving(service);
+        self.shared.store(Arc::new(serving));
     }
 
     /// Makes the listener another one but for where it listens: layers, service, limits and whom it lets in are those
     /// of `listener` for what is accepted from now on; what was accepted before stays where it is. What the transport
     /// was told when it began to listen stays, too.
     pub fn become_as(&self, listener: Listener) {
-        let now = self.0.load_full();
+        let now = self.shared.load_full();
         let (most, handshake_timeout) = listener.limits(&now.lives);
         let Listener { stack, service, options, .. } = listener;
         let admission = Arc::new(Admission::after(&now.admission, options));
@@ -118,12 +123,12 @@ impl ServiceSlot {
         let room = Arc::clone(&now.room);
         let base = (Arc::clone(&now.name), target, handshake_timeout);
         let becoming = ListenerShared::new(base, service, admission, room, lives);
-        self.0.store(Arc::new(ListenerShared { counts: Arc::clone(&now.counts), ..becoming }));
+        self.shared.store(Arc::new(ListenerShared { counts: Arc::clone(&now.counts), ..becoming }));
     }
 
     /// What it listens with.
     pub fn target(&self) -> Arc<Target> {
-        Arc::clone(&self.0.load().target)
+        Arc::clone(&self.shared.load().target)
     }
 
     /// Takes the same address again, for the same service.
@@ -131,9 +136,21 @@ impl ServiceSlot {
     /// # Errors
     /// As [`Listener::bind`].
     pub async fn bind_again(&self) -> Result<Bound> {
-        let now = self.0.load_full();
-        let accepting = now.target.stack().listen(now.handshake_timeout).await?;
-        Ok(Bound { shared: Arc::clone(&self.0), name: Arc::clone(&now.name), accepting })
+        let now = self.shared.load_full();
+        let accepting = now.target.stack().listen_at(now.handshake_timeout, None).await?;
+        let accepting = AcceptingSlot::of(accepting);
+        Ok(Bound { shared: Arc::clone(&self.shared), name: Arc::clone(&now.name), accepting })
+    }
+
+    /// Listens at the same address by the present generation of its transport, under what accepts. Where the address
+    /// cannot be had twice, nothing listens for a moment.
+    ///
+    /// # Errors
+    /// What the transport says: then nothing listens, if it was stopped for that.
+    pub async fn listen_anew(&self) -> Result<()> {
+        let now = self.shared.load_full();
+        let stack = now.target.stack();
+        self.accepting.change(stack, now.handshake_timeout).await
     }
 }
 
@@ -170,7 +187,7 @@ impl Listener {
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
         let (most, handshake_timeout) = self.limits(&lives);
         let Listener { name, stack, service, options, .. } = self;
-        let accepting = stack.listen(handshake_timeout).await?;
+        let accepting = AcceptingSlot::of(stack.listen_at(handshake_timeout, None).await?);
         let target = Arc::new(Target::new(stack, None));
         let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let (base, room) = ((Arc::clone(&name), target, handshake_timeout), Room::new(most));
@@ -249,7 +266,7 @@ impl Bound {
 
     /// What serves its sessions.
     pub fn service(&self) -> ServiceSlot {
-        ServiceSlot(Arc::clone(&self.shared))
+        ServiceSlot { shared: Arc::clone(&self.shared), accepting: self.accepting.clone() }
     }
 
     /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
@@ -258,10 +275,11 @@ impl Bound {
         let Bound { shared, name, accepting } = self;
         let room = Arc::clone(&shared.load().room);
         let end = stopping.clone();
+        let mut heard = accepting.hearer();
         let accept = async {
             loop {
                 let place = room.place().await;
-                match accepting.accept().await {
+                match heard.accept().await {
                     Ok(session) => start(shared.load_full(), session, place, &end),
                     Err(error) => {
                         tracing::warn!(listener = &*name, %error, "cannot accept");

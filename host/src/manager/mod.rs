@@ -43,6 +43,7 @@ mod named;
 mod parts;
 mod paths;
 mod plugins;
+mod refresh;
 mod resolve;
 mod routes;
 mod run;
@@ -52,6 +53,7 @@ mod table;
 mod target_builder;
 mod targets;
 mod upstreams;
+mod waiting;
 
 pub use all::{AllOptions, Outcomes};
 pub use builder::ManagerBuilder;
@@ -63,6 +65,7 @@ pub(crate) use health::{detail as health_detail, word as health_word};
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
+pub use refresh::PluginNews;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
@@ -209,9 +212,7 @@ impl Manager {
 
     /// The plugin files, what became of each and how it is.
     pub fn plugins(&self) -> Vec<PluginSnapshot> {
-        let registry = &self.core.registry;
-        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
-        registry.reports().iter().map(|report| PluginSnapshot::new(report, &states)).collect()
+        PluginSnapshot::all(&self.registry())
     }
 
     /// All devices as they are now, by name.
@@ -252,7 +253,7 @@ impl Manager {
     ///
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
-        let registry = &self.core.registry;
+        let registry = self.registry();
         let HeldTasks { checks, sentinel } = std::mem::take(&mut *self.held());
         let end = Instant::now() + self.core.host.shutdown_timeout.0;
         registry.common().stop();

@@ -10,12 +10,13 @@
 //! over whole or not at all. Reloads are done one after the other, in the order in which they were asked for. The last
 //! [`HISTORY`] versions are kept, to go back to ([`Reloader::rollback`]).
 
+mod plugin_files;
 mod report;
 mod watch;
 
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, ConfigSide, Secrets, diff};
+use crate::config::diff::{Changes, ConfigSide, Secrets, Waiting, diff};
 use crate::config::{ConfigErrors, ConfigFiles, Loaded, Overrides, ReloadOptions};
 use crate::manager::Manager;
 use std::collections::VecDeque;
@@ -64,6 +65,8 @@ struct Version {
     changes: Changes,
     loaded: Loaded,
     secrets: Secrets,
+    /// What waits for a plugin.
+    waiting: Arc<Waiting>,
 }
 
 impl Reloader {
@@ -84,6 +87,7 @@ impl Reloader {
             changes: Changes::default(),
             loaded,
             secrets,
+            waiting: manager.waiting(),
         };
         let versions = Versions { current, past: VecDeque::new(), digest, told: None };
         let (state, options) = (Mutex::new(versions), latest::Sender::new(options));
@@ -118,9 +122,10 @@ impl Reloader {
         versions.past.iter().chain(current).map(VersionSnapshot::of).collect()
     }
 
-    /// Takes over changes of the files by itself, while `reload.watch` is set. Ends only when it is dropped.
+    /// Takes over changes of the files by itself, while `reload.watch` is set, and those of plugin files, while
+    /// `reload.plugins.watch` is. Ends only when it is dropped.
     pub async fn watch(&self) {
-        watch::watch(self).await;
+        tokio::join!(watch::watch(self), plugin_files::watch(self));
     }
 
     /// What the files are now, read once.
@@ -144,6 +149,9 @@ impl ReloaderState {
     ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
         let begun = Instant::now();
+        if cause.looks_at_plugins() && !dry_run {
+            self.settled_plugins().await;
+        }
         let read = {
             let inner = Arc::clone(&self);
             let load = move || ConfigFiles::read(&inner.files).load(&inner.overrides);
@@ -181,10 +189,11 @@ impl ReloaderState {
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {
         let secrets = Secrets::read(&loaded).await;
+        let waiting = Arc::new(self.manager.waiting_in(&loaded));
         let changes = {
-            let old =
-                ConfigSide { loaded: &versions.current.loaded, secrets: &versions.current.secrets };
-            let new = ConfigSide { loaded: &loaded, secrets: &secrets };
+            let Version { loaded: was, secrets: old, waiting: waited, .. } = &versions.current;
+            let old = ConfigSide { loaded: was, secrets: old, waiting: waited };
+            let new = ConfigSide { loaded: &loaded, secrets: &secrets, waiting: &waiting };
             diff(old, new, &self.manager.option_effects())
         };
         if !changes.change_nothing_now() {
@@ -194,15 +203,18 @@ impl ReloaderState {
             return Ok(changes);
         }
         versions.digest = loaded.digest();
+        self.manager.set_waiting(&waiting);
+        self.manager.limit_generations(loaded.config.reload.plugins.generations.into()).await;
         let loaded = loaded.keeping_host_of(&versions.current.loaded);
         if changes.change_nothing_now() {
             // The same in other words: places of mistakes are those of the new ones.
-            versions.current.loaded = loaded;
+            (versions.current.loaded, versions.current.waiting) = (loaded, waiting);
             return Ok(changes);
         }
         self.options.send_replace(loaded.config.reload.clone());
         let (number, at) = (versions.current.number + 1, SystemTime::now());
-        let next = Version { number, at, cause, changes: changes.clone(), loaded, secrets };
+        let next =
+            Version { number, at, cause, changes: changes.clone(), loaded, secrets, waiting };
         let past = std::mem::replace(&mut versions.current, next);
         versions.past.push_back(past);
         while versions.past.len() >= HISTORY {

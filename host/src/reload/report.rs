@@ -19,11 +19,20 @@ pub enum ReloadCause {
     Watch,
     /// A program, or a person by way of one.
     Call,
+    /// A plugin that something waited for is there.
+    Plugin,
     /// A version that was in force before.
     Rollback {
         /// Its number.
         to: u64,
     },
+}
+
+impl ReloadCause {
+    /// Whether plugin files are looked at first: whoever asks for a reload means all that there is.
+    pub(super) fn looks_at_plugins(self) -> bool {
+        matches!(self, ReloadCause::Signal | ReloadCause::Call)
+    }
 }
 
 impl fmt::Display for ReloadCause {
@@ -33,6 +42,7 @@ impl fmt::Display for ReloadCause {
             ReloadCause::Signal => f.write_str("SIGHUP"),
             ReloadCause::Watch => f.write_str("a file has changed"),
             ReloadCause::Call => f.write_str("call"),
+            ReloadCause::Plugin => f.write_str("a plugin is there"),
             ReloadCause::Rollback { to } => write!(f, "rollback to version {to}"),
         }
     }
