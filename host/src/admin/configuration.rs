@@ -41,7 +41,9 @@ pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem>
 /// A report, with the lines that the log has of it.
 fn shown(report: &Report) -> Reply {
     let mut body = json!(report);
-    let lines: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
+    let plugins = report.plugins.iter().cloned();
+    let lines: Vec<String> =
+        plugins.chain(report.changes.iter().map(ToString::to_string)).collect();
     body["lines"] = json!(lines);
     Reply::ok(body)
 }

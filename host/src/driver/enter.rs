@@ -239,6 +239,7 @@ impl Registry {
                 part,
                 manifest: driver,
             });
+            handle.part.describe(&handle);
             for scheme in &handle.manifest.schemes {
                 let entry = SchemeEntry { manifest: scheme.clone(), driver: Arc::clone(&handle) };
                 schemes.push(scheme.name.clone());

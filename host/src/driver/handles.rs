@@ -33,6 +33,11 @@ impl DriverHandle {
         &self.manifest.name
     }
 
+    /// The driver of that name as its plugin's present generation describes it; itself if there is none.
+    pub fn current(this: &Arc<Self>) -> Arc<Self> {
+        this.part.described().unwrap_or_else(|| Arc::clone(this))
+    }
+
     /// All about it as JSON: its manifest with schemas, whose it is, and what any stream has.
     #[cfg(feature = "admin")]
     pub(crate) fn describe(&self) -> serde_json::Value {

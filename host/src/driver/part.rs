@@ -5,6 +5,7 @@
 //! stays on the old one.
 
 use super::generation::Generation;
+use super::handles::DriverHandle;
 use super::prepared::{Prepared, PreparedState, Ready};
 use crate::lock::IgnorePoison;
 use crate::secret::Secret;
@@ -57,6 +58,8 @@ pub(super) struct Part {
     pub(super) kind: &'static str,
     pub(super) name: String,
     state: Mutex<PartState>,
+    /// A driver as the registry in use has it.
+    described: Mutex<Weak<DriverHandle>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +81,8 @@ impl Part {
     pub(super) fn new(kind: &'static str, name: &str) -> Self {
         let none = Err(Error::unsupported("a part of no plugin"));
         let state = PartState { now: none, users: Vec::new(), room: LEAST_ROOM };
-        Part { kind, name: name.to_owned(), state: Mutex::new(state) }
+        let (name, state) = (name.to_owned(), Mutex::new(state));
+        Part { kind, name, state, described: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, PartState> {
@@ -177,6 +181,16 @@ impl Part {
     /// Takes `now`, which nobody uses yet.
     pub(super) fn place(&self, now: &Arc<PartNow>) {
         self.state().now = Ok(Arc::clone(now));
+    }
+
+    /// Notes how a driver is described now.
+    pub(super) fn describe(&self, driver: &Arc<DriverHandle>) {
+        *self.described.lock().ignore_poison() = Arc::downgrade(driver);
+    }
+
+    /// The driver as it is described now.
+    pub(super) fn described(&self) -> Option<Arc<DriverHandle>> {
+        self.described.lock().ignore_poison().upgrade()
     }
 
     /// Marks the calls into it.

@@ -18,6 +18,7 @@ use super::refusal::Refusal;
 use super::registry::Registry;
 use super::stamp::{FileStamp, SETTLE, Sightings};
 use super::{LoadOptions, PluginReport};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,27 @@ pub enum PluginChange {
         /// What was loaded from that file before, and goes on.
         keeps: Option<Arc<GenerationId>>,
     },
+}
+
+impl fmt::Display for PluginChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |f: &mut fmt::Formatter<'_>, word: &str, id: &GenerationId| {
+            let GenerationId { plugin, version, generation, file, .. } = id;
+            write!(
+                f,
+                "{word} plugin {plugin} {version}, generation {generation}: {}",
+                file.display()
+            )
+        };
+        match self {
+            PluginChange::Admitted { id, .. } => shown(f, "admitted", id),
+            PluginChange::Replaced(id) => shown(f, "replaced", id),
+            PluginChange::Removed { id, .. } => shown(f, "removed", id),
+            PluginChange::Refused { file, refusal, .. } => {
+                write!(f, "refused plugin file {}: {refusal}", file.display())
+            }
+        }
+    }
 }
 
 /// What a look at the folders came to.

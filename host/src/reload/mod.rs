@@ -149,9 +149,10 @@ impl ReloaderState {
     ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
         let begun = Instant::now();
-        if cause.looks_at_plugins() && !dry_run {
-            self.settled_plugins().await;
-        }
+        let plugins = match cause.looks_at_plugins() && !dry_run {
+            true => self.settled_plugins().await,
+            false => Vec::new(),
+        };
         let read = {
             let inner = Arc::clone(&self);
             let load = move || ConfigFiles::read(&inner.files).load(&inner.overrides);
@@ -162,7 +163,8 @@ impl ReloaderState {
             Ok(loaded) => self.take_over(&mut versions, loaded, cause, dry_run).await,
             Err(errors) => Err(errors),
         };
-        self.tell(&mut versions, result, (cause, dry_run), begun)
+        let told = self.tell(&mut versions, result, (cause, dry_run), begun);
+        told.map(|report| Report { plugins, ..report })
     }
 
     async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
@@ -244,7 +246,8 @@ impl ReloaderState {
                     tracing::info!(version, %cause, changes, ?took, "configuration read again");
                 }
                 let files = versions.current.loaded.files().to_vec();
-                Ok(Report { version, cause, dry_run, changes, files, took })
+                let plugins = Vec::new();
+                Ok(Report { version, cause, dry_run, changes, plugins, files, took })
             }
             Err(errors) => {
                 let text = errors.to_string();

@@ -84,14 +84,17 @@ impl Reloader {
 }
 
 impl ReloaderState {
-    /// Looks at the plugin folders until no file is being written, or for a while.
-    pub(super) async fn settled_plugins(&self) {
-        let end = Instant::now() + PATIENCE;
-        while let Some(again) = self.manager.refresh_plugins(true).await.again {
-            if Instant::now() + again > end {
-                return;
+    /// Looks at the plugin folders until no file is being written, or for a while; answers a line for each that is
+    /// different.
+    pub(super) async fn settled_plugins(&self) -> Vec<String> {
+        let (end, mut lines) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            let news = self.manager.refresh_plugins(true).await;
+            lines.extend(news.changes.iter().map(ToString::to_string));
+            match news.again {
+                Some(again) if Instant::now() + again <= end => sleep(again).await,
+                _ => return lines,
             }
-            sleep(again).await;
         }
     }
 

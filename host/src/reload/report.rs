@@ -65,6 +65,8 @@ pub struct Report {
     pub dry_run: bool,
     /// What is different, and what taking it over does.
     pub changes: Changes,
+    /// Plugin files that came, changed, went or were refused, a line for each.
+    pub plugins: Vec<String>,
     /// The files of the version in force, in their order.
     pub files: Vec<PathBuf>,
     /// How long it took.
@@ -74,8 +76,12 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.plugins.is_empty() {
             return f.write_str("nothing is different");
+        }
+        f.write_str(&self.plugins.join("\n"))?;
+        if !self.changes.is_empty() && !self.plugins.is_empty() {
+            writeln!(f)?;
         }
         self.changes.fmt(f)
     }

@@ -151,7 +151,7 @@ impl Stack {
     /// [dialogue] with `session`.
     pub fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
         let own = match self.top() {
-            Some(top) => top.operation(operation).is_some(),
+            Some(top) => DriverHandle::current(top).operation(operation).is_some(),
             // Nobody knows which, but it may have some.
             None => session.facets().contains(Facets::CALL),
         };
