@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod log;
 mod roles;
+mod run_time;
 mod secrets;
 mod sockets;
 mod verbs;

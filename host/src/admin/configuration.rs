@@ -38,6 +38,20 @@ pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem>
     Ok(shown(&reloader(&request)?.rollback(number, dry_run).await?))
 }
 
+/// `GET /v1/config/runtime`.
+pub(super) async fn runtime(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    Ok(Reply::ok(json!(request.api.manager.run_time_layer())))
+}
+
+/// `DELETE /v1/config/runtime`.
+pub(super) async fn reset(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    let manager = &request.api.manager;
+    let dropped = manager.run_time_layer().drift;
+    manager.reset_run_time_layer().await?;
+    let left = manager.run_time_layer();
+    Ok(Reply::ok(json!({ "dropped": dropped, "left": left.drift })))
+}
+
 /// A report, with the lines that the log has of it.
 fn shown(report: &Report) -> Reply {
     let mut body = json!(report);

@@ -6,6 +6,7 @@ use super::becoming::Becoming;
 use super::credentials::Credentials;
 use super::definitions::Definitions;
 use super::interceptors::Interceptors;
+use super::layer::TargetsLayers;
 use super::listen::Listeners;
 use super::paths::DefinedPaths;
 use super::plugins::Plugins;
@@ -40,6 +41,8 @@ pub(super) struct Core {
     pub(super) registry: Arc<ArcSwap<Registry>>,
     /// Where that comes from; nothing else comes in where it is not known.
     pub(super) folders: Arc<tokio::sync::Mutex<Option<PluginFolders>>>,
+    /// What was changed of targets at run time.
+    pub(super) targets: Arc<TargetsLayers>,
     /// What of the configuration waits for a plugin.
     pub(super) waiting: Arc<ArcSwap<Waiting>>,
     /// What its plugins share.
@@ -73,6 +76,7 @@ impl Core {
             listeners: Listeners::new(Arc::clone(&lives), events.clone(), shutdown_timeout),
             common: Arc::clone(registry.common()),
             folders: Arc::default(),
+            targets: Arc::default(),
             waiting: Arc::default(),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             named: Named::new(lives),
@@ -100,6 +104,7 @@ impl Core {
         Core {
             common: Arc::clone(&live.common),
             folders: Arc::clone(&live.folders),
+            targets: Arc::clone(&live.targets),
             waiting: Arc::clone(&live.waiting),
             registry: Arc::clone(&live.registry),
             named: Named::new(Arc::clone(&live.named.lives)),

@@ -119,7 +119,7 @@ impl Manager {
 }
 
 /// What is kept in a file must hold no secret, only where it is.
-fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
+pub(super) fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
     let refuse = |what: String| {
         let text = format!(
             "{what} is a secret written out, which the state directory does not keep; refer to it: \

@@ -38,6 +38,7 @@ mod filter;
 mod handlers;
 mod health;
 mod interceptors;
+mod layer;
 mod listen;
 mod named;
 mod parts;
@@ -47,6 +48,7 @@ mod refresh;
 mod resolve;
 mod routes;
 mod run;
+mod run_time;
 mod snapshot;
 mod state;
 mod table;
@@ -62,10 +64,12 @@ pub use entries::DefinedBy;
 pub use filter::Filter;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
+pub use layer::TargetsLayer;
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
 pub use refresh::PluginNews;
+pub use run_time::RunTimeLayer;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
@@ -176,6 +180,7 @@ impl Manager {
         let built = build::build(plugins, loaded, Programs::Run).await;
         let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
         keep_state(&manager, loaded).map_err(StartError::State)?;
+        manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
         manager.enter_routes(bound);
@@ -223,7 +228,8 @@ impl Manager {
 
     /// All upstreams as they are now, by name.
     pub fn upstream_snapshots(&self) -> Vec<Defined<UpstreamSnapshot>> {
-        self.core.upstreams.all().iter().map(|(_, entry)| entry.snapshot()).collect()
+        let all = self.core.upstreams.all();
+        all.iter().map(|(name, entry)| entry.snapshot(self.core.targets.added(name))).collect()
     }
 
     /// All handlers, by name.
