@@ -4,7 +4,7 @@ use super::Manager;
 use super::define::check_name;
 use super::definitions::Made;
 use super::entries::DefinedBy;
-use super::layer::LayeredTarget;
+use super::layer::{LayeredTarget, TargetsLayer};
 use super::named::Existing;
 use super::snapshot::Defined;
 use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts};
@@ -63,13 +63,11 @@ impl Manager {
         if let Some(entry) = self.core.upstreams.equal(name, &config, existing)? {
             return Ok(Arc::clone(&entry.made.upstream));
         }
-        let there = self.core.upstreams.get(name).is_ok();
-        if there && existing == Existing::Replace {
-            // A definition of the whole is the newest word.
-            self.forget_targets(name)?;
-        }
-        let made = self.make_upstream(&self.run_time_builder(), name, &config).await?;
+        // A definition of the whole is the newest word.
+        let layer = TargetsLayer::default();
+        let made = self.make_upstream(&self.run_time_builder(), (name, &config), &layer).await?;
         let replaced = self.enter_upstream(name, &config, made, DefinedBy::Call, existing)?;
+        self.forget_targets(name)?;
         let upstream = self.upstream(name)?;
         self.keep_up(&upstream);
         self.tell_defined(format!("upstreams.{name}"), replaced.is_some());
@@ -98,18 +96,16 @@ impl Manager {
         Ok(())
     }
 
-    /// Makes an upstream of its definition, wherever that stands.
+    /// Makes an upstream of its definition, wherever that stands, with what was changed of its targets.
     pub(super) async fn make_upstream(
         &self,
         builder: &TargetBuilder<'_>,
-        name: &str,
-        config: &UpstreamConfig,
+        (name, config): (&str, &UpstreamConfig),
+        layer: &TargetsLayer,
     ) -> Result<Upstream, Unbuilt> {
         let key = KeyPath::from_iter(["upstreams", name]);
         let (mut lacking, mut made) = (Lacking::default(), Vec::new());
-        for LayeredTarget { name: target, config: said, index } in
-            self.core.targets.of(name).over(&config.targets)
-        {
+        for LayeredTarget { name: target, config: said, index } in layer.over(&config.targets) {
             let key = key.key("targets");
             let key = index.map_or_else(|| key.key(&target), |index| key.index(index));
             let built = self.make_target(builder, &key, &said, &config.interceptors).await;

@@ -293,7 +293,8 @@ impl Stage<'_, '_> {
                     continue;
                 }
             }
-            let made = next.make_upstream(&builder, name, config).await;
+            let layer = next.core.targets.of(name);
+            let made = next.make_upstream(&builder, (name, config), &layer).await;
             let Some(made) = self.parts.keep(made) else { continue };
             let made = Made { config: config.clone(), made: UpstreamEntry::of(made), by };
             next.core.upstreams.place(name, Arc::new(made));
