@@ -3,7 +3,7 @@
 use super::generation::{Generation, GenerationId, Retirement};
 use super::handles::{DriverHandle, HandlerHandle, InterceptorHandle, SchemeEntry};
 use super::health::FileHealth;
-use super::part::{Becoming, Part, PartNow};
+use super::part::{OfferedUsers, PartNow, PluginPart};
 use super::registry::{PartKey, Registry};
 use super::sentinel::UsedPlugin;
 use jackfield_plugin_api::load::Plugin;
@@ -36,7 +36,7 @@ pub(super) struct Numbers {
 pub(super) struct OfferedPlugin {
     generation: Arc<Generation>,
     manifest: PluginManifest,
-    parts: Vec<(Arc<Part>, Arc<PartNow>, Becoming)>,
+    parts: Vec<(Arc<PluginPart>, Arc<PartNow>, OfferedUsers)>,
 }
 
 impl EnteredPlugin {
@@ -201,7 +201,7 @@ impl Registry {
         &mut self,
         generation: &Arc<Generation>,
         manifest: &PluginManifest,
-    ) -> Vec<(Arc<Part>, Arc<PartNow>)> {
+    ) -> Vec<(Arc<PluginPart>, Arc<PartNow>)> {
         let drivers = (0..).zip(&manifest.drivers).map(|(at, it)| ("driver", at, &it.name));
         let handlers = (0..).zip(&manifest.handlers).map(|(at, it)| ("handler", at, &it.name));
         let interceptors =
@@ -213,7 +213,7 @@ impl Registry {
             self.watchdog.iter().for_each(|watchdog| watchdog.add(owner, &generation.health));
             let now = PartNow { generation: Arc::clone(generation), owner, index };
             let part = self.parts.entry((kind, name.clone()));
-            let part = part.or_insert_with(|| Arc::new(Part::new(kind, name)));
+            let part = part.or_insert_with(|| Arc::new(PluginPart::new(kind, name)));
             (Arc::clone(part), Arc::new(now))
         });
         parts.collect()
@@ -224,10 +224,10 @@ impl Registry {
         &mut self,
         generation: &Arc<Generation>,
         manifest: PluginManifest,
-        parts: Vec<Arc<Part>>,
+        parts: Vec<Arc<PluginPart>>,
     ) {
         let keys = parts.iter().map(|part| (part.kind, part.name.clone())).collect();
-        let owner = |part: &Part| part.owner();
+        let owner = |part: &PluginPart| part.owner();
         let (plugin_name, plugin_version) = (manifest.name, manifest.version);
         let (mut schemes, mut transports) = (Vec::new(), Vec::new());
         let mut parts = parts.into_iter();

@@ -32,12 +32,12 @@ pub(super) struct Generation {
     pub(super) plugin: Plugin,
     pub(super) health: Arc<FileHealth>,
     pub(super) in_use: Option<Arc<Use>>,
-    hold: Arc<Hold>,
+    hold: Arc<GenerationHold>,
 }
 
 /// The sessions of a generation have a share each, so that its plugin is not shut down under them.
 #[derive(Debug)]
-struct Hold {
+struct GenerationHold {
     running: Arc<RunningPlugin>,
 }
 
@@ -50,7 +50,7 @@ impl Generation {
     ) -> Self {
         let id = Arc::new(id);
         let running = RunningPlugin::new(plugin.clone(), &id, health);
-        let hold = Arc::new(Hold { running: Arc::new(running) });
+        let hold = Arc::new(GenerationHold { running: Arc::new(running) });
         Generation { id, plugin, health: Arc::clone(health), in_use, hold }
     }
 
@@ -92,7 +92,7 @@ pub(super) struct RetiredGeneration {
     why: Retirement,
     /// What is configured of one that is gone keeps it, too.
     generation: Weak<Generation>,
-    hold: Weak<Hold>,
+    hold: Weak<GenerationHold>,
 }
 
 impl RetiredGeneration {

@@ -1,7 +1,7 @@
 //! [`DriverHandle`], [`HandlerHandle`] and [`InterceptorHandle`]: what a registry has by name, as its plugin's present
 //! generation describes it.
 
-use super::part::{Part, PartRole};
+use super::part::{PartRole, PluginPart};
 use super::prepared::Prepared;
 #[cfg(feature = "admin")]
 use crate::dialogue;
@@ -24,7 +24,7 @@ pub struct DriverHandle {
     pub plugin_version: String,
     /// Marks the calls into it.
     pub owner: Owner,
-    pub(super) part: Arc<Part>,
+    pub(super) part: Arc<PluginPart>,
 }
 
 impl DriverHandle {
@@ -79,7 +79,7 @@ pub struct HandlerHandle {
     pub plugin_name: String,
     /// Marks the calls into it.
     pub owner: Owner,
-    pub(super) part: Arc<Part>,
+    pub(super) part: Arc<PluginPart>,
 }
 
 impl HandlerHandle {
@@ -103,7 +103,7 @@ pub struct InterceptorHandle {
     pub plugin_version: String,
     /// Marks the calls into it.
     pub owner: Owner,
-    pub(super) part: Arc<Part>,
+    pub(super) part: Arc<PluginPart>,
 }
 
 impl InterceptorHandle {

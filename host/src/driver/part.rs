@@ -1,4 +1,4 @@
-//! [`Part`]: a driver, handler or interceptor by its name, over all generations of its plugin.
+//! [`PluginPart`]: a driver, handler or interceptor by its name, over all generations of its plugin.
 //!
 //! What is configured of one ([`Prepared`](super::Prepared)) keeps its options. Another generation is given them
 //! first, all of them, and takes the place of the old one only when it has accepted them all; what was opened before
@@ -53,7 +53,7 @@ fn configure(plugin: &Plugin, role: PartRole, index: u32, options: &str) -> Resu
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct PluginPart {
     /// `driver`, `handler` or `interceptor`.
     pub(super) kind: &'static str,
     pub(super) name: String,
@@ -75,14 +75,14 @@ struct PartState {
 const LEAST_ROOM: usize = 32;
 
 /// Those that use a part, and what each becomes.
-pub(super) type Becoming = Vec<(Arc<PreparedState>, Ready)>;
+pub(super) type OfferedUsers = Vec<(Arc<PreparedState>, Ready)>;
 
-impl Part {
+impl PluginPart {
     pub(super) fn new(kind: &'static str, name: &str) -> Self {
         let none = Err(Error::unsupported("a part of no plugin"));
         let state = PartState { now: none, users: Vec::new(), room: LEAST_ROOM };
         let (name, state) = (name.to_owned(), Mutex::new(state));
-        Part { kind, name, state, described: Mutex::default() }
+        PluginPart { kind, name, state, described: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, PartState> {
@@ -138,7 +138,7 @@ impl Part {
     ///
     /// # Errors
     /// The first that it does not accept; nothing has changed then.
-    pub(super) async fn offer(&self, next: &PartNow) -> Result<Becoming> {
+    pub(super) async fn offer(&self, next: &PartNow) -> Result<OfferedUsers> {
         let mut becoming = Vec::new();
         for user in self.users() {
             becoming.push(self.offer_to(next, user).await?);
@@ -157,7 +157,7 @@ impl Part {
     }
 
     /// Takes `next` from now on; users that came since it was offered are given it, too.
-    pub(super) async fn take(&self, next: &Arc<PartNow>, becoming: Becoming) {
+    pub(super) async fn take(&self, next: &Arc<PartNow>, becoming: OfferedUsers) {
         self.state().now = Ok(Arc::clone(next));
         let offered: Vec<Arc<PreparedState>> =
             becoming.iter().map(|(user, _)| Arc::clone(user)).collect();

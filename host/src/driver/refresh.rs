@@ -16,7 +16,7 @@ use super::generation::GenerationId;
 use super::load::load_files;
 use super::refusal::Refusal;
 use super::registry::Registry;
-use super::stamp::{FileStamp, SETTLE, Sightings};
+use super::stamp::{SETTLE, Sightings};
 use super::{LoadOptions, PluginReport};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -209,11 +209,7 @@ impl PluginFolders {
 
 /// A folder that cannot be read, as one of another machine at times, has not lost its files.
 fn is_gone(path: &Path) -> bool {
-    let missing = |path: &Path| {
-        std::fs::symlink_metadata(path)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    };
-    missing(path) || FileStamp::of(path).is_none()
+    std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// What is different between two registries, in words for people and programs.

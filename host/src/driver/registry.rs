@@ -4,7 +4,7 @@ use super::asked::RunningPlugin;
 use super::enter::{EnteredPlugin, Numbers};
 use super::generation::{GenerationSnapshot, RetiredGeneration};
 use super::handles::{DriverHandle, HandlerHandle, InterceptorHandle, SchemeEntry};
-use super::part::Part;
+use super::part::PluginPart;
 use super::sentinel::{Crash, InUse, Sentinel};
 use super::stamp::FileStamp;
 use super::watchdog::Watchdog;
@@ -27,7 +27,7 @@ pub struct Registry {
     pub(super) interceptors: BTreeMap<String, Arc<InterceptorHandle>>,
     pub(super) schemes: BTreeMap<String, SchemeEntry>,
     /// All that there are and were.
-    pub(super) parts: BTreeMap<PartKey, Arc<Part>>,
+    pub(super) parts: BTreeMap<PartKey, Arc<PluginPart>>,
     /// Schemes that there were, with the drivers that had them.
     pub(super) lost_schemes: BTreeMap<String, String>,
     pub(super) plugins: Vec<EnteredPlugin>,

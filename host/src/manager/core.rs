@@ -13,7 +13,7 @@ use super::plugins::Plugins;
 use super::table::Named;
 use super::target_builder::{Programs, StackAt};
 use super::upstreams::UpstreamEntry;
-use crate::config::diff::Waiting;
+use crate::config::diff::WaitingObjects;
 use crate::config::model::{HandlerConfig, HostConfig, UpstreamConfig};
 use crate::config::{ConfigErrors, KeyPath, Loaded, Options, Reference};
 use crate::connection::{Caller, Lives, Payload, PooledLimit, Receipt};
@@ -44,7 +44,7 @@ pub(super) struct Core {
     /// What was changed of targets at run time.
     pub(super) targets: Arc<TargetsLayers>,
     /// What of the configuration waits for a plugin.
-    pub(super) waiting: Arc<ArcSwap<Waiting>>,
+    pub(super) waiting: Arc<ArcSwap<WaitingObjects>>,
     /// What its plugins share.
     pub(super) common: Arc<Common>,
     pub(super) named: Named,

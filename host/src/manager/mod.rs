@@ -68,7 +68,7 @@ pub use layer::TargetsLayer;
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
-pub use refresh::PluginNews;
+pub use refresh::PluginLook;
 pub use run_time::RunTimeLayer;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,

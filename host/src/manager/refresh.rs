@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// What a look at the plugin folders came to.
 #[derive(Debug, Default)]
-pub struct PluginNews {
+pub struct PluginLook {
     /// What has changed.
     pub changes: Vec<PluginChange>,
     /// After how long a file that is being written should be looked at again.
@@ -24,15 +24,15 @@ impl Manager {
     /// content takes the place of what was loaded from it, and what was loaded from one that is gone gets no new
     /// sessions. Open sessions stay on the code that they were opened by in all cases. `thorough` judges again what was
     /// refused, too. Cancel safe: it is done all the same.
-    pub async fn refresh_plugins(&self, thorough: bool) -> PluginNews {
+    pub async fn refresh_plugins(&self, thorough: bool) -> PluginLook {
         let manager = self.clone();
         let work = async move { manager.refresh_now(thorough).await };
         tokio::spawn(work).await.unwrap_or_default()
     }
 
-    async fn refresh_now(&self, thorough: bool) -> PluginNews {
+    async fn refresh_now(&self, thorough: bool) -> PluginLook {
         let mut folders = self.core.folders.lock().await;
-        let Some(folders) = folders.as_mut() else { return PluginNews::default() };
+        let Some(folders) = folders.as_mut() else { return PluginLook::default() };
         let refreshed = folders.refresh(&self.registry(), thorough).await;
         let Refreshed { registry, changes, transports, again } = refreshed;
         if let Some(next) = registry {
@@ -40,7 +40,7 @@ impl Manager {
         }
         self.listen_anew(&transports).await;
         changes.iter().for_each(|change| self.tell_plugin(change));
-        PluginNews { changes, again }
+        PluginLook { changes, again }
     }
 
     /// Sets how many different files of one plugin may be loaded.

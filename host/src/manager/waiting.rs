@@ -6,7 +6,7 @@
 //! uses it stays, and opens nothing until it is back.
 
 use super::Manager;
-use crate::config::diff::{ObjectId, ObjectKind, Waiting};
+use crate::config::diff::{ObjectId, ObjectKind, WaitingObjects};
 use crate::config::{Config, Loaded, Reference, Via};
 use crate::driver::Registry;
 use crate::stack::uri::StackUri;
@@ -27,8 +27,8 @@ struct Needs<'a> {
 }
 
 /// The objects of `loaded` that wait, by what `registry` has.
-fn waiting_in(loaded: &Loaded, registry: &Registry) -> Waiting {
-    let mut waiting = Waiting::new();
+fn waiting_in(loaded: &Loaded, registry: &Registry) -> WaitingObjects {
+    let mut waiting = WaitingObjects::new();
     if !loaded.config.reload.plugins.wait {
         return waiting;
     }
@@ -145,17 +145,17 @@ impl Needs<'_> {
 
 impl Manager {
     /// What of its configuration waits for a plugin, with what each lacks.
-    pub fn waiting(&self) -> Arc<Waiting> {
+    pub fn waiting(&self) -> Arc<WaitingObjects> {
         self.core.waiting.load_full()
     }
 
     /// What of `loaded` waits, by what is loaded now.
-    pub(crate) fn waiting_in(&self, loaded: &Loaded) -> Waiting {
+    pub(crate) fn waiting_in(&self, loaded: &Loaded) -> WaitingObjects {
         waiting_in(loaded, &self.registry())
     }
 
     /// Notes what waits from now on, and tells what is new of that.
-    pub(crate) fn set_waiting(&self, waiting: &Waiting) {
+    pub(crate) fn set_waiting(&self, waiting: &WaitingObjects) {
         let before = self.core.waiting.swap(Arc::new(waiting.clone()));
         for (object, lacks) in waiting.iter().filter(|(object, _)| !before.contains_key(*object)) {
             tracing::info!(%object, "waits for a plugin with {lacks}");

@@ -16,7 +16,7 @@ mod watch;
 
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, ConfigSide, Secrets, Waiting, diff};
+use crate::config::diff::{Changes, ConfigSide, Secrets, WaitingObjects, diff};
 use crate::config::{ConfigErrors, ConfigFiles, Loaded, Overrides, ReloadOptions};
 use crate::manager::Manager;
 use std::collections::VecDeque;
@@ -66,7 +66,7 @@ struct Version {
     loaded: Loaded,
     secrets: Secrets,
     /// What waits for a plugin.
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingObjects>,
 }
 
 impl Reloader {

@@ -118,11 +118,11 @@ pub struct ConfigSide<'a> {
     /// What stood behind references to secrets.
     pub secrets: &'a Secrets,
     /// What is not there although it is written, because it waits for a plugin.
-    pub waiting: &'a Waiting,
+    pub waiting: &'a WaitingObjects,
 }
 
 /// Objects that wait for a plugin, each with what it lacks.
-pub type Waiting = BTreeMap<ObjectId, String>;
+pub type WaitingObjects = BTreeMap<ObjectId, String>;
 
 /// What is different in `new`, and what taking it over does.
 pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffects) -> Changes {
@@ -219,7 +219,7 @@ fn secrets_of(
 
 impl Changes {
     /// Everything of `loaded` that does not wait, as new.
-    pub fn everything(loaded: &Loaded, waiting: &Waiting) -> Self {
+    pub fn everything(loaded: &Loaded, waiting: &WaitingObjects) -> Self {
         let (nothing, none) = (Loaded::default(), Secrets::default());
         let side = |loaded| ConfigSide { loaded, secrets: &none, waiting };
         diff(side(&nothing), side(loaded), &())
