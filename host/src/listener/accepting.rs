@@ -33,6 +33,11 @@ impl AcceptingSlot {
         now.map(|accepting| accepting.0.info()).unwrap_or_default()
     }
 
+    /// Lets go of the address.
+    pub(super) fn end(&self) {
+        self.0.send_replace(None);
+    }
+
     pub(super) fn hearer(&self) -> Hearer {
         Hearer(self.0.subscribe())
     }

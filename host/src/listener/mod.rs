@@ -226,6 +226,8 @@ impl Bound {
             () = accept => {}
             () = stopping.told() => {}
         }
+        // What knows the listener still does not keep its address.
+        accepting.end();
     }
 }
 
