@@ -27,7 +27,7 @@ pub struct TargetsLayer {
 
 /// One change of a target.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum TargetChange {
+pub(super) enum TargetEdit {
     Add(Box<TargetConfig>),
     Remove,
     Weigh(u32),
@@ -42,29 +42,29 @@ pub(super) struct LayeredTarget {
 }
 
 impl TargetsLayer {
-    pub(super) fn note(&mut self, target: &str, change: TargetChange) {
+    pub(super) fn note(&mut self, target: &str, change: TargetEdit) {
         match change {
-            TargetChange::Add(config) => drop(self.added.insert(target.to_owned(), *config)),
-            TargetChange::Remove => {
+            TargetEdit::Add(config) => drop(self.added.insert(target.to_owned(), *config)),
+            TargetEdit::Remove => {
                 self.weights.remove(target);
                 if self.added.remove(target).is_none() {
                     self.removed.insert(target.to_owned());
                 }
             }
-            TargetChange::Weigh(weight) => drop(self.weights.insert(target.to_owned(), weight)),
+            TargetEdit::Weigh(weight) => drop(self.weights.insert(target.to_owned(), weight)),
         }
     }
 
     /// The changes that make it, one for each of its entries.
-    pub(super) fn changes(&self) -> impl Iterator<Item = (&str, TargetChange)> {
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&str, TargetEdit)> {
         // What was removed comes first: one of the same name may have been added then.
-        let removed = self.removed.iter().map(|name| (name.as_str(), TargetChange::Remove));
+        let removed = self.removed.iter().map(|name| (name.as_str(), TargetEdit::Remove));
         let added = self
             .added
             .iter()
-            .map(|(name, config)| (name.as_str(), TargetChange::Add(Box::new(config.clone()))));
+            .map(|(name, config)| (name.as_str(), TargetEdit::Add(Box::new(config.clone()))));
         let weights =
-            self.weights.iter().map(|(name, weight)| (name.as_str(), TargetChange::Weigh(*weight)));
+            self.weights.iter().map(|(name, weight)| (name.as_str(), TargetEdit::Weigh(*weight)));
         removed.chain(added).chain(weights)
     }
 
@@ -138,7 +138,7 @@ impl TargetsLayers {
         self.lock().get(upstream).and_then(|layer| layer.added.get(target)) == Some(config)
     }
 
-    pub(super) fn note(&self, upstream: &str, target: &str, change: TargetChange) {
+    pub(super) fn note(&self, upstream: &str, target: &str, change: TargetEdit) {
         self.lock().entry(upstream.to_owned()).or_default().note(target, change);
     }
 

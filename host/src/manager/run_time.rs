@@ -3,7 +3,7 @@
 use super::Manager;
 use super::define::refuse_secrets;
 use super::entries::DefinedBy;
-use super::layer::{TargetChange, TargetsLayer};
+use super::layer::{TargetEdit, TargetsLayer};
 use super::upstreams::{names_of, spec};
 use crate::config::model::{ConnectionConfig, UpstreamConfig};
 use crate::config::{KeyPath, TargetConfig, Via};
@@ -38,7 +38,7 @@ impl Manager {
         &self,
         upstream: &str,
         target: &str,
-        change: TargetChange,
+        change: TargetEdit,
     ) -> Result<()> {
         self.core.targets.note(upstream, target, change.clone());
         let kept = self.core.named.keep_target(upstream, target, change);

@@ -5,7 +5,7 @@
 //! a caller who goes away leaves a change done or not begun.
 
 use super::entries::{DefinedBy, Entries, Entry};
-use super::layer::TargetChange;
+use super::layer::TargetEdit;
 use super::named::{Existing, entry};
 use super::state::{Restored, StateDir};
 use crate::config::model::ConnectionConfig;
@@ -124,7 +124,7 @@ impl Named {
         &self,
         upstream: &str,
         target: &str,
-        change: TargetChange,
+        change: TargetEdit,
     ) -> Result<()> {
         let mut changes = self.changes();
         if let Some(state) = changes.as_mut() {

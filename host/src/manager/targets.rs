@@ -3,7 +3,7 @@
 
 use super::Manager;
 use super::define::in_range;
-use super::layer::TargetChange;
+use super::layer::TargetEdit;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use super::upstreams::{name_of, spec};
 use crate::config::{self, KeyPath};
@@ -44,7 +44,7 @@ impl Manager {
         to.balancer()
             .add(spec(name.clone(), to.target_of(&name, made)?, &target), Instant::now())?;
         via.iter().for_each(|via| self.core.named.carries(via, true));
-        self.note_target(upstream, &name, TargetChange::Add(Box::new(target)))?;
+        self.note_target(upstream, &name, TargetEdit::Add(Box::new(target)))?;
         Ok(name)
     }
 
@@ -93,7 +93,7 @@ impl Manager {
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
             self.core.named.carries(via, false);
         }
-        self.note_target(upstream, name, TargetChange::Remove)
+        self.note_target(upstream, name, TargetEdit::Remove)
     }
 
     /// Changes a target's part of the sessions, from 0 to 1000. With 0 it gets no new ones.
@@ -105,7 +105,7 @@ impl Manager {
             return Err(Error::option("weight", "expected a whole number from 0 to 1000"));
         }
         self.upstream(upstream)?.balancer().set_weight(name, weight, Instant::now())?;
-        self.note_target(upstream, name, TargetChange::Weigh(weight))
+        self.note_target(upstream, name, TargetEdit::Weigh(weight))
     }
 
     /// Gives a target no new sessions, and waits at most for `limit` until it has none. Answers how
@@ -117,7 +117,7 @@ impl Manager {
         let from = self.upstream(upstream)?;
         let balancer = from.balancer();
         balancer.set_weight(name, 0, Instant::now())?;
-        self.note_target(upstream, name, TargetChange::Weigh(0))?;
+        self.note_target(upstream, name, TargetEdit::Weigh(0))?;
         let deadline = Instant::now() + limit;
         loop {
             let now = Instant::now();

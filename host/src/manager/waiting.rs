@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What an object needs.
-enum Need {
+enum Requirement {
     /// What a plugin has: `the scheme "ssh"`.
     Part(String),
     Object(ObjectId),
@@ -23,7 +23,7 @@ enum Need {
 struct Needs<'a> {
     config: &'a Config,
     registry: &'a Registry,
-    all: BTreeMap<ObjectId, Vec<Need>>,
+    all: BTreeMap<ObjectId, Vec<Requirement>>,
 }
 
 /// The objects of `loaded` that wait, by what `registry` has.
@@ -37,8 +37,10 @@ fn waiting_in(loaded: &Loaded, registry: &Registry) -> WaitingObjects {
         let before = waiting.len();
         for (object, needs) in &needs {
             let lacks = needs.iter().find_map(|need| match need {
-                Need::Part(part) => Some(part.clone()),
-                Need::Object(other) => waiting.get(other).map(|lacks| format!("{lacks} ({other})")),
+                Requirement::Part(part) => Some(part.clone()),
+                Requirement::Object(other) => {
+                    waiting.get(other).map(|lacks| format!("{lacks} ({other})"))
+                }
             });
             if let Some(lacks) = lacks.filter(|_| !waiting.contains_key(object)) {
                 waiting.insert(object.clone(), lacks);
@@ -51,7 +53,7 @@ fn waiting_in(loaded: &Loaded, registry: &Registry) -> WaitingObjects {
 }
 
 impl Needs<'_> {
-    fn collect(mut self) -> BTreeMap<ObjectId, Vec<Need>> {
+    fn collect(mut self) -> BTreeMap<ObjectId, Vec<Requirement>> {
         let config = self.config;
         for (name, interceptor) in &config.interceptors {
             let plugin_name = interceptor.interceptor.as_deref().unwrap_or(name);
@@ -91,13 +93,13 @@ impl Needs<'_> {
         self.all
     }
 
-    fn need(&mut self, object: &ObjectId, need: Need) {
+    fn need(&mut self, object: &ObjectId, need: Requirement) {
         self.all.entry(object.clone()).or_default().push(need);
     }
 
     fn part(&mut self, object: &ObjectId, what: &'static str, name: &str) {
         if !self.registry.has_seen(what, name) {
-            self.need(object, Need::Part(format!("the {what} {name:?}")));
+            self.need(object, Requirement::Part(format!("the {what} {name:?}")));
         }
     }
 
@@ -118,13 +120,13 @@ impl Needs<'_> {
         }
         // One that leads nowhere is a mistake of its own.
         if let Some(link) = self.config.carrier(via) {
-            self.need(object, Need::Object(link.into()));
+            self.need(object, Requirement::Object(link.into()));
         }
     }
 
     fn interceptors(&mut self, object: &ObjectId, names: &[String]) {
         for name in names {
-            self.need(object, Need::Object(ObjectId::new(ObjectKind::Interceptor, name)));
+            self.need(object, Requirement::Object(ObjectId::new(ObjectKind::Interceptor, name)));
         }
     }
 
@@ -139,7 +141,7 @@ impl Needs<'_> {
             },
             Reference::Uri(uri) => return self.stack(object, uri, None),
         };
-        self.need(object, Need::Object(other));
+        self.need(object, Requirement::Object(other));
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::config::TargetConfig;
 use crate::config::model::{ConnectionConfig, sparse};
-use crate::manager::layer::TargetChange;
+use crate::manager::layer::TargetEdit;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -50,11 +50,11 @@ pub(super) enum Record {
 }
 
 impl Record {
-    pub(super) fn target(upstream: &str, target: &str, change: TargetChange) -> Self {
+    pub(super) fn target(upstream: &str, target: &str, change: TargetEdit) -> Self {
         let (add, weight) = match change {
-            TargetChange::Add(config) => (Some(config), None),
-            TargetChange::Weigh(weight) => (None, Some(weight)),
-            TargetChange::Remove => (None, None),
+            TargetEdit::Add(config) => (Some(config), None),
+            TargetEdit::Weigh(weight) => (None, Some(weight)),
+            TargetEdit::Remove => (None, None),
         };
         Record::Target { upstream: upstream.to_owned(), target: target.to_owned(), add, weight }
     }

@@ -8,7 +8,7 @@
 
 mod journal;
 
-use super::layer::{TargetChange, TargetsLayer};
+use super::layer::{TargetEdit, TargetsLayer};
 use crate::config::model::ConnectionConfig;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use journal::{MAX_LINE, Record};
@@ -109,7 +109,7 @@ impl StateDir {
         &mut self,
         upstream: &str,
         target: &str,
-        change: TargetChange,
+        change: TargetEdit,
     ) -> Result<()> {
         self.append(&Record::target(upstream, target, change.clone()))?;
         self.targets.entry(upstream.to_owned()).or_default().note(target, change);
@@ -221,9 +221,9 @@ fn replay(records: Vec<Record>) -> (Restored, BTreeMap<String, TargetsLayer>) {
             Record::Remove { remove } => drop(all.remove(&remove)),
             Record::Target { upstream, target, add, weight } => {
                 let change = match (add, weight) {
-                    (Some(config), _) => TargetChange::Add(config),
-                    (None, Some(weight)) => TargetChange::Weigh(weight),
-                    (None, None) => TargetChange::Remove,
+                    (Some(config), _) => TargetEdit::Add(config),
+                    (None, Some(weight)) => TargetEdit::Weigh(weight),
+                    (None, None) => TargetEdit::Remove,
                 };
                 targets.entry(upstream).or_default().note(&target, change);
             }
