@@ -1,12 +1,17 @@
 //! Shutdown in two steps: workers are told to stop, and later those that still work to end.
 
+use crate::lock::IgnorePoison;
+use slab::Slab;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Word {
-    GoOn,
-    Stop,
+    Stop = 1,
     End,
 }
 
@@ -16,82 +21,173 @@ pub const END_LIMIT: Duration = Duration::from_millis(150);
 /// How much of it they have to say so to their peers.
 pub const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// Tells workers to stop or to end, and waits for them. Each listener has its own, and the host tells them all.
-#[derive(Debug)]
-pub struct Shutdown {
-    word: watch::Sender<Word>,
+/// What workers and those that stop them share. Not a `watch` channel: each wait for one is a future of 200
+/// bytes, of which every connection keeps two.
+#[derive(Default, Debug)]
+struct Shared {
+    /// The last [`Word`]; 0 is none.
+    word: AtomicU8,
+    waiting: Mutex<Slab<Waker>>,
+    workers: AtomicUsize,
+    /// Told when the last worker is gone.
+    idle: Notify,
 }
 
-/// A worker's end: hears the word, and is waited for until it is dropped.
-#[derive(Clone, Debug)]
-pub struct Stopping(watch::Receiver<Word>);
+impl Shared {
+    /// What was said is never taken back.
+    fn say(&self, next: Word) {
+        if self.word.fetch_max(next as u8, Ordering::SeqCst) < next as u8 {
+            // Woken without the lock. Each keeps its place until it is dropped: it may wait for a later word.
+            let waiting = self.waiting.lock().ignore_poison();
+            let wakers: Vec<Waker> = waiting.iter().map(|(_, waker)| waker.clone()).collect();
+            drop(waiting);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
 
-impl Default for Shutdown {
-    fn default() -> Self {
-        Shutdown { word: watch::channel(Word::GoOn).0 }
+    fn has_said(&self, word: Word) -> bool {
+        self.word.load(Ordering::SeqCst) >= word as u8
     }
 }
+
+/// Tells workers to stop or to end, and waits for them. Each listener has its own, and the host tells them all.
+#[derive(Default, Debug)]
+pub struct Shutdown(Arc<Shared>);
+
+/// A worker's end: hears the word, and is waited for until it is dropped.
+#[derive(Debug)]
+pub struct Stopping(Arc<Shared>);
 
 impl Shutdown {
     /// An end for one more worker.
     pub fn worker(&self) -> Stopping {
-        Stopping(self.word.subscribe())
+        Stopping::of(&self.0)
     }
 
     /// Tells all workers to take nothing new and finish what runs.
     pub fn begin(&self) {
-        self.say(Word::Stop);
-    }
-
-    /// What was said is never taken back.
-    fn say(&self, next: Word) {
-        self.word.send_if_modified(|word| {
-            let later = next > *word;
-            *word = next.max(*word);
-            later
-        });
+        self.0.say(Word::Stop);
     }
 
     /// Waits until all workers are gone, at most for `limit`; answers whether they are. Cancel safe.
     pub async fn idle(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.word.closed()).await.is_ok()
+        tokio::time::timeout(limit, self.gone()).await.is_ok()
     }
 
     /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
     /// waits until they have, but not for those that do not within [`END_LIMIT`]: code that blocks
     /// keeps them. Answers `None` if all were gone in time, else what `late` said when time was up.
     pub async fn finish<T>(&self, limit: Duration, late: impl FnOnce() -> T) -> Option<T> {
-        if tokio::time::timeout(limit, self.word.closed()).await.is_ok() {
+        if self.idle(limit).await {
             return None;
         }
         let answer = late();
-        self.say(Word::End);
+        self.0.say(Word::End);
         // Who does not end now is left behind.
-        let _ = tokio::time::timeout(END_LIMIT, self.word.closed()).await;
+        let _ = self.idle(END_LIMIT).await;
         Some(answer)
+    }
+
+    async fn gone(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.0.idle.notified());
+            // Before the count is read: the last worker may go in between.
+            idle.as_mut().enable();
+            if self.0.workers.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Shutdown {
+    /// Nobody is left to say more.
+    fn drop(&mut self) {
+        self.0.say(Word::End);
     }
 }
 
 impl Stopping {
+    fn of(shared: &Arc<Shared>) -> Self {
+        shared.workers.fetch_add(1, Ordering::SeqCst);
+        Stopping(Arc::clone(shared))
+    }
+
     /// Completes when workers are to stop. Cancel safe.
-    pub async fn told(&mut self) {
-        self.heard(Word::Stop).await;
+    pub fn told(&self) -> Heard<'_> {
+        self.heard(Word::Stop)
     }
 
     /// Completes when workers are to end at once. Cancel safe.
-    pub async fn ended(&mut self) {
-        self.heard(Word::End).await;
+    pub fn ended(&self) -> Heard<'_> {
+        self.heard(Word::End)
     }
 
     /// Completes when the time has passed in which workers told to end may report that. Cancel safe.
-    pub async fn overdue(&mut self) {
+    pub async fn overdue(&self) {
         self.ended().await;
-        tokio::time::sleep(LAST_WORDS).await;
+        // Boxed: whoever waits keeps no room for it.
+        Box::pin(tokio::time::sleep(LAST_WORDS)).await;
     }
 
-    async fn heard(&mut self, least: Word) {
-        // A sender that is gone has nothing more to say: stop.
-        let _ = self.0.wait_for(|word| *word >= least).await;
+    fn heard(&self, word: Word) -> Heard<'_> {
+        Heard { shared: &self.0, word, place: None }
+    }
+}
+
+impl Clone for Stopping {
+    fn clone(&self) -> Self {
+        Stopping::of(&self.0)
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        if self.0.workers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+/// Completes when the word, or a later one, has been said.
+#[must_use = "futures do nothing unless polled"]
+#[derive(Debug)]
+pub struct Heard<'a> {
+    shared: &'a Shared,
+    word: Word,
+    /// Of its waker.
+    place: Option<u32>,
+}
+
+impl Future for Heard<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared;
+        if shared.has_said(self.word) {
+            return Poll::Ready(());
+        }
+        let mut waiting = shared.waiting.lock().ignore_poison();
+        // Again under the lock: who says it takes the wakers after it was said.
+        if shared.has_said(self.word) {
+            return Poll::Ready(());
+        }
+        match self.place.and_then(|place| waiting.get_mut(place as usize)) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            // 4 billion waits at a time are more than memory holds.
+            None => self.place = u32::try_from(waiting.insert(cx.waker().clone())).ok(),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        let Some(place) = self.place else { return };
+        let waker = self.shared.waiting.lock().ignore_poison().try_remove(place as usize);
+        // Dropped without the lock: it may be the last of its task.
+        drop(waker);
     }
 }
 
@@ -102,7 +198,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn finishing_ends_with_the_last_worker() {
         let shutdown = Shutdown::default();
-        let mut first = shutdown.worker();
+        let first = shutdown.worker();
         let second = first.clone();
         shutdown.begin();
         first.told().await;
@@ -113,11 +209,40 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_that_still_work_are_ended() {
         let shutdown = Shutdown::default();
-        let mut stubborn = shutdown.worker();
+        let stubborn = shutdown.worker();
         shutdown.begin();
         let work = tokio::spawn(async move { stubborn.ended().await });
         assert_eq!(shutdown.finish(Duration::from_secs(1), || 1).await, Some(1));
         assert!(work.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_of_many_hears_its_own_word_once_it_is_said() {
+        let shutdown = Shutdown::default();
+        let wait = |least: Word| {
+            let worker = shutdown.worker();
+            tokio::spawn(async move { worker.heard(least).await })
+        };
+        let (told, ended): (Vec<_>, Vec<_>) =
+            (0..10).map(|_| (wait(Word::Stop), wait(Word::End))).unzip();
+        let dropped = wait(Word::End);
+        tokio::task::yield_now().await;
+        dropped.abort();
+        shutdown.begin();
+        for worker in told {
+            assert!(worker.await.is_ok());
+        }
+        assert!(ended.iter().all(|worker| !worker.is_finished()));
+        drop(shutdown);
+        for worker in ended {
+            assert!(worker.await.is_ok());
+        }
+    }
+
+    #[test]
+    fn a_wait_is_small() {
+        // Every connection keeps two of them.
+        assert!(size_of::<Heard<'_>>() <= 24);
     }
 
     #[tokio::test(start_paused = true)]

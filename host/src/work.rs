@@ -9,8 +9,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Polls `work` as work for the connection `id`. Cancel safe as `work` is.
-pub async fn under<F: Future + ?Sized>(id: u64, mut work: Pin<&mut F>) -> F::Output {
-    poll_fn(|cx| watch::labelled(id, || work.as_mut().poll(cx))).await
+pub fn under<F: Future + ?Sized>(
+    id: u64,
+    mut work: Pin<&mut F>,
+) -> impl Future<Output = F::Output> {
+    poll_fn(move |cx| watch::labelled(id, || work.as_mut().poll(cx)))
 }
 
 /// A connection as a log line names it.

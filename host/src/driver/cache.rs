@@ -34,24 +34,28 @@ pub(super) fn check_cache(cache: &Path) -> Result<(), Refusal> {
 /// replacing a file in place would give the old code back (dlopen knows files by path and inode).
 /// A copy that is there already is used if it is the same to the byte.
 pub(super) fn generation(cache: &Path, sha256: &str, bytes: &[u8]) -> Result<PathBuf, Refusal> {
-    let place = cache.join(format!("{sha256}.so"));
+    let place = place_of_copy(cache, sha256);
     if is_same(&place, bytes).is_ok_and(|same| same) {
         mark_used(&place);
         return Ok(place);
     }
-    // A name that no other host writes: hosts share a cache, and a host may load twice at a time.
-    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let draft = cache.join(format!("{sha256}.{}.{number}", std::process::id()));
-    let written = write(&draft, bytes).and_then(|()| fs::rename(&draft, &place));
-    if written.is_err() {
-        // It may not even have been made.
-        let _ = fs::remove_file(&draft);
-    }
-    written.map_err(|error| in_cache(&draft, &error))?;
+    write_whole(&place, bytes, 0o500).map_err(|error| in_cache(&place, &error))?;
     Ok(place)
 }
 
-/// Whether a file has exactly these bytes. Read in pieces: every start does this for every plugin.
+/// The copy of a file, which is known to be as it was.
+pub(super) fn kept(cache: &Path, sha256: &str) -> PathBuf {
+    let place = place_of_copy(cache, sha256);
+    mark_used(&place);
+    place
+}
+
+/// Where the copy of a file with this hash is.
+pub(super) fn place_of_copy(cache: &Path, sha256: &str) -> PathBuf {
+    cache.join(format!("{sha256}.so"))
+}
+
+/// Whether a file has exactly these bytes. Read in pieces, so that it is never twice in memory.
 fn is_same(place: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     let mut file = File::open(place)?;
     if file.metadata()?.len() != bytes.len() as u64 {
@@ -68,14 +72,26 @@ fn is_same(place: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn write(draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file of the cache whole, over what was there.
+pub(super) fn write_whole(place: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    // A name that no other host writes: hosts share a cache, and a host may load twice at a time.
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = place.with_extension(format!("{}.{number}", std::process::id()));
+    let written = write(&draft, bytes, mode).and_then(|()| fs::rename(&draft, place));
+    written.inspect_err(|_| {
+        // It may not even have been made.
+        let _ = fs::remove_file(&draft);
+    })
+}
+
+fn write(draft: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     // Left by a process of the same number that was killed.
     match fs::remove_file(draft) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o500).open(draft)?;
+    let mut file = options.write(true).create_new(true).mode(mode).open(draft)?;
     file.write_all(bytes)
 }
 
@@ -95,10 +111,16 @@ fn age(place: &Path) -> Option<Duration> {
 /// Removes copies that no host has loaded for [`KEEP`], so that the cache does not grow with every release
 /// of a plugin. A host that runs for longer than that keeps its code: it is mapped.
 pub(super) fn remove_unused(cache: &Path) {
-    let Ok(entries) = fs::read_dir(cache) else { return };
+    remove_old(cache, is_copy);
+    // Written anew by a start that still needs them.
+    remove_old(&super::known::folder(cache), |_| true);
+}
+
+fn remove_old(folder: &Path, ours: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for place in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = place.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        if is_copy(name) && age(&place).is_some_and(|age| age > KEEP) {
+        if ours(name) && age(&place).is_some_and(|age| age > KEEP) {
             // The next start tries again.
             let _ = fs::remove_file(&place);
         }

@@ -1,6 +1,7 @@
 //! One plugin file before any of its code runs: found, hashed, its manifest checked, copied.
 
-use super::cache::{check_cache, generation};
+use super::cache::{check_cache, generation, kept};
+use super::known::{KnownFile, Stamp};
 use super::records::{Records, TrialResult};
 use super::refusal::Refusal;
 use super::stamp::FileStamp;
@@ -56,7 +57,8 @@ pub(super) async fn sum_of(found: &FoundFile) -> Option<String> {
     let found = found.clone();
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        read_checked(&found, &mut bytes).ok().map(|()| hex(&Sha256::digest(&bytes)))
+        read_whole(&mut open_checked(&found).ok()?, &mut bytes).ok()?;
+        Some(hex(&Sha256::digest(&bytes)))
     });
     read.await.ok().flatten()
 }
@@ -119,52 +121,78 @@ pub(super) fn probe(
     bytes: &mut Vec<u8>,
 ) -> ProbedFile {
     let mut probe = ProbedFile::refused(found.path.clone(), Refusal::NotAPlugin);
-    bytes.clear();
-    probe.result = match read_checked(found, bytes) {
-        Ok(()) => check(bytes, found, options, records, &mut probe),
-        Err(refusal) => Err(refusal),
-    };
+    probe.result = check(found, options, records, bytes, &mut probe);
     probe
 }
 
 fn check(
-    bytes: &[u8],
     found: &FoundFile,
     options: &LoadOptions,
     records: &Records,
+    bytes: &mut Vec<u8>,
     seen: &mut ProbedFile,
 ) -> Result<Candidate, Refusal> {
-    let hash = hex(&Sha256::digest(bytes));
+    let mut file = open_checked(found)?;
+    let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    let trusted = check_cache(&options.cache);
+    let get = || KnownFile::get(&options.cache, &found.path, &stamp);
+    let known = trusted.is_ok().then(get).flatten();
+    if known.is_none() {
+        read_whole(&mut file, bytes)?;
+    }
+    let hash = known.as_ref().map_or_else(|| hex(&Sha256::digest(&*bytes)), |it| it.sha256.clone());
     seen.sha256 = Some(hash.clone());
     if !options.allow.is_empty() && !options.allow.contains(&hash) {
         return Err(Refusal::NotAllowed(hash));
     }
-    let read = read_manifest(bytes).map_err(refusal)?;
-    seen.manifest = Some(read.clone());
-    check_manifest(&read)?;
-    if read.panic == "abort" && !options.allow_abort_on_panic {
+    let manifest = match &known {
+        Some(known) => known.manifest.clone(),
+        None => read_manifest(bytes).map_err(refusal)?,
+    };
+    seen.manifest = Some(manifest.clone());
+    check_manifest(&manifest)?;
+    if manifest.panic == "abort" && !options.allow_abort_on_panic {
         return Err(Refusal::AbortsOnPanic);
     }
-    check_cache(&options.cache)?;
-    let record = records.get(&hash);
+    trusted?;
+    let tried = check_record(&hash, options, records)?;
+    let place = match &known {
+        Some(_) => kept(&options.cache, &hash),
+        None => generation(&options.cache, &hash, bytes)?,
+    };
+    let candidate = Candidate { path: found.path.clone(), sha256: hash, manifest, place, tried };
+    let written = known.is_some_and(|known| known.has_copy(&candidate.place));
+    // What has changed while it was read is read again next time.
+    let unchanged = || file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == stamp);
+    if !written && unchanged() {
+        // Without it the next start takes longer.
+        let _ = KnownFile::put(&options.cache, found, &stamp, &candidate);
+    }
+    Ok(candidate)
+}
+
+/// Whether the file has passed a trial.
+fn check_record(hash: &str, options: &LoadOptions, records: &Records) -> Result<bool, Refusal> {
+    let record = records.get(hash);
     let tried = record.as_ref().is_some_and(|record| record.known == TrialResult::Passed);
     match record.as_ref().and_then(|record| Some((&record.known, record.quarantine()?))) {
         Some((TrialResult::InUseAtCrash { .. }, left)) if options.leave_out_after_crash => {
-            return Err(Refusal::LeftOut(left));
+            Err(Refusal::LeftOut(left))
         }
         // The key was changed since: it is in use again.
-        Some((TrialResult::InUseAtCrash { .. }, _)) | None => {}
+        Some((TrialResult::InUseAtCrash { .. }, _)) | None => Ok(tried),
         // Without trials, faults that only a trial finds do not count.
-        Some((_, kept)) if options.trial.is_some() => return Err(Refusal::Quarantined(kept)),
-        Some(_) => {}
+        Some((_, kept)) if options.trial.is_some() => Err(Refusal::Quarantined(kept)),
+        Some(_) => Ok(tried),
     }
-    let place = generation(&options.cache, &hash, bytes)?;
-    Ok(Candidate { path: found.path.clone(), sha256: hash, manifest: read, place, tried })
 }
 
-/// Reads the file through one descriptor, so that what was checked is what was read.
-fn read_checked(found: &FoundFile, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
-    let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
+fn unreadable(error: std::io::Error) -> Refusal {
+    Refusal::Unreadable(error.to_string())
+}
+
+/// Opens the file and judges it by its descriptor, so that what was judged is what is read.
+fn open_checked(found: &FoundFile) -> Result<File, Refusal> {
     let folder = match found.path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -178,14 +206,20 @@ fn read_checked(found: &FoundFile, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     if !is_file {
         return Err(Refusal::NotAFile);
     }
-    let mut file = File::open(&real).map_err(unreadable)?;
+    let file = File::open(&real).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     trust::of_file(found.trust, &metadata, &real)?;
     if metadata.len() > MAX_FILE {
         return Err(Refusal::NotElf(format!("{} bytes is too large for a plugin", metadata.len())));
     }
-    bytes.reserve(usize::try_from(metadata.len()).unwrap_or(0));
-    Read::by_ref(&mut file).take(MAX_FILE).read_to_end(bytes).map_err(unreadable)?;
+    Ok(file)
+}
+
+fn read_whole(file: &mut File, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
+    bytes.clear();
+    let length = file.metadata().map_err(unreadable)?.len();
+    bytes.reserve(usize::try_from(length.min(MAX_FILE)).unwrap_or(0));
+    Read::by_ref(file).take(MAX_FILE).read_to_end(bytes).map_err(unreadable)?;
     Ok(())
 }
 
@@ -239,4 +273,22 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A file that was found, and the candidate that was made of it, its copy in the folder's `cache`.
+    pub(in crate::driver) fn settled_file(folder: &Path) -> (FoundFile, Candidate) {
+        let place = folder.join("x.so");
+        fs::write(&place, b"content").unwrap();
+        let found = FoundFile::at(place, Trust::Strict);
+        let cache = folder.join("cache");
+        fs::create_dir(&cache).unwrap();
+        let sha256 = hex(&Sha256::digest(b"content"));
+        let place = generation(&cache, &sha256, b"content").unwrap();
+        let (path, manifest) = (found.path.clone(), PluginManifest::default());
+        (found, Candidate { path, sha256, manifest, place, tried: true })
+    }
 }

@@ -29,6 +29,7 @@ mod file;
 mod generation;
 mod handles;
 mod health;
+mod known;
 mod load;
 mod part;
 mod prepared;

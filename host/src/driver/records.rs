@@ -1,13 +1,13 @@
 //! [`Records`]: what is known of plugin files from before, by their hash, in the cache folder.
 
+use super::cache::write_whole;
 use super::refusal::Quarantine;
 use jackfield_plugin_api::abi::FINGERPRINTS;
 use jackfield_plugin_api::{ABI_MAJOR, ABI_MINOR};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The largest record that is read, in bytes.
@@ -15,9 +15,6 @@ const MAX_RECORD: u64 = 64 * 1024;
 
 /// Seconds since 1970 that a record may have: up to the year 9999.
 const MAX_TIME: u64 = 250_000_000_000;
-
-/// Records that this process began to write.
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// What came of a plugin file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +85,8 @@ impl TrialRecord {
     }
 }
 
-/// What a trial depends on besides the file.
-fn this_host() -> String {
+/// What a record depends on besides the file.
+pub(super) fn this_host() -> String {
     let layout = FINGERPRINTS[FINGERPRINTS.len() - 1];
     let version = env!("CARGO_PKG_VERSION");
     format!("jackfield {version} abi {ABI_MAJOR}.{ABI_MINOR} {layout:016x}")
@@ -133,18 +130,9 @@ impl Records {
     /// Writes a record whole, over what was there.
     pub(super) fn put(&self, record: &TrialRecord) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let draft = self.folder.join(format!("{}.{}.{number}", record.sha256, std::process::id()));
-        let write = || {
-            let mut file = fs::File::create(&draft)?;
-            serde_json::to_writer(&mut file, record)?;
-            file.write_all(b"\n")?;
-            fs::rename(&draft, self.place(&record.sha256))
-        };
-        write().inspect_err(|_| {
-            // It may not even have been made.
-            let _ = fs::remove_file(&draft);
-        })
+        let mut text = serde_json::to_vec(record)?;
+        text.push(b'\n');
+        write_whole(&self.place(&record.sha256), &text, 0o600)
     }
 
     fn read(&self, sha256: &str) -> Option<TrialRecord> {

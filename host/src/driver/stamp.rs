@@ -1,8 +1,8 @@
 //! [`FileStamp`]: whether a file is the one that was seen before, without reading it.
 
+use super::known::Stamp;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,30 +15,15 @@ pub(super) const SETTLE: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileStamp {
     real: PathBuf,
-    device: u64,
-    inode: u64,
-    length: u64,
-    mode: u32,
-    owner: u32,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    stamp: Stamp,
 }
 
 impl FileStamp {
     /// Of the file at `path`; `None` where there is none.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let real = fs::canonicalize(path).ok()?;
-        let metadata = fs::metadata(&real).ok()?;
-        Some(FileStamp {
-            real,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            mode: metadata.mode(),
-            owner: metadata.uid(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        let stamp = Stamp::of(&fs::metadata(&real).ok()?);
+        Some(FileStamp { real, stamp })
     }
 }
 

@@ -124,7 +124,7 @@ impl Code {
         &self,
         session: Session,
         entered: &Entered,
-        stopping: &mut Stopping,
+        stopping: &Stopping,
     ) -> Result<Served> {
         self.fits(session.facets())?;
         let live = entered.live();
@@ -169,7 +169,7 @@ impl Code {
 }
 
 /// Told to stop, those requests are answered that are here.
-async fn stopped(live: &Live, stopping: &mut Stopping) {
+async fn stopped(live: &Live, stopping: &Stopping) {
     stopping.told().await;
     live.drain(std::time::Duration::MAX).await;
 }

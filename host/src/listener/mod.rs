@@ -205,7 +205,7 @@ impl Bound {
 
     /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
     /// its own. At the limit nothing is accepted: peers wait in the backlog.
-    pub async fn run(self, mut stopping: Stopping) {
+    pub async fn run(self, stopping: Stopping) {
         let Bound { shared, name, accepting } = self;
         let room = Arc::clone(&shared.load().room);
         let end = stopping.clone();
@@ -251,19 +251,18 @@ fn start(shared: Arc<ListenerShared>, session: Session, place: RoomPlace, end: &
         }
     };
     shared.counts.accepted();
-    let mut stopping = end.clone();
-    let mut acceptor = Acceptor { shared, stopping: stopping.clone() };
+    let acceptor = Acceptor { shared, stopping: end.clone() };
     tokio::spawn(async move {
         {
             let serving = std::pin::pin!(async {
                 tokio::select! {
                     () = acceptor.serve(session, &entered) => {}
-                    () = stopping.overdue() => {}
+                    () = acceptor.stopping.overdue() => {}
                 }
             });
             work::under(entered.id, serving).await;
         }
-        drop((entered, places, place, stopping, acceptor));
+        drop((entered, places, place, acceptor));
     });
 }
 
@@ -274,21 +273,49 @@ struct Acceptor {
     stopping: Stopping,
 }
 
+/// What comes of the layers of a listener.
+enum Admitted {
+    /// A session for the service, and its places among those of its address.
+    One(Session, Places),
+    /// A session whose streams are served one by one.
+    Streams(Session, Places),
+}
+
 impl Acceptor {
-    /// Takes a session that was accepted, or a stream of one, through the layers and serves it.
-    async fn serve(&mut self, session: Session, entered: &Entered) {
-        let shared = Arc::clone(&self.shared);
-        let name = &*shared.name;
-        let id = entered.id;
-        // Written only where it is logged: a connection that runs keeps no text of it.
+    /// Takes a session that was accepted, or a stream of one, through the layers and serves it. Not an `async fn`,
+    /// and the way through the layers in a box: a connection that is served keeps no room for that.
+    fn serve<'a>(
+        &'a self,
+        session: Session,
+        entered: &'a Entered,
+    ) -> impl Future<Output = ()> + Send + use<'a> {
+        let admitting = Box::pin(self.admit(session, entered));
+        async move {
+            match admitting.await {
+                Some(Admitted::One(session, places)) => {
+                    self.join(session, entered).await;
+                    drop(places);
+                }
+                Some(Admitted::Streams(session, places)) => {
+                    Box::pin(self.serve_streams(session, entered)).await;
+                    drop(places);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Takes a session through the layers. Of one that does not get through, the reason is told here.
+    async fn admit(&self, session: Session, entered: &Entered) -> Option<Admitted> {
+        let (shared, name, id) = (&self.shared, &*self.shared.name, entered.id);
         let peer = || shown(entered.peer());
         let layers = shared.target.stack().has_layers();
         if shared.divides(&session, layers) {
             tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
             entered.shaken(&session, false);
-            return self.serve_streams(session, entered).await;
+            return Some(Admitted::Streams(session, Places::default()));
         }
-        let session = match shake_hands(&shared, session, entered).await {
+        let session = match shake_hands(shared, session, entered).await {
             Ok(session) => session,
             Err(error) => {
                 if error.kind() == ErrorKind::Panicked {
@@ -298,33 +325,33 @@ impl Acceptor {
                     tracing::info!(listener = name, id, peer = peer(), %error, "peer not accepted");
                 }
                 entered.failed(&error);
-                return;
+                return None;
             }
         };
-        let _places = match shared.admit_client(entered.peer()) {
+        let places = match shared.admit_client(entered.peer()) {
             Ok(places) => places,
             Err(error) => {
                 tracing::info!(listener = name, id, peer = peer(), %error, "peer refused");
                 entered.failed(&error);
-                return;
+                return None;
             }
         };
         tracing::debug!(listener = name, id, peer = peer(), "connected");
         if layers && shared.divides(&session, false) {
-            return self.serve_streams(session, entered).await;
+            return Some(Admitted::Streams(session, places));
         }
-        self.join(session, entered).await;
+        Some(Admitted::One(session, places))
     }
 
     /// Gives a session to the service.
-    async fn join(&mut self, session: Session, entered: &Entered) {
-        let shared = Arc::clone(&self.shared);
+    async fn join(&self, session: Session, entered: &Entered) {
+        let shared = &self.shared;
         let mut line = SessionLine::new(entered, &shared.service, &shared.counts);
         let served = match &shared.service {
-            Service::Route(route) => route.serve(session, entered, &mut self.stopping).await,
+            Service::Route(route) => route.serve(session, entered, &self.stopping).await,
             Service::Code { code, .. } => {
                 // Boxed, so that a relayed connection does not keep room for it.
-                Box::pin(code.serve(session, entered, &mut self.stopping)).await
+                Box::pin(code.serve(session, entered, &self.stopping)).await
             }
         };
         match served {
@@ -379,9 +406,7 @@ async fn shake_hands(
     entered: &Entered,
 ) -> Result<Session> {
     let deferred = matches!(&shared.service, Service::Route(route) if route.opens());
-    // Boxed, so that a connection that runs does not keep room for its handshake.
-    let accepting =
-        Box::pin(shared.target.stack().accept(session, shared.handshake_timeout, deferred));
+    let accepting = shared.target.stack().accept(session, shared.handshake_timeout, deferred);
     let session = tokio::select! {
         accepted = accepting => accepted?,
         command = entered.told(&ConnectionCommand::Run) => {

@@ -16,7 +16,7 @@ impl Acceptor {
     /// Serves each stream that the peer opens, until it opens no more and all were served. Told to stop, it
     /// takes no further ones. How many there are at once its driver bounds, and all together
     /// `host.max_connections`. Dropped, or its connection told to end, it ends all of them.
-    pub(super) async fn serve_streams(&mut self, session: Session, entered: &Entered) {
+    pub(super) async fn serve_streams(&self, session: Session, entered: &Entered) {
         let (name, id) = (Arc::clone(&self.shared.name), entered.id);
         entered.joined();
         // What was opened on a session does not outlive it.
@@ -45,11 +45,7 @@ impl Acceptor {
         tracing::debug!(listener = &*name, id, "ended");
     }
 
-    async fn take_streams(
-        &mut self,
-        session: &Arc<Session>,
-        streams: &mut JoinSet<()>,
-    ) -> Result<()> {
+    async fn take_streams(&self, session: &Arc<Session>, streams: &mut JoinSet<()>) -> Result<()> {
         let mut accepting = session.accept_stream();
         loop {
             tokio::select! {
@@ -66,7 +62,7 @@ impl Acceptor {
         }
     }
 
-    fn serve_stream(mut self, session: Arc<Session>, stream: Session) -> ServingStream {
+    fn serve_stream(self, session: Arc<Session>, stream: Session) -> ServingStream {
         Box::pin(async move {
             let shared = Arc::clone(&self.shared);
             match shared.acceptance.enter(stream.info()) {

@@ -94,7 +94,7 @@ pub(super) struct Duplex<A, B, X, Y> {
     /// Both directions have ended.
     done: bool,
     clock: Option<Box<Clock>>,
-    options: RelayOptions,
+    options: Arc<RelayOptions>,
     totals: Arc<Totals>,
 }
 
@@ -102,7 +102,7 @@ impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, 
     pub(super) fn new(
         (a, to_b): (A, X),
         (b, to_a): (B, Y),
-        options: RelayOptions,
+        options: Arc<RelayOptions>,
         totals: Arc<Totals>,
     ) -> Self {
         let clock = Clock::of(&options);

@@ -8,6 +8,7 @@ use crate::services::kernel::come_home;
 use bytes::Bytes;
 use jackfield_plugin_api::{Datagrams, Error, Facets, Messages, Session, Stream};
 use std::fmt;
+use std::sync::Arc;
 
 /// One side of a relay.
 #[derive(Debug)]
@@ -75,12 +76,12 @@ impl End {
     }
 
     /// Ready to be joined: datagrams as messages, with the limit that they put on what is made of bytes.
-    pub(super) fn prepared(self, options: &mut RelayOptions) -> Part {
+    pub(super) fn prepared(self, options: &mut Arc<RelayOptions>) -> Part {
         match self {
             End::Stream(stream) => Part::Stream(stream),
             End::Messages(messages) => Part::Messages(messages),
             End::Datagrams(mut datagrams) => {
-                let buffer = &mut options.sizes.buffer;
+                let buffer = &mut Arc::make_mut(options).sizes.buffer;
                 *buffer = (*buffer).min(datagrams.max_size()).max(1);
                 Part::Messages(messages_of(datagrams))
             }

@@ -64,10 +64,14 @@ use stream::CopyDirection;
 ///
 /// Dropping the relay before its end closes both ends, as after a failure; what was read and not yet
 /// delivered is lost.
-pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Relay {
-    let mut options = options;
-    options.sizes.buffer = options.sizes.buffer.max(512);
-    options.sizes.max_message = options.sizes.max_message.max(1);
+pub fn relay(a: End, b: End, options: impl Into<Arc<RelayOptions>>, totals: Arc<Totals>) -> Relay {
+    // Shared: the relays of a route have the same.
+    let mut options = options.into();
+    if options.sizes.buffer < 512 || options.sizes.max_message < 1 {
+        let sizes = &mut Arc::make_mut(&mut options).sizes;
+        *sizes =
+            RelaySizes { buffer: sizes.buffer.max(512), max_message: sizes.max_message.max(1) };
+    }
     let run = match (a.prepared(&mut options), b.prepared(&mut options)) {
         (Part::Messages(a), Part::Messages(b)) => duplex(
             (a, MessageDirection::default()),
@@ -92,7 +96,7 @@ pub fn relay(a: End, b: End, options: RelayOptions, totals: Arc<Totals>) -> Rela
     Relay { run: Some(run), cuts: [true, true] }
 }
 
-fn duplex<A, B, X, Y>(a: (A, X), b: (B, Y), options: RelayOptions, totals: Arc<Totals>) -> Run
+fn duplex<A, B, X, Y>(a: (A, X), b: (B, Y), options: Arc<RelayOptions>, totals: Arc<Totals>) -> Run
 where
     A: Ending + Send + 'static,
     B: Ending + Send + 'static,
@@ -102,7 +106,12 @@ where
     Run::Boxed(Box::new(Duplex::new(a, b, options, totals)))
 }
 
-fn streams(a: OpenedStream, b: OpenedStream, options: RelayOptions, totals: Arc<Totals>) -> Run {
+fn streams(
+    a: OpenedStream,
+    b: OpenedStream,
+    options: Arc<RelayOptions>,
+    totals: Arc<Totals>,
+) -> Run {
     match (a, b) {
         (OpenedStream::Socket(a, from_a), OpenedStream::Socket(b, from_b)) => {
             let (to_b, to_a) = (KernelDirection::after(from_a), KernelDirection::after(from_b));

@@ -55,7 +55,7 @@ impl<'a> Forward<'a> {
 
     /// Serves all requests of the peer, until it sends no more. Told to stop, it answers those that
     /// are here and takes no more.
-    pub(super) async fn run(&self, stopping: &mut Stopping) -> Result<()> {
+    pub(super) async fn run(&self, stopping: &Stopping) -> Result<()> {
         let exchange = self
             .session
             .take_exchange()
@@ -220,7 +220,7 @@ impl<'a> Forward<'a> {
             Ok((_near, _far, (a, b))) => {
                 let totals = Arc::clone(self.connection.totals());
                 self.connection.upgraded();
-                let end = relay::relay(a, b, self.route.relay.clone(), totals).await;
+                let end = relay::relay(a, b, Arc::clone(&self.route.relay), totals).await;
                 tracing::debug!(id = self.connection.id, %end, "upgraded exchange ended");
             }
             Err(error) => {
