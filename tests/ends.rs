@@ -4,6 +4,7 @@
 //! two ends in each way, and the other says what it has seen: the table in `plugins/README.md`, where
 //! `JACKFIELD_WRITE_TABLE=1` lets a test write its row. Nothing that was cut off may look like an end.
 
+mod asking;
 mod breaker;
 mod codes;
 mod gone;
@@ -185,6 +186,7 @@ rows! {
     ends_of_a_tls_client = Tls Client,
     ends_of_a_ws_client = Ws Client,
     ends_of_an_http1_client = Http1 Client,
+    ends_of_an_http2_client = Http2 Client,
     ends_of_a_telnet_client = Telnet Client,
     ends_of_a_quic_client = Quic Client,
     ends_of_a_webtransport_client = WebTransport Client,
@@ -193,6 +195,7 @@ rows! {
     ends_of_a_tls_destination = Tls Destination,
     ends_of_a_ws_destination = Ws Destination,
     ends_of_an_http1_destination = Http1 Destination,
+    ends_of_an_http2_destination = Http2 Destination,
     ends_of_a_telnet_destination = Telnet Destination,
     ends_of_a_quic_destination = Quic Destination,
     ends_of_a_webtransport_destination = WebTransport Destination,

@@ -133,6 +133,7 @@ pub mod peers;
 mod private_file;
 #[doc(hidden)]
 pub mod raw;
+mod reading;
 mod reexports;
 mod request;
 mod runtime;
@@ -201,6 +202,7 @@ pub use module::{PluginModule, PluginModule_Ref};
 pub use op::Op;
 pub use params::{NoParams, params};
 pub use private_file::open_private;
+pub use reading::{Reader, Reading};
 pub use reexports::{futures, io, prelude, sync};
 pub use request::{Address, Request};
 pub use secret::{Secret, mask_query};

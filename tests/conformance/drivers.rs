@@ -1,5 +1,9 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod mqtt;
+
+pub(super) use mqtt::mqtt;
+
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -267,6 +271,34 @@ pub(super) fn telnet() -> Subject {
             ("silent peer", "a server need not say anything: it may be a bare console"),
             ("our end first", "a client ends as a whole, as servers and consoles take it"),
         ],
+    }
+}
+
+pub(super) fn hsms() -> Subject {
+    /// A message that says it has 4 GiB.
+    fn oversized() -> Vec<Hostile> {
+        let bytes = vec![0xff; 0xffff];
+        [Victim::Client, Victim::Server]
+            .map(|victim| Hostile { victim, after_head: false, bytes: bytes.clone() })
+            .into()
+    }
+    Subject {
+        name: "hsms",
+        world: |behaviour| {
+            async move {
+                World::of_both_roles(behaviour, "hsms://127.0.0.1:0", "t7 = 6", Wrapping::Bytes)
+                    .await
+                    .with_uri(|local| format!("hsms://{local}"))
+                    // A case opens again at once where another has ended.
+                    .with_options(json!({ "t5": 0, "t6": 3 }))
+            }
+            .boxed_local()
+        },
+        at: Some(|_, address| format!("hsms://{address}")),
+        on_datagrams: OnDatagrams::No,
+        nowhere: Some(|| (refused("hsms"), json!({}))),
+        oversized,
+        except: &[],
     }
 }
 

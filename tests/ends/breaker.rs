@@ -22,6 +22,8 @@ pub(crate) enum Order {
     End,
     /// These bytes come.
     Say(&'static [u8]),
+    /// These bytes come, and then the end.
+    Leave(&'static [u8]),
 }
 
 /// On which side of a relay the host is.
@@ -112,9 +114,11 @@ async fn carry(
         }
         Ok(Some(Order::Reset)) => reset_on_close(&to_host),
         Ok(Some(order)) => {
-            match order {
-                Order::Say(bytes) => to_host.write_all(bytes).await?,
-                _ => to_host.shutdown().await?,
+            if let Order::Say(bytes) | Order::Leave(bytes) = order {
+                to_host.write_all(bytes).await?;
+            }
+            if let Order::End | Order::Leave(_) = order {
+                to_host.shutdown().await?;
             }
             // What the host says to that does not matter here; the peer is left alone.
             let _ = to_host.read_to_end(&mut Vec::new()).await;

@@ -65,6 +65,28 @@ async fn a_code_and_its_reason_pass_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_has_not_finished_when_the_host_stops_is_no_whole() {
+    let client = TestHost::start("").await;
+    let route = |scheme: &str| {
+        format!("[[routes]]\nlisten = \"{scheme}://127.0.0.1:0\"\nto = \"handlers.echo\"\n")
+    };
+    let host = TestHost::start(&format!(
+        "[host]\nshutdown_timeout = \"100ms\"\n[handlers.echo]\n{}{}",
+        route("ws"),
+        route("tcp")
+    ))
+    .await;
+    let session = dial(&client, &host, json!({})).await.unwrap();
+    let mut tcp = TcpStream::connect(host.address(1)).await.unwrap();
+    tcp.write_all(b"here").await.unwrap();
+    soon(tcp.read_exact(&mut [0; 4])).await.unwrap();
+    let told = async { (closed(&session).await.0, soon(tcp.read(&mut [0])).await) };
+    let ((code, end), _) = tokio::join!(told, host.shutdown());
+    assert_eq!(code, json!(1001));
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_offers_is_what_the_server_behind_is_asked_for() {
     let client = TestHost::start("").await;
     for program in PROGRAMS {

@@ -8,6 +8,7 @@ pub(crate) enum Kind {
     Tls,
     Ws,
     Http1,
+    Http2,
     Telnet,
     Quic,
     WebTransport,
@@ -35,6 +36,7 @@ impl Kind {
             Self::Tls => "tls",
             Self::Ws => "ws",
             Self::Http1 => "http/1",
+            Self::Http2 => "http/2",
             Self::Telnet => "telnet",
             Self::Quic => "quic",
             Self::WebTransport => "webtransport",
@@ -46,7 +48,12 @@ impl Kind {
     }
 
     pub(crate) fn is_http(self) -> bool {
-        self == Self::Http1
+        matches!(self, Self::Http1 | Self::Http2)
+    }
+
+    /// Whether a stream of it can be reset while its connection goes on.
+    pub(crate) fn resets_streams(self) -> bool {
+        self.is_quic() || self == Self::Http2
     }
 
     pub(crate) fn is_quic(self) -> bool {
@@ -69,6 +76,8 @@ impl Kind {
             // A frame with a reserved bit.
             (Self::Ws, Role::Client) => Some(b"\xf2\x80\0\0\0\0"),
             (Self::Ws, Role::Destination) => Some(b"\xf2\0"),
+            // Content of the connection itself.
+            (Self::Http2, _) => Some(&[0; 9]),
             (Self::Ssh, _) => Some(&[0xff; 64]),
             _ => None,
         }

@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpStream, UnixStream, unix::pipe},
 };
 
-use super::{requests::Chunks, reset_on_close, seen::Seen};
+use super::{asking::Asking, requests::Chunks, reset_on_close, seen::Seen};
 use crate::support::peers::ssh_python::AskingSsh;
 
 /// One side of a route.
@@ -27,6 +27,8 @@ pub(crate) enum Peer {
     Stream { _session: Session, stream: Stream },
     /// Messages of one.
     Messages(Session, Messages),
+    /// A request of one.
+    Asking(Asking),
     /// The other end of a serial line.
     Line(File),
     /// A server of SSH, which answers and does as it is told in words, and logs what it sees.
@@ -40,8 +42,10 @@ impl Peer {
         if let Some(stream) = session.take_stream() {
             return Self::Stream { _session: session, stream };
         }
-        let messages = session.take_messages().expect("bytes or messages");
-        Self::Messages(session, messages)
+        match session.take_messages() {
+            Some(messages) => Self::Messages(session, messages),
+            None => Self::Asking(Asking::over(session)),
+        }
     }
 
     /// Whether it does what it is told in words of the other side.
@@ -58,6 +62,7 @@ impl Peer {
             Self::Line(line) => say(line, word).await,
             Self::Stream { stream, .. } => say(stream, word).await,
             Self::Chunks(chunks) => chunks.send(word).await,
+            Self::Asking(asking) => asking.send(word).await,
             Self::Messages(_, messages) => {
                 messages.send(Message::binary(word.to_owned())).await.expect("taken");
             }
@@ -75,6 +80,7 @@ impl Peer {
             Self::Line(line) => hear(line, word).await,
             Self::Stream { stream, .. } => hear(stream, word).await,
             Self::Chunks(chunks) => chunks.hears(word).await,
+            Self::Asking(asking) => asking.hears(word).await,
             Self::Messages(_, messages) => {
                 let message = messages.next().await.expect("a message").expect("no error");
                 assert_eq!(&message.payload[..], word.as_bytes());
@@ -89,6 +95,7 @@ impl Peer {
             Self::Tcp(tcp) => tcp.shutdown().await.expect("ended"),
             Self::Unix(unix) => unix.shutdown().await.expect("ended"),
             Self::Chunks(chunks) => chunks.end().await,
+            Self::Asking(asking) => asking.end(),
             Self::Messages(_, messages) => messages.close().await.expect("ended"),
             Self::Stream { stream, .. } => match stream.shutdown().await.map_err(Error::from) {
                 // A client of telnet ends as a whole.
@@ -104,6 +111,7 @@ impl Peer {
         match std::mem::replace(self, Self::Gone) {
             Self::Tcp(tcp) => reset_on_close(&tcp),
             Self::Chunks(chunks) => chunks.reset(),
+            Self::Asking(asking) => asking.reset().await,
             // A stream that is dropped before its end is reset; a line is unplugged.
             other => drop(other),
         }
@@ -118,6 +126,7 @@ impl Peer {
             Self::Unix(unix) => Seen::of_io(unix.read_to_end(&mut rest).await),
             Self::Stream { stream, .. } => Seen::of_io(stream.read_to_end(&mut rest).await),
             Self::Chunks(chunks) => chunks.sees().await,
+            Self::Asking(asking) => asking.sees().await,
             Self::Messages(session, messages) => {
                 let mut end = None;
                 while let Some(message) = messages.next().await {

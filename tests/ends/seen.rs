@@ -44,8 +44,11 @@ impl Seen {
             let (_, rest) = text.split_once(before)?;
             Some(rest.chars().take_while(char::is_ascii_digit).collect::<String>())
         };
-        if text.contains("close_notify") || text.contains("before message length") {
+        let cuts = ["close_notify", "before message length", "broken pipe"];
+        if cuts.iter().any(|cut| text.contains(cut)) {
             Seen::Cut
+        } else if text.contains("stream error received") {
+            Seen::Told("a reset of the stream".to_owned())
         } else if let Some(code) = code("the stream up with code ") {
             Seen::Told(format!("reset of the stream, {code}"))
         } else if let Some(code) = code("closed with code ") {

@@ -56,7 +56,7 @@ pub(crate) struct Stage {
     kind: Kind,
     role: Role,
     place: Place,
-    breaker: Option<Breaker>,
+    pub(crate) breaker: Option<Breaker>,
     folder: TempDir,
 }
 
@@ -67,7 +67,7 @@ fn at(listener: &TcpListener) -> SocketAddr {
 fn listen(kind: Kind, folder: &TempDir) -> String {
     match kind {
         Kind::Unix => format!("unix://{}", folder.path().join("socket").display()),
-        Kind::Http1 => "http://127.0.0.1:0".to_owned(),
+        Kind::Http1 | Kind::Http2 => "http://127.0.0.1:0".to_owned(),
         other => format!("{}://127.0.0.1:0", other.name()),
     }
 }
@@ -198,7 +198,7 @@ impl Stage {
                 world.tcp.send("kill\n").await;
                 return true;
             }
-            (Column::Resets, peer) if kind.is_bare() || kind.is_quic() => {
+            (Column::Resets, peer) if kind.resets_streams() || kind.is_bare() => {
                 peer.reset().await;
                 return true;
             }
@@ -246,6 +246,7 @@ impl Stage {
                     None => self.route(),
                 };
                 let (scheme, options) = match kind {
+                    Kind::Http2 => ("http", json!({ "version": "2" })),
                     _ if kind.has_certificate() => {
                         (kind.name(), json!({ "ca_file": self.certs.ca }))
                     }
@@ -380,9 +381,12 @@ async fn another_host(
         (true, _) => None,
     };
     let port = breaker.as_ref().map_or(there, |breaker| breaker.address).port();
-    ways.to = format!("{}://localhost:{port}", kind.name());
-    if kind.has_certificate() {
-        ways.options.push(format!("ca_file = {:?}", certs.ca));
+    let scheme = if kind.is_http() { "http" } else { kind.name() };
+    ways.to = format!("{scheme}://localhost:{port}");
+    match kind {
+        Kind::Http2 => ways.options.push("version = \"2\"".to_owned()),
+        _ if kind.has_certificate() => ways.options.push(format!("ca_file = {:?}", certs.ca)),
+        _ => {}
     }
     (Place::Host { _host: behind, far }, breaker)
 }

@@ -1,7 +1,12 @@
 //! What the log says of a panic: one line, with the plugin, what it did and for whom.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 use super::blocked::{Host, To};
 
@@ -10,11 +15,14 @@ async fn a_panic_is_one_line_that_names_plugin_operation_and_connection_also_as_
     for (to, at, kind) in [(To::Handler, "serve", "handler"), (To::Driver, "read", "driver")] {
         let fault = json!({ "at": at, "how": "panic" });
         let mut host = Host::start(to, &fault, &["log.format=json"]).await;
-        let mut victim = host.dial(1).await;
-        let peer = victim.local_addr().expect("an address").to_string();
-        // It may have panicked and closed already.
-        let _ = victim.write_all(b"go").await;
-        while victim.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let peer = socket.local_addr().expect("an address").to_string();
+        // A session that panics is cut off with a reset, which may come before it is known to be there.
+        if let Ok(mut victim) = socket.connect(host.host.address(1)).await {
+            let _ = victim.write_all(b"go").await;
+            while victim.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+        }
         host.host.logged("a plugin panicked").await;
         let log = host.host.log();
         let lines: Vec<Value> = log

@@ -1,5 +1,7 @@
 //! Peers that do what no Telnet program does.
 
+use std::{io, time::Duration};
+
 use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::json;
 use tokio::{
@@ -125,4 +127,26 @@ async fn a_client_that_negotiates_oddly_and_ends_lines_with_nul_is_served() {
     assert!(said.ends_with(b"one\r\ntwo\r\0three"), "{}", said.escape_ascii());
     // A bounded number of answers, and none to an answer.
     assert!(said.len() < 120, "{}", said.escape_ascii());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_behind_questions_is_no_end() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = TestHost::start(&format!(
+        "[[routes]]\nlisten = \"telnet://127.0.0.1:0\"\nto = \"tcp://{}\"\n",
+        far.local_addr().unwrap()
+    ))
+    .await;
+    for _ in 0..10 {
+        let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+        client.write_all(b"there\n").await.unwrap();
+        let (mut near, _) = timeout(DEADLINE, far.accept()).await.expect("in time").unwrap();
+        timeout(DEADLINE, near.read_exact(&mut [0; 6])).await.expect("in time").unwrap();
+        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+        // DO an option that nobody knows, three times: what answers it may be told of the reset first.
+        client.write_all(b"\xff\xfd\x63\xff\xfd\x63\xff\xfd\x63").await.unwrap();
+        drop(client);
+        let end = timeout(DEADLINE, near.read(&mut [0; 1])).await.expect("in time");
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
 }

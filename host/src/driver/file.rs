@@ -133,7 +133,7 @@ fn check(
     seen: &mut ProbedFile,
 ) -> Result<Candidate, Refusal> {
     let mut file = open_checked(found)?;
-    let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    let stamp = Stamp::of(&file.metadata().map_err(|error| unreadable(&error))?);
     let trusted = check_cache(&options.cache);
     let get = || KnownFile::get(&options.cache, &found.path, &stamp);
     let known = trusted.is_ok().then(get).flatten();
@@ -187,7 +187,7 @@ fn check_record(hash: &str, options: &LoadOptions, records: &Records) -> Result<
     }
 }
 
-fn unreadable(error: std::io::Error) -> Refusal {
+fn unreadable(error: &std::io::Error) -> Refusal {
     Refusal::Unreadable(error.to_string())
 }
 
@@ -197,17 +197,17 @@ fn open_checked(found: &FoundFile) -> Result<File, Refusal> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let real = fs::canonicalize(&found.path).map_err(unreadable)?;
-    let real_folder = fs::canonicalize(folder).map_err(unreadable)?;
+    let real = fs::canonicalize(&found.path).map_err(|error| unreadable(&error))?;
+    let real_folder = fs::canonicalize(folder).map_err(|error| unreadable(&error))?;
     if !real.starts_with(&real_folder) {
         return Err(Refusal::LinkOut(real));
     }
-    let is_file = fs::metadata(&real).map_err(unreadable)?.is_file();
+    let is_file = fs::metadata(&real).map_err(|error| unreadable(&error))?.is_file();
     if !is_file {
         return Err(Refusal::NotAFile);
     }
-    let file = File::open(&real).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    let file = File::open(&real).map_err(|error| unreadable(&error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     trust::of_file(found.trust, &metadata, &real)?;
     if metadata.len() > MAX_FILE {
         return Err(Refusal::NotElf(format!("{} bytes is too large for a plugin", metadata.len())));
@@ -217,9 +217,9 @@ fn open_checked(found: &FoundFile) -> Result<File, Refusal> {
 
 fn read_whole(file: &mut File, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     bytes.clear();
-    let length = file.metadata().map_err(unreadable)?.len();
+    let length = file.metadata().map_err(|error| unreadable(&error))?.len();
     bytes.reserve(usize::try_from(length.min(MAX_FILE)).unwrap_or(0));
-    Read::by_ref(file).take(MAX_FILE).read_to_end(bytes).map_err(unreadable)?;
+    Read::by_ref(file).take(MAX_FILE).read_to_end(bytes).map_err(|error| unreadable(&error))?;
     Ok(())
 }
 

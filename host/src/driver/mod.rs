@@ -3,7 +3,8 @@
 //! A file goes through one-way steps: found, hashed, manifest checked, tried, loaded, initialised,
 //! running. Each refusal has one typed reason ([`Refusal`]) and the host lives on. Nothing of a plugin runs
 //! before the fourth step, which is in a process of its own ([`TrialCommand`]) and only for a file that no
-//! host with this cache has tried before ([`Records`]). From then on files are loaded one after the other,
+//! host with this cache has tried before ([`Records`]). A file that has not changed since an earlier start, nor
+//! its copy, is not read again: what was read of it is in the cache. From then on files are loaded one after the other,
 //! in the order of their folders and names, each on a thread of its own with a deadline.
 //!
 //! While plugins are in use, a file in the cache names them ([`Sentinel`]); it is left behind by an end that

@@ -49,21 +49,24 @@ impl<'a> SessionLine<'a> {
 impl Drop for SessionLine<'_> {
     fn drop(&mut self) {
         let SessionLine { live, service, counts, end, error } = self;
-        let listener = live.listener().map_or("", |name| name);
-        let (route, target) = (&*service.name(), &*service.target_of(live));
-        let (id, peer, end) = (live.id, shown(live.peer()), &**end);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
+        // Made into text only where a line is written.
+        let listener = || live.listener().map_or("", |name| name);
+        let (route, target, peer) =
+            (|| service.name(), || service.target_of(live), || shown(live.peer()));
         match error {
             Some(error) => tracing::info!(
                 target: FAILED,
-                listener, route, target, id, peer, bytes_in, bytes_out, duration_ms, end, %error,
+                listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
+                bytes_in, bytes_out, duration_ms, end = &**end, %error,
                 "session failed"
             ),
             None => tracing::info!(
                 target: SESSIONS,
-                listener, route, target, id, peer, bytes_in, bytes_out, duration_ms, end,
+                listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
+                bytes_in, bytes_out, duration_ms, end = &**end,
                 "session ended"
             ),
         }

@@ -7,7 +7,7 @@ use super::socket::Socket;
 use crate::services::kernel::KernelStream::{Other, Tcp, Unix};
 use bytes::Bytes;
 use futures_util::{Sink, Stream as FuturesStream, StreamExt};
-use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Origin, Result, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Origin, Reading, Result, Stream};
 use rustix::net::{RecvFlags, recv};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -15,7 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::time::sleep;
 
 /// The most that is read of what is no socket before the relay begins, and of what is messages, to which the
@@ -182,43 +182,7 @@ async fn reset(socket: &Socket) -> Result<()> {
 
 /// `stream` with what came before.
 pub(super) fn after(came: Bytes, stream: Stream) -> Stream {
-    if came.is_empty() { stream } else { Stream::new(After { came, stream }) }
-}
-
-struct After {
-    came: Bytes,
-    stream: Stream,
-}
-
-impl AsyncRead for After {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.came.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let count = self.came.len().min(buf.remaining());
-        buf.put_slice(&self.came.split_to(count));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for After {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    if came.is_empty() { stream } else { Stream::new(Reading::new(stream, came)) }
 }
 
 /// `messages` with those that came before.

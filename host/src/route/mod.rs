@@ -9,6 +9,7 @@ mod fault;
 mod fields;
 mod forward;
 mod forwarded;
+mod handled;
 mod interim;
 mod join;
 mod leave;
@@ -21,16 +22,15 @@ mod sse;
 mod tied;
 
 use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
-use crate::driver::Prepared;
 use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
 use crate::services::kernel::cut_off;
-use crate::session::shared;
 use crate::shutdown::Stopping;
 use crate::stack::opened_for;
 pub use access::REQUESTS;
 pub(crate) use access::RequestLine;
 pub use destination::Destination;
 use far::Far;
+use handled::handled;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use join::{Joined, Joining, limit_of};
 use notice::Notice;
@@ -58,6 +58,8 @@ pub enum Served {
     Relayed(RelayEnd),
     /// The handler has finished.
     Handled,
+    /// The host has stopped before the handler has finished.
+    Stopped,
     /// The peer sends no more requests.
     Forwarded,
     /// Its connection was told to end, and its peer was told so.
@@ -113,8 +115,7 @@ impl Route {
         if let Destination::Handler(handler) = &self.destination {
             connection.joined();
             let session = self.observed(session, connection.live());
-            let mut handled = Box::pin(handled(handler, session, stopping));
-            return Box::pin(leave::unless_told(handled.as_mut(), connection)).await;
+            return Box::pin(handled(handler, session, connection, stopping)).await;
         }
         // What is dropped before its end was not whole, and its peer must see that.
         let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
@@ -208,24 +209,6 @@ impl Route {
     }
 }
 
-/// Serves a session by a handler. Told to stop, a session that can drain does.
-async fn handled(handler: &Prepared, session: Session, stopping: &Stopping) -> Result<()> {
-    if !session.facets().contains(Facets::DRAIN) {
-        return handler.serve(session).await;
-    }
-    let (session, drain) = shared(session);
-    let draining = async {
-        stopping.told().await;
-        // It says when the last answer is out; the handler then sees the end.
-        let _ = drain.drain().await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        served = handler.serve(session) => served,
-        never = draining => never,
-    }
-}
-
 impl Served {
     /// As an end in words, or the error that the relay ended with.
     pub(crate) fn into_end(self) -> Result<String> {
@@ -241,6 +224,7 @@ impl std::fmt::Display for Served {
         match self {
             Served::Relayed(end) => end.fmt(f),
             Served::Handled => f.write_str("the handler has finished"),
+            Served::Stopped => RelayEnd::Shutdown.fmt(f),
             Served::Forwarded => f.write_str("the peer sends no more requests"),
             Served::Told(_) => f.write_str("it was told to end"),
         }

@@ -28,7 +28,8 @@ impl Parting {
         Parting { close: Some((code, reason.to_owned())), cut: true, hasty: false }
     }
 
-    fn stopped() -> Self {
+    /// The host stops.
+    pub(super) fn stopped() -> Self {
         let hasty = true;
         Parting { hasty, ..Parting::cut(close_code::GOING_AWAY, "the host is stopping") }
     }

@@ -34,8 +34,8 @@ pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
 
 /// A TCP socket as a stream that knows its descriptor.
 pub fn tcp_stream(stream: TcpStream) -> Stream {
-    Stream::with_fd(Slot(Some(stream)), |slot| {
-        let stream = slot.0.take()?.into_std().ok()?;
+    Stream::with_fd(Slot::new(stream), |slot| {
+        let stream = slot.socket.take()?.into_std().ok()?;
         Some((OwnedFd::from(stream), Bytes::new()))
     })
 }
@@ -49,8 +49,8 @@ pub fn unix_session(stream: UnixStream, path: &str) -> Session {
             info = info.with("peer_pid", pid);
         }
     }
-    let stream = Stream::with_fd(Slot(Some(stream)), |slot| {
-        let stream = slot.0.take()?.into_std().ok()?;
+    let stream = Stream::with_fd(Slot::new(stream), |slot| {
+        let stream = slot.socket.take()?.into_std().ok()?;
         Some((OwnedFd::from(stream), Bytes::new()))
     });
     Session::of_stream(info, stream)
@@ -80,7 +80,7 @@ fn home<T: Cuts>(
     mut slot: Slot<T>,
     kind: impl FnOnce(T) -> KernelStream,
 ) -> Result<(KernelStream, Bytes)> {
-    slot.0.take().map(|socket| (kind(socket), Bytes::new())).ok_or_else(gone)
+    slot.socket.take().map(|socket| (kind(socket), Bytes::new())).ok_or_else(gone)
 }
 
 fn gone() -> jackfield_plugin_api::Error {
@@ -112,12 +112,26 @@ fn register(fd: OwnedFd) -> Result<KernelStream> {
 }
 
 /// A socket that can be taken out of its stream. Polled after that, it is closed.
+///
+/// The kernel tells of a reset once: where a write is told, a read after it finds the end of the data and nothing more.
+/// A layer above may let a write fail, for what has come before is still to be read, and so a read is told of the
+/// reset again.
 #[derive(Debug)]
-pub struct Slot<T: Cuts>(pub Option<T>);
+pub struct Slot<T: Cuts> {
+    socket: Option<T>,
+    /// A write was told of a reset.
+    was_reset: bool,
+}
+
+impl<T: Cuts> Slot<T> {
+    fn new(socket: T) -> Self {
+        Slot { socket: Some(socket), was_reset: false }
+    }
+}
 
 impl<T: Cuts> Drop for Slot<T> {
     fn drop(&mut self) {
-        if let Some(socket) = self.0.as_ref().filter(|_| is_cutting()) {
+        if let Some(socket) = self.socket.as_ref().filter(|_| is_cutting()) {
             socket.cut();
         }
     }
@@ -181,16 +195,39 @@ mod slot {
     use super::{Cuts, Slot};
     use std::io::{self, IoSlice};
     use std::pin::Pin;
-    use std::task::{Context, Poll};
+    use std::task::{Context, Poll, ready};
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-    macro_rules! delegate {
-        ($self:ident, $method:ident, $($argument:expr),*) => {
-            match &mut $self.0 {
-                Some(io) => Pin::new(io).$method($($argument),*),
+    impl<T: Cuts> Slot<T> {
+        /// What `poll` says of the socket.
+        fn with<R>(
+            &mut self,
+            poll: impl FnOnce(Pin<&mut T>) -> Poll<io::Result<R>>,
+        ) -> Poll<io::Result<R>>
+        where
+            T: Unpin,
+        {
+            match &mut self.socket {
+                Some(socket) => poll(Pin::new(socket)),
                 None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             }
-        };
+        }
+
+        /// The same, of a write.
+        fn writing<R>(
+            &mut self,
+            poll: impl FnOnce(Pin<&mut T>) -> Poll<io::Result<R>>,
+        ) -> Poll<io::Result<R>>
+        where
+            T: Unpin,
+        {
+            let result = self.with(poll);
+            self.was_reset |= matches!(
+                &result,
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset
+            );
+            result
+        }
     }
 
     impl<T: AsyncRead + Cuts + Unpin> AsyncRead for Slot<T> {
@@ -199,7 +236,13 @@ mod slot {
             cx: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            delegate!(self, poll_read, cx, buf)
+            let before = buf.filled().len();
+            ready!(self.with(|io| io.poll_read(cx, buf)))?;
+            let is_end = buf.filled().len() == before && buf.remaining() > 0;
+            if is_end && self.was_reset {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            Poll::Ready(Ok(()))
         }
     }
 
@@ -209,23 +252,58 @@ mod slot {
             cx: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            delegate!(self, poll_write, cx, bytes)
+            self.writing(|io| io.poll_write(cx, bytes))
         }
         fn poll_write_vectored(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
             bufs: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
-            delegate!(self, poll_write_vectored, cx, bufs)
+            self.writing(|io| io.poll_write_vectored(cx, bufs))
         }
         fn is_write_vectored(&self) -> bool {
             true
         }
         fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            delegate!(self, poll_flush, cx)
+            self.writing(|io| io.poll_flush(cx))
         }
         fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            delegate!(self, poll_shutdown, cx)
+            self.writing(|io| io.poll_shutdown(cx))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tcp_stream;
+    use socket2::SockRef;
+    use std::io::ErrorKind;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn a_reset_that_a_write_was_told_of_is_no_end_to_a_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut far = TcpStream::connect(address).await.expect("a connection");
+        let (near, _) = listener.accept().await.expect("a connection");
+        far.write_all(b"rest").await.expect("taken");
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).expect("an option");
+        near.readable().await.expect("a socket");
+        drop(far);
+        let mut stream = tcp_stream(near);
+        let error = loop {
+            match stream.write_all(b"late").await {
+                // The reset is on its way.
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest).await.expect_err("no end");
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(rest, b"rest");
     }
 }

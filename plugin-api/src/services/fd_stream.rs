@@ -6,7 +6,7 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use socket2::SockRef;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
@@ -108,6 +108,18 @@ impl AsyncWrite for FdStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_io(Interest::Write, cx, |mut file| file.write(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(Interest::Write, cx, |mut file| file.write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

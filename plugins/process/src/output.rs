@@ -2,30 +2,31 @@
 
 use crate::ending::Running;
 use crate::kid::Exit;
-use jackfield_plugin_api::{Error, ErrorKind, FdStream, Origin, Result};
+use jackfield_plugin_api::{Error, ErrorKind, FdStream, Origin, Reader, Reading, Result};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// How long after the end of its output a program may take to end itself. The system closes what a program has open
 /// just before it tells of its end; one that has only closed its output goes on.
 const SOON: Duration = Duration::from_millis(100);
 
-/// Reads and writes of a program. The end of its output is an error where a signal has ended the program: it
-/// had not said all. Reads and writes are cancel safe.
-pub(crate) struct ProgramIo {
-    io: FdStream,
+/// Reads and writes of a program. Both are cancel safe.
+pub(crate) type ProgramIo = Reading<FdStream, ProgramOutput>;
+
+/// The output of a program, whose end is an error where a signal has ended the program: it had not said all.
+pub(crate) struct ProgramOutput {
     running: Arc<Running>,
     ending: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     has_ended: bool,
 }
 
-impl ProgramIo {
-    pub(crate) fn new(io: FdStream, running: Arc<Running>) -> Self {
-        ProgramIo { io, running, ending: None, has_ended: false }
+impl ProgramOutput {
+    pub(crate) fn new(running: Arc<Running>) -> Self {
+        ProgramOutput { running, ending: None, has_ended: false }
     }
 }
 
@@ -41,9 +42,10 @@ async fn whole(running: Arc<Running>) -> Result<()> {
     Err(Error::new(ErrorKind::Closed, text).with_origin(Origin::Upstream).with("signal", signal))
 }
 
-impl AsyncRead for ProgramIo {
+impl Reader<FdStream> for ProgramOutput {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        io: &mut FdStream,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -52,7 +54,7 @@ impl AsyncRead for ProgramIo {
         }
         if self.ending.is_none() {
             let before = buf.filled().len();
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+            ready!(Pin::new(io).poll_read(cx, buf))?;
             // A terminal ends with its session, not with what was to be said.
             if buf.filled().len() > before || self.running.terminal.is_some() {
                 return Poll::Ready(Ok(()));
@@ -64,21 +66,5 @@ impl AsyncRead for ProgramIo {
         self.ending = None;
         self.has_ended = true;
         Poll::Ready(ended.map_err(Error::into_io))
-    }
-}
-
-impl AsyncWrite for ProgramIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::ending::Running;
 use crate::kid::Exit;
-use crate::output::ProgramIo;
+use crate::output::{ProgramIo, ProgramOutput};
 use crate::signals;
 use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
@@ -64,7 +64,7 @@ fn value(exit: &Exit) -> Result<Value> {
 /// A child as a session.
 pub(crate) fn of(running: Running, program: String, io: FdStream) -> Session {
     let running = Arc::new(running);
-    let stream = Stream::new(ProgramIo::new(io, Arc::clone(&running)));
+    let stream = Stream::new(ProgramIo::new(io, ProgramOutput::new(Arc::clone(&running))));
     let control = Process { running, program, told: AtomicBool::new(false) };
     Session::builder(control).facets(CALLS).stream(stream).build()
 }

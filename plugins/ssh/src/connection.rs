@@ -11,7 +11,7 @@ use crate::options::SshOptions;
 use crate::received::Received;
 use crate::trust::Trust;
 use jackfield_plugin_api::EventQueue;
-use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Host, Info, Result};
+use jackfield_plugin_api::{Address, Carrier, Error, ErrorKind, Host, Info, Reading, Result};
 use russh::Disconnect;
 use russh::client::{Handle, connect_stream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,7 @@ pub(crate) async fn connect(
         channels: Arc::clone(&channels),
         news: Arc::clone(&news),
     };
-    let (tethered, lifeline) = tether(Greeting::new(carrier, Arc::clone(&received)));
+    let (tethered, lifeline) = tether(Reading::new(carrier, Greeting::new(Arc::clone(&received))));
     let at = |error: Error| error.with("server", address.authority());
     let mut handle =
         connect_stream(config, tethered, client).await.map_err(|failure| at(failure.into()))?;

@@ -3,12 +3,12 @@
 
 use crate::failure::printable;
 use crate::received::Received;
-use jackfield_plugin_api::{Error, ErrorKind, Origin};
+use jackfield_plugin_api::{Error, ErrorKind, Origin, Reader};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Lines before the identification, as many as OpenSSH takes.
 const MAX_LINES: usize = 1024;
@@ -17,11 +17,10 @@ const MAX_LINE: usize = 8192 + 2;
 /// Identifications begin with it.
 const MARK: &[u8] = b"SSH-";
 
-/// A stream whose first bytes read are the server's identification; lines before it are dropped. It counts what
-/// comes after them.
+/// Of a stream the server's identification is what is read first; lines before it are dropped. It counts what comes
+/// after them.
 #[derive(Debug)]
-pub(crate) struct Greeting<T> {
-    io: T,
+pub(crate) struct Greeting {
     received: Arc<Received>,
     state: State,
 }
@@ -38,10 +37,10 @@ enum State {
     Passed,
 }
 
-impl<T> Greeting<T> {
-    pub(crate) fn new(io: T, received: Arc<Received>) -> Self {
+impl Greeting {
+    pub(crate) fn new(received: Arc<Received>) -> Self {
         let buffer = vec![0; 4096].into_boxed_slice();
-        Greeting { io, received, state: State::Lines { lines: Lines::default(), buffer } }
+        Greeting { received, state: State::Lines { lines: Lines::default(), buffer } }
     }
 }
 
@@ -98,23 +97,23 @@ impl Lines {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
+impl<T: AsyncRead + Unpin> Reader<T> for Greeting {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        io: &mut T,
         cx: &mut Context<'_>,
         target: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
         loop {
-            match &mut this.state {
+            match &mut self.state {
                 State::Lines { lines, buffer } => {
                     let mut read = ReadBuf::new(buffer);
-                    ready!(Pin::new(&mut this.io).poll_read(cx, &mut read))?;
+                    ready!(Pin::new(&mut *io).poll_read(cx, &mut read))?;
                     if read.filled().is_empty() {
                         return Poll::Ready(Err(lines.ended().into_io()));
                     }
                     if let Some(rest) = lines.take(read.filled()).map_err(Error::into_io)? {
-                        this.state = State::Rest(rest, 0);
+                        self.state = State::Rest(rest, 0);
                     }
                 }
                 State::Rest(rest, at) => {
@@ -122,14 +121,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
                     target.put_slice(&rest[*at..*at + count]);
                     *at += count;
                     if *at == rest.len() {
-                        this.state = State::Passed;
+                        self.state = State::Passed;
                     }
                     return Poll::Ready(Ok(()));
                 }
                 State::Passed => {
                     let before = target.filled().len();
-                    ready!(Pin::new(&mut this.io).poll_read(cx, target))?;
-                    this.received.add(target.filled().len() - before);
+                    ready!(Pin::new(&mut *io).poll_read(cx, target))?;
+                    self.received.add(target.filled().len() - before);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -137,27 +136,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeting<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Greeting<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jackfield_plugin_api::Reading;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn read(sent: &[u8]) -> io::Result<Vec<u8>> {
@@ -165,7 +147,7 @@ mod tests {
         far.write_all(sent).await.expect("room");
         drop(far);
         let mut read = Vec::new();
-        let mut greeting = Greeting::new(near, Arc::default());
+        let mut greeting = Reading::new(near, Greeting::new(Arc::default()));
         greeting.read_to_end(&mut read).await.map(|_| read)
     }
 

@@ -4,6 +4,7 @@ use crate::endpoint::{Side, TlsEndpoint};
 use crate::options::TlsOptions;
 use crate::plain_http::{self, Peeked};
 use crate::session::{Before, session};
+use bytes::Bytes;
 use jackfield_certificates::{explain, server_name};
 use jackfield_plugin_api::{
     Driver, DriverInfo, Error, ErrorKind, Facets, Host, Info, Request, Result, Role, Scheme,
@@ -47,7 +48,7 @@ impl Driver for TlsDriver {
         };
         let asked = name.to_str().into_owned();
         let (carrier, info) = request.take_carrier()?;
-        match client.connector.current().connect(name, Peeked::from(carrier)).await {
+        match client.connector.current().connect(name, Peeked::new(carrier, Bytes::new())).await {
             Ok(stream) => Ok(session(
                 TlsStream::from(stream),
                 &Before {
@@ -66,9 +67,8 @@ impl Driver for TlsDriver {
             return Err(Error::unsupported("accepting with a client's options"));
         };
         let (carrier, info) = request.take_carrier()?;
-        let carrier =
-            Peeked::from(carrier).peek().await.map_err(|error| at(error.into(), &info))?;
-        if carrier.is_http() {
+        let carrier = plain_http::peek(carrier).await.map_err(|error| at(error.into(), &info))?;
+        if plain_http::is_http(&carrier) {
             return Err(at(plain_http::refuse(carrier, self.host).await, &info));
         }
         match acceptor.current().accept(carrier).await {

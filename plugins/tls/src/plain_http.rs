@@ -1,12 +1,11 @@
 //! Plain HTTP on a listener that speaks TLS: told by its first bytes, and answered in its own language, because the
 //! person behind it has most likely written `http` for `https`.
 
-use jackfield_plugin_api::{Error, ErrorKind, Host, Origin, Stream};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use bytes::Bytes;
+use jackfield_plugin_api::{Error, ErrorKind, Host, Origin, Reading, Stream};
+use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How requests begin (RFC 9110 §9, RFC 5789; RFC 9113 §3.4), each with the blank after it.
 const METHODS: [&[u8]; 10] = [
@@ -28,41 +27,33 @@ const LINGER: Duration = Duration::from_secs(2);
 /// The most bytes of a request that are read and thrown away meanwhile.
 const MOST: u64 = 1 << 20;
 
-/// A carrier whose first bytes may have been looked at.
-pub(crate) struct Peeked {
-    stream: Stream,
-    first: Vec<u8>,
-    taken: usize,
-}
+/// A carrier, the first bytes of which may have been looked at.
+pub(crate) type Peeked = Reading<Stream, Bytes>;
 
-impl From<Stream> for Peeked {
-    fn from(stream: Stream) -> Self {
-        Peeked { stream, first: Vec::new(), taken: 0 }
-    }
-}
-
-impl Peeked {
-    /// Reads until it is clear whether this is HTTP: mostly one byte, never more than eight.
-    pub(crate) async fn peek(mut self) -> io::Result<Self> {
-        let mut byte = [0];
-        while !self.is_http() && METHODS.iter().any(|method| method.starts_with(&self.first)) {
-            if self.stream.read(&mut byte).await? == 0 {
-                break;
-            }
-            self.first.push(byte[0]);
+/// Reads until it is clear whether this is HTTP: mostly one byte, never more than eight.
+pub(crate) async fn peek(mut carrier: Stream) -> io::Result<Peeked> {
+    let (mut first, mut byte) = (Vec::new(), [0]);
+    while !is_method(&first) && METHODS.iter().any(|method| method.starts_with(&first)) {
+        if carrier.read(&mut byte).await? == 0 {
+            break;
         }
-        Ok(self)
+        first.push(byte[0]);
     }
+    Ok(Peeked::new(carrier, first.into()))
+}
 
-    /// Whether what was looked at is the beginning of a request.
-    pub(crate) fn is_http(&self) -> bool {
-        METHODS.contains(&self.first.as_slice())
-    }
+/// Whether what was looked at is the beginning of a request.
+pub(crate) fn is_http(carrier: &Peeked) -> bool {
+    is_method(carrier.reader())
+}
+
+fn is_method(first: &[u8]) -> bool {
+    METHODS.contains(&first)
 }
 
 /// Answers a plain request and ends the connection; gives the error of the handshake that did not take place.
 pub(crate) async fn refuse(carrier: Peeked, host: Host) -> Error {
-    let mut stream = carrier.stream;
+    let (mut stream, _) = carrier.into_parts();
     let answer = async {
         stream.write_all(ANSWER).await?;
         stream.shutdown().await?;
@@ -73,53 +64,6 @@ pub(crate) async fn refuse(carrier: Peeked, host: Host) -> Error {
     let _ = host.timeout(LINGER, "answering plain HTTP", answer).await;
     let message = "the peer speaks plain HTTP and not TLS; it was answered with 400";
     Error::new(ErrorKind::Protocol, message).with_origin(Origin::Downstream)
-}
-
-impl AsyncRead for Peeked {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = &self.first[self.taken..];
-        if left.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let count = left.len().min(buffer.remaining());
-        buffer.put_slice(&left[..count]);
-        self.taken += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Peeked {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

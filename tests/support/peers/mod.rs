@@ -3,9 +3,11 @@
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod http;
+pub(crate) mod mqtt;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod quic;
+pub(crate) mod secsgem;
 pub(crate) mod socat;
 pub(crate) mod ssh_client;
 pub(crate) mod ssh_python;

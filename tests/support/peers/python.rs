@@ -7,10 +7,23 @@ use crate::support::process::{command, script};
 
 /// What is in the environment, as `pip` takes it.
 const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1 telnetlib3==5.0.1 pyserial==3.5 \
-     sseclient-py==1.9.0";
+     sseclient-py==1.9.0 secsgem==0.3.0 paho-mqtt==2.2.0 amqtt==0.12.1";
 
 /// `name`, a script of the tests, run by the environment's Python.
 pub(crate) fn python(name: &str) -> Command {
+    let mut python = environment();
+    python.arg(script(name));
+    python
+}
+
+/// `name`, a module of a package, run by the environment's Python.
+pub(crate) fn python_module(name: &str) -> Command {
+    let mut python = environment();
+    python.args(["-m", name]);
+    python
+}
+
+fn environment() -> Command {
     let program = folder().join("bin/python");
     assert!(
         program.is_file() && has_packages(),
@@ -22,7 +35,7 @@ pub(crate) fn python(name: &str) -> Command {
     );
     let mut python = command(program);
     // Isolated: the caller's variables must not change the peer.
-    python.args(["-I", "-u"]).arg(script(name));
+    python.args(["-I", "-u"]);
     python
 }
 
@@ -35,8 +48,17 @@ fn has_packages() -> bool {
     let versions = std::fs::read_dir(folder().join("lib")).into_iter().flatten().flatten();
     let mut libraries = versions.map(|version| version.path().join("site-packages"));
     libraries.any(|library| {
-        ["aioquic", "pywebtransport", "telnetlib3", "serial", "sseclient"]
-            .iter()
-            .all(|name| library.join(name).is_dir())
+        [
+            "aioquic",
+            "pywebtransport",
+            "telnetlib3",
+            "serial",
+            "sseclient",
+            "secsgem",
+            "paho",
+            "amqtt",
+        ]
+        .iter()
+        .all(|name| library.join(name).is_dir())
     })
 }

@@ -103,19 +103,7 @@ const NOUNS: &[(&str, Columns)] = &[
             ("FROM", "defined_by"),
         ],
     ),
-    (
-        "targets",
-        &[
-            ("UPSTREAM", "upstream"),
-            ("TARGET", "name"),
-            ("STATE", "state"),
-            ("WEIGHT", "weight"),
-            ("SESSIONS", "in_flight"),
-            ("OPENED", "successes"),
-            ("FAILED", "failures"),
-            ("LAST ERROR", "last_error"),
-        ],
-    ),
+    ("targets", TARGETS),
     (
         "pools",
         &[
@@ -135,7 +123,7 @@ const NOUNS: &[(&str, Columns)] = &[
     ("handlers", &[("NAME", "name"), ("HANDLER", "handler"), ("FROM", "defined_by")]),
 ];
 
-const LIVES: Columns = &[
+pub(super) const LIVES: Columns = &[
     ("ID", "id"),
     ("NAME", "name"),
     ("STATE", "state"),
@@ -145,6 +133,17 @@ const LIVES: Columns = &[
     ("UP", "uptime_ms"),
     ("IN", "bytes_in"),
     ("OUT", "bytes_out"),
+];
+
+pub(super) const TARGETS: Columns = &[
+    ("UPSTREAM", "upstream"),
+    ("TARGET", "name"),
+    ("STATE", "state"),
+    ("WEIGHT", "weight"),
+    ("SESSIONS", "in_flight"),
+    ("OPENED", "successes"),
+    ("FAILED", "failures"),
+    ("LAST ERROR", "last_error"),
 ];
 
 /// A list with filters, page by page.

@@ -1,7 +1,7 @@
 //! `jackfield top`.
 
 use super::link::HostLink;
-use super::list::rows;
+use super::list::{LIVES, TARGETS, rows};
 use super::place::AdminArgs;
 use super::status::{counted, time};
 use crate::cli::failure::{Failure, Outcome};
@@ -36,26 +36,6 @@ const LINES: usize = 15;
 
 /// Goes to the top left corner, and clears from there.
 const CLEAR: &str = "\x1b[H\x1b[J";
-
-const LIVES: &[(&str, &str)] = &[
-    ("ID", "id"),
-    ("NAME", "name"),
-    ("STATE", "state"),
-    ("PEER", "peer"),
-    ("TO", "to"),
-    ("IN", "bytes_in"),
-    ("OUT", "bytes_out"),
-];
-
-const TARGETS: &[(&str, &str)] = &[
-    ("UPSTREAM", "upstream"),
-    ("TARGET", "name"),
-    ("STATE", "state"),
-    ("WEIGHT", "weight"),
-    ("SESSIONS", "in_flight"),
-    ("OPENED", "successes"),
-    ("FAILED", "failures"),
-];
 
 pub(in crate::cli) fn top(args: &TopArgs) -> Outcome {
     if args.interval.is_zero() {
@@ -102,7 +82,9 @@ fn shown(status: &Value, mut lives: Vec<Value>, mut targets: Vec<Value>) -> Stri
         count["max"],
         counted(&status["targets"]),
     );
-    for (columns, items) in [(TARGETS, targets), (LIVES, lives)] {
+    // What failed last may be long.
+    let short = &TARGETS[..TARGETS.len() - 1];
+    for (columns, items) in [(short, targets), (LIVES, lives)] {
         let (all, few) = (items.len(), &items[..items.len().min(LINES)]);
         text.push('\n');
         text.push_str(&table(&rows(columns, few), 0, width()));

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod driver;
+mod endpoint;
+mod facet;
+pub mod header;
+mod incoming;
+pub mod item;
+pub mod json;
+mod link;
+mod operations;
+mod options;
+mod outgoing;
+mod peers;
+mod running;
+mod session;
+pub mod sml;
+mod transactions;
+mod users;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use driver::HsmsDriver;
+pub use endpoint::HsmsEndpoint;
+pub use options::{HsmsOptions, Mode, PeerOptions};
+
+jackfield_plugin_api::export_plugin! { drivers: [HsmsDriver], handlers: [] }

@@ -1,0 +1,273 @@
+//! The task of a connection: it reads, writes and keeps time, each without waiting for the others, and ends
+//! with the first of them. The carrier is dropped with it.
+
+use crate::endpoint::UNCOUNTED;
+use crate::header::{HEADER, Header, Kind, LENGTH, length};
+use crate::incoming;
+use crate::link::{End, Link, State, broken, timed_out};
+use crate::transactions::Asker;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use jackfield_plugin_api::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use jackfield_plugin_api::{Error, ErrorKind, Level, Retry, Stream};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes read at once.
+const READ: usize = 16 << 10;
+/// Bytes that are joined to be written at once.
+const WRITE: usize = 64 << 10;
+/// How often what is due is looked at while nobody reads what has come.
+const STALLED: Duration = Duration::from_millis(250);
+
+/// Runs a connection to its end.
+pub(crate) async fn run(link: Arc<Link>, carrier: Stream) {
+    let (mut input, mut output) = split(carrier);
+    let end = {
+        let reading = pin!(read(&link, &mut input));
+        let writing = pin!(write(&link, &mut output));
+        let keeping = pin!(keep_time(&link));
+        match select(reading, select(writing, keeping)).await {
+            Either::Left((end, _)) => end,
+            Either::Right((Either::Left((end, _)) | Either::Right((end, _)), _)) => end,
+        }
+    };
+    let failed = matches!(end, End::Failed(_));
+    link.end(end);
+    // What has ended politely says so below, too, such as by `close_notify`; within T6.
+    if !failed {
+        let goodbye = async { output.shutdown().await.map_err(Error::from) };
+        let _ = link.host.timeout(link.endpoint.times.t6, "the goodbye", goodbye).await;
+    }
+}
+
+/// A share of the bytes of unfinished messages, given back when it is dropped.
+struct Share<'a> {
+    link: &'a Link,
+    bytes: usize,
+}
+
+impl Share<'_> {
+    fn set(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.saturating_sub(UNCOUNTED);
+        let there = self.link.endpoint.unfinished.change(self.bytes, bytes);
+        if there {
+            self.bytes = bytes;
+        }
+        there
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
+    let mut buffer = BytesMut::with_capacity(READ);
+    let mut share = Share { link, bytes: 0 };
+    loop {
+        match frame(link, &mut buffer) {
+            Ok(Some((header, body))) => {
+                if let Err(end) = incoming::take(link, header, body).await {
+                    return end;
+                }
+                continue;
+            }
+            Ok(None) => {}
+            Err(end) => return end,
+        }
+        if !share.set(buffer.len()) {
+            let text = "messages that have begun need more than `max_unfinished`";
+            let error = Error::new(ErrorKind::Limit, text).with_retry(Retry::Now);
+            return End::Failed(error);
+        }
+        buffer.reserve(READ);
+        let read = match buffer.is_empty() {
+            true => input.read_buf(&mut buffer).await.map_err(Error::from),
+            false => {
+                let read = async { input.read_buf(&mut buffer).await.map_err(Error::from) };
+                let t8 = "the rest of a message (T8)";
+                link.host.timeout(link.endpoint.times.t8, t8, read).await
+            }
+        };
+        match read {
+            Ok(0) => return ended(link, buffer.len()),
+            Ok(_) => {}
+            Err(error) => return End::Failed(error.with_retry(Retry::Now)),
+        }
+    }
+}
+
+/// The peer has ended its direction without a word.
+fn ended(link: &Link, rest: usize) -> End {
+    // A peer whose last words we wait for no more, because ours are on their way, may do so.
+    if let Some((end, _)) = &link.state().out.closing {
+        return end.clone();
+    }
+    let text = match rest {
+        0 => "the peer has ended the connection without a Separate.req".to_owned(),
+        _ => format!("the peer has ended the connection after {rest} bytes of a message"),
+    };
+    End::Failed(Error::new(ErrorKind::Closed, text).with_retry(Retry::Now))
+}
+
+/// The next whole message of the buffer.
+fn frame(link: &Link, buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, End> {
+    let Some(prefix) = buffer.first_chunk::<LENGTH>() else { return Ok(None) };
+    let length = length(*prefix, link.endpoint.most.message).map_err(broken)?;
+    if buffer.len() < LENGTH + length {
+        return Ok(None);
+    }
+    let mut message = buffer.split_to(LENGTH + length).freeze().split_off(LENGTH);
+    let body = message.split_off(HEADER);
+    let Some(header) = message.first_chunk::<HEADER>() else { return Ok(None) };
+    Ok(Some((Header::of(*header), body)))
+}
+
+/// What is to be written next.
+enum Next {
+    Bytes(BytesMut, u64, usize),
+    End(End),
+    Wait,
+}
+
+fn next(state: &mut State) -> Next {
+    let out = &mut state.out;
+    let mut bytes = BytesMut::new();
+    let (mut count, mut of_data) = (0, 0);
+    while bytes.len() < WRITE {
+        if let Some(frame) = out.control.pop_front() {
+            bytes.extend_from_slice(&frame);
+        } else if let Some(frame) = out.data.pop_front() {
+            (count, of_data) = (count + 1, of_data + frame.len());
+            bytes.extend_from_slice(&frame);
+        } else {
+            break;
+        }
+    }
+    match &out.closing {
+        _ if !bytes.is_empty() => Next::Bytes(bytes, count, of_data),
+        Some((end, _)) => Next::End(end.clone()),
+        None => Next::Wait,
+    }
+}
+
+async fn write(link: &Link, output: &mut WriteHalf<Stream>) -> End {
+    loop {
+        let next = next(&mut link.state());
+        let (bytes, count, of_data) = match next {
+            Next::Bytes(bytes, count, of_data) => (bytes, count, of_data),
+            Next::End(end) => return end,
+            Next::Wait => {
+                link.to_send.notified().await;
+                if let Some(end) = &link.state().end {
+                    return end.clone();
+                }
+                continue;
+            }
+        };
+        let written = async {
+            output.write_all(&bytes).await?;
+            output.flush().await
+        };
+        if let Err(error) = written.await {
+            return End::Failed(Error::from(error).with_retry(Retry::Now));
+        }
+        let mut state = link.state();
+        state.out.sent += count;
+        state.out.bytes -= of_data;
+        state.users.wake_writers();
+        drop(state);
+        link.changed.notify_waiters();
+    }
+}
+
+async fn keep_time(link: &Link) -> End {
+    loop {
+        let now = link.host.now();
+        let alarm = {
+            let mut state = link.state();
+            if let Some(end) = due(link, &mut state, now) {
+                return end;
+            }
+            state.alarm = alarm(&state, now);
+            state.alarm
+        };
+        match alarm {
+            Some(alarm) => link.sleep_or(alarm, link.sooner.notified()).await,
+            None => link.sooner.notified().await,
+        }
+        if let Some(end) = &link.state().end {
+            return end.clone();
+        }
+    }
+}
+
+/// When something is due next.
+fn alarm(state: &State, now: Duration) -> Option<Duration> {
+    let answers = state.open.control.values().map(|asked| asked.deadline);
+    let closing = state.out.closing.as_ref().map(|(_, deadline)| *deadline);
+    let waiting = answers.chain(state.open.ours.first_deadline()).min();
+    // An answer may stand behind what nobody takes: its time goes on, but is looked at later.
+    let waiting = waiting.map(|when| if state.stalled { when.max(now + STALLED) } else { when });
+    let rest = [waiting, closing, state.t7, state.linktest, state.open.theirs.first_deadline()];
+    rest.into_iter().flatten().min()
+}
+
+/// Does what is due. Gives the end of the connection, if it is that.
+fn due(link: &Link, state: &mut State, now: Duration) -> Option<End> {
+    let passed = |when: Option<Duration>| when.is_some_and(|when| when <= now);
+    if passed(state.out.closing.as_ref().map(|(_, deadline)| *deadline)) {
+        return state.out.closing.as_ref().map(|(end, _)| end.clone());
+    }
+    if passed(state.t7) {
+        return Some(timed_out(format!(
+            "no session was selected within {:?} (T7)",
+            link.endpoint.times.t7
+        )));
+    }
+    while state.open.theirs.expired(now).is_some() {}
+    if passed(state.linktest) {
+        state.linktest = None;
+        let session = crate::header::ALL_SESSIONS;
+        link.ask_for(state, Kind::LinktestReq, session, None);
+    }
+    if state.stalled {
+        return None;
+    }
+    let mut late = state.open.control.values().filter(|asked| asked.deadline <= now);
+    if let Some(asked) = late.next() {
+        let (name, t6) = (asked.kind.name(), link.endpoint.times.t6);
+        return Some(timed_out(format!("{name} was not answered within {t6:?} (T6)")));
+    }
+    while let Some(open) = state.open.ours.expired(now) {
+        unanswered(link, state, open.header, open.who);
+    }
+    None
+}
+
+/// T3 of a transaction has ended; the connection goes on (E37 §10.1).
+fn unanswered(link: &Link, state: &mut State, header: Header, who: Asker) {
+    let text = format!("{} was not answered in time (T3)", header.title());
+    link.host.log(Level::Debug, crate::link::TARGET, &text);
+    match who {
+        Asker::Call(answer) => {
+            // Who has asked may be gone.
+            let _ =
+                answer.send(Err(Error::new(ErrorKind::TimedOut, text).with_retry(Retry::Never)));
+        }
+        Asker::User(..) => {}
+    }
+    link.news.tell("reply_timeout", header.facts());
+    if link.endpoint.equipment {
+        let system = state.open.next_system();
+        let error = Header::data(header.session, 9, 9, false, system);
+        let body = [&[0o10 << 2 | 1, 10][..], &header.bytes()].concat();
+        link.data(state, error, &body);
+    }
+    state.users.wake_writers();
+    link.changed.notify_waiters();
+}

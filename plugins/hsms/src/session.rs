@@ -1,0 +1,188 @@
+//! Sessions: the one of a connection, and the streams that share it.
+
+use crate::endpoint::filter;
+use crate::facet::Facet;
+use crate::header::{ALL_SESSIONS, Kind, select};
+use crate::link::{End, Link};
+use crate::operations;
+use crate::users::MAIN;
+use crate::{outgoing, running};
+use jackfield_plugin_api::{
+    Control, Error, ErrorKind, Event, Facets, Info, Messages, Op, Result, Retry, Role, Session,
+    Stream, params,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CALLS: Facets = Facets::CALL.union(Facets::PING);
+
+/// What sessions of this driver may have.
+pub(crate) const FACETS: Facets =
+    CALLS.union(Facets::MESSAGES).union(Facets::EVENTS).union(Facets::OPEN_STREAM);
+
+/// A connection and its task, which ends when the last owner of this is gone.
+pub(crate) struct Held {
+    pub(crate) link: Arc<Link>,
+    _task: Op<()>,
+}
+
+/// Begins to speak over a carrier. `kept` is dropped when the connection has ended.
+pub(crate) fn begin(link: Arc<Link>, carrier: Stream, kept: impl Send + 'static) -> Arc<Held> {
+    let running = Arc::clone(&link);
+    let task = link.host.spawn(async move {
+        running::run(running, carrier).await;
+        drop(kept);
+    });
+    Arc::new(Held { link, _task: task })
+}
+
+/// The session of a connection.
+pub(crate) fn session(held: Arc<Held>) -> Session {
+    let messages = Messages::new(Facet::new(Arc::clone(&held), MAIN));
+    let facets = CALLS | Facets::EVENTS | Facets::OPEN_STREAM;
+    Session::builder(Whole(held)).facets(facets).messages(messages).build()
+}
+
+/// Selects a session.
+///
+/// # Errors
+/// The peer refuses, does not answer in time, or has ended the connection.
+pub(crate) async fn select(link: &Link, session: Option<u16>) -> Result<u8> {
+    let session = link.selects(session);
+    let status = answered(link, Kind::SelectReq, session).await?;
+    // Both may have asked at the same time: what the peer has selected is selected.
+    if status == select::OK || link.state().is_selected(session) {
+        return Ok(status);
+    }
+    let text = format!("the peer refuses the Select: {}", select::words(status));
+    Err(Error::new(ErrorKind::Refused, text).with("code", status).with_retry(Retry::Now))
+}
+
+/// Asks by a control message; gives the status of its answer.
+///
+/// # Errors
+/// There was none, or a Reject.
+pub(crate) async fn answered(link: &Link, kind: Kind, session: u16) -> Result<u8> {
+    let answered = link.ask(kind, session)?;
+    answered.await.unwrap_or_else(|_| {
+        let end = link.state().end.as_ref().map(End::error);
+        Err(end.unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection has ended")))
+    })
+}
+
+async fn ping(link: &Link) -> Result<Duration> {
+    let begun = link.host.now();
+    answered(link, Kind::LinktestReq, ALL_SESSIONS).await?;
+    Ok(link.host.now().saturating_sub(begun))
+}
+
+fn info(link: &Link) -> Info {
+    let state = link.state();
+    let status = match &state.end {
+        Some(_) => "not_connected",
+        None if state.selected.is_empty() => "not_selected",
+        None => "selected",
+    };
+    let selected: Vec<u16> = match link.is_single() {
+        true => vec![link.endpoint.session_id],
+        false => state.selected.iter().copied().collect(),
+    };
+    let selected = if state.selected.is_empty() { Vec::new() } else { selected };
+    let mut info = Info::new()
+        .with("role", if link.role == Role::Client { "active" } else { "passive" })
+        .with("hsms", status)
+        .with("sessions", selected)
+        .with("streams", state.users.streams())
+        .with("open_transactions", state.open.ours.len());
+    if let Some(place) = &state.place {
+        info = info.with("peer_name", place.peer.name.clone());
+    }
+    info.over(&link.below)
+}
+
+/// The control of a connection.
+struct Whole(Arc<Held>);
+
+impl Control for Whole {
+    fn info(&self) -> Info {
+        info(&self.0.link)
+    }
+
+    async fn call(&self, operation: String, params: Value) -> Result<Value> {
+        operations::call(&self.0.link, &operation, params).await
+    }
+
+    async fn open_stream(&self, wanted: Value) -> Result<Session> {
+        let operations::Stream { receives, answers } = params(wanted)?;
+        let receives = filter("receives", &receives.unwrap_or_default())?;
+        let link = &self.0.link;
+        let user = {
+            let mut state = link.state();
+            if let Some(error) = state.closed() {
+                return Err(error);
+            }
+            state.users.add(receives, answers.unwrap_or(true), link.endpoint.most.streams)
+        };
+        let Some(user) = user else {
+            let text = "as many streams share the connection as `max_streams` allows";
+            return Err(Error::new(ErrorKind::Limit, text));
+        };
+        let messages = Messages::new(Facet::new(Arc::clone(&self.0), user));
+        let part = Part(Arc::clone(&self.0));
+        Ok(Session::builder(part).facets(CALLS).messages(messages).build())
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        ping(&self.0.link).await
+    }
+
+    async fn next_event(&self) -> Result<Option<Event>> {
+        Ok(self.0.link.news.next().await)
+    }
+
+    async fn close(&self, code: u64, reason: String) -> Result<()> {
+        let link = &self.0.link;
+        if code == 0 {
+            outgoing::separate(link);
+        } else {
+            // HSMS has no word for a failure: the peer sees that there was no Separate.
+            let text = format!("closed without a Separate.req: {reason}");
+            link.close(&mut link.state(), End::Failed(Error::new(ErrorKind::Closed, text)));
+        }
+        link.until(|state| state.end.as_ref().map(|_| ())).await;
+        Ok(())
+    }
+}
+
+/// The control of a stream that shares a connection.
+struct Part(Arc<Held>);
+
+impl Control for Part {
+    fn info(&self) -> Info {
+        info(&self.0.link)
+    }
+
+    async fn call(&self, operation: String, params: Value) -> Result<Value> {
+        if matches!(operation.as_str(), "send" | "linktest") {
+            return operations::call(&self.0.link, &operation, params).await;
+        }
+        let known = json!(operations::names());
+        if known.as_array().is_some_and(|names| names.contains(&json!(operation))) {
+            let text = format!("`{operation}` concerns all who share the connection");
+            return Err(Error::unsupported(&text));
+        }
+        Err(Error::unsupported(&format!("operation {operation:?}")))
+    }
+
+    async fn ping(&self) -> Result<Duration> {
+        ping(&self.0.link).await
+    }
+
+    async fn close(&self, _code: u64, _reason: String) -> Result<()> {
+        let link = &self.0.link;
+        let queued = link.state().out.queued;
+        // What was handed over before leaves; the connection is of others, too.
+        link.until_sent(queued).await
+    }
+}

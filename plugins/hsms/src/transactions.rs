@@ -1,0 +1,193 @@
+//! What was asked and has no answer yet, on either side.
+//!
+//! A transaction is known by who has begun it, its session, its system bytes, and the parity of the function
+//! of what comes: an odd one begins something, an even one answers what *we* have asked. Each that we begin
+//! has system bytes that nothing before it had for long, so that a late answer fits nothing.
+
+use crate::header::{Header, Kind};
+use bytes::Bytes;
+use jackfield_plugin_api::sync::oneshot;
+use jackfield_plugin_api::{Error, Result};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+/// The longest T3 of a peer (E37 table 7): how long its transactions are remembered.
+const LONGEST_T3: Duration = Duration::from_secs(120);
+
+/// A control message that we have sent.
+pub(crate) struct Asked {
+    pub(crate) kind: Kind,
+    pub(crate) session: u16,
+    /// Nobody waits for our own linktests.
+    pub(crate) answer: Option<oneshot::Sender<Result<u8>>>,
+    pub(crate) deadline: Duration,
+}
+
+/// Who waits for an answer.
+pub(crate) enum Asker {
+    /// A call.
+    Call(oneshot::Sender<Result<(Header, Bytes)>>),
+    /// A user of messages, with the system bytes that it has chosen.
+    User(u64, u32),
+}
+
+/// A transaction.
+pub(crate) struct Open<T> {
+    /// Of the message that has begun it.
+    pub(crate) header: Header,
+    pub(crate) deadline: Duration,
+    pub(crate) who: T,
+}
+
+/// Session and system bytes.
+type Key = (u16, u32);
+
+fn key(header: Header) -> Key {
+    (header.session, header.system)
+}
+
+/// Transactions of one direction, also by their deadlines.
+pub(crate) struct Direction<T> {
+    open: HashMap<Key, Open<T>>,
+    deadlines: BTreeSet<(Duration, Key)>,
+}
+
+impl<T> Default for Direction<T> {
+    fn default() -> Self {
+        Direction { open: HashMap::new(), deadlines: BTreeSet::new() }
+    }
+}
+
+impl<T> Direction<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Adds one; gives that which had its place.
+    pub(crate) fn add(&mut self, header: Header, deadline: Duration, who: T) -> Option<Open<T>> {
+        let before = self.take(key(header));
+        self.deadlines.insert((deadline, key(header)));
+        self.open.insert(key(header), Open { header, deadline, who });
+        before
+    }
+
+    fn take(&mut self, key: Key) -> Option<Open<T>> {
+        let open = self.open.remove(&key)?;
+        self.deadlines.remove(&(open.deadline, key));
+        Some(open)
+    }
+
+    /// The one that a message answers: of its stream, with the next function or that of an abort.
+    pub(crate) fn answered(&mut self, header: Header) -> Option<Open<T>> {
+        let asked = self.open.get(&key(header))?.header;
+        let fits = [asked.function().wrapping_add(1), 0].contains(&header.function());
+        if header.stream() != asked.stream() || !fits {
+            return None;
+        }
+        self.take(key(header))
+    }
+
+    /// The one with these very system bytes, whatever the message.
+    pub(crate) fn refused(&mut self, header: Header) -> Option<Open<T>> {
+        self.take(key(header))
+    }
+
+    pub(crate) fn first_deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The first whose deadline has passed.
+    pub(crate) fn expired(&mut self, now: Duration) -> Option<Open<T>> {
+        let (_, key) = *self.deadlines.first().filter(|(deadline, _)| *deadline <= now)?;
+        self.take(key)
+    }
+
+    /// The oldest.
+    fn oldest(&mut self) -> Option<Open<T>> {
+        let (_, key) = *self.deadlines.first()?;
+        self.take(key)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.open.retain(|_, open| keep(&open.who));
+        let open = &self.open;
+        self.deadlines.retain(|(_, key)| open.contains_key(key));
+    }
+}
+
+/// All of a connection.
+pub(crate) struct Transactions {
+    pub(crate) control: HashMap<u32, Asked>,
+    pub(crate) ours: Direction<Asker>,
+    /// Those of the peer that are not answered yet.
+    pub(crate) theirs: Direction<()>,
+    system: u32,
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        Transactions {
+            control: HashMap::new(),
+            ours: Direction::default(),
+            theirs: Direction::default(),
+            system: fastrand::u32(..),
+        }
+    }
+}
+
+impl Transactions {
+    /// System bytes that no transaction of ours has had for four thousand million of them.
+    pub(crate) fn next_system(&mut self) -> u32 {
+        self.system = self.system.wrapping_add(1);
+        self.system
+    }
+
+    /// The peer has asked. Beyond `most` the oldest is forgotten.
+    pub(crate) fn asked(&mut self, header: Header, now: Duration, most: usize) -> bool {
+        let reused = self.theirs.add(header, now + LONGEST_T3, ()).is_some();
+        if self.theirs.len() > most {
+            self.theirs.oldest();
+        }
+        reused
+    }
+
+    /// A user is gone: nobody waits for its answers.
+    pub(crate) fn forget(&mut self, user: u64) {
+        self.ours.retain(|asker| !matches!(asker, Asker::User(id, _) if *id == user));
+    }
+
+    /// Whether something waits for an answer of data.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.ours.len() + self.theirs.len() > 0
+    }
+
+    /// Fails all. What is given wakes those that wait, when it is dropped.
+    pub(crate) fn fail(&mut self, error: &Error) -> impl Drop + use<> {
+        let mut failing = Failing { error: error.clone(), control: Vec::new(), ours: Vec::new() };
+        failing.control.extend(self.control.drain().filter_map(|(_, asked)| asked.answer));
+        failing.ours.extend(self.ours.open.drain().map(|(_, open)| open.who));
+        self.ours.deadlines.clear();
+        self.theirs = Direction::default();
+        failing
+    }
+}
+
+struct Failing {
+    error: Error,
+    control: Vec<oneshot::Sender<Result<u8>>>,
+    ours: Vec<Asker>,
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        for answer in self.control.drain(..) {
+            // Who has asked may be gone, here and below.
+            let _ = answer.send(Err(self.error.clone()));
+        }
+        for asker in self.ours.drain(..) {
+            if let Asker::Call(answer) = asker {
+                let _ = answer.send(Err(self.error.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! [`MqttOptions`].
+
+use jackfield_plugin_api::{Secret, options};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+options! {
+    /// Options of `mqtt`, for connecting and accepting.
+    pub struct MqttOptions {
+        /// Client: the version of the protocol that is spoken.
+        pub version: MqttVersion = MqttVersion::Five,
+        /// Client: what the server knows the session by; empty: the server makes one up.
+        pub client_id: String,
+        /// Client: begin a new session at each connection, and forget what an earlier one has left.
+        pub clean_start: bool = true,
+        /// Client: seconds that the session is kept after the connection; 4294967295: for ever. By 3.1.1 it is
+        /// kept for as long as the server likes where `clean_start` is off.
+        pub session_expiry: u32 = 0,
+        /// Client: seconds of silence after which a ping is sent; 0: never.
+        pub keepalive: u16 = 60,
+        /// Client: filters that are subscribed to when the connection is there.
+        pub subscribe: Filters = Filters(Vec::new()),
+        /// Client: what the server publishes when the connection breaks.
+        pub will: Option<WillOptions>,
+        /// The topic of messages that have none of their own: those of a stream, of a WebSocket.
+        pub topic: Option<String>,
+        /// The quality of service of `subscribe`, and of messages that have no topic of their own.
+        #[schemars(range(max = 2))]
+        pub qos: u8 = 0,
+        /// Whether messages that have no topic of their own are retained.
+        pub retain: bool = false,
+        /// What of topics is different on the two sides; where there is one, other topics do not pass.
+        pub map: Vec<MapEntry>,
+        /// Listener: names and passwords of those who may connect; empty: anyone may.
+        pub users: BTreeMap<String, Secret>,
+        /// The most bytes of a packet that is received.
+        #[schemars(range(min = 1024, max = 268_435_455))]
+        pub max_packet: u32 = 1 << 20,
+        /// The most messages of QoS 1 and 2 that the peer may send before the first of them was taken.
+        #[schemars(range(min = 1))]
+        pub receive_maximum: u16 = 64,
+        /// The most messages of QoS 1 and 2 that are sent before the first of them is answered.
+        #[schemars(range(min = 1))]
+        pub inflight: u16 = 64,
+        /// The most topics for which the peer may use a number (MQTT 5).
+        pub topic_alias_maximum: u16 = 16,
+        /// The most topics for which a number is sent, where the peer takes that (MQTT 5).
+        pub topic_aliases: u16 = 0,
+        /// Bytes of messages that wait to be taken before no more are read.
+        #[schemars(range(min = 1024))]
+        pub read_ahead: u32 = 1 << 20,
+        /// Bytes that wait to be written before no more messages are taken.
+        #[schemars(range(min = 1024))]
+        pub write_buffer: u32 = 256 << 10,
+        /// Seconds that each answer of the peer may take: to a message, a subscription, a ping.
+        #[schemars(range(min = 1))]
+        pub answer_timeout: u32 = 60,
+        /// Events kept until they are fetched; the oldest are dropped.
+        #[schemars(range(min = 1))]
+        pub events: u32 = 256,
+    }
+
+    /// What a server publishes when the connection breaks.
+    pub struct WillOptions {
+        /// Its topic.
+        pub topic: String,
+        /// Its content.
+        pub payload: String,
+        /// Its quality of service.
+        #[schemars(range(max = 2))]
+        pub qos: u8 = 0,
+        /// Whether it is retained.
+        pub retain: bool = false,
+        /// Seconds after the break (MQTT 5).
+        pub delay: u32 = 0,
+    }
+
+    /// One rule of `map`: topics that begin with `remote` at the peer begin with `local` on the other side of the
+    /// route.
+    pub struct MapEntry {
+        /// The beginning on the other side of the route; may be empty.
+        pub local: String,
+        /// The beginning at the peer of this connection; may be empty.
+        pub remote: String,
+        /// Which messages may pass.
+        pub direction: Direction = Direction::Both,
+        /// The highest quality of service with which they pass.
+        #[schemars(range(max = 2))]
+        pub qos: u8 = 2,
+    }
+
+    /// Which messages pass a rule.
+    pub enum Direction {
+        /// Those from the peer and those to it.
+        Both,
+        /// Those from the peer.
+        In,
+        /// Those to the peer.
+        Out,
+    }
+}
+
+impl Serialize for WillOptions {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Only a default is written, and there is none.
+        serializer.serialize_none()
+    }
+}
+
+impl Serialize for MapEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_none()
+    }
+}
+
+/// A version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MqttVersion {
+    /// MQTT 5.0.
+    #[serde(rename = "5")]
+    Five,
+    /// MQTT 3.1.1.
+    #[serde(rename = "3.1.1")]
+    ThreeOneOne,
+}
+
+/// Filters: a list, or one as a text, as it stands in a URI.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Filters(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Filters {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum OneOrMany {
+            One(String),
+            Many(Vec<String>),
+        }
+        Ok(match OneOrMany::deserialize(deserializer)? {
+            OneOrMany::One(filter) => Filters(vec![filter]),
+            OneOrMany::Many(filters) => Filters(filters),
+        })
+    }
+}
+
+impl JsonSchema for Filters {
+    fn schema_name() -> Cow<'static, str> {
+        "Filters".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}

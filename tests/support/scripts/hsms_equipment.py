@@ -1,0 +1,56 @@
+"""GEM equipment by secsgem: python hsms_equipment.py PORT passive|active
+
+With a status variable 10 whose value is 123, and a remote command START.
+"""
+
+import logging
+import sys
+import time
+
+import secsgem.common
+import secsgem.gem
+import secsgem.hsms
+import secsgem.secs
+
+PORT, MODE = int(sys.argv[1]), sys.argv[2]
+
+
+class Equipment(secsgem.gem.GemEquipmentHandler):
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.MDLN, self.SOFTREV = "tool", "1.0.0"
+        variable = secsgem.gem.StatusVariable(10, "count", "pieces", secsgem.secs.variables.U4)
+        variable.value = 123
+        self.status_variables[10] = variable
+        event = secsgem.gem.CollectionEvent(50, "started", [])
+        self.collection_events[50] = event
+        self.remote_commands["START"] = secsgem.gem.RemoteCommand("START", "start", ["P"], 50)
+
+    def on_rcmd_START(self, P=None):
+        print("started", P, flush=True)
+        self.trigger_collection_events([50])
+
+
+def listens():
+    """Whether the port is listened at: connecting would use up the only connection."""
+    wanted = f":{PORT:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows[1:])
+
+
+logging.basicConfig(level=logging.INFO)
+equipment = Equipment(
+    secsgem.hsms.HsmsSettings(
+        address="127.0.0.1",
+        port=PORT,
+        connect_mode=getattr(secsgem.hsms.HsmsConnectMode, MODE.upper()),
+        device_type=secsgem.common.DeviceType.EQUIPMENT,
+    )
+)
+equipment.enable()
+while MODE == "passive" and not listens():
+    time.sleep(0.01)
+print("ready", flush=True)
+while True:
+    time.sleep(1)
