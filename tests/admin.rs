@@ -9,6 +9,7 @@ mod log;
 mod network;
 mod probes;
 mod roles;
+mod run_time;
 mod secrets;
 mod sockets;
 mod verbs;

@@ -22,6 +22,7 @@ mod evolution;
 mod examples;
 mod golden;
 mod happenings;
+mod hotplug;
 mod hsms;
 mod http;
 mod io;

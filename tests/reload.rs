@@ -101,7 +101,7 @@ async fn echoed(stream: &mut TcpStream) -> bool {
 }
 
 /// Waits for `condition`, which takes a moment at most.
-async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = tokio::time::Instant::now() + DEADLINE;
     while !condition().await {
         assert!(tokio::time::Instant::now() < end, "{what} did not come");

@@ -208,6 +208,8 @@ pub use request::{Address, Request};
 pub use secret::{Secret, mask_query};
 pub use services::{FdReady, FdStream, Host, Interest, Level, Socket, SocketKind, Timer};
 pub use serving::Serving;
+#[doc(hidden)]
+pub use session::Kept;
 pub use session::{Session, SessionBuilder};
 pub use several::bind_all;
 pub use sse::ServerEvent;

@@ -17,8 +17,9 @@ use crate::stream::{Stream, StreamTable};
 use crate::watch::{self, Operation, Owner};
 use bytes::Bytes;
 use serde_json::Value;
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::time::Duration;
 
 abi! {
@@ -52,7 +53,13 @@ abi! {
 pub struct Session {
     raw: RawObject<SessionTable>,
     owner: Owner,
+    /// Dropped after the session itself.
+    kept: Vec<Kept>,
 }
+
+/// What lives as long as a session does: see [`Session::keep`].
+#[doc(hidden)]
+pub type Kept = Arc<dyn Any + Send + Sync>;
 
 // SAFETY: `Control` is `Send + Sync`, and the far side promises the same.
 unsafe impl Send for Session {}
@@ -125,7 +132,7 @@ impl<C: Control> SessionBuilder<C> {
         declared.set(Facets::DATAGRAMS, self.parts.datagrams.is_some());
         declared.set(Facets::EXCHANGE, self.parts.exchange.is_some());
         let raw = export::export(self.control, declared, self.parts);
-        Session { raw, owner: Owner::NOBODY }
+        Session { raw, owner: Owner::NOBODY, kept: Vec::new() }
     }
 }
 
@@ -143,6 +150,19 @@ impl Session {
     /// A session that is messages with their facts.
     pub fn of_messages(info: Info, messages: Messages) -> Session {
         Session::builder(info).messages(messages).build()
+    }
+
+    /// Lets `kept` live as long as this: a host counts so what runs on the code of a plugin, and does not let go of
+    /// that meanwhile. On its way to a plugin the session takes it along.
+    #[doc(hidden)]
+    pub fn keep(&mut self, kept: Kept) {
+        self.kept.push(kept);
+    }
+
+    /// What it keeps, for the session that it is given away for.
+    #[doc(hidden)]
+    pub fn take_kept(&mut self) -> Vec<Kept> {
+        std::mem::take(&mut self.kept)
     }
 
     /// The facets it was made with.
@@ -314,7 +334,7 @@ impl Session {
 impl Transfer for Session {
     type Raw = RawObject<SessionTable>;
     fn into_raw(self) -> Self::Raw {
-        if !self.owner.is_nobody() {
+        if !self.owner.is_nobody() || !self.kept.is_empty() {
             return passed::pass(self).into_raw();
         }
         std::mem::ManuallyDrop::new(self).raw
@@ -326,7 +346,7 @@ impl Transfer for Session {
                 // It has no facets: each use of it says so.
                 return Session::builder(Info::default()).build();
             }
-            Session { raw, owner: owner_of(&raw const (*raw.table).home) }
+            Session { raw, owner: owner_of(&raw const (*raw.table).home), kept: Vec::new() }
         }
     }
 }

@@ -112,7 +112,8 @@ fn sorted(subjects: &[fn() -> Subject]) -> Vec<String> {
 /// Every driver that a host finds beside its tests, but those that only tests have.
 async fn all_drivers() -> Vec<String> {
     let host = crate::support::host::TestHost::start("").await;
-    let drivers = host.manager().registry().drivers();
+    let registry = host.manager().registry();
+    let drivers = registry.drivers();
     let of_tests = |plugin: &str| plugin.contains("faulty") || plugin.contains("null");
     let drivers = drivers.filter(|driver| !of_tests(&driver.plugin_name));
     let mut names: Vec<String> = drivers.map(|driver| driver.name().to_owned()).collect();

@@ -31,8 +31,10 @@ async fn mode(session: &Session) -> Value {
 fn cached(folder: &Folder) -> Vec<(PathBuf, SystemTime, u64)> {
     let mut found: Vec<_> = fs::read_dir(&folder.options.cache)
         .expect("a cache")
+        .map(|entry| entry.expect("an entry"))
+        // What is known of files stands in folders beside them.
+        .filter(|entry| entry.metadata().expect("its metadata").is_file())
         .map(|entry| {
-            let entry = entry.expect("an entry");
             let metadata = entry.metadata().expect("its metadata");
             (entry.path(), metadata.modified().expect("a time"), metadata.ino())
         })

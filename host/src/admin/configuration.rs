@@ -38,10 +38,26 @@ pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem>
     Ok(shown(&reloader(&request)?.rollback(number, dry_run).await?))
 }
 
+/// `GET /v1/config/runtime`.
+pub(super) async fn runtime(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    Ok(Reply::ok(json!(request.api.manager.run_time_layer())))
+}
+
+/// `DELETE /v1/config/runtime`.
+pub(super) async fn reset(request: AdminRequest) -> Result<Reply, ApiProblem> {
+    let manager = &request.api.manager;
+    let dropped = manager.run_time_layer().drift;
+    manager.reset_run_time_layer().await?;
+    let left = manager.run_time_layer();
+    Ok(Reply::ok(json!({ "dropped": dropped, "left": left.drift })))
+}
+
 /// A report, with the lines that the log has of it.
 fn shown(report: &Report) -> Reply {
     let mut body = json!(report);
-    let lines: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
+    let plugins = report.plugins.iter().cloned();
+    let lines: Vec<String> =
+        plugins.chain(report.changes.iter().map(ToString::to_string)).collect();
     body["lines"] = json!(lines);
     Reply::ok(body)
 }

@@ -80,6 +80,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     POST "/v1/config/reload" Admin configuration::reload, &[DRY_RUN], "Reads the files and secrets again and takes over what is different, whole or not at all.";
     GET "/v1/config/history" Viewer configuration::history, &[], "The last versions of the configuration, the one in force last.";
     POST "/v1/config/rollback/{version}" Admin configuration::rollback, &[DRY_RUN], "Takes over a version that was in force before, as a new one.";
+    GET "/v1/config/runtime" Viewer configuration::runtime, &[], "What was changed at run time, and how that differs from the configuration.";
+    DELETE "/v1/config/runtime" Admin configuration::reset, &[], "Drops what was changed at run time: targets and connections are as the configuration says.";
 
     POST "/v1/upgrade" Admin upgrade::upgrade, &[], "Starts the program anew; the new process takes over all sockets, and this one ends with its last session.";
 

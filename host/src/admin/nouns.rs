@@ -2,7 +2,7 @@
 //! shown as that; each item has a `name`.
 
 use crate::connection::{Live, ManagedSnapshot};
-use crate::manager::{DefinedBy, ListenerSnapshot, Manager};
+use crate::manager::{DefinedBy, ListenerSnapshot, Manager, PluginSnapshot};
 use crate::nearest::did_you_mean;
 use crate::upstream::UpstreamSnapshot;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -95,13 +95,20 @@ fn find(items: Vec<Item>, what: &str, name: &str) -> Result<Value> {
 }
 
 fn plugins(manager: &Manager) -> Vec<Item> {
-    let all = manager.plugins().into_iter();
-    all.map(|plugin| Item::of(plugin.name.clone().unwrap_or_else(|| plugin.file.clone()), plugin))
-        .collect()
+    // Another file may have the name of one that runs, or the same file other content that was refused.
+    let mut names = HashSet::new();
+    let mut key = |plugin: &PluginSnapshot| match &plugin.name {
+        Some(name) if names.insert(name.clone()) => name.clone(),
+        _ => format!("{} ({})", plugin.file, plugin.state),
+    };
+    let mut all = manager.plugins();
+    all.sort_by_key(|plugin| plugin.generation.is_none());
+    all.into_iter().map(|plugin| Item::of(key(&plugin), plugin)).collect()
 }
 
 fn drivers(manager: &Manager) -> Vec<Item> {
-    let all = manager.registry().drivers().map(Arc::clone);
+    let registry = manager.registry();
+    let all = registry.drivers().map(Arc::clone);
     all.map(|it| Item::new(it.name().to_owned(), move || it.describe())).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `jackfield plugins`.
 
 use super::about_plugins::{has, health, readme, state_of};
+use super::admin::{AdminArgs, running_plugins};
 use super::args::ConfigArgs;
 use super::failure::Outcome;
 use super::loading::{complain_of, load_file, load_plugins, searched};
@@ -21,6 +22,11 @@ pub(super) struct PluginsArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Show those of a running host, with the generations that sessions run on
+    #[arg(long, conflicts_with_all = ["file", "quarantined", "forget", "readme"])]
+    running: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// List the files that are not loaded any more, with the reason
     #[arg(long, conflicts_with_all = ["file", "forget"])]
     quarantined: bool,
@@ -46,12 +52,16 @@ Examples:
   jackfield plugins
   jackfield plugins target/release/libmine.so          one file, as a host would judge it
   jackfield plugins --plugins /opt/plugins --json
+  jackfield plugins --running                          what a running host has loaded
   jackfield plugins --quarantined
   jackfield plugins --forget 3f2a9c
   jackfield plugins --readme jackfield-ssh";
 
 pub(super) fn plugins(args: &PluginsArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
+    if args.running || args.admin.is_named() {
+        return running_plugins(args.admin.clone(), args.json);
+    }
     let loaded = args.config.load_any(|_| ())?;
     let cache = Plugins::cache_folder(&loaded);
     if args.quarantined {

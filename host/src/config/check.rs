@@ -26,6 +26,7 @@ pub(super) fn check(
     let mut check = Check { config, sources, known, errors: Vec::new(), is_alone: false };
     check.host();
     check.ranges(&KeyPath::from_iter(["admin"]), config.admin.problems());
+    check.ranges(&KeyPath::from_iter(["reload", "plugins"]), config.reload.plugins.problems());
     check.names();
     check.connections();
     check.credentials();

@@ -55,7 +55,7 @@ pub use model::Config;
 pub use overrides::Overrides;
 pub use position::{KeyPath, Origin, Position, SourceMap};
 pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
-pub use reload::{DrainOptions, ReloadOptions};
+pub use reload::{DrainOptions, PluginFilesOptions, ReloadOptions};
 pub use strict::from_json;
 pub use target::TargetConfig;
 pub use tree::Options;

@@ -1,5 +1,6 @@
 //! The keys of `[reload]`.
 
+use jackfield_text::range::{Problem, Ranges};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,6 +18,23 @@ pub struct ReloadOptions {
     pub poll: Timespan,
     /// `[reload.drain]`: how sessions end of what is there no more.
     pub drain: DrainOptions,
+    /// `[reload.plugins]`: plugin files that come, change and go.
+    pub plugins: PluginFilesOptions,
+}
+
+/// `[reload.plugins]`: plugin files that come, change and go while the host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginFilesOptions {
+    /// Whether a plugin file that is new, has other content or is gone is taken over by itself; `jackfield reload` and
+    /// SIGHUP do so in any case. Default: false.
+    pub watch: bool,
+    /// Whether what needs a driver, handler or interceptor that no plugin has waits for it, instead of being a
+    /// mistake. Default: false.
+    pub wait: bool,
+    /// How many different files of one plugin may be loaded until the host is restarted, as code is never unloaded; 1
+    /// to 1000. Default: 64.
+    pub generations: u16,
 }
 
 /// `[reload.drain]`: how sessions end of what a change of the configuration has taken away.
@@ -32,7 +50,28 @@ pub struct DrainOptions {
 
 impl Default for ReloadOptions {
     fn default() -> Self {
-        ReloadOptions { watch: false, poll: Timespan::seconds(10), drain: DrainOptions::default() }
+        ReloadOptions {
+            watch: false,
+            poll: Timespan::seconds(10),
+            drain: DrainOptions::default(),
+            plugins: PluginFilesOptions::default(),
+        }
+    }
+}
+
+impl PluginFilesOptions {
+    /// Values out of range.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let number = "expected a whole number from 1 to 1000";
+        Ranges::new()
+            .expect((1..=1000).contains(&self.generations), "generations", number)
+            .problems()
+    }
+}
+
+impl Default for PluginFilesOptions {
+    fn default() -> Self {
+        PluginFilesOptions { watch: false, wait: false, generations: 64 }
     }
 }
 

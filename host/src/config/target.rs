@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::{Deserialize, Deserializer, de};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::connection::NO_URI;
 use super::model::Labels;
@@ -123,6 +124,36 @@ impl TargetConfig {
             ranges.expect(!wrong, key, expected)
         };
         wrong.into_iter().fold(Ranges::new(), found).problems()
+    }
+}
+
+/// What differs from the defaults. A password in the URI is left out.
+impl Serialize for TargetConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.uri.is_empty() {
+            map.serialize_entry("uri", &self.uri)?;
+        }
+        self.to.iter().try_for_each(|to| map.serialize_entry("to", to))?;
+        if self.weight != 1 {
+            map.serialize_entry("weight", &self.weight)?;
+        }
+        if self.priority != 0 {
+            map.serialize_entry("priority", &self.priority)?;
+        }
+        self.max_connections
+            .iter()
+            .try_for_each(|it| map.serialize_entry("max_connections", it))?;
+        if !self.options.is_empty() {
+            map.serialize_entry("options", &self.options)?;
+        }
+        self.via.iter().try_for_each(|via| map.serialize_entry("via", via))?;
+        self.login.iter().try_for_each(|login| map.serialize_entry("login", login))?;
+        self.credentials.iter().try_for_each(|it| map.serialize_entry("credentials", it))?;
+        if !self.labels.is_empty() {
+            map.serialize_entry("labels", &self.labels)?;
+        }
+        map.end()
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`RunningPlugin`]: a plugin as a whole, asked how it is and told that it is not needed any more.
 
+use super::generation::GenerationId;
 use super::health::FileHealth;
 use super::registry::Registry;
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::load::Plugin;
-use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth, PluginManifest};
+use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth};
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,10 +38,10 @@ pub struct PluginState {
 }
 
 impl RunningPlugin {
-    pub(super) fn new(plugin: Plugin, manifest: &PluginManifest, health: &Arc<FileHealth>) -> Self {
+    pub(super) fn new(plugin: Plugin, id: &GenerationId, health: &Arc<FileHealth>) -> Self {
         RunningPlugin {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
+            name: id.plugin.clone(),
+            version: id.version.clone(),
             plugin,
             health: Arc::clone(health),
             running: tokio::sync::Mutex::default(),
@@ -148,7 +149,8 @@ fn failed(name: &str, text: String) -> PluginHealth {
 impl Registry {
     /// Asks all plugins how they are, at the same time, each for at most `limit`. Cancel safe.
     pub async fn ask_health(&self, limit: Duration) -> Vec<PluginState> {
-        let asking = self.running().iter().map(|plugin| async move {
+        let running = self.running();
+        let asking = running.iter().map(|plugin| async move {
             plugin.ask(limit).await;
             plugin.state()
         });
@@ -158,7 +160,8 @@ impl Registry {
     /// Lets all plugins end what they do beside their sessions, at the same time, at most for `limit`; they
     /// take no new work after it. Returns how many did not in time. Cancelled, it waits no longer.
     pub async fn drain(&self, limit: Duration) -> usize {
-        let draining = self.running().iter().map(|plugin| plugin.drain(limit));
+        let running: Vec<_> = self.running().into_iter().chain(self.retired_running()).collect();
+        let draining = running.iter().map(|plugin| plugin.drain(limit));
         let done = futures_util::future::join_all(draining).await;
         done.into_iter().filter(|in_time| !in_time).count()
     }

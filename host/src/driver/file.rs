@@ -4,6 +4,7 @@ use super::cache::{check_cache, generation, kept};
 use super::known::{KnownFile, Stamp};
 use super::records::{Records, TrialResult};
 use super::refusal::Refusal;
+use super::stamp::FileStamp;
 use super::trust::{self, Trust};
 use super::{LoadOptions, program_folder};
 use jackfield_plugin_api::load::{LoadError, read_manifest};
@@ -46,7 +47,26 @@ impl ProbedFile {
 #[derive(Clone, Debug)]
 pub(super) struct FoundFile {
     pub(super) path: PathBuf,
+    /// As it was found; `None` for a link that leads nowhere.
+    pub(super) stamp: Option<FileStamp>,
     trust: Trust,
+}
+
+/// The sha256 of a file's content as it is now, if it can be read.
+pub(super) async fn sum_of(found: &FoundFile) -> Option<String> {
+    let found = found.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        read_whole(&mut open_checked(&found).ok()?, &mut bytes).ok()?;
+        Some(hex(&Sha256::digest(&bytes)))
+    });
+    read.await.ok().flatten()
+}
+
+impl FoundFile {
+    fn at(path: PathBuf, trust: Trust) -> Self {
+        FoundFile { stamp: FileStamp::of(&path), path, trust }
+    }
 }
 
 /// The files with the names of plugins in `folder`, by name.
@@ -78,12 +98,12 @@ pub(super) fn scan(options: &LoadOptions) -> Vec<FoundFile> {
         files.retain(|path| !only_ours || ours(path));
         let is_program = program.is_some() && fs::canonicalize(folder).ok() == program;
         let trust = if is_program { Trust::Program } else { Trust::Strict };
-        found.extend(files.into_iter().map(|path| FoundFile { path, trust }));
+        found.extend(files.into_iter().map(|path| FoundFile::at(path, trust)));
     };
     options.folders.iter().for_each(|folder| add(folder, false));
     options.beside.iter().for_each(|folder| add(folder, true));
     options.usual.iter().for_each(|folder| add(folder, false));
-    let file = |path: &PathBuf| FoundFile { path: path.clone(), trust: Trust::Strict };
+    let file = |path: &PathBuf| FoundFile::at(path.clone(), Trust::Strict);
     found.extend(options.files.iter().map(file));
     let mut seen = std::collections::HashSet::new();
     found.retain(|one| {
@@ -261,8 +281,9 @@ pub(super) mod tests {
 
     /// A file that was found, and the candidate that was made of it, its copy in the folder's `cache`.
     pub(in crate::driver) fn settled_file(folder: &Path) -> (FoundFile, Candidate) {
-        let found = FoundFile { path: folder.join("x.so"), trust: Trust::Strict };
-        fs::write(&found.path, b"content").unwrap();
+        let place = folder.join("x.so");
+        fs::write(&place, b"content").unwrap();
+        let found = FoundFile::at(place, Trust::Strict);
         let cache = folder.join("cache");
         fs::create_dir(&cache).unwrap();
         let sha256 = hex(&Sha256::digest(b"content"));

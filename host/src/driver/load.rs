@@ -13,7 +13,7 @@ use crate::services::PluginServices;
 use jackfield_plugin_api::load::{Module, Plugin};
 use jackfield_plugin_api::{ErrorKind, PluginManifest};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::oneshot;
@@ -27,29 +27,58 @@ const TRIALS: usize = 4;
 /// Needs a tokio runtime: the plugins' services run on it. Not cancel safe in that plugins already
 /// loaded stay in memory.
 pub async fn load(options: &LoadOptions) -> Registry {
-    let shared = Arc::new(options.clone());
-    let records = Records::of(&options.cache);
-    let crashes = crashes(options, &records);
-    let mut probes = probe_all(&shared, &records).await;
-    if let Some(command) = &options.trial {
-        probes = try_all(probes, command, options, &records).await;
-    }
-    refuse_duplicates(&mut probes);
-    let mut registry = Registry::default();
-    let searched = options.folders.iter().chain(&options.beside).chain(&options.usual);
-    registry.set_searched(searched.cloned().collect());
-    registry.set_crashes(crashes);
-    registry.set_common(&options.common);
-    let mut loader = Loader::default();
-    for probe in probes {
-        let (report, running) = start(probe, options, &mut loader).await;
-        registry.add(report, running);
-    }
-    registry.watch();
+    let crashes = crashes(options, &Records::of(&options.cache));
+    let mut registry = Registry::of(options, crashes);
+    // Everything is new to it, so that nothing is of another generation.
+    load_files(&mut registry, scan(options), &[], options).await;
     let cache = options.cache.clone();
     // Its result is not needed.
     drop(tokio::task::spawn_blocking(move || remove_unused(&cache)));
     registry
+}
+
+/// Takes files through all steps, in their order, into `registry`; before they are started, the plugins of files that
+/// are `gone` are taken out. One that was loaded from the same file before goes on until the new one is taken, and
+/// after that if it is refused. Answers the transports that are of another generation.
+pub(super) async fn load_files(
+    registry: &mut Registry,
+    found: Vec<FoundFile>,
+    gone: &[PathBuf],
+    options: &LoadOptions,
+) -> Vec<String> {
+    let records = Records::of(&options.cache);
+    for file in &found {
+        registry.note_judged(file);
+    }
+    let mut probes = probe_all(&Arc::new(options.clone()), found, &records).await;
+    if let Some(command) = &options.trial {
+        probes = try_all(probes, command, options, &records).await;
+    }
+    refuse_duplicates(&mut probes, registry, gone);
+    refuse_too_many(&mut probes, registry, options.generations);
+    let mut transports = Vec::new();
+    for file in gone {
+        registry.judged.remove(file);
+        registry.reports.retain(|report| report.path != *file);
+        registry.remove(file);
+    }
+    for probe in probes {
+        let (path, sum) = (probe.path.clone(), probe.sha256.clone());
+        let (mut report, running) = start(probe, options, &mut registry.hung).await;
+        if let Some((plugin, manifest)) = running {
+            let from = (sum.as_deref().unwrap_or_default(), path.as_path());
+            match registry.offer(plugin, manifest, from, &report.health).await {
+                Ok(offered) => {
+                    registry.take(offered).await;
+                    let taken = registry.plugins.last();
+                    transports.extend(taken.into_iter().flat_map(|it| it.transports()).cloned());
+                }
+                Err(error) => report.refusal = Some(Refusal::DoesNotFit(error.to_string())),
+            }
+        }
+        registry.report(report);
+    }
+    transports
 }
 
 /// What hosts before this one left behind. If their plugins are to be left out, that is remembered until
@@ -79,8 +108,12 @@ fn crashes(options: &LoadOptions, records: &Records) -> Vec<Crash> {
 }
 
 /// Reads, hashes and copies the files, as many at a time as there are processors.
-async fn probe_all(options: &Arc<LoadOptions>, records: &Records) -> Vec<ProbedFile> {
-    let found: Arc<[FoundFile]> = scan(options).into();
+async fn probe_all(
+    options: &Arc<LoadOptions>,
+    found: Vec<FoundFile>,
+    records: &Records,
+) -> Vec<ProbedFile> {
+    let found: Arc<[FoundFile]> = found.into();
     let next = Arc::new(AtomicUsize::new(0));
     let at_a_time = std::thread::available_parallelism().map_or(1, usize::from).min(found.len());
     let workers: Vec<_> = (0..at_a_time)
@@ -147,9 +180,18 @@ async fn try_all(
     futures_util::future::join_all(tries).await
 }
 
-/// Names are unique over all files; the first file in order keeps one, before any code runs.
-fn refuse_duplicates(probes: &mut [ProbedFile]) {
+/// Names are unique over all files; the first file in order keeps one, before any code runs. One that runs keeps
+/// its names, unless its file is `gone`.
+fn refuse_duplicates(probes: &mut [ProbedFile], registry: &Registry, gone: &[PathBuf]) {
     let mut owners: HashMap<(&'static str, String), PathBuf> = HashMap::new();
+    let probed =
+        |file: &Path| probes.iter().any(|probe| probe.path == file && probe.result.is_ok());
+    for plugin in &registry.plugins {
+        let file = plugin.file();
+        if !probed(file) && !gone.iter().any(|gone| gone == file) {
+            owners.extend(plugin.names().map(|key| (key, file.to_owned())));
+        }
+    }
     for probe in probes {
         let Ok(candidate) = &probe.result else { continue };
         let names = names_of(&candidate.manifest);
@@ -160,6 +202,17 @@ fn refuse_duplicates(probes: &mut [ProbedFile]) {
             continue;
         }
         owners.extend(names.into_iter().map(|key| (key, candidate.path.clone())));
+    }
+}
+
+/// Code is never unloaded: how much of it comes in is bounded.
+fn refuse_too_many(probes: &mut [ProbedFile], registry: &Registry, most: usize) {
+    for probe in probes {
+        let Ok(candidate) = &probe.result else { continue };
+        let plugin = candidate.manifest.name.clone();
+        if registry.images_with(&plugin, &candidate.sha256) > most {
+            probe.result = Err(Refusal::TooManyGenerations { plugin, most });
+        }
     }
 }
 
@@ -178,17 +231,10 @@ fn names_of(manifest: &PluginManifest) -> Vec<(&'static str, String)> {
 /// A plugin that runs, with its whole manifest.
 pub(super) type Running = (Plugin, PluginManifest);
 
-/// What is known of the system's loader, which loads one file at a time.
-#[derive(Default)]
-struct Loader {
-    /// The file that hangs in it.
-    hung: Option<PathBuf>,
-}
-
 async fn start(
     probe: ProbedFile,
     options: &LoadOptions,
-    loader: &mut Loader,
+    hung: &mut Option<PathBuf>,
 ) -> (PluginReport, Option<Running>) {
     let plugin = probe.manifest.as_ref().map_or("", |manifest| &manifest.name);
     let health = FileHealth::new(plugin, options.quarantine.clone(), options.init_timeout);
@@ -199,9 +245,9 @@ async fn start(
         refusal: None,
         health: Arc::new(health),
     };
-    let started = match (probe.result, &loader.hung) {
+    let started = match (probe.result, &*hung) {
         (Ok(_), Some(hung)) => Err(Refusal::NotTried(hung.clone())),
-        (Ok(candidate), None) => run(candidate, options, &report.health, loader).await,
+        (Ok(candidate), None) => run(candidate, options, &report.health, hung).await,
         (Err(refusal), _) => Err(refusal),
     };
     match started {
@@ -231,7 +277,7 @@ async fn run(
     candidate: Candidate,
     options: &LoadOptions,
     health: &Arc<FileHealth>,
-    loader: &mut Loader,
+    hung: &mut Option<PathBuf>,
 ) -> Result<Running, Refusal> {
     let health = Arc::clone(health);
     let services = Arc::new(PluginServices::new(
@@ -257,7 +303,7 @@ async fn run(
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Refusal::InitPanicked("the loading thread ended".to_owned())),
         Err(_) => {
-            loader.hung = (!loaded.load(Ordering::Acquire)).then_some(path);
+            *hung = (!loaded.load(Ordering::Acquire)).then_some(path);
             Err(Refusal::InitHung(options.init_timeout))
         }
     }

@@ -10,6 +10,12 @@
 //! While plugins are in use, a file in the cache names them ([`Sentinel`]); it is left behind by an end that
 //! is not clean, and the next host names them ([`Crash`]).
 //!
+//! While a host runs, files that come, change and go are taken through the same steps ([`PluginFolders`]). A file with
+//! other content is another *generation*: what is opened from then on is of the new one, and what was opened before
+//! stays on the old one. Each is loaded from a copy in the cache that is named by its sha256, as the system gives back
+//! the old code for a file that was replaced in place; a copy is private to the user of the host, and held against the
+//! bytes that were checked. Code is never unloaded, which `generations` bounds.
+//!
 //! Code that runs can still go wrong: [`FileHealth`] counts a file's panics, and puts it in quarantine for a
 //! while; a watchdog for each [`Registry`] that was loaded sees calls that do not come back, tells whose they
 //! are, and keeps the runtime that they block going.
@@ -19,16 +25,21 @@ mod asked;
 mod cache;
 mod circuit;
 mod culprit;
+mod enter;
 mod file;
+mod generation;
+mod handles;
 mod health;
-mod interceptor;
 mod known;
 mod load;
+mod part;
 mod prepared;
 mod records;
+mod refresh;
 mod refusal;
 mod registry;
 mod sentinel;
+mod stamp;
 mod trial;
 mod trust;
 mod watchdog;
@@ -36,13 +47,15 @@ mod watchdog;
 pub use asked::{PluginState, RunningPlugin};
 pub use circuit::QuarantineOptions;
 pub use file::plugin_files;
+pub use generation::{GenerationId, GenerationSnapshot, Retirement};
+pub use handles::{DriverHandle, HandlerHandle, InterceptorHandle, SchemeEntry};
 pub use health::FileHealth;
-pub use interceptor::InterceptorHandle;
 pub use load::load;
 pub use prepared::Prepared;
 pub use records::{Records, TrialRecord, TrialResult};
+pub use refresh::{PluginChange, PluginFolders, Refreshed};
 pub use refusal::{Quarantine, Refusal, Writers};
-pub use registry::{DriverHandle, HandlerHandle, Registry, SchemeEntry};
+pub use registry::Registry;
 pub use sentinel::{Crash, Sentinel, UsedPlugin, end_cleanly};
 pub use trial::{TrialCommand, try_file};
 pub use watchdog::still_running;
@@ -54,7 +67,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where plugins come from and what they may do.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Folders searched, in order. Default: none.
     pub folders: Vec<PathBuf>,
@@ -85,6 +98,8 @@ pub struct LoadOptions {
     pub quarantine: QuarantineOptions,
     /// Log lines a second that each plugin may write; the rest are counted. Default: 1000.
     pub log_rate: u32,
+    /// How many different contents of a plugin may be loaded in the life of this process. Default: 64.
+    pub generations: usize,
     /// Threads of a plugin's private runtime.
     pub runtime_threads: u16,
     /// What the plugins share: limits, secrets, and how they reach the host.
@@ -94,8 +109,15 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// The default of `log_rate`.
     pub const LOG_RATE: u32 = 1000;
+    /// The default of `generations`.
+    pub const GENERATIONS: usize = 64;
     /// The default of `init_timeout`.
     pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The folders that are searched, in order.
+    pub fn searched(&self) -> impl Iterator<Item = &PathBuf> {
+        self.folders.iter().chain(&self.beside).chain(&self.usual)
+    }
 }
 
 impl Default for LoadOptions {
@@ -113,6 +135,7 @@ impl Default for LoadOptions {
             init_timeout: LoadOptions::INIT_TIMEOUT,
             quarantine: QuarantineOptions::default(),
             log_rate: LoadOptions::LOG_RATE,
+            generations: LoadOptions::GENERATIONS,
             runtime_threads: 1,
             common: Arc::default(),
         }

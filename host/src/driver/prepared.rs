@@ -1,23 +1,70 @@
 //! [`Prepared`]: a driver, handler or interceptor with its options in place.
 
-use super::health::FileHealth;
+use super::generation::Generation;
+use super::part::PartRole;
+use crate::secret::Secret;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::op::{Op, Transfer};
-use jackfield_plugin_api::{Call, Listener, Next, Request, Result, Session};
+use jackfield_plugin_api::{Call, Error, Kept, Listener, Next, Request, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// A driver, handler or interceptor with its options in place, for any number of calls at once. All are cancel
 /// safe: dropping one ends what it had begun.
+///
+/// When its plugin is replaced, what is opened from then on is of the new generation; when that is gone, nothing is
+/// opened until it is back. Sessions keep the generation that they were opened by.
 #[derive(Debug)]
 pub struct Prepared {
+    state: Arc<PreparedState>,
+}
+
+/// What its part changes under it.
+#[derive(Debug)]
+pub(super) struct PreparedState {
+    ready: ArcSwap<Ready>,
+    gone: ArcSwapOption<Error>,
+    pub(super) role: PartRole,
+    pub(super) options: Arc<Secret>,
+}
+
+/// Options in place in one generation.
+#[derive(Debug)]
+pub(super) struct Ready {
     endpoint: Endpoint,
-    health: Arc<FileHealth>,
+    generation: Arc<Generation>,
+}
+
+impl Ready {
+    pub(super) fn new(endpoint: Endpoint, generation: Arc<Generation>) -> Self {
+        Ready { endpoint, generation }
+    }
+}
+
+impl PreparedState {
+    pub(super) fn new(ready: Ready, role: PartRole, options: Arc<Secret>) -> Self {
+        let (ready, gone) = (ArcSwap::from_pointee(ready), ArcSwapOption::empty());
+        PreparedState { ready, gone, role, options }
+    }
+
+    pub(super) fn is_of(&self, generation: &Arc<Generation>) -> bool {
+        Arc::ptr_eq(&self.ready.load().generation, generation)
+    }
+
+    pub(super) fn take(&self, ready: Ready) {
+        self.ready.store(Arc::new(ready));
+        self.gone.store(None);
+    }
+
+    pub(super) fn leave(&self, why: &Error) {
+        self.gone.store(Some(Arc::new(why.clone())));
+    }
 }
 
 impl Prepared {
-    pub(super) fn new(endpoint: Endpoint, health: Arc<FileHealth>) -> Self {
-        Prepared { endpoint, health }
+    pub(super) fn new(state: Arc<PreparedState>) -> Self {
+        Prepared { state }
     }
 
     /// Connects.
@@ -25,7 +72,9 @@ impl Prepared {
     /// # Errors
     /// The driver's, or why its plugin is not used any more.
     pub async fn open(&self, request: Request) -> Result<Session> {
-        self.call(|endpoint| endpoint.open(request)).await
+        let (mut session, kept) = self.call(|endpoint| endpoint.open(request)).await?;
+        session.keep(kept);
+        Ok(session)
     }
 
     /// A layer's passive side, over the request's carrier.
@@ -33,14 +82,16 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::open`].
     pub async fn accept(&self, request: Request) -> Result<Session> {
-        self.call(|endpoint| endpoint.accept(request)).await
+        let (mut session, kept) = self.call(|endpoint| endpoint.accept(request)).await?;
+        session.keep(kept);
+        Ok(session)
     }
 
-    /// A transport's passive side.
+    /// A transport's passive side, and what each session that it accepts is to keep.
     ///
     /// # Errors
     /// As [`Prepared::open`].
-    pub async fn listen(&self, request: Request) -> Result<Listener> {
+    pub async fn listen(&self, request: Request) -> Result<(Listener, Kept)> {
         self.call(|endpoint| endpoint.listen(request)).await
     }
 
@@ -48,21 +99,45 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::open`].
-    pub async fn serve(&self, session: Session) -> Result<()> {
-        self.call(|endpoint| endpoint.serve(session)).await
+    pub async fn serve(&self, mut session: Session) -> Result<()> {
+        // Here, so that the session itself need not take it along.
+        let _kept = session.take_kept();
+        let ready = self.admitted()?;
+        let _serving = ready.generation.held();
+        let _trial = ready.generation.health.admit().await?;
+        ready.endpoint.serve(session).await
     }
 
-    /// Runs an operation through an interceptor, which may pass it on to `next`.
+    /// Runs an operation through an interceptor, which may pass it on to `next`. One that is gone goes on for what it
+    /// stands around.
     ///
     /// # Errors
     /// As [`Prepared::open`], or the operation's.
     pub async fn intercept(&self, call: &Call, next: Next) -> Result<Value> {
-        let _trial = self.health.admit().await?;
-        self.endpoint.intercept(call, next).await
+        let ready = self.state.ready.load_full();
+        let _trial = ready.generation.health.admit().await?;
+        ready.endpoint.intercept(call, next).await
     }
 
-    async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<T> {
-        let _trial = self.health.admit().await?;
-        start(&self.endpoint).await
+    /// Whether something new may be opened by it.
+    ///
+    /// # Errors
+    /// Why not: its plugin file was removed.
+    pub fn is_there(&self) -> Result<()> {
+        match &*self.state.gone.load() {
+            Some(why) => Err((**why).clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn admitted(&self) -> Result<Arc<Ready>> {
+        self.is_there()?;
+        Ok(self.state.ready.load_full())
+    }
+
+    async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<(T, Kept)> {
+        let ready = self.admitted()?;
+        let _trial = ready.generation.health.admit().await?;
+        Ok((start(&ready.endpoint).await?, ready.generation.held()))
     }
 }

@@ -108,6 +108,15 @@ pub enum Refusal {
     InitHung(Duration),
     /// It was not loaded, because an earlier file hangs in the system's loader, which loads one at a time.
     NotTried(PathBuf),
+    /// So many contents of this plugin were loaded already; none leaves memory before the host ends.
+    TooManyGenerations {
+        /// The plugin's name.
+        plugin: String,
+        /// `reload.plugins.generations`.
+        most: usize,
+    },
+    /// It does not accept options that are in use.
+    DoesNotFit(String),
 }
 
 /// Who may write what only root and the user of the host should.
@@ -158,6 +167,11 @@ impl fmt::Display for Quarantine {
 }
 
 impl Refusal {
+    /// Whether it may be taken back without a change of the file, when other files come or go.
+    pub(super) fn depends_on_others(&self) -> bool {
+        matches!(self, Refusal::Duplicate { .. } | Refusal::NotTried(_) | Refusal::DoesNotFit(_))
+    }
+
     /// A short stable word for scripts and metrics.
     pub fn code(&self) -> &'static str {
         match self {
@@ -187,6 +201,8 @@ impl Refusal {
             Refusal::InitPanicked(_) => "init_panicked",
             Refusal::InitHung(_) => "init_hung",
             Refusal::NotTried(_) => "not_tried",
+            Refusal::TooManyGenerations { .. } => "too_many_generations",
+            Refusal::DoesNotFit(_) => "does_not_fit",
         }
     }
 }
@@ -256,6 +272,14 @@ impl fmt::Display for Refusal {
                 "was not tried: {} hangs in the system's loader, which loads one file at a time",
                 hung.display()
             ),
+            Refusal::TooManyGenerations { plugin, most } => write!(
+                f,
+                "would be one more than {most} different files of {plugin} since the host started \
+                 (reload.plugins.generations), and code is never unloaded: restart the host"
+            ),
+            Refusal::DoesNotFit(why) => {
+                write!(f, "does not accept options that are in use, so it is not used: {why}")
+            }
         }
     }
 }

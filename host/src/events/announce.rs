@@ -31,6 +31,32 @@ fn log(kind: &EventKind) {
         EventKind::Defined { what, replaced: false } => tracing::info!(what, "defined"),
         EventKind::Defined { what, .. } => tracing::info!(what, "replaced by another definition"),
         EventKind::Removed { what } => tracing::info!(what, "removed"),
+        kind => log_of_plugin(kind),
+    }
+}
+
+fn log_of_plugin(kind: &EventKind) {
+    match kind {
+        EventKind::PluginAdmitted { plugin, version, generation, file, used_by } => {
+            let used_by = used_by.join(" ");
+            tracing::info!(plugin, version, generation, file, used_by, "plugin admitted");
+        }
+        EventKind::PluginReplaced { plugin, version, generation, file } => {
+            let text = "plugin replaced: new sessions use it, open ones stay on the one before";
+            tracing::info!(plugin, version, generation, file, "{text}");
+        }
+        EventKind::PluginRemoved { plugin, version, file, sessions, used_by } => {
+            let used_by = used_by.join(" ");
+            let text = "plugin removed: it gets no new sessions, open ones go on";
+            tracing::info!(plugin, version, file, sessions, used_by, "{text}");
+        }
+        EventKind::PluginRefused { file, code, reason, keeps: None, .. } => {
+            tracing::warn!(file, code, "plugin refused: {reason}");
+        }
+        EventKind::PluginRefused { file, code, reason, keeps: Some(generation), .. } => {
+            let text = "the one that was loaded from there before goes on";
+            tracing::warn!(file, code, generation, "plugin refused: {reason}; {text}");
+        }
         kind => log_of_upstream(kind),
     }
 }

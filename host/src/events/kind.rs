@@ -160,6 +160,56 @@ pub enum EventKind {
         /// What, as in [`EventKind::Defined`].
         what: String,
     },
+    /// A plugin file came, or came back, while the host ran, and is used from now on.
+    PluginAdmitted {
+        /// The plugin's name.
+        plugin: String,
+        /// Its version.
+        version: String,
+        /// Counts the generations of this plugin from 1.
+        generation: u32,
+        /// Its file.
+        file: String,
+        /// What was built on its drivers before, and works again.
+        used_by: Vec<String>,
+    },
+    /// A plugin file has other content, which is used from now on; sessions of the content before go on with that.
+    PluginReplaced {
+        /// The plugin's name.
+        plugin: String,
+        /// Its version.
+        version: String,
+        /// Counts the generations of this plugin from 1.
+        generation: u32,
+        /// Its file.
+        file: String,
+    },
+    /// A plugin file is there no more: it gets no new sessions, and those that it has go on.
+    PluginRemoved {
+        /// The plugin's name.
+        plugin: String,
+        /// Its version.
+        version: String,
+        /// Its file.
+        file: String,
+        /// Sessions that run on it.
+        sessions: usize,
+        /// What is built on its drivers, and opens nothing until it is back.
+        used_by: Vec<String>,
+    },
+    /// A plugin file that came or has changed is not used.
+    PluginRefused {
+        /// The plugin's name, if it has one.
+        plugin: Option<String>,
+        /// Its file.
+        file: String,
+        /// A short word for the reason.
+        code: &'static str,
+        /// The reason.
+        reason: String,
+        /// The generation that was loaded from that file before, and goes on.
+        keeps: Option<u32>,
+    },
     /// An upstream has one more target.
     TargetAdded {
         /// The upstream.

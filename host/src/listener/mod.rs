@@ -2,6 +2,7 @@
 //! of the program. Of a session that carries several streams each stream goes to the route by itself; code has
 //! the whole session.
 
+mod accepting;
 mod admission;
 mod code;
 mod counts;
@@ -9,6 +10,7 @@ mod ended;
 mod options;
 mod request;
 mod room;
+mod slot;
 mod streams;
 
 pub use code::{Code, IntoCode, IntoEnd};
@@ -16,6 +18,7 @@ pub use counts::{DURATIONS_MS, ListenerTotals};
 pub use ended::SESSIONS;
 pub use options::ListenerOptions;
 pub use request::ServedRequest;
+pub use slot::ServiceSlot;
 
 use crate::addr::Addr;
 use crate::connection::{
@@ -26,11 +29,12 @@ use crate::route::{Route, Served};
 use crate::shutdown::Stopping;
 use crate::stack::Stack;
 use crate::work;
+use accepting::AcceptingSlot;
 use admission::{Admission, Places};
 use arc_swap::ArcSwap;
 use counts::ListenerCounts;
 use ended::{SessionLine, shown};
-use jackfield_plugin_api::{Error, ErrorKind, Facets, Listener as Accepting, Result, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use room::{Room, RoomPlace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,61 +86,7 @@ impl Service {
 pub struct Bound {
     shared: Arc<ArcSwap<ListenerShared>>,
     name: Arc<str>,
-    accepting: Accepting,
-}
-
-/// What serves the sessions of a listener, which may change while it accepts.
-#[derive(Clone, Debug)]
-pub struct ServiceSlot(Arc<ArcSwap<ListenerShared>>);
-
-impl ServiceSlot {
-    /// What the listener has counted so far.
-    pub fn totals(&self) -> ListenerTotals {
-        self.0.load().counts.totals()
-    }
-
-    /// Where sessions go now, in words.
-    pub fn name(&self) -> Arc<str> {
-        self.0.load().service.name()
-    }
-
-    /// Lets `service` serve what is accepted from now on; what was accepted before stays where it is.
-    pub fn replace(&self, service: Service) {
-        let serving = self.0.load().serving(service);
-        self.0.store(Arc::new(serving));
-    }
-
-    /// Makes the listener another one but for where it listens: layers, service, limits and whom it lets in are those
-    /// of `listener` for what is accepted from now on; what was accepted before stays where it is. What the transport
-    /// was told when it began to listen stays, too.
-    pub fn become_as(&self, listener: Listener) {
-        let now = self.0.load_full();
-        let (most, handshake_timeout) = listener.limits(&now.lives);
-        let Listener { stack, service, options, .. } = listener;
-        let admission = Arc::new(Admission::after(&now.admission, options));
-        now.room.set(most);
-        let (target, lives) = (Arc::new(Target::new(stack, None)), Arc::clone(&now.lives));
-        let room = Arc::clone(&now.room);
-        let base = (Arc::clone(&now.name), target, handshake_timeout);
-        let becoming = ListenerShared::new(base, service, admission, room, lives);
-        self.0.store(Arc::new(ListenerShared { counts: Arc::clone(&now.counts), ..becoming }));
-    }
-
-    /// What it listens with.
-    pub fn target(&self) -> Arc<Target> {
-        Arc::clone(&self.0.load().target)
-    }
-
-    /// Takes the same address again, for the same service.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
-    pub async fn bind_again(&self) -> Result<Bound> {
-        let now = self.0.load_full();
-        let binding = now.target.stack().listen(now.handshake_timeout);
-        let accepting = handover::by_name(now.admission.socket.clone(), binding).await?;
-        Ok(Bound { shared: Arc::clone(&self.0), name: Arc::clone(&now.name), accepting })
-    }
+    accepting: AcceptingSlot,
 }
 
 /// What those that one listener has accepted share.
@@ -173,8 +123,8 @@ impl Listener {
         let (most, handshake_timeout) = self.limits(&lives);
         let Listener { name, stack, service, options, .. } = self;
         let socket: Option<Arc<str>> = options.socket.as_deref().map(Arc::from);
-        let binding = stack.listen(handshake_timeout);
-        let accepting = handover::by_name(socket, binding).await?;
+        let binding = stack.listen_at(handshake_timeout, None);
+        let accepting = AcceptingSlot::of(handover::by_name(socket, binding).await?);
         let target = Arc::new(Target::new(stack, None));
         let admission = Arc::new(Admission::new(options, Arc::clone(lives.peers())));
         let (base, room) = ((Arc::clone(&name), target, handshake_timeout), Room::new(most));
@@ -253,7 +203,7 @@ impl Bound {
 
     /// What serves its sessions.
     pub fn service(&self) -> ServiceSlot {
-        ServiceSlot(Arc::clone(&self.shared))
+        ServiceSlot { shared: Arc::clone(&self.shared), accepting: self.accepting.clone() }
     }
 
     /// Accepts until told to stop; connections that run then go on by themselves, each with a worker's end of
@@ -262,10 +212,11 @@ impl Bound {
         let Bound { shared, name, accepting } = self;
         let room = Arc::clone(&shared.load().room);
         let end = stopping.clone();
+        let mut heard = accepting.hearer();
         let accept = async {
             loop {
                 let place = room.place().await;
-                match accepting.accept().await {
+                match heard.accept().await {
                     Ok(session) => start(shared.load_full(), session, place, &end),
                     Err(error) => {
                         tracing::warn!(listener = &*name, %error, "cannot accept");
@@ -278,6 +229,8 @@ impl Bound {
             () = accept => {}
             () = stopping.told() => {}
         }
+        // What knows the listener still does not keep its address.
+        accepting.end();
     }
 }
 

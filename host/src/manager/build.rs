@@ -10,6 +10,7 @@ use super::target_builder::Programs;
 use crate::config::diff::Changes;
 use crate::config::{ConfigErrors, KeyPath, Loaded};
 use crate::connection::Lives;
+use crate::driver::PluginFolders;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::sync::{Arc, Weak};
@@ -29,7 +30,7 @@ pub(super) async fn build(
     loaded: &Loaded,
     programs: Programs,
 ) -> Result<Built, ConfigErrors> {
-    let Plugins { registry, .. } = plugins;
+    let Plugins { registry, options, .. } = plugins;
     let common = Arc::clone(registry.common());
     let config = &loaded.config;
     let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
@@ -39,9 +40,16 @@ pub(super) async fn build(
         host.timeouts.room.0,
         Some(host.max_connections_per_peer as usize).filter(|most| *most > 0),
     );
-    let manager = Manager { core: Arc::new(Core::new(registry, lives, config.host.clone())) };
-    parts.unknown_plugins(manager.registry());
-    let changes = Changes::everything(loaded);
+    let mut core = Core::new(registry, lives, config.host.clone());
+    core.folders = Arc::new(tokio::sync::Mutex::new(Some(PluginFolders::new(options))));
+    let manager = Manager { core: Arc::new(core) };
+    let waiting = manager.waiting_in(loaded);
+    manager.set_waiting(&waiting);
+    // With a plugin that is to come its table is no mistake.
+    if !config.reload.plugins.wait {
+        parts.unknown_plugins(&manager.registry());
+    }
+    let changes = Changes::everything(loaded, &waiting);
     let mut staged = stage(&manager, &mut parts, &changes).await;
     let Parts { errors, mut unresolved, .. } = parts;
     unresolved.sort();

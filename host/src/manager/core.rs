@@ -6,20 +6,23 @@ use super::becoming::Becoming;
 use super::credentials::Credentials;
 use super::definitions::Definitions;
 use super::interceptors::Interceptors;
+use super::layer::TargetsLayers;
 use super::listen::Listeners;
 use super::paths::DefinedPaths;
 use super::plugins::Plugins;
 use super::table::Named;
 use super::target_builder::{Programs, StackAt};
 use super::upstreams::UpstreamEntry;
+use crate::config::diff::WaitingObjects;
 use crate::config::model::{HandlerConfig, HostConfig, UpstreamConfig};
 use crate::config::{ConfigErrors, KeyPath, Loaded, Options, Reference};
 use crate::connection::{Caller, Lives, Payload, PooledLimit, Receipt};
 use crate::device::{Device, Devices};
-use crate::driver::{Prepared, Registry};
+use crate::driver::{PluginFolders, Prepared, Registry};
 use crate::events::Bus;
 use crate::metrics::MetricsSnapshot;
 use crate::route::Destination;
+use crate::services::Common;
 use crate::session::POLITE_CLOSE;
 use crate::stack::Stack;
 use crate::stack::uri::StackUri;
@@ -34,7 +37,16 @@ use tokio::time::timeout;
 /// Drivers, named connections, devices, upstreams, handlers and listeners of one host.
 #[derive(Debug)]
 pub(super) struct Core {
-    pub(super) registry: Registry,
+    /// What is loaded, which changes with the files in plugin folders.
+    pub(super) registry: Arc<ArcSwap<Registry>>,
+    /// Where that comes from; nothing else comes in where it is not known.
+    pub(super) folders: Arc<tokio::sync::Mutex<Option<PluginFolders>>>,
+    /// What was changed of targets at run time.
+    pub(super) targets: Arc<TargetsLayers>,
+    /// What of the configuration waits for a plugin.
+    pub(super) waiting: Arc<ArcSwap<WaitingObjects>>,
+    /// What its plugins share.
+    pub(super) common: Arc<Common>,
     pub(super) named: Named,
     pub(super) devices: Devices,
     pub(super) paths: DefinedPaths,
@@ -62,7 +74,11 @@ impl Core {
         let shutdown_timeout = host.shutdown_timeout.0;
         Core {
             listeners: Listeners::new(Arc::clone(&lives), events.clone(), shutdown_timeout),
-            registry,
+            common: Arc::clone(registry.common()),
+            folders: Arc::default(),
+            targets: Arc::default(),
+            waiting: Arc::default(),
+            registry: Arc::new(ArcSwap::from_pointee(registry)),
             named: Named::new(lives),
             devices: Devices::default(),
             paths: DefinedPaths::default(),
@@ -86,7 +102,11 @@ impl Core {
         credentials: Credentials,
     ) -> Self {
         Core {
-            registry: live.registry.clone(),
+            common: Arc::clone(&live.common),
+            folders: Arc::clone(&live.folders),
+            targets: Arc::clone(&live.targets),
+            waiting: Arc::clone(&live.waiting),
+            registry: Arc::clone(&live.registry),
             named: Named::new(Arc::clone(&live.named.lives)),
             devices: Devices::default(),
             paths: DefinedPaths::default(),
@@ -101,6 +121,11 @@ impl Core {
             listeners: Arc::clone(&live.listeners),
             held: Mutex::default(),
         }
+    }
+
+    /// What is loaded now.
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
     }
 
     pub(super) fn interceptors(&self) -> Arc<Interceptors> {
@@ -149,9 +174,9 @@ impl Manager {
         Manager { core: Arc::new(core) }
     }
 
-    /// Its drivers, handlers and interceptors, and what was loaded.
-    pub fn registry(&self) -> &Registry {
-        &self.core.registry
+    /// Its drivers, handlers and interceptors, and what was loaded, as it is now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.core.registry()
     }
 
     /// Opens a session of one's own: `connections.NAME`, `devices.NAME.PATH`, `upstreams.NAME` or a URI.
@@ -247,7 +272,7 @@ impl Manager {
 
     /// What its plugins measure, as it is now.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.core.registry.common().metrics().snapshot()
+        self.core.common.metrics().snapshot()
     }
 
     /// What happens in this host: to its connections, accepted and dialled, its listeners, upstreams, pools,
@@ -255,7 +280,7 @@ impl Manager {
     /// events of connections that happened without a subscriber. Ends with a `closed` that has no id,
     /// when the host has stopped.
     pub fn events(&self) -> &Bus {
-        self.core.registry.common().events()
+        self.core.common.events()
     }
 
     /// A stack of its drivers, for any number of connections.

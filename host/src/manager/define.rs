@@ -69,7 +69,7 @@ impl Manager {
         in_range(&KeyPath::from_iter(["connections", name]), config.problems())?;
         if kept {
             let carried = config.via.is_some();
-            let plan = Plan::new(&config.uri, &self.core.registry, Role::Client, carried)?;
+            let plan = Plan::new(&config.uri, &self.core.registry(), Role::Client, carried)?;
             refuse_secrets(&plan, config)?;
             if matches!(&config.via, Some(Via::Uri(uri)) if uri.password.is_some()) {
                 let text = "a definition that is kept holds no password: via names a connection that has it";
@@ -106,11 +106,12 @@ impl Manager {
     /// Whether the stack of `entry` has that driver, without building it.
     pub(super) fn has_driver(&self, entry: &Entry, driver: &str) -> bool {
         let has = |stack: &str| stack.split('+').any(|part| part == driver);
+        let registry = self.core.registry();
         match (entry.managed.get(), &entry.config) {
             (Some(managed), _) => has(&managed.target().stack().name()),
             (None, Some(config)) => config.uri.layers.iter().any(|layer| {
-                let scheme = self.core.registry.scheme(layer).ok();
-                layer == driver || scheme.is_some_and(|scheme| has(&scheme.manifest.stack))
+                layer == driver
+                    || registry.scheme(layer).is_ok_and(|scheme| has(&scheme.manifest.stack))
             }),
             (None, None) => false,
         }
@@ -118,7 +119,7 @@ impl Manager {
 }
 
 /// What is kept in a file must hold no secret, only where it is.
-fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
+pub(super) fn refuse_secrets(plan: &Plan, config: &ConnectionConfig) -> Result<()> {
     let refuse = |what: String| {
         let text = format!(
             "{what} is a secret written out, which the state directory does not keep; refer to it: \

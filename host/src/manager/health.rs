@@ -15,7 +15,7 @@ pub(super) async fn watch(core: Weak<Core>, every: Duration, limit: Duration) {
     loop {
         ticks.tick().await;
         let Some(core) = core.upgrade() else { return };
-        for state in core.registry.ask_health(limit).await {
+        for state in core.registry().ask_health(limit).await {
             let Some(health) = state.health else { continue };
             let before = last.insert(state.name.clone(), health.status).unwrap_or_default();
             if before != health.status {

@@ -49,13 +49,13 @@ impl Interceptors {
 /// out, and the mistakes remembered.
 pub(super) async fn interceptors(
     parts: &mut Parts<'_>,
-    registry: &Registry,
+    registry: &Arc<Registry>,
     (changes, before): (&Changes, &Interceptors),
 ) -> Interceptors {
     let mut made = Interceptors::default();
     let becoming = Becoming::default();
     let builder = TargetBuilder {
-        registry,
+        registry: Arc::clone(registry),
         interceptors: Arc::default(),
         credentials: Arc::default(),
         becoming: &becoming,
@@ -64,8 +64,11 @@ pub(super) async fn interceptors(
     };
     for (name, config) in &parts.loaded.config.interceptors {
         let is_same = changes.of(&ObjectId::new(ObjectKind::Interceptor, name)).is_none();
-        if let Some(placed) = before.0.get(name).filter(|_| is_same) {
-            made.0.insert(name.clone(), placed.clone());
+        if is_same {
+            // One that is not there waits for its plugin.
+            if let Some(placed) = before.0.get(name) {
+                made.0.insert(name.clone(), placed.clone());
+            }
             continue;
         }
         if let Some(placed) = interceptor(parts, &builder, name, config).await {

@@ -227,6 +227,14 @@ impl RunningListener {
         self.running.service.target()
     }
 
+    /// Listens by the present generation of its transport, at the same address.
+    ///
+    /// # Errors
+    /// What the transport says.
+    pub(super) async fn listen_anew(&self) -> Result<()> {
+        self.running.service.listen_anew().await
+    }
+
     /// Takes its address again, after it was stopped, for another listener of the same service.
     ///
     /// # Errors

@@ -38,20 +38,24 @@ mod filter;
 mod handlers;
 mod health;
 mod interceptors;
+mod layer;
 mod listen;
 mod named;
 mod parts;
 mod paths;
 mod plugins;
+mod refresh;
 mod resolve;
 mod routes;
 mod run;
+mod run_time;
 mod snapshot;
 mod state;
 mod table;
 mod target_builder;
 mod targets;
 mod upstreams;
+mod waiting;
 
 pub use all::{AllOptions, Outcomes};
 pub use builder::ManagerBuilder;
@@ -60,9 +64,12 @@ pub use entries::DefinedBy;
 pub use filter::Filter;
 #[cfg(feature = "cli")]
 pub(crate) use health::{detail as health_detail, word as health_word};
+pub use layer::TargetsLayer;
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
+pub use refresh::PluginLook;
+pub use run_time::RunTimeLayer;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
@@ -173,6 +180,7 @@ impl Manager {
         let built = build::build(plugins, loaded, Programs::Run).await;
         let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
         keep_state(&manager, loaded).map_err(StartError::State)?;
+        manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
         manager.enter_routes(bound);
@@ -209,9 +217,7 @@ impl Manager {
 
     /// The plugin files, what became of each and how it is.
     pub fn plugins(&self) -> Vec<PluginSnapshot> {
-        let registry = &self.core.registry;
-        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
-        registry.reports().iter().map(|report| PluginSnapshot::new(report, &states)).collect()
+        PluginSnapshot::all(&self.registry())
     }
 
     /// All devices as they are now, by name.
@@ -222,7 +228,8 @@ impl Manager {
 
     /// All upstreams as they are now, by name.
     pub fn upstream_snapshots(&self) -> Vec<Defined<UpstreamSnapshot>> {
-        self.core.upstreams.all().iter().map(|(_, entry)| entry.snapshot()).collect()
+        let all = self.core.upstreams.all();
+        all.iter().map(|(name, entry)| entry.snapshot(self.core.targets.added(name))).collect()
     }
 
     /// All handlers, by name.
@@ -252,7 +259,7 @@ impl Manager {
     ///
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
-        let registry = &self.core.registry;
+        let registry = self.registry();
         let HeldTasks { checks, sentinel } = std::mem::take(&mut *self.held());
         let end = Instant::now() + self.core.host.shutdown_timeout.0;
         registry.common().stop();

@@ -73,6 +73,7 @@ impl Manager {
     pub fn keep_state(&self, folder: &Path) -> Result<usize> {
         let (state, restored) = StateDir::open(folder, self.registry().common().handover())?;
         let count = restored.len();
+        self.core.targets.restore(state.targets().clone());
         self.core.named.restore(state, restored);
         Ok(count)
     }

@@ -43,6 +43,7 @@ impl Parts<'_> {
             init_timeout: host.timeouts.init.0,
             log_rate: host.limits.log_rate,
             quarantine: host.quarantine.clone(),
+            generations: loaded.config.reload.plugins.generations.into(),
             runtime_threads: host.plugin_runtime_threads,
             common: Arc::new(common(loaded)),
             ..defaults

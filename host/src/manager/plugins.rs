@@ -16,6 +16,8 @@ pub struct Plugins {
     /// Where what is in use is named; `None` names it nowhere.
     cache: Option<PathBuf>,
     faults: Faults,
+    /// How they were loaded.
+    pub(super) options: LoadOptions,
 }
 
 /// What is wrong with the folders that `host.plugins` names.
@@ -40,7 +42,7 @@ impl Plugins {
         change(&mut options);
         let registry = load(&options).await;
         let faults = faults(loaded, &options.folders, registry.reports());
-        Plugins { registry, cache: Some(options.cache), faults }
+        Plugins { registry, cache: Some(options.cache.clone()), faults, options }
     }
 
     /// Adds a plugin that is linked into this program.

@@ -20,7 +20,7 @@ impl Manager {
         sources: &'a SourceMap,
         programs: Programs,
     ) -> TargetBuilder<'a> {
-        let Core { registry, becoming, .. } = &*self.core;
+        let (registry, Core { becoming, .. }) = (self.registry(), &*self.core);
         let (interceptors, credentials) = (self.core.interceptors(), self.core.credentials());
         TargetBuilder { registry, interceptors, credentials, becoming, sources, programs }
     }

@@ -181,7 +181,8 @@ impl Manager {
             return Ok(());
         };
         let plugin_name = handler.config.handler.as_deref().unwrap_or(name);
-        let Ok(handler) = self.registry().handler(plugin_name) else { return Ok(()) };
+        let registry = self.registry();
+        let Ok(handler) = registry.handler(plugin_name) else { return Ok(()) };
         let (gives, takes) = (top.manifest.facets, handler.manifest.facets);
         if takes.bits() == 0 || gives.bits() & takes.bits() != 0 {
             return Ok(());

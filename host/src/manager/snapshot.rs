@@ -6,7 +6,7 @@ use crate::addr::Addr;
 use crate::config::model::HandlerConfig;
 use crate::connection::{ConnectionInfo, Flags, LivesCount, ManagedSnapshot};
 use crate::device::DeviceSnapshot;
-use crate::driver::{PluginReport, PluginState, Prepared};
+use crate::driver::{GenerationSnapshot, PluginReport, PluginState, Prepared, Registry};
 use crate::listener::ListenerTotals;
 use crate::upstream::UpstreamSnapshot;
 use jackfield_plugin_api::PluginHealth;
@@ -44,7 +44,10 @@ pub struct PluginSnapshot {
     pub file: String,
     /// The plugin's name; `None` if its manifest could not be read.
     pub name: Option<String>,
-    /// `running`, `quarantined`, `half_open`, `stuck`, or the code of why it was refused.
+    /// Its version; `None` if its manifest could not be read.
+    pub version: Option<String>,
+    /// `running`, `quarantined`, `half_open`, `stuck`, the code of why it was refused, or `removed` where sessions run
+    /// on a file that is there no more.
     pub state: &'static str,
     /// Why it was refused, or gets no new sessions.
     pub reason: Option<String>,
@@ -52,10 +55,60 @@ pub struct PluginSnapshot {
     pub panics: u32,
     /// What it said of itself when it was last asked; `None` before that.
     pub health: Option<PluginHealth>,
+    /// Which generation of the plugin gets new sessions, counted from 1; `None` where none does.
+    pub generation: Option<u32>,
+    /// Sessions that run on that generation, those of each layer by themselves.
+    pub sessions: usize,
+    /// The generations before that sessions run on still.
+    pub retired: Vec<GenerationSnapshot>,
 }
 
 impl PluginSnapshot {
-    pub(super) fn new(report: &PluginReport, states: &[PluginState]) -> Self {
+    /// The files, in order, then those that are there no more and have sessions still.
+    pub(super) fn all(registry: &Registry) -> Vec<Self> {
+        let states: Vec<_> = registry.running().iter().map(|plugin| plugin.state()).collect();
+        let generations = registry.generations();
+        let reports = registry.reports().iter();
+        let mut all: Vec<Self> = reports.map(|report| Self::new(report, &states)).collect();
+        for generation in generations {
+            let file = generation.id.file.display().to_string();
+            // Other content of the same file may have been refused.
+            let runs = |report: &PluginReport| {
+                report.path == generation.id.file && report.refusal.is_none()
+            };
+            let at = registry.reports().iter().position(runs);
+            let removed = || all.iter().position(|it| it.file == file && it.state == "removed");
+            let there = at.or_else(removed).and_then(|at| all.get_mut(at));
+            match (there, generation.retired) {
+                (Some(there), None) => {
+                    there.generation = Some(generation.id.generation);
+                    there.sessions = generation.sessions;
+                }
+                (Some(there), Some(_)) => there.retired.push(generation),
+                (None, Some(_)) => all.push(Self::removed(file, generation)),
+                // Linked in: it has no file.
+                (None, None) => {}
+            }
+        }
+        all
+    }
+
+    fn removed(file: String, generation: GenerationSnapshot) -> Self {
+        PluginSnapshot {
+            file,
+            name: Some(generation.id.plugin.clone()),
+            version: Some(generation.id.version.clone()),
+            state: "removed",
+            reason: Some("its file was removed".to_owned()),
+            panics: 0,
+            health: None,
+            generation: None,
+            sessions: 0,
+            retired: vec![generation],
+        }
+    }
+
+    fn new(report: &PluginReport, states: &[PluginState]) -> Self {
         let name = report.manifest.as_ref().map(|manifest| manifest.name.as_str());
         let state =
             states.iter().find(|state| report.refusal.is_none() && name == Some(&*state.name));
@@ -63,10 +116,14 @@ impl PluginSnapshot {
         PluginSnapshot {
             file: report.path.display().to_string(),
             name: report.manifest.as_ref().map(|manifest| manifest.name.clone()),
+            version: report.manifest.as_ref().map(|manifest| manifest.version.clone()),
             state: report.state(),
             reason: refusal.or_else(|| report.health.reason().map(|reason| reason.to_string())),
             panics: report.health.panics(),
             health: state.and_then(|state| state.health.clone()),
+            generation: None,
+            sessions: 0,
+            retired: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a caller who goes away leaves a change done or not begun.
 
 use super::entries::{DefinedBy, Entries, Entry};
+use super::layer::TargetEdit;
 use super::named::{Existing, entry};
 use super::state::{Restored, StateDir};
 use crate::config::model::ConnectionConfig;
@@ -116,6 +117,31 @@ impl Named {
             self.count(entry.via(), true);
         }
         *changes = Some(state);
+    }
+
+    /// Writes a change of a target, if there is a state directory.
+    pub(super) fn keep_target(
+        &self,
+        upstream: &str,
+        target: &str,
+        change: TargetEdit,
+    ) -> Result<()> {
+        let mut changes = self.changes();
+        if let Some(state) = changes.as_mut() {
+            state.change_target(upstream, target, change)?;
+        }
+        self.tidy(&mut changes);
+        Ok(())
+    }
+
+    /// Writes that changes of the targets of an upstream are forgotten.
+    pub(super) fn forget_targets(&self, upstream: &str) -> Result<()> {
+        let mut changes = self.changes();
+        if let Some(state) = changes.as_mut() {
+            state.reset_targets(upstream)?;
+        }
+        self.tidy(&mut changes);
+        Ok(())
     }
 
     pub(super) fn keeps(&self) -> bool {

@@ -195,7 +195,7 @@ pub(super) struct Extras<'a> {
 
 /// Makes targets, and the stacks of listeners.
 pub(super) struct TargetBuilder<'a> {
-    pub(super) registry: &'a Registry,
+    pub(super) registry: Arc<Registry>,
     pub(super) interceptors: Arc<Interceptors>,
     pub(super) credentials: Arc<Credentials>,
     /// What connections are about to become, that others are built on.
@@ -255,7 +255,7 @@ impl TargetBuilder<'_> {
         if names.is_empty() {
             return Ok(vec![self.stack(at).await?]);
         }
-        let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
+        let plan = Plan::new(at.uri, &self.registry, at.role, at.is_carried);
         let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
         let (mut stacks, mut lacking) = (Vec::new(), Lacking::default());
         for name in names {
@@ -285,7 +285,7 @@ impl TargetBuilder<'_> {
 
     /// One stack.
     pub(super) async fn stack(&self, at: &StackAt<'_>) -> Result<Stack, Unbuilt> {
-        let plan = Plan::new(at.uri, self.registry, at.role, at.is_carried);
+        let plan = Plan::new(at.uri, &self.registry, at.role, at.is_carried);
         let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
         let options = at.key.key("options");
         if self.programs == Programs::Leave {

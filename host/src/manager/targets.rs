@@ -3,6 +3,7 @@
 
 use super::Manager;
 use super::define::in_range;
+use super::layer::TargetEdit;
 use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use super::upstreams::{name_of, spec};
 use crate::config::{self, KeyPath};
@@ -24,21 +25,26 @@ impl Manager {
     /// # Errors
     /// [`ErrorKind::NotFound`] for the upstream or what it goes via; [`ErrorKind::Config`] for a
     /// target of that name that is there already, values out of range, or options that are not
-    /// accepted.
+    /// accepted. With a state directory, also a secret that is written out; what cannot be written there holds until
+    /// the host ends.
     pub async fn add_target(&self, upstream: &str, target: config::TargetConfig) -> Result<String> {
         let (entry, name) = (self.core.upstreams.get(upstream)?, name_of(&target));
-        if entry.made.is_added(&name, &target) {
+        let is_there = entry.made.upstream.targets().iter().any(|(other, _)| *other == name);
+        if is_there && self.core.targets.is_added(upstream, &name, &target) {
             return Ok(name);
         }
         let key = KeyPath::from_iter(["upstreams", upstream, "targets", &name]);
         in_range(&key, target.problems())?;
+        if self.core.named.keeps() {
+            self.keepable(&target)?;
+        }
         let builder = self.run_time_builder();
         let made = self.make_target(&builder, &key, &target, &entry.config.interceptors).await?;
         let (to, via) = (&entry.made.upstream, made.via().cloned());
         to.balancer()
             .add(spec(name.clone(), to.target_of(&name, made)?, &target), Instant::now())?;
         via.iter().for_each(|via| self.core.named.carries(via, true));
-        entry.made.note(&name, target);
+        self.note_target(upstream, &name, TargetEdit::Add(Box::new(target)))?;
         Ok(name)
     }
 
@@ -83,12 +89,11 @@ impl Manager {
         let from = &entry.made.upstream;
         let targets = from.targets();
         from.balancer().remove(name, Instant::now())?;
-        entry.made.forget(name);
         let removed = targets.iter().find(|(other, _)| other == name);
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
             self.core.named.carries(via, false);
         }
-        Ok(())
+        self.note_target(upstream, name, TargetEdit::Remove)
     }
 
     /// Changes a target's part of the sessions, from 0 to 1000. With 0 it gets no new ones.
@@ -99,7 +104,8 @@ impl Manager {
         if weight > 1000 {
             return Err(Error::option("weight", "expected a whole number from 0 to 1000"));
         }
-        self.upstream(upstream)?.balancer().set_weight(name, weight, Instant::now())
+        self.upstream(upstream)?.balancer().set_weight(name, weight, Instant::now())?;
+        self.note_target(upstream, name, TargetEdit::Weigh(weight))
     }
 
     /// Gives a target no new sessions, and waits at most for `limit` until it has none. Answers how
@@ -111,6 +117,7 @@ impl Manager {
         let from = self.upstream(upstream)?;
         let balancer = from.balancer();
         balancer.set_weight(name, 0, Instant::now())?;
+        self.note_target(upstream, name, TargetEdit::Weigh(0))?;
         let deadline = Instant::now() + limit;
         loop {
             let now = Instant::now();

@@ -4,67 +4,42 @@ use super::Manager;
 use super::define::check_name;
 use super::definitions::Made;
 use super::entries::DefinedBy;
+use super::layer::{LayeredTarget, TargetsLayer};
 use super::named::Existing;
 use super::snapshot::Defined;
 use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts};
 use crate::config::model::UpstreamConfig;
 use crate::config::{self, Config, KeyPath, Reference};
 use crate::connection::{Target, shares};
-use crate::lock::IgnorePoison;
 use crate::upstream::{Spec, Upstream, UpstreamContext, UpstreamOptions, UpstreamSnapshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An upstream, and the targets that were added to it.
+/// An upstream; what was changed of its targets at run time is kept apart from it ([`super::layer`]).
 #[derive(Debug)]
 pub(super) struct UpstreamEntry {
     pub(super) upstream: Arc<Upstream>,
-    /// The targets that came after it was defined, each with what defines it; what takes the place of the definition
-    /// has them, too.
-    added: Arc<Mutex<BTreeMap<String, config::TargetConfig>>>,
 }
 
 impl UpstreamEntry {
     /// The same upstream, for another definition of it.
     pub(super) fn again(&self) -> Self {
-        UpstreamEntry { upstream: Arc::clone(&self.upstream), added: Arc::clone(&self.added) }
+        UpstreamEntry { upstream: Arc::clone(&self.upstream) }
     }
 
-    /// An upstream to which nothing was added yet.
+    /// An upstream that was made.
     pub(super) fn of(upstream: Upstream) -> Self {
-        UpstreamEntry { upstream: Arc::new(upstream), added: Arc::default() }
-    }
-
-    fn added(&self) -> MutexGuard<'_, BTreeMap<String, config::TargetConfig>> {
-        self.added.lock().ignore_poison()
-    }
-
-    /// Notes that a target was added.
-    pub(super) fn note(&self, target: &str, config: config::TargetConfig) {
-        self.added().insert(target.to_owned(), config);
-    }
-
-    /// Notes that a target is there no more.
-    pub(super) fn forget(&self, target: &str) {
-        self.added().remove(target);
-    }
-
-    /// Whether a target was added by an equal definition.
-    pub(super) fn is_added(&self, target: &str, config: &config::TargetConfig) -> bool {
-        self.added().get(target) == Some(config)
+        UpstreamEntry { upstream: Arc::new(upstream) }
     }
 }
 
 impl Made<UpstreamConfig, UpstreamEntry> {
-    pub(super) fn snapshot(&self) -> Defined<UpstreamSnapshot> {
-        Defined {
-            it: self.made.upstream.snapshot(),
-            defined_by: self.by,
-            added: self.made.added().keys().cloned().collect(),
-        }
+    /// With the names of targets that were `added` at run time.
+    pub(super) fn snapshot(&self, added: Vec<String>) -> Defined<UpstreamSnapshot> {
+        Defined { it: self.made.upstream.snapshot(), defined_by: self.by, added }
     }
 }
 
@@ -88,8 +63,11 @@ impl Manager {
         if let Some(entry) = self.core.upstreams.equal(name, &config, existing)? {
             return Ok(Arc::clone(&entry.made.upstream));
         }
-        let made = self.make_upstream(&self.run_time_builder(), name, &config).await?;
+        // A definition of the whole is the newest word.
+        let layer = TargetsLayer::default();
+        let made = self.make_upstream(&self.run_time_builder(), (name, &config), &layer).await?;
         let replaced = self.enter_upstream(name, &config, made, DefinedBy::Call, existing)?;
+        self.forget_targets(name)?;
         let upstream = self.upstream(name)?;
         self.keep_up(&upstream);
         self.tell_defined(format!("upstreams.{name}"), replaced.is_some());
@@ -108,6 +86,9 @@ impl Manager {
         self.core.upstreams.get(name)?;
         self.leads_nowhere_else(&Reference::Upstream(name.to_owned()))?;
         let Some(entry) = self.core.upstreams.remove(name) else { return Ok(()) };
+        if entry.by != DefinedBy::Config {
+            self.forget_targets(name)?;
+        }
         let upstream = &entry.made.upstream;
         self.carry(upstream, false);
         self.tell_removed(format!("upstreams.{name}"));
@@ -115,20 +96,29 @@ impl Manager {
         Ok(())
     }
 
-    /// Makes an upstream of its definition, wherever that stands.
+    /// Makes an upstream of its definition, wherever that stands, with what was changed of its targets.
     pub(super) async fn make_upstream(
         &self,
         builder: &TargetBuilder<'_>,
-        name: &str,
-        config: &UpstreamConfig,
+        (name, config): (&str, &UpstreamConfig),
+        layer: &TargetsLayer,
     ) -> Result<Upstream, Unbuilt> {
         let key = KeyPath::from_iter(["upstreams", name]);
-        let (mut lacking, mut made, mut names) = (Lacking::default(), Vec::new(), HashSet::new());
-        for (index, target) in config.targets.iter().enumerate() {
-            let key = key.key("targets").index(index);
-            let built = self.make_target(builder, &key, target, &config.interceptors).await;
-            let Some(built) = lacking.keep(built) else { continue };
-            made.push(spec(unique(target, &mut names), built, target));
+        let (mut lacking, mut made) = (Lacking::default(), Vec::new());
+        for LayeredTarget { name: target, config: said, index } in layer.over(&config.targets) {
+            let key = key.key("targets");
+            let key = index.map_or_else(|| key.key(&target), |index| key.index(index));
+            let built = self.make_target(builder, &key, &said, &config.interceptors).await;
+            let built = match (built, index) {
+                // It must not keep the host from starting: nobody could take it away then.
+                (Err(unbuilt), None) => {
+                    let error = Error::from(unbuilt);
+                    tracing::warn!(upstream = name, target, %error, "a target that was added at run time is left out");
+                    continue;
+                }
+                (built, _) => lacking.keep(built),
+            };
+            made.extend(built.map(|built| spec(target, built, &said)));
         }
         let made = lacking.done(made)?;
         share_fits(&key, config, &made)?;

@@ -10,12 +10,13 @@
 //! over whole or not at all. Reloads are done one after the other, in the order in which they were asked for. The last
 //! [`HISTORY`] versions are kept, to go back to ([`Reloader::rollback`]).
 
+mod plugin_files;
 mod report;
 mod watch;
 
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, ConfigSide, Secrets, diff};
+use crate::config::diff::{Changes, ConfigSide, Secrets, WaitingObjects, diff};
 use crate::config::{ConfigErrors, ConfigFiles, DrainOptions, Loaded, Overrides, ReloadOptions};
 use crate::manager::Manager;
 use std::collections::VecDeque;
@@ -64,6 +65,8 @@ struct Version {
     changes: Changes,
     loaded: Loaded,
     secrets: Secrets,
+    /// What waits for a plugin.
+    waiting: Arc<WaitingObjects>,
 }
 
 impl Reloader {
@@ -84,6 +87,7 @@ impl Reloader {
             changes: Changes::default(),
             loaded,
             secrets,
+            waiting: manager.waiting(),
         };
         let versions = Versions { current, past: VecDeque::new(), digest, told: None };
         let (state, options) = (Mutex::new(versions), latest::Sender::new(options));
@@ -123,9 +127,10 @@ impl Reloader {
         self.inner.options.borrow().drain
     }
 
-    /// Takes over changes of the files by itself, while `reload.watch` is set. Ends only when it is dropped.
+    /// Takes over changes of the files by itself, while `reload.watch` is set, and those of plugin files, while
+    /// `reload.plugins.watch` is. Ends only when it is dropped.
     pub async fn watch(&self) {
-        watch::watch(self).await;
+        tokio::join!(watch::watch(self), plugin_files::watch(self));
     }
 
     /// What the files are now, read once.
@@ -149,6 +154,10 @@ impl ReloaderState {
     ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
         let begun = Instant::now();
+        let plugins = match cause.looks_at_plugins() && !dry_run {
+            true => self.settled_plugins().await,
+            false => Vec::new(),
+        };
         let read = {
             let inner = Arc::clone(&self);
             let load = move || ConfigFiles::read(&inner.files).load(&inner.overrides);
@@ -159,7 +168,8 @@ impl ReloaderState {
             Ok(loaded) => self.take_over(&mut versions, loaded, cause, dry_run).await,
             Err(errors) => Err(errors),
         };
-        self.tell(&mut versions, result, (cause, dry_run), begun)
+        let told = self.tell(&mut versions, result, (cause, dry_run), begun);
+        told.map(|report| Report { plugins, ..report })
     }
 
     async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
@@ -186,10 +196,11 @@ impl ReloaderState {
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {
         let secrets = Secrets::read(&loaded).await;
+        let waiting = Arc::new(self.manager.waiting_in(&loaded));
         let changes = {
-            let old =
-                ConfigSide { loaded: &versions.current.loaded, secrets: &versions.current.secrets };
-            let new = ConfigSide { loaded: &loaded, secrets: &secrets };
+            let Version { loaded: was, secrets: old, waiting: waited, .. } = &versions.current;
+            let old = ConfigSide { loaded: was, secrets: old, waiting: waited };
+            let new = ConfigSide { loaded: &loaded, secrets: &secrets, waiting: &waiting };
             diff(old, new, &self.manager.option_effects())
         };
         if !changes.change_nothing_now() {
@@ -199,15 +210,18 @@ impl ReloaderState {
             return Ok(changes);
         }
         versions.digest = loaded.digest();
+        self.manager.set_waiting(&waiting);
+        self.manager.limit_generations(loaded.config.reload.plugins.generations.into()).await;
         let loaded = loaded.keeping_host_of(&versions.current.loaded);
         if changes.change_nothing_now() {
             // The same in other words: places of mistakes are those of the new ones.
-            versions.current.loaded = loaded;
+            (versions.current.loaded, versions.current.waiting) = (loaded, waiting);
             return Ok(changes);
         }
         self.options.send_replace(loaded.config.reload.clone());
         let (number, at) = (versions.current.number + 1, SystemTime::now());
-        let next = Version { number, at, cause, changes: changes.clone(), loaded, secrets };
+        let next =
+            Version { number, at, cause, changes: changes.clone(), loaded, secrets, waiting };
         let past = std::mem::replace(&mut versions.current, next);
         versions.past.push_back(past);
         while versions.past.len() >= HISTORY {
@@ -237,7 +251,8 @@ impl ReloaderState {
                     tracing::info!(version, %cause, changes, ?took, "configuration read again");
                 }
                 let files = versions.current.loaded.files().to_vec();
-                Ok(Report { version, cause, dry_run, changes, files, took })
+                let plugins = Vec::new();
+                Ok(Report { version, cause, dry_run, changes, plugins, files, took })
             }
             Err(errors) => {
                 let text = errors.to_string();

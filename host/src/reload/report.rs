@@ -19,11 +19,20 @@ pub enum ReloadCause {
     Watch,
     /// A program, or a person by way of one.
     Call,
+    /// A plugin that something waited for is there.
+    Plugin,
     /// A version that was in force before.
     Rollback {
         /// Its number.
         to: u64,
     },
+}
+
+impl ReloadCause {
+    /// Whether plugin files are looked at first: whoever asks for a reload means all that there is.
+    pub(super) fn looks_at_plugins(self) -> bool {
+        matches!(self, ReloadCause::Signal | ReloadCause::Call)
+    }
 }
 
 impl fmt::Display for ReloadCause {
@@ -33,6 +42,7 @@ impl fmt::Display for ReloadCause {
             ReloadCause::Signal => f.write_str("SIGHUP"),
             ReloadCause::Watch => f.write_str("a file has changed"),
             ReloadCause::Call => f.write_str("call"),
+            ReloadCause::Plugin => f.write_str("a plugin is there"),
             ReloadCause::Rollback { to } => write!(f, "rollback to version {to}"),
         }
     }
@@ -55,6 +65,8 @@ pub struct Report {
     pub dry_run: bool,
     /// What is different, and what taking it over does.
     pub changes: Changes,
+    /// Plugin files that came, changed, went or were refused, a line for each.
+    pub plugins: Vec<String>,
     /// The files of the version in force, in their order.
     pub files: Vec<PathBuf>,
     /// How long it took.
@@ -64,8 +76,12 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.plugins.is_empty() {
             return f.write_str("nothing is different");
+        }
+        f.write_str(&self.plugins.join("\n"))?;
+        if !self.changes.is_empty() && !self.plugins.is_empty() {
+            writeln!(f)?;
         }
         self.changes.fmt(f)
     }

@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long there has to be no hint.
-const QUIET: Duration = Duration::from_millis(200);
+pub(super) const QUIET: Duration = Duration::from_millis(200);
 
 /// How long hints may put off reading.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The least time between two looks, whatever `reload.poll` says.
-const LEAST_POLL: Duration = Duration::from_millis(100);
+pub(super) const LEAST_POLL: Duration = Duration::from_millis(100);
 
 /// How long what has failed is left alone at most, while the files stay as they are.
 const MOST_WAIT: Duration = Duration::from_secs(300);
@@ -71,7 +71,7 @@ async fn changes(reloader: &Reloader) {
 }
 
 /// Waits until there are no more hints for a while.
-async fn settle(hints: &mut mpsc::Receiver<()>) {
+pub(super) async fn settle(hints: &mut mpsc::Receiver<()>) {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if timeout(QUIET, hints.recv()).await.is_err() {
@@ -123,7 +123,7 @@ async fn look(
 }
 
 /// The folders that are watched.
-struct Folders {
+pub(super) struct Folders {
     tell: mpsc::Sender<()>,
     watched: BTreeSet<PathBuf>,
     #[cfg(feature = "watch")]
@@ -131,7 +131,7 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(tell: mpsc::Sender<()>) -> Self {
+    pub(super) fn new(tell: mpsc::Sender<()>) -> Self {
         Folders {
             tell,
             watched: BTreeSet::new(),
@@ -141,7 +141,7 @@ impl Folders {
     }
 
     /// Watches these folders and no others; those that links lead to, too. Answers whether they are others than before.
-    fn set<'a>(&mut self, folders: impl Iterator<Item = &'a Path>) -> bool {
+    pub(super) fn set<'a>(&mut self, folders: impl Iterator<Item = &'a Path>) -> bool {
         let here = |folder: &Path| match folder.as_os_str().is_empty() {
             true => PathBuf::from("."),
             false => folder.to_owned(),

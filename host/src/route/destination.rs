@@ -28,8 +28,10 @@ impl Destination {
     /// The driver on top, whose operations its sessions have; an upstream's is its first target's.
     pub fn driver(&self) -> Option<Arc<DriverHandle>> {
         match self {
-            Destination::Upstream(upstream) => upstream.driver().cloned(),
-            Destination::Connection(managed) => managed.target().stack().top().cloned(),
+            Destination::Upstream(upstream) => upstream.driver().map(DriverHandle::current),
+            Destination::Connection(managed) => {
+                managed.target().stack().top().map(DriverHandle::current)
+            }
             Destination::Observe(_) | Destination::Handler(_) => None,
         }
     }

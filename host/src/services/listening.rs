@@ -2,25 +2,41 @@
 
 use super::sockets::{resolve, set_stream};
 use crate::handover::{Giving, Handover, HandoverName};
+use crate::lock::IgnorePoison;
 use jackfield_plugin_api::services::Socket;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 
 /// How often another port is chosen when the one that the first address got is taken on another.
 const PORTS: usize = 8;
 
+/// Sockets that listen in this process, by their addresses.
+static LISTENING: Mutex<BTreeMap<SocketAddr, Weak<TcpListener>>> = Mutex::new(BTreeMap::new());
+
+tokio::task_local! {
+    /// Set where a listener takes the place of another one of its address.
+    static TAKES_OVER: ();
+}
+
+/// Runs `listening`, in which sockets that listen already in this process are shared: a listener that takes the place of
+/// another so loses no connection that waits to be accepted.
+pub async fn handed_over<F: Future>(listening: F) -> F::Output {
+    TAKES_OVER.scope((), listening).await
+}
+
 /// Sockets that listen, at least one.
 #[derive(Debug)]
 pub(super) struct TcpListeners {
-    all: Vec<TcpListener>,
+    all: Vec<Arc<TcpListener>>,
     /// What each is handed over as.
     names: Vec<HandoverName>,
     /// Which one is asked first, so that a busy one does not keep the others waiting.
@@ -71,7 +87,16 @@ impl TcpListeners {
     }
 
     fn of(bound: Vec<(TcpListener, HandoverName)>, handover: &Handover) -> Arc<Self> {
-        let (all, names) = bound.into_iter().unzip();
+        let bound = bound.into_iter().map(|(listener, name)| (Arc::new(listener), name));
+        let (all, names): (Vec<_>, Vec<_>) = bound.unzip();
+        let mut listening = LISTENING.lock().ignore_poison();
+        listening.retain(|_, listener| listener.strong_count() > 0);
+        for listener in &all {
+            if let Ok(address) = listener.local_addr() {
+                listening.insert(address, Arc::downgrade(listener));
+            }
+        }
+        drop(listening);
         let listeners = Arc::new(TcpListeners { all, names, first: AtomicUsize::new(0) });
         let offer = Arc::downgrade(&listeners);
         handover.offer(offer);
@@ -197,7 +222,18 @@ fn adopted(taken: OwnedFd, socket: &Socket) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
+/// The socket that listens on `address` already, where that is to be shared.
+fn taken_over(address: SocketAddr) -> Option<io::Result<TcpListener>> {
+    TAKES_OVER.try_with(|()| ()).ok()?;
+    let there = LISTENING.lock().ignore_poison().get(&address).and_then(Weak::upgrade)?;
+    let shared = SockRef::from(&*there).try_clone();
+    Some(shared.and_then(|shared| TcpListener::from_std(shared.into())))
+}
+
 fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpListener> {
+    if let Some(shared) = taken_over(address) {
+        return shared;
+    }
     let tcp = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),

@@ -19,6 +19,7 @@ mod unix;
 mod watch;
 
 pub use common::Common;
+pub use listening::handed_over;
 pub use secrets::PluginSecrets;
 #[cfg(feature = "admin")]
 pub(crate) use unix::SocketFile;

@@ -21,7 +21,7 @@ use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
 use jackfield_plugin_api::{
-    Address, Error, ErrorKind, Facets, Listener, Origin, Request, Result, Role, Session,
+    Address, Error, ErrorKind, Facets, Kept, Listener, Origin, Request, Result, Role, Session,
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -151,7 +151,7 @@ impl Stack {
     /// [dialogue] with `session`.
     pub fn is_dialogue(&self, session: &Session, operation: &str) -> bool {
         let own = match self.top() {
-            Some(top) => top.operation(operation).is_some(),
+            Some(top) => DriverHandle::current(top).operation(operation).is_some(),
             // Nobody knows which, but it may have some.
             None => session.facets().contains(Facets::CALL),
         };
@@ -194,12 +194,15 @@ impl Stack {
             }
             (_, carrier) => carrier,
         };
+        // Of the layers below, which the session of the top one takes along.
+        let mut kept = Vec::new();
         for layer in self.layers.iter().rev() {
             let mut request = Request::new(self.address.clone(), deadline.left());
             if let Some(client) = client::client().filter(|_| layer.driver.manifest.tells_client) {
                 request = request.with_client(client);
             }
-            if let Some(session) = below.take() {
+            if let Some(mut session) = below.take() {
+                kept.extend(session.take_kept());
                 request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }
             if self.layers.first().is_some_and(|top| std::ptr::eq(top, layer)) {
@@ -209,11 +212,13 @@ impl Stack {
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
         let none = || Error::new(ErrorKind::Config, "an empty stack without a carrier");
-        let session = below.ok_or_else(none)?;
-        let Some(login) = &self.login else { return Ok(session) };
+        let mut session = below.ok_or_else(none)?;
+        let Some(login) = &self.login else { return Ok(keeping(session, kept)) };
+        kept.extend(session.take_kept());
         // Boxed: most sessions need no room for it.
         let session = Box::pin(login.session(session, deadline.left())).await;
-        session.map_err(|error| error.with("uri", &self.display))
+        let session = session.map_err(|error| error.with("uri", &self.display))?;
+        Ok(keeping(session, kept))
     }
 
     fn explain(&self, error: Error, layer: &Layer) -> Error {
@@ -225,10 +230,25 @@ impl Stack {
     /// # Errors
     /// [`ErrorKind::InUse`] and what else the transport says.
     pub async fn listen(&self, limit: Duration) -> Result<Listener> {
+        self.listen_at(limit, None).await.map(|(listener, _)| listener)
+    }
+
+    /// As [`Stack::listen`]; `port` stands for the one of its address. Answers what each session that it accepts is to
+    /// keep, too.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn listen_at(
+        &self,
+        limit: Duration,
+        port: Option<u16>,
+    ) -> Result<(Listener, Kept)> {
         let Some(transport) = self.layers.last() else {
             return Err(Error::new(ErrorKind::Config, "an empty stack cannot listen"));
         };
-        let request = Request::new(self.address.clone(), limit);
+        let mut address = self.address.clone();
+        address.port = port.or(address.port);
+        let request = Request::new(address, limit);
         let listening = tokio::time::timeout(limit, transport.endpoint.listen(request)).await;
         listening
             .unwrap_or_else(|_| Err(timed_out(limit)))
@@ -248,12 +268,17 @@ impl Stack {
         deferred: bool,
     ) -> Result<Session> {
         let layers = &self.layers[..self.layers.len().saturating_sub(1)];
+        // It listens on while its plugin is gone, so that its address stays its own.
+        if let Some(transport) = self.layers.last() {
+            transport.endpoint.is_there()?;
+        }
         if layers.is_empty() {
             return Ok(accepted);
         }
         let deadline = Deadline::after(limit);
-        let mut below = accepted;
+        let (mut below, mut kept) = (accepted, Vec::new());
         for layer in layers.iter().rev() {
+            kept.extend(below.take_kept());
             let carrier = carrier_of(below, layer.driver.name())?;
             let mut request = Request::new(self.address.clone(), deadline.left());
             let is_top = layers.first().is_some_and(|top| std::ptr::eq(top, layer));
@@ -265,8 +290,13 @@ impl Stack {
             below = accepted
                 .map_err(|error| self.explain(error.with_origin(Origin::Downstream), layer))?;
         }
-        Ok(below)
+        Ok(keeping(below, kept))
     }
+}
+
+fn keeping(mut session: Session, kept: Vec<Kept>) -> Session {
+    kept.into_iter().for_each(|kept| session.keep(kept));
+    session
 }
 
 /// What is done by `deadline`, which was `limit` away at first.

@@ -4,7 +4,7 @@ use super::link::asked;
 use super::place::AdminArgs;
 use super::status::time;
 use crate::cli::failure::Outcome;
-use crate::cli::output::print;
+use crate::cli::output::{print, print_json};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
@@ -46,6 +46,30 @@ pub(in crate::cli) enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// How what was changed at run time differs from the configuration, a line for each difference
+    Diff {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Print what the API answers
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what was changed at run time, as JSON
+    Export {
+        /// Which layer; there is one that can be printed
+        #[arg(long, value_parser = ["runtime"], default_value = "runtime")]
+        layer: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Drop what was changed at run time: targets and connections are as the configuration says
+    Reset {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Print what the API answers
+        #[arg(long)]
+        json: bool,
+    },
     /// Take over a version that was in force before, as a new one; the files stay as they are
     Rollback {
         /// Its number, as `history` has it
@@ -62,10 +86,41 @@ pub(in crate::cli) fn reload(args: &ReloadArgs) -> Outcome {
 pub(in crate::cli) fn config(command: &ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::History { admin, json } => history(admin, *json),
+        ConfigCommand::Diff { admin, json } => {
+            let text = asked(admin, "GET", RUN_TIME, None)?;
+            lines_of(&text, *json, "drift", "nothing is different")
+        }
+        ConfigCommand::Export { admin, .. } => export(admin),
+        ConfigCommand::Reset { admin, json } => {
+            let text = asked(admin, "DELETE", RUN_TIME, None)?;
+            lines_of(&text, *json, "dropped", "nothing was changed at run time")
+        }
         ConfigCommand::Rollback { version, change: args } => {
             change(args, &format!("/v1/config/rollback/{version}"))
         }
     }
+}
+
+/// What was changed at run time.
+const RUN_TIME: &str = "/v1/config/runtime";
+
+/// Prints the lines that an answer has at `key`, or that there are none.
+fn lines_of(text: &str, json: bool, key: &str, none: &str) -> Outcome {
+    if json {
+        return print(text);
+    }
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    let lines = listed(&answer[key]);
+    print(&if lines.is_empty() { format!("{none}\n") } else { lines })
+}
+
+fn export(admin: &AdminArgs) -> Outcome {
+    let mut answer: Value =
+        serde_json::from_str(&asked(admin, "GET", RUN_TIME, None)?).unwrap_or_default();
+    if let Some(answer) = answer.as_object_mut() {
+        answer.retain(|key, _| ["connections", "upstreams"].contains(&key.as_str()));
+    }
+    print_json(&answer)
 }
 
 fn change(args: &ChangeArgs, path: &str) -> Outcome {

@@ -56,7 +56,20 @@ Examples:
 type Columns = &'static [(&'static str, &'static str)];
 
 const NOUNS: &[(&str, Columns)] = &[
-    ("plugins", &[("NAME", "name"), ("STATE", "state"), ("PANICS", "panics"), ("FILE", "file")]),
+    (
+        "plugins",
+        &[
+            ("NAME", "name"),
+            ("VERSION", "version"),
+            ("STATE", "state"),
+            ("GENERATION", "generation"),
+            ("SESSIONS", "sessions"),
+            ("OLDER", "retired.generation"),
+            ("PANICS", "panics"),
+            ("FILE", "file"),
+            ("REASON", "reason"),
+        ],
+    ),
     (
         "drivers",
         &[("NAME", "name"), ("KIND", "kind"), ("PLUGIN", "plugin"), ("SUMMARY", "summary")],
@@ -150,6 +163,12 @@ pub(in crate::cli) fn ps(args: &PsArgs) -> Outcome {
         return print_json(&json!(lives));
     }
     print(&table(&rows(LIVES, &lives), 0, width()))
+}
+
+/// The plugins of a running host, as `jackfield show plugins`.
+pub(in crate::cli) fn running_plugins(admin: AdminArgs, json: bool) -> Outcome {
+    let (noun, name, filter) = ("plugins".to_owned(), Vec::new(), Vec::new());
+    show(&ShowArgs { noun, name, admin, filter, json })
 }
 
 pub(in crate::cli) fn show(args: &ShowArgs) -> Outcome {

@@ -16,7 +16,7 @@ pub(super) use configuration::{ConfigCommand, ReloadArgs, config, reload};
 pub(super) use diagnose::{DiagnoseArgs, diagnose};
 pub(super) use events::{EventsArgs, events};
 pub(super) use link::part;
-pub(super) use list::{PsArgs, ShowArgs, ps, show};
+pub(super) use list::{PsArgs, ShowArgs, ps, running_plugins, show};
 pub(super) use log::{LogArgs, log};
 pub(super) use place::{AdminArgs, HostSearch, none_at};
 pub(super) use status::{StatusArgs, status};

@@ -13,7 +13,7 @@ const VARIABLE: &str = "JACKFIELD_ADMIN";
 const SYSTEM: &str = "/run/jackfield/admin.sock";
 
 /// Which host is asked.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(in crate::cli) struct AdminArgs {
     /// Socket of the host; without it $JACKFIELD_ADMIN, else $XDG_RUNTIME_DIR/jackfield/admin.sock, else
     /// /run/jackfield/admin.sock

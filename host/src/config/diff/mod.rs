@@ -117,11 +117,21 @@ pub struct ConfigSide<'a> {
     pub loaded: &'a Loaded,
     /// What stood behind references to secrets.
     pub secrets: &'a Secrets,
+    /// What is not there although it is written, because it waits for a plugin.
+    pub waiting: &'a WaitingObjects,
 }
+
+/// Objects that wait for a plugin, each with what it lacks.
+pub type WaitingObjects = BTreeMap<ObjectId, String>;
 
 /// What is different in `new`, and what taking it over does.
 pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffects) -> Changes {
-    let (before, after) = (objects(old.loaded), objects(new.loaded));
+    let there = |side: ConfigSide<'_>| {
+        let mut objects = objects(side.loaded);
+        objects.retain(|object, _| !side.waiting.contains_key(object));
+        objects
+    };
+    let (before, after) = (there(old), there(new));
     let mut found: BTreeMap<ObjectId, Change> = BTreeMap::new();
     for (object, there) in &after {
         let keys = match before.get(object) {
@@ -142,7 +152,9 @@ pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffect
         found.insert(object.clone(), Change { object, kind, effect, keys: Vec::new() });
     }
     for (object, keys) in users::of_changes(old.loaded, new.loaded, &found) {
-        add(&mut found, &object, keys);
+        if after.contains_key(&object) {
+            add(&mut found, &object, keys);
+        }
     }
     Changes(found.into_values().collect())
 }
@@ -206,10 +218,10 @@ fn secrets_of(
 }
 
 impl Changes {
-    /// Everything of `loaded`, as new.
-    pub fn everything(loaded: &Loaded) -> Self {
+    /// Everything of `loaded` that does not wait, as new.
+    pub fn everything(loaded: &Loaded, waiting: &WaitingObjects) -> Self {
         let (nothing, none) = (Loaded::default(), Secrets::default());
-        let side = |loaded| ConfigSide { loaded, secrets: &none };
+        let side = |loaded| ConfigSide { loaded, secrets: &none, waiting };
         diff(side(&nothing), side(loaded), &())
     }
 

@@ -1,6 +1,6 @@
 //! The objects of a configuration, each with what is written of it.
 
-use crate::config::{KeyPath, Loaded};
+use crate::config::{KeyPath, Link, Loaded};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -94,6 +94,15 @@ impl ObjectId {
             }
         });
         numbered.collect()
+    }
+}
+
+impl From<Link<'_>> for ObjectId {
+    fn from(link: Link<'_>) -> Self {
+        match link {
+            Link::Connection(name) => ObjectId::new(ObjectKind::Connection, name),
+            Link::Path(device, path) => ObjectId::path(device, path),
+        }
     }
 }
 

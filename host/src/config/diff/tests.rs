@@ -23,7 +23,8 @@ impl Written {
 fn between(old: &str, new: &str) -> Changes {
     let (written, none) = (Written::new(), Secrets::default());
     let (old, new) = (written.loaded(old), written.loaded(new));
-    let side = |loaded| ConfigSide { loaded, secrets: &none };
+    let waiting = WaitingObjects::new();
+    let side = |loaded| ConfigSide { loaded, secrets: &none, waiting: &waiting };
     diff(side(&old), side(&new), &Depth)
 }
 
@@ -164,8 +165,9 @@ async fn a_secret_that_is_another_one_is_a_change_shown_by_its_hash() {
     let side = |(loaded, secrets): &'_ (Loaded, Secrets)| (loaded.clone(), secrets.clone());
     let changes = |old: &(Loaded, Secrets), new: &(Loaded, Secrets)| {
         let ((old, was), (new, is)) = (side(old), side(new));
-        let old = ConfigSide { loaded: &old, secrets: &was };
-        diff(old, ConfigSide { loaded: &new, secrets: &is }, &())
+        let waiting = &WaitingObjects::new();
+        let old = ConfigSide { loaded: &old, secrets: &was, waiting };
+        diff(old, ConfigSide { loaded: &new, secrets: &is, waiting }, &())
     };
     assert!(changes(&first, &second).is_empty(), "the newline at the end counts for nothing");
     let changed = changes(&first, &third);
@@ -179,7 +181,7 @@ async fn a_secret_that_is_another_one_is_a_change_shown_by_its_hash() {
 #[test]
 fn everything_of_a_configuration_is_new_to_an_empty_one() {
     let loaded = Written::new().loaded(BASE);
-    let changes = Changes::everything(&loaded);
+    let changes = Changes::everything(&loaded, &WaitingObjects::new());
     let names: Vec<String> = changes.iter().map(|change| change.object.to_string()).collect();
     assert_eq!(names, ["connections.lab", "upstreams.app", "routes.tcp://127.0.0.1:9"]);
     assert!(changes.iter().all(|change| change.kind == ChangeKind::Added));

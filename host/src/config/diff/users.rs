@@ -1,7 +1,7 @@
 //! What uses something that has changed is changed, too.
 
 use super::{Change, Effect, KeyChange, ObjectId, ObjectKind};
-use crate::config::{Config, Link, Loaded};
+use crate::config::{Config, Loaded};
 use std::collections::BTreeMap;
 
 type Differences = BTreeMap<ObjectId, Change>;
@@ -78,7 +78,7 @@ impl Users<'_> {
                 keys.extend(self.credentials(&key, &was, &names).into_iter().map(live));
             }
             let link = target.to.as_ref().and_then(|to| self.new.carrier(to));
-            let Some(object) = link.map(object_of) else { continue };
+            let Some(object) = link.map(ObjectId::from) else { continue };
             let different = |found: &Differences| {
                 found.get(&object).is_some_and(|change| change.effect >= Effect::NewSessions)
             };
@@ -87,13 +87,6 @@ impl Users<'_> {
             }
         }
         keys
-    }
-}
-
-fn object_of(link: Link<'_>) -> ObjectId {
-    match link {
-        Link::Connection(name) => ObjectId::new(ObjectKind::Connection, name),
-        Link::Path(device, path) => ObjectId::path(device, path),
     }
 }
 

@@ -6,11 +6,12 @@ use crate::stack::Plan;
 use crate::stack::uri::StackUri;
 use jackfield_plugin_api::{Apply, Role};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Asks the schemas of what is loaded.
-pub(super) struct SchemaEffects<'a>(pub(super) &'a Registry);
+pub(super) struct SchemaEffects(pub(super) Arc<Registry>);
 
-impl OptionEffects for SchemaEffects<'_> {
+impl OptionEffects for SchemaEffects {
     fn of_option(&self, object: &ObjectId, value: &Value, keys: &[String]) -> Effect {
         let named = |key: &str| value[key].as_str().unwrap_or(&object.name);
         match object.kind {
@@ -32,7 +33,7 @@ impl OptionEffects for SchemaEffects<'_> {
     }
 }
 
-impl SchemaEffects<'_> {
+impl SchemaEffects {
     /// Of an option of a stack: of its top layer, or of the layer whose table it stands in.
     fn of_stack(
         &self,
@@ -42,7 +43,7 @@ impl SchemaEffects<'_> {
         keys: &[String],
     ) -> Option<Effect> {
         let uri: StackUri = uri.as_str()?.parse().ok()?;
-        let plan = Plan::new(&uri, self.0, role, is_carried).ok()?;
+        let plan = Plan::new(&uri, &self.0, role, is_carried).ok()?;
         let (top, below) = plan.layers.split_first()?;
         let first = keys.first()?;
         let own = top.manifest.options["properties"].get(first).is_some();

@@ -6,6 +6,7 @@ use crate::config::{KeyPath, TargetConfig};
 use crate::manager::Manager;
 use crate::manager::define::in_range;
 use crate::manager::definitions::Made;
+use crate::manager::layer::TargetsLayer;
 use crate::manager::target_builder::{Lacking, TargetBuilder, Unbuilt};
 use crate::manager::upstreams::{UpstreamEntry, checks_fit, names_of, share_fits, spec};
 use crate::upstream::{Spec, Upstream, UpstreamTarget};
@@ -34,6 +35,18 @@ impl TargetsPatch {
     /// The name of its upstream.
     pub(super) fn name(&self) -> &str {
         self.upstream.name()
+    }
+
+    /// Leaves as it is what was changed at run time.
+    fn below(&mut self, layer: &TargetsLayer) {
+        self.gone.retain(|name| !layer.has(name));
+        self.new.retain(|spec| !layer.has(&spec.name));
+        self.weights.retain(|(name, _)| !layer.weights.contains_key(name));
+        for spec in &mut self.new {
+            if let Some(weight) = layer.weights.get(&spec.name) {
+                spec.weight = *weight;
+            }
+        }
     }
 }
 
@@ -99,6 +112,7 @@ impl Manager {
             let target = target.map_err(|error| Unbuilt::at(key.key("targets"), error))?;
             patch.new.push(Spec { name, target, weight, priority, max_connections, labels });
         }
+        patch.below(&self.core.targets.of(name));
         Ok(Some(patch))
     }
 

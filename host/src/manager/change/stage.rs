@@ -64,7 +64,7 @@ pub(in crate::manager) async fn stage(
     changes: &Changes,
 ) -> Staged {
     let before = live.core.interceptors();
-    let made = interceptors(parts, live.registry(), (changes, &before)).await;
+    let made = interceptors(parts, &live.registry(), (changes, &before)).await;
     let core = Core::beside(&live.core, made, Credentials::of(parts.loaded));
     let next = Manager { core: Arc::new(core) };
     let staged = Staged {
@@ -81,7 +81,10 @@ pub(in crate::manager) async fn stage(
     stage.keep();
     stage.links().await;
     stage.finish_devices();
-    credentials::unknown_options(stage.parts, live.registry(), &stage.parts.loaded.config);
+    // Where something waits, its driver may have them.
+    if live.waiting().is_empty() {
+        credentials::unknown_options(stage.parts, &live.registry(), &stage.parts.loaded.config);
+    }
     stage.upstreams().await;
     stage.handlers().await;
     stage.routes().await;
@@ -257,8 +260,9 @@ impl Stage<'_, '_> {
             let there = self.live.core.devices.get(name).ok().filter(|_| own.is_none());
             let aliases = there.map_or_else(|| config.aliases.clone(), |there| there.aliases());
             let aliased = aliases.iter().try_for_each(|alias| devices.add_alias(name, alias));
-            // A default path that was left out, as it is not needed, is none.
-            let default = config.default.as_deref().filter(|path| config.paths.contains_key(*path));
+            // A default path that was left out, as it is not needed, or that waits is none.
+            let default = config.default.as_deref();
+            let default = default.filter(|path| device.path(Some(path)).is_ok());
             let default = default.map_or(Ok(None), |path| device.set_default(Some(path)));
             if let Err(error) = aliased.and(default) {
                 let key = KeyPath::from_iter(["devices", name]);
@@ -289,7 +293,8 @@ impl Stage<'_, '_> {
                     continue;
                 }
             }
-            let made = next.make_upstream(&builder, name, config).await;
+            let layer = next.core.targets.of(name);
+            let made = next.make_upstream(&builder, (name, config), &layer).await;
             let Some(made) = self.parts.keep(made) else { continue };
             let made = Made { config: config.clone(), made: UpstreamEntry::of(made), by };
             next.core.upstreams.place(name, Arc::new(made));

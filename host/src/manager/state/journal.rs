@@ -4,11 +4,14 @@
 //! jackfield state 1
 //! 5f2c9a0b1d3e4f60 {"define":"lab","connection":{"uri":"tcp://127.0.0.1:7"}}
 //! 09b8a7c6d5e4f312 {"remove":"lab"}
+//! 1c2d3e4f5a6b7c8d {"upstream":"web","target":"http://10.0.0.7:80","weight":3}
 //! ```
 //!
 //! The sum is the first eight bytes of the SHA-256 of what follows it. Pure: bytes in, records out.
 
+use crate::config::TargetConfig;
 use crate::config::model::{ConnectionConfig, sparse};
+use crate::manager::layer::TargetEdit;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -31,6 +34,30 @@ pub(super) enum Record {
     Remove {
         remove: String,
     },
+    /// A target of an upstream was changed.
+    Target {
+        upstream: String,
+        target: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        add: Option<Box<TargetConfig>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<u32>,
+    },
+    /// What was changed of the targets of an upstream is forgotten.
+    Reset {
+        reset: String,
+    },
+}
+
+impl Record {
+    pub(super) fn target(upstream: &str, target: &str, change: TargetEdit) -> Self {
+        let (add, weight) = match change {
+            TargetEdit::Add(config) => (Some(config), None),
+            TargetEdit::Weigh(weight) => (None, Some(weight)),
+            TargetEdit::Remove => (None, None),
+        };
+        Record::Target { upstream: upstream.to_owned(), target: target.to_owned(), add, weight }
+    }
 }
 
 /// Why a journal is not used.
@@ -135,8 +162,9 @@ mod tests {
     fn names(read: &Read) -> Vec<&str> {
         let mut names = Vec::new();
         for record in &read.records {
-            let (Record::Define { define: name, .. } | Record::Remove { remove: name }) = record;
-            names.push(name.as_str());
+            if let Record::Define { define: name, .. } | Record::Remove { remove: name } = record {
+                names.push(name.as_str());
+            }
         }
         names
     }

@@ -8,6 +8,7 @@
 
 mod journal;
 
+use super::layer::{TargetEdit, TargetsLayer};
 use crate::config::model::ConnectionConfig;
 use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -36,6 +37,8 @@ pub(super) struct StateDir {
     length: u64,
     lines: usize,
     live: usize,
+    /// What was changed of targets, by upstream.
+    targets: BTreeMap<String, TargetsLayer>,
 }
 
 /// What was defined, in the order of the first definitions.
@@ -66,7 +69,7 @@ impl StateDir {
             tracing::warn!(%file, offset, "the last record was cut off and is left out");
         }
         let lines = read.records.len();
-        let restored = replay(read.records);
+        let (restored, targets) = replay(read.records);
         let mut options = OpenOptions::new();
         let mut file = options.create(true).append(true).open(&path).map_err(at)?;
         let mut length = read.whole as u64;
@@ -77,7 +80,7 @@ impl StateDir {
         }
         let folder = folder.to_owned();
         let live = restored.len();
-        Ok((StateDir { folder, file, lock, length, lines, live }, restored))
+        Ok((StateDir { folder, file, lock, length, lines, live, targets }, restored))
     }
 
     /// Writes a definition; it is kept when this returns.
@@ -100,6 +103,32 @@ impl StateDir {
         Ok(())
     }
 
+    /// What was changed of targets, by upstream.
+    pub(super) fn targets(&self) -> &BTreeMap<String, TargetsLayer> {
+        &self.targets
+    }
+
+    /// Writes a change of a target; it is kept when this returns.
+    pub(super) fn change_target(
+        &mut self,
+        upstream: &str,
+        target: &str,
+        change: TargetEdit,
+    ) -> Result<()> {
+        self.append(&Record::target(upstream, target, change.clone()))?;
+        self.targets.entry(upstream.to_owned()).or_default().note(target, change);
+        Ok(())
+    }
+
+    /// Writes that what was changed of the targets of an upstream is forgotten.
+    pub(super) fn reset_targets(&mut self, upstream: &str) -> Result<()> {
+        if self.targets.contains_key(upstream) {
+            self.append(&Record::Reset { reset: upstream.to_owned() })?;
+            self.targets.remove(upstream);
+        }
+        Ok(())
+    }
+
     fn append(&mut self, record: &Record) -> Result<()> {
         if self.lock.is_of_another.load(Ordering::Relaxed) {
             let text = "a new process has taken over: what is defined here would be lost";
@@ -118,7 +147,8 @@ impl StateDir {
 
     /// Whether most of the journal is of no use any more.
     pub(super) fn wants_rewriting(&self) -> bool {
-        self.lines > 2 * self.live + SLACK
+        let targets: usize = self.targets.values().map(TargetsLayer::len).sum();
+        self.lines > 2 * (self.live + targets) + SLACK
     }
 
     /// Writes a new journal of `all` in the place of the old one.
@@ -133,6 +163,13 @@ impl StateDir {
             text.push_str(&line(&Record::Define { define: name.to_owned(), connection })?);
             lines += 1;
         }
+        let live = lines;
+        for (upstream, layer) in &self.targets {
+            for (target, change) in layer.changes() {
+                text.push_str(&line(&Record::target(upstream, target, change))?);
+                lines += 1;
+            }
+        }
         let (path, next) = (self.folder.join(NAME), self.folder.join("connections.next"));
         let write = || -> io::Result<File> {
             let mut file = File::create(&next)?;
@@ -143,7 +180,7 @@ impl StateDir {
             OpenOptions::new().append(true).open(&path)
         };
         self.file = write().map_err(|error| Error::from(error).with("file", path.display()))?;
-        (self.length, self.lines, self.live) = (text.len() as u64, lines, lines);
+        (self.length, self.lines, self.live) = (text.len() as u64, lines, live);
         Ok(())
     }
 
@@ -216,7 +253,8 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn replay(records: Vec<Record>) -> Restored {
+fn replay(records: Vec<Record>) -> (Restored, BTreeMap<String, TargetsLayer>) {
+    let mut targets: BTreeMap<String, TargetsLayer> = BTreeMap::new();
     let mut all: BTreeMap<String, (usize, ConnectionConfig)> = BTreeMap::new();
     for (number, record) in records.into_iter().enumerate() {
         match record {
@@ -224,11 +262,20 @@ fn replay(records: Vec<Record>) -> Restored {
                 all.insert(define, (number, *connection));
             }
             Record::Remove { remove } => drop(all.remove(&remove)),
+            Record::Target { upstream, target, add, weight } => {
+                let change = match (add, weight) {
+                    (Some(config), _) => TargetEdit::Add(config),
+                    (None, Some(weight)) => TargetEdit::Weigh(weight),
+                    (None, None) => TargetEdit::Remove,
+                };
+                targets.entry(upstream).or_default().note(&target, change);
+            }
+            Record::Reset { reset } => drop(targets.remove(&reset)),
         }
     }
     let mut list: Vec<_> = all.into_iter().collect();
     list.sort_by_key(|(_, (number, _))| *number);
-    list.into_iter().map(|(name, (_, config))| (name, config)).collect()
+    (list.into_iter().map(|(name, (_, config))| (name, config)).collect(), targets)
 }
 
 #[cfg(test)]
