@@ -24,7 +24,7 @@ pub const LAST_WORDS: Duration = Duration::from_millis(100);
 /// What workers and those that stop them share. Not a `watch` channel: each wait for one is a future of 200
 /// bytes, of which every connection keeps two.
 #[derive(Default, Debug)]
-struct Shared {
+struct ShutdownState {
     /// The last [`Word`]; 0 is none.
     word: AtomicU8,
     waiting: Mutex<Slab<Waker>>,
@@ -33,7 +33,7 @@ struct Shared {
     idle: Notify,
 }
 
-impl Shared {
+impl ShutdownState {
     /// What was said is never taken back.
     fn say(&self, next: Word) {
         if self.word.fetch_max(next as u8, Ordering::SeqCst) < next as u8 {
@@ -52,11 +52,11 @@ impl Shared {
 
 /// Tells workers to stop or to end, and waits for them. Each listener has its own, and the host tells them all.
 #[derive(Default, Debug)]
-pub struct Shutdown(Arc<Shared>);
+pub struct Shutdown(Arc<ShutdownState>);
 
 /// A worker's end: hears the word, and is waited for until it is dropped.
 #[derive(Debug)]
-pub struct Stopping(Arc<Shared>);
+pub struct Stopping(Arc<ShutdownState>);
 
 impl Shutdown {
     /// An end for one more worker.
@@ -109,18 +109,18 @@ impl Drop for Shutdown {
 }
 
 impl Stopping {
-    fn of(shared: &Arc<Shared>) -> Self {
+    fn of(shared: &Arc<ShutdownState>) -> Self {
         shared.workers.fetch_add(1, Ordering::SeqCst);
         Stopping(Arc::clone(shared))
     }
 
     /// Completes when workers are to stop. Cancel safe.
-    pub fn told(&self) -> Heard<'_> {
+    pub fn told(&self) -> WordHeard<'_> {
         self.heard(Word::Stop)
     }
 
     /// Completes when workers are to end at once. Cancel safe.
-    pub fn ended(&self) -> Heard<'_> {
+    pub fn ended(&self) -> WordHeard<'_> {
         self.heard(Word::End)
     }
 
@@ -131,8 +131,8 @@ impl Stopping {
         Box::pin(tokio::time::sleep(LAST_WORDS)).await;
     }
 
-    fn heard(&self, word: Word) -> Heard<'_> {
-        Heard { shared: &self.0, word, place: None }
+    fn heard(&self, word: Word) -> WordHeard<'_> {
+        WordHeard { shared: &self.0, word, place: None }
     }
 }
 
@@ -153,14 +153,14 @@ impl Drop for Stopping {
 /// Completes when the word, or a later one, has been said.
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
-pub struct Heard<'a> {
-    shared: &'a Shared,
+pub struct WordHeard<'a> {
+    shared: &'a ShutdownState,
     word: Word,
     /// Of its waker.
     place: Option<u32>,
 }
 
-impl Future for Heard<'_> {
+impl Future for WordHeard<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -182,7 +182,7 @@ impl Future for Heard<'_> {
     }
 }
 
-impl Drop for Heard<'_> {
+impl Drop for WordHeard<'_> {
     fn drop(&mut self) {
         let Some(place) = self.place else { return };
         let waker = self.shared.waiting.lock().ignore_poison().try_remove(place as usize);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_wait_is_small() {
         // Every connection keeps two of them.
-        assert!(size_of::<Heard<'_>>() <= 24);
+        assert!(size_of::<WordHeard<'_>>() <= 24);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Sessions that carry several streams: each one that the peer opens is served as a connection of its own.
 
-use super::Acceptor;
+use super::acceptor::Acceptor;
 use crate::connection::{ConnectionCommand, Entered};
 use crate::session::SessionExt;
 use crate::work;
