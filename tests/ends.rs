@@ -146,6 +146,7 @@ async fn row(kind: Kind, role: Role) {
         } else {
             within(column, seen(&mut shared, column)).await
         };
+        let found = kind.settled(column, found);
         let note = kind.note(column);
         if found == Some(Seen::End) && !column.is_whole() && note.is_none() {
             wrong.push(format!("{}: what was cut off looks like an end", column.name()));

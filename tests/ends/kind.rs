@@ -1,6 +1,6 @@
 //! [`Kind`]: what a peer speaks, and which ends it does not know.
 
-use super::{Column, Role};
+use super::{Column, Role, seen::Seen};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 }
 
 /// What a cell's mark says below the table.
-pub(crate) const NOTES: [&str; 6] = [
+pub(crate) const NOTES: [&str; 7] = [
     "its goodbye is the end of the connection below, so that nothing tells one from the other.",
     "a Unix socket knows no reset.",
     "nobody who does not have the keys can say anything wrong: it is dropped unread.",
@@ -27,6 +27,7 @@ pub(crate) const NOTES: [&str; 6] = [
     "a line knows no end; opening and closing it is all that there is.",
     "the program's input has ended in each case, and it still answers in the first; in the others it is asked to end \
      by a signal.",
+    "or a reset of the stream, where there is time for it.",
 ];
 
 impl Kind {
@@ -83,6 +84,14 @@ impl Kind {
         }
     }
 
+    /// What stands for both, where time decides which of two cuts is seen.
+    pub(crate) fn settled(self, column: Column, seen: Option<Seen>) -> Option<Seen> {
+        match (self, column, seen) {
+            (Self::Http2, Column::Stops, Some(Seen::Told(_))) => Some(Seen::Cut),
+            (_, _, seen) => seen,
+        }
+    }
+
     /// The note on a cell: why it is empty, or why what was cut off looks like an end there.
     pub(crate) fn note(self, column: Column) -> Option<usize> {
         let number = match (self, column) {
@@ -93,6 +102,7 @@ impl Kind {
             (Self::Unix, Column::Resets | Column::OtherResets | Column::Idle | Column::Stops) => 1,
             (Self::Quic | Self::WebTransport, Column::Nonsense) => 2,
             (Self::Process, Column::OtherEnds) => 5,
+            (Self::Http2, Column::Stops) => 6,
             _ => return None,
         };
         Some(number)

@@ -21,6 +21,8 @@ pub(crate) struct Carrier {
     /// Read before it was known what it is.
     first: Bytes,
     stall: Option<Stall>,
+    /// Of HTTP/2.
+    resets: Option<Resets>,
     role: Role,
 }
 
@@ -36,12 +38,10 @@ enum Role {
         /// Why nothing can be written any more. A server may have answered before it stopped reading, so its
         /// answer is looked for first (RFC 9112 §9.5), and only then the error is told.
         broken: Option<io::Error>,
-        /// Of HTTP/2.
-        resets: Option<Resets>,
     },
     Server {
         /// Of HTTP/1.1.
-        old: Option<Old>,
+        old: Option<Box<Old>>,
         has_shut_down: bool,
     },
 }
@@ -105,20 +105,21 @@ impl Carrier {
         host: Host,
         limit: Option<Duration>,
     ) -> Self {
-        let role = Role::Client { broken: None, resets };
-        Carrier { stream, first: Bytes::new(), stall: Stall::new(host, limit), role }
+        let role = Role::Client { broken: None };
+        Carrier { stream, first: Bytes::new(), stall: Stall::new(host, limit), resets, role }
     }
 
-    /// From a client, of which `first` was read before, with `old` for HTTP/1.1.
+    /// From a client, of which `first` was read before, with `old` for HTTP/1.1 and `resets` for HTTP/2.
     pub(crate) fn accepted(
         stream: Stream,
         first: Bytes,
         old: Option<Old>,
+        resets: Option<Resets>,
         host: Host,
         limit: Option<Duration>,
     ) -> Self {
-        let role = Role::Server { old, has_shut_down: false };
-        Carrier { stream, first, stall: Stall::new(host, limit), role }
+        let role = Role::Server { old: old.map(Box::new), has_shut_down: false };
+        Carrier { stream, first, stall: Stall::new(host, limit), resets, role }
     }
 
     /// Fails a wait for the peer that takes too long.
@@ -192,17 +193,15 @@ impl Carrier {
 
     /// `count` bytes have come, the last of `buffer`.
     fn heard(&mut self, buffer: &mut ReadBuf<'_>, count: usize) -> io::Result<()> {
+        if let Some(resets) = &mut self.resets {
+            let end = buffer.filled().len();
+            resets.pass(&mut buffer.filled_mut()[end - count..]);
+        }
         match &mut self.role {
-            Role::Client { broken, resets } => {
-                let end = buffer.filled().len();
-                if let Some(resets) = resets {
-                    resets.pass(&mut buffer.filled_mut()[end - count..]);
-                }
-                match broken.take_if(|_| count == 0) {
-                    Some(error) => Err(error),
-                    None => Ok(()),
-                }
-            }
+            Role::Client { broken } => match broken.take_if(|_| count == 0) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            },
             Role::Server { old: Some(old), .. } if count > 0 => {
                 old.linger.heard();
                 Ok(())

@@ -1,10 +1,10 @@
-//! [`Resets`]: streams of HTTP/2 that their server resets without an error before their content has ended.
+//! [`Resets`]: streams of HTTP/2 that the peer resets without an error before its content has ended.
 //!
 //! hyper takes `RST_STREAM` with `NO_ERROR` as the end of content, although nothing but `END_STREAM` is
-//! (RFC 9113 §8.1): half of an answer would be a whole one. It does not tell which of the two has come either.
+//! (RFC 9113 §8.1): half of an answer, or of an upload, would be a whole one. It does not tell which of the two has come either.
 //! So the frames are looked at as they come, and the code of such a reset is replaced.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Length, type, flags and stream (RFC 9113 §4.1).
 const HEAD: usize = 9;
@@ -17,7 +17,7 @@ const END_STREAM: u8 = 1;
 /// What stands for `NO_ERROR`: `CANCEL`.
 const CANCEL: u8 = 8;
 
-/// What a server sends, frame by frame.
+/// What a peer sends, frame by frame.
 #[derive(Debug)]
 pub(crate) struct Resets {
     head: [u8; HEAD],
@@ -26,15 +26,20 @@ pub(crate) struct Resets {
     left: usize,
     /// The code of a reset in the middle of content, as far as it has come.
     code: Option<u32>,
-    /// Streams whose answer has begun and not ended.
-    begun: HashSet<u32>,
+    /// Streams whose content has begun and not ended.
+    begun: BTreeSet<u32>,
     most: usize,
 }
 
 impl Resets {
-    /// For a connection with at most so many requests at once.
+    /// For a client, on a connection with at most so many requests at once.
     pub(crate) fn new(most: usize) -> Self {
-        Resets { head: [0; HEAD], have: 0, left: 0, code: None, begun: HashSet::new(), most }
+        Resets { head: [0; HEAD], have: 0, left: 0, code: None, begun: BTreeSet::new(), most }
+    }
+
+    /// For a server: what comes begins with so many bytes that are no frame.
+    pub(crate) fn after(preface: usize, most: usize) -> Self {
+        Resets { left: preface, ..Resets::new(most) }
     }
 
     /// Looks at what has come next, and changes it where it must.
@@ -78,9 +83,12 @@ impl Resets {
             DATA | HEADERS if flags & END_STREAM != 0 => {
                 self.begun.remove(&stream);
             }
-            // More of them cannot be answers: h2 ends such a connection.
-            HEADERS if self.begun.len() < self.most => {
+            HEADERS => {
                 self.begun.insert(stream);
+                // More of them cannot be open: the oldest is one that was refused.
+                if self.begun.len() > self.most {
+                    self.begun.pop_first();
+                }
             }
             RST_STREAM if self.begun.remove(&stream) && self.left == 4 => self.code = Some(0),
             _ => {}
@@ -131,5 +139,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_server_looks_behind_the_preface_and_forgets_the_oldest() {
+        let headers = |stream| frame(1, 4, stream, b"head");
+        let reset = |stream, code: u8| frame(3, 0, stream, &[0, 0, 0, code]);
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let frames =
+            |code| [preface.clone(), headers(1), headers(3), reset(3, code), reset(1, 0)].concat();
+        let mut all = frames(0);
+        Resets::after(preface.len(), 1).pass(&mut all);
+        assert_eq!(all, frames(8));
     }
 }

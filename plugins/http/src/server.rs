@@ -9,6 +9,7 @@ use crate::interim::Interim;
 use crate::linger::{Linger, Unread};
 use crate::options::Version;
 use crate::pace::Paces;
+use crate::resets::Resets;
 use crate::rt::{Clock, Spawner, Task, tasks};
 use crate::serving::{Busy, Graceful, Held, Life, ServerControl};
 use crate::upgrade::upgraded;
@@ -65,7 +66,9 @@ pub(crate) async fn accept(
     let life = Arc::new(Life::new(host));
     let old = (!http2)
         .then(|| Old::new(linger, interim.clone(), Arc::clone(&life), endpoint.limits.half_close));
-    let carrier = Carrier::accepted(carrier, first, old, host, endpoint.limits.write);
+    let most = usize::try_from(endpoint.limits.requests).unwrap_or(usize::MAX);
+    let resets = http2.then(|| Resets::after(PREFACE.len(), most));
+    let carrier = Carrier::accepted(carrier, first, old, resets, host, endpoint.limits.write);
     let (queue, taken) = mpsc::channel(QUEUE);
     let held = Arc::new(Held::default());
     let serving = Arc::new(Serving {
