@@ -26,6 +26,7 @@ fn times() -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "the figures of a run are for people")]
 async fn a_transport_replaced_under_load_cuts_no_session_and_refuses_no_connection() {
     let times = times();
     let echo = TcpPeer::echo().await;

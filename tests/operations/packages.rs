@@ -61,6 +61,7 @@ impl Root {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stderr, reason = "who reads the result must see what was left out")]
 async fn the_package_installs_into_a_clean_root_and_the_host_runs_from_there() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: dpkg installs as root only");

@@ -17,6 +17,7 @@ use crate::support::{
 const NOBODY: &str = "nobody";
 
 /// Whether only root could do what the test is about; says that it is left out otherwise.
+#[expect(clippy::print_stderr, reason = "who reads the result must see what was left out")]
 fn is_root(what: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
