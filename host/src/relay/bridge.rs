@@ -87,14 +87,23 @@ impl Direction<Stream, Messages> for Framing {
             match self.poll_fill(from, flow) {
                 Poll::Ready(ended) => self.ended = ended?,
                 Poll::Pending => {
-                    if self.unflushed {
-                        ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
-                        self.unflushed = false;
-                    }
+                    ready!(self.poll_flush(to, flow))?;
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    fn poll_flush(
+        &mut self,
+        to: &mut Messages,
+        flow: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        if self.unflushed {
+            ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn end(&mut self) {
@@ -149,11 +158,15 @@ impl Direction<Messages, Stream> for Unframing {
                     }
                 }
                 Poll::Pending => {
-                    ready!(self.out.poll_flush(to, flow)).map_err(sending)?;
+                    ready!(self.poll_flush(to, flow))?;
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    fn poll_flush(&mut self, to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
+        self.out.poll_flush(to, flow).map_err(sending)
     }
 
     fn end(&mut self) {

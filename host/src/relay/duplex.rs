@@ -21,6 +21,14 @@ pub(super) trait Direction<F, T>: Unpin {
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<(), Fault>>;
 
+    /// Lets what was taken go out, where `to` holds it back. Default: nothing is held back.
+    ///
+    /// # Errors
+    /// What `to` says.
+    fn poll_flush(&mut self, _to: &mut T, _flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Takes no more from `from`, as if it had ended: what is held goes out, then the end.
     fn end(&mut self);
 }
@@ -93,6 +101,8 @@ pub(super) struct Duplex<A, B, X, Y> {
     finishing: bool,
     /// Both directions have ended.
     done: bool,
+    /// The side that nothing more can be received from, and why. What was received before goes out first.
+    failing: Option<Box<(Side, Error)>>,
     clock: Option<Box<Clock>>,
     options: Arc<RelayOptions>,
     totals: Arc<Totals>,
@@ -108,7 +118,8 @@ impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, 
         let clock = Clock::of(&options);
         let whole = !options.half_close;
         let (ended, finishing, done) = (None, false, false);
-        Duplex { a, b, to_b, to_a, whole, ended, finishing, done, clock, options, totals }
+        let failing = None;
+        Duplex { a, b, to_b, to_a, whole, ended, finishing, done, failing, clock, options, totals }
     }
 
     /// A peer showed so long ago that it is there, without data: the idle limit counts from there.
@@ -130,7 +141,7 @@ impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, 
             whole: false,
         };
         for from in [Side::A, Side::B] {
-            if self.ended == Some(from) {
+            if self.ended == Some(from) || self.failing.is_some() {
                 continue;
             }
             flow.to = from.other();
@@ -146,13 +157,30 @@ impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, 
                     self.whole |= flow.whole;
                 }
                 (Poll::Ready(Ok(())), Some(_)) => return (flow.moved, Poll::Ready(None)),
+                (Poll::Ready(Err(Fault::Receiving(error))), _) => {
+                    self.failing = Some(Box::new((from, error)));
+                    Clock::closing(&mut self.clock, &self.options);
+                }
                 (Poll::Ready(Err(fault)), _) => {
                     let moved = flow.moved;
                     return (moved, Poll::Ready(Some(self.failed(from, fault))));
                 }
             }
         }
-        (flow.moved, Poll::Pending)
+        let end = match self.failing.as_ref().map(|failing| failing.0) {
+            // Whether it can be sent does not matter any more.
+            Some(Side::A) => self.to_b.poll_flush(&mut self.b, &mut flow).map(drop),
+            Some(Side::B) => self.to_a.poll_flush(&mut self.a, &mut flow).map(drop),
+            None => Poll::Pending,
+        };
+        let moved = flow.moved;
+        (moved, end.map(|()| self.failing_end()))
+    }
+
+    /// How it ends, if one side has failed.
+    fn failing_end(&mut self) -> Option<RelayEnd> {
+        let (side, error) = *self.failing.take()?;
+        Some(RelayEnd::Failed { side, receiving: true, error })
     }
 
     fn failed(&self, from: Side, fault: Fault) -> RelayEnd {
@@ -224,7 +252,9 @@ impl<A: Ending, B: Ending, X: Direction<A, B>, Y: Direction<B, A>> Duplex<A, B, 
                 None
             }
             PassedLimit::Idle => Some(RelayEnd::IdleTimeout),
-            PassedLimit::HalfClose | PassedLimit::Close => Some(RelayEnd::HalfCloseTimeout),
+            PassedLimit::HalfClose | PassedLimit::Close => {
+                Some(self.failing_end().unwrap_or(RelayEnd::HalfCloseTimeout))
+            }
             PassedLimit::Total => Some(RelayEnd::TotalTimeout),
         })
     }

@@ -64,14 +64,23 @@ impl Direction<Messages, Messages> for MessageDirection {
                     }
                 }
                 Poll::Pending => {
-                    if self.unflushed {
-                        ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
-                        self.unflushed = false;
-                    }
+                    ready!(self.poll_flush(to, flow))?;
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    fn poll_flush(
+        &mut self,
+        to: &mut Messages,
+        flow: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        if self.unflushed {
+            ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn end(&mut self) {

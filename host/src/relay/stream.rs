@@ -143,11 +143,15 @@ impl Direction<Stream, Stream> for CopyDirection {
                     turn += count;
                 }
                 Poll::Pending => {
-                    ready!(self.out.poll_flush(to, flow)).map_err(sending)?;
+                    ready!(self.poll_flush(to, flow))?;
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    fn poll_flush(&mut self, to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
+        self.out.poll_flush(to, flow).map_err(sending)
     }
 
     fn end(&mut self) {

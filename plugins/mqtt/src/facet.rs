@@ -14,17 +14,12 @@ use std::task::{Context, Poll, ready};
 /// The end, on its way.
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Messages cross to the host in batches, of which the first pause ends one; the host sees the second.
-const PAUSES: u8 = 2;
-
 /// Messages are publications, both ways.
 pub(crate) struct Facet {
     conversation: Arc<Conversation>,
     /// Begins to read when it is first asked to.
     begun: bool,
     ended: bool,
-    /// How often there is to be nothing before an error: who passes messages on sends them when no more is there.
-    unsent: u8,
     /// Was given, and there was no room.
     waiting: Option<Publication>,
     closing: Option<Closing>,
@@ -32,7 +27,7 @@ pub(crate) struct Facet {
 
 impl Facet {
     pub(crate) fn new(conversation: Arc<Conversation>) -> Self {
-        Facet { conversation, begun: false, ended: false, unsent: 0, waiting: None, closing: None }
+        Facet { conversation, begun: false, ended: false, waiting: None, closing: None }
     }
 
     fn begin(&mut self) {
@@ -80,17 +75,13 @@ impl Stream for Facet {
                 return Poll::Ready(None);
             }
             let it = &this.conversation;
-            let Poll::Ready(received) = it.link.poll_received(cx) else {
-                this.unsent = this.unsent.saturating_sub(1);
-                return Poll::Pending;
-            };
+            let received = ready!(it.link.poll_received(cx));
             it.tell_news();
             match received {
                 Some(Received::Publish { publication, id }) => {
                     let qos = publication.qos;
                     it.link.with(|engine| engine.acknowledge(qos, id, reason::SUCCESS));
                     if let Some(publication) = it.endpoint.map.inwards(publication) {
-                        this.unsent = PAUSES;
                         return Poll::Ready(Some(Ok(message_of(publication, id))));
                     }
                 }
@@ -103,19 +94,11 @@ impl Stream for Facet {
                 None => {
                     let will = it.take_will().and_then(|will| it.endpoint.map.inwards(will));
                     if let Some(will) = will {
-                        this.unsent = PAUSES;
                         return Poll::Ready(Some(Ok(message_of(will, 0))));
-                    }
-                    let failure = it.failure();
-                    if failure.is_some() && this.unsent > 0 {
-                        // An error ends a route at once: what was answered here is to leave it before.
-                        this.unsent -= 1;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
                     }
                     it.events.end();
                     this.ended = true;
-                    return Poll::Ready(failure.map(Err));
+                    return Poll::Ready(it.failure().map(Err));
                 }
             }
         }

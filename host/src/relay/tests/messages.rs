@@ -3,7 +3,7 @@
 use super::super::{End, Frames, RelayEnd, RelayOptions, RelaySizes, Side};
 use super::ends::{Kind, messages, start, start_with};
 use bytes::Bytes;
-use jackfield_plugin_api::{Error, ErrorKind, Info, Message, MessageKind, Session};
+use jackfield_plugin_api::{Error, ErrorKind, Info, Message, MessageKind, Session, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn text_options() -> RelayOptions {
@@ -45,6 +45,32 @@ async fn messages_pass_whole_and_in_order() {
     assert_eq!(running.end().await, RelayEnd::Closed { first: Side::A });
     assert_eq!((totals.messages_to_b(), totals.bytes_to_b()), (100, 100_000));
     assert_eq!((totals.messages_to_a(), totals.bytes_to_a()), (1, 4));
+}
+
+#[tokio::test]
+async fn what_was_taken_before_an_error_goes_out_before_the_end() {
+    let breaking = || {
+        let (a, peer_a) = messages();
+        let tx = peer_a.tx.as_ref().expect("open");
+        let error = Error::new(ErrorKind::Closed, "the connection broke off");
+        for given in [Ok(Message::text("last")), Err(error)] {
+            tx.try_send(given).expect("room");
+        }
+        (a, peer_a)
+    };
+    let ((a, _peer_a), (b, mut peer_b)) = (breaking(), messages());
+    let running = start(a, b);
+    assert_eq!(peer_b.rx.recv().await, Some(Message::text("last")));
+    assert!(matches!(running.end().await, RelayEnd::Failed { side: Side::A, .. }));
+
+    let (ours, mut peer_b) = tokio::io::duplex(64);
+    let held_back = Stream::new(tokio::io::BufWriter::new(ours));
+    let (a, _peer_a) = breaking();
+    let running = start(a, End::Stream(held_back));
+    let mut seen = [0; 4];
+    peer_b.read_exact(&mut seen).await.expect("what was held back");
+    assert_eq!(&seen, b"last");
+    assert!(matches!(running.end().await, RelayEnd::Failed { side: Side::A, .. }));
 }
 
 #[tokio::test]
