@@ -28,16 +28,13 @@ async fn whole_log(mut host: Jackfield) -> String {
 }
 
 #[tokio::test]
-async fn signals_without_a_meaning_are_logged_and_end_nothing() {
+async fn a_signal_without_a_meaning_is_logged_and_ends_nothing() {
     let mut host = Jackfield::run(ECHO).await;
     let mut stream = TcpStream::connect(host.address(0)).await.unwrap();
-    let signals = [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")];
-    for (signal, name) in signals {
-        host.signal(signal);
-        host.logged(name).await;
-        stream.write_all(b"x").await.unwrap();
-        assert_eq!(stream.read_u8().await.unwrap(), b'x', "{name}");
-    }
+    host.signal(Signal::USR1);
+    host.logged("SIGUSR1").await;
+    stream.write_all(b"x").await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
     host.signal(Signal::TERM);
     host.logged("stopping").await;
     drop(stream);

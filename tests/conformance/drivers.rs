@@ -1,14 +1,15 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
 mod mqtt;
+mod quic;
 
 pub(super) use mqtt::mqtt;
+pub(super) use quic::{quic, webtransport};
 
 use futures_util::FutureExt;
 use serde_json::json;
 
 use super::{
-    far::Behaviour,
     far::Wrapping,
     mangler::{Hostile, Victim},
     subject::{OnDatagrams, Subject, World, no_form},
@@ -360,30 +361,6 @@ pub(super) fn http() -> Subject {
     }
 }
 
-pub(super) fn quic() -> Subject {
-    Subject {
-        name: "quic",
-        world: |behaviour| over_udp(behaviour, "quic").boxed_local(),
-        at: None,
-        on_datagrams: OnDatagrams::Protected(|address| format!("quic://{address}")),
-        nowhere: Some(|| ("quic://127.0.0.1:1".to_owned(), json!({}))),
-        oversized: no_form,
-        except: &[],
-    }
-}
-
-pub(super) fn webtransport() -> Subject {
-    Subject {
-        name: "webtransport",
-        world: |behaviour| over_udp(behaviour, "webtransport").boxed_local(),
-        at: None,
-        on_datagrams: OnDatagrams::Protected(|address| format!("webtransport://{address}")),
-        nowhere: Some(|| ("webtransport://127.0.0.1:1".to_owned(), json!({}))),
-        oversized: no_form,
-        except: &[],
-    }
-}
-
 pub(super) fn proxy() -> Subject {
     Subject {
         name: "proxy",
@@ -436,18 +413,4 @@ pub(super) fn socks5() -> Subject {
             ("peer's end first", "microsocks ends both directions with the first end"),
         ],
     }
-}
-
-async fn over_udp(behaviour: Behaviour, scheme: &'static str) -> World {
-    let certs = Certs::new();
-    let options = format!(
-        "certificate_file = {:?}, key_file = {:?}",
-        certs.server.certificate, certs.server.key
-    );
-    let listen = format!("{scheme}://127.0.0.1:0");
-    World::of_both_roles(behaviour, &listen, &options, Wrapping::Bytes)
-        .await
-        .with_uri(|local| format!("{scheme}://{local}"))
-        .with_options(json!({ "ca_file": certs.ca }))
-        .keeping(certs)
 }

@@ -158,8 +158,13 @@ impl Host {
     }
 
     /// What the log says of a fault since `before`: its level and words, without what differs each time.
-    async fn told(&mut self, fault: &Fault, before: usize) -> String {
-        let about = |log: &str| log.get(before..).unwrap_or_default().lines().find_map(about);
+    async fn told(&mut self, fault: &Fault, number: usize, before: usize) -> String {
+        // The session of the fault before may have its line only now.
+        let route = format!("route=\"{}.f{number}\"", fault.table());
+        let is_ours = |line: &&str| !line.contains("session failed") || line.contains(&route);
+        let about = |log: &str| {
+            log.get(before..).unwrap_or_default().lines().filter(is_ours).find_map(about)
+        };
         if fault.told {
             let end = tokio::time::Instant::now() + DEADLINE;
             while about(&self.process.log()).is_none() && tokio::time::Instant::now() < end {
@@ -242,7 +247,7 @@ async fn survived(faults: &[&Fault]) -> Vec<String> {
             assert!(more.is_none(), "{}: {more:?}", fault.what);
         }
         drop(victim);
-        let told = host.told(fault, before).await;
+        let told = host.told(fault, number, before).await;
         rows.push(row(fault, [session, "lives", others, &told]));
     }
     host.process.signal(Signal::TERM);
@@ -267,7 +272,7 @@ async fn blocked(fault: &Fault) -> String {
     let before = host.process.log().len();
     let mut victim = TcpStream::connect(host.addresses[1]).await.expect("a listener");
     victim.write_all(b"go").await.expect("to be sent");
-    let told = host.told(fault, before).await;
+    let told = host.told(fault, 0, before).await;
     let others = if host.others_live().await { "live" } else { "STAND STILL" };
     host.process.signal(Signal::TERM);
     host.process.ended().await;
