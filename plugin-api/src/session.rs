@@ -54,7 +54,7 @@ pub struct Session {
     raw: RawObject<SessionTable>,
     owner: Owner,
     /// Dropped after the session itself.
-    kept: Vec<Kept>,
+    kept: Option<Kept>,
 }
 
 /// What lives as long as a session does: see [`Session::keep`].
@@ -132,7 +132,7 @@ impl<C: Control> SessionBuilder<C> {
         declared.set(Facets::DATAGRAMS, self.parts.datagrams.is_some());
         declared.set(Facets::EXCHANGE, self.parts.exchange.is_some());
         let raw = export::export(self.control, declared, self.parts);
-        Session { raw, owner: Owner::NOBODY, kept: Vec::new() }
+        Session { raw, owner: Owner::NOBODY, kept: None }
     }
 }
 
@@ -156,13 +156,17 @@ impl Session {
     /// that meanwhile. On its way to a plugin the session takes it along.
     #[doc(hidden)]
     pub fn keep(&mut self, kept: Kept) {
-        self.kept.push(kept);
+        // Nearly all keep one thing, and need no list for it.
+        self.kept = Some(match self.kept.take() {
+            Some(before) => Arc::new((before, kept)),
+            None => kept,
+        });
     }
 
     /// What it keeps, for the session that it is given away for.
     #[doc(hidden)]
-    pub fn take_kept(&mut self) -> Vec<Kept> {
-        std::mem::take(&mut self.kept)
+    pub fn take_kept(&mut self) -> Option<Kept> {
+        self.kept.take()
     }
 
     /// The facets it was made with.
@@ -334,7 +338,7 @@ impl Session {
 impl Transfer for Session {
     type Raw = RawObject<SessionTable>;
     fn into_raw(self) -> Self::Raw {
-        if !self.owner.is_nobody() || !self.kept.is_empty() {
+        if !self.owner.is_nobody() || self.kept.is_some() {
             return passed::pass(self).into_raw();
         }
         std::mem::ManuallyDrop::new(self).raw
@@ -346,7 +350,7 @@ impl Transfer for Session {
                 // It has no facets: each use of it says so.
                 return Session::builder(Info::default()).build();
             }
-            Session { raw, owner: owner_of(&raw const (*raw.table).home), kept: Vec::new() }
+            Session { raw, owner: owner_of(&raw const (*raw.table).home), kept: None }
         }
     }
 }
