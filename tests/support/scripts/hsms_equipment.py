@@ -27,7 +27,8 @@ class Equipment(secsgem.gem.GemEquipmentHandler):
         self.remote_commands["START"] = secsgem.gem.RemoteCommand("START", "start", ["P"], 50)
 
     def on_rcmd_START(self, P=None):
-        print("started", P, flush=True)
+        sys.stdout.write(f"started {P}\n")
+        sys.stdout.flush()
         self.trigger_collection_events([50])
 
 

@@ -4,12 +4,20 @@ Says what it has got of the equipment. The active one ends by itself, at a word 
 """
 
 import sys
+import time
 
 import secsgem.common
 import secsgem.gem
 import secsgem.hsms
 
 PORT, MODE = int(sys.argv[1]), sys.argv[2]
+
+
+def say(line):
+    """A line in one write: the library writes to the same file from other threads."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
 
 host = secsgem.gem.GemHostHandler(
     secsgem.hsms.HsmsSettings(
@@ -21,8 +29,6 @@ host = secsgem.gem.GemHostHandler(
 )
 host.enable()
 if MODE == "passive":
-    import time
-
     wanted = f":{PORT:04X}"
     listening = False
     while not listening:
@@ -30,11 +36,12 @@ if MODE == "passive":
             rows = [line.split() for line in table]
         listening = any(row[1].endswith(wanted) and row[3] == "0A" for row in rows[1:])
         time.sleep(0.01)
-    print("ready", flush=True)
-print("communicating", host.waitfor_communicating(40), flush=True)
-print("values", host.request_svs([10]).get(), flush=True)
-print("command", host.send_remote_command("START", [["P", "x"]]).HCACK.get(), flush=True)
-print("done", flush=True)
+    say("ready")
+say(f"communicating {host.waitfor_communicating(40)}")
+say(f"values {host.request_svs([10]).get()}")
+command = host.send_remote_command("START", [["P", "x"]])
+say(f"command {command.HCACK.get()}")
+say("done")
 if MODE == "active":
     sys.stdin.readline()
     host.disable()
