@@ -116,7 +116,7 @@ impl Listener {
     /// Takes its address; what it accepts will be in the table `lives`.
     ///
     /// # Errors
-    /// [`ErrorKind::InUse`] and what else the transport says.
+    /// [`InUse`](jackfield_plugin_api::ErrorKind::InUse) and what else the transport says.
     pub async fn bind(self, lives: Arc<Lives>) -> Result<Bound> {
         let (most, handshake_timeout) = self.limits(&lives);
         let Listener { name, stack, service, options, .. } = self;
