@@ -26,7 +26,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 tokio::task_local! {
@@ -73,6 +73,7 @@ impl fmt::Display for HandoverName {
 }
 
 /// Something that can be handed over.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line hands over"))]
 pub(crate) trait Giving: Send + Sync {
     /// Second handles of its descriptors, by name.
     ///
@@ -149,7 +150,7 @@ impl Handover {
     #[cfg(feature = "cli")]
     pub(crate) fn own_files(&self) {
         for file in self.table().files.drain(..) {
-            file.store(true, Ordering::Relaxed);
+            file.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 

@@ -38,6 +38,10 @@ pub async fn handed_over<F: Future>(listening: F) -> F::Output {
 pub(super) struct TcpListeners {
     all: Vec<Arc<TcpListener>>,
     /// What each is handed over as.
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "only the command line hands over")
+    )]
     names: Vec<HandoverName>,
     /// Which one is asked first, so that a busy one does not keep the others waiting.
     first: AtomicUsize,

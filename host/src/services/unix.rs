@@ -17,6 +17,10 @@ pub(super) struct UnixListening {
     pub(super) listener: UnixListener,
     file: SocketFile,
     /// By which a service manager has opened it.
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "only the command line hands over")
+    )]
     name: Option<Arc<str>>,
 }
 
@@ -124,6 +128,7 @@ impl SocketFile {
     }
 
     /// The file stays: another process has it.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line hands over"))]
     pub(crate) fn let_go(&self) {
         self.is_ours.store(false, Ordering::Relaxed);
     }

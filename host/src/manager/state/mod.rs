@@ -207,6 +207,7 @@ fn private(folder: &Path) -> io::Result<()> {
 }
 
 /// The lock of a directory, which a process that takes over takes along.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line hands over"))]
 #[derive(Debug)]
 struct StateLock {
     folder: PathBuf,
