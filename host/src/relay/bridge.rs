@@ -2,7 +2,7 @@
 //! their payloads.
 
 use super::duplex::{Direction, Fault, Flow};
-use super::message::poll_message;
+use super::message::{poll_flushed, poll_message};
 use super::scratch::with_scratch;
 use super::stream::{Outgoing, TURN, receiving, sending};
 use super::text::Cut;
@@ -99,11 +99,7 @@ impl Direction<Stream, Messages> for Framing {
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<(), Fault>> {
-        if self.unflushed {
-            ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
+        poll_flushed(to, &mut self.unflushed, flow)
     }
 
     fn end(&mut self) {

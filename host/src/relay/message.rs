@@ -34,6 +34,19 @@ pub(super) fn poll_message(
     Poll::Ready(Ok(Some(message)))
 }
 
+/// Lets messages go out that `to` may still hold back.
+pub(super) fn poll_flushed(
+    to: &mut Messages,
+    unflushed: &mut bool,
+    flow: &mut Flow<'_, '_>,
+) -> Poll<Result<(), Fault>> {
+    if *unflushed {
+        ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
+        *unflushed = false;
+    }
+    Poll::Ready(Ok(()))
+}
+
 impl Direction<Messages, Messages> for MessageDirection {
     fn poll_move(
         &mut self,
@@ -76,11 +89,7 @@ impl Direction<Messages, Messages> for MessageDirection {
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<(), Fault>> {
-        if self.unflushed {
-            ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
+        poll_flushed(to, &mut self.unflushed, flow)
     }
 
     fn end(&mut self) {

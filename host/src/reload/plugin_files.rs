@@ -5,7 +5,7 @@
 //! waited for in the nearest one above it that is. All folders are looked at every `reload.poll` besides, which asks
 //! the system about each file and reads none that has not changed.
 
-use super::watch::{Folders, LEAST_POLL, QUIET, settle};
+use super::watch::{Folders, QUIET, next_poll, settle};
 use super::{ReloadCause, Reloader, ReloaderState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,16 +46,9 @@ async fn changes(reloader: &Reloader) {
             settle(&mut hints).await;
             continue;
         }
-        let poll = reloader.inner.options.borrow().poll.0;
-        let tick = async {
-            match poll.is_zero() {
-                true => std::future::pending().await,
-                false => sleep(poll.max(LEAST_POLL)).await,
-            }
-        };
         tokio::select! {
             _ = hints.recv() => sleep(PAUSE).await,
-            () = tick => {}
+            () = next_poll(reloader) => {}
         }
     }
 }

@@ -56,17 +56,19 @@ async fn changes(reloader: &Reloader) {
         if let Some(again) = look(reloader, &mut folders, failed.take()).await {
             failed = Some(again);
         }
-        let poll = reloader.inner.options.borrow().poll.0;
-        let tick = async {
-            match poll.is_zero() {
-                true => std::future::pending().await,
-                false => sleep(poll.max(LEAST_POLL)).await,
-            }
-        };
         tokio::select! {
             _ = hints.recv() => settle(&mut hints).await,
-            () = tick => {}
+            () = next_poll(reloader) => {}
         }
+    }
+}
+
+/// When files are looked at again without a hint: every `reload.poll`; with zero never. Cancel safe.
+pub(super) async fn next_poll(reloader: &Reloader) {
+    let poll = reloader.inner.options.borrow().poll.0;
+    match poll.is_zero() {
+        true => std::future::pending().await,
+        false => sleep(poll.max(LEAST_POLL)).await,
     }
 }
 
