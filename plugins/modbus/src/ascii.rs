@@ -40,16 +40,16 @@ pub fn take(buffer: &mut BytesMut) -> Found {
         }
         passed += line.len();
     }
-    if buffer.len() > KEPT {
-        buffer.advance(buffer.len() - MAX_FRAME);
-    }
-    Found::Nothing
+    // No frame begins that far back.
+    let old = if buffer.len() > KEPT { buffer.len() - MAX_FRAME } else { 0 };
+    buffer.advance(old);
+    Found::Nothing(passed + old)
 }
 
 /// What stands between the colon and the end of the line.
 fn read(line: &[u8]) -> Option<Frame> {
     let digits = line.strip_suffix(b"\r").unwrap_or(line);
-    if digits.len() % 2 != 0 || digits.len() + 3 > MAX_FRAME {
+    if !digits.len().is_multiple_of(2) || digits.len() + 3 > MAX_FRAME {
         return None;
     }
     let pair = |pair: &[u8]| {

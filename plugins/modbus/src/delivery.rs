@@ -33,8 +33,9 @@ impl Asker {
         matches!(self, Asker::Call(answer) if answer.is_closed())
     }
 
+    /// Whether it is the message whose metadata begins so.
     pub(crate) fn is_message(&self, token: &[u8]) -> bool {
-        matches!(self, Asker::Message { metadata, .. } if metadata == token)
+        matches!(self, Asker::Message { metadata, .. } if metadata.starts_with(token))
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`ModbusEndpoint`]: options, once checked.
 
-use crate::frame::Framing;
+use crate::frame::{Framing, Pause};
 use crate::options::{ModbusOptions, UnitOptions};
 use crate::values::Order;
 use jackfield_plugin_api::{Error, Info, Result, Role};
@@ -115,6 +115,13 @@ pub(crate) struct Line {
     pub(crate) rest: Duration,
     /// The pause that ends a frame.
     pub(crate) gap: Duration,
+}
+
+impl Line {
+    /// What is known between two looks at what has come.
+    pub(crate) fn between(self) -> Pause {
+        if self.character.is_zero() { Pause::Network } else { Pause::None }
+    }
 }
 
 impl Timing {

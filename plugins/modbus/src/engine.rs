@@ -251,7 +251,8 @@ impl Engine {
             return;
         };
         let job = &self.active[at].job;
-        let other_unit = frame.unit != job.unit && !(self.endpoint.any_unit && !self.is_serial());
+        let any = self.endpoint.any_unit && !self.is_serial();
+        let other_unit = frame.unit != job.unit && !any;
         let why = match expect::fits(&job.pdu, &frame.pdu) {
             _ if other_unit => {
                 Some(format!("expected an answer of unit {}, not of {}", job.unit, frame.unit))

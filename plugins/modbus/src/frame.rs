@@ -30,6 +30,17 @@ pub enum Reading {
     Answers(Option<(u8, u8)>),
 }
 
+/// What is known of bytes that may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// They come one by one, and more may follow.
+    None,
+    /// They come over a network, which brings a frame whole or in a few pieces.
+    Network,
+    /// Nothing has come for the pause that ends a frame.
+    Quiet,
+}
+
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -46,8 +57,8 @@ pub struct Frame {
 pub enum Found {
     /// A whole frame, with the number of bytes before it that were none.
     Frame(Frame, usize),
-    /// None yet.
-    Nothing,
+    /// None yet, and so many bytes that will be none.
+    Nothing(usize),
 }
 
 impl Framing {
@@ -74,8 +85,8 @@ impl Framing {
         }
     }
 
-    /// Takes the next whole frame out of `buffer`. With `quiet` nothing has come for the pause that ends a frame. On a
-    /// serial line bytes that are no frame are kept while they may become one, about [`KEPT`] of them.
+    /// Takes the next whole frame out of `buffer`. On a serial
+    /// line bytes that are no frame are kept while they may become one, about [`KEPT`] of them.
     ///
     /// # Errors
     /// On TCP: what is wrong with the header; nothing can be read any more.
@@ -83,11 +94,11 @@ impl Framing {
         self,
         buffer: &mut BytesMut,
         reading: Reading,
-        quiet: bool,
+        pause: Pause,
     ) -> Result<Found, String> {
         match self {
             Framing::Tcp => take_tcp(buffer),
-            Framing::Rtu => Ok(rtu::take(buffer, reading, quiet)),
+            Framing::Rtu => Ok(rtu::take(buffer, reading, pause)),
             Framing::Ascii => Ok(ascii::take(buffer)),
         }
     }
@@ -105,7 +116,7 @@ fn write_tcp(frame: &Frame) -> Bytes {
 }
 
 fn take_tcp(buffer: &mut BytesMut) -> Result<Found, String> {
-    let Some(header) = buffer.first_chunk::<HEADER>() else { return Ok(Found::Nothing) };
+    let Some(header) = buffer.first_chunk::<HEADER>() else { return Ok(Found::Nothing(0)) };
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let (transaction, protocol, length) = (word(0), word(2), usize::from(word(4)));
     if protocol != 0 {
@@ -118,7 +129,7 @@ fn take_tcp(buffer: &mut BytesMut) -> Result<Found, String> {
         ));
     }
     if buffer.len() < HEADER + length {
-        return Ok(Found::Nothing);
+        return Ok(Found::Nothing(0));
     }
     buffer.advance(HEADER);
     let mut rest = buffer.split_to(length).freeze();

@@ -2,7 +2,7 @@
 //! bytes. They have no length of their own: it follows from the function where that is known, and from a pause
 //! where it is not. Pauses alone say little, since adapters and networks join and part bytes as they like.
 
-use crate::frame::{Found, Frame, KEPT, Reading};
+use crate::frame::{Found, Frame, KEPT, Pause, Reading};
 use crate::pdu::{EXCEPTION, IDENTIFICATION, MAX_PDU, function};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -33,17 +33,20 @@ pub fn write(unit: u8, pdu: &[u8]) -> Bytes {
 
 /// Takes the first frame whose checksum is right out of `buffer`, with what stands before it. What can be the frame that
 /// is waited for is let come to its end first: within data of its length a checksum is right by chance now and then.
-/// With `quiet` nothing more will come of it, and a frame of unknown length ends where the bytes do.
-pub fn take(buffer: &mut BytesMut, reading: Reading, quiet: bool) -> Found {
+/// After a pause nothing more will come of it. A frame of unknown length ends there, or where the bytes of a network do, if
+/// its checksum is right.
+pub fn take(buffer: &mut BytesMut, reading: Reading, pause: Pause) -> Found {
     for start in 0..buffer.len().saturating_sub(LEAST - 1) {
         let rest = &buffer[start..];
         let length = match length(rest, reading) {
             Length::Known(length) => length,
-            Length::Unknown if quiet => rest.len(),
+            Length::Unknown if pause == Pause::Quiet || pause == Pause::Network && start == 0 => {
+                rest.len()
+            }
             Length::Unknown | Length::Later => usize::MAX,
         };
         if length > rest.len() {
-            if !quiet && rest.len() < MAX_FRAME && can_be_it(rest, reading) {
+            if pause != Pause::Quiet && rest.len() < MAX_FRAME && can_be_it(rest, reading) {
                 break;
             }
             continue;
@@ -56,11 +59,10 @@ pub fn take(buffer: &mut BytesMut, reading: Reading, quiet: bool) -> Found {
             return Found::Frame(Frame { transaction: 0, unit, pdu: frame }, start);
         }
     }
-    if buffer.len() > KEPT {
-        // No frame begins that far back.
-        buffer.advance(buffer.len() - MAX_FRAME);
-    }
-    Found::Nothing
+    // No frame begins that far back.
+    let passed = if buffer.len() > KEPT { buffer.len() - MAX_FRAME } else { 0 };
+    buffer.advance(passed);
+    Found::Nothing(passed)
 }
 
 /// Whether the frame that is waited for may begin so.

@@ -2,7 +2,7 @@
 
 use crate::client::Link;
 use crate::engine::News;
-use crate::frame::{Found, Reading};
+use crate::frame::{Found, Pause, Reading};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use jackfield_plugin_api::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -133,16 +133,16 @@ async fn wait(
     match read {
         Some(0) => {
             let text = "the peer has ended the connection";
-            return Err(lost(Error::new(ErrorKind::Closed, text)));
+            Err(lost(Error::new(ErrorKind::Closed, text)))
         }
         Some(_) => {
             link.engine().heard(now);
             incoming.quiet = Some(now + link.line.gap);
-            answers(link, incoming, false)
+            answers(link, incoming, link.line.between())
         }
         None if incoming.quiet.is_some_and(|quiet| quiet <= now) => {
             incoming.quiet = None;
-            answers(link, incoming, true)
+            answers(link, incoming, Pause::Quiet)
         }
         None => Ok(()),
     }
@@ -154,14 +154,17 @@ fn lost(error: Error) -> Error {
 }
 
 /// Takes the answers that have come.
-fn answers(link: &Link, incoming: &mut Incoming, quiet: bool) -> Result<(), Error> {
+fn answers(link: &Link, incoming: &mut Incoming, pause: Pause) -> Result<(), Error> {
     loop {
         let mut engine = link.engine();
         let reading = Reading::Answers(engine.asked());
-        let found = link.endpoint.framing.take(&mut incoming.buffer, reading, quiet);
+        let found = link.endpoint.framing.take(&mut incoming.buffer, reading, pause);
         match found.map_err(|text| lost(Error::new(ErrorKind::Protocol, text)))? {
             Found::Frame(frame, noise) => engine.answer(frame, noise, link.host.now()),
-            Found::Nothing => break,
+            Found::Nothing(noise) => {
+                engine.counts.noise += noise as u64;
+                break;
+            }
         }
     }
     if incoming.buffer.is_empty() || !link.endpoint.framing.is_serial() {

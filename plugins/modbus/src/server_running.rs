@@ -1,6 +1,6 @@
 //! The task of a master's connection: it reads requests and sends answers. The carrier is dropped with it.
 
-use crate::frame::{Found, Reading};
+use crate::frame::{Found, Pause, Reading};
 use crate::server::Master;
 use bytes::BytesMut;
 use futures_util::future::{Either, select};
@@ -42,7 +42,7 @@ async fn read(master: &Master, input: &mut ReadHalf<Stream>) -> Error {
     // When the first byte of a frame came.
     let mut begun = None;
     loop {
-        if let Err(text) = frames(master, &mut buffer, false).await {
+        if let Err(text) = frames(master, &mut buffer, master.line.between()).await {
             return Error::new(ErrorKind::Protocol, text);
         }
         let now = master.host.now();
@@ -89,7 +89,7 @@ async fn pause(
     buffer: &mut BytesMut,
 ) -> Result<(), Error> {
     // Serial framings have no errors of their own.
-    let _ = frames(master, buffer, true).await;
+    let _ = frames(master, buffer, Pause::Quiet).await;
     if buffer.is_empty() {
         return Ok(());
     }
@@ -109,7 +109,7 @@ async fn pause(
 }
 
 /// Takes the requests that have come, as far as there is room for them.
-async fn frames(master: &Master, buffer: &mut BytesMut, quiet: bool) -> Result<(), String> {
+async fn frames(master: &Master, buffer: &mut BytesMut, pause: Pause) -> Result<(), String> {
     loop {
         loop {
             let room = master.changed.notified();
@@ -118,9 +118,12 @@ async fn frames(master: &Master, buffer: &mut BytesMut, quiet: bool) -> Result<(
             }
             room.await;
         }
-        match master.endpoint.framing.take(buffer, Reading::Requests, quiet)? {
+        match master.endpoint.framing.take(buffer, Reading::Requests, pause)? {
             Found::Frame(frame, noise) => master.requests().take(frame, noise),
-            Found::Nothing => return Ok(()),
+            Found::Nothing(noise) => {
+                master.requests().served.noise += noise as u64;
+                return Ok(());
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ mod reading;
 mod typed;
 mod wrong;
 
-use crate::frame::{Found, Frame, Framing, Reading};
+use crate::frame::{Found, Frame, Framing, Pause, Reading};
 use crate::{ModbusEndpoint, ModbusOptions, client, server};
 use bytes::{Bytes, BytesMut};
 use jackfield_plugin_api::testing::{self, TestHost};
@@ -30,7 +30,7 @@ fn client(framing: Framing, given: Value) -> (Session, Peer) {
     let endpoint = endpoint(framing, Role::Client, given);
     let carrier = (near.take_stream().expect("a stream"), Info::new().peer("device"));
     let session = client::session(TestHost::new().host(), &endpoint, carrier);
-    (session, Peer::over(framing, Reading::Requests, far))
+    (session, Peer::over(framing, Reading::Requests, &far))
 }
 
 /// A master's session, and the master.
@@ -39,7 +39,7 @@ fn master(framing: Framing, given: Value) -> (Session, Peer) {
     let endpoint = endpoint(framing, Role::Server, given);
     let carrier = (near.take_stream().expect("a stream"), Info::new().peer("10.0.0.5:4711"));
     let session = server::session(TestHost::new().host(), &endpoint, carrier);
-    (session, Peer::over(framing, Reading::Answers(None), far))
+    (session, Peer::over(framing, Reading::Answers(None), &far))
 }
 
 /// The other end, by hand.
@@ -51,7 +51,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn over(framing: Framing, reading: Reading, carrier: Session) -> Self {
+    fn over(framing: Framing, reading: Reading, carrier: &Session) -> Self {
         let stream = carrier.take_stream().expect("a stream");
         Peer { framing, reading, stream, buffer: BytesMut::new() }
     }
@@ -73,7 +73,7 @@ impl Peer {
 
     async fn next(&mut self) -> Option<Frame> {
         loop {
-            let found = self.framing.take(&mut self.buffer, self.reading, true);
+            let found = self.framing.take(&mut self.buffer, self.reading, Pause::Quiet);
             if let Found::Frame(frame, _) = found.expect("a frame of the framing") {
                 return Some(frame);
             }

@@ -1,12 +1,13 @@
 //! Frames as the specifications and others write them, whole, in pieces and with noise.
 
 use super::*;
+use crate::frame::Pause;
 use crate::pdu::{MAX_PDU, function};
 use crate::{ascii, pdu, rtu};
 use proptest::prelude::*;
 
-fn read(bytes: &[u8], framing: Framing, reading: Reading, quiet: bool) -> Found {
-    framing.take(&mut BytesMut::from(bytes), reading, quiet).expect("no error")
+fn read(bytes: &[u8], framing: Framing, reading: Reading, pause: Pause) -> Found {
+    framing.take(&mut BytesMut::from(bytes), reading, pause).expect("no error")
 }
 
 #[test]
@@ -24,7 +25,8 @@ fn an_answer_of_256_bytes_is_one() {
     assert_eq!(data.len(), MAX_PDU);
     let bytes = rtu::write(9, &data);
     assert_eq!(bytes.len(), rtu::MAX_FRAME);
-    let found = read(&bytes, Framing::Rtu, Reading::Answers(Some((9, function::READ_FILE))), false);
+    let found =
+        read(&bytes, Framing::Rtu, Reading::Answers(Some((9, function::READ_FILE))), Pause::None);
     assert_eq!(found, Found::Frame(Frame { transaction: 0, unit: 9, pdu: data.into() }, 0));
 }
 
@@ -32,8 +34,8 @@ fn an_answer_of_256_bytes_is_one() {
 fn a_frame_of_an_unknown_function_ends_with_a_pause() {
     let bytes = rtu::write(3, &[0x64, 1, 2, 3]);
     let reading = Reading::Answers(Some((3, 0x64)));
-    assert_eq!(read(&bytes, Framing::Rtu, reading, false), Found::Nothing);
-    assert!(matches!(read(&bytes, Framing::Rtu, reading, true), Found::Frame(..)));
+    assert_eq!(read(&bytes, Framing::Rtu, reading, Pause::None), Found::Nothing(0));
+    assert!(matches!(read(&bytes, Framing::Rtu, reading, Pause::Quiet), Found::Frame(..)));
 }
 
 #[test]
@@ -41,7 +43,7 @@ fn noise_before_a_frame_is_passed_over() {
     for framing in [Framing::Rtu, Framing::Ascii] {
         let frame = Frame { transaction: 0, unit: 5, pdu: Bytes::from_static(&[3, 2, 1, 0]) };
         let bytes = [&[0xff, 0, 0x80, 5][..], &framing.write(&frame)].concat();
-        let found = read(&bytes, framing, Reading::Answers(Some((5, 3))), true);
+        let found = read(&bytes, framing, Reading::Answers(Some((5, 3))), Pause::Quiet);
         assert_eq!(found, Found::Frame(frame, 4), "{framing:?}");
     }
 }
@@ -50,7 +52,8 @@ fn noise_before_a_frame_is_passed_over() {
 fn what_never_becomes_a_frame_is_not_kept() {
     for framing in [Framing::Rtu, Framing::Ascii] {
         let mut buffer = BytesMut::from(&vec![b'x'; 1 << 16][..]);
-        assert_eq!(framing.take(&mut buffer, Reading::Requests, false), Ok(Found::Nothing));
+        let found = framing.take(&mut buffer, Reading::Requests, Pause::None);
+        assert!(matches!(found, Ok(Found::Nothing(_))), "{found:?}");
         assert!(buffer.len() <= crate::frame::KEPT, "{framing:?}");
     }
 }
@@ -59,7 +62,7 @@ fn what_never_becomes_a_frame_is_not_kept() {
 fn a_header_of_another_protocol_and_lengths_that_cannot_be_are_errors() {
     for header in [[0, 1, 0, 1, 0, 6], [0, 1, 0, 0, 0, 1], [0, 1, 0, 0, 0, 255]] {
         let mut buffer = BytesMut::from(&header[..]);
-        Framing::Tcp.take(&mut buffer, Reading::Requests, false).unwrap_err();
+        Framing::Tcp.take(&mut buffer, Reading::Requests, Pause::None).unwrap_err();
     }
 }
 
@@ -67,7 +70,10 @@ fn a_header_of_another_protocol_and_lengths_that_cannot_be_are_errors() {
 fn a_colon_begins_a_frame_of_text_anew() {
     let whole = ascii::write(1, &[3, 2, 0, 9]);
     let bytes = [b":0103", &whole[..]].concat();
-    assert!(matches!(read(&bytes, Framing::Ascii, Reading::Requests, false), Found::Frame(_, 5)));
+    assert!(matches!(
+        read(&bytes, Framing::Ascii, Reading::Requests, Pause::None),
+        Found::Frame(_, 5)
+    ));
 }
 
 #[test]
@@ -102,19 +108,20 @@ proptest! {
             let cut = cut.min(bytes.len() - 1);
             let reading = Reading::Answers(Some((unit, function::READ_HOLDING_REGISTERS)));
             let mut buffer = BytesMut::from(&bytes[..cut]);
-            prop_assert_eq!(framing.take(&mut buffer, reading, false), Ok(Found::Nothing));
+            prop_assert_eq!(framing.take(&mut buffer, reading, Pause::None), Ok(Found::Nothing(0)));
             buffer.extend_from_slice(&bytes[cut..]);
-            prop_assert_eq!(framing.take(&mut buffer, reading, false), Ok(Found::Frame(frame, 0)));
+            prop_assert_eq!(framing.take(&mut buffer, reading, Pause::None), Ok(Found::Frame(frame, 0)));
             prop_assert!(buffer.is_empty());
         }
     }
 
     #[test]
     fn any_bytes_are_read_without_harm(bytes: Vec<u8>, quiet: bool) {
+        let pause = if quiet { Pause::Quiet } else { Pause::Network };
         for framing in ALL {
             for reading in [Reading::Requests, Reading::Answers(None)] {
                 let mut buffer = BytesMut::from(&bytes[..]);
-                while let Ok(Found::Frame(frame, _)) = framing.take(&mut buffer, reading, quiet) {
+                while let Ok(Found::Frame(frame, _)) = framing.take(&mut buffer, reading, pause) {
                     prop_assert!((1..=MAX_PDU).contains(&frame.pdu.len()));
                 }
             }

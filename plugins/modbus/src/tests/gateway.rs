@@ -25,7 +25,7 @@ impl World {
             let (near, far) = testing::carriers(64 * 1024);
             let endpoint = endpoint(framing, Role::Client, options.clone());
             let carrier = (near.take_stream().expect("a stream"), Info::new().peer("line"));
-            let peer = Peer::over(framing, Reading::Requests, far);
+            let peer = Peer::over(framing, Reading::Requests, &far);
             opened.lock().unwrap().push_back((uri.to_owned(), peer));
             Ok(client::session(testing::host(), &endpoint, carrier))
         });
@@ -36,7 +36,8 @@ impl World {
 
     /// One line with all units.
     fn of_one(framing: Framing, mut given: Value) -> Self {
-        given["lines"] = json!({ "bus": { "uri": "modbus-rtu:///dev/a", "options": { "retries": 0 } } });
+        given["lines"] =
+            json!({ "bus": { "uri": "modbus-rtu:///dev/a", "options": { "retries": 0 } } });
         World::new(framing, given)
     }
 
@@ -82,11 +83,11 @@ fn each_master_has_its_own_answer_and_the_line_one_request_at_a_time() {
         let mut world = World::of_one(Framing::Rtu, json!({}));
         let masters: Vec<_> = (0..8).map(|n| world.master(&format!("10.0.0.{n}:500"))).collect();
         let (_, mut line) = world.line().await;
-        let asking = futures_util::future::join_all(
-            masters.iter().zip(100..).map(|(master, address): (_, u16)| async move {
+        let asking = futures_util::future::join_all(masters.iter().zip(100..).map(
+            |(master, address): (_, u16)| async move {
                 registers(master, json!({ "address": address, "unit": 3 })).await.unwrap()
-            }),
-        );
+            },
+        ));
         let (answers, ()) = tokio::join!(asking, async {
             for _ in 0..8 {
                 let request = line.frame().await;
@@ -110,20 +111,15 @@ fn masters_with_a_higher_priority_go_first_and_others_in_their_order() {
             tokio::time::sleep(ms(u64::from(address))).await;
             registers(master, json!({ "address": address })).await.unwrap();
         };
-        let (.., order) = tokio::join!(
-            ask(&usual, 1),
-            ask(&usual, 2),
-            ask(&usual, 3),
-            ask(&first, 4),
-            async {
+        let (.., order) =
+            tokio::join!(ask(&usual, 1), ask(&usual, 2), ask(&usual, 3), ask(&first, 4), async {
                 tokio::time::sleep(ms(50)).await;
                 let mut order = Vec::new();
                 for _ in 0..4 {
                     order.push(serve_one(&mut line).await.pdu[2]);
                 }
                 order
-            }
-        );
+            });
         // The first was on the line already.
         assert_eq!(order, [1, 4, 2, 3]);
     });

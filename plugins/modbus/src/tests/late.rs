@@ -78,12 +78,13 @@ fn a_request_is_asked_again_as_often_as_retries_says() {
         for framing in ALL {
             let given = json!({ "retries": 5, "units": { "9": { "retries": 2, "timeout": 0.1 } } });
             let (session, mut peer) = client(framing, given);
-            let (error, ()) = tokio::join!(registers(&session, json!({ "address": 1, "unit": 9 })), async {
-                for _ in 0..3 {
-                    assert_eq!(peer.frame().await.pdu[..], [3, 0, 1, 0, 1]);
-                }
-                assert!(peer.hears_nothing_for(ms(5000)).await);
-            });
+            let (error, ()) =
+                tokio::join!(registers(&session, json!({ "address": 1, "unit": 9 })), async {
+                    for _ in 0..3 {
+                        assert_eq!(peer.frame().await.pdu[..], [3, 0, 1, 0, 1]);
+                    }
+                    assert!(peer.hears_nothing_for(ms(5000)).await);
+                });
             let error = error.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{framing:?}");
             assert_eq!((fact(&error, "unit"), fact(&error, "sent")), (Some("9"), Some("3")));
@@ -183,11 +184,12 @@ fn a_session_that_is_closed_answers_what_was_sent_and_refuses_the_rest() {
 fn a_long_answer_of_a_slow_line_has_the_time_that_it_takes() {
     testing::paused(async {
         let (near, far) = testing::carriers(1024);
-        let endpoint = endpoint(Framing::Rtu, Role::Client, json!({ "timeout": 0.3, "retries": 0 }));
+        let endpoint =
+            endpoint(Framing::Rtu, Role::Client, json!({ "timeout": 0.3, "retries": 0 }));
         let below = Info::new().peer("/dev/ttyS0").with("baud", 1200);
         let carrier = (near.take_stream().expect("a stream"), below);
         let session = client::session(TestHost::new().host(), &endpoint, carrier);
-        let mut peer = Peer::over(Framing::Rtu, Reading::Requests, far);
+        let mut peer = Peer::over(Framing::Rtu, Reading::Requests, &far);
         let given = json!({ "address": 0, "count": 100 });
         let (result, ()) = tokio::join!(registers(&session, given), async {
             let request = peer.frame().await;

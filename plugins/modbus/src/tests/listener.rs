@@ -17,7 +17,10 @@ fn answers_go_back_with_the_numbers_that_the_master_has_chosen() {
         assert_eq!((one.id, one.kind, &two.payload[..]), (1, PDU, &[3, 0, 2, 0, 1][..]));
         for request in [two, one] {
             let answer = Message::of(PDU, Bytes::from_static(&[3, 2, 0, 9]));
-            messages.send(answer.with_id(request.id).with_metadata(request.metadata)).await.unwrap();
+            messages
+                .send(answer.with_id(request.id).with_metadata(request.metadata))
+                .await
+                .unwrap();
         }
         let (first, second) = (peer.frame().await, peer.frame().await);
         assert_eq!((first.transaction, first.unit, second.transaction), (7, 2, 500));

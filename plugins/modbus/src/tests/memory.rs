@@ -37,7 +37,10 @@ fn what_is_written_is_read_in_every_framing() {
             let given = json!({ "address": 10, "values": [1.5, -8.25], "type": "f32" });
             call(&session, "write_registers", given).await;
             let given = json!({ "address": 10, "count": 2, "type": "f32" });
-            assert_eq!(registers(&session, given).await.unwrap(), json!({ "values": [1.5, -8.25] }));
+            assert_eq!(
+                registers(&session, given).await.unwrap(),
+                json!({ "values": [1.5, -8.25] })
+            );
             call(&session, "write_register", json!({ "address": 0, "value": 0x12 })).await;
             let given = json!({ "address": 0, "and": 0xf2, "or": 0x25 });
             call(&session, "mask_write_register", given).await;

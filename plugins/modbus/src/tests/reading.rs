@@ -20,7 +20,10 @@ fn each_operation_asks_by_its_function_and_reads_its_answer() {
         let given = json!({ "address": 100, "count": 2, "type": "f32" });
         let answer = [&[3, 8][..], &1.5_f32.to_be_bytes(), &(-2.25_f32).to_be_bytes()].concat();
         let (pdu, result) = asked("read_holding_registers", given, &answer).await;
-        assert_eq!((pdu, result.unwrap()), (vec![3, 0, 100, 0, 4], json!({ "values": [1.5, -2.25] })));
+        assert_eq!(
+            (pdu, result.unwrap()),
+            (vec![3, 0, 100, 0, 4], json!({ "values": [1.5, -2.25] }))
+        );
 
         let given = json!({ "address": 4, "count": 3 });
         let (pdu, result) = asked("read_coils", given, &[1, 1, 0b101]).await;
@@ -59,7 +62,8 @@ fn an_identification_is_asked_for_until_nothing_follows() {
         let (result, ()) = tokio::join!(session.call("device_identification", &given), async {
             let first = peer.frame().await;
             assert_eq!(first.pdu[..], [43, 14, 2, 0]);
-            peer.answers(&first, &[&[43, 14, 2, 0x82, 0xff, 1, 1, 0, 3][..], b"abc"].concat()).await;
+            peer.answers(&first, &[&[43, 14, 2, 0x82, 0xff, 1, 1, 0, 3][..], b"abc"].concat())
+                .await;
             let second = peer.frame().await;
             assert_eq!(second.pdu[..], [43, 14, 2, 1]);
             let more = [&[43, 14, 2, 0x82, 0, 0, 2, 1, 1][..], b"x", &[0x80, 1], b"y"].concat();
@@ -108,7 +112,11 @@ fn what_is_wrong_with_a_parameter_is_said_before_anything_is_sent() {
         for (operation, given, part) in [
             ("read_holding_registers", json!({ "address": 0, "count": 63, "type": "f32" }), "125"),
             ("write_register", json!({ "address": 0, "value": 70_000 }), "65535"),
-            ("write_register", json!({ "address": 0, "value": 1, "type": "f32" }), "write_registers"),
+            (
+                "write_register",
+                json!({ "address": 0, "value": 1, "type": "f32" }),
+                "write_registers",
+            ),
             ("request", json!({ "function": 3, "data": "0g" }), "hexadecimal"),
             ("device_identification", json!({ "code": 5 }), "1 to 4"),
         ] {
@@ -163,7 +171,7 @@ fn a_ping_is_answered_by_a_refusal_too() {
 fn requests_over_tcp_go_together_as_far_as_in_flight_says() {
     testing::paused(async {
         let (session, mut peer) = client(Framing::Tcp, json!({ "in_flight": 2 }));
-        let call = |address: u16| registers(&session, json!({ "address": address })) ;
+        let call = |address: u16| registers(&session, json!({ "address": address }));
         let (one, two, three, ()) = tokio::join!(call(1), call(2), call(3), async {
             let (first, second) = (peer.frame().await, peer.frame().await);
             assert!(peer.hears_nothing_for(ms(500)).await);

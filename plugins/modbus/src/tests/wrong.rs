@@ -124,7 +124,8 @@ fn noise_before_an_answer_that_looks_like_its_beginning_does_no_harm() {
 fn a_header_that_cannot_be_ends_the_session() {
     testing::paused(async {
         for bytes in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0, 1, 0, 0, 0xff, 0xff, 1, 3]] {
-            let (session, result) = told(Framing::Tcp, async |peer, _| peer.bytes(bytes).await).await;
+            let (session, result) =
+                told(Framing::Tcp, async |peer, _| peer.bytes(bytes).await).await;
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
             assert_eq!(session.ping().await.unwrap_err().kind(), ErrorKind::Protocol);
@@ -171,16 +172,15 @@ fn more_calls_than_may_wait_are_refused() {
     testing::paused(async {
         let (session, mut peer) = client(Framing::Tcp, json!({ "max_queue": 2 }));
         let call = |address: u16| registers(&session, json!({ "address": address }));
-        let (one, two, three, four, ()) =
-            tokio::join!(call(1), call(2), call(3), call(4), async {
-                for value in 1..=3 {
-                    let request = peer.frame().await;
-                    peer.answers(&request, &[3, 2, 0, value]).await;
-                    if value == 2 {
-                        break;
-                    }
+        let (one, two, three, four, ()) = tokio::join!(call(1), call(2), call(3), call(4), async {
+            for value in 1..=3 {
+                let request = peer.frame().await;
+                peer.answers(&request, &[3, 2, 0, value]).await;
+                if value == 2 {
+                    break;
                 }
-            });
+            }
+        });
         let results = [one, two, three, four];
         let refused = |result: &&Result<Value>| {
             result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Limit)
