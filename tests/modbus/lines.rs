@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{asks_of, call, mbpoll};
+use super::{READ, asks_of, call, master, mbpoll};
 use crate::support::{
     host::TestHost,
     peers::{
@@ -41,19 +41,23 @@ async fn a_line_behind_ser2net_is_reached_over_tcp_and_by_rfc_2217() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mbpoll_reads_a_memory_at_the_other_end_of_a_line() {
-    // A listener has no serial line below it: socat joins the two.
-    let host = super::memory(&[("modbus-rtu+tcp://127.0.0.1:0", "")]).await;
-    let folder = crate::support::process::tempdir();
-    let device = folder.path().join("line");
-    let from = format!("PTY,link={},raw,echo=0", device.display());
-    let to = format!("TCP:{}", host.address(0));
-    let _socat =
-        crate::support::peers::socat::Socat::start(&from, &to, "starting data transfer loop").await;
-    let path = device.display().to_string();
-    let rtu = ["-m", "rtu", "-b", "115200", "-P", "none", "-a", "1"];
-    let read = mbpoll(&[&rtu[..], &["-t", "3", "-r", "7", "-c", "1", &path]].concat()).await;
-    assert!(read.contains("14"), "{read}");
+async fn masters_read_and_write_a_memory_that_listens_at_a_line() {
+    for mode in ["rtu", "ascii"] {
+        let line = Line::new().await;
+        let listen = format!("modbus-{mode}://{}", line.end("b").display());
+        let _host = super::memory(&[(&listen, "")]).await;
+        let place = line.end("a").display().to_string();
+        assert_eq!(master(mode, &place).await, READ, "{mode}");
+    }
+    let line = Line::new().await;
+    let listen = format!("modbus-rtu://{}?baud=19200", line.end("b").display());
+    let _host = super::memory(&[(&listen, "")]).await;
+    let path = line.end("a").display().to_string();
+    let rtu = ["-m", "rtu", "-b", "19200", "-P", "none", "-a", "1", "-t", "3", "-r", "7", &path];
+    for _ in 0..2 {
+        let read = mbpoll(&rtu).await;
+        assert!(read.contains("14"), "{read}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

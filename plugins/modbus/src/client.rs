@@ -191,6 +191,6 @@ impl Control for Client {
 
 /// Ends the session once what was sent is answered.
 pub(crate) fn close(link: &Link) {
-    link.engine().close();
+    link.engine().close(link.host.now());
     link.work.notify_one();
 }

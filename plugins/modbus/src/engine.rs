@@ -12,6 +12,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a session that is closed waits for answers.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// One request.
 pub(crate) struct Job {
     pub(crate) unit: u8,
@@ -141,9 +144,12 @@ impl Engine {
         self.queue.push_back(job);
     }
 
-    /// Forgets the request that was given as a message with `token`, if it was not sent yet.
+    /// Forgets the requests that were given as messages whose metadata begins with `token`, as far as they were not sent.
     pub(crate) fn withdraw(&mut self, token: &[u8]) {
+        let before = self.queue.len();
         self.queue.retain(|job| !job.asker.is_message(token));
+        self.delivery.done += (before - self.queue.len()) as u64;
+        self.delivery.wake_writer();
     }
 
     fn is_serial(&self) -> bool {
@@ -353,8 +359,12 @@ impl Engine {
         answers.chain(next).min()
     }
 
-    /// Takes nothing new, and forgets what was not sent yet.
-    pub(crate) fn close(&mut self) {
+    /// Takes nothing new, forgets what was not sent yet, and waits no longer than [`PATIENCE`] for the rest.
+    pub(crate) fn close(&mut self, now: Duration) {
+        if !self.closing {
+            let limit = now + PATIENCE;
+            self.active.iter_mut().for_each(|it| it.deadline = it.deadline.min(limit));
+        }
         self.closing = true;
         for job in std::mem::take(&mut self.queue) {
             self.delivery.answer(job, Err(Error::unsent()));
@@ -371,7 +381,7 @@ impl Engine {
             return;
         }
         self.end = Some(error.clone());
-        self.close();
+        self.close(Duration::ZERO);
         for active in std::mem::take(&mut self.active) {
             self.delivery.answer(active.job, Err(error.clone().with_retry(Retry::Never)));
         }

@@ -41,6 +41,7 @@ impl Drop for Facet {
     fn drop(&mut self) {
         // Calls may go on, and answers to messages are nobody's.
         let mut engine = self.held.link.engine();
+        engine.withdraw(&[]);
         engine.delivery.is_read = false;
         while engine.delivery.next().is_some() {}
     }

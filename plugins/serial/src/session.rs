@@ -83,6 +83,21 @@ fn value(result: &impl Serialize) -> Result<Value> {
     serde_json::to_value(result).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
 }
 
+/// A line that was opened with these options as a session.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn over(
+    host: Host,
+    path: String,
+    line: Line,
+    options: &SerialOptions,
+) -> Result<Session> {
+    let io = FdStream::new(&host, line.descriptor()?)?;
+    let poll = Duration::from_millis(u64::from(options.modem_poll));
+    Ok(of(host, path, line, io, poll))
+}
+
 /// A line as a session.
 pub(crate) fn of(host: Host, path: String, line: Line, io: FdStream, poll: Duration) -> Session {
     let line = Arc::new(line);

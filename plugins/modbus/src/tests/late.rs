@@ -181,6 +181,21 @@ fn a_session_that_is_closed_answers_what_was_sent_and_refuses_the_rest() {
 }
 
 #[test]
+fn a_session_that_is_closed_does_not_wait_long_for_a_device_that_says_nothing() {
+    testing::paused(async {
+        let (session, mut peer) = client(Framing::Tcp, json!({ "timeout": 3600 }));
+        let begun = tokio::time::Instant::now();
+        let (asked, closed) = tokio::join!(registers(&session, json!({ "address": 1 })), async {
+            peer.frame().await;
+            session.close(0, "").await
+        });
+        closed.unwrap();
+        asked.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 2);
+    });
+}
+
+#[test]
 fn a_long_answer_of_a_slow_line_has_the_time_that_it_takes() {
     testing::paused(async {
         let (near, far) = testing::carriers(1024);
