@@ -2,6 +2,7 @@
 
 use crate::io::{LineIo, Written};
 use crate::line::{Line, Modem, Settings};
+use crate::options::SerialOptions;
 use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session,

@@ -21,7 +21,13 @@ fn world(behaviour: Behaviour, scheme: &'static str) -> LocalBoxFuture<'static, 
     .boxed_local()
 }
 
+/// A loopback waits for its answer.
+const ANSWERED: &str =
+    "each request waits for its answer: a far end that gives nothing back is asked no more";
 const SILENT: (&str, &str) = ("silent peer", "opening asks nothing: `timeout` bounds each request");
+const SLOW: (&str, &str) = ("slow reader", ANSWERED);
+const KILLED: (&str, &str) = ("peer killed", ANSWERED);
+const LOST: (&str, &str) = ("loss is told", ANSWERED);
 const ONE_BY_ONE: (&str, &str) = ("16 MiB", "on a line 67,000 loopbacks go one after the other");
 
 pub(in crate::conformance) fn modbus() -> Subject {
@@ -43,7 +49,7 @@ pub(in crate::conformance) fn modbus() -> Subject {
         on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("modbus"), json!({}))),
         oversized,
-        except: &[SILENT],
+        except: &[SILENT, SLOW, KILLED, LOST],
     }
 }
 
@@ -56,7 +62,7 @@ pub(in crate::conformance) fn modbus_rtu() -> Subject {
         on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("modbus-rtu+tcp"), json!({}))),
         oversized: no_form,
-        except: &[ONE_BY_ONE],
+        except: &[ONE_BY_ONE, SLOW, KILLED, LOST],
     }
 }
 
@@ -68,6 +74,6 @@ pub(in crate::conformance) fn modbus_ascii() -> Subject {
         on_datagrams: OnDatagrams::No,
         nowhere: Some(|| (refused("modbus-ascii+tcp"), json!({}))),
         oversized: no_form,
-        except: &[ONE_BY_ONE],
+        except: &[ONE_BY_ONE, SLOW, KILLED, LOST],
     }
 }

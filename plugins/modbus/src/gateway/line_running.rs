@@ -98,16 +98,12 @@ fn poll(
     queue: &mut mpsc::Receiver<Message>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Message>> {
-    let mut given = false;
     while Pin::new(&mut *messages).poll_ready(cx)?.is_ready() {
         let Poll::Ready(Some(message)) = queue.poll_recv(cx) else { break };
         Pin::new(&mut *messages).start_send(message)?;
-        given = true;
     }
     // Requests wait for their turn there; that they do is no reason to wait here.
-    if given || Pin::new(&mut *messages).poll_flush(cx)?.is_pending() {
-        let _ = Pin::new(&mut *messages).poll_flush(cx)?;
-    }
+    let _ = Pin::new(&mut *messages).poll_flush(cx)?;
     let ended = || Error::new(ErrorKind::Closed, "it was closed");
     Poll::Ready(ready!(Pin::new(messages).poll_next(cx)).unwrap_or_else(|| Err(ended())))
 }
