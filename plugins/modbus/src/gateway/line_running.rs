@@ -14,6 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+/// How often, and how soon, a line is tried again while the host starts.
+const STARTING: u32 = 200;
+const SOON: Duration = Duration::from_millis(25);
+
 /// How a line is opened.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
@@ -43,8 +47,19 @@ pub(super) async fn run(
     let say = |level, text: String| {
         host.log(level, TARGET, &format!("{text} [line={}]", line.name()));
     };
+    let mut starting = STARTING;
     loop {
-        let why = match open(&host, &line, times.open).await {
+        let opened = open(&host, &line, times.open).await;
+        if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported)
+            && starting > 0
+        {
+            // The host opens nothing for others before all of it is there: who asks waits.
+            starting -= 1;
+            host.timer(SOON).await;
+            continue;
+        }
+        starting = 0;
+        let why = match opened {
             Ok((session, messages)) => {
                 say(Level::Info, format!("a line is open: {}", line.given.uri));
                 line.set(Way::Up);
