@@ -25,7 +25,9 @@ async fn devices_at_a_line_answer_what_is_asked() {
     let line = Line::new().await;
     let _device = Device::libmodbus_at(&line.end("a")).await;
     let uri = format!("modbus-rtu://{}", line.end("b").display());
-    let session = host.open(&uri, json!({ "timeout": 30 })).await.unwrap();
+    // On a line it answers no function that it does not know, such as a loopback.
+    let options = json!({ "timeout": 30, "ping_register": 5 });
+    let session = host.open(&uri, options).await.unwrap();
     asks_of(&session).await;
 }
 
