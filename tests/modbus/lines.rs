@@ -1,6 +1,7 @@
 //! Serial lines: pairs of pseudo terminals, and what stands behind ser2net.
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{READ, asks_of, call, master, mbpoll};
 use crate::support::{
@@ -9,6 +10,7 @@ use crate::support::{
         modbus::Device,
         socat::{Line, Ser2net},
     },
+    process::DEADLINE,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,15 +53,20 @@ async fn masters_read_and_write_a_memory_that_listens_at_a_line() {
         let place = line.end("a").display().to_string();
         assert_eq!(master(mode, &place).await, READ, "{mode}");
     }
-    let line = Line::new().await;
+    let mut line = Line::new().await;
     let listen = format!("modbus-rtu://{}?baud=19200", line.end("b").display());
     let _host = super::memory(&[(&listen, "")]).await;
     let path = line.end("a").display().to_string();
     let rtu = ["-m", "rtu", "-b", "19200", "-P", "none", "-a", "1", "-t", "3", "-r", "7", &path];
     for _ in 0..2 {
         let read = mbpoll(&rtu).await;
-        assert!(read.contains("14"), "{read}");
+        assert!(read.contains("[7]: \t14"), "{read}");
     }
+    line.unplug();
+    line.plug_in().await;
+    // It is looked for each second.
+    let again = async { while !mbpoll(&rtu).await.contains("[7]: \t14") {} };
+    timeout(DEADLINE, again).await.expect("the line is not opened again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
