@@ -46,9 +46,11 @@ mod paths;
 mod plugins;
 mod refresh;
 mod resolve;
+mod revisions;
 mod routes;
 mod run;
 mod run_time;
+mod settings;
 mod snapshot;
 mod state;
 mod table;
@@ -56,6 +58,7 @@ mod target_builder;
 mod targets;
 mod upstreams;
 mod waiting;
+mod written;
 
 pub use all::{AllOptions, Outcomes};
 pub use builder::ManagerBuilder;
@@ -74,6 +77,7 @@ pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
 pub use target_builder::Programs;
+pub use written::{WriteError, WrittenObject};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::device::DeviceSnapshot;
@@ -87,7 +91,7 @@ use core::Core;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 /// A host. Cheap to clone: the clones are one host, which lets go of everything with the last of them, but
@@ -103,6 +107,8 @@ pub struct Manager {
 struct HeldTasks {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
+    /// That of them which asks plugins how they are.
+    health: Option<AbortHandle>,
     /// Names the plugins in use until the end, which is clean when this is dropped.
     sentinel: Option<Sentinel>,
 }
@@ -180,24 +186,19 @@ impl Manager {
         let built = build::build(plugins, loaded, Programs::Run).await;
         let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
         keep_state(&manager, loaded).map_err(StartError::State)?;
+        manager.bring_written().await;
         manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
         manager.enter_routes(bound);
+        manager.bring_written_routes().await;
         Ok(manager)
     }
 
     /// Starts the background tasks: checks and pools of upstreams, and polling plugins for their health.
     fn begin_upkeep(&self, sentinel: Option<Sentinel>) {
-        let host = &self.core.host;
-        let mut held = self.held();
-        held.sentinel = sentinel;
-        if !host.health_interval.is_zero() {
-            let core = Arc::downgrade(&self.core);
-            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
-            held.checks.spawn(health::watch(core, interval, limit));
-        }
-        drop(held);
+        self.held().sentinel = sentinel;
+        self.watch_health();
         self.upstreams().iter().for_each(|upstream| self.keep_up(upstream));
     }
 
@@ -260,8 +261,8 @@ impl Manager {
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
         let registry = self.registry();
-        let HeldTasks { checks, sentinel } = std::mem::take(&mut *self.held());
-        let end = Instant::now() + self.core.host.shutdown_timeout.0;
+        let HeldTasks { checks, sentinel, .. } = std::mem::take(&mut *self.held());
+        let end = Instant::now() + self.core.host().shutdown_timeout.0;
         registry.common().stop();
         drop(checks);
         let ended = self.core.listeners.stop(end).await;

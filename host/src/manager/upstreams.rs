@@ -184,7 +184,7 @@ impl Manager {
     /// How it serves, within the limits of the host.
     fn upstream_options(&self, upstream: &UpstreamConfig) -> UpstreamOptions {
         let options = upstream.options.clone();
-        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit));
+        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit()));
         UpstreamOptions { connect_timeout, ..options }
     }
 }

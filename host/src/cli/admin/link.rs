@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, IF_MATCH};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -33,6 +33,12 @@ impl HostLink {
         HostLink { place }
     }
 
+    /// A connection of one's own.
+    pub(in crate::cli) async fn connect(&self) -> Outcome<UnixStream> {
+        let stream = UnixStream::connect(&self.place).await;
+        stream.map_err(|error| Failure::no_host(format!("{}: {error}", self.place.display())))
+    }
+
     /// Sends a request; the answer may go on for long.
     pub(super) async fn send(
         &self,
@@ -40,10 +46,19 @@ impl HostLink {
         path: &str,
         body: Option<&Value>,
     ) -> Outcome<Response<Incoming>> {
+        self.send_if((method, path), body, None).await
+    }
+
+    /// As [`HostLink::send`], if what it is about has the tag `expected`.
+    async fn send_if(
+        &self,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+        expected: Option<&str>,
+    ) -> Outcome<Response<Incoming>> {
         let place = self.place.display();
         let failed = |error: &dyn std::fmt::Display| Failure::run(format!("{place}: {error}"));
-        let stream = UnixStream::connect(&self.place).await;
-        let stream = stream.map_err(|error| Failure::no_host(format!("{place}: {error}")))?;
+        let stream = self.connect().await?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| failed(&error))?;
         // It ends with its request; what goes wrong there is told by the answer.
@@ -52,7 +67,10 @@ impl HostLink {
         });
         let text = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
-        let request = request.header(CONTENT_TYPE, "application/json");
+        let mut request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(expected) = expected {
+            request = request.header(IF_MATCH, expected);
+        }
         let request = request.body(Full::new(Bytes::from(text))).map_err(|error| failed(&error))?;
         sender.send_request(request).await.map_err(|error| failed(&error))
     }
@@ -64,7 +82,16 @@ impl HostLink {
         path: &str,
         body: Option<&Value>,
     ) -> Outcome<String> {
-        let response = self.send(method, path, body).await?;
+        self.text_if((method, path), body, None).await
+    }
+
+    async fn text_if(
+        &self,
+        asked: (&str, &str),
+        body: Option<&Value>,
+        expected: Option<&str>,
+    ) -> Outcome<String> {
+        let response = self.send_if(asked, body, expected).await?;
         let status = response.status();
         let read = response.into_body().collect().await;
         let bytes = read.map_err(|error| Failure::run(format!("the answer was cut: {error}")))?;
@@ -117,4 +144,13 @@ pub(super) fn asked(
     body: Option<&Value>,
 ) -> Outcome<String> {
     super::ask(async { args.host().await?.text(method, path, body).await })
+}
+
+/// As [`asked`] without a body, if what it is about has the tag `expected`.
+pub(super) fn asked_if(
+    args: &AdminArgs,
+    method_and_path: (&str, &str),
+    expected: Option<&str>,
+) -> Outcome<String> {
+    super::ask(async { args.host().await?.text_if(method_and_path, None, expected).await })
 }
