@@ -223,7 +223,7 @@ async fn a_lease_is_taken_waited_for_renewed_and_let_go() {
         ran(&[&["lease"], arguments, &["--admin", &admin]].concat(), "").await
     };
     let taken = lease(&["take", "core1.console", "--for", "10m"]).await.ok().text();
-    assert_eq!(taken, "core1.console: lease 1, held for 10m\n");
+    assert_eq!(taken, "core1.console: lease 1, held for 10m00s\n");
     assert!(host.holder().await["purpose"].as_str().unwrap().contains("admin API"));
     let refused = lease(&["take", "core1.console"]).await;
     assert!(refused.stderr.contains("core1.console is held by"), "{}", refused.stderr);

@@ -108,8 +108,7 @@ async fn the_log_is_as_the_configuration_says_from_the_reload_on() {
     host.logged("\"message\":\"configuration read again\"").await.unwrap();
     assert!(!host.log().contains("session ended"), "{}", host.log());
     once().await;
-    let log = host.logged("session ended").await.unwrap();
-    assert!(log.contains("{\"timestamp\":\""), "{log}");
+    host.logged("\"message\":\"session ended\"").await.unwrap();
     fs::write(&file, config("level = \"debug\"")).unwrap();
     host.signal(Signal::HUP);
     host.logged("changed log: ").await.unwrap();

@@ -35,6 +35,7 @@ mod openapi;
 mod places;
 mod probes;
 mod problem;
+mod render;
 mod request;
 mod ring;
 mod roles;

@@ -8,6 +8,7 @@ use super::gate;
 use super::leases::TakenLeases;
 use super::log_levels::LogLevels;
 use super::problem::ApiProblem;
+use super::render::{ReplyBody, refused, rendered};
 use super::request::{AdminRequest, Reply, Switch, pairs};
 use super::roles::{AdminPeer, RoleTable};
 use super::socket::{AdminSocket, AdminStream};
@@ -19,13 +20,9 @@ use crate::config::model::AdminConfig;
 use crate::manager::Manager;
 use crate::reload::Reloader;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    UPGRADE, WWW_AUTHENTICATE,
-};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -87,17 +84,17 @@ pub(super) struct AdminSettings {
 pub(super) type ConnectionRoom = Arc<AtomicUsize>;
 
 /// The place of one; dropped, it is free.
-struct RoomPlace(ConnectionRoom);
+struct ConnectionPlace(ConnectionRoom);
 
-impl RoomPlace {
+impl ConnectionPlace {
     fn take(room: &ConnectionRoom, most: usize) -> Option<Self> {
         let more = |used: usize| (used < most).then_some(used + 1);
         room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(RoomPlace(Arc::clone(room)))
+        Some(ConnectionPlace(Arc::clone(room)))
     }
 }
 
-impl Drop for RoomPlace {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -165,7 +162,7 @@ pub(super) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok(stream) => match RoomPlace::take(&room, api.most_connections()) {
+            Ok(stream) => match ConnectionPlace::take(&room, api.most_connections()) {
                 Some(place) => {
                     let (api, stop) = (Arc::clone(&api), stop.clone());
                     connections.spawn(async move {
@@ -268,8 +265,6 @@ async fn talk(
     serving.as_mut().graceful_shutdown();
     let _ = timeout(Duration::from_millis(500), serving).await;
 }
-
-type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(
     api: Arc<AdminApi>,
@@ -436,49 +431,4 @@ async fn read(body: Incoming, limit: usize) -> Result<Value, ApiProblem> {
     // The parser's own words hold no part of the body, which may have secrets.
     serde_json::from_slice(&bytes)
         .map_err(|error| ApiProblem::bad_request(format!("expected JSON: {error}")))
-}
-
-fn rendered(reply: Reply) -> Response<ReplyBody> {
-    let (status, kind, body) = match reply {
-        Reply::Json(status, body) => {
-            let text = format!("{body:#}\n");
-            (status, "application/json", Full::from(text).boxed_unsync())
-        }
-        Reply::Text(status, kind, text) => (status, kind, Full::from(text).boxed_unsync()),
-        Reply::Switch(accept) => {
-            let mut response = Response::new(Full::default().boxed_unsync());
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            let fields = [(CONNECTION, "upgrade"), (UPGRADE, "websocket")];
-            for (name, value) in fields {
-                response.headers_mut().insert(name, HeaderValue::from_static(value));
-            }
-            // It is of letters and figures.
-            let accept = HeaderValue::from_str(&accept).into_iter();
-            accept.for_each(|it| drop(response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, it)));
-            return response;
-        }
-        Reply::Events(feed) => (StatusCode::OK, "text/event-stream", feed.into_body()),
-    };
-    with(status, kind, body)
-}
-
-fn refused(problem: &ApiProblem) -> Response<ReplyBody> {
-    let text = format!("{:#}\n", problem.to_json());
-    let body = Full::from(text).boxed_unsync();
-    let mut response = with(problem.status, "application/problem+json", body);
-    let allow = problem.allow().and_then(|allow| HeaderValue::from_str(allow).ok());
-    if let Some(allow) = allow {
-        response.headers_mut().insert(ALLOW, allow);
-    }
-    if problem.status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-fn with(status: StatusCode, kind: &'static str, body: ReplyBody) -> Response<ReplyBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

@@ -23,6 +23,7 @@
 
 mod all;
 mod becoming;
+mod brought;
 mod build;
 mod builder;
 mod change;
@@ -186,10 +187,10 @@ impl Manager {
         let built = build::build(plugins, loaded, Programs::Run).await;
         let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
         keep_state(&manager, loaded).map_err(StartError::State)?;
-        manager.bring_written().await;
         manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
+        manager.bring_written().await;
         manager.enter_routes(bound);
         manager.bring_written_routes().await;
         Ok(manager)

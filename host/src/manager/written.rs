@@ -10,11 +10,11 @@ use super::define::refuse_secrets;
 use super::entries::DefinedBy;
 use super::listen::RunningListener;
 use super::named::{Existing, Removal};
-use crate::config::diff::{Changes, ObjectId, ObjectKind};
+use crate::config::diff::{ObjectId, ObjectKind};
 use crate::config::model::{
     ConnectionConfig, DeviceConfig, HandlerConfig, PathConfig, RouteConfig, UpstreamConfig,
 };
-use crate::config::{ConfigErrors, Loaded, Options, Reference, from_json};
+use crate::config::{ConfigErrors, Options, Reference, from_json};
 use crate::lock::IgnorePoison;
 use crate::secret;
 use crate::stack::Plan;
@@ -53,6 +53,15 @@ pub(super) struct Written {
 pub(super) type WrittenObjects = BTreeMap<String, WrittenObject>;
 
 impl Written {
+    /// While this is set, what was kept is defined again, and nothing of it is forgotten.
+    pub(super) fn set_restoring(&self, is_restoring: bool) {
+        self.is_restoring.store(is_restoring, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_restoring(&self) -> bool {
+        self.is_restoring.load(Ordering::Relaxed)
+    }
+
     pub(super) fn all(&self) -> WrittenObjects {
         self.objects.lock().ignore_poison().clone()
     }
@@ -65,7 +74,7 @@ impl Written {
         self.objects.lock().ignore_poison().get(what).cloned()
     }
 
-    fn put(&self, what: &str, object: Option<WrittenObject>) -> bool {
+    pub(super) fn put(&self, what: &str, object: Option<WrittenObject>) -> bool {
         let mut all = self.objects.lock().ignore_poison();
         match object {
             Some(object) => all.insert(what.to_owned(), object).is_some(),
@@ -107,7 +116,7 @@ impl From<Error> for WriteError {
 }
 
 /// An object that was read.
-enum ReadObject {
+pub(super) enum ReadObject {
     Device(Box<DeviceConfig>),
     Path(Box<PathConfig>),
     Upstream(Box<UpstreamConfig>),
@@ -116,7 +125,7 @@ enum ReadObject {
 }
 
 impl ReadObject {
-    fn of(object: &ObjectId, value: Value) -> std::result::Result<Self, WriteError> {
+    pub(super) fn of(object: &ObjectId, value: Value) -> std::result::Result<Self, WriteError> {
         Ok(match object.kind {
             ObjectKind::Device => ReadObject::Device(Box::new(from_json(value)?)),
             ObjectKind::Path => ReadObject::Path(Box::new(from_json(value)?)),
@@ -133,7 +142,7 @@ impl ReadObject {
 }
 
 /// The device and the path of an object's name.
-fn of_path(object: &ObjectId) -> (&str, &str) {
+pub(super) fn of_path(object: &ObjectId) -> (&str, &str) {
     object.name.split_once('.').unwrap_or((&object.name, ""))
 }
 
@@ -178,7 +187,7 @@ impl Manager {
         Ok(running)
     }
 
-    async fn define_read(
+    pub(super) async fn define_read(
         &self,
         object: &ObjectId,
         read: ReadObject,
@@ -268,7 +277,7 @@ impl Manager {
     }
 
     /// Notes what was written of an object, or that it is as the configuration or a program says.
-    fn write(&self, what: &str, object: Option<WrittenObject>) -> Result<()> {
+    pub(super) fn write(&self, what: &str, object: Option<WrittenObject>) -> Result<()> {
         let was_there = self.core.written.put(what, object.clone());
         if object.is_none() && !was_there {
             return Ok(());
@@ -281,7 +290,7 @@ impl Manager {
 
     /// What is defined anew otherwise is not as it was written any more.
     pub(super) fn unwrite(&self, what: &str) {
-        if self.core.written.is_restoring.load(Ordering::Relaxed) {
+        if self.core.written.is_restoring() {
             return;
         }
         if let Err(error) = self.write(what, None) {
@@ -342,130 +351,6 @@ impl Manager {
         let plan = Plan::new(uri, &self.registry(), role, carried)?;
         let (uri, options) = (uri.clone(), options.clone());
         refuse_secrets(&plan, &ConnectionConfig { uri, options, ..ConnectionConfig::default() })
-    }
-
-    /// Defines again what was kept, but for routes; what cannot be had is left out, with a warning.
-    pub(super) async fn bring_written(&self) {
-        self.core.written.is_restoring.store(true, Ordering::Relaxed);
-        for kind in
-            [ObjectKind::Device, ObjectKind::Path, ObjectKind::Handler, ObjectKind::Upstream]
-        {
-            self.bring_kind(kind).await;
-        }
-    }
-
-    /// The same of routes, once those of the configuration listen, and of what was removed.
-    pub(super) async fn bring_written_routes(&self) {
-        self.bring_kind(ObjectKind::Route).await;
-        for (what, written) in self.core.written.all() {
-            let Some(object) = ObjectId::parse(&what).filter(|_| written.removed) else { continue };
-            let removed = self.remove_written(&object, Removal::Detach, None).await;
-            if let Err(error) = removed.or_else(|error| match error.kind() {
-                ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            }) {
-                tracing::warn!(what, %error, "it was removed at run time, and is there again");
-            }
-        }
-        self.core.written.is_restoring.store(false, Ordering::Relaxed);
-    }
-
-    async fn bring_kind(&self, kind: ObjectKind) {
-        for (what, written) in self.core.written.all() {
-            let object = ObjectId::parse(&what).filter(|object| object.kind == kind);
-            let Some(object) = object.filter(|_| !written.removed) else { continue };
-            let brought = match ReadObject::of(&object, written.definition.clone()) {
-                Ok(read) => self.define_read(&object, read, Existing::Replace).await.map(drop),
-                Err(error) => Err(Error::new(ErrorKind::Config, error.to_string())),
-            };
-            if let Err(error) = brought {
-                tracing::warn!(what, %error, "what was defined at run time is left out");
-            }
-        }
-    }
-
-    /// A line for each object that was written, as it differs from the configuration.
-    pub(super) fn written_drift(&self) -> Vec<String> {
-        let line = |(what, written): (String, WrittenObject)| {
-            let is_there = self.revision(&what).is_some();
-            match (written.removed, written.over_configuration) {
-                (true, _) => format!("{what} was removed"),
-                (false, _) if !is_there => format!("{what} was defined, and is not in force"),
-                (false, true) => format!("{what} was replaced"),
-                (false, false) => format!("{what} was defined"),
-            }
-        };
-        self.core.written.all().into_iter().map(line).collect()
-    }
-
-    /// Drops what was written; answers the objects that are as the configuration says once they are taken over anew.
-    pub(super) async fn reset_written(&self) -> (Vec<ObjectId>, Vec<String>) {
-        let (mut again, mut failed) = (Vec::new(), Vec::new());
-        let mut all: Vec<(ObjectId, WrittenObject)> = self
-            .core
-            .written
-            .all()
-            .into_iter()
-            .filter_map(|(what, written)| Some((ObjectId::parse(&what)?, written)))
-            .collect();
-        // What leads to others goes first.
-        all.sort_by_key(|(object, _)| match object.kind {
-            ObjectKind::Route => 0,
-            ObjectKind::Upstream => 1,
-            ObjectKind::Handler => 2,
-            ObjectKind::Path => 3,
-            _ => 4,
-        });
-        for (object, written) in all {
-            let goes = !written.removed
-                && (!written.over_configuration || object.kind == ObjectKind::Route);
-            let end = Removal::Close { code: 0, reason: "reset".to_owned() };
-            let gone = match goes && self.revision(&object.to_string()).is_some() {
-                true => self.remove_written(&object, end, None).await,
-                false => Ok(()),
-            };
-            match gone {
-                Ok(()) => {
-                    self.unwrite(&object.to_string());
-                    again.extend(Some(object).filter(|_| written.over_configuration));
-                }
-                Err(error) => failed.push(error.to_string()),
-            }
-        }
-        (again, failed)
-    }
-
-    /// Takes over objects of the configuration in force anew, in the place of what has their names.
-    ///
-    /// # Errors
-    /// Every mistake found; nothing has changed then.
-    pub(crate) async fn restore(
-        &self,
-        loaded: &Loaded,
-        objects: &[ObjectId],
-    ) -> std::result::Result<(), ConfigErrors> {
-        let is_wanted = |object: &ObjectId| {
-            objects.iter().any(|wanted| {
-                wanted == object
-                    || wanted.kind == ObjectKind::Device
-                        && object.kind == ObjectKind::Path
-                        && of_path(object).0 == wanted.name
-            })
-        };
-        let changes = Changes::everything(loaded, &self.waiting()).only(is_wanted);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.take_over(loaded, &changes, false).await?;
-        for object in objects {
-            let name = object.name.clone();
-            match object.kind {
-                ObjectKind::Upstream => self.reroute(&Reference::Upstream(name)).await,
-                ObjectKind::Handler => self.reroute(&Reference::Handler(name)).await,
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 

@@ -167,7 +167,7 @@ pub(super) async fn stream(mut request: AdminRequest) -> Result<Reply, ApiProble
     let Switch { upgrade, accept } = switch;
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await
-            && socket::serve(&held, upgraded, offset).await == socket::Left::Over
+            && socket::serve(&held, upgraded, offset).await == socket::StreamLeft::Over
         {
             held.close().await;
             api.streams.all.lock().ignore_poison().remove(&held.id);

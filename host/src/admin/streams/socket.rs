@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 /// The largest message of a client.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -21,7 +21,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 
 /// How a WebSocket has left its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum StreamLeft {
     /// The client has closed it, or it has ended.
     Over,
     /// It was cut off, or another one has taken its place: the stream goes on.
@@ -36,10 +36,14 @@ enum ClientWord {
     End,
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type ClientSocket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Serves a client from `offset` on; without one, from what comes next.
-pub(super) async fn serve(held: &HeldStream, upgraded: Upgraded, offset: Option<u64>) -> Left {
+pub(super) async fn serve(
+    held: &HeldStream,
+    upgraded: Upgraded,
+    offset: Option<u64>,
+) -> StreamLeft {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
@@ -48,14 +52,14 @@ pub(super) async fn serve(held: &HeldStream, upgraded: Upgraded, offset: Option<
     let (number, others) = held.attach();
     let sent = offset.unwrap_or_else(|| held.buffer().next());
     let mut attached = Attached { held, socket, sent, told: 0, told_end: false, others };
-    let left = attached.run().await.unwrap_or(Left::Cut);
+    let left = attached.run().await.unwrap_or(StreamLeft::Cut);
     held.detach(number);
     left
 }
 
 struct Attached<'a> {
     held: &'a HeldStream,
-    socket: Socket,
+    socket: ClientSocket,
     /// The offset of the next byte for it.
     sent: u64,
     /// What it was told of its input that was passed on.
@@ -66,7 +70,7 @@ struct Attached<'a> {
 }
 
 impl Attached<'_> {
-    async fn run(&mut self) -> Result<Left, WsError> {
+    async fn run(&mut self) -> Result<StreamLeft, SocketError> {
         let held = self.held;
         let mut news = held.news();
         self.told = held.taken();
@@ -80,11 +84,11 @@ impl Attached<'_> {
         loop {
             news.mark_unchanged();
             if self.show().await? {
-                return Ok(Left::Over);
+                return Ok(StreamLeft::Over);
             }
             tokio::select! {
                 message = self.socket.next() => {
-                    let Some(message) = message else { return Ok(Left::Cut) };
+                    let Some(message) = message else { return Ok(StreamLeft::Cut) };
                     (alive, is_asked) = (Instant::now() + ALIVE, false);
                     if let Some(left) = self.take(message?).await? {
                         return Ok(left);
@@ -93,11 +97,11 @@ impl Attached<'_> {
                 _ = news.changed() => {}
                 _ = self.others.changed() => {
                     self.close(CloseCode::Library(4001), "another client goes on with this stream").await?;
-                    return Ok(Left::Cut);
+                    return Ok(StreamLeft::Cut);
                 }
                 () = sleep_until(alive) => {
                     if std::mem::replace(&mut is_asked, true) {
-                        return Ok(Left::Cut);
+                        return Ok(StreamLeft::Cut);
                     }
                     alive = Instant::now() + ALIVE;
                     self.send(Message::Ping(Vec::new().into())).await?;
@@ -107,7 +111,7 @@ impl Attached<'_> {
     }
 
     /// Sends what is new; answers whether that is all that there will ever be.
-    async fn show(&mut self) -> Result<bool, WsError> {
+    async fn show(&mut self) -> Result<bool, SocketError> {
         loop {
             // Asked before the bytes are looked at: what came before the end is among them.
             let ended = self.held.ended();
@@ -139,7 +143,7 @@ impl Attached<'_> {
     }
 
     /// Does what a message says; answers whether that was the last one.
-    async fn take(&mut self, message: Message) -> Result<Option<Left>, WsError> {
+    async fn take(&mut self, message: Message) -> Result<Option<StreamLeft>, SocketError> {
         let sent = match message {
             Message::Binary(bytes) => self.held.send(StreamInput::Bytes(bytes)),
             Message::Text(text) => match serde_json::from_str(&text) {
@@ -151,14 +155,14 @@ impl Attached<'_> {
                 Err(_) => {
                     let text = "expected {\"type\":\"ack\",\"offset\":N} or {\"type\":\"end\"}";
                     self.close(CloseCode::Policy, text).await?;
-                    return Ok(Some(Left::Cut));
+                    return Ok(Some(StreamLeft::Cut));
                 }
             },
             Message::Close(frame) => {
                 let is_over = frame.is_some_and(|frame| frame.code == CloseCode::Normal);
                 // The answer to it goes out by itself.
                 let _ = timeout(ALIVE, self.socket.flush()).await;
-                return Ok(Some(if is_over { Left::Over } else { Left::Cut }));
+                return Ok(Some(if is_over { StreamLeft::Over } else { StreamLeft::Cut }));
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         };
@@ -170,25 +174,25 @@ impl Attached<'_> {
             }
             Err(error) => {
                 self.close(CloseCode::Policy, &error.to_string()).await?;
-                Ok(Some(Left::Cut))
+                Ok(Some(StreamLeft::Cut))
             }
         }
     }
 
-    async fn say(&mut self, word: Value) -> Result<(), WsError> {
+    async fn say(&mut self, word: Value) -> Result<(), SocketError> {
         self.send(Message::Text(word.to_string().into())).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), WsError> {
+    async fn send(&mut self, message: Message) -> Result<(), SocketError> {
         let sent = timeout(ALIVE, self.socket.send(message)).await;
-        sent.unwrap_or(Err(WsError::ConnectionClosed))
+        sent.unwrap_or(Err(SocketError::ConnectionClosed))
     }
 
-    async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), WsError> {
+    async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
         let reason: String = reason.chars().take(100).collect();
         let frame = CloseFrame { code, reason: reason.into() };
         timeout(ALIVE, self.socket.close(Some(frame)))
             .await
-            .unwrap_or(Err(WsError::ConnectionClosed))
+            .unwrap_or(Err(SocketError::ConnectionClosed))
     }
 }

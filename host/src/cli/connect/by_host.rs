@@ -10,16 +10,18 @@ use crate::cli::output::complain;
 use crate::cli::runtime::Signals;
 use crate::config::{DevicePath, Reference};
 use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, Stdin, stdin};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 << 10;
@@ -64,7 +66,7 @@ enum WayEnd {
     Over,
 }
 
-type Way = WebSocketStream<UnixStream>;
+type Way = WebSocketStream<TokioIo<Upgraded>>;
 
 impl HostStream {
     /// To what `to` names, which has to be a connection or a path of a device.
@@ -125,9 +127,9 @@ impl HostStream {
         let answer = self.link.json("POST", &format!("{}/ticket", self.path), Some(&body)).await?;
         let ticket = answer["ticket"].as_str().unwrap_or_default();
         let query = format!("ticket={}&offset={}", part(ticket), self.offset);
-        let url = format!("ws://localhost{}/stream?{query}", self.path);
-        let stream = self.link.connect().await?;
-        let (mut way, _) = client_async(url, stream).await.map_err(refused)?;
+        let upgraded = self.link.socket(&format!("{}/stream?{query}", self.path)).await?;
+        let io = TokioIo::new(upgraded);
+        let mut way = WebSocketStream::from_raw_socket(io, Role::Client, None).await;
         let hello = match way.next().await {
             Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap_or_default(),
             _ => Value::Null,
@@ -288,7 +290,8 @@ impl HostStream {
 async fn send(way: &mut Way, message: Message) -> Outcome<()> {
     match way.send(message).await {
         // What is read next says how it has ended.
-        Err(WsError::ConnectionClosed | WsError::AlreadyClosed | WsError::Io(_)) | Ok(()) => Ok(()),
+        Err(SocketError::ConnectionClosed | SocketError::AlreadyClosed | SocketError::Io(_))
+        | Ok(()) => Ok(()),
         Err(error) => Err(Failure::run(error)),
     }
 }
@@ -296,29 +299,10 @@ async fn send(way: &mut Way, message: Message) -> Outcome<()> {
 /// Says that the stream is not wanted any more.
 async fn leave(way: &mut Way) {
     let _ = tokio::time::timeout(Duration::from_secs(2), async {
-        let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         if way.close(Some(frame)).await.is_ok() {
             while let Some(Ok(_)) = way.next().await {}
         }
     })
     .await;
-}
-
-/// What the host says is wrong.
-fn refused(error: WsError) -> Failure {
-    let WsError::Http(response) = &error else { return Failure::run(error) };
-    let problem: Value = response
-        .body()
-        .as_deref()
-        .and_then(|body| serde_json::from_slice(body).ok())
-        .unwrap_or_default();
-    let detail = problem["detail"].as_str().map(str::to_owned);
-    let detail = detail.unwrap_or_else(|| response.status().to_string());
-    match response.status().is_client_error() {
-        true => Failure::config(detail),
-        false => Failure::run(detail),
-    }
 }

@@ -106,19 +106,19 @@ where
 }
 
 /// Lines as `log.format` says at the moment.
-pub(super) struct Lines {
+pub(super) struct FormattedLines {
     is_json: Arc<AtomicBool>,
     text: Format<Full, SystemTime>,
 }
 
-impl Lines {
+impl FormattedLines {
     /// As JSON while `is_json` is set.
     pub(super) fn of(is_json: Arc<AtomicBool>) -> Self {
-        Lines { is_json, text: format().with_target(false) }
+        FormattedLines { is_json, text: format().with_target(false) }
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for FormattedLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

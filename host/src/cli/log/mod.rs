@@ -13,7 +13,7 @@ use crate::config::model::{LogConfig, LogFormat, LogLevel};
 use crate::listener::SESSIONS;
 use crate::route::REQUESTS;
 use limit::{Limit, Limited};
-use line::{Lines, TextFields};
+use line::{FormattedLines, TextFields};
 use queue::ToQueue;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(super) fn start_log(default: &str, config: &LogConfig) -> Outcome<Arc<LogCon
         .with(filter)
         .with(gate)
         .with(Limited { limit, told: queue::wake })
-        .with(lines.event_format(Lines::of(format)).fmt_fields(TextFields));
+        .with(lines.event_format(FormattedLines::of(format)).fmt_fields(TextFields));
     log.try_init().map_err(Failure::run)?;
     Ok(control)
 }
