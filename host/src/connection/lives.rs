@@ -100,11 +100,11 @@ impl Lives {
 
     /// Puts other limits in force; what lives goes on, and waits that have begun keep their time.
     pub fn set_limits(&self, max: usize, patience: Duration, max_per_peer: Option<usize>) {
-        let before = self.max.swap(max, Ordering::Relaxed);
+        self.max.store(max, Ordering::Relaxed);
         self.patience.store(millis(patience), Ordering::Relaxed);
         self.peers.set_max(per_peer(max, max_per_peer));
         // Who waits for room may have it now.
-        (before..max).take(before.max(1)).for_each(|_| self.left.notify_one());
+        self.left.notify_waiters();
     }
 
     /// From now on tells the bus `host` what happens to each, while it has subscribers; called once.
