@@ -14,7 +14,11 @@
 //! - **Endpoints** are one table, of which the router and `/v1/openapi.json` are made. Lists are pages, errors are
 //!   `application/problem+json` with the place in the body and the nearest name.
 //! - **Events** are kept in a ring; a reader has no queue of its own, so that a slow one costs nothing.
-//! - **Limits**: connections, readers of events, size and time of a request, each with a key.
+//! - **Tags**: each definition, and the configuration, has an `ETag` that changes with it; `If-Match` holds a change to it.
+//! - **Streams** are WebSockets at connections and paths, let in by a ticket, that go on where they were cut off; **leases**
+//!   are held without one.
+//! - **Changes** of `[admin]` are taken over with the configuration: places come and go, roles and limits hold at once.
+//! - **Limits**: connections, readers of events, streams, leases, size and time of a request, each with a key.
 
 mod calls;
 mod changes;

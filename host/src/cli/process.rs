@@ -35,7 +35,10 @@ impl ConfigFollower for ProcessSettings {
         changes: &Changes,
         _: bool,
     ) -> Result<Adoption, ConfigErrors> {
-        let is_other = |kind| changes.of(&ObjectId::new(kind, "")).is_some();
+        let change = |kind| changes.of(&ObjectId::new(kind, ""));
+        let is_other = |kind| change(kind).is_some();
+        let keys = change(ObjectKind::Host).into_iter().flat_map(|change| &change.keys);
+        let needs_files = keys.into_iter().any(|key| key.key == "max_connections");
         let own = self.clone();
         let log = is_other(ObjectKind::Log).then(|| loaded.config.log.clone());
         let host = is_other(ObjectKind::Host).then(|| loaded.config.host.clone());
@@ -46,7 +49,9 @@ impl ConfigFollower for ProcessSettings {
             if let Some(host) = host {
                 own.shutdown.store(Arc::new(host.shutdown_timeout.0));
                 own.upgrade.store(Arc::new(host.timeouts.upgrade.0));
-                raise_limit(&host, true);
+                if needs_files {
+                    raise_limit(&host, true);
+                }
             }
         }))
     }
