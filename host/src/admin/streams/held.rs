@@ -12,12 +12,16 @@ use jackfield_plugin_api::{Error, ErrorKind, Session, Stream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Bytes of input that may wait to be passed on; a client waits with more.
 pub(super) const INPUT: u64 = 256 << 10;
+
+/// Messages that they may come in.
+const PIECES: usize = 4096;
 
 /// What a client sends on.
 #[derive(Debug)]
@@ -41,8 +45,7 @@ pub(in crate::admin) struct HeldStream {
     taken: AtomicU64,
     /// Whether the peer knows that no more comes, once it was told or cannot be.
     told_end: Mutex<Option<bool>>,
-    /// Bounded by `INPUT`.
-    input: mpsc::UnboundedSender<StreamInput>,
+    input: mpsc::Sender<StreamInput>,
     /// Why it has ended.
     ended: Mutex<Option<String>>,
     /// Changes with whatever is worth a look: bytes, bytes that were taken, room, the end.
@@ -58,8 +61,8 @@ impl HeldStream {
         (id, to, mode): (u64, String, StreamMode),
         owner: AdminPeer,
         buffer: usize,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<StreamInput>) {
-        let (input, inputs) = mpsc::unbounded_channel();
+    ) -> (Arc<Self>, mpsc::Receiver<StreamInput>) {
+        let (input, inputs) = mpsc::channel(PIECES);
         let stream = HeldStream {
             id,
             to,
@@ -183,7 +186,7 @@ impl HeldStream {
     async fn write(
         stream: std::sync::Weak<Self>,
         mut write: WriteHalf<Stream>,
-        mut inputs: mpsc::UnboundedReceiver<StreamInput>,
+        mut inputs: mpsc::Receiver<StreamInput>,
     ) -> Result<(), Error> {
         while let Some(input) = inputs.recv().await {
             let bytes = match input {
@@ -268,8 +271,16 @@ impl HeldStream {
                 return Err(Error::new(ErrorKind::Limit, text));
             }
         }
-        let ended = || Error::new(ErrorKind::Closed, "the stream takes no more input");
-        self.input.send(input).map_err(|_| ended())
+        self.input.try_send(input).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                let text =
+                    format!("expected at most {PIECES} messages beyond those that were taken");
+                Error::new(ErrorKind::Limit, text)
+            }
+            TrySendError::Closed(_) => {
+                Error::new(ErrorKind::Closed, "the stream takes no more input")
+            }
+        })
     }
 
     /// Attaches another WebSocket: the one before is told to go. Answers its number, and what hears of the next one.

@@ -14,7 +14,7 @@
 //!   no more comes, or cannot be told; `{"type":"gap","from":N,"to":N}` for bytes that are not kept
 //!   any more, `{"type":"end","reason":…}` at the end.
 //! - text messages of the client: `{"type":"ack","offset":N}`: it has everything before; `{"type":"end"}`: it has no more
-//!   to say. A client has at most 256 KiB under way that were not taken.
+//!   to say. A client has at most 256 KiB in 4096 messages under way that were not taken.
 //!
 //! A writer loses no byte while it acknowledges what it has: where `admin.stream_buffer` is full of bytes that were not
 //! acknowledged, nothing more is read. An observer never holds anybody up. A stream whose WebSocket is cut off is kept for
