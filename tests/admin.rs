@@ -1,6 +1,7 @@
 //! The admin API of a running host, and the commands that are its clients.
 
 mod commands;
+mod conditions;
 mod definitions;
 mod events;
 mod limits;
@@ -12,7 +13,9 @@ mod roles;
 mod run_time;
 mod secrets;
 mod sockets;
+mod streams;
 mod verbs;
+mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -125,9 +128,19 @@ impl AdminHost {
     }
 
     async fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.ask_with(method, path, "", body).await
+    }
+
+    /// Asks for what has the tag `tag`.
+    async fn ask_if(&self, method: &str, path: &str, tag: &str, body: &str) -> Answer {
+        self.ask_with(method, path, &format!("if-match: {tag}\r\n"), body).await
+    }
+
+    /// With more fields, each with the end of its line.
+    async fn ask_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Answer {
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\
              content-length: {length}\r\n\r\n{body}"
         );
         self.raw(request.as_bytes()).await

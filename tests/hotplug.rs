@@ -2,6 +2,7 @@
 //! refused changes nothing, and what waits for a plugin comes alive.
 
 mod changes;
+mod folders;
 mod program;
 mod refused;
 mod under_load;

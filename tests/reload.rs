@@ -1,6 +1,7 @@
 //! A running host takes over changes of its configuration: what changed and nothing else, whole or not at all.
 
 mod errors;
+mod process;
 mod sessions;
 mod triggers;
 mod versions;

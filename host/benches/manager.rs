@@ -45,7 +45,7 @@ fn main() {
 }
 
 fn registry() -> Registry {
-    let services = PluginServices::new("null", 100, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new("null", Arc::default(), Box::new(|_| ()));
     let module = Module::of_static::<bench_null::Plugin>();
     let plugin = module.init(Arc::new(services), "{}").unwrap();
     let mut registry = Registry::default();

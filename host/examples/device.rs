@@ -70,7 +70,7 @@ async fn stack(registry: &Registry, uri: &str, password: &str) -> Result<Stack> 
 #[tokio::main]
 async fn main() -> Result<()> {
     let module = Module::of_static::<Plugin>();
-    let services = PluginServices::new("desk", 100, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new("desk", Arc::default(), Box::new(|_| ()));
     let mut registry = Registry::default();
     registry.add_plugin(&module.init(Arc::new(services), "{}")?, module.describe()?);
 

@@ -142,7 +142,7 @@ pub struct Metrics(Arc<HostMetrics>);
 
 #[derive(Debug, Default)]
 struct HostMetrics {
-    limits: MetricLimits,
+    limits: Mutex<MetricLimits>,
     /// Of all plugins.
     series: AtomicUsize,
     plugins: Mutex<BTreeMap<String, PluginMetrics>>,
@@ -151,7 +151,17 @@ struct HostMetrics {
 impl Metrics {
     /// Measurements with these limits.
     pub fn new(limits: MetricLimits) -> Self {
-        Metrics(Arc::new(HostMetrics { limits, ..HostMetrics::default() }))
+        Metrics(Arc::new(HostMetrics { limits: Mutex::new(limits), ..HostMetrics::default() }))
+    }
+
+    /// Puts other limits in force; series that are there stay.
+    pub fn set_limits(&self, limits: MetricLimits) {
+        *lock(&self.0.limits) = limits;
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> MetricLimits {
+        *lock(&self.0.limits)
     }
 
     /// Where `plugin` records. Two of that name are one.
@@ -316,10 +326,12 @@ impl PluginMetrics {
                 return Ok(());
             }
         }
-        if own.series >= self.all.limits.per_plugin as usize {
+        // Only where a series is new: one that is there asks for no limit.
+        let limits = *lock(&self.all.limits);
+        if own.series >= limits.per_plugin as usize {
             return Err(Refused::Full("host.limits.plugin_metrics"));
         }
-        let most = self.all.limits.in_all as usize;
+        let most = limits.in_all as usize;
         let more = |have: usize| (have < most).then_some(have + 1);
         if self.all.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             return Err(Refused::Full("host.limits.metrics"));

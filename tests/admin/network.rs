@@ -185,3 +185,27 @@ async fn an_address_of_the_network_and_one_without_tokens_stop_the_start() {
     let told = errors.unwrap_err().to_string();
     assert!(told.contains("expected an address of the machine itself"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_gets_a_ticket_to_watch_and_none_to_write() {
+    let host = NetworkHost::start().await;
+    let send = async |method: &str, path: &str, who: &str, body: &str| {
+        let length = format!("content-length: {}", body.len());
+        let fields = [HOST, who, "content-type: application/json", &length];
+        host.ask(&format!("{method} {path}"), &fields, body).await
+    };
+    let lab = "/v1/connections/lab";
+    let defined = send("PUT", lab, RULE, "{\"uri\":\"tcp://127.0.0.1:1\"}").await;
+    assert_eq!(defined.status, 200, "{defined:?}");
+    let ticket = format!("{lab}/ticket");
+    let refused = send("POST", &ticket, LOOK, "{}").await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    let watch = send("POST", &ticket, LOOK, "{\"mode\":\"observer\"}").await;
+    assert_eq!(watch.status, 200, "{watch:?}");
+    // A ticket says who asks, and for a stream only.
+    let ticket = watch.json()["ticket"].as_str().unwrap().to_owned();
+    let query = format!("{lab}/stream?ticket={ticket}");
+    assert_eq!(send("GET", &query, "x: y", "").await.status, 426);
+    assert_eq!(send("GET", &format!("{lab}?ticket={ticket}"), "x: y", "").await.status, 401);
+    assert_eq!(send("GET", &format!("{lab}/stream?ticket=no"), "x: y", "").await.status, 401);
+}

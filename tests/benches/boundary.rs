@@ -75,7 +75,7 @@ async fn loaded() -> Registry {
 /// The same code, linked into this binary.
 fn linked() -> Registry {
     fn add<P: jackfield_plugin_api::__private::Exports>(registry: &mut Registry) {
-        let services = PluginServices::new(P::INFO.name, 100, Arc::default(), Box::new(|_| ()));
+        let services = PluginServices::new(P::INFO.name, Arc::default(), Box::new(|_| ()));
         let module = Module::of_static::<P>();
         let plugin = module.init(Arc::new(services), "{}").unwrap();
         registry.add_plugin(&plugin, module.describe().unwrap());

@@ -209,7 +209,8 @@ async fn still_echoes(stream: &mut Stream) {
 
 async fn registry(max_panics: u32) -> (Folder, Registry) {
     let mut folder = Folder::new();
-    folder.options.quarantine.panics = max_panics;
+    folder.options.quarantine =
+        jackfield::driver::QuarantineOptions { panics: max_panics, ..Default::default() }.shared();
     folder.put(BAD, &faulty());
     let registry = folder.load().await;
     (folder, registry)

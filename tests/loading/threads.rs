@@ -22,7 +22,8 @@ thread_local! {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_thread_that_ends_has_of_a_plugin_is_dropped_and_nothing_else_happens() {
     let mut folder = Folder::new();
-    folder.options.quarantine.panics = 0;
+    folder.options.quarantine =
+        jackfield::driver::QuarantineOptions { panics: 0, ..Default::default() }.shared();
     folder.put("faulty.so", &faulty());
     let registry = folder.load().await;
     let bystander = open(&registry, Map::new()).await.expect("a session");

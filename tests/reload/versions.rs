@@ -58,14 +58,14 @@ async fn what_takes_a_restart_is_told_each_time_and_the_rest_is_taken_over() {
     let peer = TcpPeer::sending("one").await;
     let address = free();
     let host = Changing::start("").await;
-    let restart = "[host]\nmax_connections = 7\n[log]\nlevel = \"warn\"\n";
-    let expected = "changed host: max_connections default -> 7 (restart): not taken over, it takes a restart of the host";
+    let restart = "[host]\nworker_threads = 7\nstate_dir = \"state\"\n";
+    let expected = "changed host: state_dir default -> \"state\" (restart); worker_threads default -> 7 (restart): not \
+                    taken over, it takes a restart of the host";
     for _ in 0..2 {
         let report = host.reload(&format!("{restart}{}", route(address, &peer.uri()))).await;
         let text = report.to_string();
         assert!(text.starts_with(expected), "{text}");
-        assert!(text.contains("changed log: level default -> \"warn\" (restart)"), "{text}");
-        assert_eq!(host.manager.count().max, 10_000);
+        assert!(!host.path("state").exists(), "it is not in force");
         assert_eq!(greeting(address).await, "one");
     }
     assert!(host.reload(&route(address, &peer.uri())).await.changes.is_empty());

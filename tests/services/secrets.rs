@@ -1,7 +1,10 @@
 //! Secrets that the configuration gives to one plugin.
 
+use jackfield::config::{Overrides, load};
+use jackfield::manager::Manager;
+use jackfield::reload::{ReloadCause, Reloader};
 use jackfield_plugin_api::ErrorKind;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{Folder, PROBE, ask, start};
 use crate::support::{host::TestHost, jackfield::Config, jackfield::ran};
@@ -29,6 +32,34 @@ async fn a_plugin_reads_the_secrets_that_it_is_given_as_they_are_now_and_no_othe
     let gone = read("token").await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Config, "{gone}");
     assert!(!format!("{gone:?}").contains("changed"), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_runs_may_read_what_a_change_of_the_configuration_gives_it_and_no_more_what_it_takes()
+ {
+    let folder = Folder::new();
+    let file = folder.0.path().join("jackfield.toml");
+    let given = "[plugins.jackfield-probe.secrets]\ntoken = { file = \"token\" }\n";
+    std::fs::write(folder.0.path().join("token"), "hunter2").unwrap();
+    std::fs::write(&file, folder.with("")).unwrap();
+    let loaded = load(std::slice::from_ref(&file), &Overrides::new()).unwrap();
+    let manager = Manager::start(&loaded).await.unwrap_or_else(|error| panic!("{error}"));
+    let reloader =
+        Reloader::new(manager.clone(), vec![file.clone()], Overrides::new(), loaded).await;
+    let params = json!({ "name": "token" });
+    let read = async || manager.call(PROBE, &Map::new(), "read", &params).await;
+    assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Denied);
+    std::fs::write(&file, folder.with(given)).unwrap();
+    let report = reloader.reload(ReloadCause::Call, false).await.unwrap();
+    assert_eq!(report.to_string(), "added plugins.jackfield-probe");
+    assert_eq!(read().await.unwrap(), "hunter2");
+    std::fs::write(&file, folder.with("")).unwrap();
+    reloader.reload(ReloadCause::Call, false).await.unwrap();
+    assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Denied);
+    let wrong = given.replace("probe", "prob");
+    std::fs::write(&file, folder.with(&wrong)).unwrap();
+    let error = reloader.reload(ReloadCause::Call, false).await.unwrap_err().to_string();
+    assert!(error.contains("no plugin of that name was found"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

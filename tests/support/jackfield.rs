@@ -74,10 +74,16 @@ impl Config {
 /// A running `jackfield run` or `jackfield relay`.
 pub(crate) struct Jackfield {
     process: Process,
-    _config: Option<Config>,
+    config: Option<Config>,
 }
 
 impl Jackfield {
+    /// Writes its configuration anew; it takes it over by a reload.
+    pub(crate) fn write(&self, toml: &str) {
+        let config = self.config.as_ref().expect("it runs by a configuration");
+        fs::write(config.file(), toml).expect("a configuration file");
+    }
+
     /// Runs `toml` until dropped.
     pub(crate) async fn run(toml: &str) -> Self {
         Self::run_with(toml, &[]).await
@@ -90,7 +96,7 @@ impl Jackfield {
         let arguments = [&["run", "--config", &file], more].concat();
         let mut process = Process::spawn("jackfield", jackfield(&arguments));
         process.logged("ready").await.unwrap_or_else(|log| panic!("{log}"));
-        Self { process, _config: Some(config) }
+        Self { process, config: Some(config) }
     }
 
     /// As `run_with`, started by another program, such as `prlimit --nofile=256`.
@@ -108,7 +114,7 @@ impl Jackfield {
         }
         let mut process = Process::spawn("jackfield", under);
         process.logged("ready").await.unwrap_or_else(|log| panic!("{log}"));
-        Self { process, _config: Some(config) }
+        Self { process, config: Some(config) }
     }
 
     /// Its process, which is what was started: `prlimit` and its like become it.
@@ -121,7 +127,7 @@ impl Jackfield {
         let arguments = [&["relay"], arguments].concat();
         let mut process = Process::spawn("jackfield relay", jackfield(&arguments));
         process.logged("listening on ").await.unwrap_or_else(|log| panic!("{log}"));
-        Self { process, _config: None }
+        Self { process, config: None }
     }
 
     /// Where the route number `index` listens, from the log.

@@ -16,10 +16,25 @@ fn reloader(request: &AdminRequest) -> Result<&Reloader, ApiProblem> {
     request.api.reloader.as_ref().ok_or_else(none)
 }
 
+/// The version of the configuration that a request holds for; `None`: it holds for any.
+fn version_wanted(request: &AdminRequest) -> Result<Option<u64>, ApiProblem> {
+    let Some(tags) = &request.if_match else { return Ok(None) };
+    let number = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse::<u64>().ok();
+    match &tags[..] {
+        [any] if any == "*" => Ok(None),
+        [one] if number(one).is_some() => Ok(number(one)),
+        _ => {
+            let text = "expected if-match with one version of the configuration, such as \"3\"";
+            Err(ApiProblem::new(StatusCode::PRECONDITION_FAILED, "changed", text))
+        }
+    }
+}
+
 /// `POST /v1/config/reload`.
 pub(super) async fn reload(request: AdminRequest) -> Result<Reply, ApiProblem> {
     let dry_run = request.flag("dry_run");
-    Ok(shown(&reloader(&request)?.reload(ReloadCause::Call, dry_run).await?))
+    let wanted = version_wanted(&request)?;
+    Ok(shown(&reloader(&request)?.reload_if(wanted, ReloadCause::Call, dry_run).await?))
 }
 
 /// `GET /v1/config/history`.
@@ -35,7 +50,8 @@ pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem>
         ApiProblem::bad_request(format!("version: expected its number, found {text:?}"))
     })?;
     let dry_run = request.flag("dry_run");
-    Ok(shown(&reloader(&request)?.rollback(number, dry_run).await?))
+    let wanted = version_wanted(&request)?;
+    Ok(shown(&reloader(&request)?.rollback_if(wanted, number, dry_run).await?))
 }
 
 /// `GET /v1/config/runtime`.
@@ -47,7 +63,10 @@ pub(super) async fn runtime(request: AdminRequest) -> Result<Reply, ApiProblem> 
 pub(super) async fn reset(request: AdminRequest) -> Result<Reply, ApiProblem> {
     let manager = &request.api.manager;
     let dropped = manager.run_time_layer().drift;
-    manager.reset_run_time_layer().await?;
+    let again = manager.reset_run_time_layer().await?;
+    if let Some(reloader) = request.api.reloader.as_ref().filter(|_| !again.is_empty()) {
+        reloader.restore(again).await?;
+    }
     let left = manager.run_time_layer();
     Ok(Reply::ok(json!({ "dropped": dropped, "left": left.drift })))
 }
@@ -74,6 +93,9 @@ impl From<ReloadError> for ApiProblem {
                 let near = did_you_mean(&number.to_string(), known.iter().map(String::as_str))
                     .map(str::to_owned);
                 ApiProblem::not_found(detail).near(near.as_deref())
+            }
+            ReloadError::OtherVersion { .. } => {
+                ApiProblem::new(StatusCode::PRECONDITION_FAILED, "changed", detail)
             }
             ReloadError::Failed(_) => {
                 ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "other", detail)

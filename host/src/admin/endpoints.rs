@@ -5,8 +5,8 @@ use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply, segment};
 use super::roles::AdminRole::{self, Admin, Operator, Viewer};
 use super::{
-    calls, changes, configuration, definitions, events, lists, log, openapi, probes, status,
-    upgrade, verbs,
+    calls, changes, configuration, definitions, events, leases, lists, log, openapi, probes,
+    status, streams, upgrade, verbs,
 };
 use crate::nearest::did_you_mean;
 use hyper::{Method, StatusCode};
@@ -34,6 +34,10 @@ const WAIT: (&str, &str) =
 const DRY_RUN: (&str, &str) = ("dry_run", "true: says what is different, and changes nothing");
 const REPLACE: (&str, &str) =
     ("replace", "true: takes the place of another definition of that name");
+const STREAM: &[(&str, &str)] = &[
+    ("ticket", "what lets one in, once"),
+    ("offset", "of a stream that goes on: the first byte that is wanted"),
+];
 const LIST: &[(&str, &str)] = &[
     ("limit", "items in one answer, 1 to 1000; default 100"),
     ("cursor", "next of the answer before"),
@@ -81,7 +85,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/v1/config/history" Viewer configuration::history, &[], "The last versions of the configuration, the one in force last.";
     POST "/v1/config/rollback/{version}" Admin configuration::rollback, &[DRY_RUN], "Takes over a version that was in force before, as a new one.";
     GET "/v1/config/runtime" Viewer configuration::runtime, &[], "What was changed at run time, and how that differs from the configuration.";
-    DELETE "/v1/config/runtime" Admin configuration::reset, &[], "Drops what was changed at run time: targets and connections are as the configuration says.";
+    DELETE "/v1/config/runtime" Admin configuration::reset, &[], "Drops what was changed at run time: all is as the configuration says.";
 
     POST "/v1/upgrade" Admin upgrade::upgrade, &[], "Starts the program anew; the new process takes over all sockets, and this one ends with its last session.";
 
@@ -115,6 +119,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     PUT "/v1/connections/{name}/close" Operator verbs::close, &[WAIT], "Closes a connection politely; its definition stays.";
     PUT "/v1/connections/{name}/drain" Operator verbs::drain, &[WAIT, ("within", "how long what runs may take; default 30s")], "Takes nothing new, lets what runs finish, and closes.";
     GET "/v1/connections/{name}/diagnosis" Viewer probes::diagnosis, &[], "Why a connection is as it is, and what looks wrong.";
+    POST "/v1/connections/{name}/ticket" Viewer streams::ticket, &[], "A ticket for a stream of one's own to where a connection leads, once and for 30 s; to write takes operator.";
+    GET "/v1/connections/{name}/stream" Viewer streams::stream, STREAM, "A WebSocket to where a connection leads, by a session of one's own.";
     POST "/v1/connections/{name}/ping" Operator verbs::ping, &[("within", "default 5s")], "Asks the peer once, by a round trip where its driver has one.";
     POST "/v1/connections/{name}/call" Operator calls::call_live, &[], "Runs an operation on a connection that lives.";
     PUT "/v1/targets/{upstream}" Admin changes::add_target, &[], "Adds a target; the body is what a file says of one.";
@@ -122,7 +128,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = table! {
     PUT "/v1/targets/{upstream}/{name}/weight" Operator changes::weigh, &[], "Changes the weight of a target.";
     PUT "/v1/targets/{upstream}/{name}/drain" Operator changes::drain, &[WAIT], "Gives a target no new sessions.";
     PUT "/v1/targets/{upstream}/{name}/enable" Operator changes::enable, &[], "Gives a drained target the weight that it had.";
+    POST "/v1/leases/{name}/take" Operator leases::take, &[WAIT], "Takes a lease and holds it for a time, without a session; `wait` waits for one's turn.";
+    PUT "/v1/leases/{name}/held/{id}" Operator leases::renew, &[], "Holds a lease that was taken for longer, from now on.";
+    DELETE "/v1/leases/{name}/held/{id}" Operator leases::release, &[], "Lets go of a lease that was taken.";
     PUT "/v1/leases/{name}/break" Operator changes::break_lease, &[], "Makes the holder of a lease let go.";
+    POST "/v1/devices/{name}/paths/{path}/ticket" Viewer streams::ticket, &[], "A ticket for a stream of a path, to write, which takes operator and the lease, or to watch.";
+    GET "/v1/devices/{name}/paths/{path}/stream" Viewer streams::stream, STREAM, "A WebSocket to a path of a device.";
     PUT "/v1/devices/{name}/paths/{path}/connect" Operator verbs::connect_path, &[WAIT], "Connects a path of a device.";
     PUT "/v1/devices/{name}/paths/{path}/close" Operator verbs::close_path, &[], "Closes the session of a path.";
 

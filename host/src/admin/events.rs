@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -41,8 +42,8 @@ pub(super) struct EventHub {
     state: Mutex<HubState>,
     /// The number of the next event; told when there is one.
     news: watch::Sender<u64>,
-    ring: usize,
-    most: usize,
+    ring: AtomicUsize,
+    most: AtomicUsize,
 }
 
 struct HubState {
@@ -67,8 +68,16 @@ impl EventHub {
             taken: false,
             ended: false,
         };
-        let most = config.max_subscribers as usize;
+        let (ring, most) = (ring.into(), (config.max_subscribers as usize).into());
         Arc::new(EventHub { bus, state: Mutex::new(state), news: watch::channel(0).0, ring, most })
+    }
+
+    /// Puts other limits in force; who reads goes on.
+    pub(super) fn configure(&self, config: &AdminConfig) {
+        let ring = config.event_ring as usize;
+        self.most.store(config.max_subscribers as usize, Ordering::Relaxed);
+        self.ring.store(ring, Ordering::Relaxed);
+        self.lock().ring.keep(ring);
     }
 
     fn lock(&self) -> MutexGuard<'_, HubState> {
@@ -78,7 +87,7 @@ impl EventHub {
     /// One more reader, if there is room for it.
     fn enter(self: &Arc<Self>) -> Result<Reader, ApiProblem> {
         let mut state = self.lock();
-        if state.readers >= self.most {
+        if state.readers >= self.most.load(Ordering::Relaxed) {
             return Err(ApiProblem::full("readers of events", "max_subscribers"));
         }
         if !state.taken && !state.ended {
@@ -87,7 +96,7 @@ impl EventHub {
                 return Err(ApiProblem::full("subscribers to events", "host.limits.subscribers"));
             }
             state.taken = true;
-            state.ring = EventRing::new(self.ring);
+            state.ring = EventRing::new(self.ring.load(Ordering::Relaxed));
             state.stretch = format!("{:012x}", fastrand::u64(..) >> 16);
             tokio::spawn(Arc::clone(self).take(events));
         }

@@ -101,7 +101,7 @@ pub(super) fn text(api: &AdminApi, names: &[&str]) -> String {
     to.put("jackfield_start_time_seconds", &[], start.as_secs_f64());
     to.flag("jackfield_ready", &[], !api.is_stopping());
     connections(&mut to, manager);
-    upstreams(&mut to, manager, api.config.target_metrics as usize);
+    upstreams(&mut to, manager, api.settings().config.target_metrics as usize);
     leases(&mut to, manager);
     for plugin in manager.plugins() {
         let Some(name) = &plugin.name else { continue };

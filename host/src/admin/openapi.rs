@@ -1,5 +1,6 @@
 //! The OpenAPI document, made of the table of endpoints and of the schemas of the configuration.
 
+use super::conditions::Tagged;
 use super::endpoints::{ENDPOINTS, Endpoint};
 use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply};
@@ -52,7 +53,12 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
     let in_query = endpoint.query.iter().map(|(name, about)| {
         json!({ "name": name, "in": "query", "description": about, "schema": { "type": "string" } })
     });
-    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let is_tagged = Tagged::has_tag(endpoint);
+    let condition = (is_tagged && endpoint.method != "GET").then(|| {
+        let about = "the etag of what was looked at: 412 if it has changed since";
+        json!({ "name": "if-match", "in": "header", "description": about, "schema": { "type": "string" } })
+    });
+    let parameters: Vec<Value> = in_path.chain(in_query).chain(condition).collect();
     let kind = match endpoint.path {
         "/v1/events" => "text/event-stream",
         "/metrics" => "application/openmetrics-text",
@@ -71,6 +77,11 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
             },
         },
     });
+    if is_tagged {
+        let about = "another one after each change; for if-match";
+        made["responses"]["200"]["headers"] =
+            json!({ "etag": { "description": about, "schema": { "type": "string" } } });
+    }
     if let Some(schema) = body(endpoint, schemas) {
         made["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
     }
@@ -106,6 +117,17 @@ fn body(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Option<Value> {
         "/v1/connections/{name}/close" | "/v1/devices/{name}/paths/{path}/close" => {
             json!({ "type": "object", "properties": { "code": { "type": "integer", "minimum": 0 }, "reason": reason } })
         }
+        "/v1/connections/{name}/ticket" | "/v1/devices/{name}/paths/{path}/ticket" => json!({
+            "type": "object",
+            "properties": {
+                "mode": { "enum": ["writer", "observer"] },
+                "stream": { "type": "integer", "minimum": 0, "description": "the stream to go on with" },
+            },
+        }),
+        "/v1/leases/{name}/take" | "/v1/leases/{name}/held/{id}" => json!({
+            "type": "object",
+            "properties": { "for": { "type": "string", "description": "how long, such as 1m, which is the default; at most 24h" } },
+        }),
         "/v1/leases/{name}/break" => {
             json!({ "type": "object", "properties": { "reason": reason } })
         }

@@ -1,6 +1,7 @@
 //! [`ApiProblem`]: why a request is not answered as wished, in the form of RFC 9457.
 
 use crate::config::ConfigErrors;
+use crate::manager::WriteError;
 use hyper::StatusCode;
 use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -119,6 +120,15 @@ impl From<Error> for ApiProblem {
         let detail = error.to_string();
         let nearest = nearest(&detail);
         ApiProblem::new(status, error.kind().as_str(), detail).near(nearest.as_deref())
+    }
+}
+
+impl From<WriteError> for ApiProblem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Config(errors) => errors.into(),
+            WriteError::Failed(error) => error.into(),
+        }
     }
 }
 

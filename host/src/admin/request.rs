@@ -5,12 +5,16 @@ use super::problem::ApiProblem;
 use super::roles::AdminPeer;
 use super::server::AdminApi;
 use crate::units::Timespan;
-use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The longest that a request may wait for something.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -23,12 +27,40 @@ pub(super) enum Reply {
     Text(StatusCode, &'static str, String),
     /// Events, until the reader goes or the host ends.
     Events(Box<EventFeed>),
+    /// The connection is a WebSocket from now on, for who knows this answer to its key.
+    Switch(String),
 }
 
 impl Reply {
     /// It is done.
     pub(super) fn ok(body: Value) -> Self {
         Reply::Json(StatusCode::OK, body)
+    }
+}
+
+/// What makes a WebSocket of the connection of a request.
+pub(super) struct Switch {
+    pub(super) upgrade: OnUpgrade,
+    /// The answer to the client's key.
+    pub(super) accept: String,
+}
+
+impl Switch {
+    /// The switch that a request asks for, if it is one to a WebSocket (RFC 6455, 4.2.1).
+    pub(super) fn of(request: &mut Request<Incoming>) -> Option<Self> {
+        let has = |name: HeaderName, word: &str| {
+            let fields = request.headers().get_all(name).into_iter();
+            let texts = fields.filter_map(|field| field.to_str().ok());
+            texts
+                .flat_map(|text| text.split(','))
+                .any(|part| part.trim().eq_ignore_ascii_case(word))
+        };
+        let is_asked = has(UPGRADE, "websocket")
+            && has(CONNECTION, "upgrade")
+            && has(SEC_WEBSOCKET_VERSION, "13");
+        let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| is_asked)?;
+        let accept = derive_accept_key(key.as_bytes());
+        Some(Switch { upgrade: hyper::upgrade::on(request), accept })
     }
 }
 
@@ -42,6 +74,10 @@ pub(super) struct AdminRequest {
     /// Null without a body.
     pub(super) body: Value,
     pub(super) last_event: Option<String>,
+    /// The tags that it holds for; `None`: it holds in any case.
+    pub(super) if_match: Option<Vec<String>>,
+    /// If it asks for a WebSocket.
+    pub(super) switch: Option<Switch>,
 }
 
 impl AdminRequest {

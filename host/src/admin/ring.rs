@@ -34,10 +34,20 @@ impl EventRing {
         self.bytes += kept.text.len();
         self.events.push_back(Arc::new(kept));
         self.next += 1;
+        self.shorten();
+    }
+
+    fn shorten(&mut self) {
         while self.events.len() > self.most || self.bytes > MAX_BYTES && self.events.len() > 1 {
             let Some(old) = self.events.pop_front() else { break };
             self.bytes -= old.text.len();
         }
+    }
+
+    /// From now on keeps the last `most`.
+    pub(super) fn keep(&mut self, most: usize) {
+        self.most = most;
+        self.shorten();
     }
 
     /// The number of the first one that is kept.

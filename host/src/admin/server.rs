@@ -1,24 +1,28 @@
 //! The server of the admin API: connections, each with who it is, and requests, each within its limits.
 
 use super::AdminControls;
-use super::endpoints::Endpoints;
+use super::conditions::{self, Tagged, Turns};
+use super::endpoints::{Endpoint, Endpoints};
 use super::events::EventHub;
 use super::gate;
+use super::leases::TakenLeases;
 use super::log_levels::LogLevels;
 use super::problem::ApiProblem;
-use super::request::{AdminRequest, Reply, pairs};
+use super::render::{ReplyBody, refused, rendered};
+use super::request::{AdminRequest, Reply, Switch, pairs};
 use super::roles::{AdminPeer, RoleTable};
 use super::socket::{AdminSocket, AdminStream};
+use super::streams::{StreamTable, StreamTickets};
 use super::tokens::TokenTable;
 use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
 use crate::manager::Manager;
 use crate::reload::Reloader;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use arc_swap::ArcSwap;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -27,10 +31,11 @@ use serde_json::Value;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::unix::UCred;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -49,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What all requests share.
 pub(super) struct AdminApi {
     pub(super) manager: Manager,
-    pub(super) config: AdminConfig,
+    settings: ArcSwap<AdminSettings>,
     pub(super) log: Option<Arc<dyn LogLevels>>,
     pub(super) reloader: Option<Reloader>,
     pub(super) upgrade: Option<Arc<dyn UpgradeControl>>,
@@ -60,22 +65,51 @@ pub(super) struct AdminApi {
     /// Names this run of the host.
     pub(super) boot: String,
     pub(super) stopping: AtomicBool,
+    turns: Turns,
+    pub(super) streams: StreamTable,
+    pub(super) tickets: StreamTickets,
+    pub(super) leases: TakenLeases,
     endpoints: Endpoints,
-    roles: RoleTable,
-    tokens: Option<PathBuf>,
+}
+
+/// What `[admin]` says: whom it lets in, and how much.
+#[derive(Debug)]
+pub(super) struct AdminSettings {
+    pub(super) config: AdminConfig,
+    pub(super) roles: RoleTable,
+    pub(super) tokens: Option<PathBuf>,
+}
+
+/// How many connections there are.
+pub(super) type ConnectionRoom = Arc<AtomicUsize>;
+
+/// The place of one; dropped, it is free.
+struct ConnectionPlace(ConnectionRoom);
+
+impl ConnectionPlace {
+    fn take(room: &ConnectionRoom, most: usize) -> Option<Self> {
+        let more = |used: usize| (used < most).then_some(used + 1);
+        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(ConnectionPlace(Arc::clone(room)))
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl AdminApi {
     pub(super) fn new(
         manager: Manager,
-        config: AdminConfig,
-        (roles, tokens): (RoleTable, Option<PathBuf>),
+        settings: AdminSettings,
         AdminControls { log, reloader, upgrade }: AdminControls,
     ) -> Arc<Self> {
         Arc::new(AdminApi {
-            hub: EventHub::new(manager.events().clone(), &config),
+            hub: EventHub::new(manager.events().clone(), &settings.config),
             manager,
-            config,
+            settings: ArcSwap::from_pointee(settings),
             log,
             reloader,
             upgrade,
@@ -84,10 +118,27 @@ impl AdminApi {
             started_at: SystemTime::now(),
             boot: format!("{:016x}", fastrand::u64(..)),
             stopping: AtomicBool::new(false),
+            turns: Turns::default(),
+            streams: StreamTable::default(),
+            tickets: StreamTickets::default(),
+            leases: TakenLeases::default(),
             endpoints: Endpoints::all(),
-            roles,
-            tokens,
         })
+    }
+
+    /// What `[admin]` says now.
+    pub(super) fn settings(&self) -> Arc<AdminSettings> {
+        self.settings.load_full()
+    }
+
+    /// Puts other settings in force: for what connects and asks from now on.
+    pub(super) fn configure(&self, settings: AdminSettings) {
+        self.hub.configure(&settings.config);
+        self.settings.store(Arc::new(settings));
+    }
+
+    fn most_connections(&self) -> usize {
+        self.settings.load().config.max_connections as usize
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -99,7 +150,7 @@ impl AdminApi {
 pub(super) async fn serve(
     api: Arc<AdminApi>,
     socket: Arc<AdminSocket>,
-    room: Arc<Semaphore>,
+    room: ConnectionRoom,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -111,8 +162,8 @@ pub(super) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok(stream) => match Arc::clone(&room).try_acquire_owned() {
-                Ok(place) => {
+            Ok(stream) => match ConnectionPlace::take(&room, api.most_connections()) {
+                Some(place) => {
                     let (api, stop) = (Arc::clone(&api), stop.clone());
                     connections.spawn(async move {
                         connection(api, stream, stop).await;
@@ -120,10 +171,10 @@ pub(super) async fn serve(
                     });
                 }
                 // Beyond that a connection is closed without a word.
-                Err(_) if connections.len() < MOST_REFUSED => {
+                None if connections.len() < MOST_REFUSED => {
                     drop(connections.spawn(refuse(stream)));
                 }
-                Err(_) => drop(stream),
+                None => drop(stream),
             },
             Err(error) => {
                 tracing::warn!(%error, "the admin API cannot accept");
@@ -158,8 +209,8 @@ async fn refuse_on(stream: impl AsyncRead + AsyncWrite + Unpin) {
 /// Who sends the requests of a connection.
 #[derive(Clone)]
 enum AdminCaller {
-    /// Of this machine, as the kernel says.
-    User(AdminPeer),
+    /// Of this machine, as the kernel says; with what it was judged by.
+    User(AdminPeer, UCred, Arc<AdminSettings>),
     /// Whom the token of each request names.
     Holder,
 }
@@ -170,26 +221,33 @@ async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiv
         AdminStream::Tcp(stream) => return talk(api, stream, AdminCaller::Holder, stop).await,
     };
     let Ok(credentials) = stream.peer_cred() else { return };
-    let asked = Arc::clone(&api);
-    // The user database may be on a network.
-    let peer = tokio::task::spawn_blocking(move || asked.roles.peer(credentials)).await;
-    let Ok(peer) = peer else {
+    let settings = api.settings();
+    let Some(peer) = judged(&settings, credentials).await else {
         let _ = stream.shutdown().await;
         return;
     };
+    talk(api, stream, AdminCaller::User(peer, credentials, settings), stop).await;
+}
+
+/// Who has connected, and what it may do.
+async fn judged(settings: &Arc<AdminSettings>, credentials: UCred) -> Option<AdminPeer> {
+    let settings = Arc::clone(settings);
+    // The user database may be on a network.
+    let judging = tokio::task::spawn_blocking(move || settings.roles.peer(credentials));
+    let peer = judging.await.ok()?;
     if peer.role.is_none() {
         tracing::warn!(user = peer.name(), "refused at the admin API: this user has no role");
     }
-    talk(api, stream, AdminCaller::User(peer), stop).await;
+    Some(peer)
 }
 
 async fn talk(
     api: Arc<AdminApi>,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     caller: AdminCaller,
     mut stop: watch::Receiver<bool>,
 ) {
-    let limit = api.config.request_timeout.0;
+    let limit = api.settings().config.request_timeout.0;
     let service = service_fn(|request: Request<Incoming>| {
         let (api, caller) = (Arc::clone(&api), caller.clone());
         async move { Ok::<_, Infallible>(answer(api, caller, request).await) }
@@ -197,7 +255,7 @@ async fn talk(
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limit);
     server.max_buf_size(BUFFER).max_headers(MAX_FIELDS);
-    let serving = server.serve_connection(TokioIo::new(stream), service);
+    let serving = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         // What went wrong was told to the client as far as it hears.
@@ -208,8 +266,6 @@ async fn talk(
     let _ = timeout(Duration::from_millis(500), serving).await;
 }
 
-type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
-
 async fn answer(
     api: Arc<AdminApi>,
     caller: AdminCaller,
@@ -217,7 +273,12 @@ async fn answer(
 ) -> Response<ReplyBody> {
     let is_head = request.method() == Method::HEAD;
     let mut response = match replied(api, caller, request).await {
-        Ok(reply) => rendered(reply),
+        Ok((reply, tag)) => {
+            let mut response = rendered(reply);
+            let tag = tag.and_then(|tag| HeaderValue::from_str(&tag).ok());
+            tag.into_iter().for_each(|tag| drop(response.headers_mut().insert(ETAG, tag)));
+            response
+        }
         Err(problem) => refused(&problem),
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -228,9 +289,19 @@ async fn answer(
 }
 
 /// Whose token a request over TCP has, if it may come in at all.
-async fn holder(api: &AdminApi, headers: &HeaderMap) -> Result<AdminPeer, ApiProblem> {
-    gate::judge(headers, &api.config.hosts)?;
-    let file = api.tokens.clone().unwrap_or_default();
+async fn holder(api: &AdminApi, request: &Request<Incoming>) -> Result<AdminPeer, ApiProblem> {
+    let headers = request.headers();
+    let settings = api.settings();
+    gate::judge(headers, &settings.config.hosts)?;
+    // A page cannot send a token with a WebSocket: who attaches to a stream has a ticket.
+    if request.uri().path().ends_with("/stream") {
+        let query = pairs(request.uri().query().unwrap_or_default());
+        let ticket = query.iter().find(|(name, _)| name == "ticket");
+        if let Some(peer) = ticket.and_then(|(_, ticket)| api.tickets.holder(ticket)) {
+            return Ok(peer);
+        }
+    }
+    let file = settings.tokens.clone().unwrap_or_default();
     let read = tokio::task::spawn_blocking(move || TokenTable::read(&file)).await;
     let tokens = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| {
         tracing::error!(why, "admin.tokens cannot be used: nobody is let in over TCP");
@@ -246,11 +317,15 @@ async fn holder(api: &AdminApi, headers: &HeaderMap) -> Result<AdminPeer, ApiPro
 async fn replied(
     api: Arc<AdminApi>,
     caller: AdminCaller,
-    request: Request<Incoming>,
-) -> Result<Reply, ApiProblem> {
+    mut request: Request<Incoming>,
+) -> Result<(Reply, Option<String>), ApiProblem> {
     let peer = match caller {
-        AdminCaller::User(peer) => peer,
-        AdminCaller::Holder => holder(&api, request.headers()).await?,
+        // Roles may be others since it has connected.
+        AdminCaller::User(peer, credentials, by) => match api.settings() {
+            now if Arc::ptr_eq(&now, &by) => peer,
+            now => judged(&now, credentials).await.unwrap_or(AdminPeer { role: None, ..peer }),
+        },
+        AdminCaller::Holder => holder(&api, &request).await?,
     };
     let Some(role) = peer.role else {
         let name = peer.name();
@@ -259,6 +334,7 @@ async fn replied(
         );
         return Err(ApiProblem::forbidden(text));
     };
+    let switch = Switch::of(&mut request);
     let (head, body) = request.into_parts();
     let (endpoint, params) = api.endpoints.find(&head.method, head.uri.path())?;
     if role < endpoint.role {
@@ -266,14 +342,14 @@ async fn replied(
         let text = format!("{name} is {has} here, and this takes {needs}");
         return Err(ApiProblem::forbidden(text));
     }
-    let limit = usize::try_from(api.config.max_body.0).unwrap_or(usize::MAX);
-    let body = timeout(api.config.request_timeout.0, read(body, limit)).await;
+    let settings = api.settings();
+    let limit = usize::try_from(settings.config.max_body.0).unwrap_or(usize::MAX);
+    let body = timeout(settings.config.request_timeout.0, read(body, limit)).await;
     let body = body.map_err(|_| {
         let text = "expected the body of the request within admin.request_timeout";
         ApiProblem::new(StatusCode::REQUEST_TIMEOUT, "timed_out", text)
     })??;
     let last_event = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let run = endpoint.run;
     let changes = endpoint.method != "GET";
     if changes && api.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_under_way()) {
         let text =
@@ -289,17 +365,47 @@ async fn replied(
         query: pairs(head.uri.query().unwrap_or_default()),
         body,
         last_event: last_event.map(str::to_owned),
+        if_match: conditions::if_match(&head.headers),
+        switch,
         api: Arc::clone(&api),
     };
     if matches!(endpoint.method, "PUT" | "DELETE") {
         // A change is not left half done by a client that goes away.
-        let done = tokio::spawn(run(request)).await;
+        let done = tokio::spawn(in_turn(endpoint, request)).await;
         return done.unwrap_or_else(|_| {
             let text = "the change panicked; the log has more";
             Err(ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "panicked", text))
         });
     }
-    run(request).await
+    in_turn(endpoint, request).await
+}
+
+/// Runs a request in its turn if what it is about is as it expects; answers the tag of that, too.
+async fn in_turn(
+    endpoint: &'static Endpoint,
+    request: AdminRequest,
+) -> Result<(Reply, Option<String>), ApiProblem> {
+    let api = Arc::clone(&request.api);
+    let tagged = Tagged::of(endpoint, &request.params, &request.body);
+    let Some(tagged) = tagged else { return Ok(((endpoint.run)(request).await?, None)) };
+    if endpoint.method == "GET" {
+        // Looked at before: what changes meanwhile is taken for changed.
+        let tag = tagged.tag(&api).await;
+        return Ok(((endpoint.run)(request).await?, tag));
+    }
+    let _turn = match &tagged {
+        Tagged::Object(what) => {
+            let limit = api.settings().config.request_timeout.0;
+            Some(api.turns.take(what, limit).await?)
+        }
+        Tagged::RunTime | Tagged::Configuration => None,
+    };
+    // The configuration is held against its version where it is changed.
+    if let Some(wanted) = request.if_match.as_ref().filter(|_| tagged != Tagged::Configuration) {
+        conditions::judge(wanted, tagged.tag(&api).await.as_deref())?;
+    }
+    let reply = (endpoint.run)(request).await?;
+    Ok((reply, tagged.tag(&api).await))
 }
 
 /// The body of a request as JSON; null if it is empty.
@@ -325,37 +431,4 @@ async fn read(body: Incoming, limit: usize) -> Result<Value, ApiProblem> {
     // The parser's own words hold no part of the body, which may have secrets.
     serde_json::from_slice(&bytes)
         .map_err(|error| ApiProblem::bad_request(format!("expected JSON: {error}")))
-}
-
-fn rendered(reply: Reply) -> Response<ReplyBody> {
-    let (status, kind, body) = match reply {
-        Reply::Json(status, body) => {
-            let text = format!("{body:#}\n");
-            (status, "application/json", Full::from(text).boxed_unsync())
-        }
-        Reply::Text(status, kind, text) => (status, kind, Full::from(text).boxed_unsync()),
-        Reply::Events(feed) => (StatusCode::OK, "text/event-stream", feed.into_body()),
-    };
-    with(status, kind, body)
-}
-
-fn refused(problem: &ApiProblem) -> Response<ReplyBody> {
-    let text = format!("{:#}\n", problem.to_json());
-    let body = Full::from(text).boxed_unsync();
-    let mut response = with(problem.status, "application/problem+json", body);
-    let allow = problem.allow().and_then(|allow| HeaderValue::from_str(allow).ok());
-    if let Some(allow) = allow {
-        response.headers_mut().insert(ALLOW, allow);
-    }
-    if problem.status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-fn with(status: StatusCode, kind: &'static str, body: ReplyBody) -> Response<ReplyBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

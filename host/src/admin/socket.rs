@@ -72,7 +72,7 @@ impl AdminSocket {
         let held = File::open(folder).map_err(within)?;
         flock(&held, FlockOperation::LockExclusive).map_err(|error| within(error.into()))?;
         is_free(path)?;
-        let listener = put(folder, path, if for_all { 0o666 } else { 0o600 }).map_err(within)?;
+        let listener = put(folder, path, mode_of(for_all)).map_err(within)?;
         Ok(made(listener, file()).offered(handover))
     }
 
@@ -120,6 +120,16 @@ impl AdminSocket {
         Ok(socket.offered(handover))
     }
 
+    /// Lets everybody connect who reaches the folder, if `for_all` says so, else only the user of the host and root.
+    pub(super) fn let_in(&self, for_all: bool) {
+        let HandoverName::Admin(path) = &self.name else { return };
+        let mode = Mode::from_raw_mode(mode_of(for_all));
+        let set = rustix::fs::chmodat(rustix::fs::CWD, path.as_str(), mode, AtFlags::empty());
+        if let Err(error) = set {
+            tracing::warn!(socket = self.place, %error, "its permissions cannot be changed");
+        }
+    }
+
     /// The next who connects. Cancel safe.
     pub(super) async fn accept(&self) -> io::Result<AdminStream> {
         match &self.listening {
@@ -138,6 +148,10 @@ impl AdminSocket {
         handover.offer(offer);
         socket
     }
+}
+
+fn mode_of(for_all: bool) -> u32 {
+    if for_all { 0o666 } else { 0o600 }
 }
 
 fn listening(taken: OwnedFd) -> io::Result<UnixListener> {

@@ -46,6 +46,11 @@ impl Failure {
         Failure { code: NO_HOST, ..Failure::run(error) }
     }
 
+    /// Whether what was asked or configured is wrong, so that asking again helps nothing.
+    pub(super) fn is_config(&self) -> bool {
+        self.code == CONFIG
+    }
+
     /// What it says, in one line.
     pub(super) fn text(&self) -> String {
         let lines: Vec<&str> =

@@ -23,6 +23,7 @@ mod new;
 mod output;
 mod plugins;
 mod probe;
+mod process;
 mod quarantine;
 mod relay;
 mod run;

@@ -92,7 +92,7 @@ async fn serve(args: &RelayArgs, from: &StackUri, to: &Reference, loaded: &Loade
             manager.shutdown().await;
             Ok(ExitCode::SUCCESS)
         }
-        ended = signals.next() => stop(manager, ended.name, &route).await,
+        ended = signals.next() => stop(manager, ended.name, route.config.host.shutdown_timeout.0).await,
     }
 }
 

@@ -4,7 +4,8 @@ use super::args::ConfigArgs;
 use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins_with, searched};
-use super::runtime::{HostSignal, LogControl, Signals, block_on, level, start_log};
+use super::process::{LiveTime, ProcessSettings, live};
+use super::runtime::{HostSignal, Signals, block_on, level, start_log};
 use super::service::ServiceManager;
 use super::take_over::TakeOver;
 use super::upgrade::{Upgrader, own_program};
@@ -19,6 +20,7 @@ use crate::reload::{ReloadCause, Reloader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -86,7 +88,14 @@ fn run_with(
     }
     raise_limit(&loaded.config.host, true);
     let starting = Starting { loaded: &loaded, files, overrides, program, handover, take_over };
-    block_on(&loaded.config, starting.serve(control))
+    let host = &loaded.config.host;
+    let settings = ProcessSettings {
+        log: control,
+        verbose,
+        shutdown: live(host.shutdown_timeout.0),
+        upgrade: live(host.timeouts.upgrade.0),
+    };
+    block_on(&loaded.config, starting.serve(settings))
 }
 
 /// Every socket of the service manager has something that listens on it.
@@ -126,9 +135,9 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    async fn serve(self, log: Arc<LogControl>) -> Outcome {
+    async fn serve(self, settings: ProcessSettings) -> Outcome {
         let loaded = self.loaded;
-        let mut signals = Signals::of_run(loaded.config.host.shutdown_timeout.0)?;
+        let mut signals = Signals::of_run(Arc::clone(&settings.shutdown))?;
         let service = Arc::new(Mutex::new(ServiceManager::default()));
         service.lock().ignore_poison().status("starting");
         // Taken first: a host that cannot be looked at as its configuration says does not begin.
@@ -145,10 +154,11 @@ impl Starting<'_> {
         }
         let Starting { files, overrides, program, handover, take_over, .. } = self;
         let reloader = Reloader::new(manager.clone(), files, overrides, loaded.clone()).await;
-        let limit = loaded.config.host.timeouts.upgrade.0;
+        reloader.follow(Arc::new(settings.clone()));
+        let limit = Arc::clone(&settings.upgrade);
         let upgrader = Upgrader::new(Arc::clone(handover), Arc::clone(&service), program, limit);
         let controls = AdminControls {
-            log: Some(log),
+            log: Some(settings.log),
             reloader: Some(reloader.clone()),
             upgrade: Some(Arc::new(upgrader.clone())),
         };
@@ -160,7 +170,7 @@ impl Starting<'_> {
         }
         tracing::info!(listeners, "ready");
         service.lock().ignore_poison().ready(&format!("ready: {listeners} listeners"));
-        let running = RunningHost { loaded, manager, admin, service };
+        let running = RunningHost { shutdown: settings.shutdown, manager, admin, service };
         match running.until_end(&mut signals, &reloader, &upgrader).await {
             HostEnd::Signal(name) => running.stop(name).await,
             HostEnd::Upgraded(pid) => {
@@ -186,14 +196,15 @@ enum HostEnd {
 }
 
 /// A host that runs.
-struct RunningHost<'a> {
-    loaded: &'a Loaded,
+struct RunningHost {
+    /// How long its end may take.
+    shutdown: LiveTime,
     manager: Manager,
     admin: AdminServer,
     service: Arc<Mutex<ServiceManager>>,
 }
 
-impl RunningHost<'_> {
+impl RunningHost {
     /// Does what signals ask for, until one of them, or another process, ends it.
     async fn until_end(
         &self,
@@ -233,10 +244,10 @@ impl RunningHost<'_> {
     }
 
     async fn stop(self, why: &str) -> Outcome {
-        let limit = self.loaded.config.host.shutdown_timeout.0;
+        let limit = **self.shutdown.load();
         self.service.lock().ignore_poison().stopping(limit, &format!("stopping: {why}"));
         self.admin.note_stopping();
-        let outcome = stop(self.manager, why, self.loaded).await;
+        let outcome = stop(self.manager, why, limit).await;
         self.admin.stop().await;
         outcome
     }
@@ -252,14 +263,13 @@ impl RunningHost<'_> {
             () = self.manager.drain_listeners(drain) => "another process has taken over",
             ended = signals.next() => ended.name,
         };
-        stop(self.manager, why, self.loaded).await
+        stop(self.manager, why, **self.shutdown.load()).await
     }
 }
 
 /// Ends a manager. A second signal, and the end of the time for all this, end the process elsewhere.
-pub(super) async fn stop(manager: Manager, why: &str, loaded: &Loaded) -> Outcome {
+pub(super) async fn stop(manager: Manager, why: &str, limit: Duration) -> Outcome {
     let connections = manager.count().accepted;
-    let limit = loaded.config.host.shutdown_timeout.0;
     tracing::info!(why, connections, ?limit, "stopping; a second signal ends it at once");
     let cut = manager.shutdown().await;
     if cut > 0 {

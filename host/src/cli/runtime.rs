@@ -1,6 +1,6 @@
 //! What every command stands on: logs, a runtime, signals.
 
-pub(super) use super::log::{LogControl, level, start_client_log, start_log};
+pub(super) use super::log::{level, start_client_log, start_log};
 pub(super) use super::signals::{HostSignal, SignalInfo, Signals};
 
 use super::failure::{Failure, Outcome};

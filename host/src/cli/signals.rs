@@ -3,6 +3,7 @@
 
 use super::failure::{Failure, Outcome};
 use super::log;
+use super::process::LiveTime;
 use crate::driver::{end_cleanly, still_running};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::exit;
@@ -60,10 +61,10 @@ impl SignalInfo {
 }
 
 /// What follows a first signal.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum AfterSignal {
     /// As `Host`; SIGHUP asks for a reload, SIGUSR2 for an upgrade.
-    Run(Duration),
+    Run(LiveTime),
     /// A second one ends the process at once; so does the end of this time and a bit.
     Host(Duration),
     /// The process ends within some seconds.
@@ -72,7 +73,7 @@ enum AfterSignal {
 
 impl Signals {
     /// As [`Signals::of_host`], where SIGHUP has the configuration read again, and SIGUSR2 a new process take over.
-    pub(super) fn of_run(shutdown_timeout: Duration) -> Outcome<Self> {
+    pub(super) fn of_run(shutdown_timeout: LiveTime) -> Outcome<Self> {
         Self::listen(AfterSignal::Run(shutdown_timeout))
     }
 
@@ -90,7 +91,7 @@ impl Signals {
     fn listen(ending: AfterSignal) -> Outcome<Self> {
         let failed = |error: std::io::Error| Failure::run(format!("signals: {error}"));
         let mut heard = vec![SIGINT, SIGTERM];
-        if let AfterSignal::Host(_) | AfterSignal::Run(_) = ending {
+        if let AfterSignal::Host(_) | AfterSignal::Run(_) = &ending {
             // A command on a terminal ends with it.
             heard.extend(CHANGE_NOTHING.map(|(signal, _)| signal));
         }
@@ -101,7 +102,7 @@ impl Signals {
         let run = move || {
             let mut is_ending = false;
             for signal in signals.forever() {
-                if let (AfterSignal::Run(_), SIGHUP | SIGUSR2) = (ending, signal) {
+                if let (AfterSignal::Run(_), SIGHUP | SIGUSR2) = (&ending, signal) {
                     // One that waits to be done reads all that has changed until then.
                     let _ = if signal == SIGHUP { &ask } else { &ask_anew }.try_send(());
                     continue;
@@ -112,11 +113,11 @@ impl Signals {
                     continue;
                 }
                 let ended = SignalInfo::of(signal);
-                match (std::mem::replace(&mut is_ending, true), ending) {
+                match (std::mem::replace(&mut is_ending, true), &ending) {
                     (false, _) => {
                         // The command may be ending by itself.
                         let _ = tell.try_send(ended);
-                        end_in_time(ending);
+                        end_in_time(&ending);
                     }
                     (true, AfterSignal::Host(_) | AfterSignal::Run(_)) => {
                         let name = ended.name;
@@ -164,9 +165,10 @@ fn end_now() -> ! {
 }
 
 /// Ends the process when it has not ended by itself in time.
-fn end_in_time(ending: AfterSignal) {
+fn end_in_time(ending: &AfterSignal) {
     let limit = match ending {
-        AfterSignal::Host(limit) | AfterSignal::Run(limit) => limit.saturating_add(BEYOND),
+        AfterSignal::Host(limit) => limit.saturating_add(BEYOND),
+        AfterSignal::Run(limit) => limit.load().saturating_add(BEYOND),
         AfterSignal::Command => CLOSE,
     };
     let end = move || {

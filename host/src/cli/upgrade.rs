@@ -7,6 +7,7 @@
 //!              ── go ──────▶                      this one lets go: it drains, and ends with its last session
 //! ```
 
+use super::process::LiveTime;
 use super::service::ServiceManager;
 use super::take_over::FLAG;
 use crate::admin::UpgradeControl;
@@ -35,7 +36,7 @@ struct UpgraderState {
     service: Arc<Mutex<ServiceManager>>,
     program: PathBuf,
     arguments: Vec<OsString>,
-    limit: Duration,
+    limit: LiveTime,
     is_under_way: AtomicBool,
     /// The number of the process that has taken over.
     after: watch::Sender<Option<u32>>,
@@ -57,7 +58,7 @@ impl Upgrader {
         handover: Arc<Handover>,
         service: Arc<Mutex<ServiceManager>>,
         program: PathBuf,
-        limit: Duration,
+        limit: LiveTime,
     ) -> Self {
         let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         if !arguments.iter().any(|argument| argument == FLAG) {
@@ -131,7 +132,8 @@ impl Drop for NewProcess {
 
 impl UpgraderState {
     fn upgrade(&self) -> Result<u32, String> {
-        let end = Instant::now() + self.limit;
+        let limit = **self.limit.load();
+        let end = Instant::now() + limit;
         let program = self.program.display().to_string();
         tracing::info!(program, "a new process is started to take over from this one");
         let offers = self.handover.offers();
@@ -151,7 +153,6 @@ impl UpgraderState {
                 return Err(format!("the new process ended before it was ready: {how}"));
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let limit = self.limit;
                 return Err(format!(
                     "the new process was not ready within host.timeouts.upgrade, {limit:?}"
                 ));

@@ -40,6 +40,15 @@ pub struct AdminConfig {
     pub max_body: ByteSize,
     /// How long the head of a request may take, and how long its body. Default: `"10s"`.
     pub request_timeout: Timespan,
+    /// Streams of connections and paths at a time; more are answered 503. 1 to 1024. Default: 64.
+    pub max_streams: u32,
+    /// The last bytes of each stream that are kept for a client that comes again, and how many it may leave
+    /// unacknowledged; 4KiB to 16MiB. Default: `"256KiB"`.
+    pub stream_buffer: ByteSize,
+    /// How long a stream is kept whose client was cut off. Default: `"30s"`.
+    pub stream_grace: Timespan,
+    /// Leases that are held over the API at a time; more are answered 503. 1 to 1024. Default: 64.
+    pub max_leases: u32,
     /// Targets of all upstreams together up to which `/metrics` has series of each target; of more, only those of
     /// their upstreams are there. Default: 1000.
     pub target_metrics: u32,
@@ -59,6 +68,10 @@ impl Default for AdminConfig {
             event_ring: 10_000,
             max_body: ByteSize(1 << 20),
             request_timeout: Timespan::seconds(10),
+            max_streams: 64,
+            stream_buffer: ByteSize(256 << 10),
+            stream_grace: Timespan::seconds(30),
+            max_leases: 64,
             target_metrics: 1000,
         }
     }
@@ -71,6 +84,13 @@ impl AdminConfig {
         let mut ranges = Ranges::new()
             .expect((1..=1024).contains(&self.max_connections), "max_connections", number)
             .expect((1..=1024).contains(&self.max_subscribers), "max_subscribers", number)
+            .expect((1..=1024).contains(&self.max_streams), "max_streams", number)
+            .expect((1..=1024).contains(&self.max_leases), "max_leases", number)
+            .expect(
+                (4 << 10..=16 << 20).contains(&self.stream_buffer.0),
+                "stream_buffer",
+                "expected a size from 4KiB to 16MiB",
+            )
             .expect(
                 (16..=100_000).contains(&self.event_ring),
                 "event_ring",

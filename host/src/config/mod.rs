@@ -99,17 +99,21 @@ impl Loaded {
         self.digest
     }
 
-    /// With what only a restart changes as `running` has it.
+    /// With the keys that only a restart of the host changes, as `changes` says, as `running` has them.
     #[must_use]
-    pub fn keeping_host_of(mut self, running: &Loaded) -> Self {
-        let Config { host, log, plugins, .. } = running.config.clone();
-        self.config = Config { host, log, plugins, ..self.config };
-        for key in ["host", "log", "plugins"] {
-            match running.tree.get(key) {
-                Some(value) => self.tree.0.insert(key.to_owned(), value.clone()),
-                None => self.tree.0.remove(key),
-            };
+    pub(crate) fn keeping(mut self, running: &Loaded, changes: &diff::Changes) -> Self {
+        let before = serde_json::Value::Object(running.tree.0.clone());
+        let mut tree = serde_json::Value::Object(std::mem::take(&mut self.tree.0));
+        for (object, key) in changes.kept() {
+            let keys = std::iter::once(object.kind.table()).chain(key.key.split('.'));
+            let keys: Vec<String> = keys.map(str::to_owned).collect();
+            diff::put(&mut tree, &keys, diff::at(&before, &keys).cloned());
         }
+        if let Some(host) = tree.get("host").cloned() {
+            // What was read whole before and put together of what was is read again.
+            self.config.host = serde_json::from_value(host).unwrap_or(self.config.host);
+        }
+        self.tree = Options(tree.as_object().cloned().unwrap_or_default());
         self
     }
 }

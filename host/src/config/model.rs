@@ -23,7 +23,7 @@ pub use crate::metrics::Labels;
 use crate::metrics::MetricLimits;
 pub use crate::relay::Frames;
 use crate::relay::{RelaySizes, RelayTimeouts};
-use crate::services::Common;
+use crate::services::PluginRates;
 use crate::units::Timespan;
 
 /// A whole configuration.
@@ -35,13 +35,13 @@ pub struct Config {
     #[schemars(extend("x-apply" = "none"))]
     pub include: Vec<String>,
     /// `[host]`: the process itself.
-    #[schemars(extend("x-apply" = "restart"))]
+    #[schemars(extend("x-apply" = "live"))]
     pub host: HostConfig,
     /// `[log]`: what the host writes about itself.
-    #[schemars(extend("x-apply" = "restart"))]
+    #[schemars(extend("x-apply" = "live"))]
     pub log: LogConfig,
     /// `[admin]`: how a running host is looked at and changed from outside.
-    #[schemars(extend("x-apply" = "restart"))]
+    #[schemars(extend("x-apply" = "live"))]
     pub admin: AdminConfig,
     /// `[reload]`: how a running host takes over changes of this configuration.
     #[schemars(extend("x-apply" = "live"))]
@@ -60,7 +60,7 @@ pub struct Config {
     /// their operations. Default: none.
     pub interceptors: BTreeMap<String, InterceptorConfig>,
     /// `[plugins.NAME]`: what single plugins may do. Default: none.
-    #[schemars(extend("x-apply" = "restart"))]
+    #[schemars(extend("x-apply" = "live"))]
     pub plugins: BTreeMap<String, PluginConfig>,
     /// `[[routes]]`: what is listened on, and where it leads. Default: none. Those of several files add up;
     /// the environment and flags replace the list.
@@ -83,12 +83,14 @@ pub struct HostConfig {
     /// What becomes of the plugins that were in use when a host with the same `cache` ended without a
     /// clean stop: by a crash, or because it was killed. They are named in a warning in any case.
     /// Default: `"use"`.
+    #[schemars(extend("x-apply" = "restart"))]
     pub plugins_after_crash: PluginsAfterCrash,
     /// Whether plugins are loaded that are built with `panic = "abort"`: a panic of one ends the host.
     /// Default: false.
     pub danger_allow_abort_on_panic: bool,
     /// Private folder that plugins are loaded from, by their hash, with what their trials came to. Default: `""`, which is
     /// `$XDG_CACHE_HOME/jackfield`, or `~/.cache/jackfield`.
+    #[schemars(extend("x-apply" = "restart"))]
     pub cache: String,
     /// SHA-256 sums, in hexadecimal, of the only plugin files that may be loaded. Default: `[]`,
     /// which allows any.
@@ -96,10 +98,13 @@ pub struct HostConfig {
     /// Folder that keeps what is defined at run time, so that it is there again after the host was
     /// stopped or killed; only this host may use it. `~/` is the home folder. Default: `""`, which
     /// keeps nothing.
+    #[schemars(extend("x-apply" = "restart"))]
     pub state_dir: String,
     /// Threads that move data. Default: 0, which is one for each processor.
+    #[schemars(extend("x-apply" = "restart"))]
     pub worker_threads: u16,
     /// Threads of the runtime of each plugin that has one of its own; 1 to 1024. Default: 1.
+    #[schemars(extend("x-apply" = "restart"))]
     pub plugin_runtime_threads: u16,
     /// How long open connections may finish when the host is told to stop; `"0s"` closes them at
     /// once. Default: `"30s"`.
@@ -148,8 +153,10 @@ pub enum PluginsAfterCrash {
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// Until a transport has reached its peer. Default: `"10s"`.
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub connect: Timespan,
     /// Until one layer has agreed with its peer, in either role. Default: `"10s"`.
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub handshake: Timespan,
     /// How long one more named connection waits to be opened while `host.max_connections` live; `"0s"`
     /// refuses it at once. Default: `"0s"`.
@@ -161,7 +168,6 @@ pub struct Timeouts {
     pub health: Timespan,
     /// Until a new process is ready to take over from this one; then it is ended, and this one goes on. Default:
     /// `"60s"`.
-    #[schemars(extend("x-apply" = "restart"))]
     pub upgrade: Timespan,
     /// Those of relayed sessions.
     #[serde(flatten)]
@@ -297,8 +303,8 @@ impl Default for Limits {
         Self {
             relay: RelaySizes::default(),
             pooled: PooledLimit::DEFAULT,
-            log_rate: LoadOptions::LOG_RATE,
-            event_rate: Common::EVENT_RATE,
+            log_rate: PluginRates::default().log,
+            event_rate: PluginRates::default().events,
             events: BusLimits::default(),
             metrics: MetricLimits::default(),
         }

@@ -117,6 +117,37 @@ fn the_reference_file_writes_every_default_of_the_fixed_tables() {
     }
 }
 
+/// A line of the reference file with what a change of its key does behind it; `table` is the one it stands in.
+fn with_effect(line: &str, table: &mut Vec<String>) -> String {
+    let plain = line.strip_prefix('#').unwrap_or(line);
+    let header = plain.strip_prefix('[').map(|rest| rest.trim_matches(['[', ']']));
+    if let Some(header) = header.filter(|_| !plain.contains('=')) {
+        *table = header.split('.').map(str::to_owned).collect();
+        if plain.starts_with("[[") {
+            table.push("*".to_owned());
+        }
+    }
+    let Some((key, _)) = plain.split_once(" = ").filter(|(key, _)| !key.contains(' ')) else {
+        return line.to_owned();
+    };
+    let own = line.rsplit_once("  # ").map_or(line, |(own, _)| own);
+    // What a change of an option does says its driver.
+    if key == "options" || table.first().is_some_and(|table| table == "credentials") {
+        return own.to_owned();
+    }
+    let keys: Vec<String> = table.iter().cloned().chain([key.to_owned()]).collect();
+    format!("{own}  # {}", super::diff::effect_at(&keys))
+}
+
+#[test]
+fn the_reference_file_says_what_a_change_of_each_key_does() {
+    let text = fs::read_to_string(repository().join("config/jackfield.toml")).unwrap();
+    let mut table = Vec::new();
+    for line in text.lines() {
+        assert_eq!(line, with_effect(line, &mut table));
+    }
+}
+
 #[test]
 fn the_demo_loads() {
     let file = repository().join("config/demo.toml");

@@ -12,7 +12,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -25,9 +25,9 @@ const SHARE_OF_OTHERS: usize = 10;
 /// connections have opened. They share one limit.
 #[derive(Debug)]
 pub struct Lives {
-    max: usize,
-    /// How long one more may wait for room.
-    patience: Duration,
+    max: AtomicUsize,
+    /// How long one more may wait for room, in milliseconds.
+    patience: AtomicU64,
     /// Told when one has left.
     left: Notify,
     /// Told when an accepted one has left.
@@ -83,19 +83,28 @@ impl Lives {
     /// of being refused at once; with at most `max_per_peer` accepted ones of one address.
     pub fn waiting(max: usize, patience: Duration, max_per_peer: Option<usize>) -> Arc<Self> {
         let lives = Arc::new(Lives {
-            max,
-            patience,
+            max: max.into(),
+            patience: millis(patience).into(),
             left: Notify::new(),
             accepted_left: Notify::new(),
             total: AtomicU64::new(0),
             accepted_total: AtomicU64::new(0),
             table: Mutex::default(),
-            peers: PeerCounts::new(max_per_peer.unwrap_or(max - max / SHARE_OF_OTHERS)),
+            peers: PeerCounts::new(per_peer(max, max_per_peer)),
             host: OnceLock::new(),
         });
         let weak: Weak<Self> = Arc::downgrade(&lives);
         work::register(weak);
         lives
+    }
+
+    /// Puts other limits in force; what lives goes on, and waits that have begun keep their time.
+    pub fn set_limits(&self, max: usize, patience: Duration, max_per_peer: Option<usize>) {
+        self.max.store(max, Ordering::Relaxed);
+        self.patience.store(millis(patience), Ordering::Relaxed);
+        self.peers.set_max(per_peer(max, max_per_peer));
+        // Who waits for room may have it now.
+        self.left.notify_waiters();
     }
 
     /// From now on tells the bus `host` what happens to each, while it has subscribers; called once.
@@ -120,7 +129,7 @@ impl Lives {
 
     /// Whether one more waits for room.
     pub(super) fn waits(&self) -> bool {
-        !self.patience.is_zero()
+        self.patience.load(Ordering::Relaxed) > 0
     }
 
     /// Enters a life as soon as there is room. Whoever leaves lets one in; the life ends its wait by
@@ -133,7 +142,7 @@ impl Lives {
         live: &Weak<Live>,
         commands: &mut watch::Receiver<ConnectionCommand>,
     ) -> Result<()> {
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + Duration::from_millis(self.patience.load(Ordering::Relaxed));
         loop {
             let mut left = std::pin::pin!(self.left.notified());
             left.as_mut().enable();
@@ -155,8 +164,9 @@ impl Lives {
     /// Enters a life.
     pub(super) fn enter(&self, live: &Arc<Live>) -> Result<()> {
         let mut table = self.lock();
-        if table.by_id.len() >= self.max {
-            let text = format!("{} connections are open, which is the limit", self.max);
+        let max = self.max.load(Ordering::Relaxed);
+        if table.by_id.len() >= max {
+            let text = format!("{max} connections are open, which is the limit");
             return Err(Error::new(ErrorKind::Limit, text).with("key", "host.max_connections"));
         }
         table.by_id.insert(live.id, Arc::downgrade(live));
@@ -240,9 +250,18 @@ impl Lives {
             accepted: table.accepted,
             total: self.total.load(Ordering::Relaxed),
             accepted_total: self.accepted_total.load(Ordering::Relaxed),
-            max: self.max,
+            max: self.max.load(Ordering::Relaxed),
         }
     }
+}
+
+/// The most of one peer.
+fn per_peer(max: usize, own: Option<usize>) -> usize {
+    own.unwrap_or(max - max / SHARE_OF_OTHERS)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl work::Names for Lives {

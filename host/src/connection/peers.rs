@@ -4,12 +4,13 @@ use crate::lock::IgnorePoison;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Counts connections by the address of their peer, at most so many for each.
 #[derive(Debug)]
 pub struct PeerCounts {
-    max: usize,
+    max: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -23,12 +24,17 @@ pub struct PeerPlace {
 impl PeerCounts {
     /// For at most `max` connections of each address.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(PeerCounts { max, by_address: Mutex::default() })
+        Arc::new(PeerCounts { max: max.into(), by_address: Mutex::default() })
     }
 
     /// The most that one address may have.
     pub fn max(&self) -> usize {
-        self.max
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// Puts another limit in force; who has more keeps them.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -39,7 +45,7 @@ impl PeerCounts {
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<PeerPlace> {
         let mut counts = self.lock();
         let count = counts.entry(address).or_default();
-        if *count >= self.max {
+        if *count >= self.max() {
             return None;
         }
         *count += 1;

@@ -15,10 +15,12 @@
 //! longest; a file that behaved for as long as its last pause begins anew.
 
 use crate::units::Timespan;
+use arc_swap::ArcSwap;
 use jackfield_text::range::{Problem, Ranges};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -55,7 +57,15 @@ pub struct QuarantineOptions {
     pub stuck_limit: Duration,
 }
 
+/// The options that all files of a host share, which may change while it runs.
+pub type SharedQuarantine = Arc<ArcSwap<QuarantineOptions>>;
+
 impl QuarantineOptions {
+    /// For all files of a host, until they are changed.
+    pub fn shared(self) -> SharedQuarantine {
+        Arc::new(ArcSwap::from_pointee(self))
+    }
+
     /// Values out of range.
     pub fn problems(&self) -> Vec<Problem> {
         Ranges::new()

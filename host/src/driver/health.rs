@@ -1,6 +1,6 @@
 //! [`FileHealth`]: what the code of one plugin file did wrong while it ran, and whether it is still used.
 
-use super::circuit::{Admitted, Circuit, FileStanding, QuarantineOptions};
+use super::circuit::{Admitted, Circuit, FileStanding, QuarantineOptions, SharedQuarantine};
 use super::culprit::{Culprit, told};
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::services::PanicReport;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct FileHealth {
     plugin: String,
-    options: QuarantineOptions,
+    options: SharedQuarantine,
     patience: Duration,
     panics: AtomicU32,
     given_up: OnceLock<Error>,
@@ -61,13 +61,13 @@ impl Drop for Trial<'_> {
 
 impl Default for FileHealth {
     fn default() -> Self {
-        FileHealth::new("", QuarantineOptions::default(), Duration::from_secs(10))
+        FileHealth::new("", SharedQuarantine::default(), Duration::from_secs(10))
     }
 }
 
 impl FileHealth {
     /// For the file of `plugin`; preparing options may take as long as `patience`.
-    pub(super) fn new(plugin: &str, options: QuarantineOptions, patience: Duration) -> Self {
+    pub(super) fn new(plugin: &str, options: SharedQuarantine, patience: Duration) -> Self {
         let circuit = Circuit::new();
         let troubles = Troubles { circuit, reason: String::new(), told: FileStanding::Closed };
         FileHealth {
@@ -100,7 +100,7 @@ impl FileHealth {
             return Some(reason.clone());
         }
         let mut troubles = self.troubles();
-        let standing = troubles.circuit.standing(&self.options, Instant::now());
+        let standing = troubles.circuit.standing(&self.options.load(), Instant::now());
         (standing != FileStanding::Closed).then(|| self.refusal(&troubles.reason, standing))
     }
 
@@ -113,15 +113,15 @@ impl FileHealth {
         if matches!(*self.hold.borrow(), StuckCall::Refuse(_)) {
             return "stuck";
         }
-        match self.troubles().circuit.standing(&self.options, Instant::now()) {
+        match self.troubles().circuit.standing(&self.options.load(), Instant::now()) {
             FileStanding::Closed => "running",
             FileStanding::Open(_) => "quarantined",
             FileStanding::HalfOpen => "half_open",
         }
     }
 
-    pub(super) fn options(&self) -> &QuarantineOptions {
-        &self.options
+    pub(super) fn options(&self) -> Arc<QuarantineOptions> {
+        self.options.load_full()
     }
 
     fn refusal(&self, reason: &str, standing: FileStanding) -> Error {
@@ -160,7 +160,7 @@ impl FileHealth {
 
     fn admit_by_circuit(&self) -> Result<Option<Trial<'_>>> {
         let mut troubles = self.troubles();
-        let admitted = troubles.circuit.admit(&self.options, Instant::now());
+        let admitted = troubles.circuit.admit(&self.options.load(), Instant::now());
         match admitted {
             Ok(Admitted::Freely) => {
                 if std::mem::replace(&mut troubles.told, FileStanding::Closed)
@@ -197,7 +197,9 @@ impl FileHealth {
         told!(ERROR, culprit, location = location, thread = thread, panic = report.message;
             "a plugin panicked");
         let mut troubles = self.troubles();
-        let Some(opened) = troubles.circuit.panicked(&self.options, Instant::now()) else { return };
+        let Some(opened) = troubles.circuit.panicked(&self.options.load(), Instant::now()) else {
+            return;
+        };
         let panics = opened.panics;
         troubles.reason = format!("after {panics} panics, the last: {}", report.message);
         troubles.told = FileStanding::Open(Instant::now());

@@ -6,7 +6,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn health(panics: u32) -> FileHealth {
     let options = QuarantineOptions { panics, pause: 10 * SECOND, ..QuarantineOptions::default() };
-    FileHealth::new("p", options, SECOND)
+    FileHealth::new("p", options.shared(), SECOND)
 }
 
 fn panic(health: &FileHealth) {
@@ -72,7 +72,7 @@ async fn a_call_that_does_not_come_back_holds_new_sessions_then_refuses_them_unt
 #[tokio::test]
 async fn what_does_not_come_back_is_given_up_and_not_tried_again() {
     let patience = Duration::from_millis(50);
-    let health = Arc::new(FileHealth::new("p", QuarantineOptions::default(), patience));
+    let health = Arc::new(FileHealth::new("p", SharedQuarantine::default(), patience));
     let (never, waits) = std::sync::mpsc::channel::<()>();
     let hung = health.prepare(move || Ok(waits.recv().is_ok())).await;
     assert_eq!(hung.expect_err("hung").kind(), ErrorKind::TimedOut);

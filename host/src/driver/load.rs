@@ -282,7 +282,6 @@ async fn run(
     let health = Arc::clone(health);
     let services = Arc::new(PluginServices::new(
         &candidate.manifest.name,
-        options.log_rate,
         Arc::clone(&options.common),
         Box::new(move |report| health.panicked(report)),
     ));

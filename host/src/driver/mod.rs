@@ -45,7 +45,7 @@ mod trust;
 mod watchdog;
 
 pub use asked::{PluginState, RunningPlugin};
-pub use circuit::QuarantineOptions;
+pub use circuit::{QuarantineOptions, SharedQuarantine};
 pub use file::plugin_files;
 pub use generation::{GenerationId, GenerationSnapshot, Retirement};
 pub use handles::{DriverHandle, HandlerHandle, InterceptorHandle, SchemeEntry};
@@ -95,9 +95,7 @@ pub struct LoadOptions {
     /// Time for a plugin's trial, for it to start, and for one of its drivers to take its options.
     pub init_timeout: Duration,
     /// When a plugin that misbehaves gets no new sessions.
-    pub quarantine: QuarantineOptions,
-    /// Log lines a second that each plugin may write; the rest are counted. Default: 1000.
-    pub log_rate: u32,
+    pub quarantine: SharedQuarantine,
     /// How many different contents of a plugin may be loaded in the life of this process. Default: 64.
     pub generations: usize,
     /// Threads of a plugin's private runtime.
@@ -107,8 +105,6 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// The default of `log_rate`.
-    pub const LOG_RATE: u32 = 1000;
     /// The default of `generations`.
     pub const GENERATIONS: usize = 64;
     /// The default of `init_timeout`.
@@ -117,6 +113,12 @@ impl LoadOptions {
     /// The folders that are searched, in order.
     pub fn searched(&self) -> impl Iterator<Item = &PathBuf> {
         self.folders.iter().chain(&self.beside).chain(&self.usual)
+    }
+
+    /// Whether a file there is looked for.
+    pub(super) fn searches_in(&self, file: &Path) -> bool {
+        self.files.iter().any(|named| named == file)
+            || self.searched().any(|folder| file.parent() == Some(folder))
     }
 }
 
@@ -133,8 +135,7 @@ impl Default for LoadOptions {
             leave_out_after_crash: false,
             trial: None,
             init_timeout: LoadOptions::INIT_TIMEOUT,
-            quarantine: QuarantineOptions::default(),
-            log_rate: LoadOptions::LOG_RATE,
+            quarantine: SharedQuarantine::default(),
             generations: LoadOptions::GENERATIONS,
             runtime_threads: 1,
             common: Arc::default(),

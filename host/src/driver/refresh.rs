@@ -95,6 +95,8 @@ pub struct Refreshed {
 #[derive(Debug)]
 pub struct PluginFolders {
     options: LoadOptions,
+    /// The folders that the configuration names.
+    named: Vec<PathBuf>,
     sightings: Sightings,
 }
 
@@ -108,14 +110,41 @@ struct Differing {
 }
 
 impl PluginFolders {
-    /// Of a host that was loaded as `options` say.
-    pub fn new(options: LoadOptions) -> Self {
-        PluginFolders { options, sightings: Sightings::default() }
+    /// Of a host that was loaded as `options` say, whose configuration names the folders `named`.
+    pub fn new(options: LoadOptions, named: Vec<PathBuf>) -> Self {
+        PluginFolders { options, named, sightings: Sightings::default() }
     }
 
     /// Sets how many different contents of a plugin may be loaded.
     pub fn limit_generations(&mut self, most: usize) {
         self.options.generations = most;
+    }
+
+    /// Whether the configuration named other folders before.
+    pub fn are_others(&self, named: &[PathBuf]) -> bool {
+        self.named != named
+    }
+
+    /// Looks for plugins as `options` say from now on, in folders of which the configuration names `named`: for files
+    /// that are judged from then on. What they share, where copies are and what a plugin is told when it is made stay
+    /// as they are. Answers whether other files may come or go by that.
+    pub fn take_over(&mut self, options: LoadOptions, named: Vec<PathBuf>) -> bool {
+        let are_others = self.are_others(&named);
+        let before = &mut self.options;
+        before.quarantine.store(options.quarantine.load_full());
+        before.init_timeout = options.init_timeout;
+        let judges = |it: &LoadOptions| (it.allow.clone(), it.allow_abort_on_panic);
+        let is_other = are_others || judges(before) != judges(&options);
+        (before.allow, before.allow_abort_on_panic) = (options.allow, options.allow_abort_on_panic);
+        if are_others {
+            // Without a named folder it is the usual ones.
+            if named.is_empty() != self.named.is_empty() {
+                (before.beside, before.usual) = (options.beside, options.usual);
+            }
+            before.folders = options.folders;
+            self.named = named;
+        }
+        is_other
     }
 
     /// The folders that are looked at.
@@ -167,7 +196,7 @@ impl PluginFolders {
         }
         let known = before.judged.keys();
         let gone = known.filter(|path| !found.iter().any(|file| file.path == **path));
-        for path in gone.filter(|path| is_gone(path)) {
+        for path in gone.filter(|path| is_gone(path) || !self.options.searches_in(path)) {
             if self.sightings.has_settled(path, &None) {
                 differing.gone.push(path.clone());
             } else {

@@ -4,11 +4,13 @@
 use super::load::settings;
 use super::records::{Records, TrialRecord, TrialResult};
 use super::refusal::Refusal;
-use crate::services::PluginServices;
+use crate::metrics::MetricLimits;
+use crate::services::{Common, PluginRates, PluginServices};
 use jackfield_plugin_api::load::{Module, read_manifest};
 use rustix::process::{
     Resource, Rlimit, Signal, getpid, kill_process, set_parent_process_death_signal, setrlimit,
 };
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -70,6 +72,12 @@ fn end() -> ! {
     std::process::exit(1)
 }
 
+/// What a plugin that is tried shares with nobody: it writes one line a second.
+fn quiet() -> Arc<Common> {
+    let rates = PluginRates { log: 1, ..PluginRates::default() };
+    Arc::new(Common::new(MetricLimits::default(), rates, BTreeMap::new()))
+}
+
 /// What fails here in an orderly way will do so in the host, which then says why.
 fn start_and_stop(place: &Path) {
     let runtime =
@@ -78,7 +86,7 @@ fn start_and_stop(place: &Path) {
     let Ok(manifest) = read_manifest(&bytes) else { return };
     let _entered = runtime.enter();
     let Ok(module) = Module::load(place, &manifest.symbol) else { return };
-    let services = PluginServices::new(&manifest.name, 1, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new(&manifest.name, quiet(), Box::new(|_| ()));
     if module.describe().is_ok()
         && let Ok(plugin) = module.init(Arc::new(services), &settings(1))
     {

@@ -218,7 +218,7 @@ fn came_back(call: &CallSeen, now: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::circuit::QuarantineOptions;
+    use super::super::circuit::SharedQuarantine;
     use super::*;
     use jackfield_plugin_api::watch::{Operation, OwnerName};
 
@@ -232,8 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_call_that_stays_refuses_new_sessions_at_its_limit_and_many_calls_do_not() {
-        let options = QuarantineOptions::default();
-        let health = Arc::new(FileHealth::new("p", options.clone(), TICK));
+        let health = Arc::new(FileHealth::new("p", SharedQuarantine::default(), TICK));
         let here = owner("stays");
         let watched = Arc::new(Mutex::new(vec![(here, Arc::clone(&health))]));
         let mut rounds = Rounds::new(Handle::current(), watched);

@@ -41,7 +41,10 @@ pub(super) async fn build(
         Some(host.max_connections_per_peer as usize).filter(|most| *most > 0),
     );
     let mut core = Core::new(registry, lives, config.host.clone());
-    core.folders = Arc::new(tokio::sync::Mutex::new(Some(PluginFolders::new(options))));
+    core.folders = Arc::new(tokio::sync::Mutex::new(Some(PluginFolders::new(
+        options,
+        loaded.plugin_folders(),
+    ))));
     let manager = Manager { core: Arc::new(core) };
     let waiting = manager.waiting_in(loaded);
     manager.set_waiting(&waiting);

@@ -85,7 +85,7 @@ impl ManagerBuilder {
         };
         let mut plugins = Plugins::load(&loaded).await;
         for module in linked {
-            plugins.link(&loaded, &module).map_err(|error| {
+            plugins.link(&module).map_err(|error| {
                 let key = KeyPath::from_iter(["plugins"]);
                 let position = loaded.sources.locate(&key);
                 StartError::Plugins(ConfigErrors::new(vec![ConfigError::new(

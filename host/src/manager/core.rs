@@ -10,9 +10,11 @@ use super::layer::TargetsLayers;
 use super::listen::Listeners;
 use super::paths::DefinedPaths;
 use super::plugins::Plugins;
+use super::revisions::Revisions;
 use super::table::Named;
 use super::target_builder::{Programs, StackAt};
 use super::upstreams::UpstreamEntry;
+use super::written::Written;
 use crate::config::diff::WaitingObjects;
 use crate::config::model::{HandlerConfig, HostConfig, UpstreamConfig};
 use crate::config::{ConfigErrors, KeyPath, Loaded, Options, Reference};
@@ -43,6 +45,9 @@ pub(super) struct Core {
     pub(super) folders: Arc<tokio::sync::Mutex<Option<PluginFolders>>>,
     /// What was changed of targets at run time.
     pub(super) targets: Arc<TargetsLayers>,
+    pub(super) revisions: Arc<Revisions>,
+    /// Definitions of run time as they were written.
+    pub(super) written: Arc<Written>,
     /// What of the configuration waits for a plugin.
     pub(super) waiting: Arc<ArcSwap<WaitingObjects>>,
     /// What its plugins share.
@@ -58,9 +63,10 @@ pub(super) struct Core {
     /// Of tables that are built to take the place of others; empty in a host that runs.
     pub(super) becoming: Becoming,
     /// What holds where nothing more specific says otherwise.
-    pub(super) host: HostConfig,
+    pub(super) host: ArcSwap<HostConfig>,
     pub(super) pooled: PooledLimit,
-    pub(super) connect_limit: Duration,
+    /// Until a session is open, in a host that is made by hand; else the host's configuration says.
+    own_connect_limit: Option<Duration>,
     pub(super) listeners: Arc<Listeners>,
     /// Until the end.
     pub(super) held: Mutex<HeldTasks>,
@@ -71,12 +77,13 @@ impl Core {
         let events = registry.common().events();
         events.set_limits(host.limits.events);
         lives.tell(events.clone());
-        let shutdown_timeout = host.shutdown_timeout.0;
         Core {
-            listeners: Listeners::new(Arc::clone(&lives), events.clone(), shutdown_timeout),
+            listeners: Listeners::new(Arc::clone(&lives), events.clone(), host.shutdown_timeout.0),
             common: Arc::clone(registry.common()),
             folders: Arc::default(),
             targets: Arc::default(),
+            revisions: Arc::default(),
+            written: Arc::default(),
             waiting: Arc::default(),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             named: Named::new(lives),
@@ -88,16 +95,17 @@ impl Core {
             credentials: ArcSwap::default(),
             becoming: Becoming::default(),
             pooled: PooledLimit::new(host.limits.pooled),
-            connect_limit: host.timeouts.connect.0 + host.timeouts.handshake.0,
+            own_connect_limit: None,
             held: Mutex::default(),
-            host,
+            host: ArcSwap::from_pointee(host),
         }
     }
 
-    /// Empty tables that take the place of those of `live` when they are whole: of the same drivers, limits and
-    /// listeners, with these interceptors and credentials.
+    /// Empty tables that take the place of those of `live` when they are whole: of the same drivers and listeners, with
+    /// these defaults, interceptors and credentials.
     pub(super) fn beside(
         live: &Core,
+        host: HostConfig,
         interceptors: Interceptors,
         credentials: Credentials,
     ) -> Self {
@@ -105,6 +113,8 @@ impl Core {
             common: Arc::clone(&live.common),
             folders: Arc::clone(&live.folders),
             targets: Arc::clone(&live.targets),
+            revisions: Arc::clone(&live.revisions),
+            written: Arc::clone(&live.written),
             waiting: Arc::clone(&live.waiting),
             registry: Arc::clone(&live.registry),
             named: Named::new(Arc::clone(&live.named.lives)),
@@ -115,9 +125,9 @@ impl Core {
             interceptors: ArcSwap::from_pointee(interceptors),
             credentials: ArcSwap::from_pointee(credentials),
             becoming: Becoming::default(),
-            host: live.host.clone(),
+            host: ArcSwap::from_pointee(host),
             pooled: live.pooled.clone(),
-            connect_limit: live.connect_limit,
+            own_connect_limit: live.own_connect_limit,
             listeners: Arc::clone(&live.listeners),
             held: Mutex::default(),
         }
@@ -126,6 +136,17 @@ impl Core {
     /// What is loaded now.
     pub(super) fn registry(&self) -> Arc<Registry> {
         self.registry.load_full()
+    }
+
+    /// What holds where nothing more specific says otherwise, as it is now.
+    pub(super) fn host(&self) -> Arc<HostConfig> {
+        self.host.load_full()
+    }
+
+    /// Until a session is open, unless what opens it says otherwise.
+    pub(super) fn connect_limit(&self) -> Duration {
+        let timeouts = &self.host.load().timeouts;
+        self.own_connect_limit.unwrap_or(timeouts.connect.0 + timeouts.handshake.0)
     }
 
     pub(super) fn interceptors(&self) -> Arc<Interceptors> {
@@ -170,7 +191,7 @@ impl Manager {
     /// named one is opened within `connect_limit` unless it says otherwise.
     pub fn empty(registry: Registry, max: usize, connect_limit: Duration) -> Self {
         let mut core = Core::new(registry, Lives::new(max), HostConfig::default());
-        core.connect_limit = connect_limit;
+        core.own_connect_limit = Some(connect_limit);
         Manager { core: Arc::new(core) }
     }
 

@@ -98,7 +98,7 @@ impl Manager {
             ..Extras::default()
         };
         let target = builder.target(&at, &extras, self.dials(config.via.as_ref()).await).await?;
-        let policy = policy(self.core.connect_limit, &config.policy);
+        let policy = policy(self.core.connect_limit(), &config.policy);
         let (labels, lives) = (config.labels.clone(), Arc::clone(&self.core.named.lives));
         Ok(Managed::counted(name, Arc::new(target), policy, labels, lives))
     }

@@ -36,7 +36,7 @@ impl Manager {
             call_timeouts: Some(&path.policy.call_timeouts),
         };
         let target = builder.target(&at, &extras, self.dials(path.via.as_ref()).await).await?;
-        let policy = policy(self.core.connect_limit, &path.policy);
+        let policy = policy(self.core.connect_limit(), &path.policy);
         let lives = &self.core.named.lives;
         if !path.exclusive {
             return Ok(Path::shared(device, name, target, policy).counted(lives));

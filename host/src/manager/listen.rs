@@ -12,6 +12,7 @@ use crate::listener::{Bound, IntoCode, Listener, ListenerOptions, Service, Servi
 use crate::lock::IgnorePoison;
 use crate::shutdown::Shutdown;
 use crate::stack::uri::StackUri;
+use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
 use jackfield_text::range::Problem;
 use std::collections::BTreeMap;
@@ -40,7 +41,8 @@ pub(super) struct Listeners {
     state: Mutex<ListenerTable>,
     lives: Arc<Lives>,
     events: Bus,
-    shutdown_timeout: Duration,
+    /// As the host says now.
+    shutdown_timeout: ArcSwap<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +75,13 @@ pub struct RunningListener {
 
 impl Listeners {
     pub(super) fn new(lives: Arc<Lives>, events: Bus, shutdown_timeout: Duration) -> Arc<Self> {
+        let shutdown_timeout = ArcSwap::from_pointee(shutdown_timeout);
         Arc::new(Listeners { state: Mutex::default(), lives, events, shutdown_timeout })
+    }
+
+    /// From now on closing lets what was accepted finish for so long.
+    pub(super) fn set_shutdown_timeout(&self, limit: Duration) {
+        self.shutdown_timeout.store(Arc::new(limit));
     }
 
     fn lock(&self) -> MutexGuard<'_, ListenerTable> {
@@ -304,7 +312,8 @@ impl RunningListener {
     /// Accepts no more, lets what it has accepted finish for `host.shutdown_timeout`, then ends it. Safe to
     /// repeat.
     pub async fn close(&self) {
-        let limit = self.listeners.upgrade().map_or(Duration::ZERO, |it| it.shutdown_timeout);
+        let limit =
+            self.listeners.upgrade().map_or(Duration::ZERO, |it| **it.shutdown_timeout.load());
         self.close_within(limit).await;
     }
 
@@ -386,7 +395,7 @@ impl Manager {
             stack,
             service: Service::Code { code, policy, labels },
             options: listener,
-            handshake_timeout: self.core.host.timeouts.handshake.0,
+            handshake_timeout: self.core.host().timeouts.handshake.0,
         };
         let bound = listener.bind(Arc::clone(&self.core.named.lives)).await?;
         self.core.listeners.accept(bound, None, DefinedBy::Program)

@@ -23,6 +23,7 @@
 
 mod all;
 mod becoming;
+mod brought;
 mod build;
 mod builder;
 mod change;
@@ -46,9 +47,11 @@ mod paths;
 mod plugins;
 mod refresh;
 mod resolve;
+mod revisions;
 mod routes;
 mod run;
 mod run_time;
+mod settings;
 mod snapshot;
 mod state;
 mod table;
@@ -56,6 +59,7 @@ mod target_builder;
 mod targets;
 mod upstreams;
 mod waiting;
+mod written;
 
 pub use all::{AllOptions, Outcomes};
 pub use builder::ManagerBuilder;
@@ -74,6 +78,7 @@ pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
 pub use target_builder::Programs;
+pub use written::{WriteError, WrittenObject};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
 use crate::device::DeviceSnapshot;
@@ -87,7 +92,7 @@ use core::Core;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 /// A host. Cheap to clone: the clones are one host, which lets go of everything with the last of them, but
@@ -103,6 +108,8 @@ pub struct Manager {
 struct HeldTasks {
     /// Active checks; dropping them ends them.
     checks: JoinSet<()>,
+    /// That of them which asks plugins how they are.
+    health: Option<AbortHandle>,
     /// Names the plugins in use until the end, which is clean when this is dropped.
     sentinel: Option<Sentinel>,
 }
@@ -183,21 +190,16 @@ impl Manager {
         manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
+        manager.bring_written().await;
         manager.enter_routes(bound);
+        manager.bring_written_routes().await;
         Ok(manager)
     }
 
     /// Starts the background tasks: checks and pools of upstreams, and polling plugins for their health.
     fn begin_upkeep(&self, sentinel: Option<Sentinel>) {
-        let host = &self.core.host;
-        let mut held = self.held();
-        held.sentinel = sentinel;
-        if !host.health_interval.is_zero() {
-            let core = Arc::downgrade(&self.core);
-            let (interval, limit) = (host.health_interval.0, host.timeouts.health.0);
-            held.checks.spawn(health::watch(core, interval, limit));
-        }
-        drop(held);
+        self.held().sentinel = sentinel;
+        self.watch_health();
         self.upstreams().iter().for_each(|upstream| self.keep_up(upstream));
     }
 
@@ -260,8 +262,8 @@ impl Manager {
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
         let registry = self.registry();
-        let HeldTasks { checks, sentinel } = std::mem::take(&mut *self.held());
-        let end = Instant::now() + self.core.host.shutdown_timeout.0;
+        let HeldTasks { checks, sentinel, .. } = std::mem::take(&mut *self.held());
+        let end = Instant::now() + self.core.host().shutdown_timeout.0;
         registry.common().stop();
         drop(checks);
         let ended = self.core.listeners.stop(end).await;

@@ -74,6 +74,7 @@ impl Manager {
         let (state, restored) = StateDir::open(folder, self.registry().common().handover())?;
         let count = restored.len();
         self.core.targets.restore(state.targets().clone());
+        self.core.written.restore(state.written().clone());
         self.core.named.restore(state, restored);
         Ok(count)
     }
@@ -277,10 +278,14 @@ impl Manager {
     }
 
     pub(super) fn tell_defined(&self, what: String, replaced: bool) {
+        self.core.revisions.note(&what);
+        self.unwrite(&what);
         self.events().announce(EventKind::Defined { what, replaced });
     }
 
     pub(super) fn tell_removed(&self, what: String) {
+        self.core.revisions.forget(&what);
+        self.unwrite(&what);
         self.events().announce(EventKind::Removed { what });
     }
 

@@ -5,7 +5,7 @@ use crate::config::model::PluginsAfterCrash;
 use crate::config::{ConfigError, KeyPath, Loaded};
 use crate::driver::{LoadOptions, Registry, program_folder, usual_folders};
 use crate::nearest::did_you_mean;
-use crate::services::{Common, PluginSecrets};
+use crate::services::{Common, PluginRates, PluginSecrets};
 use jackfield_plugin_api::Error;
 use std::sync::Arc;
 
@@ -41,8 +41,7 @@ impl Parts<'_> {
             allow_abort_on_panic: host.danger_allow_abort_on_panic,
             leave_out_after_crash: host.plugins_after_crash == PluginsAfterCrash::LeaveOut,
             init_timeout: host.timeouts.init.0,
-            log_rate: host.limits.log_rate,
-            quarantine: host.quarantine.clone(),
+            quarantine: host.quarantine.clone().shared(),
             generations: loaded.config.reload.plugins.generations.into(),
             runtime_threads: host.plugin_runtime_threads,
             common: Arc::new(common(loaded)),
@@ -98,7 +97,7 @@ impl Parts<'_> {
 }
 
 /// What plugins share, as the configuration says.
-fn common(loaded: &Loaded) -> Common {
+pub(super) fn common(loaded: &Loaded) -> Common {
     let limits = &loaded.config.host.limits;
     let secrets = loaded.config.plugins.iter().map(|(plugin, config)| {
         let mut granted = PluginSecrets::default();
@@ -108,5 +107,6 @@ fn common(loaded: &Loaded) -> Common {
         }
         (plugin.clone(), granted)
     });
-    Common::new(limits.metrics, limits.event_rate, secrets.collect())
+    let rates = PluginRates { log: limits.log_rate, events: limits.event_rate };
+    Common::new(limits.metrics, rates, secrets.collect())
 }

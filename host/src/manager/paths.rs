@@ -1,5 +1,5 @@
 //! The verbs on devices and their paths at run time: define, remove, further names. The state directory
-//! does not keep them.
+//! keeps those that were written as a file would say them ([`super::written`]).
 
 use super::Manager;
 use super::define::in_range;
@@ -45,6 +45,11 @@ impl DefinedPaths {
         let all = self.all();
         let found = all.get(&(device.to_owned(), path.to_owned()));
         found.map(|defined| Arc::clone(&defined.config))
+    }
+
+    /// Where a path comes from.
+    pub(super) fn by(&self, device: &str, path: &str) -> Option<DefinedBy> {
+        self.all().get(&(device.to_owned(), path.to_owned())).map(|defined| defined.by)
     }
 
     /// The paths of a device that came by calls, and whether others did not.

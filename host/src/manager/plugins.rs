@@ -46,12 +46,11 @@ impl Plugins {
     }
 
     /// Adds a plugin that is linked into this program.
-    pub(super) fn link(&mut self, loaded: &Loaded, module: &Module) -> Result<()> {
+    pub(super) fn link(&mut self, module: &Module) -> Result<()> {
         let manifest = module.describe()?;
-        let rate = Parts::load_options(loaded).log_rate;
         let common = Arc::clone(self.registry.common());
         // A panic ends its call; the log has it.
-        let services = PluginServices::new(&manifest.name, rate, common, Box::new(|_| ()));
+        let services = PluginServices::new(&manifest.name, common, Box::new(|_| ()));
         self.registry.add_plugin(&module.init(Arc::new(services), "{}")?, manifest);
         Ok(())
     }
@@ -130,6 +129,11 @@ impl Plugins {
             }
         }
     }
+}
+
+/// The folders that `host.plugins` names that give nothing.
+pub(super) fn unreadable(loaded: &Loaded, folders: &[PathBuf]) -> Vec<ConfigError> {
+    faults(loaded, folders, &[]).folders
 }
 
 fn faults(loaded: &Loaded, folders: &[PathBuf], reports: &[PluginReport]) -> Faults {

@@ -82,7 +82,8 @@ impl Manager {
     ) -> Result<Arc<Managed>, Unbuilt> {
         let stack = StackAt { uri_key: at.clone(), ..StackAt::client(at.clone(), uri, options) };
         let target = builder.target(&stack, &Extras::default(), Ok(None)).await?;
-        let policy = Policy { connect_timeout: Some(self.core.connect_limit), ..Policy::default() };
+        let policy =
+            Policy { connect_timeout: Some(self.core.connect_limit()), ..Policy::default() };
         let name = target.stack().display().to_owned();
         let (target, lives) = (Arc::new(target), Arc::clone(&self.core.named.lives));
         Ok(Arc::new(Managed::counted(&name, target, policy, BTreeMap::new(), lives)))

@@ -148,7 +148,7 @@ impl Manager {
             stack,
             service,
             options: route.listener.clone(),
-            handshake_timeout: self.core.host.timeouts.handshake.0,
+            handshake_timeout: self.core.host().timeouts.handshake.0,
         };
         Ok((listener, Arc::new(route.clone())))
     }
@@ -167,7 +167,8 @@ impl Manager {
             let text = "has no effect: it is for upstreams with balance = \"consistent_hash\"";
             return Err(Unbuilt::at(key.key("hash"), Error::new(ErrorKind::Config, text)));
         }
-        let HostConfig { timeouts, limits, .. } = &self.core.host;
+        let host = self.core.host();
+        let HostConfig { timeouts, limits, .. } = &*host;
         let (name, options) = (route.to.to_string().into(), route.joining.clone());
         let route = Route::new(name, destination, options, &timeouts.relay, limits.relay);
         Ok(Service::Route(route))

@@ -5,6 +5,8 @@ use super::define::refuse_secrets;
 use super::entries::DefinedBy;
 use super::layer::{TargetEdit, TargetsLayer};
 use super::upstreams::{names_of, spec};
+use super::written::WrittenObject;
+use crate::config::diff::ObjectId;
 use crate::config::model::{ConnectionConfig, UpstreamConfig};
 use crate::config::{KeyPath, TargetConfig, Via};
 use crate::stack::Plan;
@@ -25,6 +27,10 @@ pub struct RunTimeLayer {
     /// What was changed of targets, by upstream.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub upstreams: BTreeMap<String, TargetsLayer>,
+    /// Devices, paths, handlers, routes and whole upstreams that were defined or removed, by names such as
+    /// `upstreams.NAME`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, WrittenObject>,
     /// What else was defined, which is gone with the host: `upstreams.NAME`, `routes.LISTEN`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_kept: Vec<String>,
@@ -41,6 +47,7 @@ impl Manager {
         change: TargetEdit,
     ) -> Result<()> {
         self.core.targets.note(upstream, target, change.clone());
+        self.core.revisions.note(&format!("upstreams.{upstream}"));
         let kept = self.core.named.keep_target(upstream, target, change);
         kept.map_err(|error| {
             let text = format!("it holds until the host ends, and cannot be kept: {error}");
@@ -159,7 +166,10 @@ impl Manager {
             }
             layer.upstreams.insert(name, changed);
         }
+        layer.objects = self.core.written.all();
+        layer.drift.extend(self.written_drift());
         layer.not_kept = self.not_kept();
+        layer.not_kept.retain(|what| !self.is_written(what));
         let lost = layer.not_kept.iter().map(|what| format!("{what} was defined, and is not kept"));
         layer.drift.extend(lost);
         layer
@@ -192,6 +202,13 @@ impl Manager {
         lines
     }
 
+    /// Whether something, or each path of a device, was written as a file would say it.
+    fn is_written(&self, what: &str) -> bool {
+        let below = format!("{what}.");
+        let all = self.core.written.all();
+        all.contains_key(what) || all.keys().any(|name| name.starts_with(&below))
+    }
+
     /// Definitions of calls that end with the host.
     fn not_kept(&self) -> Vec<String> {
         let by_call = |by: DefinedBy| by == DefinedBy::Call;
@@ -210,17 +227,19 @@ impl Manager {
             .collect()
     }
 
-    /// Drops what was changed at run time of targets, and connections that were defined: all is as the configuration
-    /// says. Sessions of targets that go run on; connections are closed.
+    /// Drops what was changed at run time of targets, connections that were defined, and what else was written as a file
+    /// would say it: all is as the configuration says. Sessions of targets that go run on; connections are closed. Answers
+    /// the objects that the configuration has and that were removed or replaced: they are as it says once
+    /// [`Reloader::restore`](crate::reload::Reloader::restore) has taken them over anew.
     ///
     /// # Errors
     /// What could not be dropped, which stays.
-    pub async fn reset_run_time_layer(&self) -> Result<()> {
+    pub async fn reset_run_time_layer(&self) -> Result<Vec<ObjectId>> {
         for upstream in self.core.targets.all().into_keys() {
             self.forget_targets(&upstream)?;
             self.bring_targets(&upstream).await;
         }
-        let mut failed = Vec::new();
+        let (again, mut failed) = self.reset_written().await;
         for entry in self.core.named.entries.all() {
             if entry.by == DefinedBy::Call
                 && let Err(error) = self.destroy(&entry.name).await
@@ -229,7 +248,7 @@ impl Manager {
             }
         }
         if failed.is_empty() {
-            return Ok(());
+            return Ok(again);
         }
         Err(Error::new(ErrorKind::InUse, failed.join("; ")))
     }

@@ -8,6 +8,7 @@ use super::entries::{DefinedBy, Entries, Entry};
 use super::layer::TargetEdit;
 use super::named::{Existing, entry};
 use super::state::{Restored, StateDir};
+use super::written::WrittenObject;
 use crate::config::model::ConnectionConfig;
 use crate::connection::{Live, Lives, Managed};
 use crate::lock::IgnorePoison;
@@ -139,6 +140,16 @@ impl Named {
         let mut changes = self.changes();
         if let Some(state) = changes.as_mut() {
             state.reset_targets(upstream)?;
+        }
+        self.tidy(&mut changes);
+        Ok(())
+    }
+
+    /// Writes what was written of an object, or that it is forgotten.
+    pub(super) fn keep_written(&self, what: &str, object: Option<WrittenObject>) -> Result<()> {
+        let mut changes = self.changes();
+        if let Some(state) = changes.as_mut() {
+            state.write(what, object)?;
         }
         self.tidy(&mut changes);
         Ok(())

@@ -63,11 +63,14 @@ impl Manager {
         if let Some(entry) = self.core.upstreams.equal(name, &config, existing)? {
             return Ok(Arc::clone(&entry.made.upstream));
         }
-        // A definition of the whole is the newest word.
-        let layer = TargetsLayer::default();
+        // A definition of the whole is the newest word, unless it is one that was kept.
+        let is_kept = self.core.written.is_restoring();
+        let layer = if is_kept { self.core.targets.of(name) } else { TargetsLayer::default() };
         let made = self.make_upstream(&self.run_time_builder(), (name, &config), &layer).await?;
         let replaced = self.enter_upstream(name, &config, made, DefinedBy::Call, existing)?;
-        self.forget_targets(name)?;
+        if !is_kept {
+            self.forget_targets(name)?;
+        }
         let upstream = self.upstream(name)?;
         self.keep_up(&upstream);
         self.tell_defined(format!("upstreams.{name}"), replaced.is_some());
@@ -184,7 +187,7 @@ impl Manager {
     /// How it serves, within the limits of the host.
     fn upstream_options(&self, upstream: &UpstreamConfig) -> UpstreamOptions {
         let options = upstream.options.clone();
-        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit));
+        let connect_timeout = options.connect_timeout.or(Some(self.core.connect_limit()));
         UpstreamOptions { connect_timeout, ..options }
     }
 }

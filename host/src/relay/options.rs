@@ -17,11 +17,13 @@ pub struct RelayTimeouts {
     /// Default: `"0s"`.
     #[serde(with = "jackfield_text::with::zero_is_none")]
     #[schemars(with = "Timespan")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub idle: Option<Duration>,
     /// How long nothing may come in the other direction after one has ended; `"0s"` (`None`) for ever.
     /// Default: `"5m"`.
     #[serde(with = "jackfield_text::with::zero_is_none")]
     #[schemars(with = "Timespan")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub half_close: Option<Duration>,
     /// The same where an end knows no half-close, such as a serial line, a terminal, a WebSocket or a device
     /// that one session uses at a time: the end of one direction is that of the whole, and what is still
@@ -29,11 +31,13 @@ pub struct RelayTimeouts {
     /// side has ended without having sent anything. Default: `"300ms"`.
     #[serde(with = "jackfield_text::with::duration")]
     #[schemars(with = "Timespan")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub drain: Duration,
     /// From the beginning of a relayed session to its end, however busy it is; `"0s"` (`None`) has no limit.
     /// Default: `"0s"`.
     #[serde(with = "jackfield_text::with::zero_is_none")]
     #[schemars(with = "Timespan")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub total: Option<Duration>,
 }
 
@@ -56,11 +60,13 @@ pub struct RelaySizes {
     /// Default: `"64KiB"`.
     #[serde(rename = "relay_buffer", with = "jackfield_text::with::size")]
     #[schemars(with = "ByteSize")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub buffer: usize,
     /// The largest single message relayed; a longer one, received or made of bytes, is an error of the side it
     /// comes from. 1KiB to 1GiB. Default: `"16MiB"`.
     #[serde(with = "jackfield_text::with::size")]
     #[schemars(with = "ByteSize")]
+    #[schemars(extend("x-apply" = "new_sessions"))]
     pub max_message: usize,
 }
 

@@ -10,14 +10,17 @@
 //! over whole or not at all. Reloads are done one after the other, in the order in which they were asked for. The last
 //! [`HISTORY`] versions are kept, to go back to ([`Reloader::rollback`]).
 
+mod follow;
 mod plugin_files;
 mod report;
 mod watch;
 
+pub use follow::{Adoption, ConfigFollower};
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, ConfigSide, Secrets, WaitingObjects, diff};
+use crate::config::diff::{Changes, ConfigSide, ObjectId, Secrets, WaitingObjects, diff};
 use crate::config::{ConfigErrors, ConfigFiles, DrainOptions, Loaded, Overrides, ReloadOptions};
+use crate::lock::IgnorePoison;
 use crate::manager::Manager;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -35,7 +38,6 @@ pub struct Reloader {
     inner: Arc<ReloaderState>,
 }
 
-#[derive(Debug)]
 struct ReloaderState {
     manager: Manager,
     files: Vec<PathBuf>,
@@ -43,6 +45,13 @@ struct ReloaderState {
     /// Held while a reload is done.
     state: Mutex<Versions>,
     options: latest::Sender<ReloadOptions>,
+    followers: std::sync::Mutex<Vec<Arc<dyn ConfigFollower>>>,
+}
+
+impl std::fmt::Debug for ReloaderState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReloaderState").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// The versions of a configuration, the one in force last.
@@ -54,6 +63,16 @@ struct Versions {
     digest: [u8; 32],
     /// The last failure that was logged, so that it is not told again and again.
     told: Option<String>,
+}
+
+impl Versions {
+    fn expect(&self, version: Option<u64>) -> Result<(), ReloadError> {
+        let found = self.current.number;
+        match version.filter(|expected| *expected != found) {
+            Some(expected) => Err(ReloadError::OtherVersion { expected, found }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One version.
@@ -91,7 +110,14 @@ impl Reloader {
         };
         let versions = Versions { current, past: VecDeque::new(), digest, told: None };
         let (state, options) = (Mutex::new(versions), latest::Sender::new(options));
-        Reloader { inner: Arc::new(ReloaderState { manager, files, overrides, state, options }) }
+        let followers = std::sync::Mutex::default();
+        let inner = ReloaderState { manager, files, overrides, state, options, followers };
+        Reloader { inner: Arc::new(inner) }
+    }
+
+    /// From now on `follower` is as the configuration in force says, too.
+    pub fn follow(&self, follower: Arc<dyn ConfigFollower>) {
+        self.inner.followers.lock().ignore_poison().push(follower);
     }
 
     /// Reads the files again and takes over what is different in them, and secrets that have changed. With `dry_run`
@@ -101,8 +127,21 @@ impl Reloader {
     /// # Errors
     /// Every mistake, with its place; nothing has changed then.
     pub async fn reload(&self, cause: ReloadCause, dry_run: bool) -> Result<Report, ReloadError> {
+        self.reload_if(None, cause, dry_run).await
+    }
+
+    /// As [`Reloader::reload`], if the version `expected` is in force.
+    ///
+    /// # Errors
+    /// As there; [`ReloadError::OtherVersion`].
+    pub async fn reload_if(
+        &self,
+        expected: Option<u64>,
+        cause: ReloadCause,
+        dry_run: bool,
+    ) -> Result<Report, ReloadError> {
         let inner = Arc::clone(&self.inner);
-        done(tokio::spawn(async move { inner.reload(cause, dry_run).await }).await)
+        done(tokio::spawn(async move { inner.reload(expected, cause, dry_run).await }).await)
     }
 
     /// Takes over a version that was in force before, as a new version. The files stay as they are: the next reload
@@ -111,8 +150,42 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError::NoVersion`] for one that is not kept; what no longer works of it.
     pub async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
+        self.rollback_if(None, number, dry_run).await
+    }
+
+    /// As [`Reloader::rollback`], if the version `expected` is in force.
+    ///
+    /// # Errors
+    /// As there; [`ReloadError::OtherVersion`].
+    pub async fn rollback_if(
+        &self,
+        expected: Option<u64>,
+        number: u64,
+        dry_run: bool,
+    ) -> Result<Report, ReloadError> {
         let inner = Arc::clone(&self.inner);
-        done(tokio::spawn(async move { inner.rollback(number, dry_run).await }).await)
+        done(tokio::spawn(async move { inner.rollback(expected, number, dry_run).await }).await)
+    }
+
+    /// Takes over objects of the version in force anew, in the place of what has their names, after
+    /// [`Manager::reset_run_time_layer`]. Cancel safe: it is done all the same.
+    ///
+    /// # Errors
+    /// Every mistake found; nothing has changed then.
+    pub async fn restore(&self, objects: Vec<ObjectId>) -> Result<(), ReloadError> {
+        let inner = Arc::clone(&self.inner);
+        let restoring = async move {
+            let versions = inner.state.lock().await;
+            let restored = inner.manager.restore(&versions.current.loaded, &objects).await;
+            restored.map_err(ReloadError::Config)
+        };
+        let failed = |error: tokio::task::JoinError| ReloadError::Failed(error.to_string());
+        tokio::spawn(restoring).await.map_err(failed)?
+    }
+
+    /// The version in force. Waits for a reload that is under way.
+    pub async fn version(&self) -> u64 {
+        self.inner.state.lock().await.current.number
     }
 
     /// The versions that are kept, the one in force last. Waits for a reload that is under way.
@@ -149,31 +222,32 @@ fn done(
 impl ReloaderState {
     async fn reload(
         self: Arc<Self>,
+        expected: Option<u64>,
         cause: ReloadCause,
         dry_run: bool,
     ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
+        versions.expect(expected)?;
         let begun = Instant::now();
-        let plugins = match cause.looks_at_plugins() && !dry_run {
-            true => self.settled_plugins().await,
-            false => Vec::new(),
-        };
         let read = {
             let inner = Arc::clone(&self);
             let load = move || ConfigFiles::read(&inner.files).load(&inner.overrides);
             tokio::task::spawn_blocking(load).await
         };
         let read = read.map_err(|error| ReloadError::Failed(error.to_string()))?;
-        let result = match read {
-            Ok(loaded) => self.take_over(&mut versions, loaded, cause, dry_run).await,
-            Err(errors) => Err(errors),
-        };
+        let (plugins, result) = self.change(&mut versions, read, (cause, dry_run)).await;
         let told = self.tell(&mut versions, result, (cause, dry_run), begun);
         told.map(|report| Report { plugins, ..report })
     }
 
-    async fn rollback(&self, number: u64, dry_run: bool) -> Result<Report, ReloadError> {
+    async fn rollback(
+        &self,
+        expected: Option<u64>,
+        number: u64,
+        dry_run: bool,
+    ) -> Result<Report, ReloadError> {
         let mut versions = self.state.lock().await;
+        versions.expect(expected)?;
         let begun = Instant::now();
         let known = versions.past.iter().find(|version| version.number == number);
         let Some(loaded) = known.map(|version| version.loaded.clone()) else {
@@ -181,10 +255,53 @@ impl ReloaderState {
             return Err(ReloadError::NoVersion { number, known });
         };
         let (cause, digest) = (ReloadCause::Rollback { to: number }, versions.digest);
-        let result = self.take_over(&mut versions, loaded, cause, dry_run).await;
+        let (plugins, result) = self.change(&mut versions, Ok(loaded), (cause, dry_run)).await;
         // What the files say was taken over before, and not taken back in them.
         versions.digest = digest;
-        self.tell(&mut versions, result, (cause, dry_run), begun)
+        let told = self.tell(&mut versions, result, (cause, dry_run), begun);
+        told.map(|report| Report { plugins, ..report })
+    }
+
+    /// Looks for plugins as what was read says, and takes it over; answers a line for each plugin file that is
+    /// different, and what else was.
+    async fn change(
+        &self,
+        versions: &mut Versions,
+        read: Result<Loaded, ConfigErrors>,
+        (cause, dry_run): (ReloadCause, bool),
+    ) -> (Vec<String>, Result<Changes, ConfigErrors>) {
+        let searched = match &read {
+            Ok(loaded) if !dry_run => self.manager.search_plugins(loaded).await,
+            _ => Ok(false),
+        };
+        let are_others = matches!(searched, Ok(true));
+        let mut plugins = match (cause.looks_at_plugins() || are_others) && !dry_run {
+            true => self.settled_plugins().await,
+            false => Vec::new(),
+        };
+        let result = match (read, searched) {
+            (Ok(loaded), Ok(_)) => self.take_over(versions, loaded, cause, dry_run).await,
+            (Err(errors), _) | (_, Err(errors)) => Err(errors),
+        };
+        // Folders that came with a mistake go with it.
+        if result.is_err()
+            && are_others
+            && self.manager.search_plugins(&versions.current.loaded).await.is_ok()
+        {
+            plugins.extend(self.settled_plugins().await);
+        }
+        (plugins, result)
+    }
+
+    /// Makes ready what follows the configuration beside the manager.
+    fn prepare(
+        &self,
+        loaded: &Loaded,
+        changes: &Changes,
+        dry_run: bool,
+    ) -> Result<Vec<Adoption>, ConfigErrors> {
+        let followers = self.followers.lock().ignore_poison().clone();
+        followers.iter().map(|follower| follower.prepare(loaded, changes, dry_run)).collect()
     }
 
     /// Takes over `loaded`; answers what was different.
@@ -203,6 +320,8 @@ impl ReloaderState {
             let new = ConfigSide { loaded: &loaded, secrets: &secrets, waiting: &waiting };
             diff(old, new, &self.manager.option_effects())
         };
+        let loaded = loaded.keeping(&versions.current.loaded, &changes);
+        let adoptions = self.prepare(&loaded, &changes, dry_run)?;
         if !changes.change_nothing_now() {
             self.manager.take_over(&loaded, &changes, dry_run).await?;
         }
@@ -212,7 +331,7 @@ impl ReloaderState {
         versions.digest = loaded.digest();
         self.manager.set_waiting(&waiting);
         self.manager.limit_generations(loaded.config.reload.plugins.generations.into()).await;
-        let loaded = loaded.keeping_host_of(&versions.current.loaded);
+        adoptions.into_iter().for_each(|adopt| adopt());
         if changes.change_nothing_now() {
             // The same in other words: places of mistakes are those of the new ones.
             (versions.current.loaded, versions.current.waiting) = (loaded, waiting);

@@ -99,6 +99,13 @@ pub enum ReloadError {
         /// Those that there are to go back to.
         known: Vec<u64>,
     },
+    /// Another version is in force than was expected.
+    OtherVersion {
+        /// The one that was expected.
+        expected: u64,
+        /// The one in force.
+        found: u64,
+    },
     /// It could not be done at all.
     Failed(String),
 }
@@ -110,6 +117,12 @@ impl fmt::Display for ReloadError {
             ReloadError::NoVersion { number, known } => {
                 let known: Vec<String> = known.iter().map(ToString::to_string).collect();
                 write!(f, "expected one of the versions {}, found {number}", known.join(", "))
+            }
+            ReloadError::OtherVersion { expected, found } => {
+                write!(
+                    f,
+                    "expected version {expected} of the configuration in force, found {found}"
+                )
             }
             ReloadError::Failed(error) => write!(f, "the reload failed: {error}"),
         }

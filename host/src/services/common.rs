@@ -1,11 +1,14 @@
 //! [`Common`]: what the services of all plugins of one host share.
 
 use super::Opener;
+use super::rate::RateLimit;
 use super::secrets::PluginSecrets;
 use crate::events::Bus;
 use crate::handover::Handover;
 use crate::metrics::{MetricLimits, Metrics};
+use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -16,8 +19,9 @@ pub struct Common {
     opener: OnceLock<OpenerSlot>,
     metrics: Metrics,
     events: Bus,
-    event_rate: u32,
-    secrets: BTreeMap<String, PluginSecrets>,
+    log_rate: RateLimit,
+    event_rate: RateLimit,
+    secrets: ArcSwap<BTreeMap<String, PluginSecrets>>,
     stopping: watch::Sender<bool>,
     handover: OnceLock<Arc<Handover>>,
 }
@@ -30,30 +34,42 @@ impl std::fmt::Debug for OpenerSlot {
     }
 }
 
+/// How much each plugin may say, a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PluginRates {
+    /// Lines of the log. Default: 1000.
+    pub log: u32,
+    /// Events of its own. Default: 1000.
+    pub events: u32,
+}
+
+impl Default for PluginRates {
+    fn default() -> Self {
+        PluginRates { log: 1000, events: 1000 }
+    }
+}
+
 impl Default for Common {
     /// Default limits, and no secrets.
     fn default() -> Self {
-        Common::new(MetricLimits::default(), Common::EVENT_RATE, BTreeMap::new())
+        Common::new(MetricLimits::default(), PluginRates::default(), BTreeMap::new())
     }
 }
 
 impl Common {
-    /// The default of `event_rate`.
-    pub const EVENT_RATE: u32 = 1000;
-
-    /// With these limits, `event_rate` events a second of each plugin, and the secrets of plugins by the
-    /// names of their packages.
+    /// With these limits, so much of each plugin, and the secrets of plugins by the names of their packages.
     pub fn new(
         metrics: MetricLimits,
-        event_rate: u32,
+        rates: PluginRates,
         secrets: BTreeMap<String, PluginSecrets>,
     ) -> Self {
         Common {
             opener: OnceLock::new(),
             metrics: Metrics::new(metrics),
             events: Bus::lasting(),
-            event_rate,
-            secrets,
+            log_rate: RateLimit::new(rates.log.into()),
+            event_rate: RateLimit::new(rates.events.into()),
+            secrets: ArcSwap::from_pointee(secrets),
             stopping: watch::Sender::new(false),
             handover: OnceLock::new(),
         }
@@ -92,13 +108,28 @@ impl Common {
         &self.events
     }
 
-    pub(super) fn event_rate(&self) -> u32 {
-        self.event_rate
+    pub(super) fn log_rate(&self) -> RateLimit {
+        Arc::clone(&self.log_rate)
+    }
+
+    pub(super) fn event_rate(&self) -> RateLimit {
+        Arc::clone(&self.event_rate)
+    }
+
+    /// Takes other limits and secrets: they hold for plugins that run, too.
+    pub(crate) fn take_over(&self, next: &Common) {
+        self.metrics.set_limits(next.metrics.limits());
+        for (mine, other) in
+            [(&self.log_rate, &next.log_rate), (&self.event_rate, &next.event_rate)]
+        {
+            mine.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.secrets.store(next.secrets.load_full());
     }
 
     /// What the plugin of that name may read.
     pub(super) fn secrets(&self, plugin: &str) -> PluginSecrets {
-        self.secrets.get(plugin).cloned().unwrap_or_default()
+        self.secrets.load().get(plugin).cloned().unwrap_or_default()
     }
 
     /// Tells plugins that the host begins to stop.

@@ -1,6 +1,6 @@
 //! Log lines of plugins: into the host's log, at a bounded rate for each plugin.
 
-use super::rate::{Rate, Turn};
+use super::rate::{Rate, RateLimit, Turn};
 use jackfield_plugin_api::services::Level;
 
 /// One plugin's way into the log.
@@ -10,7 +10,7 @@ pub(super) struct PluginLog {
 }
 
 impl PluginLog {
-    pub(super) fn new(plugin: &str, per_second: u32) -> Self {
+    pub(super) fn new(plugin: &str, per_second: RateLimit) -> Self {
         PluginLog { plugin: plugin.to_owned(), rate: Rate::new(per_second) }
     }
 
@@ -31,7 +31,7 @@ impl PluginLog {
             _ => tracing::trace!(plugin, driver = target, "{message}"),
         }
         if turn == Turn::Last {
-            let limit = self.rate.per_second;
+            let limit = self.rate.per_second();
             tracing::warn!(plugin, limit, "more log lines this second are left out");
         }
     }

@@ -18,7 +18,7 @@ mod tests;
 mod unix;
 mod watch;
 
-pub use common::Common;
+pub use common::{Common, PluginRates};
 pub use listening::handed_over;
 pub use secrets::PluginSecrets;
 #[cfg(feature = "admin")]
@@ -55,26 +55,23 @@ pub struct PluginServices {
     common: Arc<Common>,
     metrics: PluginMetrics,
     news: news::PluginNews,
-    secrets: PluginSecrets,
     on_panic: OnPanic,
 }
 
 impl PluginServices {
-    /// Services for `plugin` on the current runtime; `log_rate` is its log lines per second, `common` what
-    /// it shares with other plugins of the same host.
+    /// Services for `plugin` on the current runtime; `common` is what it shares with other plugins of the same host.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn new(plugin: &str, log_rate: u32, common: Arc<Common>, on_panic: OnPanic) -> Self {
+    pub fn new(plugin: &str, common: Arc<Common>, on_panic: OnPanic) -> Self {
         PluginServices {
             plugin: plugin.to_owned(),
             runtime: Handle::current(),
             started: Instant::now(),
-            log: log::PluginLog::new(plugin, log_rate),
+            log: log::PluginLog::new(plugin, common.log_rate()),
             blocking: blocking::Blocking::default(),
             metrics: common.metrics().of(plugin),
             news: news::PluginNews::new(plugin, common.events().clone(), common.event_rate()),
-            secrets: common.secrets(plugin),
             common,
             on_panic,
         }
@@ -164,7 +161,9 @@ impl Services for PluginServices {
     }
 
     fn secret(&self, name: &str) -> Op<Bytes> {
-        let (secrets, plugin, name) = (self.secrets.clone(), self.plugin.clone(), name.to_owned());
+        // Those of now: a change of the configuration may have given others.
+        let secrets = self.common.secrets(&self.plugin);
+        let (plugin, name) = (self.plugin.clone(), name.to_owned());
         let reading = async move { secrets.read(&plugin, &name).await };
         // On the host's runtime, from whichever thread it is asked.
         Op::new(Task(self.runtime.spawn(reading)))

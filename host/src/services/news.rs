@@ -1,6 +1,6 @@
 //! [`PluginNews`]: what one plugin tells, into the host's events, at a bounded rate.
 
-use super::rate::{Rate, Turn};
+use super::rate::{Rate, RateLimit, Turn};
 use crate::events::{Bus, EventKind};
 use jackfield_plugin_api::Event;
 
@@ -14,7 +14,7 @@ pub(super) struct PluginNews {
 }
 
 impl PluginNews {
-    pub(super) fn new(plugin: &str, bus: Bus, per_second: u32) -> Self {
+    pub(super) fn new(plugin: &str, bus: Bus, per_second: RateLimit) -> Self {
         PluginNews { plugin: plugin.to_owned(), bus, rate: Rate::new(per_second) }
     }
 
@@ -26,7 +26,7 @@ impl PluginNews {
             return;
         }
         if turn == Turn::Last {
-            let limit = self.rate.per_second;
+            let limit = self.rate.per_second();
             tracing::warn!(plugin, limit, "more events this second are left out");
         }
         if event.len() > LONGEST {
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_plugin_tells_no_more_than_its_rate_and_nothing_that_is_no_event() {
         let bus = Bus::default();
-        let news = PluginNews::new("p", bus.clone(), 3);
+        let news = PluginNews::new("p", bus.clone(), RateLimit::new(3.into()));
         news.tell("{}");
         news.tell(r#"{"name": "up", "data": {"n": 1}}"#);
         let long = json!({ "name": "x", "data": "x".repeat(LONGEST) });

@@ -1,15 +1,19 @@
 //! [`Rate`]: how many a second.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Counts within each second, and says when there were enough.
 pub(super) struct Rate {
-    pub(super) per_second: u64,
+    per_second: RateLimit,
     started: Instant,
     /// The second that is counted in the upper half, its count in the lower.
     counted: AtomicU64,
 }
+
+/// How many a second may pass, which may change.
+pub(super) type RateLimit = Arc<AtomicU32>;
 
 /// What is to be done with one more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,18 +27,19 @@ pub(super) enum Turn {
 }
 
 impl Rate {
-    pub(super) fn new(per_second: u32) -> Self {
-        Rate {
-            per_second: u64::from(per_second),
-            started: Instant::now(),
-            counted: AtomicU64::new(0),
-        }
+    pub(super) fn new(per_second: RateLimit) -> Self {
+        Rate { per_second, started: Instant::now(), counted: AtomicU64::new(0) }
+    }
+
+    pub(super) fn per_second(&self) -> u64 {
+        self.per_second.load(Ordering::Relaxed).into()
     }
 
     pub(super) fn turn(&self) -> Turn {
+        let most = self.per_second();
         match self.count(self.started.elapsed().as_secs()) {
-            count if count > self.per_second => Turn::Refused,
-            count if count == self.per_second => Turn::Last,
+            count if count > most => Turn::Refused,
+            count if count == most => Turn::Last,
             _ => Turn::Passes,
         }
     }
@@ -54,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_new_second_starts_a_new_count() {
-        let rate = Rate::new(2);
+        let rate = Rate::new(RateLimit::new(2.into()));
         assert_eq!([rate.count(5), rate.count(5), rate.count(5)], [1, 2, 3]);
         assert_eq!(rate.count(6), 1);
     }

@@ -41,7 +41,7 @@ fn on_a_thread<T: Send + 'static>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_and_names_work_on_threads_of_a_plugins_own() {
-    let services = PluginServices::new("p", 10, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new("p", Arc::default(), Box::new(|_| ()));
     let services = Arc::new(services);
     let ours = Arc::clone(&services);
     let work = async move {

@@ -1,6 +1,6 @@
 //! `jackfield reload` and `jackfield config`.
 
-use super::link::asked;
+use super::link::{asked, asked_if};
 use super::place::AdminArgs;
 use super::status::time;
 use crate::cli::failure::Outcome;
@@ -20,6 +20,9 @@ pub(in crate::cli) struct ChangeArgs {
     /// Check and build everything, and say what is different, but change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Only if this version is in force, as `jackfield config history` has it last; else nothing changes
+    #[arg(long, value_name = "N")]
+    if_version: Option<u64>,
     #[command(flatten)]
     admin: AdminArgs,
     /// Print what the API answers
@@ -34,6 +37,7 @@ effect of each key.
 
 Examples:
   jackfield reload --dry-run
+  jackfield reload --if-version 3
   jackfield reload";
 
 #[derive(clap::Subcommand)]
@@ -62,7 +66,7 @@ pub(in crate::cli) enum ConfigCommand {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Drop what was changed at run time: targets and connections are as the configuration says
+    /// Drop what was changed at run time: all is as the configuration says
     Reset {
         #[command(flatten)]
         admin: AdminArgs,
@@ -118,14 +122,15 @@ fn export(admin: &AdminArgs) -> Outcome {
     let mut answer: Value =
         serde_json::from_str(&asked(admin, "GET", RUN_TIME, None)?).unwrap_or_default();
     if let Some(answer) = answer.as_object_mut() {
-        answer.retain(|key, _| ["connections", "upstreams"].contains(&key.as_str()));
+        answer.retain(|key, _| ["connections", "objects", "upstreams"].contains(&key.as_str()));
     }
     print_json(&answer)
 }
 
 fn change(args: &ChangeArgs, path: &str) -> Outcome {
     let path = if args.dry_run { format!("{path}?dry_run=true") } else { path.to_owned() };
-    let text = asked(&args.admin, "POST", &path, None)?;
+    let expected = args.if_version.map(|version| format!("\"{version}\""));
+    let text = asked_if(&args.admin, ("POST", &path), expected.as_deref())?;
     if args.json {
         return print(&text);
     }

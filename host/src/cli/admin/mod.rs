@@ -15,7 +15,7 @@ mod verbs;
 pub(super) use configuration::{ConfigCommand, ReloadArgs, config, reload};
 pub(super) use diagnose::{DiagnoseArgs, diagnose};
 pub(super) use events::{EventsArgs, events};
-pub(super) use link::part;
+pub(super) use link::{HostLink, part};
 pub(super) use list::{PsArgs, ShowArgs, ps, running_plugins, show};
 pub(super) use log::{LogArgs, log};
 pub(super) use place::{AdminArgs, HostSearch, none_at};

@@ -126,6 +126,52 @@ pub(in crate::cli) struct RemoveTargetArgs {
 pub(in crate::cli) enum LeaseCommand {
     /// Make the holder of an exclusive path let go
     Break(BreakArgs),
+    /// Take the lease of an exclusive path and hold it for a time, so that nobody is let in
+    Take(TakeArgs),
+    /// Hold a lease that was taken for longer, from now on
+    Renew(RenewArgs),
+    /// Let go of a lease that was taken
+    Release(ReleaseArgs),
+}
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct TakeArgs {
+    /// The path, DEVICE.PATH
+    #[arg(add = names::leases())]
+    path: String,
+    /// How long it is held
+    #[arg(long = "for", value_name = "TIME", default_value = "1m")]
+    within: Timespan,
+    /// Wait for one's turn, at most so long
+    #[arg(long, value_name = "TIME")]
+    wait: Option<Timespan>,
+    #[command(flatten)]
+    verb: VerbArgs,
+}
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct RenewArgs {
+    /// The path, DEVICE.PATH
+    #[arg(add = names::leases())]
+    path: String,
+    /// The number of the lease, as `take` has it
+    id: u64,
+    /// How long it is held from now on
+    #[arg(long = "for", value_name = "TIME", default_value = "1m")]
+    within: Timespan,
+    #[command(flatten)]
+    verb: VerbArgs,
+}
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct ReleaseArgs {
+    /// The path, DEVICE.PATH
+    #[arg(add = names::leases())]
+    path: String,
+    /// The number of the lease, as `take` has it
+    id: u64,
+    #[command(flatten)]
+    verb: VerbArgs,
 }
 
 #[derive(clap::Args)]
@@ -245,7 +291,34 @@ pub(in crate::cli) fn target(command: &TargetCommand) -> Outcome {
 }
 
 pub(in crate::cli) fn lease(command: &LeaseCommand) -> Outcome {
-    let LeaseCommand::Break(args) = command;
+    match command {
+        LeaseCommand::Break(args) => break_lease(args),
+        LeaseCommand::Take(args) => {
+            let wait = args.wait.map(|wait| format!("?wait={wait}")).unwrap_or_default();
+            let path = format!("/v1/leases/{}/take{wait}", part(&args.path));
+            let body = json!({ "for": args.within.to_string() });
+            run(&args.verb, ("POST", &path), Some(&body), held_line)
+        }
+        LeaseCommand::Renew(args) => {
+            let path = format!("/v1/leases/{}/held/{}", part(&args.path), args.id);
+            let body = json!({ "for": args.within.to_string() });
+            run(&args.verb, ("PUT", &path), Some(&body), held_line)
+        }
+        LeaseCommand::Release(args) => {
+            let path = format!("/v1/leases/{}/held/{}", part(&args.path), args.id);
+            run(&args.verb, ("DELETE", &path), None, |_| format!("{}: let go", args.path))
+        }
+    }
+}
+
+/// A lease that is held, in a line.
+fn held_line(answer: &Value) -> String {
+    let (name, id, left) =
+        (answer["name"].as_str().unwrap_or_default(), &answer["id"], time(&answer["lasts_ms"]));
+    format!("{name}: lease {id}, held for {left}")
+}
+
+fn break_lease(args: &BreakArgs) -> Outcome {
     let path = format!("/v1/leases/{}/break", part(&args.path));
     let body = args.reason.as_ref().map(|reason| json!({ "reason": reason }));
     run(&args.verb, ("PUT", &path), body.as_ref(), |answer| {

@@ -1,19 +1,22 @@
 //! `jackfield connect`: standard input and output, or a terminal, as one end of a session.
 
+mod by_host;
 mod bytes;
 mod escape;
 mod lines;
 mod output;
 mod terminal;
 
+use super::admin::{self, AdminArgs, HostSearch, none_at};
 use super::call::{close, status_code};
 use super::client::{AddedOptions, Client, TargetArgs, has_operation};
 use super::failure::{Failure, Outcome, one_line};
 use super::output::complain;
 use super::runtime::{SignalInfo, Signals, block_on, start_client_log};
-use crate::config::{Loaded, Reference, Timespan};
+use crate::config::{Config, Loaded, Reference, Timespan};
 use crate::connection::Caller;
 use crate::relay::messages_of;
+use by_host::HostStream;
 use escape::Escape;
 use futures_util::{FutureExt, StreamExt};
 use jackfield_plugin_api::{
@@ -34,6 +37,11 @@ use tokio::sync::watch;
 pub(super) struct ConnectArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Only watch what passes on an exclusive path of a device, as a running host sees it
+    #[arg(long)]
+    observe: bool,
     /// Send what is read as binary messages instead of line by line, where the session has messages
     #[arg(long)]
     binary: bool,
@@ -54,6 +62,10 @@ each text message is shown as a line.
 When standard input is a terminal and so is the far side, the terminal is in raw mode, its size
 follows, and ~. at the beginning of a line ends the connection.
 
+Where a host runs (see --admin) and TO is connections.NAME or devices.NAME.PATH, it opens the session: an
+exclusive path is waited for in turn, and ~. leaves. With --config, --plugins, --set or options of one's
+own, and for a URI, this command connects by itself.
+
 The exit code is the remote exit status where there is one.
 
 Examples:
@@ -61,6 +73,8 @@ Examples:
   jackfield connect ws://127.0.0.1:8080/echo
   echo hello | jackfield connect wss://host/path -o tls.ca_file=ca.pem
   jackfield connect ssh://lab@10.0.0.7 -o key_file=~/.ssh/id_ed25519
+  jackfield connect devices.core1.console
+  jackfield connect devices.core1.console --observe
   tar c dir | jackfield connect ssh://lab@10.0.0.7 -o exec='tar x'";
 
 /// How long the far side may take to tell its exit status, or to end politely.
@@ -81,8 +95,31 @@ pub(super) fn connect(args: &ConnectArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     let linger: Timespan =
         args.linger.parse().map_err(|error| Failure::config(format!("--linger: {error}")))?;
+    if let Some(stream) = by_host(args)? {
+        return block_on(&Config::default(), stream.run(args.no_raw, linger.0));
+    }
     let (to, loaded) = args.target.load()?;
     block_on(&loaded.config, run(args, &to, &loaded, linger.0))
+}
+
+/// The way by a running host, if one is there and can be asked; `None`: this command connects by itself.
+fn by_host(args: &ConnectArgs) -> Outcome<Option<HostStream>> {
+    let is_wanted = args.admin.is_named() || args.observe;
+    let usual = "a running host is asked for connections.NAME or devices.NAME.PATH, without options and without a \
+                 configuration";
+    let Some(to) = args.target.named()? else {
+        return if is_wanted { Err(Failure::config(usual)) } else { Ok(None) };
+    };
+    let to: Reference = to.parse().map_err(Failure::config)?;
+    let found = admin::ask(async { Ok(args.admin.find().await) })?;
+    match found {
+        HostSearch::Host(link) => match HostStream::new(link, &to, args.observe) {
+            None if is_wanted => Err(Failure::config(usual)),
+            stream => Ok(stream),
+        },
+        HostSearch::Nowhere(places) if is_wanted => Err(none_at(&places)),
+        HostSearch::Nowhere(_) => Ok(None),
+    }
 }
 
 async fn run(args: &ConnectArgs, to: &Reference, loaded: &Loaded, linger: Duration) -> Outcome {

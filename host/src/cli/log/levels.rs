@@ -3,12 +3,14 @@
 //! A filter knows the place in the code that a line is from, and lines of all drivers are from one place. So the filter
 //! lets the most that any driver is to have through there, and [`DriverGate`] holds back what is of another one.
 
-use super::{Outcome, parsed, with_kinds};
+use super::limit::Limit;
+use super::{Outcome, filter, level, parsed, with_kinds};
 use crate::admin::{LevelChange, LogLevels};
-use crate::config::model::LogConfig;
+use crate::config::model::{LogConfig, LogFormat};
 use crate::lock::IgnorePoison;
 use arc_swap::ArcSwap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
@@ -21,6 +23,13 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 /// Where the lines of plugins are from.
 const PLUGINS: &str = "jackfield::services::log";
 
+/// What the configuration says of the log.
+struct ConfiguredLog {
+    /// As a filter; the environment wins.
+    base: String,
+    config: LogConfig,
+}
+
 /// A change and when it is over.
 struct TimedChange {
     change: LevelChange,
@@ -31,9 +40,9 @@ struct TimedChange {
 pub(in crate::cli) struct LogControl {
     own: Weak<LogControl>,
     filter: Handle<EnvFilter, Registry>,
-    /// The filter that is configured.
-    base: String,
-    config: LogConfig,
+    configured: Mutex<ConfiguredLog>,
+    limit: &'static Limit,
+    is_json: Arc<AtomicBool>,
     gate: Arc<ArcSwap<GateLevels>>,
     changes: Mutex<Vec<TimedChange>>,
 }
@@ -43,19 +52,40 @@ type Controlled = (reload::Layer<EnvFilter, Registry>, DriverGate, Arc<LogContro
 
 impl LogControl {
     /// With the filter that `base` is in force.
-    pub(super) fn new(base: String, filter: EnvFilter, config: &LogConfig) -> Controlled {
+    pub(super) fn new(
+        (base, filter): (String, EnvFilter),
+        config: &LogConfig,
+        (limit, is_json): (&'static Limit, Arc<AtomicBool>),
+    ) -> Controlled {
         let (layer, filter) = reload::Layer::new(filter);
         let gate = Arc::new(ArcSwap::from_pointee(GateLevels::default()));
         let own = DriverGate(Arc::clone(&gate));
         let control = Arc::new_cyclic(|own| LogControl {
             own: Weak::clone(own),
             filter,
-            base,
-            config: config.clone(),
+            configured: Mutex::new(ConfiguredLog { base, config: config.clone() }),
+            limit,
+            is_json,
             gate,
             changes: Mutex::default(),
         });
         (layer, own, control)
+    }
+
+    /// Is as `config` says from now on, with its level raised by `verbose`; levels that hold for a time go on.
+    pub(in crate::cli) fn configure(&self, config: &LogConfig, verbose: u8) {
+        let applied = filter(level(config.level, verbose), config).map(|(base, _)| {
+            let config = config.clone();
+            *self.configured.lock().ignore_poison() = ConfiguredLog { base, config };
+            self.apply(&mut self.changes())
+        });
+        self.limit.configure(config);
+        self.is_json.store(config.format == LogFormat::Json, Ordering::Relaxed);
+        match applied {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error, "the level of the log stays as it was"),
+            Err(_) => tracing::warn!("the level of the log stays as it was"),
+        }
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<TimedChange>> {
@@ -68,10 +98,12 @@ impl LogControl {
         changes.retain(|timed| timed.until > now);
         let all = || changes.iter().map(|timed| &timed.change);
         let whole = all().rev().find(|change| change.driver.is_none());
+        let configured = self.configured.lock().ignore_poison();
         let mut text = match whole {
-            Some(change) => with_kinds(&change.level, &self.config),
-            None => self.base.clone(),
+            Some(change) => with_kinds(&change.level, &configured.config),
+            None => configured.base.clone(),
         };
+        drop(configured);
         let mut levels = GateLevels { others: level_of(&text, PLUGINS), drivers: Vec::new() };
         for change in all() {
             if let (Some(driver), Ok(level)) = (&change.driver, change.level.parse()) {
@@ -118,7 +150,10 @@ impl LogLevels for LogControl {
             let left = timed.until.saturating_duration_since(now);
             (timed.change.clone(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
         };
-        (self.base.clone(), self.changes().iter().map(left).collect())
+        (
+            self.configured.lock().ignore_poison().base.clone(),
+            self.changes().iter().map(left).collect(),
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use crate::lock::IgnorePoison;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
@@ -51,14 +52,24 @@ struct Kind {
 /// Counts lines.
 #[derive(Debug)]
 pub(super) struct Limit {
-    fold: Duration,
-    rate: u32,
+    /// In milliseconds.
+    fold: AtomicU64,
+    rate: AtomicU32,
     kinds: Mutex<HashMap<u64, Kind>>,
 }
 
 impl Limit {
     pub(super) fn new(config: &LogConfig) -> Self {
-        Limit { fold: config.fold.0, rate: config.rate, kinds: Mutex::default() }
+        let limit = Limit { fold: 0.into(), rate: 0.into(), kinds: Mutex::default() };
+        limit.configure(config);
+        limit
+    }
+
+    /// Puts other limits in force; what is being counted is counted to its end.
+    pub(super) fn configure(&self, config: &LogConfig) {
+        let fold = u64::try_from(config.fold.0.as_millis()).unwrap_or(u64::MAX);
+        self.fold.store(fold, Ordering::Relaxed);
+        self.rate.store(config.rate, Ordering::Relaxed);
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<u64, Kind>> {
@@ -72,14 +83,16 @@ impl Limit {
             return Taken::Written;
         }
         let seen = LineKind::of(event);
-        let folded = !self.fold.is_zero() && seen.is_fault;
+        let fold = Duration::from_millis(self.fold.load(Ordering::Relaxed));
+        let rate = self.rate.load(Ordering::Relaxed);
+        let folded = !fold.is_zero() && seen.is_fault;
         let mut kinds = self.kinds();
         let mut taken = Taken::Written;
         if folded {
-            taken = count(&mut kinds, seen.kind, (SAME, self.fold), event, now);
+            taken = count(&mut kinds, seen.kind, (SAME, fold), event, now);
         }
-        if self.rate > 0 && taken == Taken::Written {
-            taken = count(&mut kinds, seen.place, (self.rate, SECOND), event, now);
+        if rate > 0 && taken == Taken::Written {
+            taken = count(&mut kinds, seen.place, (rate, SECOND), event, now);
         }
         taken
     }

@@ -2,12 +2,14 @@
 //! that it forges no line and steers no terminal.
 
 use std::fmt::{self, Debug, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Bytes that one value may have in a line.
@@ -80,7 +82,7 @@ impl FormatFields<'_> for TextFields {
 
 /// One JSON object: `timestamp`, `level`, `message` and the other fields, `module`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Json;
+struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
 where
@@ -100,6 +102,37 @@ where
         event.record(&mut Values { writer: by_ref, left: LINE, is_json: true, is_first: false });
         // `target` is a field of its own: where a session or a request went.
         writeln!(writer, ",\"module\":\"{}\"}}", event.metadata().target())
+    }
+}
+
+/// Lines as `log.format` says at the moment.
+pub(super) struct FormattedLines {
+    is_json: Arc<AtomicBool>,
+    text: Format<Full, SystemTime>,
+}
+
+impl FormattedLines {
+    /// As JSON while `is_json` is set.
+    pub(super) fn of(is_json: Arc<AtomicBool>) -> Self {
+        FormattedLines { is_json, text: format().with_target(false) }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for FormattedLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        match self.is_json.load(Ordering::Relaxed) {
+            true => Json.format_event(context, writer, event),
+            false => self.text.format_event(context, writer, event),
+        }
     }
 }
 

@@ -13,10 +13,11 @@ use crate::config::model::{LogConfig, LogFormat, LogLevel};
 use crate::listener::SESSIONS;
 use crate::route::REQUESTS;
 use limit::{Limit, Limited};
-use line::{Json, TextFields};
+use line::{FormattedLines, TextFields};
 use queue::ToQueue;
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,8 +28,10 @@ const FILTERS: [&str; 2] = ["JACKFIELD_LOG", "RUST_LOG"];
 /// Starts logs to standard error; `default` is a filter such as `warn`. Answers what its level is changed by.
 pub(super) fn start_log(default: &str, config: &LogConfig) -> Outcome<Arc<LogControl>> {
     let (text, filter) = filter(default, config)?;
-    let (filter, gate, control) = LogControl::new(text, filter, config);
     let limit: &'static Limit = Box::leak(Box::new(Limit::new(config)));
+    let format = Arc::new(AtomicBool::new(config.format == LogFormat::Json));
+    let (filter, gate, control) =
+        LogControl::new((text, filter), config, (limit, Arc::clone(&format)));
     queue::start(limit).map_err(|error| Failure::run(format!("no thread for the log: {error}")))?;
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
@@ -38,12 +41,9 @@ pub(super) fn start_log(default: &str, config: &LogConfig) -> Outcome<Arc<LogCon
     let log = tracing_subscriber::registry()
         .with(filter)
         .with(gate)
-        .with(Limited { limit, told: queue::wake });
-    let started = match config.format {
-        LogFormat::Text => log.with(lines.with_target(false).fmt_fields(TextFields)).try_init(),
-        LogFormat::Json => log.with(lines.event_format(Json)).try_init(),
-    };
-    started.map_err(Failure::run)?;
+        .with(Limited { limit, told: queue::wake })
+        .with(lines.event_format(FormattedLines::of(format)).fmt_fields(TextFields));
+    log.try_init().map_err(Failure::run)?;
     Ok(control)
 }
 

@@ -3,7 +3,7 @@
 use super::objects::{ObjectId, ObjectKind};
 use super::{Effect, OptionEffects};
 use crate::config::model::{
-    ConnectionConfig, CredentialsConfig, DeviceConfig, HandlerConfig, HostConfig,
+    AdminConfig, ConnectionConfig, CredentialsConfig, DeviceConfig, HandlerConfig, HostConfig,
     InterceptorConfig, LogConfig, PathConfig, PluginConfig, RouteConfig, UpstreamConfig,
 };
 use crate::config::reload::ReloadOptions;
@@ -35,6 +35,7 @@ fn sameness(kind: ObjectKind) -> Same {
         ObjectKind::Include => same::<Vec<String>>,
         ObjectKind::Host => same::<HostConfig>,
         ObjectKind::Log => same::<LogConfig>,
+        ObjectKind::Admin => same::<AdminConfig>,
         ObjectKind::Reload => same::<ReloadOptions>,
         ObjectKind::Plugin => same::<PluginConfig>,
         ObjectKind::Credentials => same::<CredentialsConfig>,
@@ -102,7 +103,8 @@ fn free(keys: &[String]) -> bool {
     keys.first().is_some_and(|key| key == OPTIONS)
 }
 
-fn at<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
+/// What is at `keys`.
+pub(in crate::config) fn at<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
     keys.iter().try_fold(value, |value, key| match value {
         Value::Array(list) => list.get(key.parse::<usize>().ok()?),
         value => value.get(key),
@@ -110,7 +112,7 @@ fn at<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
 }
 
 /// Sets what is at `keys`, or takes it away.
-fn put(value: &mut Value, keys: &[String], new: Option<Value>) {
+pub(in crate::config) fn put(value: &mut Value, keys: &[String], new: Option<Value>) {
     let Some((first, rest)) = keys.split_first() else {
         *value = new.unwrap_or_default();
         return;
@@ -147,6 +149,12 @@ pub(super) fn effect_of(
     };
     let keys = [&above[..], keys].concat();
     said(&SCHEMA, &keys).unwrap_or_default()
+}
+
+/// What a change of the key at `keys` from the root does, where no driver says it.
+#[cfg(test)]
+pub(in crate::config) fn effect_at(keys: &[String]) -> Effect {
+    said(&SCHEMA, keys).unwrap_or_default()
 }
 
 /// What the schema says of the key at `keys`, or else of what it is in.

@@ -24,6 +24,9 @@ pub use objects::{ObjectId, ObjectKind};
 pub use secrets::Secrets;
 
 use super::{KeyPath, Loaded};
+#[cfg(test)]
+pub(super) use keys::effect_at;
+pub(super) use keys::{at, put};
 use keys::{changed, effect_of, is_same, shown};
 use objects::{ObjectAt, objects};
 use serde::Serialize;
@@ -43,7 +46,8 @@ pub enum Effect {
     /// As before, and sessions that are open end within `reload.drain.within`.
     Drain,
     /// What has the option is stopped and begun anew: a listener leaves its address for a moment, and a connection is
-    /// closed. For `[host]`, `[log]` and `[plugins]` it takes a restart of the host, and nothing is changed.
+    /// closed. For what is of the process as a whole ([`ObjectKind::is_of_process`]) it takes a restart of the host,
+    /// and the key stays as it is.
     Restart,
 }
 
@@ -148,7 +152,9 @@ pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffect
         add(&mut found, object, keys);
     }
     for object in before.keys().filter(|object| !after.contains_key(object)) {
-        let (object, kind, effect) = (object.clone(), ChangeKind::Removed, Effect::Drain);
+        // What a plugin may is no session.
+        let effect = if object.kind == ObjectKind::Plugin { Effect::Live } else { Effect::Drain };
+        let (object, kind) = (object.clone(), ChangeKind::Removed);
         found.insert(object.clone(), Change { object, kind, effect, keys: Vec::new() });
     }
     for (object, keys) in users::of_changes(old.loaded, new.loaded, &found) {
@@ -225,6 +231,13 @@ impl Changes {
         diff(side(&nothing), side(loaded), &())
     }
 
+    /// Those of the objects that are wanted.
+    #[must_use]
+    pub(crate) fn only(mut self, is_wanted: impl Fn(&ObjectId) -> bool) -> Self {
+        self.0.retain(|change| is_wanted(&change.object));
+        self
+    }
+
     /// The change of an object, if it is different.
     pub fn of(&self, object: &ObjectId) -> Option<&Change> {
         self.0.iter().find(|change| change.object == *object)
@@ -247,7 +260,20 @@ impl Changes {
 
     /// Whether nothing is different but what takes a restart of the host.
     pub fn change_nothing_now(&self) -> bool {
-        self.0.iter().all(|change| change.object.kind.is_fixed())
+        self.0.iter().all(|change| {
+            let mut keys = change.keys.iter();
+            change.object.kind.is_of_process()
+                && change.kind == ChangeKind::Changed
+                && keys.all(|key| key.effect == Effect::Restart)
+        })
+    }
+
+    /// The keys of the process that stay as they are until a restart of the host, each with its object.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&ObjectId, &KeyChange)> {
+        let of_process = self.0.iter().filter(|change| change.object.kind.is_of_process());
+        let keys =
+            of_process.flat_map(|change| change.keys.iter().map(move |key| (&change.object, key)));
+        keys.filter(|(_, key)| key.effect == Effect::Restart)
     }
 }
 

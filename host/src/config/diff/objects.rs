@@ -15,6 +15,8 @@ pub enum ObjectKind {
     Host,
     /// `[log]`.
     Log,
+    /// `[admin]`.
+    Admin,
     /// `[reload]`.
     Reload,
     /// `[plugins.NAME]`.
@@ -44,6 +46,7 @@ impl ObjectKind {
             ObjectKind::Include => "include",
             ObjectKind::Host => "host",
             ObjectKind::Log => "log",
+            ObjectKind::Admin => "admin",
             ObjectKind::Reload => "reload",
             ObjectKind::Plugin => "plugins",
             ObjectKind::Credentials => "credentials",
@@ -56,9 +59,9 @@ impl ObjectKind {
         }
     }
 
-    /// Whether only a restart of the host takes over its changes.
-    pub fn is_fixed(self) -> bool {
-        matches!(self, ObjectKind::Host | ObjectKind::Log | ObjectKind::Plugin)
+    /// Whether it is of the process as a whole: keys of it may be such that only a restart takes them over.
+    pub fn is_of_process(self) -> bool {
+        matches!(self, ObjectKind::Host | ObjectKind::Log | ObjectKind::Admin | ObjectKind::Plugin)
     }
 }
 
@@ -75,6 +78,18 @@ impl ObjectId {
     /// The object of that kind and name.
     pub fn new(kind: ObjectKind, name: impl Into<String>) -> Self {
         ObjectId { kind, name: name.into() }
+    }
+
+    /// The object that `Display` writes so, of those that have names.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (table, name) = text.split_once('.')?;
+        let kind = match table {
+            "devices" if name.contains('.') => ObjectKind::Path,
+            "devices" => ObjectKind::Device,
+            "routes" => ObjectKind::Route,
+            table => NAMED.into_iter().find(|kind| kind.table() == table)?,
+        };
+        Some(ObjectId::new(kind, name))
     }
 
     /// A path of a device.
@@ -144,7 +159,8 @@ const MERGED: [&str; 2] = ["options", "login"];
 pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt> {
     let tree = &loaded.tree;
     let mut all = BTreeMap::new();
-    for kind in [ObjectKind::Host, ObjectKind::Log, ObjectKind::Reload] {
+    let once = [ObjectKind::Host, ObjectKind::Log, ObjectKind::Admin, ObjectKind::Reload];
+    for kind in once {
         let value = tree.get(kind.table()).cloned().unwrap_or_else(|| Map::new().into());
         let at = KeyPath::from_iter([kind.table()]);
         all.insert(ObjectId::new(kind, ""), ObjectAt { value, at });

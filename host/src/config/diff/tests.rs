@@ -101,6 +101,17 @@ fn each_key_that_means_something_else_has_its_effect() {
             "[host]\nworker_threads = 2\nmax_connections = 10000\n[connections.lab]",
             "changed host: worker_threads default -> 2 (restart): not taken over, it takes a restart of the host",
         ),
+        (
+            "[connections.lab]",
+            "[host]\nworker_threads = 2\nmax_connections = 7\n[connections.lab]",
+            "changed host: max_connections default -> 7 (live); worker_threads default -> 2 (restart): what says \
+             restart is not taken over, it takes one of the host",
+        ),
+        (
+            "[connections.lab]",
+            "[log]\nlevel = \"warn\"\n[admin]\nmax_connections = 7\n[connections.lab]",
+            "changed log: level default -> \"warn\" (live)\nchanged admin: max_connections default -> 7 (live)",
+        ),
     ] {
         let text = changed(from, to);
         assert!(text.contains(expected), "{text}\nexpected {expected}");
@@ -134,6 +145,24 @@ fn what_uses_something_else_is_changed_too_and_says_why() {
          changed connections.far: options.depth (new_sessions)\n\
          changed devices.d.p: credentials (new_sessions, credentials.c is another one)\n\
          changed upstreams.u: targets.1 (live, connections.far is another one); targets.2 (live, credentials.c is another one)";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn what_follows_a_default_of_the_host_is_changed_with_it_and_what_sets_its_own_is_not() {
+    let config = |host: &str| {
+        format!(
+            "[host.timeouts]\n{host}\n[connections.a]\nuri = \"tcp://h:1\"\n[connections.b]\n\
+             uri = \"tcp://h:1\"\nconnect_timeout = \"5s\"\n\
+             [[routes]]\nlisten = \"tcp://h:2\"\nto = \"connections.a\"\nidle_timeout = \"1h\"\n\
+             [[routes]]\nlisten = \"tcp://h:3\"\nto = \"connections.a\"\n"
+        )
+    };
+    let text = between(&config(""), &config("connect = \"1s\"\nidle = \"1m\"")).to_string();
+    let expected = "changed host: timeouts.connect default -> \"1s\" (new_sessions); timeouts.idle default -> \"1m\" \
+         (new_sessions)\n\
+         changed connections.a: connect_timeout (new_sessions, host.timeouts.connect is another one)\n\
+         changed routes.tcp://h:3: idle_timeout (new_sessions, host.timeouts.idle is another one)";
     assert_eq!(text, expected);
 }
 

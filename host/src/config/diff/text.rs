@@ -26,10 +26,17 @@ impl fmt::Display for Change {
                     f.write_str(if index > 0 { "; " } else { "" })?;
                     key.fmt(f)?;
                 }
-                if self.object.kind.is_fixed() {
-                    f.write_str(": not taken over, it takes a restart of the host")?;
+                let kept = |key: &&KeyChange| key.effect == Effect::Restart;
+                match self.keys.iter().filter(kept).count() {
+                    _ if !self.object.kind.is_of_process() => Ok(()),
+                    0 => Ok(()),
+                    all if all == self.keys.len() => {
+                        f.write_str(": not taken over, it takes a restart of the host")
+                    }
+                    _ => f.write_str(
+                        ": what says restart is not taken over, it takes one of the host",
+                    ),
                 }
-                Ok(())
             }
         }
     }

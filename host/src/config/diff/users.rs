@@ -1,13 +1,15 @@
-//! What uses something that has changed is changed, too.
+//! What uses something that has changed is changed, too, the defaults that `[host]` gives included.
 
 use super::{Change, Effect, KeyChange, ObjectId, ObjectKind};
+use crate::config::model::RouteConfig;
 use crate::config::{Config, Loaded};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 type Differences = BTreeMap<ObjectId, Change>;
 
-/// The objects of `new` that use what `found` says is different: credentials, interceptors, and what targets of
-/// upstreams name. What goes `via` a connection, and routes, follow by themselves.
+/// The objects of `new` that use what `found` says is different: defaults of the host that they do not set themselves,
+/// credentials, interceptors, and what targets of upstreams name. What goes `via` a connection, and routes, follow by themselves.
 pub(super) fn of_changes(
     old: &Loaded,
     new: &Loaded,
@@ -16,12 +18,14 @@ pub(super) fn of_changes(
     let users = Users { old: &old.config, new: &new.config, found };
     let mut all = Vec::new();
     for (name, connection) in &new.config.connections {
-        let keys = users.interceptors(&connection.interceptors);
+        let mut keys = users.interceptors(&connection.interceptors);
+        keys.extend(users.opening(connection.policy.connect_timeout));
         all.push((ObjectId::new(ObjectKind::Connection, name), keys));
     }
     for (device, with) in &new.config.devices {
         for (name, path) in &with.paths {
             let mut keys = users.interceptors(&path.interceptors);
+            keys.extend(users.opening(path.policy.connect_timeout));
             let was = users.old.credentials_for(device, name);
             let names = users.new.credentials_for(device, name);
             keys.extend(users.credentials("credentials", &was, &names));
@@ -35,6 +39,10 @@ pub(super) fn of_changes(
         .collect();
     for name in new.config.upstreams.keys() {
         all.push((ObjectId::new(ObjectKind::Upstream, name), users.upstream(name, &linked)));
+    }
+    let listen = new.config.routes.iter().map(|route| route.listen.to_string());
+    for (id, route) in ObjectId::routes(listen).into_iter().zip(&new.config.routes) {
+        all.push((id, users.route(route)));
     }
     all.retain(|(_, keys)| !keys.is_empty());
     all
@@ -50,6 +58,44 @@ impl Users<'_> {
     fn changed(&self, object: &ObjectId, keys: Vec<KeyChange>) -> Change {
         let effect = Effect::NewSessions;
         Change { object: object.clone(), kind: super::ChangeKind::Changed, effect, keys }
+    }
+
+    /// Whether a key of `[host]` means something else.
+    fn host_changes(&self, key: &str) -> bool {
+        let host = self.found.get(&ObjectId::new(ObjectKind::Host, ""));
+        host.is_some_and(|change| change.keys.iter().any(|it| it.key == key))
+    }
+
+    /// The key `key` of an object follows keys of `[host]` where it is not set.
+    fn follows(&self, key: &str, is_set: bool, host: &[&str]) -> Option<KeyChange> {
+        let changed = host.iter().find(|key| !is_set && self.host_changes(key))?;
+        Some(KeyChange {
+            key: key.to_owned(),
+            effect: Effect::NewSessions,
+            from: None,
+            to: None,
+            because: Some(format!("host.{changed} is another one")),
+        })
+    }
+
+    /// What opens sessions.
+    fn opening(&self, own: Option<Duration>) -> Option<KeyChange> {
+        self.follows("connect_timeout", own.is_some(), &["timeouts.connect", "timeouts.handshake"])
+    }
+
+    fn route(&self, route: &RouteConfig) -> Vec<KeyChange> {
+        let RouteConfig { listener, joining, .. } = route;
+        let keys = [
+            ("handshake_timeout", listener.handshake_timeout.is_some(), "timeouts.handshake"),
+            ("idle_timeout", joining.idle_timeout.is_some(), "timeouts.idle"),
+            ("half_close_timeout", joining.half_close_timeout.is_some(), "timeouts.half_close"),
+            ("drain_timeout", joining.drain_timeout.is_some(), "timeouts.drain"),
+            ("total_timeout", joining.total_timeout.is_some(), "timeouts.total"),
+            ("relay_buffer", false, "limits.relay_buffer"),
+            ("max_message", false, "limits.max_message"),
+        ];
+        let follows = |(key, is_set, host): (&str, bool, &str)| self.follows(key, is_set, &[host]);
+        keys.into_iter().filter_map(follows).collect()
     }
 
     fn interceptors(&self, names: &[String]) -> Vec<KeyChange> {
@@ -69,6 +115,7 @@ impl Users<'_> {
     fn upstream(&self, name: &str, linked: &Differences) -> Vec<KeyChange> {
         let Some(upstream) = self.new.upstreams.get(name) else { return Vec::new() };
         let mut keys = self.interceptors(&upstream.interceptors);
+        keys.extend(self.opening(upstream.options.connect_timeout));
         for (index, target) in upstream.targets.iter().enumerate() {
             let key = format!("targets.{index}");
             if let Some(first) = &target.credentials {

@@ -13,13 +13,12 @@ use jackfield_plugin_api::{
 use serde_json::Value;
 use std::io::Cursor;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
@@ -30,8 +29,23 @@ const EARLY: usize = 4096;
 /// together.
 #[derive(Clone, Debug)]
 pub struct PooledLimit {
-    free: Arc<Semaphore>,
-    most: u32,
+    counts: Arc<PooledCounts>,
+}
+
+#[derive(Debug)]
+struct PooledCounts {
+    used: AtomicU32,
+    most: AtomicU32,
+}
+
+/// A place, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct PooledPlace(Arc<PooledCounts>);
+
+impl Drop for PooledPlace {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl PooledLimit {
@@ -40,17 +54,23 @@ impl PooledLimit {
 
     /// At most `most`.
     pub fn new(most: u32) -> Self {
-        let permits = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        PooledLimit { free: Arc::new(Semaphore::new(permits)), most }
+        PooledLimit { counts: Arc::new(PooledCounts { used: 0.into(), most: most.into() }) }
     }
 
-    /// A place, given back when it is dropped.
-    fn take(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
-            let text =
-                format!("the pools of this host have {} sessions, no more are opened", self.most);
+    /// Puts another limit in force; sessions that are open go on.
+    pub fn set_most(&self, most: u32) {
+        self.counts.most.store(most, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Result<PooledPlace> {
+        let most = self.counts.most.load(Ordering::Relaxed);
+        let more = |used: u32| (used < most).then_some(used + 1);
+        let taken = self.counts.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map_err(|_| {
+            let text = format!("the pools of this host have {most} sessions, no more are opened");
             Error::new(ErrorKind::Limit, text).with("key", "host.limits.pooled")
-        })
+        })?;
+        Ok(PooledPlace(Arc::clone(&self.counts)))
     }
 }
 
@@ -174,7 +194,7 @@ pub struct Member {
     unused: Mutex<Unused>,
     runtime: Handle,
     /// Among those of all pools.
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<PooledPlace>,
 }
 
 /// The stream of a session that has only one, until a caller takes it.
@@ -229,7 +249,7 @@ impl Requests {
 }
 
 impl Member {
-    fn new(session: Session, runtime: &Handle, place: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(session: Session, runtime: &Handle, place: Option<PooledPlace>) -> Self {
         let session = Arc::new(session);
         let facets = session.facets();
         let gone = Arc::new(AtomicBool::new(false));

@@ -165,3 +165,16 @@ async fn the_calls_of_a_shared_session_leave_its_data_and_its_end_alone() {
     drop(shared);
     assert!(member.give_all().stream.is_some(), "it is still there for who is given all");
 }
+
+#[test]
+fn another_limit_holds_for_what_comes_and_ends_nothing() {
+    let limit = PooledLimit::new(2);
+    let (one, two) = (limit.take().expect("a place"), limit.take().expect("a place"));
+    assert!(limit.take().is_err());
+    limit.set_most(1);
+    drop(one);
+    let refused = limit.take().expect_err("one is there, which is the limit");
+    assert!(refused.to_string().contains("have 1 sessions"), "{refused}");
+    drop(two);
+    assert!(limit.take().is_ok());
+}

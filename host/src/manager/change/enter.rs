@@ -79,6 +79,9 @@ impl Manager {
             ObjectKind::Handler,
             ObjectKind::Route,
         ];
+        for change in changes.of_kind(ObjectKind::Device) {
+            self.core.revisions.note(&change.object.to_string());
+        }
         for change in changes.iter().filter(|change| told.contains(&change.object.kind)) {
             match change.kind {
                 ChangeKind::Added => self.tell_defined(change.object.to_string(), false),

@@ -27,7 +27,7 @@ pub(super) use stage::{Staged, StagedRoute, stage};
 use super::Manager;
 use super::parts::Parts;
 use super::target_builder::Programs;
-use crate::config::diff::{Changes, OptionEffects};
+use crate::config::diff::{ChangeKind, Changes, ObjectKind, OptionEffects};
 use crate::config::{ConfigErrors, Loaded};
 
 impl Manager {
@@ -37,8 +37,8 @@ impl Manager {
     }
 
     /// Takes over `loaded`, in which `changes` says what is different from what runs. With `dry_run` everything is
-    /// built, but no address is taken and nothing changes. What is different of `[host]`, `[log]` and `[plugins]` is
-    /// left as it is.
+    /// built, but no address is taken and nothing changes. What only a restart of the host changes is in `loaded` as it
+    /// was.
     ///
     /// Not cancel safe: to be run to its end. One at a time.
     ///
@@ -53,6 +53,12 @@ impl Manager {
         let programs = Programs::Run;
         let mut parts = Parts { loaded, errors: Vec::new(), programs, unresolved: Vec::new() };
         let mut staged = stage(self, &mut parts, changes).await;
+        let is_plugin = |kind: ChangeKind| kind != ChangeKind::Removed;
+        if !loaded.config.reload.plugins.wait
+            && changes.of_kind(ObjectKind::Plugin).any(|change| is_plugin(change.kind))
+        {
+            parts.unknown_plugins(&self.registry());
+        }
         orphans::refuse(self, &mut parts, &staged, changes);
         if !parts.errors.is_empty() {
             return Err(ConfigErrors::new(parts.errors));
@@ -64,6 +70,7 @@ impl Manager {
         let routes = std::mem::take(&mut staged.routes);
         let ready = self.bind_routes(loaded, routes, &leaving.listeners).await?;
         let drain = loaded.config.reload.drain;
+        self.take_over_settings(loaded);
         self.enter(&staged, changes, drain);
         self.enter_routes(ready);
         self.begin_changed(&staged, changes);

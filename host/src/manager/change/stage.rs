@@ -65,7 +65,10 @@ pub(in crate::manager) async fn stage(
 ) -> Staged {
     let before = live.core.interceptors();
     let made = interceptors(parts, &live.registry(), (changes, &before)).await;
-    let core = Core::beside(&live.core, made, Credentials::of(parts.loaded));
+    let core = {
+        let host = parts.loaded.config.host.clone();
+        Core::beside(&live.core, host, made, Credentials::of(parts.loaded))
+    };
     let next = Manager { core: Arc::new(core) };
     let staged = Staged {
         next,

@@ -12,6 +12,7 @@
 use crate::config::TargetConfig;
 use crate::config::model::{ConnectionConfig, sparse};
 use crate::manager::layer::TargetEdit;
+use crate::manager::written::WrittenObject;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -46,6 +47,12 @@ pub(super) enum Record {
     /// What was changed of the targets of an upstream is forgotten.
     Reset {
         reset: String,
+    },
+    /// What was written of an object, or that it is forgotten.
+    Write {
+        write: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object: Option<WrittenObject>,
     },
 }
 

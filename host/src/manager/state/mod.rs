@@ -9,6 +9,7 @@
 mod journal;
 
 use super::layer::{TargetEdit, TargetsLayer};
+use super::written::{WrittenObject, WrittenObjects};
 use crate::config::model::ConnectionConfig;
 use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -39,6 +40,8 @@ pub(super) struct StateDir {
     live: usize,
     /// What was changed of targets, by upstream.
     targets: BTreeMap<String, TargetsLayer>,
+    /// What was written of other objects.
+    written: WrittenObjects,
 }
 
 /// What was defined, in the order of the first definitions.
@@ -69,7 +72,7 @@ impl StateDir {
             tracing::warn!(%file, offset, "the last record was cut off and is left out");
         }
         let lines = read.records.len();
-        let (restored, targets) = replay(read.records);
+        let Replayed { restored, targets, written } = replay(read.records);
         let mut options = OpenOptions::new();
         let mut file = options.create(true).append(true).open(&path).map_err(at)?;
         let mut length = read.whole as u64;
@@ -80,7 +83,7 @@ impl StateDir {
         }
         let folder = folder.to_owned();
         let live = restored.len();
-        Ok((StateDir { folder, file, lock, length, lines, live, targets }, restored))
+        Ok((StateDir { folder, file, lock, length, lines, live, targets, written }, restored))
     }
 
     /// Writes a definition; it is kept when this returns.
@@ -106,6 +109,24 @@ impl StateDir {
     /// What was changed of targets, by upstream.
     pub(super) fn targets(&self) -> &BTreeMap<String, TargetsLayer> {
         &self.targets
+    }
+
+    /// What was written of objects, by their names.
+    pub(super) fn written(&self) -> &WrittenObjects {
+        &self.written
+    }
+
+    /// Writes what was written of an object, or that it is forgotten; it is kept when this returns.
+    pub(super) fn write(&mut self, what: &str, object: Option<WrittenObject>) -> Result<()> {
+        if self.written.get(what) == object.as_ref() {
+            return Ok(());
+        }
+        self.append(&Record::Write { write: what.to_owned(), object: object.clone() })?;
+        match object {
+            Some(object) => drop(self.written.insert(what.to_owned(), object)),
+            None => drop(self.written.remove(what)),
+        }
+        Ok(())
     }
 
     /// Writes a change of a target; it is kept when this returns.
@@ -148,7 +169,7 @@ impl StateDir {
     /// Whether most of the journal is of no use any more.
     pub(super) fn wants_rewriting(&self) -> bool {
         let targets: usize = self.targets.values().map(TargetsLayer::len).sum();
-        self.lines > 2 * (self.live + targets) + SLACK
+        self.lines > 2 * (self.live + targets + self.written.len()) + SLACK
     }
 
     /// Writes a new journal of `all` in the place of the old one.
@@ -169,6 +190,11 @@ impl StateDir {
                 text.push_str(&line(&Record::target(upstream, target, change))?);
                 lines += 1;
             }
+        }
+        for (what, object) in &self.written {
+            let object = Some(object.clone());
+            text.push_str(&line(&Record::Write { write: what.clone(), object })?);
+            lines += 1;
         }
         let (path, next) = (self.folder.join(NAME), self.folder.join("connections.next"));
         let write = || -> io::Result<File> {
@@ -254,7 +280,15 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn replay(records: Vec<Record>) -> (Restored, BTreeMap<String, TargetsLayer>) {
+/// What a journal comes to.
+struct Replayed {
+    restored: Restored,
+    targets: BTreeMap<String, TargetsLayer>,
+    written: WrittenObjects,
+}
+
+fn replay(records: Vec<Record>) -> Replayed {
+    let mut written = WrittenObjects::new();
     let mut targets: BTreeMap<String, TargetsLayer> = BTreeMap::new();
     let mut all: BTreeMap<String, (usize, ConnectionConfig)> = BTreeMap::new();
     for (number, record) in records.into_iter().enumerate() {
@@ -272,11 +306,14 @@ fn replay(records: Vec<Record>) -> (Restored, BTreeMap<String, TargetsLayer>) {
                 targets.entry(upstream).or_default().note(&target, change);
             }
             Record::Reset { reset } => drop(targets.remove(&reset)),
+            Record::Write { write, object: Some(object) } => drop(written.insert(write, object)),
+            Record::Write { write, object: None } => drop(written.remove(&write)),
         }
     }
     let mut list: Vec<_> = all.into_iter().collect();
     list.sort_by_key(|(_, (number, _))| *number);
-    (list.into_iter().map(|(name, (_, config))| (name, config)).collect(), targets)
+    let restored = list.into_iter().map(|(name, (_, config))| (name, config)).collect();
+    Replayed { restored, targets, written }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The driver `null`, linked in: whatever it is asked to open is open.
 fn registry() -> Registry {
-    let services = PluginServices::new("null", 100, Arc::default(), Box::new(|_| ()));
+    let services = PluginServices::new("null", Arc::default(), Box::new(|_| ()));
     let module = Module::of_static::<bench_null::Plugin>();
     let plugin = module.init(Arc::new(services), "{}").unwrap();
     let mut registry = Registry::default();
