@@ -44,6 +44,7 @@ mod seeds;
 mod serial;
 mod services;
 mod snapshot;
+mod snmp;
 mod ssh;
 mod stacks;
 mod support;

@@ -2,9 +2,11 @@
 
 mod mqtt;
 mod quic;
+mod snmp;
 
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};
+pub(super) use snmp::snmp;
 
 use futures_util::FutureExt;
 use serde_json::json;

@@ -46,7 +46,7 @@ impl Driver for SnmpDriver {
             self.host.blocking(move || endpoint.credentials(&address)).await??
         };
         let below = wire::connect(&self.host, endpoint, &request.address).await?;
-        session::open(self.host, Arc::clone(endpoint), who, &below).await
+        session::open(self.host, Arc::clone(endpoint), who, below).await
     }
 
     async fn listen(&self, endpoint: &Arc<SnmpEndpoint>, request: Request) -> Result<Listener> {

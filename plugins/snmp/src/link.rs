@@ -5,10 +5,11 @@ use crate::incoming;
 use crate::pdu::Pdu;
 use crate::usm::engine::Clock;
 use crate::usm::seal::Report;
-use crate::wire::Wire;
+use crate::wire::{Connected, Wire};
 use bytes::Bytes;
 use jackfield_plugin_api::sync::{Semaphore, mpsc, oneshot, watch};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Result, Retry};
+use socket2::Socket;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +75,8 @@ pub(crate) struct Link {
     pub(crate) who: Credentials,
     pub(crate) below: Info,
     pub(crate) reliable: bool,
+    /// Of datagrams: asked whether the network has said that nobody is there, which wakes no reader.
+    socket: Option<Socket>,
     pub(crate) news: EventQueue,
     /// Requests that may wait for answers at once.
     pub(crate) room: Semaphore,
@@ -89,8 +92,7 @@ impl Link {
         host: Host,
         endpoint: Arc<SnmpEndpoint>,
         who: Credentials,
-        below: Info,
-        reliable: bool,
+        below: Connected,
     ) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (out, queue) = mpsc::channel(OUT);
         let link = Link {
@@ -101,8 +103,9 @@ impl Link {
             host,
             endpoint,
             who,
-            below,
-            reliable,
+            below: below.session.info(),
+            reliable: below.socket.is_none(),
+            socket: below.socket,
             out,
             state: Mutex::default(),
         };
@@ -139,6 +142,15 @@ impl Link {
         }
         let text = format!("a message of {} bytes does not fit into a datagram", message.len());
         Err(Error::new(ErrorKind::Limit, text))
+    }
+
+    /// Whether the network has said that nobody is there.
+    ///
+    /// # Errors
+    /// It has.
+    pub(crate) fn look(&self) -> Result<()> {
+        let error = self.socket.as_ref().and_then(|socket| socket.take_error().ok().flatten());
+        error.map_or(Ok(()), |error| Err(Error::from(error)))
     }
 
     /// Why nothing can be sent any more.

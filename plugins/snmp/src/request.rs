@@ -11,9 +11,13 @@ use crate::usm::seal::{self, Header, Report};
 use jackfield_plugin_api::sync::oneshot;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry};
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 /// How often a request begins anew, because the peer's engine is another one or its clock is.
 const AGAIN: u32 = 3;
+
+/// When it is looked whether the network has said that nobody is there.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// An answer, and the bytes of its message.
 pub(crate) struct Answer {
@@ -150,10 +154,14 @@ impl Link {
         let before = self.state().dropped;
         for _ in 0..self.attempts() {
             self.send(make()).await?;
-            let answer = async { (&mut asked.answer).await.unwrap_or_else(|_| Err(self.over())) };
-            match self.host.timeout(self.endpoint.timeout, "an answer", answer).await {
-                Err(error) if error.kind() == ErrorKind::TimedOut => {}
-                answered => return answered,
+            let soon = self.endpoint.timeout.min(LOOK);
+            for wait in [soon, self.endpoint.timeout.saturating_sub(soon)] {
+                let answer =
+                    async { (&mut asked.answer).await.unwrap_or_else(|_| Err(self.over())) };
+                match self.host.timeout(wait, "an answer", answer).await {
+                    Err(error) if error.kind() == ErrorKind::TimedOut => self.look()?,
+                    answered => return answered,
+                }
             }
         }
         Err(self.unanswered(before))
@@ -171,6 +179,8 @@ impl Link {
             text += &format!("; {dropped} messages were no answer, the last one: {}", state.why);
         } else if matches!(self.who, Credentials::Community(..)) {
             text += "; agents answer nothing to a community that they do not know";
+        } else if state.engine.is_some() {
+            text += "; the peer's engine is there: some answer nothing to a wrong `privacy` or password of it";
         }
         Error::new(ErrorKind::TimedOut, text).with_retry(Retry::Now)
     }

@@ -6,7 +6,7 @@ use crate::notification::Notice;
 use crate::operations;
 use crate::options::Version;
 use crate::pdu::Kind;
-use crate::wire::Wire;
+use crate::wire::{Connected, Wire};
 use futures_util::{sink, stream};
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, Message, Messages, Op, Result, Session,
@@ -35,15 +35,18 @@ pub(crate) async fn open(
     host: Host,
     endpoint: Arc<SnmpEndpoint>,
     who: Credentials,
-    below: &Session,
+    below: Connected,
 ) -> Result<Session> {
-    let wire = Wire::over(below, endpoint.max_message())?;
-    let (link, queue) = Link::new(host, endpoint, who, below.info(), wire.is_reliable());
+    let wire = Wire::over(&below.session, endpoint.max_message())?;
+    let (link, queue) = Link::new(host, endpoint, who, below);
     let task = host.spawn(link::run(Arc::clone(&link), wire, queue));
     let held = Arc::new(Held { link, _task: task });
     if held.link.endpoint.options.probe {
         let hint = |error: Error| match error.kind() {
-            ErrorKind::TimedOut => error.with("option", "probe = false opens without asking"),
+            ErrorKind::TimedOut => {
+                let text = format!("{}; `probe = false` opens without asking", error.message());
+                Error::new(ErrorKind::TimedOut, text)
+            }
             _ => error,
         };
         held.link.is_there().await.map_err(hint)?;

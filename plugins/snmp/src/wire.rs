@@ -120,6 +120,12 @@ fn whole(input: &mut BytesMut, most: usize) -> Result<Option<Bytes>> {
     Ok((input.len() >= length).then(|| input.split_to(length).freeze()))
 }
 
+/// A session with a peer, and where that is one of datagrams its socket.
+pub(crate) struct Connected {
+    pub(crate) session: Session,
+    pub(crate) socket: Option<socket2::Socket>,
+}
+
 /// Connects to the peer at `address`.
 ///
 /// # Errors
@@ -128,13 +134,13 @@ pub(crate) async fn connect(
     host: &Host,
     endpoint: &SnmpEndpoint,
     address: &Address,
-) -> Result<Session> {
+) -> Result<Connected> {
     let port = address.port.unwrap_or(161);
     let name = if address.host.is_empty() { "localhost" } else { &address.host };
     if endpoint.is_tcp() {
         let mut socket = Socket::new(SocketKind::Tcp, name, port);
         socket.bind.clone_from(&endpoint.options.bind);
-        return host.connect(&socket).await;
+        return Ok(Connected { session: host.connect(&socket).await?, socket: None });
     }
     let found = host.resolve(name, port).await?;
     let fits =
@@ -142,7 +148,11 @@ pub(crate) async fn connect(
     let mut last = Error::new(ErrorKind::NotFound, "no address of the family of `bind`");
     for peer in found.into_iter().filter(fits) {
         match connected(endpoint.from, peer) {
-            Ok(fd) => return peers::connected(host, fd, LONGEST, Info::default()),
+            Ok(socket) => {
+                let fd = OwnedFd::from(socket.try_clone()?);
+                let session = peers::connected(host, fd, LONGEST, Info::default())?;
+                return Ok(Connected { session, socket: Some(socket) });
+            }
             Err(error) => last = Error::from(error).with("connect", peer),
         }
     }
@@ -155,13 +165,13 @@ fn datagrams(peer: SocketAddr) -> io::Result<socket2::Socket> {
 }
 
 /// A socket that hears that peer alone.
-fn connected(from: Option<SocketAddr>, peer: SocketAddr) -> io::Result<OwnedFd> {
+fn connected(from: Option<SocketAddr>, peer: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = datagrams(peer)?;
     if let Some(local) = from {
         socket.bind(&local.into())?;
     }
     socket.connect(&peer.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// A socket that listens at `address`.
