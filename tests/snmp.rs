@@ -196,12 +196,11 @@ async fn an_operator_reads_by_the_command_line() {
     let folder = crate::support::process::tempdir();
     let file = folder.path().join("LAB-MIB");
     std::fs::write(&file, mib).unwrap();
-    let named = format!("{uri}?mib_files={}", serde_json::to_string(&[&file]).unwrap());
-    let named = named.replace('"', "%22");
-    let got = ran(&["call", &named, "get", "oid=sysContact.0", "--json"], "").await.ok();
+    let named = format!("mib_files=[{:?}]", file.display().to_string());
+    let got = ran(&["call", &uri, "-o", &named, "get", "oid=sysContact.0", "--json"], "").await.ok();
     let got: Value = serde_json::from_str(&got.text()).unwrap();
     assert_eq!(got["values"][0]["name"], "sysContact.0");
-    let wrong = ran(&["call", &named, "get", "oid=sysContct.0"], "").await;
+    let wrong = ran(&["call", &uri, "-o", &named, "get", "oid=sysContct.0"], "").await;
     assert!(wrong.stderr.contains("did you mean \"sysContact\"?"), "{}", wrong.stderr);
     let secret = uri.replace("public@", "guessed@");
     let wrong = ran(&["call", &secret, "get", "oid=1.3.6"], "").await;
