@@ -197,7 +197,8 @@ async fn an_operator_reads_by_the_command_line() {
     let file = folder.path().join("LAB-MIB");
     std::fs::write(&file, mib).unwrap();
     let named = format!("mib_files=[{:?}]", file.display().to_string());
-    let got = ran(&["call", &uri, "-o", &named, "get", "oid=sysContact.0", "--json"], "").await.ok();
+    let got =
+        ran(&["call", &uri, "-o", &named, "get", "oid=sysContact.0", "--json"], "").await.ok();
     let got: Value = serde_json::from_str(&got.text()).unwrap();
     assert_eq!(got["values"][0]["name"], "sysContact.0");
     let wrong = ran(&["call", &uri, "-o", &named, "get", "oid=sysContct.0"], "").await;

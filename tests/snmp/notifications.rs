@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield::connection::{Delivery, Live, Payload, SessionHandler};
+use jackfield::{connection::Live, manager::ListenOptions};
 use jackfield_plugin_api::ErrorKind;
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::mpsc, time::timeout};
@@ -15,17 +15,6 @@ use crate::support::{
 
 const TRAP: &str = "1.3.6.1.6.3.1.1.5.3";
 
-/// Gives all that is received to a test.
-struct Taking(mpsc::UnboundedSender<Value>);
-
-impl SessionHandler for Taking {
-    fn received<'a>(&'a self, _: &'a Arc<Live>, payload: Payload) -> Delivery<'a> {
-        let value = serde_json::from_slice(payload.bytes()).expect("JSON");
-        let _ = self.0.send(value);
-        Box::pin(std::future::ready(()))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn notifications_of_net_snmp_are_received_and_acknowledged() {
     let host = TestHost::start("").await;
@@ -37,15 +26,18 @@ async fn notifications_of_net_snmp_are_received_and_acknowledged() {
             "privacy": "aes128", "privacy_password": "privpass123",
         }],
     });
-    let options = options.as_object().unwrap().clone();
     let code = move |live: Arc<Live>| {
         let sender = sender.clone();
         async move {
-            live.set_handler(Arc::new(Taking(sender)))?;
-            live.wait_closed().await;
+            while let Some(payload) = live.receive().await? {
+                let value: Value = serde_json::from_slice(payload.bytes()).expect("JSON");
+                let _ = sender.send(value);
+            }
             Ok(())
         }
     };
+    let options = serde_json::from_value(options).unwrap();
+    let options = ListenOptions { options, ..ListenOptions::default() };
     let listener = host.manager().listen_with("snmp://127.0.0.1:0", options, code).await.unwrap();
     let to = listener.local_addr().unwrap().to_string();
     let v3 = ["-v3", "-u", "sender", "-l", "authPriv", "-a", "SHA-256", "-A", "authpass123"];

@@ -21,6 +21,8 @@ params! {
         pub hex: Option<String>,
         /// What it is called; only shown.
         pub name: Option<String>,
+        /// What its value is called; only shown.
+        pub value_name: Option<String>,
     }
 }
 

@@ -7,13 +7,15 @@ use crate::usm::engine::Clock;
 use crate::usm::seal::Report;
 use crate::wire::{Connected, Wire};
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use jackfield_plugin_api::sync::{Semaphore, mpsc, oneshot, watch};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Result, Retry};
 use socket2::Socket;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Messages that wait to be sent before senders wait.
@@ -137,6 +139,10 @@ impl Link {
     }
 
     fn fits(&self, message: &[u8]) -> Result<()> {
+        // The task may not have seen the end yet.
+        if self.ended.borrow().is_some() {
+            return Err(self.over());
+        }
         if self.reliable || message.len() <= crate::wire::LONGEST {
             return Ok(());
         }
@@ -200,44 +206,53 @@ enum Step {
     Unused,
 }
 
-/// Runs a connection to its end.
-pub(crate) async fn run(link: Arc<Link>, mut wire: Wire, mut queue: mpsc::Receiver<Outgoing>) {
-    let mut sending: Option<Outgoing> = None;
-    let mut ended = link.ended.subscribe();
-    loop {
-        let step = poll_fn(|cx| {
-            loop {
-                if let Some((bytes, left)) = &mut sending {
-                    // An empty one only shows that those before it have left.
-                    let done = if bytes.is_empty() {
-                        Poll::Ready(Ok(()))
-                    } else {
-                        wire.poll_send(cx, bytes)
-                    };
-                    let Poll::Ready(done) = done else { break };
-                    if let Some(left) = left.take() {
-                        // Who waits may be gone.
-                        let _ = left.send(done.clone());
-                    }
-                    sending = None;
-                    if let Err(error) = done {
-                        return Poll::Ready(Step::NotSent(error));
-                    }
-                    continue;
-                }
-                match queue.poll_recv(cx) {
-                    Poll::Ready(Some(next)) => sending = Some(next),
+/// What moves messages between a link and its wire.
+struct Moving {
+    wire: Wire,
+    queue: mpsc::Receiver<Outgoing>,
+    /// What is on its way.
+    sending: Option<Outgoing>,
+}
+
+impl Moving {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            let Some((bytes, left)) = &mut self.sending else {
+                match self.queue.poll_recv(cx) {
+                    Poll::Ready(Some(next)) => self.sending = Some(next),
                     Poll::Ready(None) => return Poll::Ready(Step::Unused),
                     Poll::Pending => break,
                 }
+                continue;
+            };
+            // An empty one only shows that those before it have left.
+            let is_mark = bytes.is_empty();
+            let done = if is_mark { Poll::Ready(Ok(())) } else { self.wire.poll_send(cx, bytes) };
+            let Poll::Ready(done) = done else { break };
+            if let Some(left) = left.take() {
+                // Who waits may be gone.
+                let _ = left.send(done.clone());
             }
-            wire.poll_recv(cx).map(Step::Received)
-        });
+            self.sending = None;
+            if let Err(error) = done {
+                return Poll::Ready(Step::NotSent(error));
+            }
+        }
+        self.wire.poll_recv(cx).map(Step::Received)
+    }
+}
+
+/// Runs a connection to its end.
+pub(crate) async fn run(link: Arc<Link>, wire: Wire, queue: mpsc::Receiver<Outgoing>) {
+    let mut moving = Moving { wire, queue, sending: None };
+    let mut ended = link.ended.subscribe();
+    loop {
         let step = {
-            let over = std::pin::pin!(ended.wait_for(Option::is_some));
-            match futures_util::future::select(std::pin::pin!(step), over).await {
-                futures_util::future::Either::Left((step, _)) => step,
-                futures_util::future::Either::Right(_) => return,
+            let over = pin!(ended.wait_for(Option::is_some));
+            let step = pin!(poll_fn(|cx| moving.poll_step(cx)));
+            match select(over, step).await {
+                Either::Left(_) => return,
+                Either::Right((step, _)) => step,
             }
         };
         match step {

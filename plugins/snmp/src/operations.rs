@@ -231,9 +231,14 @@ async fn walked(link: &Link, given: Walk) -> Result<Value> {
 
 async fn set(link: &Link, given: Set) -> Result<Value> {
     let one = match (given.oid, given.r#type) {
-        (Some(oid), Some(r#type)) => {
-            Some(Given { oid, r#type, value: given.value, hex: given.hex, name: None })
-        }
+        (Some(oid), Some(r#type)) => Some(Given {
+            oid,
+            r#type,
+            value: given.value,
+            hex: given.hex,
+            name: None,
+            value_name: None,
+        }),
         (None, None) if given.value.is_none() && given.hex.is_none() => None,
         _ => return Err(wrong("oid", "one value needs `oid`, `type`, and `value` or `hex`")),
     };

@@ -154,9 +154,9 @@ impl Receiver {
         let kind = match scoped.pdu.kind {
             Kind::Trap if !is_ours => "trap",
             Kind::Inform if is_ours => "inform",
-            other => {
-                return Err(format!("it is no notification but a {other:?}, or of another engine"));
-            }
+            // For an engine that we are not any more: its sender asks for ours then.
+            Kind::Inform => return self.report(own, secured, Report::UnknownEngineIds, None, now),
+            other => return Err(format!("it is no notification but a {other:?}")),
         };
         let notification = Notification::of_pdu(&scoped.pdu)?;
         let mut shown = head(kind, "v3");
@@ -191,10 +191,12 @@ impl Receiver {
         report: Report,
         now: Duration,
     ) -> Result<Verdict, String> {
-        match is_ours {
-            true => self.report(own, secured, report, None, now),
-            false => Err(words(report).to_owned()),
+        if is_ours {
+            return self.report(own, secured, report, None, now);
         }
+        // Traps are of other engines and want no report; an inform may be for one that we are not any more.
+        self.report(own, secured, Report::UnknownEngineIds, None, now)
+            .map_err(|_| words(report).to_owned())
     }
 
     /// What our engine says about a message, if its sender wants to know (RFC 3412 §7.1).

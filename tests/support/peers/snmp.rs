@@ -126,7 +126,11 @@ impl Snmpsim {
             agent.args(["--v3-auth-key=authpass123", "--v3-priv-key=privpass123"]);
             agent.arg(format!("--v3-auth-proto={auth}")).arg(format!("--v3-priv-proto={privacy}"));
             let mut process = Process::spawn_in("snmpsim", folder, agent);
-            process.logged("Listening at UDP").await?;
+            // It says that it listens before it does.
+            let address = format!("127.0.0.1:{port}");
+            let asks =
+                ["-v2c", "-c", "public", "-t", "0.3", "-r", "0", &address, "1.3.6.1.2.1.1.3.0"];
+            process.ready(async |_| snmp("snmpget", &asks).await.code == Some(0)).await?;
             Ok(Self { _process: process, port })
         })
         .await

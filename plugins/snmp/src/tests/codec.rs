@@ -177,6 +177,7 @@ fn what_is_given_wrongly_is_said_without_the_value() {
         value: Some(value),
         hex: None,
         name: None,
+        value_name: None,
     };
     for (r#type, value, fault) in [
         ("integer", "2147483648".into(), "-2147483648 to 2147483647"),

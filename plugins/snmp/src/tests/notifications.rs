@@ -137,6 +137,22 @@ async fn informs_are_acknowledged_over_datagrams_and_connections() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_has_become_another_engine_gets_the_next_inform_all_the_same() {
+    let (first, port) = listen(SnmpOptions { reuse_port: true, ..receiving() }).await;
+    let near = open_as(port, SnmpOptions { timeout: 20.0, ..sender() }, "long enough").await;
+    near.call("inform", &notice()).await.expect("acknowledged");
+    let engine = near.info().facts["engine_id"].clone();
+    drop(first);
+    let driver = driver();
+    let endpoint = driver.configure(SnmpOptions { reuse_port: true, ..receiving() }, Role::Server);
+    let request = Request::new(Address::new("127.0.0.1", port), testing::DEADLINE);
+    let second = driver.listen(&endpoint.expect("options"), request).await.expect("a listener");
+    near.call("inform", &notice()).await.expect("acknowledged");
+    assert_ne!(near.info().facts["engine_id"], engine);
+    second.accept().await.expect("a session");
+}
+
+#[tokio::test]
 async fn who_is_not_known_opens_no_session_and_is_told_why_by_his_own_engine_alone() {
     let (listener, port) = listen(receiving()).await;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
