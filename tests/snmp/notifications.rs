@@ -18,7 +18,7 @@ const TRAP: &str = "1.3.6.1.6.3.1.1.5.3";
 #[tokio::test(flavor = "multi_thread")]
 async fn notifications_of_net_snmp_are_received_and_acknowledged() {
     let host = TestHost::start("").await;
-    let (sender, mut received) = mpsc::unbounded_channel();
+    let (sender, mut received) = mpsc::channel(16);
     let options = json!({
         "communities": [{ "name": "site", "community": "secret" }],
         "users": [{
@@ -31,7 +31,7 @@ async fn notifications_of_net_snmp_are_received_and_acknowledged() {
         async move {
             while let Some(payload) = live.receive().await? {
                 let value: Value = serde_json::from_slice(payload.bytes()).expect("JSON");
-                let _ = sender.send(value);
+                let _ = sender.send(value).await;
             }
             Ok(())
         }
@@ -59,7 +59,10 @@ async fn notifications_of_net_snmp_are_received_and_acknowledged() {
         assert_eq!(got["trap"], trap, "{got}");
         match version {
             "v3" => {
-                assert_eq!((&got["user"], &got["security"]), (&json!("sender"), &json!("authPriv")))
+                assert_eq!(
+                    (&got["user"], &got["security"]),
+                    (&json!("sender"), &json!("authPriv"))
+                );
             }
             _ => assert_eq!(got["community"], "site"),
         }

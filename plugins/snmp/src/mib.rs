@@ -13,6 +13,8 @@ use std::fs;
 const MOST_BYTES: u64 = 16 << 20;
 /// Names of all files together.
 const MOST_NAMES: usize = 1 << 18;
+/// The longest word for which a near name is looked for.
+const LONGEST: usize = 64;
 /// Parents of parents.
 const DEPTH: usize = 64;
 
@@ -173,6 +175,10 @@ impl Names {
     }
 
     fn nearest(&self, name: &str) -> Option<&str> {
+        // How near two long words are takes long to find out.
+        if name.len() > LONGEST {
+            return None;
+        }
         let near = |known: &String| (strsim::damerau_levenshtein(known, name), known.len());
         let known = self.by_name.keys().filter(|known| known.len().abs_diff(name.len()) <= 3);
         known
