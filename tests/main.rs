@@ -45,6 +45,7 @@ mod seeds;
 mod serial;
 mod services;
 mod snapshot;
+mod snmp;
 mod ssh;
 mod stacks;
 mod support;

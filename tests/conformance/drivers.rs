@@ -3,10 +3,12 @@
 mod modbus;
 mod mqtt;
 mod quic;
+mod snmp;
 
 pub(super) use modbus::{modbus, modbus_ascii, modbus_rtu};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};
+pub(super) use snmp::snmp;
 
 use futures_util::FutureExt;
 use serde_json::json;

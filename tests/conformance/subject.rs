@@ -85,6 +85,8 @@ pub(super) struct World {
     /// Whether the far end hears of each session's end.
     pub(super) hears_ends: bool,
     pub(super) wrapping: Wrapping,
+    /// An operation that shows that a session works, where no bytes come back.
+    asks: Option<(&'static str, Value)>,
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -126,7 +128,8 @@ impl World {
     fn new(host: TestHost, far: TcpPeer, gate: watch::Sender<bool>, wrapping: Wrapping) -> Self {
         let (uri, options) = (String::new(), Value::Null);
         let kept = Vec::new();
-        Self { host, uri, options, far, gate, server: None, hears_ends: true, wrapping, kept }
+        let (server, asks) = (None, None);
+        Self { host, uri, options, far, gate, server, hears_ends: true, wrapping, asks, kept }
     }
 
     /// A program that joins its own input and output to the far end.
@@ -148,6 +151,12 @@ impl World {
 
     pub(super) fn with_server(mut self, server: SocketAddr) -> Self {
         self.server = Some(server);
+        self
+    }
+
+    /// For a driver whose sessions are asked, and give no bytes back.
+    pub(super) fn by_calls(mut self, operation: &'static str, parameters: Value) -> Self {
+        self.asks = Some((operation, parameters));
         self
     }
 
@@ -180,8 +189,13 @@ impl World {
         (session, pipe)
     }
 
-    /// The host lives: a new session carries bytes.
+    /// The host lives: a new session carries bytes, or answers.
     pub(super) async fn still_works(&self) {
+        if let Some((operation, parameters)) = &self.asks {
+            let session = self.open().await.unwrap_or_else(|error| panic!("opening: {error:?}"));
+            session.call(operation, parameters).await.unwrap();
+            return;
+        }
         let (_session, mut pipe) = self.pipe().await;
         assert_eq!(pipe.there_and_back(b"still there").await.unwrap(), b"still there");
     }

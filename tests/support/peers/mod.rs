@@ -9,6 +9,7 @@ pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod quic;
 pub(crate) mod secsgem;
+pub(crate) mod snmp;
 pub(crate) mod socat;
 pub(crate) mod ssh_client;
 pub(crate) mod ssh_python;

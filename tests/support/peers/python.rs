@@ -8,7 +8,7 @@ use crate::support::process::{command, script};
 /// What is in the environment, as `pip` takes it.
 const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1 telnetlib3==5.0.1 pyserial==3.5 \
      sseclient-py==1.9.0 secsgem==0.3.0 paho-mqtt==2.2.0 amqtt==0.12.1 \
-     pymodbus==3.16.1";
+     pymodbus==3.16.1 snmpsim==1.2.1 pysnmp==7.1.22 pysmi==1.6.3";
 
 /// `name`, a script of the tests, run by the environment's Python.
 pub(crate) fn python(name: &str) -> Command {
@@ -21,6 +21,13 @@ pub(crate) fn python(name: &str) -> Command {
 pub(crate) fn python_module(name: &str) -> Command {
     let mut python = environment();
     python.args(["-m", name]);
+    python
+}
+
+/// `name`, a program that a package has installed, run by the environment's Python.
+pub(crate) fn python_program(name: &str) -> Command {
+    let mut python = environment();
+    python.arg(folder().join("bin").join(name));
     python
 }
 
@@ -59,6 +66,7 @@ fn has_packages() -> bool {
             "paho",
             "amqtt",
             "pymodbus",
+            "snmpsim",
         ]
         .iter()
         .all(|name| library.join(name).is_dir())
