@@ -30,6 +30,7 @@ mod listen;
 mod loading;
 mod mqtt;
 mod named;
+mod netconf;
 mod operations;
 mod outage;
 mod outside;
