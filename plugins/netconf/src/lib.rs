@@ -7,6 +7,7 @@ mod hello;
 mod json;
 mod operations;
 mod options;
+mod parameters;
 mod reply;
 mod request;
 mod session;

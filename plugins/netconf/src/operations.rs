@@ -3,10 +3,14 @@
 
 use crate::hello::Hello;
 use crate::options::Form;
-use crate::request::{Content, Get, GetConfig, leaf, running, store};
+use crate::parameters::{
+    CancelCommit, Commit, CopyConfig, CreateSubscription, EditConfig, GetSchema, KillSession, Rpc,
+    Target, Validate,
+};
+use crate::request::{Content, Get, GetConfig, leaf, store};
 use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, params};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Result of an operation.
@@ -21,132 +25,6 @@ struct Answered {
     /// What the server warns of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-}
-
-/// Parameters of `edit_config`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct EditConfig {
-    /// `running`, `candidate` or `startup`.
-    #[serde(default = "running")]
-    target: String,
-    /// What is to be configured, or the URL where that is.
-    config: Content,
-    /// `merge`, `replace` or `none`. Not set: merge.
-    #[serde(default)]
-    default_operation: Option<String>,
-    /// `test-then-set`, `set` or `test-only`.
-    #[serde(default)]
-    test_option: Option<String>,
-    /// `stop-on-error`, `continue-on-error` or `rollback-on-error`.
-    #[serde(default)]
-    error_option: Option<String>,
-}
-
-/// Parameters of `copy_config`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CopyConfig {
-    /// A datastore or a URL.
-    source: String,
-    /// A datastore or a URL.
-    target: String,
-}
-
-/// Parameters of `delete_config`, `lock` and `unlock`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Target {
-    /// `running`, `candidate` or `startup`; of `delete_config` also a URL.
-    target: String,
-}
-
-/// Parameters of `validate`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Validate {
-    /// A datastore or a URL.
-    #[serde(default = "candidate")]
-    source: String,
-}
-
-fn candidate() -> String {
-    "candidate".to_owned()
-}
-
-/// Parameters of `commit`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Commit {
-    /// Taken back unless it is committed again in time.
-    #[serde(default)]
-    confirmed: bool,
-    /// Seconds until then. Not set: 600, as the server has it.
-    #[serde(default)]
-    confirm_timeout: Option<u32>,
-    /// A name by which another session can confirm it.
-    #[serde(default)]
-    persist: Option<String>,
-    /// That name, when it is confirmed.
-    #[serde(default)]
-    persist_id: Option<String>,
-}
-
-/// Parameters of `cancel_commit`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CancelCommit {
-    /// The name that the commit was given by `persist`.
-    #[serde(default)]
-    persist_id: Option<String>,
-}
-
-/// Parameters of `create_subscription`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CreateSubscription {
-    /// The stream of notifications. Not set: `NETCONF`.
-    #[serde(default)]
-    stream: Option<String>,
-    /// A subtree of what is wanted. Not set: all.
-    #[serde(default)]
-    filter: Option<Content>,
-    /// What has happened since then is told first: a time as in `2026-01-02T03:04:05Z`.
-    #[serde(default)]
-    start_time: Option<String>,
-    /// The end of the subscription.
-    #[serde(default)]
-    stop_time: Option<String>,
-}
-
-/// Parameters of `kill_session`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct KillSession {
-    /// The number of another session.
-    session_id: u32,
-}
-
-/// Parameters of `get_schema`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct GetSchema {
-    /// The module.
-    identifier: String,
-    /// Its revision.
-    #[serde(default)]
-    version: Option<String>,
-}
-
-/// Parameters of `rpc`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Rpc {
-    /// What is in the request: one element of an operation that has no name here.
-    content: Content,
-    /// In which form the result is; not set: as the option says.
-    #[serde(default)]
-    format: Option<Form>,
 }
 
 /// All of them.
@@ -200,35 +78,66 @@ pub(crate) fn request(
     server: &Hello,
     deepest: usize,
 ) -> Result<Request> {
-    let needs = |capability: &str| match server.has(capability) {
-        true => Ok(()),
-        false => {
-            let text = format!("the server does not offer {operation}");
-            Err(Error::new(ErrorKind::Unsupported, text)
-                .with("capability", format!(":{capability}")))
+    for (name, capability) in NEEDED {
+        if *name == operation {
+            needs(server, operation, capability)?;
         }
-    };
+    }
     let mut format = None;
     let xml = match operation {
         "get" => {
             let get: Get = params(given)?;
             format = get.format;
-            if get.uses_xpath() {
-                needs("xpath")?;
-            }
-            format!("<get>{}</get>", get.xml(deepest)?)
+            format!("<get>{}</get>", filter(&get, operation, server, deepest)?)
         }
         "get_config" => {
             let asked: GetConfig = params(given)?;
             format = asked.format;
             let source = store("source", &asked.source)?;
-            let get = asked.get();
-            if get.uses_xpath() {
-                needs("xpath")?;
-            }
-            format!("<get-config><source>{source}</source>{}</get-config>", get.xml(deepest)?)
+            let filter = filter(&asked.get(), operation, server, deepest)?;
+            format!("<get-config><source>{source}</source>{filter}</get-config>")
         }
         "edit_config" => edit(params(given)?, deepest)?,
+        "commit" => commit(&params(given)?, server)?,
+        "create_subscription" => subscription(params(given)?, deepest)?,
+        "rpc" => {
+            let rpc: Rpc = params(given)?;
+            format = rpc.format;
+            rpc.content.xml("content", deepest)?
+        }
+        _ => simple(operation, given)?,
+    };
+    Ok(Request { xml, format })
+}
+
+/// Which capability an operation needs (RFC 6241 §8, RFC 5277 §3.1).
+const NEEDED: &[(&str, &str)] = &[
+    ("commit", "candidate"),
+    ("cancel_commit", "confirmed-commit"),
+    ("discard_changes", "candidate"),
+    ("validate", "validate"),
+    ("create_subscription", "notification"),
+];
+
+fn needs(server: &Hello, operation: &str, capability: &str) -> Result<()> {
+    if server.has(capability) {
+        return Ok(());
+    }
+    let error =
+        Error::new(ErrorKind::Unsupported, format!("the server does not offer {operation}"));
+    Err(error.with("capability", format!(":{capability}")))
+}
+
+fn filter(get: &Get, operation: &str, server: &Hello, deepest: usize) -> Result<String> {
+    if get.uses_xpath() {
+        needs(server, operation, "xpath")?;
+    }
+    get.xml(deepest)
+}
+
+/// Those that are a name and a few leaves.
+fn simple(operation: &str, given: Value) -> Result<String> {
+    Ok(match operation {
         "copy_config" => {
             let CopyConfig { source, target } = params(given)?;
             let (source, target) = (store("source", &source)?, store("target", &target)?);
@@ -239,32 +148,17 @@ pub(crate) fn request(
             let name = operation.replace('_', "-");
             format!("<{name}><target>{}</target></{name}>", store("target", &target)?)
         }
-        "commit" => {
-            needs("candidate")?;
-            let commit: Commit = params(given)?;
-            if commit.confirmed || commit.persist_id.is_some() {
-                needs("confirmed-commit")?;
-            }
-            commit_xml(&commit)?
-        }
         "cancel_commit" => {
-            needs("confirmed-commit")?;
             let CancelCommit { persist_id } = params(given)?;
             format!("<cancel-commit>{}</cancel-commit>", leaf("persist-id", persist_id.as_deref()))
         }
         "discard_changes" => {
-            needs("candidate")?;
             let NoParams {} = params(given)?;
             "<discard-changes/>".to_owned()
         }
         "validate" => {
-            needs("validate")?;
             let Validate { source } = params(given)?;
             format!("<validate><source>{}</source></validate>", store("source", &source)?)
-        }
-        "create_subscription" => {
-            needs("notification")?;
-            subscription(params(given)?, deepest)?
         }
         "kill_session" => {
             let KillSession { session_id } = params(given)?;
@@ -276,14 +170,8 @@ pub(crate) fn request(
             let what = leaf("identifier", Some(&identifier)) + &leaf("version", version.as_deref());
             format!("<get-schema xmlns=\"{NAMESPACE}\">{what}</get-schema>")
         }
-        "rpc" => {
-            let rpc: Rpc = params(given)?;
-            format = rpc.format;
-            rpc.content.xml("content", deepest)?
-        }
         _ => return Err(Error::unsupported(&format!("operation {operation:?}"))),
-    };
-    Ok(Request { xml, format })
+    })
 }
 
 fn edit(edit: EditConfig, deepest: usize) -> Result<String> {
@@ -302,7 +190,10 @@ fn edit(edit: EditConfig, deepest: usize) -> Result<String> {
     Ok(format!("<edit-config><target>{target}</target>{}{config}</edit-config>", options.concat()))
 }
 
-fn commit_xml(commit: &Commit) -> Result<String> {
+fn commit(commit: &Commit, server: &Hello) -> Result<String> {
+    if commit.confirmed || commit.persist_id.is_some() {
+        needs(server, "commit", "confirmed-commit")?;
+    }
     if !commit.confirmed && (commit.confirm_timeout.is_some() || commit.persist.is_some()) {
         let text = "confirm_timeout and persist are those of a commit that is confirmed later: confirmed=true";
         return Err(Error::new(ErrorKind::Config, text).with("parameter", "confirmed"));

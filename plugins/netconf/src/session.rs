@@ -24,6 +24,8 @@ pub(crate) const FACETS: Facets =
 
 /// Where notifications are (RFC 5277 §4).
 const NOTIFICATION: &str = "urn:ietf:params:xml:ns:netconf:notification:1.0";
+/// The longest notification that is kept whole for whoever fetches it.
+const MAX_TOLD: usize = 256 * 1024;
 /// How long the server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -268,6 +270,7 @@ impl Shared {
         }
         let mut data = json!({ "time": time, "name": name });
         match self.options.format {
+            _ if text.len() > MAX_TOLD => data["bytes"] = json!(text.len()),
             Form::Xml => data["xml"] = Value::String(xml),
             Form::Json => {
                 let children =

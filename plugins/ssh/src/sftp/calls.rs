@@ -1,9 +1,9 @@
 //! The operations `sftp_…`: parameters and results, and what runs them.
 
 use super::attributes::{Attributes, Entry, FileType, Mode};
-use super::files::{self, at, join};
+use super::files::{self, at};
 use super::get::{self, Get};
-use super::glob::{self, Part};
+use super::listing::{Entries, Glob, List, list, matching};
 use super::put::{self, Put};
 use super::wire::kind;
 use super::{Ready, Sftp};
@@ -13,13 +13,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
-
-/// Bytes of names that one listing may have together.
-const MAX_NAMES: usize = 16 * 1024 * 1024;
-/// Folders that one pattern may look into.
-const MAX_FOLDERS: usize = 10_000;
 
 /// Parameters of what is about one path.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,40 +21,6 @@ const MAX_FOLDERS: usize = 10_000;
 struct AtPath {
     /// The path; without a slash at its beginning it begins where the account does.
     path: String,
-}
-
-/// Parameters of `sftp_list`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct List {
-    /// The folder. Not set: where the account begins.
-    #[serde(default)]
-    path: String,
-    /// The most entries; more make the call fail.
-    #[serde(default = "max_entries")]
-    max_entries: usize,
-}
-
-/// Parameters of `sftp_glob`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Glob {
-    /// A path with `*`, `?` and `[a-z]` in any of its parts, as a shell has them.
-    pattern: String,
-    /// The most entries; more make the call fail.
-    #[serde(default = "max_entries")]
-    max_entries: usize,
-}
-
-fn max_entries() -> usize {
-    10_000
-}
-
-/// Result of `sftp_list` and `sftp_glob`.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Entries {
-    /// In order of their names.
-    entries: Vec<Entry>,
 }
 
 /// Parameters of `sftp_stat`.
@@ -273,114 +233,6 @@ fn missing(path: &str) -> Error {
         .with("status", "no_such_file")
         .with("code", super::status::NO_SUCH_FILE)
         .with("path", path)
-}
-
-/// Entries up to a limit of their number and of the bytes of their names.
-struct Collected {
-    entries: Vec<Entry>,
-    names: usize,
-    most: usize,
-}
-
-impl Collected {
-    fn up_to(most: usize) -> Self {
-        Collected { entries: Vec::new(), names: 0, most }
-    }
-
-    fn add(&mut self, name: &[u8], attributes: &Attributes) -> Result<()> {
-        self.names += name.len();
-        if self.entries.len() >= self.most || self.names > MAX_NAMES {
-            let error = Error::new(ErrorKind::Limit, "there are more entries than may be listed");
-            return Err(error.with("max_entries", self.most));
-        }
-        self.entries.push(Entry::new(name, attributes));
-        Ok(())
-    }
-
-    fn sorted(mut self) -> Entries {
-        self.entries.sort_by(|one, other| one.name.cmp(&other.name));
-        Entries { entries: self.entries }
-    }
-}
-
-async fn list(sftp: &Arc<Sftp>, List { path, max_entries }: List) -> Result<Entries> {
-    let mut found = Collected::up_to(max_entries);
-    files::read_folder(sftp, &path, |name, attributes| found.add(name, &attributes)).await?;
-    Ok(found.sorted())
-}
-
-/// Goes through the pattern's parts, each time from all folders that were found to those below them.
-async fn matching(sftp: &Arc<Sftp>, Glob { pattern, max_entries }: Glob) -> Result<Entries> {
-    let (root, parts) = glob::parse(&pattern)?;
-    let mut found = Collected::up_to(max_entries);
-    let mut folders = vec![if root { "/".to_owned() } else { String::new() }];
-    let last = parts.len().saturating_sub(1);
-    for (number, part) in parts.iter().enumerate() {
-        let mut below = Vec::new();
-        for folder in &folders {
-            match part {
-                Part::Name(name) if number < last => below.push(join(folder, name)),
-                Part::Name(name) => {
-                    let path = join(folder, name);
-                    if let Some(attributes) = files::look(sftp, &path, false).await? {
-                        found.add(path.as_bytes(), &attributes)?;
-                    }
-                }
-                Part::Pattern(matcher) => {
-                    for (name, attributes) in names(sftp, folder, number > 0, max_entries).await? {
-                        let path = join(folder, &name);
-                        if !matcher.matches(&name) {
-                            continue;
-                        } else if number == last {
-                            found.add(path.as_bytes(), &attributes)?;
-                        } else if may_be_folder(&attributes) {
-                            below.push(path);
-                        }
-                    }
-                }
-            }
-            if below.len() > MAX_FOLDERS {
-                let error = Error::new(ErrorKind::Limit, "the pattern leads into too many folders");
-                return Err(error.with("most", MAX_FOLDERS));
-            }
-        }
-        folders = below;
-    }
-    Ok(found.sorted())
-}
-
-fn may_be_folder(attributes: &Attributes) -> bool {
-    matches!(attributes.file_type(), FileType::Folder | FileType::Link | FileType::Unknown)
-}
-
-/// Names in a folder that are text. A folder that a pattern has led to need not be one that can be read.
-async fn names(
-    sftp: &Arc<Sftp>,
-    folder: &str,
-    guessed: bool,
-    most: usize,
-) -> Result<Vec<(String, Attributes)>> {
-    let (mut names, mut bytes) = (Vec::new(), 0);
-    let read = files::read_folder(sftp, folder, |name, attributes| {
-        bytes += name.len();
-        if names.len() >= most.max(MAX_FOLDERS) || bytes > MAX_NAMES {
-            let error =
-                Error::new(ErrorKind::Limit, "a folder has more entries than may be looked at");
-            return Err(error.with("path", folder).with("max_entries", most));
-        }
-        if let Ok(name) = std::str::from_utf8(name) {
-            names.push((name.to_owned(), attributes));
-        }
-        Ok(())
-    });
-    match read.await {
-        Err(error)
-            if guessed
-                && error.code().is_some()
-                && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused) => {}
-        read => read?,
-    }
-    Ok(names)
 }
 
 async fn set(sftp: &Sftp, given: &SetStat) -> Result<()> {

@@ -125,7 +125,7 @@ impl Sftp {
     /// The conversation has ended.
     pub(super) async fn start_asking(&self, ask: Ask) -> Result<Asked> {
         let shared = &self.shared;
-        let room = Arc::clone(&shared.room).acquire_owned().await.map_err(|_| ended())?;
+        let room = Arc::clone(&shared.room).acquire_owned().await.map_err(|_| shared.why())?;
         let place = shared.out.reserve().await.map_err(|_| shared.why())?;
         // From here on nothing waits, so that what is noted also leaves.
         let (tell, told) = oneshot::channel();

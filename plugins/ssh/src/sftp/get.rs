@@ -143,8 +143,12 @@ impl Reader {
     async fn ask_ahead(&mut self) -> Result<()> {
         loop {
             let first = self.under_way.front().map_or(self.next, |piece| piece.offset);
-            let room = self.next - first < self.window && self.next < self.end;
-            if !room || (self.next >= self.known && !self.under_way.is_empty()) {
+            let more = self.next - first + u64::from(self.block) <= self.window;
+            let room = self.under_way.is_empty() || more;
+            if !room
+                || self.next >= self.end
+                || (self.next >= self.known && !self.under_way.is_empty())
+            {
                 return Ok(());
             }
             let left = u32::try_from(self.end - self.next).unwrap_or(u32::MAX);

@@ -12,6 +12,7 @@ mod engine;
 mod files;
 mod get;
 mod glob;
+mod listing;
 mod put;
 mod status;
 #[cfg(test)]
