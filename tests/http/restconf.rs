@@ -25,10 +25,12 @@ async fn data_is_got_created_changed_and_deleted_below_the_root_that_the_server_
     let session = host.open(&server.uri("admin:secret@"), json!({})).await.expect("a session");
     timeout(DEADLINE, session.ping()).await.expect("in time").expect("a round trip");
     assert_eq!(session.info().facts["root"], "/api/v1");
-    let list = json!({ "path": "/data/ietf-interfaces:interfaces", "query": { "content": "config" } });
+    let list =
+        json!({ "path": "/data/ietf-interfaces:interfaces", "query": { "content": "config" } });
     let got = call(&session, "get", list).await.expect("data");
     assert_eq!(got["data"]["ietf-interfaces:interfaces"]["interface"][0]["name"], "eth0", "{got}");
-    let post = json!({ "path": "/data/ietf-interfaces:interfaces", "data": interface("eth9", "a") });
+    let post =
+        json!({ "path": "/data/ietf-interfaces:interfaces", "data": interface("eth9", "a") });
     let made = call(&session, "post", post.clone()).await.expect("it is made");
     assert_eq!(made["status"], 201);
     assert!(made["location"].as_str().is_some_and(|at| at.ends_with(ETH9)), "{made}");
@@ -59,12 +61,16 @@ async fn errors_have_tag_and_path_in_both_forms() {
     for format in ["json", "xml"] {
         let options = json!({ "format": format });
         let session = host.open(&server.uri("admin:secret@"), options).await.expect("a session");
-        let error = call(&session, "get", json!({ "path": "/data/none:x" })).await.expect_err("none");
+        let error =
+            call(&session, "get", json!({ "path": "/data/none:x" })).await.expect_err("none");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         assert_eq!(error.message(), "uri keypath not found");
         let facts: Vec<_> = error.context().collect();
         assert!(facts.contains(&("tag", "invalid-value")), "{facts:?}");
-        assert!(facts.iter().any(|(name, path)| *name == "path" && path.ends_with("interfaces")), "{facts:?}");
+        assert!(
+            facts.iter().any(|(name, path)| *name == "path" && path.ends_with("interfaces")),
+            "{facts:?}"
+        );
     }
     let session = host.open(&server.uri("admin:wrong@"), json!({})).await.expect("a session");
     let error = call(&session, "get", json!({})).await.expect_err("a wrong password");
