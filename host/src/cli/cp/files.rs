@@ -37,7 +37,7 @@ pub(super) enum Files {
 
 /// A file of [`Files`].
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(super) struct FileAt<'a> {
     pub(super) files: &'a Files,
     pub(super) path: &'a str,
 }
@@ -81,7 +81,7 @@ impl Files {
 }
 
 /// What is written.
-enum Sink {
+enum CopySink {
     Local(LocalFile),
     Remote(RemoteFile),
 }
@@ -89,13 +89,13 @@ enum Sink {
 /// Copies one file. What it is called `to` is replaced when all is there, and not before. Cancel safe: what is not
 /// whole is removed, or kept to go on with.
 pub(super) async fn copy(
-    from: At<'_>,
-    to: At<'_>,
+    from: FileAt<'_>,
+    to: FileAt<'_>,
     entry: &FileEntry,
     settings: CopySettings,
     progress: &Progress,
 ) -> Result<()> {
-    let mut sink = Sink::open(to, entry, settings).await?;
+    let mut sink = CopySink::open(to, entry, settings).await?;
     if sink.offset() > 0 && !same_before(from, to, &sink, entry).await? {
         sink = sink.begin_again(to, entry, settings).await?;
     }
@@ -120,7 +120,12 @@ pub(super) async fn copy(
 }
 
 /// Whether what is there of the copy ends as the source does there. A source that is shorter is another one.
-async fn same_before(from: At<'_>, to: At<'_>, sink: &Sink, entry: &FileEntry) -> Result<bool> {
+async fn same_before(
+    from: FileAt<'_>,
+    to: FileAt<'_>,
+    sink: &CopySink,
+    entry: &FileEntry,
+) -> Result<bool> {
     let offset = sink.offset();
     if entry.size.is_some_and(|size| size < offset) {
         return Ok(false);
@@ -129,24 +134,24 @@ async fn same_before(from: At<'_>, to: At<'_>, sink: &Sink, entry: &FileEntry) -
     let length = offset - begin;
     let theirs = bytes(from, begin, length).await?;
     let Some(temporary) = sink.temporary() else { return Ok(false) };
-    let ours = bytes(At { path: &temporary, ..to }, begin, length).await?;
+    let ours = bytes(FileAt { path: &temporary, ..to }, begin, length).await?;
     Ok(u64::try_from(ours.len()) == Ok(length) && ours == theirs)
 }
 
-async fn bytes(at: At<'_>, offset: u64, length: u64) -> Result<Vec<u8>> {
+async fn bytes(at: FileAt<'_>, offset: u64, length: u64) -> Result<Vec<u8>> {
     match at.files {
         Files::Local => local::bytes(at.path, offset, usize::try_from(length).unwrap_or(0)),
         Files::Remote(remote) => remote.bytes(at.path, offset, length).await,
     }
 }
 
-impl Sink {
-    async fn open(to: At<'_>, entry: &FileEntry, settings: CopySettings) -> Result<Self> {
+impl CopySink {
+    async fn open(to: FileAt<'_>, entry: &FileEntry, settings: CopySettings) -> Result<Self> {
         let CopySettings { preserve, resume, in_place, sync } = settings;
         match to.files {
             Files::Local => {
                 let mode = entry.mode_bits().unwrap_or(0o666);
-                LocalFile::create(to.path, mode, in_place, resume).map(Sink::Local)
+                LocalFile::create(to.path, mode, in_place, resume).map(CopySink::Local)
             }
             Files::Remote(remote) => {
                 let mut put =
@@ -159,7 +164,7 @@ impl Sink {
                         json!(entry.mode_bits().map(|mode| format!("{:04o}", mode & 0o777)));
                     put["modified"] = json!(entry.modified);
                 }
-                remote.write(&put).await.map(Sink::Remote)
+                remote.write(&put).await.map(CopySink::Remote)
             }
         }
     }
@@ -167,21 +172,21 @@ impl Sink {
     /// Without what an earlier attempt has left.
     async fn begin_again(
         self,
-        to: At<'_>,
+        to: FileAt<'_>,
         entry: &FileEntry,
         settings: CopySettings,
     ) -> Result<Self> {
         let temporary = self.temporary();
         match (self, to.files, temporary) {
-            (Sink::Local(mut local), ..) => {
+            (CopySink::Local(mut local), ..) => {
                 local.file.set_len(0).await?;
                 local.offset = 0;
-                Ok(Sink::Local(local))
+                Ok(CopySink::Local(local))
             }
-            (Sink::Remote(file), Files::Remote(remote), Some(temporary)) => {
+            (CopySink::Remote(file), Files::Remote(remote), Some(temporary)) => {
                 drop(file);
                 remote.remove(&temporary).await?;
-                Sink::open(to, entry, settings).await
+                CopySink::open(to, entry, settings).await
             }
             _ => Err(Error::new(ErrorKind::Other, "what an earlier attempt has left has no name")),
         }
@@ -189,16 +194,16 @@ impl Sink {
 
     fn offset(&self) -> u64 {
         match self {
-            Sink::Local(local) => local.offset,
-            Sink::Remote(remote) => remote.offset,
+            CopySink::Local(local) => local.offset,
+            CopySink::Remote(remote) => remote.offset,
         }
     }
 
     /// The name until it is whole.
     fn temporary(&self) -> Option<String> {
         match self {
-            Sink::Local(local) => local.temporary.as_ref()?.to_str().map(str::to_owned),
-            Sink::Remote(remote) => {
+            CopySink::Local(local) => local.temporary.as_ref()?.to_str().map(str::to_owned),
+            CopySink::Remote(remote) => {
                 remote.fact("temporary").and_then(|name| name.as_str().map(str::to_owned))
             }
         }
@@ -210,18 +215,18 @@ impl Sink {
         progress: &Progress,
     ) -> Result<()> {
         match self {
-            Sink::Local(local) => {
+            CopySink::Local(local) => {
                 local.file.seek(SeekFrom::Start(local.offset)).await?;
                 pass(source, &mut local.file, progress).await
             }
-            Sink::Remote(remote) => pass(source, &mut remote.stream, progress).await,
+            CopySink::Remote(remote) => pass(source, &mut remote.stream, progress).await,
         }
     }
 
     async fn place(self, settings: CopySettings) -> Result<()> {
         match self {
-            Sink::Local(local) => local.place(settings.sync).await,
-            Sink::Remote(mut remote) => Ok(remote.stream.shutdown().await?),
+            CopySink::Local(local) => local.place(settings.sync).await,
+            CopySink::Remote(mut remote) => Ok(remote.stream.shutdown().await?),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One destination: what is copied there, folders first, then files.
 
 use super::entry::FileKind;
-use super::files::{At, Files, copy};
-use super::walk::{Source, SourceItem, join};
-use super::{Device, Work};
+use super::files::{FileAt, Files, copy};
+use super::walk::{CopySource, SourceItem, join};
+use super::{CopyDevice, Work};
 use crate::parallel::in_order;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4;
 /// Where copies are made.
 pub(super) struct Goal<'a> {
     /// Which device; `None`: this machine.
-    pub(super) device: Option<&'a Device>,
+    pub(super) device: Option<&'a CopyDevice>,
     pub(super) path: String,
 }
 
@@ -36,7 +36,7 @@ impl Goal<'_> {
 
 impl Work<'_> {
     /// Copies all sources to one destination, and tells what is not copied.
-    pub(super) async fn copy_to(&self, goal: &Goal<'_>, sources: &[Source], several: bool) {
+    pub(super) async fn copy_to(&self, goal: &Goal<'_>, sources: &[CopySource], several: bool) {
         let into = async {
             let files = goal.files().await?;
             let into = is_folder(&files, &goal.path, several).await?;
@@ -63,7 +63,7 @@ impl Work<'_> {
         }
     }
 
-    async fn copy_source(&self, source: &Source, files: &Files, root: &str) {
+    async fn copy_source(&self, source: &CopySource, files: &Files, root: &str) {
         for item in source.items.iter().filter(|item| item.is_folder()) {
             let path = join(root, &item.below);
             if let Err(error) = files.make_folder(&path).await {
@@ -84,9 +84,10 @@ impl Work<'_> {
         }
     }
 
-    async fn copy_item(&self, source: &Source, item: &SourceItem, files: &Files, root: &str) {
+    async fn copy_item(&self, source: &CopySource, item: &SourceItem, files: &Files, root: &str) {
         let (from, to) = (source.path_of(item), join(root, &item.below));
-        let (from, to) = (At { files: &source.files, path: &from }, At { files, path: &to });
+        let (from, to) =
+            (FileAt { files: &source.files, path: &from }, FileAt { files, path: &to });
         match copy(from, to, &item.entry, self.settings(), &self.progress).await {
             Ok(()) => self.progress.done(),
             Err(error) => {

@@ -29,7 +29,7 @@ use crate::session::POLITE_CLOSE;
 use files::{CopySettings, Files};
 use goal::Goal;
 use jackfield_plugin_api::{Result, Role};
-use place::{Place, RemotePlace};
+use place::{CopyPlace, RemotePlace};
 use progress::Progress;
 use remote::RemoteFiles;
 use serde_json::Map;
@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use walk::Source;
+use walk::CopySource;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -111,18 +111,18 @@ pub(super) fn cp(args: &CpArgs, verbose: u8) -> Outcome {
     block_on(&loaded.config, run(args, &sources, &destinations, &loaded))
 }
 
-fn places(texts: &[String]) -> Outcome<Vec<Place>> {
-    texts.iter().map(|text| Place::parse(text)).collect()
+fn places(texts: &[String]) -> Outcome<Vec<CopyPlace>> {
+    texts.iter().map(|text| CopyPlace::parse(text)).collect()
 }
 
 /// The configuration without parts that nothing is copied from or to, so that mistakes in them do not matter.
-fn load<'a>(args: &CpArgs, places: impl Iterator<Item = &'a Place>) -> Outcome<Loaded> {
+fn load<'a>(args: &CpArgs, places: impl Iterator<Item = &'a CopyPlace>) -> Outcome<Loaded> {
     let mut loaded = args.config.load_any(|_| ())?;
     loaded.config.routes.clear();
     loaded.config.handlers.clear();
     let remote = places.filter_map(|place| match place {
-        Place::Remote(remote) => Some(&remote.to),
-        Place::Local(_) => None,
+        CopyPlace::Remote(remote) => Some(&remote.to),
+        CopyPlace::Local(_) => None,
     });
     if remote.into_iter().all(|to| matches!(to, Reference::Uri(_))) {
         loaded.config.upstreams.clear();
@@ -134,7 +134,7 @@ fn load<'a>(args: &CpArgs, places: impl Iterator<Item = &'a Place>) -> Outcome<L
 }
 
 /// A device: how it is reached, and its session once it is needed.
-struct Device {
+struct CopyDevice {
     to: Reference,
     name: String,
     target: Arc<Target>,
@@ -142,7 +142,7 @@ struct Device {
     session: OnceCell<Arc<RemoteFiles>>,
 }
 
-impl Device {
+impl CopyDevice {
     /// # Errors
     /// What opening says, to each that asks.
     async fn files(&self) -> Result<Files> {
@@ -157,7 +157,7 @@ impl Device {
 struct Work<'a> {
     args: &'a CpArgs,
     manager: Manager,
-    devices: Vec<Device>,
+    devices: Vec<CopyDevice>,
     progress: Progress,
     failed: AtomicBool,
 }
@@ -165,14 +165,19 @@ struct Work<'a> {
 /// How long opening a session of an upstream's target may take.
 const OPENING: Duration = Duration::from_secs(30);
 
-async fn run(args: &CpArgs, sources: &[Place], destinations: &[Place], loaded: &Loaded) -> Outcome {
+async fn run(
+    args: &CpArgs,
+    sources: &[CopyPlace],
+    destinations: &[CopyPlace],
+    loaded: &Loaded,
+) -> Outcome {
     let mut signals = Signals::of_command()?;
     let plugins = load_plugins(loaded).await;
     let manager = Manager::build(plugins, loaded).await?;
     let (progress, failed) = (Progress::default(), AtomicBool::new(false));
     let mut work = Work { args, manager, devices: Vec::new(), progress, failed };
     for place in sources.iter().chain(destinations) {
-        if let Place::Remote(remote) = place {
+        if let CopyPlace::Remote(remote) = place {
             work.reach(remote).await?;
         }
     }
@@ -210,7 +215,7 @@ impl Work<'_> {
         if targets.is_empty() {
             return Err(Failure::config(format!("{}: nothing can be copied there", place.to)));
         }
-        self.devices.extend(targets.into_iter().map(|(name, target)| Device {
+        self.devices.extend(targets.into_iter().map(|(name, target)| CopyDevice {
             to: place.to.clone(),
             name,
             target,
@@ -227,7 +232,7 @@ impl Work<'_> {
         self.progress.show().await;
     }
 
-    async fn copy(&self, sources: &[Place], destinations: &[Place]) -> Outcome<()> {
+    async fn copy(&self, sources: &[CopyPlace], destinations: &[CopyPlace]) -> Outcome<()> {
         let sources = self.look(sources).await?;
         let goals = self.goals(destinations)?;
         let several = sources.len() > 1;
@@ -237,15 +242,15 @@ impl Work<'_> {
     }
 
     /// All that the sources name.
-    async fn look(&self, places: &[Place]) -> Outcome<Vec<Source>> {
+    async fn look(&self, places: &[CopyPlace]) -> Outcome<Vec<CopySource>> {
         let mut found = Vec::new();
         for place in places {
             match place {
-                Place::Local(path) => {
+                CopyPlace::Local(path) => {
                     let path = utf8(path)?;
                     self.look_at(&Files::Local, path, path.to_owned(), &mut found).await;
                 }
-                Place::Remote(place) => {
+                CopyPlace::Remote(place) => {
                     for device in self.devices.iter().filter(|device| device.to == place.to) {
                         match paths(device, place).await {
                             Err(error) => {
@@ -264,7 +269,7 @@ impl Work<'_> {
         Ok(found)
     }
 
-    async fn look_at(&self, files: &Files, asked: &str, path: String, found: &mut Vec<Source>) {
+    async fn look_at(&self, files: &Files, asked: &str, path: String, found: &mut Vec<CopySource>) {
         let mut complain_of = |line: String| {
             self.failed.store(true, Relaxed);
             complain(&line);
@@ -277,14 +282,14 @@ impl Work<'_> {
         }
     }
 
-    fn goals(&self, places: &[Place]) -> Outcome<Vec<Goal<'_>>> {
+    fn goals(&self, places: &[CopyPlace]) -> Outcome<Vec<Goal<'_>>> {
         let mut goals = Vec::new();
         for place in places {
             match place {
-                Place::Local(path) => {
+                CopyPlace::Local(path) => {
                     goals.push(Goal { device: None, path: utf8(path)?.to_owned() });
                 }
-                Place::Remote(place) => {
+                CopyPlace::Remote(place) => {
                     let devices = self.devices.iter().filter(|device| device.to == place.to);
                     let path = if place.path.is_empty() { "." } else { &place.path };
                     goals.extend(
@@ -319,7 +324,7 @@ impl Work<'_> {
 }
 
 /// A device's files and the paths that a source means there.
-async fn paths(device: &Device, place: &RemotePlace) -> Result<(Files, Vec<String>)> {
+async fn paths(device: &CopyDevice, place: &RemotePlace) -> Result<(Files, Vec<String>)> {
     let files = device.files().await?;
     let paths = match &files {
         Files::Remote(remote)

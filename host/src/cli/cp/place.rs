@@ -10,7 +10,7 @@ const TABLES: [&str; 3] = ["connections.", "devices.", "upstreams."];
 
 /// A source or a destination.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum CopyPlace {
     /// A path of this machine.
     Local(PathBuf),
     /// A path of what something leads to.
@@ -26,12 +26,12 @@ pub(super) struct RemotePlace {
     pub(super) path: String,
 }
 
-impl Place {
+impl CopyPlace {
     /// # Errors
     /// It is no path and names nothing.
     pub(super) fn parse(text: &str) -> Outcome<Self> {
         if text.contains("://") {
-            return of_uri(text).map(Place::Remote);
+            return of_uri(text).map(CopyPlace::Remote);
         }
         let before = text.split_once(':').filter(|(before, _)| !before.contains('/'));
         let Some((before, path)) = before.filter(|(before, _)| !before.is_empty()) else {
@@ -39,13 +39,13 @@ impl Place {
                 "" => Err(Failure::config(
                     "expected a path, a URI such as ssh://host/path, or NAME:PATH",
                 )),
-                text => Ok(Place::Local(PathBuf::from(text))),
+                text => Ok(CopyPlace::Local(PathBuf::from(text))),
             };
         };
         let path = path.to_owned();
         if TABLES.iter().any(|table| before.starts_with(table)) {
             let to = before.parse().map_err(Failure::config)?;
-            return Ok(Place::Remote(RemotePlace { to, path }));
+            return Ok(CopyPlace::Remote(RemotePlace { to, path }));
         }
         // As scp has it: USER@HOST:PATH.
         let uri: StackUri = format!("ssh://{before}").parse().map_err(|_| {
@@ -53,7 +53,7 @@ impl Place {
                         whose name has a colon is written ./NAME";
             Failure::config(text)
         })?;
-        Ok(Place::Remote(RemotePlace { to: Reference::Uri(uri), path }))
+        Ok(CopyPlace::Remote(RemotePlace { to: Reference::Uri(uri), path }))
     }
 }
 
@@ -79,8 +79,8 @@ mod tests {
     use super::*;
 
     fn remote(text: &str) -> (String, String) {
-        match Place::parse(text) {
-            Ok(Place::Remote(place)) => (place.to.to_string(), place.path),
+        match CopyPlace::parse(text) {
+            Ok(CopyPlace::Remote(place)) => (place.to.to_string(), place.path),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -98,10 +98,10 @@ mod tests {
         assert_eq!(remote("devices.core.mgmt:"), pair("devices.core.mgmt", ""));
         assert_eq!(remote("lab@10.0.0.7:a/b"), pair("ssh://lab@10.0.0.7", "a/b"));
         for local in ["a", "./a:b", "/tmp/x:y", "connections.lab"] {
-            assert_eq!(Place::parse(local).unwrap(), Place::Local(PathBuf::from(local)));
+            assert_eq!(CopyPlace::parse(local).unwrap(), CopyPlace::Local(PathBuf::from(local)));
         }
         for wrong in ["", "a b:c", "ssh://h/%zz"] {
-            assert!(Place::parse(wrong).is_err(), "{wrong}");
+            assert!(CopyPlace::parse(wrong).is_err(), "{wrong}");
         }
     }
 

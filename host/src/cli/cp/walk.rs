@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 const MAX_ITEMS: usize = 1_000_000;
 
 /// One source, with all that is in it.
-pub(super) struct Source {
+pub(super) struct CopySource {
     pub(super) files: Files,
     /// Its path.
     pub(super) path: String,
@@ -43,7 +43,7 @@ pub(super) async fn look(
     path: &str,
     recursive: bool,
     complain: &mut impl FnMut(String),
-) -> Result<Source> {
+) -> Result<CopySource> {
     let entry = files.stat(path).await?;
     let missing = || Error::new(ErrorKind::NotFound, "there is no such file");
     let entry = entry.ok_or_else(missing)?;
@@ -55,7 +55,7 @@ pub(super) async fn look(
     }
     let name = base_name(path).unwrap_or_default().to_owned();
     let mut source =
-        Source { files: files.clone(), path: path.to_owned(), name, items: Vec::new() };
+        CopySource { files: files.clone(), path: path.to_owned(), name, items: Vec::new() };
     let mut folders = VecDeque::new();
     source.add(SourceItem { below: String::new(), entry }, &mut folders)?;
     while let Some(below) = folders.pop_front() {
@@ -104,7 +104,7 @@ async fn copyable(files: &Files, path: &str, entry: FileEntry) -> Result<FileEnt
     }
 }
 
-impl Source {
+impl CopySource {
     fn add(&mut self, item: SourceItem, folders: &mut VecDeque<String>) -> Result<()> {
         if self.items.len() >= MAX_ITEMS {
             let error = Error::new(ErrorKind::Limit, "there is more in it than one copy may have");

@@ -167,6 +167,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// What tells it from others in its folder.
+    pub(super) fn key(&self) -> (&str, Option<&str>) {
+        (&self.name, self.name_base64.as_deref())
+    }
+
     pub(super) fn new(name: &[u8], attributes: &Attributes) -> Self {
         let text = String::from_utf8_lossy(name);
         let exact = std::str::from_utf8(name).is_ok();

@@ -71,7 +71,9 @@ impl Collected {
     }
 
     fn sorted(mut self) -> Entries {
-        self.entries.sort_by(|one, other| one.name.cmp(&other.name));
+        // A folder that has just changed may be told twice, in part or whole (readdir of POSIX).
+        self.entries.sort_by(|one, other| one.key().cmp(&other.key()));
+        self.entries.dedup_by(|one, other| one.key() == other.key());
         Entries { entries: self.entries }
     }
 }
@@ -163,5 +165,7 @@ async fn names(
                 && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused) => {}
         read => read?,
     }
+    names.sort_by(|(one, _), (other, _)| one.cmp(other));
+    names.dedup_by(|(one, _), (other, _)| one == other);
     Ok(names)
 }
