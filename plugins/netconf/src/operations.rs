@@ -97,9 +97,9 @@ pub(crate) fn request(
             let filter = filter(&asked.get(), operation, server, deepest)?;
             format!("<get-config><source>{source}</source>{filter}</get-config>")
         }
-        "edit_config" => edit(params(given)?, deepest)?,
+        "edit_config" => edit(&params(given)?, deepest)?,
         "commit" => commit(&params(given)?, server)?,
-        "create_subscription" => subscription(params(given)?, deepest)?,
+        "create_subscription" => subscription(&params(given)?, deepest)?,
         "rpc" => {
             let rpc: Rpc = params(given)?;
             format = rpc.format;
@@ -174,7 +174,7 @@ fn simple(operation: &str, given: Value) -> Result<String> {
     })
 }
 
-fn edit(edit: EditConfig, deepest: usize) -> Result<String> {
+fn edit(edit: &EditConfig, deepest: usize) -> Result<String> {
     let config = match &edit.config {
         Content::Text(url) if url.contains("://") && !url.contains('<') => {
             leaf("url", Some(url.trim()))
@@ -208,7 +208,7 @@ fn commit(commit: &Commit, server: &Hello) -> Result<String> {
     Ok(format!("<commit>{}</commit>", parts.concat()))
 }
 
-fn subscription(asked: CreateSubscription, deepest: usize) -> Result<String> {
+fn subscription(asked: &CreateSubscription, deepest: usize) -> Result<String> {
     const NAMESPACE: &str = "urn:ietf:params:xml:ns:netconf:notification:1.0";
     let filter = match &asked.filter {
         // The filter's own type is an attribute of the base (RFC 5277 §3.6).

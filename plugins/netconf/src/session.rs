@@ -78,7 +78,7 @@ pub(crate) async fn connect(
     let mut decoder = Decoder::new(size(options.max_message));
     write.write_all(&encode(Framing::EndOfMessage, &hello::ours(options.base))?).await?;
     write.flush().await?;
-    let greeting = text(next(&mut read, &mut decoder).await?.ok_or_else(closed)?)?;
+    let greeting = text(&next(&mut read, &mut decoder).await?.ok_or_else(closed)?)?;
     let hello = Hello::read(&greeting, size(options.max_depth))?;
     let framing = hello.framing(options.base)?;
     decoder.set_framing(framing);
@@ -221,7 +221,7 @@ impl Shared {
     }
 
     /// Gives a message to whom it is for.
-    fn take(&self, message: Bytes) -> Result<()> {
+    fn take(&self, message: &Bytes) -> Result<()> {
         let text = text(message)?;
         let depth = usize::try_from(self.options.max_depth).unwrap_or(usize::MAX);
         let outline = outline(&text, depth)?;
@@ -305,7 +305,7 @@ async fn read_all(mut read: ReadHalf<Stream>, mut decoder: Decoder, shared: Arc<
     let error = loop {
         match next(&mut read, &mut decoder).await {
             Ok(Some(message)) => {
-                if let Err(error) = shared.take(message) {
+                if let Err(error) = shared.take(&message) {
                     break error;
                 }
             }
@@ -335,7 +335,7 @@ async fn next(read: &mut ReadHalf<Stream>, decoder: &mut Decoder) -> Result<Opti
     }
 }
 
-fn text(message: Bytes) -> Result<String> {
+fn text(message: &Bytes) -> Result<String> {
     String::from_utf8(message.to_vec())
         .map_err(|_| Error::new(ErrorKind::Protocol, "a message of the server is not UTF-8"))
 }
