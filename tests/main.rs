@@ -28,6 +28,7 @@ mod http;
 mod io;
 mod listen;
 mod loading;
+mod modbus;
 mod mqtt;
 mod named;
 mod netconf;

@@ -1,8 +1,10 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod modbus;
 mod mqtt;
 mod quic;
 
+pub(super) use modbus::{modbus, modbus_ascii, modbus_rtu};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};
 
