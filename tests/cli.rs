@@ -3,6 +3,7 @@
 mod answers;
 mod calling;
 mod connecting;
+mod copying;
 mod documented;
 mod installed;
 mod logs;

@@ -6,6 +6,7 @@ mod files;
 mod forwarding;
 mod login;
 mod panics;
+mod restconf;
 mod reuse;
 mod slow;
 mod sse;

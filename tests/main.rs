@@ -31,6 +31,7 @@ mod loading;
 mod modbus;
 mod mqtt;
 mod named;
+mod netconf;
 mod operations;
 mod outage;
 mod outside;

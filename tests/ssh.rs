@@ -8,6 +8,7 @@ mod keys;
 mod known_hosts;
 mod login;
 mod questions;
+mod sftp;
 mod stream;
 
 use jackfield_plugin_api::{Result, Session};

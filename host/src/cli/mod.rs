@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod completions;
 mod connect;
+mod cp;
 mod descriptors;
 mod drivers;
 mod failure;
@@ -57,6 +58,7 @@ Examples:
   jackfield check --config config/demo.toml         say what is wrong with a configuration
   jackfield connect ws://127.0.0.1:8080/echo        talk to something
   jackfield call ssh://lab@10.0.0.7 exec command=uptime
+  jackfield cp firmware.bin ssh://lab@10.0.0.7/tmp/
   jackfield probe ssh://lab@10.0.0.7 upstreams.lab  say whether each answers
   jackfield relay tcp://127.0.0.1:2323 ssh://lab@10.0.0.7
   jackfield drivers ssh                             everything about one driver
@@ -80,6 +82,8 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Connect, run one operation, and print its result
     Call(call::CallArgs),
+    /// Copy files to, from and between devices
+    Cp(cp::CpArgs),
     /// Say of each target whether its whole stack answers
     Probe(probe::ProbeArgs),
     /// Listen on one thing and join each session to another
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Drivers(args) => drivers::drivers(&args, verbose),
         Command::Connect(args) => connect::connect(&args, verbose),
         Command::Call(args) => call::call(&args, verbose),
+        Command::Cp(args) => cp::cp(&args, verbose),
         Command::Probe(args) => probe::probe(&args, verbose),
         Command::Relay(args) => relay::relay(&args, verbose),
         Command::Status(args) => admin::status(&args),

@@ -46,12 +46,12 @@ pub(crate) struct Params {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Answer {
     /// The status.
-    status: u16,
+    pub(crate) status: u16,
     /// Fields by name; of a repeated one, a list.
-    headers: BTreeMap<String, Value>,
+    pub(crate) headers: BTreeMap<String, Value>,
     /// Content that is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
+    pub(crate) body: Option<String>,
     /// Content that is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Answer {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     trailers: BTreeMap<String, Value>,
     /// Which path was asked for last.
-    path: String,
+    pub(crate) path: String,
     /// How many redirects were followed.
     redirects: u32,
     /// Milliseconds from the first request to the last byte.

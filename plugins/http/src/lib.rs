@@ -22,6 +22,7 @@ mod partial;
 mod redirect;
 mod reply;
 mod resets;
+mod restconf;
 mod rt;
 mod sender;
 mod server;
@@ -41,6 +42,7 @@ pub use endpoint::HttpEndpoint;
 pub use files::{Files, FilesOptions};
 pub use options::{HeaderCase, HttpOptions, Version};
 pub use reply::{Reply, ReplyOptions};
+pub use restconf::{Form, RestconfDriver, RestconfEndpoint, RestconfOptions};
 pub use siblings::Compressed;
 
-jackfield_plugin_api::export_plugin! { drivers: [HttpDriver], handlers: [Reply, Files] }
+jackfield_plugin_api::export_plugin! { drivers: [HttpDriver, RestconfDriver], handlers: [Reply, Files] }

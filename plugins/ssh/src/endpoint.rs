@@ -87,12 +87,20 @@ fn check(options: &SshOptions) -> Result<()> {
         ("keepalive_max", options.keepalive_max),
         ("channel_buffer", options.channel_buffer),
         ("events", options.events),
+        ("sftp_transfers", options.sftp_transfers),
+        ("sftp_timeout", options.sftp_timeout),
     ];
     if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
         return fail(name, "must be at least 1");
     }
     if !(1024..=65535).contains(&options.packet_size) {
         return fail("packet_size", "must be 1024 to 65535");
+    }
+    if options.sftp_window < 1024 {
+        return fail("sftp_window", "must be at least 1024");
+    }
+    if !(1024..=261_120).contains(&options.sftp_block) {
+        return fail("sftp_block", "must be 1024 to 261120");
     }
     if options.window_size < options.packet_size {
         return fail("window_size", "must be at least packet_size");
@@ -163,6 +171,9 @@ mod tests {
         assert_eq!(refused(json!({ "rows": 0 })), "rows");
         assert_eq!(refused(json!({ "packet_size": 100 })), "packet_size");
         assert_eq!(refused(json!({ "window_size": 1024 })), "window_size");
+        assert_eq!(refused(json!({ "sftp_window": 1 })), "sftp_window");
+        assert_eq!(refused(json!({ "sftp_block": 1_000_000 })), "sftp_block");
+        assert_eq!(refused(json!({ "sftp_transfers": 0 })), "sftp_transfers");
         assert_eq!(refused(json!({ "passphrase": "x" })), "passphrase");
         assert_eq!(refused(json!({ "certificate": "x" })), "certificate");
         assert_eq!(refused(json!({ "fingerprint": "aa:bb" })), "fingerprint");

@@ -24,6 +24,7 @@ mod pattern;
 mod received;
 mod session;
 mod setup;
+mod sftp;
 mod signer;
 #[cfg(test)]
 mod tests;

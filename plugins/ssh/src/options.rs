@@ -62,6 +62,14 @@ pub struct SshOptions {
     pub packet_size: u32,
     /// Unread bytes kept for one channel, before its connection waits; at least 1.
     pub channel_buffer: u32,
+    /// Bytes of one file that are asked for or sent before the SFTP server has answered; at least 1024.
+    pub sftp_window: u32,
+    /// The most bytes in one request to the SFTP server, as far as the server takes them; 1024 to 261120.
+    pub sftp_block: u32,
+    /// Files that are transferred at once by one connection; at least 1.
+    pub sftp_transfers: u32,
+    /// Seconds that the SFTP server may be silent while it owes an answer; at least 1.
+    pub sftp_timeout: u32,
     /// Events kept until they are fetched; the oldest are dropped; at least 1.
     pub events: u32,
 }
@@ -147,6 +155,10 @@ impl Default for SshOptions {
             window_size: 2 * 1024 * 1024,
             packet_size: 32 * 1024,
             channel_buffer: 2 * 1024 * 1024,
+            sftp_window: 2 * 1024 * 1024,
+            sftp_block: 32 * 1024,
+            sftp_transfers: 16,
+            sftp_timeout: 60,
             events: 256,
         }
     }

@@ -8,6 +8,7 @@ use crate::exec::{self, Done, Exec};
 use crate::options::Stderr;
 use crate::own::{Own, Shared};
 use crate::setup::{Setup, Start, check_command, resize};
+use crate::sftp::{self, Shelf};
 use jackfield_plugin_api::{
     Address, Control, Error, ErrorKind, Event, Facets, Info, Operation, Result, Session, Stream,
 };
@@ -52,13 +53,15 @@ struct Signal {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Nothing {}
 
-/// Parameters of opening one more stream: exactly one of the three.
+/// Parameters of opening one more stream: exactly one of the first five.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 struct Open {
     exec: Option<String>,
     shell: Option<ShellParams>,
     subsystem: Option<String>,
+    sftp_get: Option<sftp::Get>,
+    sftp_put: Option<sftp::Put>,
     pty: Option<bool>,
     #[serde(default)]
     stderr: Stderr,
@@ -74,24 +77,28 @@ struct ShellParams {
 
 /// The operations of these sessions.
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![
+    let mut all = vec![
         Operation::new::<Exec, Done>("exec", "Runs a command and gives its output and exit status"),
         Operation::new::<Resize, Nothing>("resize", "Sets the size of the stream's terminal"),
         Operation::new::<Signal, Nothing>("signal", "Sends a signal to what runs on the stream"),
-    ]
+    ];
+    all.extend(sftp::operations());
+    all
 }
 
 /// A whole connection.
 pub(crate) struct Main {
     connection: Arc<Connection>,
     own: Arc<Shared>,
+    shelf: Shelf,
 }
 
 /// The session of a new connection.
 pub(crate) fn main(connection: Arc<Connection>) -> Session {
     let own = Arc::new(Shared::new(Setup::own(&connection.options)));
     let stream = Stream::new(Own::new(Arc::clone(&connection), Arc::clone(&own)));
-    Session::builder(Main { connection, own }).facets(CALLS).stream(stream).build()
+    let shelf = Shelf::new(connection.options.sftp_transfers);
+    Session::builder(Main { connection, own, shelf }).facets(CALLS).stream(stream).build()
 }
 
 impl Control for Main {
@@ -118,6 +125,9 @@ impl Control for Main {
                 let channel = self.own.channel().ok_or_else(idle)?;
                 signal(&channel, params).await
             }
+            operation if operation.starts_with("sftp_") => {
+                sftp::run(&self.shelf.ready(&self.connection).await?, operation, params).await
+            }
             _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
         }
     }
@@ -126,7 +136,17 @@ impl Control for Main {
         let options = &self.connection.options;
         let (setup, stderr) = match params {
             Value::Null => (Setup::own(options), options.stderr),
-            params => setup_of(jackfield_plugin_api::params(params)?, &self.connection)?,
+            params => match wanted(jackfield_plugin_api::params(params)?, &self.connection)? {
+                Wanted::Runs(setup, stderr) => (setup, stderr),
+                Wanted::Get(get) => {
+                    let ready = self.shelf.ready(&self.connection).await?;
+                    return sftp::get_session(&ready, get, self.connection.info()).await;
+                }
+                Wanted::Put(put) => {
+                    let ready = self.shelf.ready(&self.connection).await?;
+                    return sftp::put_session(&ready, put, self.connection.info()).await;
+                }
+            },
         };
         let pty = setup.terminal.is_some();
         let channel = Arc::new(setup.run(&self.connection).await?);
@@ -166,11 +186,13 @@ impl Control for Main {
     }
 
     async fn close(&self, code: u64, reason: String) -> Result<()> {
+        self.shelf.release().await;
         self.connection.close(code, &reason).await;
         Ok(())
     }
 
     async fn drain(&self) -> Result<()> {
+        self.shelf.release().await;
         self.connection.drain().await;
         Ok(())
     }
@@ -181,17 +203,26 @@ async fn signal(channel: &Channel, params: Signal) -> Result<Value> {
     channel.send(|half| half.signal(signal)).await.map(|()| json!({}))
 }
 
-fn setup_of(open: Open, connection: &Connection) -> Result<(Setup, Stderr)> {
+/// What a stream is.
+enum Wanted {
+    Runs(Setup, Stderr),
+    Get(sftp::Get),
+    Put(sftp::Put),
+}
+
+fn wanted(open: Open, connection: &Connection) -> Result<Wanted> {
     let options = &connection.options;
-    let start = match (open.exec, &open.shell, open.subsystem) {
-        (Some(command), None, None) => {
+    let start = match (open.exec, &open.shell, open.subsystem, open.sftp_get, open.sftp_put) {
+        (Some(command), None, None, None, None) => {
             check_command(&command)?;
             Start::Exec(command)
         }
-        (None, Some(_), None) => Start::Shell,
-        (None, None, Some(name)) => Start::Subsystem(name),
+        (None, Some(_), None, None, None) => Start::Shell,
+        (None, None, Some(name), None, None) => Start::Subsystem(name),
+        (None, None, None, Some(get), None) => return Ok(Wanted::Get(get)),
+        (None, None, None, None, Some(put)) => return Ok(Wanted::Put(put)),
         _ => {
-            let message = "a stream is exactly one of exec, shell, subsystem";
+            let message = "a stream is exactly one of exec, shell, subsystem, sftp_get, sftp_put";
             return Err(Error::new(ErrorKind::Config, message));
         }
     };
@@ -202,7 +233,7 @@ fn setup_of(open: Open, connection: &Connection) -> Result<(Setup, Stderr)> {
         terminal.columns = size.columns.unwrap_or(terminal.columns);
         terminal.rows = size.rows.unwrap_or(terminal.rows);
     }
-    Ok((setup, open.stderr))
+    Ok(Wanted::Runs(setup, open.stderr))
 }
 
 /// One more channel.

@@ -105,6 +105,27 @@ impl PythonEvents {
     }
 }
 
+/// `restconf_server.py`: RESTCONF by Python's own `http.server`, for `admin` with the password `secret`.
+pub(crate) struct RestconfServer {
+    _process: Process,
+    port: u16,
+}
+
+impl RestconfServer {
+    pub(crate) async fn start() -> Self {
+        let mut python = command(need_file("/usr/bin/python3", "python3"));
+        python.args(["-I", "-u"]).arg(script("restconf_server.py"));
+        let mut process = Process::spawn("restconf_server", python);
+        let port = process.logged_port(" port ").await;
+        Self { _process: process, port }
+    }
+
+    /// Its URI, with what stands before the host.
+    pub(crate) fn uri(&self, user: &str) -> String {
+        format!("restconf+tcp://{user}127.0.0.1:{}", self.port)
+    }
+}
+
 /// `nghttpd`: HTTP/2 without TLS, and sends uploads back.
 pub(crate) struct Nghttpd {
     _process: Process,

@@ -5,6 +5,7 @@ pub(crate) mod echo;
 pub(crate) mod http;
 pub(crate) mod modbus;
 pub(crate) mod mqtt;
+pub(crate) mod netconfd;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod quic;

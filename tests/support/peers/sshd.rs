@@ -38,7 +38,7 @@ impl Sshd {
     }
 
     /// A server whose configuration begins with `extra`, for instance `MaxSessions 2\n`. OpenSSH
-    /// takes the first value of a keyword, so these lines win.
+    /// takes the first value of a keyword, so these lines win. `{port}` in them is the server's.
     pub(crate) async fn start_with(extra: &str) -> Self {
         need("sshd", "openssh-server");
         ports::with_free_port(async |port| {
@@ -297,7 +297,8 @@ async fn prepare(dir: &Path, port: u16, extra: &str) {
     let public = |name: &str| fs::read_to_string(dir.join(name)).expect("a public key");
     write(dir, "authorized_keys", &(public("id.pub") + &public("id_encrypted.pub")));
     accounts(dir).await;
-    write(dir, "sshd_config", &configuration(dir, port, extra));
+    let extra = extra.replace("{port}", &port.to_string());
+    write(dir, "sshd_config", &configuration(dir, port, &extra));
 }
 
 async fn make_key(path: &Path, kind: &str, passphrase: &str) {
