@@ -1,8 +1,10 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod asking;
 mod mqtt;
 mod quic;
 
+pub(super) use asking::{dns, sntp};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};
 
