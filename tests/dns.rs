@@ -63,7 +63,7 @@ async fn knot_gives_each_type_with_its_parts() {
             "1 . alpn=h2 port=8443",
             json!({ "priority": 1, "target": ".", "params": ["alpn=h2", "port=8443"] }),
         ),
-        ("odd.test", "TYPE65400", "\\# 3 010203", json!({ "hex": "010203" })),
+        ("odd.test", "TYPE65400", "\\# 3 01 02 03", json!({ "hex": "010203" })),
     ];
     for (name, rtype, text, data) in cases {
         let found = records(&session, name, rtype).await;

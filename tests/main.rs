@@ -40,6 +40,7 @@ mod proxies;
 mod quic;
 mod readme;
 mod reload;
+mod resolver;
 mod run_time;
 mod seeds;
 mod serial;

@@ -1,6 +1,7 @@
 //! [`Common`]: what the services of all plugins of one host share.
 
 use super::Opener;
+use super::host_names::HostNames;
 use super::secrets::PluginSecrets;
 use crate::events::Bus;
 use crate::handover::Handover;
@@ -20,6 +21,7 @@ pub struct Common {
     secrets: BTreeMap<String, PluginSecrets>,
     stopping: watch::Sender<bool>,
     handover: OnceLock<Arc<Handover>>,
+    host_names: HostNames,
 }
 
 struct OpenerSlot(Opener);
@@ -56,6 +58,7 @@ impl Common {
             secrets,
             stopping: watch::Sender::new(false),
             handover: OnceLock::new(),
+            host_names: HostNames::default(),
         }
     }
 
@@ -67,6 +70,11 @@ impl Common {
 
     pub(super) fn opener(&self) -> Option<&Opener> {
         self.opener.get().map(|slot| &slot.0)
+    }
+
+    /// How names of hosts become addresses.
+    pub fn host_names(&self) -> &HostNames {
+        &self.host_names
     }
 
     /// What other processes hand over, and take over, from now on. Only the first counts.

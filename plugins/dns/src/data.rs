@@ -9,10 +9,12 @@ type Name<'a> = ParsedName<&'a [u8]>;
 
 /// A name as it is written, without the dot at its end; the root is `.`.
 pub(crate) fn name(name: &Name<'_>) -> String {
-    match name.to_string().as_str() {
-        "" | "." => ".".to_owned(),
-        text => text.to_owned(),
-    }
+    or_root(name.to_string())
+}
+
+/// The root has no text of its own.
+pub(crate) fn or_root(text: String) -> String {
+    if text.is_empty() { ".".to_owned() } else { text }
 }
 
 /// The parts of a record; null of types that are seldom asked for, whose text has everything, too.

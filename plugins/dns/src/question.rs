@@ -1,5 +1,6 @@
 //! [`Question`]: what is asked, as a message, and whether a message answers it.
 
+use crate::data;
 use domain::base::iana::{Class, Rtype};
 use domain::base::{Message, MessageBuilder, Name};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -60,6 +61,11 @@ impl Question {
         Ok(Question { name, rtype: kind, class, flags })
     }
 
+    /// The name as it is written, without the dot at its end; the root is `.`.
+    pub(crate) fn name(&self) -> String {
+        data::or_root(self.name.to_string())
+    }
+
     /// The message, with an id of its own and, if `edns` is not 0, with the size of the answer that we take.
     ///
     /// # Errors
@@ -96,7 +102,7 @@ impl Question {
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.name, self.class, self.rtype)
+        write!(f, "{} {} {}", self.name(), self.class, self.rtype)
     }
 }
 

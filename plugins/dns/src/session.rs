@@ -165,7 +165,7 @@ fn shown(
 ) -> Result<Value> {
     answer.check(&question.to_string(), server, age)?;
     let mut shown = answer.shown(age);
-    shown["name"] = json!(question.name.to_string());
+    shown["name"] = json!(question.name());
     shown["type"] = json!(question.rtype.to_string());
     shown["class"] = json!(question.class.to_string());
     shown["server"] = json!(server);
