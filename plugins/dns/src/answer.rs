@@ -9,6 +9,9 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
+type Data<'a> = AllRecordData<&'a [u8], ParsedName<&'a [u8]>>;
+type Parsed<'a> = Record<ParsedName<&'a [u8]>, Data<'a>>;
+
 /// The most characters of what a server says beside its code.
 const EXPLAINED: usize = 200;
 
@@ -53,7 +56,7 @@ impl Answer {
         let (_, answers, authority, additional) = message.sections().map_err(wrong)?;
         let records = |section: domain::base::message::RecordSection<'_, [u8]>| {
             section
-                .into_records::<AllRecordData<&[u8], ParsedName<&[u8]>>>()
+                .into_records::<Data<'_>>()
                 .filter(|record| !record.as_ref().is_ok_and(|record| record.rtype() == Rtype::OPT))
                 .map(|record| record.map(|record| found(&record)).map_err(wrong))
                 .collect::<Result<Vec<_>>>()
@@ -143,7 +146,7 @@ impl Found {
     }
 }
 
-fn found(record: &Record<ParsedName<&[u8]>, AllRecordData<&[u8], ParsedName<&[u8]>>>) -> Found {
+fn found(record: &Parsed<'_>) -> Found {
     let minimum = match record.data() {
         AllRecordData::Soa(soa) => Some(soa.minimum().as_secs()),
         _ => None,
