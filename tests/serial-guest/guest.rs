@@ -8,7 +8,7 @@
     reason = "a failed expectation is how a test fails, and a line is how it succeeds"
 )]
 
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{process::Command, time::Duration};
 
 use jackfield::{
     config::{self, Overrides, model::ConnectionConfig},
