@@ -29,6 +29,7 @@ mod http;
 mod io;
 mod listen;
 mod loading;
+mod modbus;
 mod mqtt;
 mod named;
 mod operations;

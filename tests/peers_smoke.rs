@@ -18,6 +18,7 @@ use crate::support::{
     peers::{
         curl::curl,
         echo::{Refusing, TcpPeer},
+        modbus::{Device, master, mbpoll},
         ssh_client::{Login, SshClient},
         sshd::{Agent, PASSPHRASE, Sshd, USER},
         tls_openssl::{TlsEcho, TlsServer, tls_client},
@@ -332,6 +333,18 @@ async fn a_process_that_ends_early_tells_why() {
     let mut process = Process::spawn("sleep", sleep);
     process.signal(Signal::TERM);
     assert_eq!(process.ended().await.code(), None);
+}
+
+#[tokio::test]
+async fn masters_and_devices_of_modbus_understand_each_other() {
+    for mode in ["tcp", "rtu-tcp"] {
+        let device = Device::pymodbus(mode).await;
+        let read = master(mode, &device.port.to_string()).await;
+        assert!(read.ends_with("refused 2\nidentity pymodbus\n"), "{read}");
+    }
+    let device = Device::libmodbus().await;
+    let read = mbpoll(&["-p", &device.port.to_string(), "-r", "5", "127.0.0.1"]).await;
+    assert!(read.contains("[5]:"), "{read}");
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! [`SerialDriver`].
 
 use crate::line::Line;
+use crate::listener::LineListener;
 use crate::options::SerialOptions;
 use crate::{place, session};
-use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Host, Operation, Request, Result, Role, Scheme, Session,
+    Driver, DriverInfo, Host, Listener, Operation, Request, Result, Role, Scheme, Session,
 };
-use std::time::Duration;
 
 /// The `serial` driver.
 #[derive(Debug)]
@@ -19,6 +18,7 @@ impl Driver for SerialDriver {
     const INFO: DriverInfo = DriverInfo::transport("serial", "Serial lines, by device path")
         .schemes(&[Scheme::new("serial", "serial")])
         .client()
+        .server()
         .facets(session::FACETS)
         .query_options();
     type Options = SerialOptions;
@@ -45,8 +45,12 @@ impl Driver for SerialDriver {
         let path = place::path(&request.address)?.to_owned();
         let (device, wanted) = (path.clone(), options.clone());
         let line = self.host.blocking(move || Line::open(&device, &wanted)).await??;
-        let io = FdStream::new(&self.host, line.descriptor()?)?;
-        let poll = Duration::from_millis(u64::from(options.modem_poll));
-        Ok(session::of(self.host, path, line, io, poll))
+        session::over(self.host, path, line, options)
+    }
+
+    async fn listen(&self, options: &SerialOptions, request: Request) -> Result<Listener> {
+        let path = place::path(&request.address)?.to_owned();
+        let listener = LineListener::new(self.host, path, options.clone()).await?;
+        Ok(Listener::new(listener))
     }
 }

@@ -3,6 +3,7 @@
 mod driver;
 mod io;
 mod line;
+mod listener;
 mod options;
 mod place;
 mod session;

@@ -1,5 +1,6 @@
 //! [`Line`]: a serial line and what can be set on it.
 
+use crate::listener::Use;
 use crate::options::{Flow, Parity, SerialOptions};
 use crate::place;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -51,6 +52,8 @@ pub(crate) struct Line {
     /// There until it is dropped.
     open: Option<Open>,
     path: String,
+    /// Of a listener's line: dropped with it.
+    used: Option<Use>,
 }
 
 struct Open {
@@ -96,6 +99,11 @@ fn flow(flow: Flow) -> FlowControl {
 }
 
 impl Line {
+    /// Keeps what says that it is in use, until it is dropped.
+    pub(crate) fn keep(&mut self, used: Use) {
+        self.used = Some(used);
+    }
+
     /// Opens and sets a line. Blocks only as long as the device's driver does.
     ///
     /// # Errors
@@ -128,7 +136,7 @@ impl Line {
             tcsetattr(&own, OptionalActions::Now, &now).map_err(io::Error::from)?;
         }
         let open = Open { port: Mutex::new(port), own, before };
-        let line = Line { open: Some(open), path: path.to_owned() };
+        let line = Line { open: Some(open), path: path.to_owned(), used: None };
         if let Some(rts) = options.rts {
             line.set_lines(None, Some(rts))?;
         }

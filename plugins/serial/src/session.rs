@@ -2,6 +2,7 @@
 
 use crate::io::{LineIo, Written};
 use crate::line::{Line, Modem, Settings};
+use crate::options::SerialOptions;
 use jackfield_plugin_api::FdStream;
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, NoParams, Operation, Result, Session,
@@ -81,6 +82,21 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 fn value(result: &impl Serialize) -> Result<Value> {
     serde_json::to_value(result).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+}
+
+/// A line that was opened with these options as a session.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn over(
+    host: Host,
+    path: String,
+    line: Line,
+    options: &SerialOptions,
+) -> Result<Session> {
+    let io = FdStream::new(&host, line.descriptor()?)?;
+    let poll = Duration::from_millis(u64::from(options.modem_poll));
+    Ok(of(host, path, line, io, poll))
 }
 
 /// A line as a session.

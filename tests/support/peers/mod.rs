@@ -3,6 +3,7 @@
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod http;
+pub(crate) mod modbus;
 pub(crate) mod mqtt;
 pub(crate) mod names;
 pub(crate) mod proxies;

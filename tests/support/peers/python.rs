@@ -7,7 +7,8 @@ use crate::support::process::{command, script};
 
 /// What is in the environment, as `pip` takes it.
 const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1 telnetlib3==5.0.1 pyserial==3.5 \
-     sseclient-py==1.9.0 secsgem==0.3.0 paho-mqtt==2.2.0 amqtt==0.12.1";
+     sseclient-py==1.9.0 secsgem==0.3.0 paho-mqtt==2.2.0 amqtt==0.12.1 \
+     pymodbus==3.16.1";
 
 /// `name`, a script of the tests, run by the environment's Python.
 pub(crate) fn python(name: &str) -> Command {
@@ -57,6 +58,7 @@ fn has_packages() -> bool {
             "secsgem",
             "paho",
             "amqtt",
+            "pymodbus",
         ]
         .iter()
         .all(|name| library.join(name).is_dir())
