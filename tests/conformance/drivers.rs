@@ -1,10 +1,12 @@
 //! How the suite reaches each driver. One function for each; nothing else names them.
 
+mod asking;
 mod modbus;
 mod mqtt;
 mod quic;
 mod snmp;
 
+pub(super) use asking::{dns, sntp};
 pub(super) use modbus::{modbus, modbus_ascii, modbus_rtu};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};

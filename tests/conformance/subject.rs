@@ -3,9 +3,9 @@
 use std::{any::Any, net::SocketAddr};
 
 use futures_util::future::LocalBoxFuture;
-use jackfield_plugin_api::{DriverManifest, Result, Session};
+use jackfield_plugin_api::{DriverManifest, Facets, Result, Session};
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     cases::Case,
@@ -13,7 +13,12 @@ use super::{
     mangler::Hostile,
     pipe::Pipe,
 };
-use crate::support::{host::TestHost, need::need_file, peers::echo::TcpPeer, process::script};
+use crate::support::{
+    host::TestHost,
+    need::need_file,
+    peers::echo::TcpPeer,
+    process::{DEADLINE, script},
+};
 
 /// One driver under test.
 #[derive(Clone, Copy)]
@@ -125,6 +130,17 @@ impl World {
         Self::new(TestHost::start(LIMITS).await, far, gate, Wrapping::Bytes)
     }
 
+    /// A host that answers questions at its first listener, or that asks somebody else, without bytes that lead on.
+    pub(super) async fn of_calls(behaviour: Behaviour, toml: &str) -> Self {
+        let (far, gate) = far::start(behaviour, Wrapping::Bytes);
+        let host = TestHost::start(&format!("{LIMITS}{toml}")).await;
+        let local = host.manager().listeners().into_iter().next();
+        let local = local.and_then(|listener| Some(listener.local?.to_string()));
+        let mut world = Self::new(host, far, gate, Wrapping::Bytes);
+        world.uri = local.unwrap_or_default();
+        world.without_ends()
+    }
+
     fn new(host: TestHost, far: TcpPeer, gate: watch::Sender<bool>, wrapping: Wrapping) -> Self {
         let (uri, options) = (String::new(), Value::Null);
         let kept = Vec::new();
@@ -189,13 +205,20 @@ impl World {
         (session, pipe)
     }
 
-    /// The host lives: a new session carries bytes, or answers.
+    /// The host lives: a new session carries bytes, or has an answer where it carries none.
     pub(super) async fn still_works(&self) {
         if let Some((operation, parameters)) = &self.asks {
             let session = self.open().await.unwrap_or_else(|error| panic!("opening: {error:?}"));
             session.call(operation, parameters).await.unwrap();
             return;
         }
+        let session = self.open().await.unwrap_or_else(|error| panic!("opening: {error:?}"));
+        if !session.facets().intersects(Facets::DATA) {
+            let answered = timeout(DEADLINE, session.ping()).await.expect("in time");
+            answered.unwrap_or_else(|error| panic!("a round trip: {error:?}"));
+            return;
+        }
+        drop(session);
         let (_session, mut pipe) = self.pipe().await;
         assert_eq!(pipe.there_and_back(b"still there").await.unwrap(), b"still there");
     }

@@ -72,6 +72,7 @@ impl TargetArgs {
     pub(super) fn load(&self) -> Outcome<(Reference, Loaded)> {
         let to: Reference = self.to.parse().map_err(Failure::config)?;
         let mut loaded = self.config.load_any(|_| ())?;
+        let whole = loaded.config.clone();
         loaded.config.routes.clear();
         loaded.config.handlers.clear();
         match &to {
@@ -102,6 +103,7 @@ impl TargetArgs {
             }
             Reference::Upstream(_) => {}
         }
+        loaded.config.keep_resolver(&whole);
         loaded.config.retain_used_interceptors();
         Ok((to, loaded))
     }

@@ -64,6 +64,7 @@ pub(super) fn probe(args: &ProbeArgs, verbose: u8) -> Outcome {
 /// The configuration without parts that are not probed, so that mistakes in them do not matter.
 fn load(args: &ProbeArgs, to: &[Reference]) -> Outcome<Loaded> {
     let mut loaded = args.config.load_any(|_| ())?;
+    let whole = loaded.config.clone();
     loaded.config.routes.clear();
     loaded.config.handlers.clear();
     if !to.iter().any(|to| matches!(to, Reference::Upstream(_))) {
@@ -73,6 +74,7 @@ fn load(args: &ProbeArgs, to: &[Reference]) -> Outcome<Loaded> {
         loaded.config.connections.clear();
         loaded.config.devices.clear();
     }
+    loaded.config.keep_resolver(&whole);
     loaded.config.retain_used_interceptors();
     Ok(loaded)
 }

@@ -25,6 +25,7 @@ pub(super) fn check(
 ) -> Vec<ConfigError> {
     let mut check = Check { config, sources, known, errors: Vec::new(), is_alone: false };
     check.host();
+    check.resolver();
     check.ranges(&KeyPath::from_iter(["admin"]), config.admin.problems());
     check.ranges(&KeyPath::from_iter(["reload", "plugins"]), config.reload.plugins.problems());
     check.names();
@@ -63,7 +64,7 @@ pub(super) struct Check<'a> {
     known: &'a [ConfigError],
     errors: Vec<ConfigError>,
     /// Whether the names that it refers to are defined elsewhere.
-    is_alone: bool,
+    pub(super) is_alone: bool,
 }
 
 impl Check<'_> {
@@ -114,6 +115,7 @@ impl Check<'_> {
         self.ranges(&at.key("quarantine"), host.quarantine.problems());
         let times = &host.timeouts;
         let at = at.key("timeouts");
+        self.not_zero(at.key("resolve"), Some(times.resolve));
         self.not_zero(at.key("connect"), Some(times.connect));
         self.not_zero(at.key("handshake"), Some(times.handshake));
         self.not_zero(at.key("init"), Some(times.init));
@@ -232,6 +234,7 @@ impl Check<'_> {
         for (name, upstream) in &self.config.upstreams {
             let at = KeyPath::from_iter(["upstreams", name]);
             self.ranges(&at, upstream.options.problems());
+            self.discovers(&at.key("discover"), upstream);
             if upstream.targets.is_empty() {
                 self.fail(at.key("targets"), "expected at least one target, found none", None);
             }
@@ -307,7 +310,7 @@ impl Check<'_> {
         self.fail(path.clone(), message, None);
     }
 
-    fn destination(&mut self, path: &KeyPath, to: &Reference) {
+    pub(super) fn destination(&mut self, path: &KeyPath, to: &Reference) {
         let Config { connections, upstreams, handlers, .. } = self.config;
         match to {
             Reference::Uri(uri) if uri.is_empty() => {

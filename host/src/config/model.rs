@@ -13,6 +13,7 @@ pub use super::connection::{ConnectionConfig, sparse};
 pub use super::credentials::CredentialsConfig;
 pub use super::device::{DeviceConfig, PathConfig};
 pub use super::plugin::{HandlerConfig, InterceptorConfig, PluginConfig, SecretSource};
+use super::reference::Reference;
 use super::reload::ReloadOptions;
 pub use super::route::RouteConfig;
 pub use super::upstream::UpstreamConfig;
@@ -100,6 +101,11 @@ pub struct HostConfig {
     /// keeps nothing.
     #[schemars(extend("x-apply" = "restart"))]
     pub state_dir: String,
+    /// Who is asked for the addresses of host names, wherever one stands: `"connections.NAME"` and `"upstreams.NAME"` of
+    /// drivers with the operation `resolve`; the next one where one fails otherwise than by saying that there is no such
+    /// name. The hosts in their URIs must be IP addresses. `localhost` is not asked for. Default: `[]`, which is the
+    /// system.
+    pub resolver: Vec<Reference>,
     /// Threads that move data. Default: 0, which is one for each processor.
     #[schemars(extend("x-apply" = "restart"))]
     pub worker_threads: u16,
@@ -152,6 +158,8 @@ pub enum PluginsAfterCrash {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
+    /// Until a host name has addresses, whoever is asked; within `connect`. Default: `"10s"`.
+    pub resolve: Timespan,
     /// Until a transport has reached its peer. Default: `"10s"`.
     #[schemars(extend("x-apply" = "new_sessions"))]
     pub connect: Timespan,
@@ -258,6 +266,7 @@ impl Default for HostConfig {
             cache: String::new(),
             allow: Vec::new(),
             state_dir: String::new(),
+            resolver: Vec::new(),
             worker_threads: 0,
             plugin_runtime_threads: 1,
             shutdown_timeout: Timespan::seconds(30),
@@ -287,6 +296,7 @@ impl Default for LogConfig {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            resolve: Timespan::seconds(10),
             connect: Timespan::seconds(10),
             handshake: Timespan::seconds(10),
             init: Timespan(LoadOptions::INIT_TIMEOUT),

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::discover::DiscoverOptions;
 use super::target::TargetConfig;
 use crate::upstream::UpstreamOptions;
 
@@ -15,6 +16,9 @@ pub struct UpstreamConfig {
     /// `login` and `credentials`. At least one.
     #[schemars(extend("x-apply" = "live"))]
     pub targets: Vec<TargetConfig>,
+    /// Further targets, found by name. `targets` serve until something was found, and when nothing is left of it: with
+    /// `priority = 1000` then only.
+    pub discover: DiscoverOptions,
     /// What stands around the operations that are run on its targets, as for connections. Default: `[]`.
     pub interceptors: Vec<String>,
     /// How it serves.

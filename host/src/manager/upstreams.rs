@@ -3,6 +3,7 @@
 use super::Manager;
 use super::define::check_name;
 use super::definitions::Made;
+use super::discover;
 use super::entries::DefinedBy;
 use super::layer::{LayeredTarget, TargetsLayer};
 use super::named::Existing;
@@ -173,8 +174,14 @@ impl Manager {
         }
     }
 
-    /// Begins the checks of an upstream, and opens what its pools keep open.
-    pub(super) fn keep_up(&self, upstream: &Upstream) {
+    /// Begins the checks of an upstream and the lookups of its services, and opens what its pools keep open.
+    pub(super) fn keep_up(&self, upstream: &Arc<Upstream>) {
+        let entry = self.core.upstreams.get(upstream.name());
+        let options = entry.map(|entry| entry.config.discover.clone()).unwrap_or_default();
+        if !options.services.is_empty() {
+            let (core, upstream) = (Arc::downgrade(&self.core), Arc::downgrade(upstream));
+            self.held().checks.spawn(discover::follow(core, upstream, options));
+        }
         if let Some(checks) = upstream.checks() {
             let checking = &mut self.held().checks;
             // Those of upstreams that are there no more have ended.

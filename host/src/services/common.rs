@@ -1,6 +1,7 @@
 //! [`Common`]: what the services of all plugins of one host share.
 
 use super::Opener;
+use super::host_names::HostNames;
 use super::rate::RateLimit;
 use super::secrets::PluginSecrets;
 use crate::events::Bus;
@@ -24,6 +25,7 @@ pub struct Common {
     secrets: ArcSwap<BTreeMap<String, PluginSecrets>>,
     stopping: watch::Sender<bool>,
     handover: OnceLock<Arc<Handover>>,
+    host_names: HostNames,
 }
 
 struct OpenerSlot(Opener);
@@ -72,6 +74,7 @@ impl Common {
             secrets: ArcSwap::from_pointee(secrets),
             stopping: watch::Sender::new(false),
             handover: OnceLock::new(),
+            host_names: HostNames::default(),
         }
     }
 
@@ -83,6 +86,11 @@ impl Common {
 
     pub(super) fn opener(&self) -> Option<&Opener> {
         self.opener.get().map(|slot| &slot.0)
+    }
+
+    /// How names of hosts become addresses.
+    pub fn host_names(&self) -> &HostNames {
+        &self.host_names
     }
 
     /// What other processes hand over, and take over, from now on. Only the first counts.

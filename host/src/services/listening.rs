@@ -1,6 +1,7 @@
 //! TCP listeners: all addresses that a name stands for, as one listener.
 
-use super::sockets::{resolve, set_stream};
+use super::host_names::HostNames;
+use super::sockets::set_stream;
 use crate::handover::{Giving, Handover, HandoverName};
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::services::Socket;
@@ -53,12 +54,16 @@ impl TcpListeners {
     /// # Errors
     /// That of an address which cannot be taken. One that this machine does not have is left out with a warning
     /// if there are others.
-    pub(super) async fn bind(socket: &Socket, handover: &Handover) -> Result<Arc<Self>> {
+    pub(super) async fn bind(
+        socket: &Socket,
+        names: &HostNames,
+        handover: &Handover,
+    ) -> Result<Arc<Self>> {
         let is_any = socket.host.is_empty() || socket.host == "*";
         if is_any {
             return Ok(Self::of(vec![bind_any(socket, handover)?], handover));
         }
-        let mut addresses = resolve(&socket.host, socket.port, socket.family).await?;
+        let mut addresses = names.resolve(&socket.host, socket.port, socket.family).await?;
         // Lists of hosts may have a line twice.
         let mut seen = Vec::new();
         addresses.retain(|address| {
@@ -314,7 +319,8 @@ mod tests {
     async fn a_socket_that_is_handed_over_goes_to_its_address_and_loses_no_connection() {
         let (old, new) = (Handover::default(), Handover::default());
         let socket = Socket::new(SocketKind::Tcp, "127.0.0.1", 0);
-        let before = TcpListeners::bind(&socket, &old).await.expect("a listener");
+        let before =
+            TcpListeners::bind(&socket, &HostNames::default(), &old).await.expect("a listener");
         let local = before.info().local.expect("an address");
         for (name, fd) in before.give().expect("a descriptor") {
             new.receive(name, fd);
@@ -322,7 +328,8 @@ mod tests {
         // It waits in the backlog.
         let _client = TcpStream::connect(&local).await.expect("a listener");
         drop(before);
-        let after = TcpListeners::bind(&socket, &new).await.expect("a listener");
+        let after =
+            TcpListeners::bind(&socket, &HostNames::default(), &new).await.expect("a listener");
         assert_eq!(after.info().local.as_ref(), Some(&local));
         after.accept().await.expect("a connection");
     }

@@ -6,6 +6,7 @@
 
 mod blocking;
 mod common;
+mod host_names;
 pub mod kernel;
 mod listening;
 mod log;
@@ -19,6 +20,7 @@ mod unix;
 mod watch;
 
 pub use common::{Common, PluginRates};
+pub use host_names::{HostNames, NameLookup};
 pub use listening::handed_over;
 pub use secrets::PluginSecrets;
 #[cfg(feature = "admin")]
@@ -134,17 +136,17 @@ impl Services for PluginServices {
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {
-        inside(&self.runtime, sockets::connect(socket))
+        inside(&self.runtime, sockets::connect(socket, Arc::clone(&self.common)))
     }
 
     fn listen(&self, socket: Socket) -> Op<Listener> {
         // Asked for here: what is polled later may be polled elsewhere.
-        let (wanted, handover) = (handover::wanted(), Arc::clone(self.common.handover()));
-        inside(&self.runtime, sockets::listen(socket, wanted, handover))
+        let (wanted, common) = (handover::wanted(), Arc::clone(&self.common));
+        inside(&self.runtime, sockets::listen(socket, wanted, common))
     }
 
     fn bind_datagrams(&self, socket: Socket) -> Op<Datagrams> {
-        inside(&self.runtime, sockets::bind_datagrams(socket))
+        inside(&self.runtime, sockets::bind_datagrams(socket, Arc::clone(&self.common)))
     }
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
@@ -153,9 +155,9 @@ impl Services for PluginServices {
     }
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
-        let host = host.to_owned();
+        let (host, common) = (host.to_owned(), Arc::clone(&self.common));
         inside(&self.runtime, async move {
-            let addresses = sockets::resolve(&host, port, 0).await?;
+            let addresses = common.host_names().resolve(&host, port, 0).await?;
             Ok(Bytes::from(serde_json::to_vec(&addresses).unwrap_or_default()))
         })
     }

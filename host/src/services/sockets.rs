@@ -1,10 +1,11 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
+use super::common::Common;
+use super::host_names::HostNames;
 use super::kernel::{tcp_session, unix_session};
 use super::listening::TcpListeners;
 use super::unix::UnixListening;
 use crate::handover::{self, Handover, HandoverName};
-use crate::work;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_plugin_api::inside::AcceptInside;
 use jackfield_plugin_api::services::{Socket, SocketKind};
@@ -13,7 +14,6 @@ use jackfield_plugin_api::{
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockRef, TcpKeepalive};
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,9 +22,9 @@ use tokio::io::ReadBuf;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 
 /// Connects a socket of any stream kind.
-pub(super) async fn connect(socket: Socket) -> Result<Session> {
+pub(super) async fn connect(socket: Socket, common: Arc<Common>) -> Result<Session> {
     match socket.kind {
-        SocketKind::Tcp => connect_tcp(&socket).await,
+        SocketKind::Tcp => connect_tcp(&socket, common.host_names()).await,
         SocketKind::Unix => {
             let stream = UnixStream::connect(&socket.path).await;
             Ok(unix_session(at(stream, "connect", &socket.path)?, &socket.path))
@@ -38,19 +38,20 @@ pub(super) async fn connect(socket: Socket) -> Result<Session> {
 pub(super) async fn listen(
     socket: Socket,
     wanted: Option<Arc<str>>,
-    handover: Arc<Handover>,
+    common: Arc<Common>,
 ) -> Result<Listener> {
+    let handover = common.handover();
     if let Some(name) = wanted {
-        let listener = at(listen_by(&name, &socket, &handover), "socket", &name)?;
+        let listener = at(listen_by(&name, &socket, handover), "socket", &name)?;
         return Ok(AcceptInside::listener(listener));
     }
     match socket.kind {
         SocketKind::Tcp => {
-            let listeners = TcpListeners::bind(&socket, &handover).await?;
+            let listeners = TcpListeners::bind(&socket, common.host_names(), handover).await?;
             Ok(AcceptInside::listener(HostListener::Tcp(listeners)))
         }
         SocketKind::Unix => {
-            let listening = UnixListening::bind(&socket, &handover);
+            let listening = UnixListening::bind(&socket, handover);
             let listening = at(listening, "listen", &socket.path)?;
             Ok(AcceptInside::listener(HostListener::Unix(listening)))
         }
@@ -85,43 +86,9 @@ fn at<T>(result: std::io::Result<T>, call: &str, place: impl ToString) -> Result
     result.map_err(|error| Error::from(error).with(call, place))
 }
 
-/// Addresses of a host in the order of trying: families alternate, starting with the system's first.
-pub(super) async fn resolve(host: &str, port: u16, family: u32) -> Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| {
-        Error::new(ErrorKind::NotFound, format!("host name {host:?} does not resolve: {error}"))
-    })?;
-    let wanted = found.filter(|address| match family {
-        4 => address.is_ipv4(),
-        6 => address.is_ipv6(),
-        _ => true,
-    });
-    let ordered = interleave(wanted.collect());
-    if ordered.is_empty() {
-        let text = format!("host name {host:?} has no address of the wanted family");
-        return Err(Error::new(ErrorKind::NotFound, text));
-    }
-    work::resolved(host, &ordered);
-    Ok(ordered)
-}
-
-fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let Some(first) = addresses.first().copied() else { return addresses };
-    let (mut same, mut other): (VecDeque<_>, VecDeque<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv4() == first.is_ipv4());
-    let mut ordered = Vec::with_capacity(same.len() + other.len());
-    while !same.is_empty() || !other.is_empty() {
-        ordered.extend(same.pop_front());
-        ordered.extend(other.pop_front());
-    }
-    ordered
-}
-
-async fn connect_tcp(socket: &Socket) -> Result<Session> {
+async fn connect_tcp(socket: &Socket, names: &HostNames) -> Result<Session> {
     let host = if socket.host.is_empty() { "localhost" } else { &socket.host };
-    let addresses = resolve(host, socket.port, socket.family).await?;
+    let addresses = names.resolve(host, socket.port, socket.family).await?;
     if let [only] = addresses[..] {
         let stream = at(connect_one(socket, only).await, "connect", only)?;
         return Ok(tcp_session(stream, Some(only)));
@@ -241,13 +208,13 @@ impl Accept for HostListener {
 }
 
 /// Binds a UDP socket.
-pub(super) async fn bind_datagrams(socket: Socket) -> Result<Datagrams> {
+pub(super) async fn bind_datagrams(socket: Socket, common: Arc<Common>) -> Result<Datagrams> {
     if socket.kind != SocketKind::Udp {
         return Err(Error::unsupported(&format!("datagrams of kind {:?}", socket.kind)));
     }
     let host = if socket.host.is_empty() { "0.0.0.0" } else { &socket.host };
     let mut last = None;
-    for address in resolve(host, socket.port, socket.family).await? {
+    for address in common.host_names().resolve(host, socket.port, socket.family).await? {
         match UdpSocket::bind(address).await {
             Ok(udp) => return Ok(Datagrams::new(HostUdp(udp))),
             Err(error) => last = Some(Error::from(error).with("bind", address)),
@@ -293,15 +260,6 @@ impl DatagramIo for HostUdp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_alternate_in_the_systems_order() {
-        let list = |text: &str| -> Vec<SocketAddr> {
-            text.split(' ').filter_map(|address| address.parse().ok()).collect()
-        };
-        let ordered = interleave(list("[::1]:1 [::2]:1 127.0.0.1:1 [::3]:1 127.0.0.2:1"));
-        assert_eq!(ordered, list("[::1]:1 127.0.0.1:1 [::2]:1 127.0.0.2:1 [::3]:1"));
-    }
 
     #[tokio::test]
     async fn a_local_address_without_a_port_takes_none_until_it_connects() {
