@@ -120,9 +120,8 @@ async fn a_writer_that_was_cut_off_goes_on_where_it_was() {
     // Another client of the same goes on, and the one before is told.
     let (mut next, _) = host.stream(CONSOLE, again, 6).await;
     let closed = loop {
-        match client.next().await {
-            Message::Close(frame) => break frame.unwrap(),
-            _ => {}
+        if let Message::Close(frame) = client.next().await {
+            break frame.unwrap();
         }
     };
     assert_eq!(u16::from(closed.code), 4001, "{closed:?}");
@@ -180,7 +179,7 @@ async fn an_observer_sees_what_passes_and_is_told_how_much_it_has_missed() {
     let gap = watcher.word().await;
     assert_eq!((gap["type"].as_str(), gap["from"].as_u64()), (Some("gap"), Some(5)), "{gap}");
     let left = got - gap["to"].as_u64().unwrap();
-    assert_eq!(watcher.bytes(left as usize).await.len() as u64, left);
+    assert_eq!(watcher.bytes(left.try_into().unwrap()).await.len() as u64, left);
 }
 
 #[tokio::test(flavor = "multi_thread")]

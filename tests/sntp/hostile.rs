@@ -179,14 +179,10 @@ async fn a_clock_that_is_not_synchronised_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_time_or_with_time_that_runs_backwards_is_none() {
-    let cases: [fn(&[u8]) -> Vec<u8>; 3] = [
-        |request| with(request, 40, &[0; 8]),
-        |request| with(request, 32, &[0; 8]),
-        |request| with(request, 32, &stamp(10)),
-    ];
+    let cases = [(40, [0; 8]), (32, [0; 8]), (32, stamp(10))];
     let host = TestHost::start("").await;
-    for answer in cases {
-        let peer = TimePeer::start(move |_, request| vec![answer(request)]).await;
+    for (place, bytes) in cases {
+        let peer = TimePeer::start(move |_, request| vec![with(request, place, &bytes)]).await;
         let session = opened(&host, &peer, json!({})).await;
         let error = time(&session, json!({})).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");

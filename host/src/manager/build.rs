@@ -4,7 +4,6 @@
 use super::Manager;
 use super::change::{StagedRoute, stage};
 use super::core::Core;
-use super::names;
 use super::parts::Parts;
 use super::plugins::Plugins;
 use super::target_builder::Programs;
@@ -63,9 +62,7 @@ pub(super) async fn build(
     }
     manager.enter(&staged, &changes, config.reload.drain);
     let core = Arc::downgrade(&manager.core);
-    let asks = !config.host.resolver.is_empty();
-    let lookup = asks.then(|| names::lookup(core.clone()));
-    common.host_names().set(lookup, config.host.timeouts.resolve.0);
+    manager.take_over_names(&config.host);
     common.set_opener(Arc::new(move |uri, options| open_for_plugin(core.clone(), uri, options)));
     let routes = std::mem::take(&mut staged.routes);
     Ok(Built { manager, routes, unresolved })

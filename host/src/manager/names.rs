@@ -6,14 +6,23 @@
 
 use super::Manager;
 use super::core::Core;
+use crate::config::model::HostConfig;
 use crate::services::NameLookup;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
+impl Manager {
+    /// Has host names looked up as `host` says from now on.
+    pub(super) fn take_over_names(&self, host: &HostConfig) {
+        let lookup = (!host.resolver.is_empty()).then(|| lookup(Arc::downgrade(&self.core)));
+        self.core.common.host_names().set(lookup, host.timeouts.resolve.0);
+    }
+}
+
 /// Looks up addresses of hosts by what the configuration of this host names.
-pub(super) fn lookup(core: Weak<Core>) -> NameLookup {
+fn lookup(core: Weak<Core>) -> NameLookup {
     Arc::new(move |host| {
         let core = core.clone();
         Box::pin(async move {
@@ -32,7 +41,7 @@ pub(super) async fn records(manager: &Manager, name: &str, kind: &str) -> Result
     let nobody = "host.resolver names nobody who is asked for names";
     let mut last = Error::new(ErrorKind::Config, nobody);
     let params = json!({ "name": name, "type": kind });
-    for by in &manager.core.host.resolver {
+    for by in &manager.core.host().resolver {
         let by = by.to_string();
         last = match manager.call(&by, &Map::new(), "resolve", &params).await {
             Ok(answer) => return Ok(answer),

@@ -21,6 +21,7 @@ impl Manager {
         self.core.listeners.set_shutdown_timeout(host.shutdown_timeout.0);
         self.events().set_limits(host.limits.events);
         self.core.common.take_over(&common(loaded));
+        self.take_over_names(host);
         let asked = |host: &HostConfig| (host.health_interval, host.timeouts.health);
         if asked(&before) != asked(host) {
             self.watch_health();

@@ -1,11 +1,12 @@
 //! [`HostNames`]: the one place where host names become addresses.
 
 use crate::work;
+use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -15,7 +16,7 @@ pub type NameLookup = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<IpAddr
 /// How names are resolved: by the system, until a [`NameLookup`] is set.
 #[derive(Default)]
 pub struct HostNames {
-    asked: OnceLock<(Option<NameLookup>, Duration)>,
+    asked: ArcSwapOption<(Option<NameLookup>, Duration)>,
 }
 
 impl std::fmt::Debug for HostNames {
@@ -28,10 +29,9 @@ impl std::fmt::Debug for HostNames {
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl HostNames {
-    /// Who is asked from now on, or the system, and the most that one name may take. Only the first counts.
+    /// Who is asked from now on, or the system, and the most that one name may take.
     pub fn set(&self, lookup: Option<NameLookup>, limit: Duration) {
-        // That it is set already is no matter.
-        let _ = self.asked.set((lookup, limit));
+        self.asked.store(Some(Arc::new((lookup, limit))));
     }
 
     /// Addresses of a host in the order of trying: families alternate, starting with that of the first. `family` is
@@ -48,9 +48,9 @@ impl HostNames {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let (lookup, limit) = self.asked.get().map_or((None, LIMIT), |(lookup, limit)| {
+        let (lookup, limit) = self.asked.load_full().map_or((None, LIMIT), |asked| {
             // RFC 6761 §6.3: that name is nobody's but this machine's.
-            (lookup.clone().filter(|_| !is_local(host)), *limit)
+            (asked.0.clone().filter(|_| !is_local(host)), asked.1)
         });
         let looking = async {
             match lookup {
