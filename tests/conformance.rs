@@ -30,7 +30,7 @@ macro_rules! drivers {
 }
 
 drivers! { tcp tls ws ssh unix unixgram udp process serial http telnet quic webtransport proxy socks5 hsms mqtt
-modbus modbus_rtu modbus_ascii snmp sntp dns }
+modbus modbus_rtu modbus_ascii snmp sntp dns netconf restconf }
 
 #[tokio::test]
 async fn the_table_has_every_driver_and_every_case() {

@@ -6,7 +6,7 @@ mod mqtt;
 mod quic;
 mod snmp;
 
-pub(super) use asking::{dns, sntp};
+pub(super) use asking::{dns, netconf, restconf, sntp};
 pub(super) use modbus::{modbus, modbus_ascii, modbus_rtu};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};

@@ -24,7 +24,7 @@ pub(crate) enum Peer {
     /// A Unix socket.
     Unix(UnixStream),
     /// Bytes of a session of a host of its own, which is kept with them.
-    Stream { _session: Session, stream: Stream },
+    Stream { session: Session, stream: Stream },
     /// Messages of one.
     Messages(Session, Messages),
     /// A request of one.
@@ -40,7 +40,7 @@ pub(crate) enum Peer {
 impl Peer {
     pub(crate) fn of(session: Session) -> Self {
         if let Some(stream) = session.take_stream() {
-            return Self::Stream { _session: session, stream };
+            return Self::Stream { session, stream };
         }
         match session.take_messages() {
             Some(messages) => Self::Messages(session, messages),
@@ -97,11 +97,17 @@ impl Peer {
             Self::Chunks(chunks) => chunks.end().await,
             Self::Asking(asking) => asking.end(),
             Self::Messages(_, messages) => messages.close().await.expect("ended"),
-            Self::Stream { stream, .. } => match stream.shutdown().await.map_err(Error::from) {
-                // A client of telnet ends as a whole.
-                Err(error) if error.to_string().contains("telnet") => *self = Self::Gone,
-                ended => ended.expect("ended"),
-            },
+            Self::Stream { session, stream } => {
+                match stream.shutdown().await.map_err(Error::from) {
+                    // A client of telnet ends as a whole. What it has not read would make a reset of its end.
+                    Err(error) if error.to_string().contains("telnet") => {
+                        session.close(0, "").await.expect("closed");
+                        let _ = stream.read_to_end(&mut Vec::new()).await;
+                        *self = Self::Gone;
+                    }
+                    ended => ended.expect("ended"),
+                }
+            }
             _ => panic!("it cannot say so"),
         }
     }

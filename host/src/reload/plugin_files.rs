@@ -5,7 +5,7 @@
 //! waited for in the nearest one above it that is. All folders are looked at every `reload.poll` besides, which asks
 //! the system about each file and reads none that has not changed.
 
-use super::watch::{Folders, QUIET, next_poll, settle};
+use super::watch::{Folders, MOST_LOOKS, QUIET, next_poll, settle};
 use super::{ReloadCause, Reloader, ReloaderState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,9 +37,14 @@ async fn changes(reloader: &Reloader) {
     let (tell, mut hints) = mpsc::channel(1);
     let mut folders = Folders::new(tell);
     loop {
-        let places: Vec<PathBuf> =
-            reloader.inner.manager.plugin_places().await.iter().map(|it| there(it)).collect();
-        folders.set(places.iter().map(PathBuf::as_path));
+        // A folder that has come before the one above it was watched is found by looking after that.
+        for _ in 0..MOST_LOOKS {
+            let places: Vec<PathBuf> =
+                reloader.inner.manager.plugin_places().await.iter().map(|it| there(it)).collect();
+            if !folders.set(places.iter().map(PathBuf::as_path)) {
+                break;
+            }
+        }
         if reloader.look_at_plugins().await.is_some() {
             // While it is written it gives hints.
             let _ = tokio::time::timeout(QUIET, hints.recv()).await;

@@ -24,8 +24,8 @@ pub(super) const LEAST_POLL: Duration = Duration::from_millis(100);
 /// How long what has failed is left alone at most, while the files stay as they are.
 const MOST_WAIT: Duration = Duration::from_secs(300);
 
-/// How often files are read again because other folders are watched.
-const MOST_LOOKS: usize = 4;
+/// How often is looked again because other folders are watched.
+pub(super) const MOST_LOOKS: usize = 4;
 
 /// What could not be taken over, and when it is tried again.
 struct Failed {
