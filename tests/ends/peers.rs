@@ -99,16 +99,25 @@ impl Peer {
             Self::Messages(_, messages) => messages.close().await.expect("ended"),
             Self::Stream { session, stream } => {
                 match stream.shutdown().await.map_err(Error::from) {
-                    // A client of telnet ends as a whole. What it has not read would make a reset of its end.
+                    // A client of telnet ends as a whole.
                     Err(error) if error.to_string().contains("telnet") => {
                         session.close(0, "").await.expect("closed");
-                        let _ = stream.read_to_end(&mut Vec::new()).await;
-                        *self = Self::Gone;
+                        self.leaves();
                     }
                     ended => ended.expect("ended"),
                 }
             }
             _ => panic!("it cannot say so"),
+        }
+    }
+
+    /// Is gone once the other side is: what it has not read would make a reset of its end.
+    fn leaves(&mut self) {
+        if let Self::Stream { session, mut stream } = std::mem::replace(self, Self::Gone) {
+            tokio::spawn(async move {
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+                drop(session);
+            });
         }
     }
 

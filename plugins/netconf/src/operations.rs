@@ -78,11 +78,6 @@ pub(crate) fn request(
     server: &Hello,
     deepest: usize,
 ) -> Result<Request> {
-    for (name, capability) in NEEDED {
-        if *name == operation {
-            needs(server, operation, capability)?;
-        }
-    }
     let mut format = None;
     let xml = match operation {
         "get" => {
@@ -107,6 +102,12 @@ pub(crate) fn request(
         }
         _ => simple(operation, given)?,
     };
+    // What was asked for wrongly is told of any server.
+    for (name, capability) in NEEDED {
+        if *name == operation {
+            needs(server, operation, capability)?;
+        }
+    }
     Ok(Request { xml, format })
 }
 
