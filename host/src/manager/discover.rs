@@ -97,17 +97,23 @@ async fn look(
     let like = TargetConfig { options: options.options.clone(), ..service.clone().into() };
     let wanted = targets(&like, of_answer(&answer)?, most);
     let there: BTreeMap<String, TargetConfig> = manager.core.targets.of(upstream).added;
-    for (name, config) in &there {
-        let is_ours = config.labels.get(LABEL).is_some_and(|label| label == host(service));
-        if is_ours && wanted.get(name) != Some(config) {
-            manager.remove_target(upstream, name)?;
-        }
-    }
+    let is_ours = |config: &TargetConfig| {
+        config.labels.get(LABEL).is_some_and(|label| label == host(service))
+    };
     // One that cannot be added, such as one that the definition has, keeps no other away.
     let mut failed = None;
-    for (name, config) in wanted {
-        if there.get(&name) != Some(&config) {
-            failed = manager.add_target(upstream, config).await.err().or(failed);
+    for (name, config) in &wanted {
+        match there.get(name) {
+            Some(before) if before == config => continue,
+            Some(before) if is_ours(before) => manager.remove_target(upstream, name)?,
+            _ => {}
+        }
+        failed = manager.add_target(upstream, config.clone()).await.err().or(failed);
+    }
+    // Last, so that there is always one of them.
+    for (name, config) in &there {
+        if is_ours(config) && !wanted.contains_key(name) {
+            manager.remove_target(upstream, name)?;
         }
     }
     if let Some(error) = failed {
