@@ -43,6 +43,7 @@ enum PluginKind {
 impl PluginKind {
     fn source(self) -> &'static str {
         match self {
+            // Each becomes a package of its own, so that all of them have the same names, such as `TemplateDriver`.
             PluginKind::Layer => include_str!("../../templates/layer.rs"),
             PluginKind::Transport => include_str!("../../templates/transport.rs"),
             PluginKind::Calls => include_str!("../../templates/calls.rs"),
