@@ -66,8 +66,8 @@ pub(crate) struct Get {
     pub(crate) format: Option<Form>,
 }
 
-/// Parameters of `get_config`: those of `get` and the source. They stand here again because serde refuses no unknown
-/// field of a struct that takes another one in.
+// Those of `get` stand here again: serde refuses no unknown field of a struct that takes another one in.
+/// Parameters of `get_config`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GetConfig {
