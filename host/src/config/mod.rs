@@ -44,6 +44,7 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use document::Document;
 use layer::FilesRead;
@@ -104,9 +105,13 @@ impl Loaded {
 
     /// With the keys that only a restart of the host changes, as `changes` says, as `running` has them.
     #[must_use]
-    pub(crate) fn keeping(mut self, running: &Loaded, changes: &diff::Changes) -> Self {
+    pub(crate) fn keeping(self: Arc<Self>, running: &Loaded, changes: &diff::Changes) -> Arc<Self> {
+        if changes.kept().next().is_none() {
+            return self;
+        }
+        let mut kept = Arc::unwrap_or_clone(self);
         let before = serde_json::Value::Object(running.tree.0.clone());
-        let mut tree = serde_json::Value::Object(std::mem::take(&mut self.tree.0));
+        let mut tree = serde_json::Value::Object(std::mem::take(&mut kept.tree.0));
         for (object, key) in changes.kept() {
             let keys = std::iter::once(object.kind.table()).chain(key.key.split('.'));
             let keys: Vec<String> = keys.map(str::to_owned).collect();
@@ -114,10 +119,10 @@ impl Loaded {
         }
         if let Some(host) = tree.get("host").cloned() {
             // What was read whole before and put together of what was is read again.
-            self.config.host = serde_json::from_value(host).unwrap_or(self.config.host);
+            kept.config.host = serde_json::from_value(host).unwrap_or(kept.config.host);
         }
-        self.tree = Options(tree.as_object().cloned().unwrap_or_default());
-        self
+        kept.tree = table(tree);
+        Arc::new(kept)
     }
 }
 
@@ -235,8 +240,15 @@ fn merge(
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
-    let tree = Options(tree.as_object().cloned().unwrap_or_default());
-    Ok(Loaded { config, sources, tree, ..Loaded::default() })
+    Ok(Loaded { config, sources, tree: table(tree), ..Loaded::default() })
+}
+
+/// A tree that was read as a table.
+fn table(tree: serde_json::Value) -> Options {
+    match tree {
+        serde_json::Value::Object(table) => Options(table),
+        _ => Options::default(),
+    }
 }
 
 /// `name` from the folder `base`, with `~/` replaced by the home folder.

@@ -82,7 +82,8 @@ struct Version {
     at: SystemTime,
     cause: ReloadCause,
     changes: Changes,
-    loaded: Loaded,
+    /// Shared: what is gone back to is not copied.
+    loaded: Arc<Loaded>,
     secrets: Secrets,
     /// What waits for a plugin.
     waiting: Arc<WaitingObjects>,
@@ -104,7 +105,7 @@ impl Reloader {
             at: SystemTime::now(),
             cause: ReloadCause::Start,
             changes: Changes::default(),
-            loaded,
+            loaded: Arc::new(loaded),
             secrets,
             waiting: manager.waiting(),
         };
@@ -235,6 +236,7 @@ impl ReloaderState {
             tokio::task::spawn_blocking(load).await
         };
         let read = read.map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let read = read.map(Arc::new);
         let (plugins, result) = self.change(&mut versions, read, (cause, dry_run)).await;
         let told = self.tell(&mut versions, result, (cause, dry_run), begun);
         told.map(|report| Report { plugins, ..report })
@@ -250,7 +252,7 @@ impl ReloaderState {
         versions.expect(expected)?;
         let begun = Instant::now();
         let known = versions.past.iter().find(|version| version.number == number);
-        let Some(loaded) = known.map(|version| version.loaded.clone()) else {
+        let Some(loaded) = known.map(|version| Arc::clone(&version.loaded)) else {
             let known = versions.past.iter().map(|version| version.number).collect();
             return Err(ReloadError::NoVersion { number, known });
         };
@@ -267,7 +269,7 @@ impl ReloaderState {
     async fn change(
         &self,
         versions: &mut Versions,
-        read: Result<Loaded, ConfigErrors>,
+        read: Result<Arc<Loaded>, ConfigErrors>,
         (cause, dry_run): (ReloadCause, bool),
     ) -> (Vec<String>, Result<Changes, ConfigErrors>) {
         let searched = match &read {
@@ -308,7 +310,7 @@ impl ReloaderState {
     async fn take_over(
         &self,
         versions: &mut Versions,
-        loaded: Loaded,
+        loaded: Arc<Loaded>,
         cause: ReloadCause,
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {

@@ -98,7 +98,7 @@ impl ReloaderState {
 
     /// Takes over what has waited for a plugin that is there now.
     async fn wake(&self, versions: &mut super::Versions) {
-        let loaded = versions.current.loaded.clone();
+        let loaded = Arc::clone(&versions.current.loaded);
         if self.manager.waiting_in(&loaded) == *versions.current.waiting {
             return;
         }

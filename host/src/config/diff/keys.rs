@@ -21,7 +21,21 @@ const OPTIONS: &str = "options";
 /// Whether two values mean the same.
 type Same = fn(&Value, &Value) -> bool;
 
+#[cfg(test)]
+thread_local! {
+    /// How often two objects were read as a whole.
+    static READ_WHOLE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has read two objects as a whole to compare them.
+#[cfg(test)]
+pub(crate) fn read_whole() -> usize {
+    READ_WHOLE.get()
+}
+
 fn same<T: DeserializeOwned + PartialEq>(one: &Value, other: &Value) -> bool {
+    #[cfg(test)]
+    READ_WHOLE.set(READ_WHOLE.get() + 1);
     let read = |value: &Value| serde_json::from_value::<T>(value.clone());
     match (read(one), read(other)) {
         (Ok(one), Ok(other)) => one == other,

@@ -26,6 +26,8 @@ pub use secrets::Secrets;
 use super::{KeyPath, Loaded};
 #[cfg(test)]
 pub(super) use keys::effect_at;
+#[cfg(test)]
+pub(crate) use keys::read_whole;
 pub(super) use keys::{at, put};
 use keys::{changed, effect_of, is_same, shown};
 use objects::{ObjectAt, objects};
@@ -130,11 +132,6 @@ pub type WaitingObjects = BTreeMap<ObjectId, String>;
 
 /// What is different in `new`, and what taking it over does.
 pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffects) -> Changes {
-    let there = |side: ConfigSide<'_>| {
-        let mut objects = objects(side.loaded);
-        objects.retain(|object, _| !side.waiting.contains_key(object));
-        objects
-    };
     let (before, after) = (there(old), there(new));
     let mut found: BTreeMap<ObjectId, Change> = BTreeMap::new();
     for (object, there) in &after {
@@ -165,6 +162,13 @@ pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffect
     Changes(found.into_values().collect())
 }
 
+/// The objects of a configuration that do not wait.
+fn there(side: ConfigSide<'_>) -> BTreeMap<ObjectId, ObjectAt<'_>> {
+    let mut objects = objects(side.loaded);
+    objects.retain(|object, _| !side.waiting.contains_key(object));
+    objects
+}
+
 /// Adds keys to the change of an object.
 fn add(found: &mut BTreeMap<ObjectId, Change>, object: &ObjectId, keys: Vec<KeyChange>) {
     if keys.is_empty() {
@@ -186,8 +190,8 @@ fn add(found: &mut BTreeMap<ObjectId, Change>, object: &ObjectId, keys: Vec<KeyC
 
 fn keys_of(
     object: &ObjectId,
-    was: &ObjectAt,
-    is: &ObjectAt,
+    was: &ObjectAt<'_>,
+    is: &ObjectAt<'_>,
     effects: &dyn OptionEffects,
 ) -> Vec<KeyChange> {
     if is_same(object.kind, &was.value, &is.value) {
@@ -206,7 +210,7 @@ fn keys_of(
 /// References to secrets that lead to another one now.
 fn secrets_of(
     object: &ObjectId,
-    there: &ObjectAt,
+    there: &ObjectAt<'_>,
     (old, new): (&Secrets, &Secrets),
     effects: &dyn OptionEffects,
 ) -> Vec<KeyChange> {
@@ -240,7 +244,15 @@ impl Changes {
 
     /// The change of an object, if it is different.
     pub fn of(&self, object: &ObjectId) -> Option<&Change> {
-        self.0.iter().find(|change| change.object == *object)
+        self.of_name(object.kind, &object.name)
+    }
+
+    /// The change of the object of that kind and name, if it is different.
+    pub(crate) fn of_name(&self, kind: ObjectKind, name: &str) -> Option<&Change> {
+        // They are in the order of their objects.
+        let order =
+            |change: &Change| (change.object.kind, change.object.name.as_str()).cmp(&(kind, name));
+        self.0.binary_search_by(order).ok().and_then(|at| self.0.get(at))
     }
 
     /// All of them, by kind and name.

@@ -1,8 +1,9 @@
 //! The objects of a configuration, each with what is written of it.
 
-use crate::config::{KeyPath, Link, Loaded};
+use crate::config::{Config, KeyPath, Link, Loaded};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -97,6 +98,11 @@ impl ObjectId {
         ObjectId::new(ObjectKind::Path, format!("{device}.{path}"))
     }
 
+    /// The ids of the routes of a configuration, in their order.
+    pub(crate) fn of_routes(config: &Config) -> Vec<Self> {
+        Self::routes(config.routes.iter().map(|route| route.listen.to_string()))
+    }
+
     /// The ids of routes that listen on these, in this order.
     pub fn routes(listen: impl IntoIterator<Item = String>) -> Vec<Self> {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
@@ -134,11 +140,35 @@ impl Serialize for ObjectId {
     }
 }
 
-/// What is written of an object, and where.
-#[derive(Clone)]
-pub(super) struct ObjectAt {
-    pub(super) value: Value,
-    pub(super) at: KeyPath,
+/// What is written of an object. Nothing is copied but what a device says for its paths: a configuration may have
+/// thousands of objects, of which a change is of one.
+pub(super) struct ObjectAt<'a> {
+    pub(super) value: Cow<'a, Value>,
+    /// The number of a route in its list.
+    index: Option<usize>,
+}
+
+impl<'a> ObjectAt<'a> {
+    fn of(value: &'a Value) -> Self {
+        ObjectAt { value: Cow::Borrowed(value), index: None }
+    }
+
+    fn made(value: Value) -> Self {
+        ObjectAt { value: Cow::Owned(value), index: None }
+    }
+
+    /// Where it is written, if it is `object`.
+    pub(super) fn place(&self, object: &ObjectId) -> KeyPath {
+        let (table, name) = (object.kind.table(), object.name.as_str());
+        match (object.kind, self.index, name.split_once('.')) {
+            (ObjectKind::Route, Some(index), _) => KeyPath::from_iter([table]).index(index),
+            (ObjectKind::Path, _, Some((device, path))) => {
+                KeyPath::from_iter([table, device, "paths", path])
+            }
+            _ if name.is_empty() => KeyPath::from_iter([table]),
+            _ => KeyPath::from_iter([table, name]),
+        }
+    }
 }
 
 /// Tables whose entries are objects as they are.
@@ -156,32 +186,27 @@ const OF_PATHS: [&str; 4] = ["uri", "keepalive", "reconnect", "credentials"];
 const MERGED: [&str; 2] = ["options", "login"];
 
 /// All objects of a configuration.
-pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt> {
+pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
     let tree = &loaded.tree;
     let mut all = BTreeMap::new();
     let once = [ObjectKind::Host, ObjectKind::Log, ObjectKind::Admin, ObjectKind::Reload];
-    for kind in once {
-        let value = tree.get(kind.table()).cloned().unwrap_or_else(|| Map::new().into());
-        let at = KeyPath::from_iter([kind.table()]);
-        all.insert(ObjectId::new(kind, ""), ObjectAt { value, at });
+    let once = once.into_iter().map(|kind| (kind, Value::Object(Map::new())));
+    for (kind, none) in once.chain([(ObjectKind::Include, Value::Array(Vec::new()))]) {
+        let written = tree.get(kind.table()).map(ObjectAt::of);
+        all.insert(ObjectId::new(kind, ""), written.unwrap_or_else(|| ObjectAt::made(none)));
     }
-    let value = tree.get("include").cloned().unwrap_or_else(|| Vec::<Value>::new().into());
-    let at = KeyPath::from_iter(["include"]);
-    all.insert(ObjectId::new(ObjectKind::Include, ""), ObjectAt { value, at });
     for kind in NAMED {
         for (name, value) in table(tree.get(kind.table())) {
-            let at = KeyPath::from_iter([kind.table(), name]);
-            all.insert(ObjectId::new(kind, name), ObjectAt { value: value.clone(), at });
+            all.insert(ObjectId::new(kind, name), ObjectAt::of(value));
         }
     }
     for (name, device) in table(tree.get("devices")) {
         device_objects(name, device, &mut all);
     }
-    let listen = loaded.config.routes.iter().map(|route| route.listen.to_string());
     let written = tree.get("routes").and_then(Value::as_array).into_iter().flatten();
-    for (index, (id, value)) in ObjectId::routes(listen).into_iter().zip(written).enumerate() {
-        let at = KeyPath::from_iter(["routes"]).index(index);
-        all.insert(id, ObjectAt { value: value.clone(), at });
+    let ids = ObjectId::of_routes(&loaded.config).into_iter();
+    for (index, (id, value)) in ids.zip(written).enumerate() {
+        all.insert(id, ObjectAt { index: Some(index), ..ObjectAt::of(value) });
     }
     all
 }
@@ -190,15 +215,13 @@ fn table(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
     value.and_then(Value::as_object).into_iter().flatten()
 }
 
-fn device_objects(name: &str, device: &Value, all: &mut BTreeMap<ObjectId, ObjectAt>) {
-    let at = KeyPath::from_iter(["devices", name]);
+fn device_objects<'a>(name: &str, device: &'a Value, all: &mut BTreeMap<ObjectId, ObjectAt<'a>>) {
     for (path, own) in table(device.get("paths")) {
         let mut value = own.clone();
         if let Value::Object(keys) = &mut value {
             inherit(keys, device);
         }
-        let at = at.key("paths").key(path);
-        all.insert(ObjectId::path(name, path), ObjectAt { value, at });
+        all.insert(ObjectId::path(name, path), ObjectAt::made(value));
     }
     let mut value = device.clone();
     if let Value::Object(keys) = &mut value {
@@ -206,7 +229,7 @@ fn device_objects(name: &str, device: &Value, all: &mut BTreeMap<ObjectId, Objec
             key != "paths" && !OF_PATHS.contains(&key.as_str()) && !MERGED.contains(&key.as_str())
         });
     }
-    all.insert(ObjectId::new(ObjectKind::Device, name), ObjectAt { value, at });
+    all.insert(ObjectId::new(ObjectKind::Device, name), ObjectAt::made(value));
 }
 
 /// Gives a path what its device says for all.

@@ -50,7 +50,7 @@ impl Secrets {
             let mut found = Vec::new();
             references(&there.value, &mut Vec::new(), &mut found);
             for (keys, reference) in found {
-                let at = keys.iter().fold(there.at.clone(), |at, key| at.key(key));
+                let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
                 let base = loaded.sources.base_dir(&at);
                 wanted.push((object.clone(), keys, base, reference));
             }
@@ -94,16 +94,25 @@ fn references(value: &Value, here: &mut Vec<String>, found: &mut Vec<(Vec<String
         Some(reference) => return found.push((here.clone(), reference)),
         None => {}
     }
-    let below: Vec<(String, &Value)> = match value {
-        Value::Object(table) => table.iter().map(|(key, value)| (key.clone(), value)).collect(),
-        Value::Array(list) => {
-            list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
-        }
-        _ => return,
-    };
-    for (key, value) in below {
+    let mut go = |key: String, value: &Value| {
         here.push(key);
         references(value, here, found);
         here.pop();
+    };
+    // Only tables can be references, so that most values need no look.
+    match value {
+        Value::Object(table) => {
+            let below = table.iter().filter(|(_, value)| is_nested(value));
+            below.for_each(|(key, value)| go(key.clone(), value));
+        }
+        Value::Array(list) => {
+            let below = list.iter().enumerate().filter(|(_, value)| is_nested(value));
+            below.for_each(|(index, value)| go(index.to_string(), value));
+        }
+        _ => {}
     }
+}
+
+fn is_nested(value: &Value) -> bool {
+    matches!(value, Value::Object(_) | Value::Array(_))
 }

@@ -15,7 +15,8 @@ pub(super) fn of_changes(
     new: &Loaded,
     found: &Differences,
 ) -> Vec<(ObjectId, Vec<KeyChange>)> {
-    let users = Users { old: &old.config, new: &new.config, found };
+    let host = found.get(&ObjectId::new(ObjectKind::Host, ""));
+    let users = Users { old: &old.config, new: &new.config, found, host };
     let mut all = Vec::new();
     for (name, connection) in &new.config.connections {
         let mut keys = users.interceptors(&connection.interceptors);
@@ -40,9 +41,11 @@ pub(super) fn of_changes(
     for name in new.config.upstreams.keys() {
         all.push((ObjectId::new(ObjectKind::Upstream, name), users.upstream(name, &linked)));
     }
-    let listen = new.config.routes.iter().map(|route| route.listen.to_string());
-    for (id, route) in ObjectId::routes(listen).into_iter().zip(&new.config.routes) {
-        all.push((id, users.route(route)));
+    // What routes use follows by itself; only a default of the host is theirs.
+    if host.is_some() {
+        for (id, route) in ObjectId::of_routes(&new.config).into_iter().zip(&new.config.routes) {
+            all.push((id, users.route(route)));
+        }
     }
     all.retain(|(_, keys)| !keys.is_empty());
     all
@@ -52,6 +55,7 @@ struct Users<'a> {
     old: &'a Config,
     new: &'a Config,
     found: &'a Differences,
+    host: Option<&'a Change>,
 }
 
 impl Users<'_> {
@@ -62,8 +66,7 @@ impl Users<'_> {
 
     /// Whether a key of `[host]` means something else.
     fn host_changes(&self, key: &str) -> bool {
-        let host = self.found.get(&ObjectId::new(ObjectKind::Host, ""));
-        host.is_some_and(|change| change.keys.iter().any(|it| it.key == key))
+        self.host.is_some_and(|change| change.keys.iter().any(|it| it.key == key))
     }
 
     /// The key `key` of an object follows keys of `[host]` where it is not set.

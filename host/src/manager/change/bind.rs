@@ -3,12 +3,14 @@
 use super::stage::StagedRoute;
 use crate::config::model::RouteConfig;
 use crate::config::{Config, ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::connection::Target;
 use crate::listener::{Bound, Listener};
 use crate::manager::Manager;
 use crate::manager::entries::DefinedBy;
 use crate::manager::listen::RunningListener;
 use crate::stack::Stack;
 use jackfield_plugin_api::Error;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A route whose address is had.
@@ -133,23 +135,48 @@ impl Binding<'_> {
 /// Options by which two listeners may have one address.
 const SHARE_ADDRESSES: [&str; 2] = ["reuse_port", "family"];
 
-/// The routes that listen where one before them does, with the number of that; `stack` has the stack of a route.
-pub(super) fn listened_twice<'a>(
+/// The routes that listen where one before them does, with the number of that, as far as one of both is `new`; `there` has
+/// the stacks of those that stay. By the numbers of the routes.
+pub(super) fn listened_twice(
     config: &Config,
-    stack: &impl Fn(usize) -> Option<&'a Stack>,
+    new: &BTreeMap<usize, &Stack>,
+    there: &BTreeMap<usize, Arc<Target>>,
 ) -> Vec<(usize, usize)> {
     let shares = |index: usize| {
         config.routes.get(index).is_some_and(|route| names_any(&route.options, &SHARE_ADDRESSES))
     };
-    let found = (0..config.routes.len()).filter_map(|index| {
-        let own = stack(index)?;
-        let first = (0..index).find(|first| {
-            stack(*first).is_some_and(|other| collide(own, other))
-                && !(shares(index) || shares(*first))
+    let stays = there.iter().filter(|(index, _)| !new.contains_key(*index));
+    let mut all: BTreeMap<usize, &Stack> = stays.map(|(at, it)| (*at, it.stack())).collect();
+    all.extend(new);
+    // Each is held against those that share its port or path: there may be thousands of routes.
+    let mut places: BTreeMap<SharedPlace<'_>, Vec<usize>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (index, stack) in &all {
+        let Some(place) = place(stack) else { continue };
+        let before = places.entry(place).or_default();
+        let first = before.iter().copied().find(|first| {
+            (new.contains_key(index) || new.contains_key(first))
+                && all.get(first).is_some_and(|other| collide(stack, other))
+                && !(shares(*index) || shares(*first))
         });
-        first.map(|first| (index, first))
-    });
-    found.collect()
+        found.extend(first.map(|first| (*index, first)));
+        before.push(*index);
+    }
+    found
+}
+
+/// What stacks that collide have in common: their port, or the path of those that have none.
+type SharedPlace<'a> = (Option<u16>, &'a str);
+
+/// `None` for one that collides with no other.
+fn place(stack: &Stack) -> Option<SharedPlace<'_>> {
+    let address = stack.address();
+    match address.port {
+        Some(0) => None,
+        // The rest of the address is of a layer above the transport.
+        Some(port) => Some((Some(port), "")),
+        None => Some((None, address.path.as_str())).filter(|(_, path)| !path.is_empty()),
+    }
 }
 
 /// Whether two stacks cannot listen at the same time.

@@ -20,12 +20,13 @@ pub(super) struct Leaving {
 impl Manager {
     /// What a change takes away.
     pub(super) fn leaving(&self, changes: &Changes) -> Leaving {
-        let running = self.routes_by_id();
         let gone = |kind| {
             let of_kind = changes.of_kind(kind);
             of_kind.filter(|change| change.kind == ChangeKind::Removed).map(|change| &change.object)
         };
-        let listeners = gone(ObjectKind::Route).filter_map(|id| running.get(id).cloned()).collect();
+        let mut routes = gone(ObjectKind::Route).peekable();
+        let running = routes.peek().map(|_| self.routes_by_id()).unwrap_or_default();
+        let listeners = routes.filter_map(|id| running.get(id).cloned()).collect();
         let paths = gone(ObjectKind::Path).filter_map(|id| {
             let (device, path) = id.name.split_once('.')?;
             let path = self.core.devices.get(device).and_then(|it| it.path(Some(path))).ok()?;

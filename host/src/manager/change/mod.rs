@@ -21,6 +21,8 @@ mod leave;
 mod orphans;
 mod patch;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub(super) use stage::{Staged, StagedRoute, stage};
 

@@ -1,16 +1,20 @@
 //! What programs have added may use what a configuration no longer has: that is refused.
 
 use super::Staged;
-use crate::config::diff::{ChangeKind, Changes, ObjectId, ObjectKind};
+use crate::config::diff::{ChangeKind, Changes, ObjectKind};
 use crate::config::{ConfigError, KeyPath, Origin, Position, Reference, Via};
 use crate::manager::Manager;
 use crate::manager::entries::DefinedBy;
 use crate::manager::parts::Parts;
+use std::collections::BTreeSet;
 
 /// Notes what is taken away although something that a program has added uses it.
 pub(super) fn refuse(live: &Manager, parts: &mut Parts<'_>, staged: &Staged, changes: &Changes) {
+    if changes.iter().all(|change| change.kind != ChangeKind::Removed) {
+        return;
+    }
     let gone = |kind, name: &str| {
-        let change = changes.of(&ObjectId::new(kind, name));
+        let change = changes.of_name(kind, name);
         change.is_some_and(|change| change.kind == ChangeKind::Removed)
     };
     let lost_via = |via: &Via| match via {
@@ -30,13 +34,13 @@ pub(super) fn refuse(live: &Manager, parts: &mut Parts<'_>, staged: &Staged, cha
             refuse(&format!("connections.{}", entry.name), via.to_string());
         }
     }
-    let listed: Vec<String> =
+    let listed: BTreeSet<String> =
         parts.loaded.config.routes.iter().map(|route| route.listen.to_string()).collect();
     for running in live.core.listeners.running() {
         let Some(route) = running.route() else { continue };
         // Those of the file are checked with it, or go themselves.
-        let id = ObjectId::new(ObjectKind::Route, running.name());
-        if listed.iter().any(|listen| listen == running.name()) || changes.of(&id).is_some() {
+        let named = changes.of_name(ObjectKind::Route, running.name());
+        if listed.contains(running.name()) || named.is_some() {
             continue;
         }
         let lost = match &route.to {

@@ -18,6 +18,7 @@ use crate::manager::parts::Parts;
 use crate::manager::paths::with_credentials;
 use crate::manager::target_builder::Unbuilt;
 use crate::manager::upstreams::UpstreamEntry;
+use crate::stack::Stack;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,8 +91,10 @@ pub(in crate::manager) async fn stage(
     }
     stage.upstreams().await;
     stage.handlers().await;
-    stage.routes().await;
-    stage.listened_twice();
+    let running = live.routes_by_id();
+    let ids = ObjectId::of_routes(&stage.parts.loaded.config);
+    stage.routes(&ids, &running).await;
+    stage.listened_twice(&ids, &running);
     stage.staged
 }
 
@@ -104,7 +107,7 @@ struct Stage<'a, 'p> {
 
 impl Stage<'_, '_> {
     fn change(&self, kind: ObjectKind, name: &str) -> Option<&Change> {
-        self.changes.of(&ObjectId::new(kind, name))
+        self.changes.of_name(kind, name)
     }
 
     /// Takes over what stays.
@@ -326,17 +329,15 @@ impl Stage<'_, '_> {
     }
 
     /// Routes that are new or different, and those that lead to something that is.
-    async fn routes(&mut self) {
-        let (running, next) = (self.live.routes_by_id(), self.staged.next.clone());
+    async fn routes(&mut self, ids: &[ObjectId], running: &BTreeMap<ObjectId, RunningListener>) {
+        let next = self.staged.next.clone();
         let config = &self.parts.loaded.config;
-        let listen = config.routes.iter().map(|route| route.listen.to_string());
-        for (index, id) in ObjectId::routes(listen).into_iter().enumerate() {
-            let route = &config.routes[index];
-            let change = self.changes.of(&id);
-            let there = running.get(&id).cloned();
-            if change.is_none() && !(self.leads_to_change(&route.to) && there.is_some()) {
+        for (index, (id, route)) in ids.iter().zip(&config.routes).enumerate() {
+            let change = self.changes.of(id);
+            if change.is_none() && !(self.leads_to_change(&route.to) && running.contains_key(id)) {
                 continue;
             }
+            let there = running.get(id).cloned();
             let anew = change.is_some_and(|change| change.effect == Effect::Restart);
             let key = KeyPath::from_iter(["routes"]).index(index);
             let builder = next.target_builder(&self.parts.loaded.sources, self.parts.programs);
@@ -363,24 +364,18 @@ impl Stage<'_, '_> {
     }
 
     /// An address has one listener, whatever stands on its transport.
-    fn listened_twice(&mut self) {
-        let running = self.live.routes_by_id();
+    fn listened_twice(&mut self, ids: &[ObjectId], running: &BTreeMap<ObjectId, RunningListener>) {
         let config = &self.parts.loaded.config;
-        let listen = config.routes.iter().map(|route| route.listen.to_string());
-        let ids = ObjectId::routes(listen);
-        let mut targets = BTreeMap::new();
-        for (index, id) in ids.iter().enumerate() {
-            if let Some(there) = running.get(id) {
-                targets.insert(index, there.target());
+        let mut there = BTreeMap::new();
+        if !self.staged.routes.is_empty() {
+            for (index, id) in ids.iter().enumerate() {
+                there.extend(running.get(id).map(|running| (index, running.target())));
             }
         }
         let staged = &self.staged.routes;
-        let stack = |index: usize| {
-            let made = staged.iter().find(|staged| staged.index == index);
-            let there = || targets.get(&index).map(|target| target.stack());
-            made.map(|made| &made.listener.stack).or_else(there)
-        };
-        let found = super::bind::listened_twice(config, &stack);
+        let new: BTreeMap<usize, &Stack> =
+            staged.iter().map(|staged| (staged.index, &staged.listener.stack)).collect();
+        let found = super::bind::listened_twice(config, &new, &there);
         for (index, first) in found {
             let key = |index: usize| KeyPath::from_iter(["routes"]).index(index).key("listen");
             let place = self.parts.loaded.sources.locate(&key(first));

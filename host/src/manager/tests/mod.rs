@@ -26,7 +26,7 @@ fn registry() -> Registry {
     registry
 }
 
-fn manager(max: usize) -> Manager {
+pub(super) fn manager(max: usize) -> Manager {
     Manager::empty(registry(), max, SOON)
 }
 
