@@ -210,6 +210,54 @@ async fn targets_follow_the_records_of_a_service_and_sessions_run_on() {
     found(&host, &[]).await;
 }
 
+/// Waits until what was changed at run time is this.
+async fn drifts(host: &TestHost, expected: &[String]) {
+    let looking = async {
+        while host.manager().run_time_layer().drift != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    let looked = timeout(DEADLINE, looking).await;
+    looked.unwrap_or_else(|_| panic!("{:?}", host.manager().run_time_layer().drift));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_that_were_found_are_no_drift_and_stay_when_what_was_changed_is_reset() {
+    let services = Services::default();
+    *services.lock().unwrap() = vec![(0, 3, 7)];
+    let peer = zone_with(&services).await;
+    let host = TestHost::start(&format!(
+        "{}[upstreams.echo]\ntargets = [{{ uri = \"tcp://127.0.0.1:9\", priority = 1000 }}]\n\
+         discover = {{ services = [\"tcp://_echo._tcp.test\"], least_interval = \"20ms\" }}\n",
+        by_connection(&peer)
+    ))
+    .await;
+    let (manager, name) = (host.manager(), "tcp://echo.test:7");
+    found(&host, &[(name.to_owned(), 3, 0)]).await;
+    let revision = manager.revision("upstreams.echo");
+    drifts(&host, &[]).await;
+    assert!(manager.run_time_layer().upstreams.is_empty());
+
+    manager.weigh_target("echo", name, 5).unwrap();
+    drifts(&host, &[format!("upstreams.echo: target {name} has weight 5, not 3")]).await;
+    // What was set holds for another record of its name, too.
+    *services.lock().unwrap() = vec![(0, 4, 7), (1, 1, 8)];
+    let second = ("tcp://echo.test:8".to_owned(), 1, 1);
+    found(&host, &[(name.to_owned(), 5, 0), second.clone()]).await;
+    drifts(&host, &[format!("upstreams.echo: target {name} has weight 5, not 4")]).await;
+
+    manager.reset_run_time_layer().await.unwrap();
+    found(&host, &[(name.to_owned(), 4, 0), second]).await;
+    drifts(&host, &[]).await;
+    let changed = manager.revision("upstreams.echo");
+    assert!(changed > revision, "{changed:?}");
+
+    // That the zone says something else is no other definition.
+    *services.lock().unwrap() = vec![(0, 4, 7)];
+    found(&host, &[(name.to_owned(), 4, 0)]).await;
+    assert_eq!(manager.revision("upstreams.echo"), changed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn targets_stay_as_they_are_while_nobody_answers() {
     let first = TcpPeer::echo().await;

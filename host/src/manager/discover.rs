@@ -5,6 +5,7 @@
 
 use super::Manager;
 use super::core::Core;
+use super::layer::{SERVICE, TargetEdit};
 use super::names;
 use super::upstreams::name_of;
 use crate::config::{DiscoverOptions, TargetConfig};
@@ -17,9 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::sleep;
-
-/// The label of a target that was found: the name of its service.
-const LABEL: &str = "service";
 
 /// The parts of a record.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -96,19 +94,26 @@ async fn look(
     let most = usize::try_from(options.most).unwrap_or(usize::MAX);
     let like = TargetConfig { options: options.options.clone(), ..service.clone().into() };
     let wanted = targets(&like, of_answer(&answer)?, most);
-    let there: BTreeMap<String, TargetConfig> = manager.core.targets.of(upstream).added;
+    let there: BTreeMap<String, TargetConfig> = manager.core.targets.of(upstream).found;
     let is_ours = |config: &TargetConfig| {
-        config.labels.get(LABEL).is_some_and(|label| label == host(service))
+        config.labels.get(SERVICE).is_some_and(|label| label == host(service))
     };
     // One that cannot be added, such as one that the definition has, keeps no other away.
     let mut failed = None;
     for (name, config) in &wanted {
-        match there.get(name) {
-            Some(before) if before == config => continue,
-            Some(before) if is_ours(before) => manager.remove_target(upstream, name)?,
-            _ => {}
+        let before = there.get(name).filter(|before| is_ours(before));
+        if before == Some(config) {
+            continue;
         }
-        failed = manager.add_target(upstream, config.clone()).await.err().or(failed);
+        if before.is_some() {
+            manager.take_target(upstream, name)?;
+        }
+        if let Err(error) = manager.find_target(upstream, config.clone()).await {
+            if before.is_some() {
+                manager.note_target(upstream, name, TargetEdit::Remove)?;
+            }
+            failed = Some(error);
+        }
     }
     // Last, so that there is always one of them.
     for (name, config) in &there {
@@ -155,7 +160,7 @@ fn targets(
         let mut target = like.clone();
         target.weight = weight(record.weight, heaviest);
         target.priority = rank.min(1000);
-        target.labels.insert(LABEL.to_owned(), host(&like.uri).to_owned());
+        target.labels.insert(SERVICE.to_owned(), host(&like.uri).to_owned());
         (target.uri.host, target.uri.port) = (Some(record.target), Some(record.port));
         (name_of(&target), target)
     };

@@ -46,8 +46,13 @@ impl Manager {
         target: &str,
         change: TargetEdit,
     ) -> Result<()> {
+        // What the host finds by name changes no definition.
+        let is_found = matches!(change, TargetEdit::Find(_))
+            || change == TargetEdit::Remove && self.core.targets.is_found(upstream, target);
         self.core.targets.note(upstream, target, change.clone());
-        self.core.revisions.note(&format!("upstreams.{upstream}"));
+        if !is_found {
+            self.core.revisions.note(&format!("upstreams.{upstream}"));
+        }
         let kept = self.core.named.keep_target(upstream, target, change);
         kept.map_err(|error| {
             let text = format!("it holds until the host ends, and cannot be kept: {error}");
@@ -58,7 +63,17 @@ impl Manager {
     /// Forgets what was changed of the targets of an upstream.
     pub(super) fn forget_targets(&self, upstream: &str) -> Result<()> {
         if self.core.targets.clear(upstream) {
-            self.core.named.forget_targets(upstream)
+            self.core.named.forget_targets(upstream, false)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`Manager::forget_targets`], but for those that the host has found by name.
+    fn reset_targets(&self, upstream: &str) -> Result<()> {
+        if self.core.targets.reset(upstream) {
+            self.core.revisions.note(&format!("upstreams.{upstream}"));
+            self.core.named.forget_targets(upstream, true)
         } else {
             Ok(())
         }
@@ -98,7 +113,7 @@ impl Manager {
     async fn bring_targets(&self, name: &str) {
         let Ok(entry) = self.core.upstreams.get(name) else { return };
         let (upstream, now) = (&entry.made.upstream, Instant::now());
-        let wanted = self.core.targets.of(name).over(&entry.config.targets);
+        let wanted = self.core.targets.of(name).over(&entry.config);
         let there = upstream.targets();
         let told = |error: Error, target: &str| {
             tracing::warn!(upstream = name, target, %error, "a target is not as it was changed");
@@ -157,7 +172,8 @@ impl Manager {
             layer.drift.push(format!("connections.{} was defined", entry.name));
             layer.connections.insert(entry.name.to_string(), written.unwrap_or(Value::Null));
         }
-        for (name, mut changed) in self.core.targets.all() {
+        let changed = self.core.targets.all().into_iter();
+        for (name, mut changed) in changed.filter(|(_, changed)| !changed.is_unchanged()) {
             layer.drift.extend(self.drift_of(&name, &changed));
             if !kept {
                 for target in changed.added.values_mut() {
@@ -191,7 +207,8 @@ impl Manager {
             lines.push(format!("upstreams.{upstream}: target {name} was removed"));
         }
         for (name, weight) in &changed.weights {
-            let own = changed.added.get(name).or_else(|| defined.get(name).copied());
+            let own = changed.added.get(name).or_else(|| changed.found.get(name));
+            let own = own.or_else(|| defined.get(name).copied());
             if let Some(own) = own.filter(|own| u32::from(own.weight) != *weight) {
                 let said = own.weight;
                 lines.push(format!(
@@ -236,7 +253,7 @@ impl Manager {
     /// What could not be dropped, which stays.
     pub async fn reset_run_time_layer(&self) -> Result<Vec<ObjectId>> {
         for upstream in self.core.targets.all().into_keys() {
-            self.forget_targets(&upstream)?;
+            self.reset_targets(&upstream)?;
             self.bring_targets(&upstream).await;
         }
         let (again, mut failed) = self.reset_written().await;

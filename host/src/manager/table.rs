@@ -135,11 +135,11 @@ impl Named {
         Ok(())
     }
 
-    /// Writes that changes of the targets of an upstream are forgotten.
-    pub(super) fn forget_targets(&self, upstream: &str) -> Result<()> {
+    /// Writes that changes of the targets of an upstream are forgotten, or all but what was found.
+    pub(super) fn forget_targets(&self, upstream: &str, keeps_found: bool) -> Result<()> {
         let mut changes = self.changes();
         if let Some(state) = changes.as_mut() {
-            state.reset_targets(upstream)?;
+            state.reset_targets(upstream, keeps_found)?;
         }
         self.tidy(&mut changes);
         Ok(())

@@ -28,6 +28,27 @@ impl Manager {
     /// accepted. With a state directory, also a secret that is written out; what cannot be written there holds until
     /// the host ends.
     pub async fn add_target(&self, upstream: &str, target: config::TargetConfig) -> Result<String> {
+        self.put_target(upstream, target, false).await
+    }
+
+    /// Adds a target that the host has found by name; it weighs what was set of it before.
+    ///
+    /// # Errors
+    /// As [`Manager::add_target`].
+    pub(super) async fn find_target(
+        &self,
+        upstream: &str,
+        target: config::TargetConfig,
+    ) -> Result<String> {
+        self.put_target(upstream, target, true).await
+    }
+
+    async fn put_target(
+        &self,
+        upstream: &str,
+        target: config::TargetConfig,
+        is_found: bool,
+    ) -> Result<String> {
         let (entry, name) = (self.core.upstreams.get(upstream)?, name_of(&target));
         let is_there = entry.made.upstream.targets().iter().any(|(other, _)| *other == name);
         if is_there && self.core.targets.is_added(upstream, &name, &target) {
@@ -41,10 +62,14 @@ impl Manager {
         let builder = self.run_time_builder();
         let made = self.make_target(&builder, &key, &target, &entry.config.interceptors).await?;
         let (to, via) = (&entry.made.upstream, made.via().cloned());
-        to.balancer()
-            .add(spec(name.clone(), to.target_of(&name, made)?, &target), Instant::now())?;
+        let mut made = spec(name.clone(), to.target_of(&name, made)?, &target);
+        let set = self.core.targets.weight(upstream, &name).filter(|_| is_found);
+        made.weight = set.unwrap_or(made.weight);
+        to.balancer().add(made, Instant::now())?;
         via.iter().for_each(|via| self.core.named.carries(via, true));
-        self.note_target(upstream, &name, TargetEdit::Add(Box::new(target)))?;
+        let target = Box::new(target);
+        let edit = if is_found { TargetEdit::Find(target) } else { TargetEdit::Add(target) };
+        self.note_target(upstream, &name, edit)?;
         Ok(name)
     }
 
@@ -85,6 +110,12 @@ impl Manager {
     /// # Errors
     /// [`ErrorKind::NotFound`] with the nearest name.
     pub fn remove_target(&self, upstream: &str, name: &str) -> Result<()> {
+        self.take_target(upstream, name)?;
+        self.note_target(upstream, name, TargetEdit::Remove)
+    }
+
+    /// The same, of which nothing is kept: another one of its name comes.
+    pub(super) fn take_target(&self, upstream: &str, name: &str) -> Result<()> {
         let entry = self.core.upstreams.get(upstream)?;
         let from = &entry.made.upstream;
         let targets = from.targets();
@@ -93,7 +124,7 @@ impl Manager {
         if let Some(via) = removed.and_then(|(_, target)| target.via()) {
             self.core.named.carries(via, false);
         }
-        self.note_target(upstream, name, TargetEdit::Remove)
+        Ok(())
     }
 
     /// Changes a target's part of the sessions, from 0 to 1000. With 0 it gets no new ones.

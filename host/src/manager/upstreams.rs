@@ -5,7 +5,7 @@ use super::define::check_name;
 use super::definitions::Made;
 use super::discover;
 use super::entries::DefinedBy;
-use super::layer::{LayeredTarget, TargetsLayer};
+use super::layer::{LayeredTarget, TargetEdit, TargetsLayer};
 use super::named::Existing;
 use super::snapshot::Defined;
 use super::target_builder::{Lacking, TargetBuilder, Unbuilt, check_call_timeouts};
@@ -109,7 +109,7 @@ impl Manager {
     ) -> Result<Upstream, Unbuilt> {
         let key = KeyPath::from_iter(["upstreams", name]);
         let (mut lacking, mut made) = (Lacking::default(), Vec::new());
-        for LayeredTarget { name: target, config: said, index } in layer.over(&config.targets) {
+        for LayeredTarget { name: target, config: said, index } in layer.over(config) {
             let key = key.key("targets");
             let key = index.map_or_else(|| key.key(&target), |index| key.index(index));
             let built = self.make_target(builder, &key, &said, &config.interceptors).await;
@@ -178,6 +178,13 @@ impl Manager {
     pub(super) fn keep_up(&self, upstream: &Arc<Upstream>) {
         let entry = self.core.upstreams.get(upstream.name());
         let options = entry.map(|entry| entry.config.discover.clone()).unwrap_or_default();
+        for stray in self.core.targets.strays(upstream.name(), &options) {
+            // It was left out as the upstream was made.
+            let forgotten = self.note_target(upstream.name(), &stray, TargetEdit::Remove);
+            if let Err(error) = forgotten {
+                tracing::warn!(upstream = upstream.name(), target = stray, %error, "it stays in the state directory");
+            }
+        }
         if !options.services.is_empty() {
             let (core, upstream) = (Arc::downgrade(&self.core), Arc::downgrade(upstream));
             self.held().checks.spawn(discover::follow(core, upstream, options));

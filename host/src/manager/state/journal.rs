@@ -41,12 +41,18 @@ pub(super) enum Record {
         target: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         add: Option<Box<TargetConfig>>,
+        /// One that the host has found by name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<Box<TargetConfig>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<u32>,
     },
     /// What was changed of the targets of an upstream is forgotten.
     Reset {
         reset: String,
+        /// Whether those that were found stay.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_found: bool,
     },
     /// What was written of an object, or that it is forgotten.
     Write {
@@ -58,12 +64,14 @@ pub(super) enum Record {
 
 impl Record {
     pub(super) fn target(upstream: &str, target: &str, change: TargetEdit) -> Self {
-        let (add, weight) = match change {
-            TargetEdit::Add(config) => (Some(config), None),
-            TargetEdit::Weigh(weight) => (None, Some(weight)),
-            TargetEdit::Remove => (None, None),
+        let (add, found, weight) = match change {
+            TargetEdit::Add(config) => (Some(config), None, None),
+            TargetEdit::Find(config) => (None, Some(config), None),
+            TargetEdit::Weigh(weight) => (None, None, Some(weight)),
+            TargetEdit::Remove => (None, None, None),
         };
-        Record::Target { upstream: upstream.to_owned(), target: target.to_owned(), add, weight }
+        let (upstream, target) = (upstream.to_owned(), target.to_owned());
+        Record::Target { upstream, target, add, found, weight }
     }
 }
 

@@ -141,11 +141,11 @@ impl StateDir {
         Ok(())
     }
 
-    /// Writes that what was changed of the targets of an upstream is forgotten.
-    pub(super) fn reset_targets(&mut self, upstream: &str) -> Result<()> {
+    /// Writes that what was changed of the targets of an upstream is forgotten, or all but those that were found.
+    pub(super) fn reset_targets(&mut self, upstream: &str, keeps_found: bool) -> Result<()> {
         if self.targets.contains_key(upstream) {
-            self.append(&Record::Reset { reset: upstream.to_owned() })?;
-            self.targets.remove(upstream);
+            self.append(&Record::Reset { reset: upstream.to_owned(), keeps_found })?;
+            reset(&mut self.targets, upstream, keeps_found);
         }
         Ok(())
     }
@@ -280,6 +280,13 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Forgets what was changed of the targets of an upstream, or all but what was found.
+fn reset(targets: &mut BTreeMap<String, TargetsLayer>, upstream: &str, keeps_found: bool) {
+    if let Some(layer) = targets.remove(upstream).filter(|_| keeps_found) {
+        targets.insert(upstream.to_owned(), layer.reset());
+    }
+}
+
 /// What a journal comes to.
 struct Replayed {
     restored: Restored,
@@ -297,15 +304,18 @@ fn replay(records: Vec<Record>) -> Replayed {
                 all.insert(define, (number, *connection));
             }
             Record::Remove { remove } => drop(all.remove(&remove)),
-            Record::Target { upstream, target, add, weight } => {
-                let change = match (add, weight) {
-                    (Some(config), _) => TargetEdit::Add(config),
-                    (None, Some(weight)) => TargetEdit::Weigh(weight),
-                    (None, None) => TargetEdit::Remove,
+            Record::Target { upstream, target, add, found, weight } => {
+                let change = match (add, found, weight) {
+                    (Some(config), _, _) => TargetEdit::Add(config),
+                    (None, Some(config), _) => TargetEdit::Find(config),
+                    (None, None, Some(weight)) => TargetEdit::Weigh(weight),
+                    (None, None, None) => TargetEdit::Remove,
                 };
                 targets.entry(upstream).or_default().note(&target, change);
             }
-            Record::Reset { reset } => drop(targets.remove(&reset)),
+            Record::Reset { reset: upstream, keeps_found } => {
+                reset(&mut targets, &upstream, keeps_found);
+            }
             Record::Write { write, object: Some(object) } => drop(written.insert(write, object)),
             Record::Write { write, object: None } => drop(written.remove(&write)),
         }

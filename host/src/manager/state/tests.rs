@@ -80,3 +80,27 @@ fn rewriting_keeps_what_lives_and_bounds_the_file() {
     let (_, restored) = StateDir::open(folder.path(), &Handover::default()).unwrap();
     assert_eq!(restored, [("kept".to_owned(), config(4999))]);
 }
+
+#[test]
+fn what_was_found_by_name_is_kept_apart_from_what_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = StateDir::open(folder.path(), &Handover::default()).unwrap();
+    let target = |port: u16| Box::new(format!("tcp://127.0.0.1:{port}").parse().unwrap());
+    state.change_target("web", "found", TargetEdit::Find(target(1))).unwrap();
+    state.change_target("web", "added", TargetEdit::Add(target(2))).unwrap();
+    state.change_target("web", "found", TargetEdit::Weigh(3)).unwrap();
+    let again = |state: StateDir| {
+        drop(state);
+        StateDir::open(folder.path(), &Handover::default()).unwrap().0
+    };
+    let mut state = again(state);
+    let layer = &state.targets()["web"];
+    assert_eq!((layer.found.len(), layer.added.len(), layer.weights["found"]), (1, 1, 3));
+    state.reset_targets("web", true).unwrap();
+    state.rewrite(std::iter::empty()).unwrap();
+    let mut state = again(state);
+    let layer = &state.targets()["web"];
+    assert!(layer.is_unchanged() && layer.found.contains_key("found"), "{layer:?}");
+    state.reset_targets("web", false).unwrap();
+    assert!(again(state).targets().is_empty());
+}
