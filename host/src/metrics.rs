@@ -5,12 +5,13 @@
 //! first.
 
 use crate::lock::IgnorePoison;
+use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Upper bounds of the buckets of every histogram, three for each power of ten, in whatever unit the plugin
@@ -180,15 +181,15 @@ impl Metrics {
         let plugins: Vec<PluginMetrics> = lock(&self.0.plugins).values().cloned().collect();
         let mut snapshot = MetricsSnapshot::default();
         for plugin in plugins {
-            let own = lock(&plugin.own);
-            if own.dropped != Dropped::default() {
-                snapshot.dropped.insert(plugin.plugin.to_string(), own.dropped);
+            let dropped = plugin.own.dropped();
+            if dropped != Dropped::default() {
+                snapshot.dropped.insert(plugin.plugin.to_string(), dropped);
             }
-            for (name, family) in &own.families {
-                snapshot.series.extend(family.series.iter().map(|(labels, tally)| Series {
+            for (name, family) in plugin.own.families.load().iter() {
+                snapshot.series.extend(family.series.load().iter().map(|(labels, tally)| Series {
                     plugin: plugin.plugin.to_string(),
                     name: name.clone(),
-                    labels: labels.clone(),
+                    labels: Labels::clone(labels),
                     reading: tally.reading(family.kind),
                 }));
             }
@@ -206,7 +207,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct PluginMetrics {
     plugin: Arc<str>,
     all: Arc<HostMetrics>,
-    own: Arc<Mutex<OwnSeries>>,
+    own: Arc<OwnSeries>,
 }
 
 impl fmt::Debug for PluginMetrics {
@@ -215,56 +216,77 @@ impl fmt::Debug for PluginMetrics {
     }
 }
 
+/// What a plugin has recorded. Requests pass it: who adds to a series that is there, and who reads all of them, takes no
+/// lock. A new series makes a new table.
 #[derive(Default)]
 struct OwnSeries {
-    families: BTreeMap<String, Family>,
-    series: usize,
-    dropped: Dropped,
+    families: ArcSwap<BTreeMap<String, Arc<Family>>>,
+    /// Held while a series is added: how many there are.
+    adding: Mutex<usize>,
+    full: AtomicU64,
+    invalid: AtomicU64,
 }
+
+impl OwnSeries {
+    fn dropped(&self) -> Dropped {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Dropped { full: of(&self.full), invalid: of(&self.invalid) }
+    }
+}
+
+/// The series of one name.
+type Tallies = BTreeMap<Arc<Labels>, Arc<Tally>>;
 
 struct Family {
     kind: MetricKind,
-    series: BTreeMap<Labels, Tally>,
+    series: ArcSwap<Tallies>,
 }
 
 /// What has been recorded in one series.
 #[derive(Default)]
 struct Tally {
-    value: f64,
-    count: u64,
-    /// Values by the bucket they are in; empty unless a histogram.
-    buckets: Vec<u64>,
+    /// The bits of a sum, or of the last value.
+    value: AtomicU64,
+    /// Values by the bucket they are in, and those beyond the last; empty unless a histogram.
+    buckets: Box<[AtomicU64]>,
 }
 
 impl Tally {
-    fn record(&mut self, kind: MetricKind, value: f64) {
-        match kind {
-            MetricKind::Gauge => self.value = value,
-            MetricKind::Counter => self.value += value,
-            MetricKind::Histogram => {
-                self.value += value;
-                self.count += 1;
-                self.buckets.resize(BUCKETS.len(), 0);
-                let at = BUCKETS.partition_point(|bound| *bound < value);
-                if let Some(bucket) = self.buckets.get_mut(at) {
-                    *bucket += 1;
-                }
-            }
+    fn of(kind: MetricKind) -> Self {
+        let buckets = if kind == MetricKind::Histogram { BUCKETS.len() + 1 } else { 0 };
+        let buckets = std::iter::repeat_with(AtomicU64::default).take(buckets);
+        Tally { buckets: buckets.collect(), ..Tally::default() }
+    }
+
+    fn record(&self, kind: MetricKind, value: f64) {
+        let set = |bits: u64| match kind {
+            MetricKind::Gauge => value.to_bits(),
+            _ => (f64::from_bits(bits) + value).to_bits(),
+        };
+        // It never gives up: what is set is always something.
+        let _ =
+            self.value.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(set(bits)));
+        let at = BUCKETS.partition_point(|bound| *bound < value);
+        if let Some(bucket) = self.buckets.get(at) {
+            bucket.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn reading(&self, kind: MetricKind) -> Reading {
+        let value = f64::from_bits(self.value.load(Ordering::Relaxed));
         match kind {
-            MetricKind::Counter => Reading::Counter { value: self.value },
-            MetricKind::Gauge => Reading::Gauge { value: self.value },
+            MetricKind::Counter => Reading::Counter { value },
+            MetricKind::Gauge => Reading::Gauge { value },
             MetricKind::Histogram => {
-                let mut below = 0;
-                let buckets = BUCKETS.iter().zip(&self.buckets).map(|(bound, count)| {
-                    below += count;
-                    (*bound, below)
+                let mut count = 0;
+                let below = self.buckets.iter().map(|bucket| {
+                    count += bucket.load(Ordering::Relaxed);
+                    count
                 });
-                let buckets = buckets.collect();
-                Reading::Histogram { count: self.count, sum: self.value, buckets }
+                let buckets: Vec<u64> = below.collect();
+                let count = buckets.last().copied().unwrap_or_default();
+                let buckets = BUCKETS.iter().copied().zip(buckets).collect();
+                Reading::Histogram { count, sum: value, buckets }
             }
         }
     }
@@ -282,16 +304,13 @@ impl PluginMetrics {
     /// numbers and booleans, or null. What breaks a rule or has no room is left out and counted.
     pub fn record(&self, kind: &str, name: &str, labels: &str, value: f64) {
         let checked = check(kind, name, labels, value);
-        let mut own = lock(&self.own);
-        let done = checked.and_then(|(kind, labels)| self.add(&mut own, kind, name, labels, value));
+        let done = checked.and_then(|(kind, labels)| self.add(kind, name, labels, value));
         let Err(refused) = done else { return };
         let count = match refused {
-            Refused::Full(_) => &mut own.dropped.full,
-            Refused::Invalid(_) => &mut own.dropped.invalid,
+            Refused::Full(_) => &self.own.full,
+            Refused::Invalid(_) => &self.own.invalid,
         };
-        *count += 1;
-        if *count == 1 {
-            drop(own);
+        if count.fetch_add(1, Ordering::Relaxed) == 0 {
             let plugin = &*self.plugin;
             match refused {
                 Refused::Full(key) => {
@@ -308,27 +327,30 @@ impl PluginMetrics {
         }
     }
 
-    fn add(
-        &self,
-        own: &mut OwnSeries,
-        kind: MetricKind,
-        name: &str,
-        labels: Labels,
-        value: f64,
-    ) -> Result<(), Refused> {
-        if let Some(family) = own.families.get_mut(name) {
+    fn add(&self, kind: MetricKind, name: &str, labels: Labels, value: f64) -> Result<(), Refused> {
+        let there = |families: &BTreeMap<String, Arc<Family>>| {
+            let Some(family) = families.get(name) else { return Ok(None) };
             if family.kind != kind {
                 let text = format!("{name} is a {}, not a {}", family.kind.as_str(), kind.as_str());
                 return Err(Refused::Invalid(text));
             }
-            if let Some(tally) = family.series.get_mut(&labels) {
-                tally.record(kind, value);
-                return Ok(());
-            }
+            Ok(Some(Arc::clone(family)))
+        };
+        let known = there(&self.own.families.load())?;
+        if let Some(tally) = known.and_then(|family| family.series.load().get(&labels).cloned()) {
+            tally.record(kind, value);
+            return Ok(());
         }
         // Only where a series is new: one that is there asks for no limit.
+        let mut count = lock(&self.own.adding);
+        let families = self.own.families.load_full();
+        let family = there(&families)?;
+        if let Some(tally) = family.as_ref().and_then(|it| it.series.load().get(&labels).cloned()) {
+            tally.record(kind, value);
+            return Ok(());
+        }
         let limits = *lock(&self.all.limits);
-        if own.series >= limits.per_plugin as usize {
+        if *count >= limits.per_plugin as usize {
             return Err(Refused::Full("host.limits.plugin_metrics"));
         }
         let most = limits.in_all as usize;
@@ -336,10 +358,21 @@ impl PluginMetrics {
         if self.all.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             return Err(Refused::Full("host.limits.metrics"));
         }
-        own.series += 1;
-        let new = || Family { kind, series: BTreeMap::new() };
-        let family = own.families.entry(name.to_owned()).or_insert_with(new);
-        family.series.entry(labels).or_default().record(kind, value);
+        *count += 1;
+        let tally = Arc::new(Tally::of(kind));
+        tally.record(kind, value);
+        let before = family.as_ref().map(|family| family.series.load_full());
+        let mut series = before.map(|before| Tallies::clone(&before)).unwrap_or_default();
+        series.insert(Arc::new(labels), tally);
+        match family {
+            Some(family) => family.series.store(Arc::new(series)),
+            None => {
+                let mut families = BTreeMap::clone(&families);
+                let series = ArcSwap::from_pointee(series);
+                families.insert(name.to_owned(), Arc::new(Family { kind, series }));
+                self.own.families.store(Arc::new(families));
+            }
+        }
         Ok(())
     }
 }

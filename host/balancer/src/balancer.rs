@@ -9,7 +9,7 @@
 use super::load::Load;
 use super::options::HealthOptions;
 use super::rotation::{Group, Picker, TargetUse};
-use super::status::TargetStatus;
+use super::status::{TargetGlance, TargetStatus};
 use super::strategy::{PickContext, StrategyInfo, mix};
 use super::target_set::{Spec, TargetHandle, TargetSet};
 use super::watcher::Watcher;
@@ -314,11 +314,12 @@ impl<T> Balancer<T> {
     pub fn snapshot(&self, now: Instant) -> Vec<TargetStatus> {
         let millis = self.millis(now);
         self.refresh(now);
-        let set = self.set();
-        let entries = set.entries.iter();
-        entries
-            .map(|entry| TargetStatus::of(entry, set.standing(entry, now), now, millis))
-            .collect()
+        let all: Vec<TargetGlance<T>> = {
+            let set = self.set();
+            let entries = set.entries.iter();
+            entries.map(|entry| TargetGlance::of(entry, set.standing(entry, now))).collect()
+        };
+        all.into_iter().map(|glance| glance.status(now, millis)).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! [`TargetStatus`]: a target as others read it.
 
 use super::health::Standing;
-use super::target_set::TargetEntry;
+use super::target_set::{TargetEntry, TargetHandle};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,14 +37,30 @@ pub struct TargetStatus {
     pub last_error: Option<String>,
 }
 
-impl TargetStatus {
-    pub(super) fn of<T>(
-        entry: &TargetEntry<T>,
-        standing: Standing,
-        now: Instant,
-        millis: u32,
-    ) -> Self {
-        let handle = &entry.handle;
+/// What is read of a target under the lock that failures take, too: no more than has to be.
+pub(super) struct TargetGlance<T> {
+    handle: Arc<TargetHandle<T>>,
+    weight: u32,
+    priority: u32,
+    failures_in_a_row: u32,
+    standing: Standing,
+    last_error: Option<String>,
+}
+
+impl<T> TargetGlance<T> {
+    pub(super) fn of(entry: &TargetEntry<T>, standing: Standing) -> Self {
+        TargetGlance {
+            handle: Arc::clone(&entry.handle),
+            weight: entry.weight,
+            priority: entry.priority,
+            failures_in_a_row: entry.health.failures(),
+            standing,
+            last_error: entry.last_error.clone(),
+        }
+    }
+
+    pub(super) fn status(self, now: Instant, millis: u32) -> TargetStatus {
+        let (handle, standing) = (&self.handle, self.standing);
         let (successes, failures) = handle.load.counts();
         let latency = handle.load.latency(millis);
         let ejected_for = match standing {
@@ -53,17 +70,17 @@ impl TargetStatus {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         TargetStatus {
             name: handle.name.clone(),
-            state: if entry.weight == 0 { "draining" } else { standing.as_str() },
-            weight: entry.weight,
-            priority: entry.priority,
+            state: if self.weight == 0 { "draining" } else { standing.as_str() },
+            weight: self.weight,
+            priority: self.priority,
             labels: handle.labels.clone(),
             in_flight: handle.load.in_flight(),
             successes,
             failures,
-            failures_in_a_row: entry.health.failures(),
+            failures_in_a_row: self.failures_in_a_row,
             latency_us: (latency > 0.0).then(|| micros(latency)),
             ejected_for_ms: ejected_for.map(millis),
-            last_error: entry.last_error.clone(),
+            last_error: self.last_error,
         }
     }
 }

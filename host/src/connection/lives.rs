@@ -10,7 +10,7 @@ use crate::lock::IgnorePoison;
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// One of so many places is never of the peer that has all others.
 const SHARE_OF_OTHERS: usize = 10;
+
+/// How many are listed under one lock.
+const AT_ONCE: usize = 128;
 
 /// All connections of a host that live, by id: what its listeners have accepted, and what its named
 /// connections have opened. They share one limit.
@@ -43,7 +46,7 @@ pub struct Lives {
 
 #[derive(Debug, Default)]
 struct LivesTable {
-    by_id: HashMap<u64, Weak<Live>>,
+    by_id: BTreeMap<u64, Weak<Live>>,
     /// How many of them were accepted.
     accepted: usize,
     most: usize,
@@ -200,9 +203,22 @@ impl Lives {
 
     /// All that live, by id.
     pub fn all(&self) -> Vec<Arc<Live>> {
-        let mut all: Vec<_> = self.lock().by_id.values().filter_map(Weak::upgrade).collect();
-        all.sort_by_key(|live| live.id);
-        all
+        let (mut all, mut from) = (Vec::new(), 0);
+        loop {
+            // What is opened and ends meanwhile waits for a few of many, not for all of them.
+            let part: Vec<(u64, Weak<Live>)> = {
+                let table = self.lock();
+                let part = table.by_id.range(from..).take(AT_ONCE);
+                part.map(|(id, live)| (*id, Weak::clone(live))).collect()
+            };
+            let last = part.last().map(|(id, _)| *id);
+            let is_last = part.len() < AT_ONCE;
+            all.extend(part.into_iter().filter_map(|(_, live)| live.upgrade()));
+            match last.and_then(|last| last.checked_add(1)).filter(|_| !is_last) {
+                Some(next) => from = next,
+                None => return all,
+            }
+        }
     }
 
     /// Those that were accepted, by id, as others read them.
