@@ -1,5 +1,6 @@
 //! What runs the host: a service manager, upgrades of the program, a user of its own, packages, and what watches it.
 
+mod datagrams;
 mod packages;
 mod sockets;
 mod systemd;

@@ -5,7 +5,10 @@
 //! bounded by [`Limits`]; what goes beyond is dropped, as the network would drop it, and counted.
 
 mod mailboxes;
+mod parting;
 mod socket;
+
+pub use parting::{ListeningSocket, bind};
 
 use crate::control::Control;
 use crate::datagrams::{DatagramIo, DatagramMeta, Datagrams};
@@ -117,14 +120,24 @@ fn too_long(bytes: usize, most: usize) -> Error {
 ///
 /// # Errors
 /// What the system says.
-pub fn listener(host: &Host, fd: OwnedFd, limits: Limits, facts: Info) -> Result<Listener> {
+///
+/// One that [`bind`] has made is handed over when another process takes over: peers that are there stay with this one,
+/// each on a socket of its own, and others come to the new one.
+pub fn listener(
+    host: &Host,
+    socket: impl Into<ListeningSocket>,
+    limits: Limits,
+    facts: Info,
+) -> Result<Listener> {
+    let ListeningSocket { fd, name } = socket.into();
     let socket = Bound::new(fd)?;
     let info = facts.over(&Info { local: socket.local(), ..Info::default() });
     let ready = host.watch(&socket)?;
     let shared = Arc::new(Shared { socket, mail: Mailboxes::new(limits), limits, info });
     let reading = Reading { shared: Arc::clone(&shared), ready, host: *host, sweep: None };
     let pump = Arc::new(host.spawn(reading.run()));
-    Ok(Listener::new(Everybody { shared, host: *host, pump }))
+    let handing = name.map(|name| host.spawn(parting::hand_over(*host, Arc::clone(&shared), name)));
+    Ok(Listener::new(Everybody { shared, host: *host, pump, _handing: handing }))
 }
 
 struct Shared {
@@ -140,6 +153,7 @@ struct Everybody {
     host: Host,
     /// Reads for all, until the listener and the last session are gone.
     pump: Arc<Op<()>>,
+    _handing: Option<Op<()>>,
 }
 
 impl Accept for Everybody {
@@ -266,7 +280,7 @@ impl Reading {
                     Err(error) => return Poll::Ready(error),
                 };
             match buffer.get(..len) {
-                Some(bytes) => self.shared.mail.put(&peer, bytes, self.host.now()),
+                Some(bytes) => parting::put(&self.host, &self.shared, &peer, bytes),
                 None => self.shared.mail.drop_one(),
             }
         }

@@ -38,7 +38,7 @@ async fn echoes(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) {
 }
 
 /// Has another process take over; answers its number.
-async fn upgraded(place: &Place) -> i32 {
+pub(super) async fn upgraded(place: &Place) -> i32 {
     let ran = place.ask(&["upgrade", "--json"]).await.ok();
     let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
     i32::try_from(answer["pid"].as_i64().unwrap()).unwrap()
@@ -51,7 +51,7 @@ fn program(place: &Place) -> PathBuf {
     program
 }
 
-fn end(pid: i32) {
+pub(super) fn end(pid: i32) {
     rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
 }
 

@@ -165,6 +165,7 @@ impl UpgraderState {
                 offer.let_go();
             }
         }
+        self.handover.note_given(&taken);
         self.service.lock().ignore_poison().handed_over(pid);
         if let Err(error) = channel.send(&HandoverMessage::Go, &[], WORD) {
             tracing::warn!(%error, pid, "the new process ended as it took over");
@@ -187,6 +188,8 @@ impl UpgraderState {
 type Given = Vec<(Arc<dyn Giving>, Vec<(HandoverName, OwnedFd)>)>;
 
 fn given(offers: &[Arc<dyn Giving>]) -> std::io::Result<Given> {
+    // All at once, so that none waits for another.
+    offers.iter().for_each(|offer| offer.prepare());
     offers.iter().map(|offer| Ok((Arc::clone(offer), offer.give()?))).collect()
 }
 

@@ -13,19 +13,22 @@
 mod activation;
 #[cfg(feature = "cli")]
 mod channel;
+mod gate;
 
 #[cfg(feature = "cli")]
 pub(crate) use activation::{not_taken, received_from_service_manager};
 #[cfg(feature = "cli")]
 pub(crate) use channel::{AT_ONCE, HandoverChannel, HandoverMessage};
+pub(crate) use gate::{PluginOffer, ReadGate};
 
 use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
+use gate::{ReadGates, datagram_file};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
@@ -58,6 +61,13 @@ pub enum HandoverName {
     Admin(String),
     /// The lock of this state folder.
     State(String),
+    /// What a plugin hands over to itself.
+    OfPlugin {
+        /// The name of its package.
+        plugin: String,
+        /// As the plugin calls it.
+        name: String,
+    },
 }
 
 impl fmt::Display for HandoverName {
@@ -68,6 +78,7 @@ impl fmt::Display for HandoverName {
             HandoverName::Named(name) => write!(f, "socket:{name}"),
             HandoverName::Admin(path) => write!(f, "admin unix:{path}"),
             HandoverName::State(folder) => write!(f, "state {folder}"),
+            HandoverName::OfPlugin { plugin, name } => write!(f, "{name} of {plugin}"),
         }
     }
 }
@@ -75,6 +86,9 @@ impl fmt::Display for HandoverName {
 /// Something that can be handed over.
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line hands over"))]
 pub(crate) trait Giving: Send + Sync {
+    /// A handover begins: what has to be made ready for it is.
+    fn prepare(&self) {}
+
     /// Second handles of its descriptors, by name.
     ///
     /// # Errors
@@ -102,6 +116,13 @@ struct HandoverTable {
     offers: Vec<Weak<dyn Giving>>,
     /// Of what was taken, until the process before this one has let go.
     files: Vec<FileOwned>,
+    gates: ReadGates,
+    /// What another process has.
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "only the command line hands over")
+    )]
+    given: Vec<HandoverName>,
 }
 
 /// What this process has received and what it can hand over. Empty unless somebody fills it.
@@ -139,6 +160,46 @@ impl Handover {
         Ok(found)
     }
 
+    /// Takes the first descriptor that a plugin has handed over to itself of those whose names begin with `prefix`. It is
+    /// read once the process before this one has let go.
+    pub(crate) fn take_of_plugin(&self, plugin: &str, prefix: &str) -> Option<(String, OwnedFd)> {
+        let mut table = self.table();
+        let of_plugin = |received: &ReceivedHandle| match &received.name {
+            HandoverName::OfPlugin { plugin: of, name } => of == plugin && name.starts_with(prefix),
+            _ => false,
+        };
+        let at = table.received.iter().position(of_plugin)?;
+        let ReceivedHandle { name, fd } = table.received.remove(at);
+        if let Some(file) = datagram_file(fd.as_fd()) {
+            table.gates.wait_for(file);
+        }
+        table.taken.push(name.clone());
+        match name {
+            HandoverName::OfPlugin { name, .. } => Some((name, fd)),
+            _ => None,
+        }
+    }
+
+    /// Offers a descriptor of a plugin, which is ready for a handover.
+    pub(crate) fn offer_of_plugin(
+        &self,
+        plugin: &str,
+        name: &str,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Arc<PluginOffer>> {
+        let gate = self.gate(fd);
+        let name = HandoverName::OfPlugin { plugin: plugin.to_owned(), name: name.to_owned() };
+        let offer = PluginOffer::new(name, fd, gate)?;
+        let giving = Arc::downgrade(&offer);
+        self.offer(giving);
+        Ok(offer)
+    }
+
+    /// What tells whether this process may read a descriptor; `None` where several may.
+    pub(crate) fn gate(&self, fd: BorrowedFd<'_>) -> Option<Arc<ReadGate>> {
+        datagram_file(fd).map(|file| self.table().gates.of(file))
+    }
+
     /// A mark that a file is removed by another process, until [`Handover::own_files`].
     pub(crate) fn file_of_another(&self) -> FileOwned {
         let file = FileOwned::default();
@@ -146,12 +207,15 @@ impl Handover {
         file
     }
 
-    /// The process before this one has let go: files of what was taken are this one's now.
+    /// The process before this one has let go: files of what was taken are this one's now, and sockets are
+    /// read.
     #[cfg(feature = "cli")]
     pub(crate) fn own_files(&self) {
-        for file in self.table().files.drain(..) {
+        let mut table = self.table();
+        for file in table.files.drain(..) {
             file.store(true, std::sync::atomic::Ordering::Relaxed);
         }
+        table.gates.open();
     }
 
     /// Can be handed over for as long as it lives.
@@ -181,6 +245,22 @@ impl Handover {
             table.received.drain(..).partition(|it| matches!(it.name, HandoverName::Named(_)));
         table.received = kept;
         rest.into_iter().map(|received| received.name).collect()
+    }
+
+    /// Notes what another process has taken.
+    #[cfg(feature = "cli")]
+    pub(crate) fn note_given(&self, names: &[HandoverName]) {
+        self.table().given.extend_from_slice(names);
+    }
+
+    /// Whether another process has taken something of a plugin.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_given_of(&self, plugin: &str) -> bool {
+        let of = |name: &HandoverName| match name {
+            HandoverName::OfPlugin { plugin, .. } => Some(plugin.clone()),
+            _ => None,
+        };
+        self.table().given.iter().filter_map(of).any(|of| of == plugin)
     }
 
     /// What was taken.

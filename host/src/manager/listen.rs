@@ -328,7 +328,7 @@ impl RunningListener {
 }
 
 /// How long what was closed by a drain may take to end.
-const CUT: Duration = Duration::from_secs(1);
+pub(super) const CUT: Duration = Duration::from_secs(1);
 
 /// Closes what lives, one after the other, evenly over that time.
 async fn close_spread(left: &[Arc<Live>], spread: Duration) {
@@ -343,18 +343,6 @@ async fn close_spread(left: &[Arc<Live>], spread: Duration) {
 }
 
 impl Manager {
-    /// Accepts no more, anywhere; what was accepted has `drain.within` to end, and is closed one after the other within
-    /// `drain.spread` then. Completes when nothing of it is left. Cancel safe: it goes on by itself.
-    #[cfg(feature = "cli")]
-    pub(crate) async fn drain_listeners(&self, drain: DrainOptions) {
-        let running = self.core.listeners.running();
-        let all = running.iter().map(|running| running.drain(drain, &self.core.named.lives));
-        futures_util::future::join_all(all).await;
-        let limit = drain.within.0.saturating_add(drain.spread.0).saturating_add(CUT);
-        // What is left then is ended with the rest.
-        let _ = tokio::time::timeout(limit, self.served(0)).await;
-    }
-
     /// Listens at `uri` and runs `code` for each connection, or for each request, by the type of its argument:
     /// `|connection: Arc<Live>| async move { … }` or `|request: ServedRequest| async move { … }`. A connection
     /// whose code has returned is drained and closed. Port 0 lets the system choose, see

@@ -35,6 +35,8 @@ mod definition;
 mod definitions;
 mod devices;
 mod discover;
+#[cfg(feature = "cli")]
+mod drain;
 mod entries;
 mod filter;
 mod handlers;

@@ -33,7 +33,7 @@ use jackfield_plugin_api::inside::inside;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::services::{FdIo, Level, PanicReport, Services, Socket, TimerIo};
 use jackfield_plugin_api::{Datagrams, Error, ErrorKind, Listener, Result, Session};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -151,7 +151,7 @@ impl Services for PluginServices {
 
     fn watch(&self, fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
         let _entered = self.runtime.enter();
-        watch::watch(fd)
+        watch::watch(fd, self.common.handover())
     }
 
     fn resolve(&self, host: &str, port: u16) -> Op<Bytes> {
@@ -197,5 +197,19 @@ impl Services for PluginServices {
 
     fn panicked(&self, report: &PanicReport) {
         (self.on_panic)(report);
+    }
+
+    fn received(&self, prefix: &str) -> Option<(String, OwnedFd)> {
+        self.common.handover().take_of_plugin(&self.plugin, prefix)
+    }
+
+    fn offer(&self, name: &str, fd: BorrowedFd<'_>) -> Op<()> {
+        match self.common.handover().offer_of_plugin(&self.plugin, name, fd) {
+            Ok(offer) => Op::new(async move {
+                offer.begun().await;
+                Ok(())
+            }),
+            Err(error) => Op::ready(Err(Error::from(error).with("offer", name))),
+        }
     }
 }

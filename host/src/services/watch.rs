@@ -1,23 +1,31 @@
 //! Readiness of descriptors that stay a plugin's own.
 
+use crate::handover::{Handover, ReadGate};
 use jackfield_plugin_api::services::{FdIo, Interest};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 
 /// A second descriptor of the same open file, so that the plugin may close its own at any time.
 struct WatchedSocket {
     fd: AsyncFd<OwnedFd>,
+    /// Whether this process may read it, where only one may.
+    gate: Option<Arc<ReadGate>>,
+    /// Waits until it may.
+    opened: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-pub(super) fn watch(fd: BorrowedFd<'_>) -> Result<Box<dyn FdIo>> {
+pub(super) fn watch(fd: BorrowedFd<'_>, handover: &Handover) -> Result<Box<dyn FdIo>> {
+    let gate = handover.gate(fd);
     let copy = fd.try_clone_to_owned()?;
     #[allow(deprecated, reason = "sound for an OwnedFd, which cannot change its descriptor")]
     let fd = AsyncFd::new(copy)
         .map_err(|error| Error::new(ErrorKind::Io, error.to_string()).with("call", "watch"))?;
-    Ok(Box::new(WatchedSocket { fd }))
+    Ok(Box::new(WatchedSocket { fd, gate, opened: None }))
 }
 
 fn ready_now(fd: &OwnedFd, interest: Interest) -> bool {
@@ -30,8 +38,23 @@ fn ready_now(fd: &OwnedFd, interest: Interest) -> bool {
     matches!(poll(&mut fds, Some(&at_once)), Ok(1..))
 }
 
+impl WatchedSocket {
+    /// Ready while this process may read.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(gate) = self.gate.as_ref().filter(|gate| !gate.is_open()) else {
+            self.opened = None;
+            return Poll::Ready(());
+        };
+        let opened = self.opened.get_or_insert_with(|| Box::pin(Arc::clone(gate).opened()));
+        opened.as_mut().poll(cx).map(|()| self.opened = None)
+    }
+}
+
 impl FdIo for WatchedSocket {
     fn poll_ready(&mut self, interest: Interest, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if interest == Interest::Read {
+            ready!(self.poll_gate(cx));
+        }
         let ready = match interest {
             Interest::Read => self.fd.poll_read_ready(cx),
             Interest::Write => self.fd.poll_write_ready(cx),

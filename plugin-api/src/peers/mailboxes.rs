@@ -3,6 +3,7 @@
 
 use super::Limits;
 use crate::error::{Error, Result};
+use crate::op::Op;
 use bytes::Bytes;
 use socket2::SockAddr;
 use std::collections::{HashMap, VecDeque};
@@ -33,6 +34,8 @@ struct State {
     dropped: u64,
     next: u64,
     failed: Option<Error>,
+    /// Each peer has a socket of its own.
+    parted: bool,
 }
 
 struct Mailbox {
@@ -40,6 +43,8 @@ struct Mailbox {
     queue: VecDeque<Bytes>,
     waker: Option<Waker>,
     active: Duration,
+    /// Reads the socket of its own.
+    own: Option<Op<()>>,
 }
 
 impl State {
@@ -47,10 +52,11 @@ impl State {
         self.peers.get_mut(&place.peer).filter(|mailbox| mailbox.number == place.number)
     }
 
-    fn remove(&mut self, peer: &SockAddr) -> Option<Waker> {
+    /// To be dropped outside of the lock: a task of it goes back to the host.
+    fn remove(&mut self, peer: &SockAddr) -> Option<Mailbox> {
         let mailbox = self.peers.remove(peer)?;
         self.bytes -= mailbox.queue.iter().map(Bytes::len).sum::<usize>();
-        mailbox.waker
+        Some(mailbox)
     }
 }
 
@@ -63,37 +69,60 @@ impl Mailboxes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a datagram in, or drops it where there is no room.
-    pub(super) fn put(&self, peer: &SockAddr, bytes: &[u8], now: Duration) {
+    /// Takes a datagram in, or drops it where there is no room. Answers a new peer's place where each is to have a socket
+    /// of its own.
+    pub(super) fn put(&self, peer: &SockAddr, bytes: &[u8], now: Duration) -> Option<Place> {
         let mut state = self.state();
         let state = &mut *state;
         if state.bytes + bytes.len() > self.limits.bytes {
             state.dropped += 1;
-            return;
+            return None;
         }
+        let mut parting = None;
         if !state.peers.contains_key(peer) {
             if state.closed || state.peers.len() >= self.limits.sessions {
                 state.dropped += 1;
-                return;
+                return None;
             }
             state.next += 1;
             let number = state.next;
-            let mailbox = Mailbox { number, queue: VecDeque::new(), waker: None, active: now };
-            state.peers.insert(peer.clone(), mailbox);
-            state.fresh.push_back(Place { peer: peer.clone(), number });
+            let (queue, waker, own) = (VecDeque::new(), None, None);
+            state.peers.insert(peer.clone(), Mailbox { number, queue, waker, active: now, own });
+            let place = Place { peer: peer.clone(), number };
+            parting = state.parted.then(|| place.clone());
+            state.fresh.push_back(place);
             state.accepting.drain(..).for_each(Waker::wake);
         }
-        let Some(mailbox) = state.peers.get_mut(peer) else { return };
+        let mailbox = state.peers.get_mut(peer)?;
         mailbox.active = now;
         if mailbox.queue.len() >= self.limits.queue {
             state.dropped += 1;
-            return;
+            return parting;
         }
         mailbox.queue.push_back(Bytes::copy_from_slice(bytes));
         state.bytes += bytes.len();
         if let Some(waker) = mailbox.waker.take() {
             waker.wake();
         }
+        parting
+    }
+
+    /// From now on each peer has a socket of its own; answers the places of those that have none yet.
+    pub(super) fn part(&self) -> Vec<Place> {
+        let mut state = self.state();
+        state.parted = true;
+        let alone = state.peers.iter().filter(|(_, mailbox)| mailbox.own.is_none());
+        alone.map(|(peer, mailbox)| Place { peer: peer.clone(), number: mailbox.number }).collect()
+    }
+
+    /// What reads a peer's own socket, for as long as its session.
+    pub(super) fn keep(&self, place: &Place, own: Op<()>) {
+        let mut own = Some(own);
+        if let Some(mailbox) = self.state().of(place) {
+            mailbox.own = own.take();
+        }
+        // Outside of the lock.
+        drop(own);
     }
 
     /// The next peer without a session.
@@ -145,10 +174,11 @@ impl Mailboxes {
 
     /// A session has ended.
     pub(super) fn leave(&self, place: &Place) {
-        let mut state = self.state();
-        if state.of(place).is_some() {
-            state.remove(&place.peer);
-        }
+        let gone = {
+            let mut state = self.state();
+            if state.of(place).is_some() { state.remove(&place.peer) } else { None }
+        };
+        drop(gone);
     }
 
     /// Ends the sessions of peers that have been idle for too long.
@@ -162,11 +192,9 @@ impl Mailboxes {
             .filter(|(_, mailbox)| old(mailbox))
             .map(|(peer, _)| peer.clone())
             .collect();
-        for peer in expired {
-            if let Some(waker) = state.remove(&peer) {
-                waker.wake();
-            }
-        }
+        let gone: Vec<Mailbox> = expired.iter().filter_map(|peer| state.remove(peer)).collect();
+        drop(state);
+        gone.into_iter().filter_map(|mailbox| mailbox.waker).for_each(Waker::wake);
     }
 
     /// Something was dropped elsewhere.
@@ -182,11 +210,14 @@ impl Mailboxes {
     pub(super) fn accept_no_more(&self) {
         let mut state = self.state();
         state.closed = true;
+        let mut gone = Vec::new();
         for place in std::mem::take(&mut state.fresh) {
             if state.of(&place).is_some() {
-                state.remove(&place.peer);
+                gone.extend(state.remove(&place.peer));
             }
         }
+        drop(state);
+        drop(gone);
     }
 
     /// Nothing can be received any more.

@@ -3,7 +3,7 @@
 use super::too_long;
 use crate::error::{Error, Result};
 use crate::services::{FdReady, Host, Interest, Timer};
-use socket2::{SockAddr, Socket};
+use socket2::{Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,6 +30,25 @@ impl Bound {
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
         Ok(Bound(socket))
+    }
+
+    /// Another socket of the same address that receives from `peer` alone. The system gives it what comes from there, and
+    /// the one that is not connected the rest.
+    pub(super) fn own(&self, peer: &SockAddr) -> io::Result<Bound> {
+        let local = self.0.local_addr()?;
+        self.0.set_reuse_address(true)?;
+        let own = Socket::new(local.domain(), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if local.is_ipv6() {
+            own.set_only_v6(self.0.only_v6()?)?;
+        }
+        own.set_reuse_address(true)?;
+        if self.0.reuse_port()? {
+            own.set_reuse_port(true)?;
+        }
+        own.bind(&local)?;
+        // What others send in between comes to it as well, and is sorted by its sender.
+        own.connect(peer)?;
+        Ok(Bound(own))
     }
 
     pub(super) fn local(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::op::{Op, Transfer, started};
 use crate::raw::{Opaque, RawBuf, RawError, RawObject, RawStr, fail, guard};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use bytes::Bytes;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub fn export_services(services: Arc<dyn Services>) -> (HostServices_Ref, Opaque
             about,
             panicked,
             stopping,
+            received,
+            offer,
         }
         .leak_into_prefix()
     });
@@ -201,6 +203,29 @@ unsafe extern "C" fn about(_context: Opaque) -> RawBuf {
 unsafe extern "C" fn stopping(context: Opaque) -> RawPair {
     // SAFETY: the context is ours.
     op(|| unsafe { services(context) }.stopping())
+}
+
+unsafe extern "C" fn received(context: Opaque, prefix: RawStr, fd: *mut i32) -> RawBuf {
+    // SAFETY: as in `resolve`.
+    let body = || unsafe { services(context).received(prefix.get()) };
+    match guard(body, |_| None) {
+        Some((name, taken)) => {
+            // SAFETY: the caller's slot; the descriptor is given away.
+            unsafe { fd.write(taken.into_raw_fd()) };
+            RawBuf::new(Bytes::from(name))
+        }
+        None => RawBuf::new(Bytes::new()),
+    }
+}
+
+unsafe extern "C" fn offer(context: Opaque, name: RawStr, fd: i32) -> RawPair {
+    op(|| {
+        if fd < 0 {
+            return Op::ready(Err(Error::new(crate::ErrorKind::Config, "a negative descriptor")));
+        }
+        // SAFETY: as in `resolve`; the plugin's descriptor is open for this call.
+        unsafe { services(context).offer(name.get(), BorrowedFd::borrow_raw(fd)) }
+    })
 }
 
 unsafe extern "C" fn panicked(context: Opaque, report: RawStr) {

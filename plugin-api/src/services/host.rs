@@ -11,7 +11,7 @@ use crate::raw::{Opaque, RawError, RawStr, guard};
 use crate::session::Session;
 use bytes::Bytes;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -266,6 +266,29 @@ impl Host {
         };
         // A host that cannot say so is about to stop.
         let _ = stopping.await;
+    }
+
+    /// Takes the first descriptor that this plugin has handed over in the process before this one ([`Host::offer`]), of
+    /// those whose names begin with `prefix`; once each. What is not taken is closed when the new process is ready.
+    pub fn received(&self, prefix: &str) -> Option<(String, OwnedFd)> {
+        let mut fd = -1;
+        // SAFETY: as in `resolve`; the slot is ours.
+        let name =
+            unsafe { (self.table.received())(self.context, RawStr::new(prefix), &raw mut fd) };
+        let name = String::from_utf8_lossy(&name.into_bytes()).into_owned();
+        // SAFETY: the descriptor is given to us.
+        (fd >= 0).then(|| (name, unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Hands a descriptor over by that name if another process takes over from this one; done when that begins, which may
+    /// fail and begin again: call it again then, which also tells that all is ready here. Dropping it withdraws the offer.
+    ///
+    /// What is handed over is read by one process at a time: [`Host::watch`] tells of nothing to read here once the other
+    /// process has it, and there as long as this one does.
+    pub fn offer(&self, name: &str, fd: &impl AsFd) -> Op<()> {
+        let fd = fd.as_fd().as_raw_fd();
+        // SAFETY: as in `resolve`.
+        unsafe { op((self.table.offer())(self.context, RawStr::new(name), fd)) }
     }
 
     /// Opens a stack by URI through the host.

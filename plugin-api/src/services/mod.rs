@@ -27,7 +27,7 @@ use crate::raw::{Opaque, RawBuf, RawError, RawStr, abi};
 use crate::session::Session;
 use abi_stable::StableAbi;
 use bytes::Bytes;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -103,6 +103,15 @@ pub trait Services: Send + Sync + 'static {
     fn stopping(&self) -> Op<()> {
         Op::new(std::future::pending())
     }
+    /// Takes the first descriptor that this plugin has handed over in the process before this one, of those whose names
+    /// begin with `prefix`. Default: none.
+    fn received(&self, _prefix: &str) -> Option<(String, OwnedFd)> {
+        None
+    }
+    /// Hands a descriptor over by that name when another process takes over; done when that begins. Default: never.
+    fn offer(&self, _name: &str, _fd: BorrowedFd<'_>) -> Op<()> {
+        Op::new(std::future::pending())
+    }
 }
 
 abi! {
@@ -163,7 +172,11 @@ abi! {
         /// A [`PanicReport`] as JSON.
         pub panicked: unsafe extern "C" fn(Opaque, RawStr),
         /// Gives an `Op<()>` that is done when the host begins to stop.
-        #[sabi(last_prefix_field)]
         pub stopping: unsafe extern "C" fn(Opaque) -> RawPair,
+        /// What a name begins with; gives the name and the descriptor, or an empty one and -1.
+        pub received: unsafe extern "C" fn(Opaque, RawStr, *mut i32) -> RawBuf,
+        /// A name and a descriptor, which stays the plugin's; gives an `Op<()>` that is done when a handover begins.
+        #[sabi(last_prefix_field)]
+        pub offer: unsafe extern "C" fn(Opaque, RawStr, i32) -> RawPair,
     }
 }

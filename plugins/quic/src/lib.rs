@@ -7,6 +7,7 @@ mod driver;
 mod endpoint;
 mod failure;
 mod flow;
+mod handing;
 mod link;
 mod listener;
 mod mux;

@@ -4,6 +4,7 @@
 use crate::agreed::Telling;
 use crate::endpoint::{Protocol, credentials};
 use crate::failure::Explain;
+use crate::handing::Handing;
 use crate::link::{Link, Socket};
 use crate::mux::Mux;
 use crate::options::QuicOptions;
@@ -16,6 +17,7 @@ use crate::webtransport::{self, Rules};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackfield_certificates::{Refusals, Reloading};
 use jackfield_plugin_api::Op;
+use jackfield_plugin_api::peers::ListeningSocket;
 use jackfield_plugin_api::{
     Accept, Address, Error, ErrorKind, Host, Info, Level, Listener, Result, Role, Session, bind_all,
 };
@@ -90,11 +92,12 @@ impl Server {
     pub(crate) async fn listen(&self, address: &Address) -> Result<Listener> {
         let (host, port) = (&address.host, address.port.unwrap_or(0));
         let sockets = if host.is_empty() || host == "*" {
-            vec![sockets::first(&sockets::everywhere(port), self.buffers, self.reuse_port)?]
+            let everywhere = sockets::everywhere(port);
+            vec![sockets::first(&self.host, &everywhere, self.buffers, self.reuse_port)?]
         } else {
             let found = self.host.resolve(host, port).await?;
             bind_all(&self.host, host, &found, |address| {
-                sockets::bind(address, self.buffers, self.reuse_port, address.ip().is_unspecified())
+                sockets::listening(&self.host, address, self.buffers, self.reuse_port)
             })?
         };
         let listeners = sockets.into_iter().map(|bound| self.listen_on(bound, &address.path));
@@ -102,11 +105,16 @@ impl Server {
     }
 
     /// Begins to do handshakes on a socket.
-    fn listen_on(&self, bound: UdpSocket, path: &str) -> Result<Listener> {
+    fn listen_on(&self, bound: ListeningSocket, path: &str) -> Result<Listener> {
+        let (fd, name) = bound.into_parts();
+        let bound = UdpSocket::from(fd);
+        let (handing, offers) = Handing::new(self.host, &bound, name.unwrap_or_default())?;
+        let mut of_endpoint = EndpointConfig::default();
+        of_endpoint.cid_generator(handing.ids());
         let endpoint = Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
+            of_endpoint,
             Some(quinn::ServerConfig::clone(&self.config.current())),
-            Arc::new(HostSocket::new(self.host, bound)?),
+            Arc::new(HostSocket::new(self.host, bound)?.handing(handing)),
             Arc::new(HostRuntime::new(self.host)),
         )?;
         let local = Some(endpoint.local_addr()?.to_string());
@@ -127,7 +135,8 @@ impl Server {
         let work = self.host.spawn(door.run());
         let mut info = Info::new();
         info.local = local;
-        Ok(Listener::new(Listening { info, socket, accepted: Mutex::new(accepted), _work: work }))
+        let accepted = Mutex::new(accepted);
+        Ok(Listener::new(Listening { info, socket, accepted, _work: work, _offers: offers }))
     }
 }
 
@@ -153,6 +162,7 @@ struct Listening {
     socket: Arc<Socket>,
     accepted: Mutex<Receiver<Session>>,
     _work: Op<()>,
+    _offers: Vec<Op<()>>,
 }
 
 impl Accept for Listening {

@@ -1,6 +1,7 @@
 //! [`HostRuntime`]: quinn on the host's services, so that the host's reactor is the only one. Datagrams
 //! go through the socket itself, several in one system call where the system can, with ECN.
 
+use crate::handing::Handing;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{Error, Host};
 use jackfield_plugin_api::{FdReady, Interest, Timer};
@@ -108,13 +109,39 @@ pub(crate) struct HostSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     readable: Mutex<FdReady>,
+    /// Of a listener's.
+    handing: Option<Handing>,
 }
 
 impl HostSocket {
     pub(crate) fn new(host: Host, socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let readable = Mutex::new(host.watch(&socket).map_err(Error::into_io)?);
-        Ok(HostSocket { host, socket, state, readable })
+        Ok(HostSocket { host, socket, state, readable, handing: None })
+    }
+
+    /// A listener's, which is handed over when another process takes over.
+    pub(crate) fn handing(self, handing: Handing) -> Self {
+        HostSocket { handing: Some(handing), ..self }
+    }
+
+    fn poll_socket(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut readable = self.readable.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            ready!(readable.poll_ready(Interest::Read, cx)).map_err(Error::into_io)?;
+            match self.state.recv((&self.socket).into(), buffers, meta) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    readable.clear_ready(Interest::Read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 }
 
@@ -139,17 +166,16 @@ impl AsyncUdpSocket for HostSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut readable = self.readable.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            ready!(readable.poll_ready(Interest::Read, cx)).map_err(Error::into_io)?;
-            match self.state.recv((&self.socket).into(), buffers, meta) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    readable.clear_ready(Interest::Read);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return Poll::Ready(done),
+        let received = self.poll_socket(cx, buffers, meta);
+        match (&received, &self.handing) {
+            (Poll::Pending, Some(handing)) => return handing.poll_recv(cx, buffers, meta),
+            (Poll::Ready(Ok(count)), Some(handing)) => {
+                let count = meta.len().min(*count);
+                handing.pass_on(buffers, &mut meta[..count]);
             }
+            _ => {}
         }
+        received
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

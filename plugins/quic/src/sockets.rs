@@ -1,7 +1,8 @@
 //! The UDP sockets, made as the options say. Making one does not block.
 
 use crate::options::QuicOptions;
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::peers::{self, ListeningSocket};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -73,18 +74,33 @@ pub(crate) fn bind(
     Ok(socket.into())
 }
 
+/// The socket that the process before this one has handed over for this address, or a new one.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn listening(
+    host: &Host,
+    address: SocketAddr,
+    buffers: Buffers,
+    reuse_port: bool,
+) -> io::Result<ListeningSocket> {
+    let dual = address.ip().is_unspecified();
+    peers::bind(host, address, || Ok(bind(address, buffers, reuse_port, dual)?.into()))
+}
+
 /// The first of `addresses` that can be taken.
 ///
 /// # Errors
 /// What the system says of the last one.
 pub(crate) fn first(
+    host: &Host,
     addresses: &[SocketAddr],
     buffers: Buffers,
     reuse_port: bool,
-) -> Result<UdpSocket> {
+) -> Result<ListeningSocket> {
     let mut last = Error::new(ErrorKind::NotFound, "no address to listen on");
     for address in addresses {
-        match bind(*address, buffers, reuse_port, address.ip().is_unspecified()) {
+        match listening(host, *address, buffers, reuse_port) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Error::from(error).with("listen", address),
         }

@@ -64,7 +64,7 @@ async fn connections(host: &Host, endpoint: &SnmpEndpoint, address: &Address) ->
 async fn datagrams(host: &Host, endpoint: &SnmpEndpoint, address: &Address) -> Result<Listener> {
     let (name, port) = (&address.host, address.port.unwrap_or(0));
     let options = &endpoint.options;
-    let bind = |address| wire::bound(options, address);
+    let bind = |address| peers::bind(host, address, || wire::bound(options, address));
     let sockets = if name.is_empty() || name == "*" {
         // IPv4 peers come to an IPv6 socket where the machine has IPv6.
         let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);

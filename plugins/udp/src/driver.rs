@@ -84,11 +84,13 @@ impl Driver for UdpDriver {
         let (host, port) = (&request.address.host, request.address.port.unwrap_or(0));
         let options = &endpoint.options;
         let sockets = if host.is_empty() || host == "*" {
-            vec![sockets::first(options, &sockets::everywhere(options.family, port))?]
+            vec![sockets::first(&self.host, options, &sockets::everywhere(options.family, port))?]
         } else {
             let mut found = self.host.resolve(host, port).await?;
             found.retain(|address| options.family.has(address));
-            bind_all(&self.host, host, &found, |address| sockets::bind_one(options, address))?
+            bind_all(&self.host, host, &found, |address| {
+                peers::bind(&self.host, address, || sockets::bind_one(options, address))
+            })?
         };
         let listeners = sockets
             .into_iter()

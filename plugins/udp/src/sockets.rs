@@ -1,7 +1,8 @@
 //! The sockets, made as the options say. Making one does not block.
 
 use crate::options::{Family, UdpOptions};
-use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_plugin_api::peers::{self, ListeningSocket};
+use jackfield_plugin_api::{Error, ErrorKind, Host, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -81,10 +82,14 @@ pub(crate) fn bind_one(options: &UdpOptions, address: SocketAddr) -> io::Result<
 }
 
 /// The first of `addresses` that can be taken.
-pub(crate) fn first(options: &UdpOptions, addresses: &[SocketAddr]) -> Result<OwnedFd> {
+pub(crate) fn first(
+    host: &Host,
+    options: &UdpOptions,
+    addresses: &[SocketAddr],
+) -> Result<ListeningSocket> {
     let mut last = Error::new(ErrorKind::NotFound, "no address of the wanted family to listen on");
     for address in addresses {
-        match bind_one(options, *address) {
+        match peers::bind(host, *address, || bind_one(options, *address)) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Error::from(error).with("listen", address),
         }
