@@ -197,7 +197,8 @@ mod tests {
         let gate = gates.of(file);
         assert!(!gate.is_open());
         let mut opened = std::pin::pin!(Arc::clone(&gate).opened());
-        assert!(futures_util::poll!(&mut opened).is_pending());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(opened.as_mut().poll(&mut context).is_pending());
         gates.open();
         opened.await;
         assert!(gate.is_open());
