@@ -8,6 +8,9 @@
 //!
 //! A listening socket that is handed over is never closed on the way, so that no peer is refused. It goes to what asks
 //! for its very name and to nothing else; what nobody has asked for is told and closed.
+//!
+//! Plugins hand descriptors of their own over to themselves, by names that only they know. A datagram socket among them is
+//! read by one process at a time.
 
 #[cfg(feature = "cli")]
 mod activation;
