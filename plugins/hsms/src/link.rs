@@ -1,28 +1,26 @@
 //! [`Link`]: one connection, which all of its users and its task share. What there is of it stands in
 //! [`State`] behind a lock that is never held across an await.
 
-use crate::endpoint::HsmsEndpoint;
-use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH};
+use crate::endpoint::SecsEndpoint;
+use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH, select};
 use crate::options::Mode;
 use crate::peers::{Peer, Place};
+use crate::secs1::BlockHeader;
 use crate::transactions::{Asked, Transactions};
 use crate::users::Users;
 use bytes::Bytes;
-use futures_util::future::select;
+use futures_util::future;
 use jackfield_plugin_api::sync::{Notify, oneshot};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Level, Result, Retry, Role};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What log lines are marked with.
-pub(crate) const TARGET: &str = "hsms";
-
 /// One connection.
 pub(crate) struct Link {
     pub(crate) host: Host,
-    pub(crate) endpoint: Arc<HsmsEndpoint>,
+    pub(crate) endpoint: Arc<SecsEndpoint>,
     pub(crate) role: Role,
     pub(crate) below: Info,
     /// Whom the connection may be with, by what was known before it said anything.
@@ -42,19 +40,21 @@ pub(crate) struct Link {
 /// How a connection ends.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// By a Separate, of either side.
-    Separated,
+    /// By a Separate of either side, or, where there is none such, by the end of the line between messages.
+    Polite(&'static str),
     /// By anything else.
     Failed(Error),
 }
 
+/// How a session of HSMS ends politely.
+pub(crate) const SEPARATED: End = End::Polite("the session was ended by a Separate.req");
+/// How one of SECS-I does.
+pub(crate) const ENDED: End = End::Polite("the connection was ended");
+
 impl End {
     pub(crate) fn error(&self) -> Error {
         match self {
-            End::Separated => {
-                Error::new(ErrorKind::Closed, "the session was ended by a Separate.req")
-                    .with_retry(Retry::Now)
-            }
+            End::Polite(text) => Error::new(ErrorKind::Closed, *text).with_retry(Retry::Now),
             End::Failed(error) => error.clone(),
         }
     }
@@ -80,6 +80,19 @@ pub(crate) struct State {
     pub(crate) alarm: Option<Duration>,
     /// Whether nothing is read, because somebody does not take what has come.
     pub(crate) stalled: bool,
+    /// What has happened at a line of SECS-I.
+    pub(crate) blocks: Blocks,
+}
+
+/// Blocks of a line, ever.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Blocks {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    /// Those of ours that had to be sent again.
+    pub(crate) retried: u64,
+    /// Those of the peer that were answered by NAK.
+    pub(crate) refused: u64,
 }
 
 /// What waits to be sent.
@@ -87,14 +100,37 @@ pub(crate) struct State {
 pub(crate) struct Outbox {
     /// Goes first.
     pub(crate) control: VecDeque<Bytes>,
-    pub(crate) data: VecDeque<Bytes>,
+    pub(crate) data: VecDeque<Waiting>,
     /// Of `data`, and of what is being written of it.
     pub(crate) bytes: usize,
     /// Messages of `data`, ever, and those of them that were sent.
     pub(crate) queued: u64,
     pub(crate) sent: u64,
+    /// Of these the last that did not arrive, for those who wait for them.
+    lost: BTreeMap<u64, Error>,
     /// How the connection ends once all was sent, and until when that may take.
     pub(crate) closing: Option<(End, Duration)>,
+}
+
+/// A message that waits to be sent.
+pub(crate) struct Waiting {
+    /// With its length, as HSMS has it.
+    pub(crate) frame: Bytes,
+    /// How long its answer may take, where it asks for one.
+    pub(crate) t3: Option<Duration>,
+}
+
+/// Messages that did not arrive, of which each is remembered for who waits for it.
+const LOST: usize = 64;
+
+impl Outbox {
+    /// The message that left last has left for nothing.
+    pub(crate) fn lose(&mut self, error: Error) {
+        self.lost.insert(self.sent, error);
+        if self.lost.len() > LOST {
+            self.lost.pop_first();
+        }
+    }
 }
 
 impl State {
@@ -112,7 +148,7 @@ impl State {
 impl Link {
     pub(crate) fn new(
         host: Host,
-        endpoint: Arc<HsmsEndpoint>,
+        endpoint: Arc<SecsEndpoint>,
         role: Role,
         below: Info,
     ) -> Result<Arc<Self>> {
@@ -120,11 +156,18 @@ impl Link {
         if known.is_empty() && !endpoint.peers.any() {
             let from = below.peer.as_deref().unwrap_or("an unknown address");
             let text = format!("{from} fits none of `peers`: the connection is refused");
-            host.log(Level::Warn, TARGET, &text);
+            host.log(Level::Warn, endpoint.name(), &text);
             return Err(Error::new(ErrorKind::Denied, text));
         }
-        let mut state = State { t7: Some(host.now() + endpoint.times.t7), ..State::default() };
+        let mut state = State::default();
         state.users.add_main();
+        if let Some(line) = &endpoint.line {
+            // Its devices are there as long as it is.
+            state.selected.clone_from(&line.devices);
+            state.place = place_at(&endpoint, &known)?;
+        } else {
+            state.t7 = Some(host.now() + endpoint.times.t7);
+        }
         Ok(Arc::new(Link {
             news: EventQueue::new(endpoint.most.events),
             host,
@@ -142,6 +185,26 @@ impl Link {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        self.host.log(level, self.endpoint.name(), text);
+    }
+
+    /// The header of a message as equipment names it to say what is wrong with it.
+    pub(crate) fn on_the_wire(&self, header: Header) -> [u8; HEADER] {
+        match self.endpoint.line {
+            Some(_) => BlockHeader::only(header, self.endpoint.equipment).bytes(),
+            None => header.bytes(),
+        }
+    }
+
+    /// The message that equipment names so.
+    pub(crate) fn named(&self, bytes: [u8; HEADER]) -> Header {
+        match self.endpoint.line {
+            Some(_) => BlockHeader::of(bytes).message(),
+            None => Header::of(bytes),
+        }
     }
 
     /// Whether the one session is selected as a whole.
@@ -169,13 +232,32 @@ impl Link {
 
     /// Sends a message whose length was checked. Gives the number under which it is sent.
     pub(crate) fn data(&self, state: &mut State, header: Header, body: &[u8]) -> u64 {
+        self.question(state, header, body, None)
+    }
+
+    /// The same, of one whose answer may take so long.
+    pub(crate) fn question(
+        &self,
+        state: &mut State,
+        header: Header,
+        body: &[u8],
+        t3: Option<Duration>,
+    ) -> u64 {
         if let Some(frame) = header.frame(body) {
             state.out.bytes += frame.len();
             state.out.queued += 1;
-            state.out.data.push_back(frame);
+            state.out.data.push_back(Waiting { frame, t3 });
             self.to_send.notify_one();
         }
         state.out.queued
+    }
+
+    /// So many messages have left, of so many bytes.
+    pub(crate) fn sent(&self, state: &mut State, messages: u64, bytes: usize) {
+        state.out.sent += messages;
+        state.out.bytes -= bytes;
+        state.users.wake_writers();
+        self.changed.notify_waiters();
     }
 
     /// Asks by a control message; T6 begins. The answer is its status.
@@ -311,6 +393,15 @@ impl Link {
         .await
     }
 
+    /// The same of one message that has that number.
+    ///
+    /// # Errors
+    /// Also that it has left and did not arrive.
+    pub(crate) async fn until_arrived(&self, number: u64) -> Result<()> {
+        self.until_sent(number).await?;
+        self.state().out.lost.remove(&number).map_or(Ok(()), Err)
+    }
+
     /// Whether a message may be sent whose content has so many bytes.
     ///
     /// # Errors
@@ -328,8 +419,22 @@ impl Link {
     /// Waits, at most until then.
     pub(crate) async fn sleep_or(&self, until: Duration, other: impl Future<Output = ()>) {
         let timer = self.host.timer(until.saturating_sub(self.host.now()));
-        select(pin!(timer), pin!(other)).await;
+        future::select(pin!(timer), pin!(other)).await;
     }
+}
+
+/// Whose place it is at a line, where that matters.
+///
+/// # Errors
+/// It is taken, or not open now.
+fn place_at(endpoint: &SecsEndpoint, known: &[Arc<Peer>]) -> Result<Option<Place>> {
+    if endpoint.peers.any() {
+        return Ok(None);
+    }
+    endpoint.peers.select(known, ALL_SESSIONS).map(Some).map_err(|status| {
+        let text = format!("it is none of `peers` that may connect: {}", select::words(status));
+        Error::new(ErrorKind::Denied, text)
+    })
 }
 
 /// The peer has broken a rule of the protocol; another connection may do better.
