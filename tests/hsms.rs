@@ -1,5 +1,6 @@
-//! The driver hsms through a host, against secsgem.
+//! The drivers hsms and secs1 through a host, against secsgem.
 
+mod secs1;
 mod shared;
 
 use jackfield_plugin_api::{ErrorKind, Session};
