@@ -3,8 +3,6 @@
 //! secsgem as equipment does not wait for its EOT: where both sides ask at once it sends its block, and is out of step
 //! from there. So nobody speaks here while it does. As a host it gives way as it should.
 
-use jackfield_plugin_api::Result;
-
 use super::*;
 use crate::support::peers::socat::Line;
 
@@ -22,21 +20,13 @@ fn tool(listen: &str) -> String {
 
 const ECHO: &str = "[handlers.echo]\n";
 
-/// A host of ours: it accepts the S1F13 of equipment.
-fn accepting() -> Value {
-    json!({ "answers": { "S1F13": "S1F14 <L <B 0> <L>> ." } })
+/// A host of ours waits T1 for the S1F13 of equipment; on a busy machine that may take a while.
+fn establishing() -> Value {
+    json!({ "establish": true, "t1": 30 })
 }
 
-/// Once the equipment has introduced itself it is silent, and answers.
-async fn answers_what_is_asked(opened: Result<Session>) {
-    let session = opened.unwrap();
-    loop {
-        let event = timeout(DEADLINE, session.next_event()).await.expect("in time");
-        let event = event.expect("no error").expect("an event");
-        if event.name == "answered" {
-            break;
-        }
-    }
+/// From its S1F13 on it is silent, and answers.
+async fn answers_what_is_asked(session: Session) {
     let answer = says(&session, "S1F1 W .").await;
     assert_eq!(answer["item"], json!({ "L": [{ "A": "secsgem" }, { "A": "0.3.0" }] }));
     timeout(DEADLINE, session.ping()).await.expect("in time").expect("a round trip");
@@ -52,12 +42,16 @@ async fn answers_what_is_asked(opened: Result<Session>) {
 async fn secsgem_as_equipment_of_secs1_answers_over_tcp_and_on_a_line() {
     let host = TestHost::start("").await;
     let equipment = Secsgem::secs1_server(EQUIPMENT).await;
-    answers_what_is_asked(host.open(&equipment.secs1_uri(), accepting()).await).await;
+    answers_what_is_asked(host.open(&equipment.secs1_uri(), establishing()).await.unwrap()).await;
     let line = Line::new().await;
     let uri = format!("secs1+serial://{}?baud=9600", line.end("b").display());
-    let opened = host.open(&uri, accepting()).await;
+    let accepting = json!({ "answers": { "S1F13": "S1F14 <L <B 0> <L>> ." } });
+    let session = host.open(&uri, accepting).await.unwrap();
+    // It says something once only, and is there after us.
     let _equipment = Secsgem::secs1_at(EQUIPMENT, &line.end("a"));
-    answers_what_is_asked(opened).await;
+    let event = timeout(DEADLINE, session.next_event()).await.expect("in time").unwrap().unwrap();
+    assert_eq!((event.name.as_str(), &event.data["function"]), ("answered", &json!(13)));
+    answers_what_is_asked(session).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,12 +73,13 @@ async fn secsgem_as_a_host_of_secs1_asks_over_tcp_and_on_a_line() {
 async fn a_host_of_hsms_reaches_equipment_of_secs1() {
     let equipment = Secsgem::secs1_server(EQUIPMENT).await;
     let toml = format!(
-        "[[routes]]\nlisten = \"hsms://127.0.0.1:0\"\nto = \"{}\"\n",
+        "[[routes]]\nlisten = \"hsms://127.0.0.1:0\"\nto = \"upstreams.tool\"\n[upstreams.tool]\n\
+         targets = [{{ uri = \"{}\", options = {{ establish = true, t1 = 30 }} }}]\n",
         equipment.secs1_uri()
     );
     let host = TestHost::start(&toml).await;
     let uri = format!("hsms://{}", host.address(0));
-    answers_what_is_asked(host.open(&uri, accepting()).await).await;
+    answers_what_is_asked(host.open(&uri, json!({})).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,9 +9,11 @@ use crate::sml::{self, Text};
 use crate::transactions::Asker;
 use crate::{json as items, outgoing};
 use bytes::Bytes;
+use futures_util::future::select as select_first;
 use jackfield_plugin_api::sync::oneshot;
 use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry, params};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::time::Duration;
 
 /// How long an answer to S1F13 may take before it is sent again.
@@ -251,7 +253,7 @@ async fn ask(
 /// # Errors
 /// The peer does not accept, or has ended the connection.
 pub(crate) async fn establish(link: &Link) -> Result<()> {
-    if !link.endpoint.establish {
+    if !link.endpoint.establish || equipment_does(link).await {
         return Ok(());
     }
     let header = Header::data(link.endpoint.session_id, 1, 13, true, 0);
@@ -281,6 +283,18 @@ pub(crate) async fn establish(link: &Link) -> Result<()> {
     let said: String = said.chars().take(SHOWN).collect();
     let text = format!("the peer does not accept communications (S1F13): it says {said}");
     Err(Error::new(ErrorKind::Refused, text).with_retry(Retry::Now))
+}
+
+/// Whether equipment at a line establishes communications by itself. What does so does it as soon as the line is
+/// there: a host that asked in the same moment would only have to give way.
+async fn equipment_does(link: &Link) -> bool {
+    let Some(line) = link.endpoint.line.as_ref().filter(|_| !link.endpoint.equipment) else {
+        return false;
+    };
+    let done =
+        |state: &mut crate::link::State| (state.established || state.end.is_some()).then_some(());
+    select_first(pin!(link.until(done)), link.host.timer(line.times.t1)).await;
+    link.state().established
 }
 
 /// Answers a message of the peer.

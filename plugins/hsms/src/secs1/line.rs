@@ -87,14 +87,17 @@ impl Line<'_> {
             return self.receive().await;
         }
         // Whoever asks first is first.
-        self.look().await?;
-        if self.buffer.has_remaining() {
+        if self.buffer.is_empty() {
+            self.look().await?;
+        }
+        if !self.buffer.is_empty() {
             // Between two blocks anything but ENQ is noise (E4 §7.5).
-            match self.buffer.get_u8() {
-                ENQ if self.held.is_some() => self.asked = true,
-                ENQ => return self.receive().await,
-                _ => {}
+            let asks = self.buffer.contains(&ENQ);
+            self.buffer.clear();
+            if asks && self.held.is_none() {
+                return self.receive().await;
             }
+            self.asked |= asks;
             return Ok(());
         }
         // A master that waits for our EOT would not give us its own.
@@ -241,15 +244,17 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Hands over what came before the end, and waits for room.
+    /// Hands over what came before the end, and waits for room, unless we are closing ourselves.
     async fn give(&mut self) {
+        let link = self.link;
         loop {
-            let room = self.link.room.notified();
+            let (room, closing) = (pin!(link.room.notified()), pin!(link.to_send.notified()));
             // That the connection was ended meanwhile is no news.
-            if self.offer().is_err() || self.held.is_none() {
+            let over = self.offer().is_err() || link.state().out.closing.is_some();
+            if over || self.held.is_none() {
                 return;
             }
-            room.await;
+            select(room, closing).await;
         }
     }
 }

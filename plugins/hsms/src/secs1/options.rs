@@ -65,8 +65,8 @@ options! {
         /// Events kept while nobody fetches them; the oldest are dropped.
         #[schemars(range(min = 1))]
         pub events: u32 = 256,
-        /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, and again every 5 s, until
-        /// the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
+        /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, by a host after T1, and again
+        /// every 5 s, until the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
         pub establish: bool = false,
         /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
         pub answers: BTreeMap<String, String>,

@@ -143,6 +143,20 @@ fn communications_are_established_before_a_session_is_there_if_wanted() {
 }
 
 #[test]
+fn a_host_lets_equipment_establish_communications_if_it_does_so_at_once() {
+    testing::paused(async {
+        let (opening, mut far) = begun(json!({ "establish": true }));
+        let (session, ()) = tokio::join!(opening, async {
+            far.sends(Header::data(0, 1, 13, true, 5), b"\x01\x00").await;
+            let (answer, body) = far.takes().await;
+            assert_eq!((answer.title(), &body[2..5]), ("S1F14".to_owned(), &b"\x21\x01\x00"[..]));
+        });
+        // And nothing of ours behind it.
+        far.is_served(&session.expect("a session")).await;
+    });
+}
+
+#[test]
 fn users_of_one_line_have_their_own_answers() {
     testing::paused(async {
         let (session, mut far) = line(json!({})).await;
