@@ -82,7 +82,7 @@ impl Line<'_> {
         self.busy = false;
         match said {
             Ok(()) => self.has_arrived(),
-            Err(why) => self.in_vain(why),
+            Err(why) => self.in_vain(&why),
         }
         Ok(())
     }
@@ -131,12 +131,12 @@ impl Line<'_> {
     }
 
     /// A block was not taken. It is sent again, up to RTY times.
-    fn in_vain(&mut self, why: String) {
+    fn in_vain(&mut self, why: &str) {
         if let Some(sending) = self.sending.as_mut().filter(|it| it.tries < self.times.rty) {
             sending.tries += 1;
             self.link.state().blocks.retried += 1;
         } else if let Some(lost) = self.sending.take() {
-            self.lose(&lost, &why);
+            self.lose(&lost, why);
         }
     }
 
