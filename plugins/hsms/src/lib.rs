@@ -16,6 +16,7 @@ mod running;
 pub mod secs1;
 mod session;
 pub mod sml;
+mod state;
 mod transactions;
 mod users;
 mod values;
