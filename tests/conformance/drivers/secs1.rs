@@ -10,8 +10,10 @@ use crate::conformance::{
     subject::{OnDatagrams, Subject, World},
 };
 
-/// The equipment answers a ping, which a far end that echoes bytes does not.
-const EQUIPMENT: &str = "equipment = true, answers = { S1F1 = \"S1F2 <L> .\" }";
+/// The equipment answers a ping, which a far end that echoes bytes does not. A line to somebody who does not read is
+/// closed after T2; whoever reads late is waited for by retries.
+const EQUIPMENT: &str =
+    "equipment = true, t1 = 0.2, t2 = 1, rty = 31, answers = { S1F1 = \"S1F2 <L> .\" }";
 
 pub(in crate::conformance) fn secs1() -> Subject {
     /// A peer that asks, and sends a block of 255 bytes without waiting, and asks again in it.
@@ -28,6 +30,7 @@ pub(in crate::conformance) fn secs1() -> Subject {
                 World::of_both_roles(behaviour, "secs1://127.0.0.1:0", EQUIPMENT, Wrapping::Bytes)
                     .await
                     .with_uri(|local| format!("secs1://{local}"))
+                    .with_options(json!({ "t1": 0.2, "t2": 1, "rty": 31 }))
             }
             .boxed_local()
         },
