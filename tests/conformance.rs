@@ -29,7 +29,7 @@ macro_rules! drivers {
     };
 }
 
-drivers! { tcp tls ws ssh unix unixgram udp process serial http telnet quic webtransport proxy socks5 hsms mqtt
+drivers! { tcp tls ws ssh unix unixgram udp process serial http telnet quic webtransport proxy socks5 hsms secs1 mqtt
 modbus modbus_rtu modbus_ascii snmp sntp dns netconf restconf }
 
 #[tokio::test]

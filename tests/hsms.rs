@@ -1,5 +1,6 @@
-//! The driver hsms through a host, against secsgem.
+//! The drivers hsms and secs1 through a host, against secsgem.
 
+mod secs1;
 mod shared;
 
 use jackfield_plugin_api::{ErrorKind, Session};
@@ -63,8 +64,9 @@ async fn hsms_over_tls_is_the_same() {
     assert_eq!(says(&session, "S1F3 W <L <U1 10>> .").await["sml"], "S1F4 <L <U4 123>> .");
 }
 
-/// What equipment answers to `send` of the command line. On a busy machine secsgem answers nothing at all now and then,
-/// and to whom comes after another: a new one is asked then.
+/// What equipment answers to `send` of the command line. On a busy machine secsgem answers nothing at all now and then.
+/// It keeps the thread that dispatches of each connection, so that two of them share the messages of a second one: each
+/// asks a new one.
 async fn asked_once_it_answers(parameters: &[&str]) -> String {
     let mut said = String::new();
     for _ in 0..3 {

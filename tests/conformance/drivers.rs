@@ -4,12 +4,14 @@ mod asking;
 mod modbus;
 mod mqtt;
 mod quic;
+mod secs1;
 mod snmp;
 
 pub(super) use asking::{dns, netconf, restconf, sntp};
 pub(super) use modbus::{modbus, modbus_ascii, modbus_rtu};
 pub(super) use mqtt::mqtt;
 pub(super) use quic::{quic, webtransport};
+pub(super) use secs1::secs1;
 pub(super) use snmp::snmp;
 
 use futures_util::FutureExt;

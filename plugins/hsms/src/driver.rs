@@ -1,6 +1,6 @@
 //! [`HsmsDriver`].
 
-use crate::endpoint::HsmsEndpoint;
+use crate::endpoint::SecsEndpoint;
 use crate::link::Link;
 use crate::options::HsmsOptions;
 use crate::{operations, session};
@@ -31,21 +31,21 @@ impl Driver for HsmsDriver {
             .facets(session::FACETS)
             .query_options();
     type Options = HsmsOptions;
-    type Endpoint = Arc<HsmsEndpoint>;
+    type Endpoint = Arc<SecsEndpoint>;
 
     fn new(host: Host) -> Result<Self> {
         Ok(HsmsDriver { host })
     }
 
-    fn configure(&self, options: HsmsOptions, role: Role) -> Result<Arc<HsmsEndpoint>> {
-        HsmsEndpoint::new(options, role).map(Arc::new)
+    fn configure(&self, options: HsmsOptions, role: Role) -> Result<Arc<SecsEndpoint>> {
+        SecsEndpoint::new(options, role).map(Arc::new)
     }
 
     fn operations() -> Vec<Operation> {
         operations::all()
     }
 
-    async fn open(&self, endpoint: &Arc<HsmsEndpoint>, mut request: Request) -> Result<Session> {
+    async fn open(&self, endpoint: &Arc<SecsEndpoint>, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
         let target = request.address.authority();
         if let Some(left) = endpoint.separation(&target, self.host.now()) {
@@ -66,7 +66,7 @@ impl Driver for HsmsDriver {
         Ok(session::session(held))
     }
 
-    async fn accept(&self, endpoint: &Arc<HsmsEndpoint>, mut request: Request) -> Result<Session> {
+    async fn accept(&self, endpoint: &Arc<SecsEndpoint>, mut request: Request) -> Result<Session> {
         let (carrier, below) = request.take_carrier()?;
         let link = Link::new(self.host, Arc::clone(endpoint), Role::Server, below)?;
         let held = session::begin(link, carrier, ());
@@ -78,7 +78,7 @@ impl Driver for HsmsDriver {
 
 /// Remembers when a connection of a client has ended, however it did.
 struct Ended {
-    endpoint: Arc<HsmsEndpoint>,
+    endpoint: Arc<SecsEndpoint>,
     target: String,
     host: Host,
 }

@@ -1,12 +1,13 @@
-//! [`HsmsEndpoint`]: options, once checked, and what the connections of one place share.
+//! [`SecsEndpoint`]: options of either driver, once checked, and what the connections of one place share.
 
 use crate::item::{Format, Item, Limits};
 use crate::options::{HsmsOptions, Mode};
 use crate::peers::{Filter, Peers};
+use crate::secs1::{LineTimes, Secs1Options};
 use crate::sml::{self, Text};
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, Result, Role};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +19,10 @@ const REMEMBERED: usize = 1024;
 
 /// What many connections share.
 #[derive(Debug)]
-pub struct HsmsEndpoint {
+pub struct SecsEndpoint {
     pub(crate) times: Times,
+    /// What SECS-I has instead of sessions that are selected; `None` for HSMS.
+    pub(crate) line: Option<Line>,
     pub(crate) most: Most,
     pub(crate) mode: Mode,
     pub(crate) session_id: u16,
@@ -36,15 +39,24 @@ pub struct HsmsEndpoint {
     ended: Mutex<HashMap<String, Duration>>,
 }
 
-/// The timers of E37 §10.
+/// The timers of E37 §10. Of SECS-I T3 alone is one of E4; nothing is selected, so T7 never begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) t3: Duration,
     t5: Duration,
+    /// Also how long what was sent may take to leave when a connection is closed; of SECS-I that alone, and T2.
     pub(crate) t6: Duration,
     pub(crate) t7: Duration,
     pub(crate) t8: Duration,
     pub(crate) linktest: Option<Duration>,
+}
+
+/// What a line of SECS-I has.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) times: LineTimes,
+    /// The devices at it.
+    pub(crate) devices: BTreeSet<u16>,
 }
 
 /// What bounds a connection.
@@ -60,7 +72,7 @@ pub(crate) struct Most {
     pub(crate) events: usize,
 }
 
-impl HsmsEndpoint {
+impl SecsEndpoint {
     pub(crate) fn new(options: HsmsOptions, role: Role) -> Result<Self> {
         if options.t6 >= options.t7 {
             let text = "must be shorter than `t7`: a peer whose T7 ends first closes the connection \
@@ -71,8 +83,9 @@ impl HsmsEndpoint {
             return Err(Error::option("peers", "is for listeners"));
         }
         let most = most(&options)?;
-        Ok(HsmsEndpoint {
+        Ok(SecsEndpoint {
             times: times(&options)?,
+            line: None,
             most,
             mode: options.mode,
             session_id: options.session_id,
@@ -84,6 +97,29 @@ impl HsmsEndpoint {
             unfinished: Budget::new(options.max_unfinished),
             ended: Mutex::default(),
         })
+    }
+
+    /// Of SECS-I: what both have in common stands in the options of `hsms`.
+    pub(crate) fn of_line(options: Secs1Options, role: Role) -> Result<Self> {
+        if let Some(peer) = options.peers.iter().find(|peer| peer.session_id.is_some()) {
+            let text = format!(
+                "{}: SECS-I selects no session: a peer is known by `addresses` and `identity`",
+                peer.name
+            );
+            return Err(Error::option("peers", text));
+        }
+        let line = Line { times: LineTimes::new(&options)?, devices: options.devices() };
+        let mut endpoint = SecsEndpoint::new(options.common(), role)?;
+        endpoint.times.t5 = Duration::ZERO;
+        endpoint.times.t6 = line.times.t2;
+        endpoint.times.linktest = None;
+        endpoint.line = Some(line);
+        Ok(endpoint)
+    }
+
+    /// What log lines are marked with.
+    pub(crate) fn name(&self) -> &'static str {
+        if self.line.is_some() { "secs1" } else { "hsms" }
     }
 
     /// A connection to `target` has ended, now.
@@ -106,7 +142,7 @@ impl HsmsEndpoint {
     }
 }
 
-fn seconds(name: &str, seconds: f64) -> Result<Duration> {
+pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| Error::option(name, "expected seconds, such as 5 or 0.5"))
 }

@@ -81,7 +81,7 @@ impl FuturesStream for Facet {
         let Some(end) = self.over(&mut state) else { return Poll::Pending };
         self.ended = true;
         Poll::Ready(match end {
-            End::Separated => None,
+            End::Polite(_) => None,
             End::Failed(error) => Some(Err(error)),
         })
     }
@@ -128,7 +128,7 @@ impl Sink<Message> for Facet {
         outgoing::separate(&self.held.link);
         let mut state = self.held.link.state();
         match self.over(&mut state) {
-            Some(End::Separated) => Poll::Ready(Ok(())),
+            Some(End::Polite(_)) => Poll::Ready(Ok(())),
             Some(End::Failed(error)) => Poll::Ready(Err(error)),
             None => {
                 self.sleep(&mut state, cx);

@@ -1,11 +1,11 @@
 //! What each message of the peer does.
 
 use crate::header::{HEADER, Header, Kind, deselect, reason, select};
-use crate::link::{End, Link, State, TARGET, broken};
+use crate::link::{End, Link, SEPARATED, State, broken};
 use crate::sml;
 use crate::transactions::{Asker, Open};
 use crate::users::{Delivered, message};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Level, Origin, Retry};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn one(link: &Link, state: &mut State, header: Header, body: &Bytes) -> Result<b
         Kind::LinktestRsp => answer(link, state, header, Kind::LinktestReq),
         Kind::RejectReq => rejected(link, state, header),
         Kind::SeparateReq if state.is_selected(header.session) || !state.selected.is_empty() => {
-            return Err(End::Separated);
+            return Err(SEPARATED);
         }
         // E37 §7.5: a Separate of a session that is not selected is passed over.
         Kind::SeparateReq | Kind::Data => {}
@@ -98,7 +98,7 @@ fn select_req(link: &Link, state: &mut State, header: Header) {
         _ => {
             let from = link.below.peer.as_deref().unwrap_or("a peer");
             let text = format!("{from} was not selected: {}", select::words(status));
-            link.host.log(Level::Warn, TARGET, &text);
+            link.log(Level::Warn, &text);
             if state.selected.is_empty() && link.is_single() {
                 let error = Error::new(ErrorKind::Denied, text).with_origin(Origin::Downstream);
                 link.close(state, End::Failed(error.with("code", status)));
@@ -134,7 +134,7 @@ fn deselect_req(link: &Link, state: &mut State, header: Header) {
     if status == deselect::OK {
         link.deselected(state, header.session);
         let text = format!("the peer has deselected session {}", header.session);
-        link.host.log(Level::Info, TARGET, &text);
+        link.log(Level::Info, &text);
         link.news.tell("deselected", json!({ "session_id": header.session, "by": "peer" }));
     }
 }
@@ -189,6 +189,20 @@ fn rejected(link: &Link, state: &mut State, header: Header) {
     {
         let _ = answer.send(Err(error(header.title())));
     }
+}
+
+/// Takes a message of a line, if there is room for it.
+///
+/// # Errors
+/// The connection has ended.
+pub(crate) fn offer(link: &Link, header: Header, body: &Bytes) -> Result<bool, End> {
+    let mut state = link.state();
+    if let Some(end) = &state.end {
+        return Err(end.clone());
+    }
+    let taken = data(link, &mut state, header, body);
+    state.stalled = !taken;
+    Ok(taken)
 }
 
 /// Whether it was taken.
@@ -287,10 +301,9 @@ fn facts(link: &Link, header: Header, body: &Bytes) -> serde_json::Value {
 /// `None` if that was all there is to do; else the content for others, with the system bytes of who has asked.
 fn complaint(link: &Link, state: &mut State, header: Header, body: &Bytes) -> Option<Bytes> {
     let bytes = body.strip_prefix(&[0o10 << 2 | 1, 10]).and_then(|it| it.first_chunk::<HEADER>());
-    let about = bytes.filter(|_| body.len() == 2 + HEADER).map(|bytes| Header::of(*bytes));
-    let Some(open) = about.and_then(|about| state.open.ours.refused(about)) else {
-        return Some(body.clone());
-    };
+    let about = bytes.filter(|_| body.len() == 2 + HEADER).map(|bytes| link.named(*bytes));
+    let open = about.and_then(|about| Some((about, state.open.ours.refused(about)?)));
+    let Some((about, open)) = open else { return Some(body.clone()) };
     link.news.tell("refused", json!({ "by": header.title(), "message": open.header.facts() }));
     state.users.wake_writers();
     match open.who {
@@ -302,12 +315,13 @@ fn complaint(link: &Link, state: &mut State, header: Header, body: &Bytes) -> Op
             let _ = answer.send(Err(error.with("code", header.function())));
             None
         }
-        Asker::User(_, system) => {
-            let mut restored = BytesMut::from(&body[..body.len() - 4]);
-            restored.put_u32(system);
-            Some(restored.freeze())
-        }
+        Asker::User(_, system) => Some(named(&Header { system, ..about }.bytes()).into()),
     }
+}
+
+/// The item of a header in a message of stream 9.
+pub(crate) fn named(header: &[u8; HEADER]) -> Vec<u8> {
+    [&[0o10 << 2 | 1, 10][..], header].concat()
 }
 
 fn words(function: u8) -> &'static str {

@@ -13,8 +13,10 @@ mod options;
 mod outgoing;
 mod peers;
 mod running;
+pub mod secs1;
 mod session;
 pub mod sml;
+mod state;
 mod transactions;
 mod users;
 mod values;
@@ -23,7 +25,8 @@ mod values;
 mod tests;
 
 pub use driver::HsmsDriver;
-pub use endpoint::HsmsEndpoint;
+pub use endpoint::SecsEndpoint;
 pub use options::{HsmsOptions, Mode, PeerOptions};
+pub use secs1::{Secs1Driver, Secs1Options};
 
-jackfield_plugin_api::export_plugin! { drivers: [HsmsDriver], handlers: [] }
+jackfield_plugin_api::export_plugin! { drivers: [HsmsDriver, Secs1Driver], handlers: [] }

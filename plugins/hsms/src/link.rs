@@ -1,28 +1,25 @@
 //! [`Link`]: one connection, which all of its users and its task share. What there is of it stands in
 //! [`State`] behind a lock that is never held across an await.
 
-use crate::endpoint::HsmsEndpoint;
-use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH};
+pub(crate) use crate::state::{ENDED, End, SEPARATED, State, Waiting};
+
+use crate::endpoint::SecsEndpoint;
+use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH, select};
 use crate::options::Mode;
 use crate::peers::{Peer, Place};
-use crate::transactions::{Asked, Transactions};
-use crate::users::Users;
-use bytes::Bytes;
-use futures_util::future::select;
+use crate::secs1::BlockHeader;
+use crate::transactions::Asked;
+use futures_util::future;
 use jackfield_plugin_api::sync::{Notify, oneshot};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Level, Result, Retry, Role};
-use std::collections::{BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What log lines are marked with.
-pub(crate) const TARGET: &str = "hsms";
-
 /// One connection.
 pub(crate) struct Link {
     pub(crate) host: Host,
-    pub(crate) endpoint: Arc<HsmsEndpoint>,
+    pub(crate) endpoint: Arc<SecsEndpoint>,
     pub(crate) role: Role,
     pub(crate) below: Info,
     /// Whom the connection may be with, by what was known before it said anything.
@@ -39,80 +36,10 @@ pub(crate) struct Link {
     pub(crate) changed: Notify,
 }
 
-/// How a connection ends.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    /// By a Separate, of either side.
-    Separated,
-    /// By anything else.
-    Failed(Error),
-}
-
-impl End {
-    pub(crate) fn error(&self) -> Error {
-        match self {
-            End::Separated => {
-                Error::new(ErrorKind::Closed, "the session was ended by a Separate.req")
-                    .with_retry(Retry::Now)
-            }
-            End::Failed(error) => error.clone(),
-        }
-    }
-}
-
-/// What there is of a connection.
-#[derive(Default)]
-pub(crate) struct State {
-    /// The sessions; in `single` mode [`ALL_SESSIONS`] alone stands for the only one.
-    pub(crate) selected: BTreeSet<u16>,
-    /// When T7 ends; while nothing is selected.
-    pub(crate) t7: Option<Duration>,
-    pub(crate) end: Option<End>,
-    pub(crate) out: Outbox,
-    pub(crate) open: Transactions,
-    pub(crate) users: Users,
-    pub(crate) place: Option<Place>,
-    /// Whether an S1F13 of the peer was accepted.
-    pub(crate) established: bool,
-    /// When the next linktest is due.
-    pub(crate) linktest: Option<Duration>,
-    /// What the keeper sleeps until.
-    pub(crate) alarm: Option<Duration>,
-    /// Whether nothing is read, because somebody does not take what has come.
-    pub(crate) stalled: bool,
-}
-
-/// What waits to be sent.
-#[derive(Default)]
-pub(crate) struct Outbox {
-    /// Goes first.
-    pub(crate) control: VecDeque<Bytes>,
-    pub(crate) data: VecDeque<Bytes>,
-    /// Of `data`, and of what is being written of it.
-    pub(crate) bytes: usize,
-    /// Messages of `data`, ever, and those of them that were sent.
-    pub(crate) queued: u64,
-    pub(crate) sent: u64,
-    /// How the connection ends once all was sent, and until when that may take.
-    pub(crate) closing: Option<(End, Duration)>,
-}
-
-impl State {
-    pub(crate) fn is_selected(&self, session: u16) -> bool {
-        self.selected.contains(&ALL_SESSIONS) || self.selected.contains(&session)
-    }
-
-    /// Why nothing can be sent, if that is so.
-    pub(crate) fn closed(&self) -> Option<Error> {
-        let closing = self.out.closing.as_ref().map(|(end, _)| end);
-        self.end.as_ref().or(closing).map(End::error)
-    }
-}
-
 impl Link {
     pub(crate) fn new(
         host: Host,
-        endpoint: Arc<HsmsEndpoint>,
+        endpoint: Arc<SecsEndpoint>,
         role: Role,
         below: Info,
     ) -> Result<Arc<Self>> {
@@ -120,11 +47,18 @@ impl Link {
         if known.is_empty() && !endpoint.peers.any() {
             let from = below.peer.as_deref().unwrap_or("an unknown address");
             let text = format!("{from} fits none of `peers`: the connection is refused");
-            host.log(Level::Warn, TARGET, &text);
+            host.log(Level::Warn, endpoint.name(), &text);
             return Err(Error::new(ErrorKind::Denied, text));
         }
-        let mut state = State { t7: Some(host.now() + endpoint.times.t7), ..State::default() };
+        let mut state = State::default();
         state.users.add_main();
+        if let Some(line) = &endpoint.line {
+            // Its devices are there as long as it is.
+            state.selected.clone_from(&line.devices);
+            state.place = place_at(&endpoint, &known)?;
+        } else {
+            state.t7 = Some(host.now() + endpoint.times.t7);
+        }
         Ok(Arc::new(Link {
             news: EventQueue::new(endpoint.most.events),
             host,
@@ -142,6 +76,26 @@ impl Link {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        self.host.log(level, self.endpoint.name(), text);
+    }
+
+    /// The header of a message as equipment names it to say what is wrong with it.
+    pub(crate) fn on_the_wire(&self, header: Header) -> [u8; HEADER] {
+        match self.endpoint.line {
+            Some(_) => BlockHeader::only(header, self.endpoint.equipment).bytes(),
+            None => header.bytes(),
+        }
+    }
+
+    /// The message that equipment names so.
+    pub(crate) fn named(&self, bytes: [u8; HEADER]) -> Header {
+        match self.endpoint.line {
+            Some(_) => BlockHeader::of(bytes).message(),
+            None => Header::of(bytes),
+        }
     }
 
     /// Whether the one session is selected as a whole.
@@ -169,13 +123,32 @@ impl Link {
 
     /// Sends a message whose length was checked. Gives the number under which it is sent.
     pub(crate) fn data(&self, state: &mut State, header: Header, body: &[u8]) -> u64 {
+        self.question(state, header, body, None)
+    }
+
+    /// The same, of one whose answer may take so long.
+    pub(crate) fn question(
+        &self,
+        state: &mut State,
+        header: Header,
+        body: &[u8],
+        t3: Option<Duration>,
+    ) -> u64 {
         if let Some(frame) = header.frame(body) {
             state.out.bytes += frame.len();
             state.out.queued += 1;
-            state.out.data.push_back(frame);
+            state.out.data.push_back(Waiting { frame, t3 });
             self.to_send.notify_one();
         }
         state.out.queued
+    }
+
+    /// So many messages have left, of so many bytes.
+    pub(crate) fn sent(&self, state: &mut State, messages: u64, bytes: usize) {
+        state.out.sent += messages;
+        state.out.bytes -= bytes;
+        state.users.wake_writers();
+        self.changed.notify_waiters();
     }
 
     /// Asks by a control message; T6 begins. The answer is its status.
@@ -311,6 +284,15 @@ impl Link {
         .await
     }
 
+    /// The same of one message that has that number.
+    ///
+    /// # Errors
+    /// Also that it has left and did not arrive.
+    pub(crate) async fn until_arrived(&self, number: u64) -> Result<()> {
+        self.until_sent(number).await?;
+        self.state().out.has_arrived(number)
+    }
+
     /// Whether a message may be sent whose content has so many bytes.
     ///
     /// # Errors
@@ -328,8 +310,22 @@ impl Link {
     /// Waits, at most until then.
     pub(crate) async fn sleep_or(&self, until: Duration, other: impl Future<Output = ()>) {
         let timer = self.host.timer(until.saturating_sub(self.host.now()));
-        select(pin!(timer), pin!(other)).await;
+        future::select(pin!(timer), pin!(other)).await;
     }
+}
+
+/// Whose place it is at a line, where that matters.
+///
+/// # Errors
+/// It is taken, or not open now.
+fn place_at(endpoint: &SecsEndpoint, known: &[Arc<Peer>]) -> Result<Option<Place>> {
+    if endpoint.peers.any() {
+        return Ok(None);
+    }
+    endpoint.peers.select(known, ALL_SESSIONS).map(Some).map_err(|status| {
+        let text = format!("it is none of `peers` that may connect: {}", select::words(status));
+        Error::new(ErrorKind::Denied, text)
+    })
 }
 
 /// The peer has broken a rule of the protocol; another connection may do better.

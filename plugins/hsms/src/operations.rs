@@ -9,9 +9,11 @@ use crate::sml::{self, Text};
 use crate::transactions::Asker;
 use crate::{json as items, outgoing};
 use bytes::Bytes;
+use futures_util::future::select as select_first;
 use jackfield_plugin_api::sync::oneshot;
 use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry, params};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::time::Duration;
 
 /// How long an answer to S1F13 may take before it is sent again.
@@ -98,8 +100,36 @@ pub(crate) fn all() -> Vec<Operation> {
     ]
 }
 
-pub(crate) fn names() -> [&'static str; 5] {
-    ["send", "linktest", "select", "deselect", "separate"]
+/// Those of a line of SECS-I, which has no control messages.
+pub(crate) fn of_line() -> Vec<Operation> {
+    all().into_iter().filter(|operation| operation.name == "send").collect()
+}
+
+pub(crate) fn names(link: &Link) -> &'static [&'static str] {
+    match link.endpoint.line {
+        Some(_) => &["send"],
+        None => &["send", "linktest", "select", "deselect", "separate"],
+    }
+}
+
+/// Whether the peer is there.
+///
+/// # Errors
+/// It does not answer.
+pub(crate) async fn ping(link: &Link) -> Result<Duration> {
+    let begun = link.host.now();
+    if link.endpoint.line.is_some() {
+        // An ENQ without a block behind it would be a fault. S1F1 is there for the question (E5 §10.5), and
+        // S1F0, or a message of stream 9 about it, shows a peer as well as S1F2.
+        let question = Header::data(link.endpoint.session_id, 1, 1, true, 0);
+        match ask(link, question, &[], None).await {
+            Err(error) if error.kind() == ErrorKind::Refused => {}
+            answer => drop(answer?),
+        }
+    } else {
+        answered(link, Kind::LinktestReq, ALL_SESSIONS).await?;
+    }
+    Ok(link.host.now().saturating_sub(begun))
 }
 
 /// Runs one.
@@ -107,13 +137,15 @@ pub(crate) fn names() -> [&'static str; 5] {
 /// # Errors
 /// What it says, or that there is none such.
 pub(crate) async fn call(link: &Link, operation: &str, given: Value) -> Result<Value> {
+    if !names(link).contains(&operation) {
+        let names = names(link).join(" ");
+        return Err(Error::unsupported(&format!("operation {operation:?}; there are: {names}")));
+    }
     match operation {
         "send" => send(link, params(given)?).await,
         "linktest" => {
             let NoParams {} = params(given)?;
-            let begun = link.host.now();
-            answered(link, Kind::LinktestReq, ALL_SESSIONS).await?;
-            let took = link.host.now().saturating_sub(begun);
+            let took = ping(link).await?;
             Ok(json!({ "milliseconds": took.as_secs_f64() * 1000.0 }))
         }
         "select" => {
@@ -138,10 +170,7 @@ pub(crate) async fn call(link: &Link, operation: &str, given: Value) -> Result<V
             link.until(|state| state.end.as_ref().map(|_| ())).await;
             Ok(json!({}))
         }
-        _ => {
-            let names = names().join(" ");
-            Err(Error::unsupported(&format!("operation {operation:?}; there are: {names}")))
-        }
+        _ => Err(Error::unsupported(&format!("operation {operation:?}"))),
     }
 }
 
@@ -210,7 +239,7 @@ async fn ask(
         outgoing::begin(link, &mut state, header, body, limit, Asker::Call(asker))
     };
     if !header.waits() {
-        link.until_sent(number).await?;
+        link.until_arrived(number).await?;
         return Ok(None);
     }
     let gone = || Err(Error::new(ErrorKind::Closed, "the connection has ended"));
@@ -224,7 +253,7 @@ async fn ask(
 /// # Errors
 /// The peer does not accept, or has ended the connection.
 pub(crate) async fn establish(link: &Link) -> Result<()> {
-    if !link.endpoint.establish {
+    if !link.endpoint.establish || equipment_does(link).await {
         return Ok(());
     }
     let header = Header::data(link.endpoint.session_id, 1, 13, true, 0);
@@ -256,6 +285,18 @@ pub(crate) async fn establish(link: &Link) -> Result<()> {
     Err(Error::new(ErrorKind::Refused, text).with_retry(Retry::Now))
 }
 
+/// Whether equipment at a line establishes communications by itself. What does so does it as soon as the line is
+/// there: a host that asked in the same moment would only have to give way.
+async fn equipment_does(link: &Link) -> bool {
+    let Some(line) = link.endpoint.line.as_ref().filter(|_| !link.endpoint.equipment) else {
+        return false;
+    };
+    let done =
+        |state: &mut crate::link::State| (state.established || state.end.is_some()).then_some(());
+    select_first(pin!(link.until(done)), link.host.timer(line.times.t1)).await;
+    link.state().established
+}
+
 /// Answers a message of the peer.
 async fn answer(link: &Link, header: Header, system: Option<u32>, body: &[u8]) -> Result<Value> {
     let Some(system) = system else {
@@ -273,7 +314,7 @@ async fn answer(link: &Link, header: Header, system: Option<u32>, body: &[u8]) -
         }
         link.data(&mut state, header, body)
     };
-    link.until_sent(number).await?;
+    link.until_arrived(number).await?;
     Ok(json!({}))
 }
 

@@ -1,8 +1,8 @@
 //! Messages of ours on their way to the peer.
 
 use crate::header::{ALL_SESSIONS, HEADER, Header, Kind};
-use crate::link::{End, Link, State};
-use crate::transactions::Asker;
+use crate::link::{ENDED, Link, SEPARATED, State};
+use crate::transactions::{Asker, NOT_YET};
 use crate::users::DATA;
 use jackfield_plugin_api::{Error, ErrorKind, Message, Result, Retry};
 use std::time::Duration;
@@ -81,7 +81,13 @@ pub(crate) fn ready(link: &Link, state: &State, header: Header, bytes: usize) ->
         return Err(Error::new(ErrorKind::Config, text));
     }
     if !state.is_selected(header.session) {
-        let text = format!("session {} is not selected", header.session);
+        let text = match link.endpoint.line {
+            Some(_) => format!(
+                "device {} is none of this line's (`session_id`, `more_devices`)",
+                header.session
+            ),
+            None => format!("session {} is not selected", header.session),
+        };
         return Err(Error::new(ErrorKind::Closed, text).with_retry(Retry::Now));
     }
     link.fits(bytes)
@@ -97,13 +103,19 @@ pub(crate) fn begin(
     who: Asker,
 ) -> u64 {
     let header = Header { system: state.open.next_system(), ..header };
-    if header.waits() {
-        let deadline = link.host.now() + limit.unwrap_or(link.endpoint.times.t3);
-        // System bytes are not used twice while one of them is open.
-        state.open.ours.add(header, deadline, who);
-        link.due(state, deadline);
+    if !header.waits() {
+        return link.data(state, header, body);
     }
-    link.data(state, header, body)
+    let t3 = limit.unwrap_or(link.endpoint.times.t3);
+    // At a line it begins once the last block has arrived (E4 §9.3): what is before it may take long.
+    let deadline = match link.endpoint.line {
+        Some(_) => NOT_YET,
+        None => link.host.now() + t3,
+    };
+    // System bytes are not used twice while one of them is open.
+    state.open.ours.add(header, deadline, who);
+    link.due(state, deadline);
+    link.question(state, header, body, Some(t3))
 }
 
 /// Whether senders may go on: there is room for a message and for a transaction.
@@ -118,10 +130,14 @@ pub(crate) fn separate(link: &Link) {
     if state.closed().is_some() {
         return;
     }
+    if link.endpoint.line.is_some() {
+        // SECS-I has no word for it.
+        return link.close(&mut state, ENDED);
+    }
     if let Some(session) = state.selected.first().copied() {
         let session = if link.is_single() { ALL_SESSIONS } else { session };
         let system = state.open.next_system();
         link.data(&mut state, Header::control(Kind::SeparateReq, session, 0, system), &[]);
     }
-    link.close(&mut state, End::Separated);
+    link.close(&mut state, SEPARATED);
 }

@@ -3,8 +3,9 @@
 
 use crate::endpoint::UNCOUNTED;
 use crate::header::{HEADER, Header, Kind, LENGTH, length};
-use crate::incoming;
-use crate::link::{End, Link, State, broken, timed_out};
+use crate::incoming::{self, named};
+use crate::link::{End, Link, State, Waiting, broken, timed_out};
+use crate::secs1;
 use crate::transactions::Asker;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
@@ -24,13 +25,20 @@ const STALLED: Duration = Duration::from_millis(250);
 /// Runs a connection to its end.
 pub(crate) async fn run(link: Arc<Link>, carrier: Stream) {
     let (mut input, mut output) = split(carrier);
-    let end = {
-        let reading = pin!(read(&link, &mut input));
-        let writing = pin!(write(&link, &mut output));
-        let keeping = pin!(keep_time(&link));
-        match select(reading, select(writing, keeping)).await {
-            Either::Left((end, _)) => end,
-            Either::Right((Either::Left((end, _)) | Either::Right((end, _)), _)) => end,
+    let end = match &link.endpoint.line {
+        Some(line) => {
+            let speaking = pin!(secs1::run(&link, line.times, &mut input, &mut output));
+            select(speaking, pin!(keep_time(&link))).await.factor_first().0
+        }
+        None => {
+            let reading = pin!(read(&link, &mut input));
+            let writing = pin!(write(&link, &mut output));
+            let keeping = pin!(keep_time(&link));
+            let others = select(writing, keeping);
+            match select(reading, others).await {
+                Either::Left((end, _)) => end,
+                Either::Right((either, _)) => either.factor_first().0,
+            }
         }
     };
     let failed = matches!(end, End::Failed(_));
@@ -43,13 +51,18 @@ pub(crate) async fn run(link: Arc<Link>, carrier: Stream) {
 }
 
 /// A share of the bytes of unfinished messages, given back when it is dropped.
-struct Share<'a> {
+pub(crate) struct Share<'a> {
     link: &'a Link,
     bytes: usize,
 }
 
-impl Share<'_> {
-    fn set(&mut self, bytes: usize) -> bool {
+impl<'a> Share<'a> {
+    pub(crate) fn of(link: &'a Link) -> Self {
+        Share { link, bytes: 0 }
+    }
+
+    /// Whether there was room for so many bytes.
+    pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let bytes = bytes.saturating_sub(UNCOUNTED);
         let there = self.link.endpoint.unfinished.change(self.bytes, bytes);
         if there {
@@ -67,7 +80,7 @@ impl Drop for Share<'_> {
 
 async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
     let mut buffer = BytesMut::with_capacity(READ);
-    let mut share = Share { link, bytes: 0 };
+    let mut share = Share::of(link);
     loop {
         match frame(link, &mut buffer) {
             Ok(Some((header, body))) => {
@@ -141,7 +154,7 @@ fn next(state: &mut State) -> Next {
     while bytes.len() < WRITE {
         if let Some(frame) = out.control.pop_front() {
             bytes.extend_from_slice(&frame);
-        } else if let Some(frame) = out.data.pop_front() {
+        } else if let Some(Waiting { frame, .. }) = out.data.pop_front() {
             (count, of_data) = (count + 1, of_data + frame.len());
             bytes.extend_from_slice(&frame);
         } else {
@@ -176,12 +189,7 @@ async fn write(link: &Link, output: &mut WriteHalf<Stream>) -> End {
         if let Err(error) = written.await {
             return End::Failed(Error::from(error).with_retry(Retry::Now));
         }
-        let mut state = link.state();
-        state.out.sent += count;
-        state.out.bytes -= of_data;
-        state.users.wake_writers();
-        drop(state);
-        link.changed.notify_waiters();
+        link.sent(&mut link.state(), count, of_data);
     }
 }
 
@@ -252,7 +260,7 @@ fn due(link: &Link, state: &mut State, now: Duration) -> Option<End> {
 /// T3 of a transaction has ended; the connection goes on (E37 §10.1).
 fn unanswered(link: &Link, state: &mut State, header: Header, who: Asker) {
     let text = format!("{} was not answered in time (T3)", header.title());
-    link.host.log(Level::Debug, crate::link::TARGET, &text);
+    link.log(Level::Debug, &text);
     match who {
         Asker::Call(answer) => {
             // Who has asked may be gone.
@@ -265,8 +273,7 @@ fn unanswered(link: &Link, state: &mut State, header: Header, who: Asker) {
     if link.endpoint.equipment {
         let system = state.open.next_system();
         let error = Header::data(header.session, 9, 9, false, system);
-        let body = [&[0o10 << 2 | 1, 10][..], &header.bytes()].concat();
-        link.data(state, error, &body);
+        link.data(state, error, &named(&link.on_the_wire(header)));
     }
     state.users.wake_writers();
     link.changed.notify_waiters();

@@ -2,7 +2,7 @@
 
 use crate::endpoint::filter;
 use crate::facet::Facet;
-use crate::header::{ALL_SESSIONS, Kind, select};
+use crate::header::{Kind, select};
 use crate::link::{End, Link};
 use crate::operations;
 use crate::users::MAIN;
@@ -11,7 +11,7 @@ use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Info, Messages, Op, Result, Retry, Role, Session,
     Stream, params,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,13 +71,10 @@ pub(crate) async fn answered(link: &Link, kind: Kind, session: u16) -> Result<u8
     })
 }
 
-async fn ping(link: &Link) -> Result<Duration> {
-    let begun = link.host.now();
-    answered(link, Kind::LinktestReq, ALL_SESSIONS).await?;
-    Ok(link.host.now().saturating_sub(begun))
-}
-
 fn info(link: &Link) -> Info {
+    if link.endpoint.line.is_some() {
+        return info_of_line(link);
+    }
     let state = link.state();
     let status = match &state.end {
         Some(_) => "not_connected",
@@ -95,6 +92,23 @@ fn info(link: &Link) -> Info {
         .with("sessions", selected)
         .with("streams", state.users.streams())
         .with("open_transactions", state.open.ours.len());
+    if let Some(place) = &state.place {
+        info = info.with("peer_name", place.peer.name.clone());
+    }
+    info.over(&link.below)
+}
+
+fn info_of_line(link: &Link) -> Info {
+    let (state, equipment) = (link.state(), link.endpoint.equipment);
+    let mut info = Info::new()
+        .with("role", if equipment { "equipment" } else { "host" })
+        .with("sessions", state.selected.iter().copied().collect::<Vec<_>>())
+        .with("streams", state.users.streams())
+        .with("open_transactions", state.open.ours.len())
+        .with("blocks_sent", state.blocks.sent)
+        .with("blocks_received", state.blocks.received)
+        .with("blocks_retried", state.blocks.retried)
+        .with("blocks_refused", state.blocks.refused);
     if let Some(place) = &state.place {
         info = info.with("peer_name", place.peer.name.clone());
     }
@@ -134,7 +148,7 @@ impl Control for Whole {
     }
 
     async fn ping(&self) -> Result<Duration> {
-        ping(&self.0.link).await
+        operations::ping(&self.0.link).await
     }
 
     async fn next_event(&self) -> Result<Option<Event>> {
@@ -146,8 +160,8 @@ impl Control for Whole {
         if code == 0 {
             outgoing::separate(link);
         } else {
-            // HSMS has no word for a failure: the peer sees that there was no Separate.
-            let text = format!("closed without a Separate.req: {reason}");
+            // Neither has a word for a failure: the peer of HSMS sees that there was no Separate.
+            let text = format!("closed because of a failure: {reason}");
             link.close(&mut link.state(), End::Failed(Error::new(ErrorKind::Closed, text)));
         }
         link.until(|state| state.end.as_ref().map(|_| ())).await;
@@ -164,11 +178,11 @@ impl Control for Part {
     }
 
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
-        if matches!(operation.as_str(), "send" | "linktest") {
+        let known = operations::names(&self.0.link).contains(&operation.as_str());
+        if known && matches!(operation.as_str(), "send" | "linktest") {
             return operations::call(&self.0.link, &operation, params).await;
         }
-        let known = json!(operations::names());
-        if known.as_array().is_some_and(|names| names.contains(&json!(operation))) {
+        if known {
             let text = format!("`{operation}` concerns all who share the connection");
             return Err(Error::unsupported(&text));
         }
@@ -176,7 +190,7 @@ impl Control for Part {
     }
 
     async fn ping(&self) -> Result<Duration> {
-        ping(&self.0.link).await
+        operations::ping(&self.0.link).await
     }
 
     async fn close(&self, _code: u64, _reason: String) -> Result<()> {

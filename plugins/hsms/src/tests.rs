@@ -2,6 +2,7 @@
 
 mod codec;
 mod peers;
+mod secs1;
 mod select;
 mod shared;
 mod text;
@@ -10,7 +11,7 @@ mod transactions;
 mod wrong;
 
 use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH};
-use crate::{HsmsDriver, HsmsEndpoint, HsmsOptions};
+use crate::{HsmsDriver, HsmsOptions, SecsEndpoint};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use jackfield_plugin_api::testing::{self, TestHost};
@@ -30,7 +31,7 @@ fn options(options: Value) -> HsmsOptions {
 struct Place {
     host: TestHost,
     driver: HsmsDriver,
-    endpoint: Arc<HsmsEndpoint>,
+    endpoint: Arc<SecsEndpoint>,
     role: Role,
 }
 

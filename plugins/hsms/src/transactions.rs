@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The longest T3 of a peer (E37 table 7): how long its transactions are remembered.
 const LONGEST_T3: Duration = Duration::from_secs(120);
 
+/// The deadline of what was not sent yet: its time has not begun.
+pub(crate) const NOT_YET: Duration = Duration::MAX;
+
 /// A control message that we have sent.
 pub(crate) struct Asked {
     pub(crate) kind: Kind,
@@ -77,14 +80,17 @@ impl<T> Direction<T> {
         Some(open)
     }
 
-    /// The one that a message answers: of its stream, with the next function or that of an abort.
+    /// Whether a message answers one: it is of its stream, with the next function or that of an abort.
+    pub(crate) fn is_answered_by(&self, header: Header) -> bool {
+        self.open.get(&key(header)).is_some_and(|open| {
+            let functions = [open.header.function().wrapping_add(1), 0];
+            header.stream() == open.header.stream() && functions.contains(&header.function())
+        })
+    }
+
+    /// The one that a message answers.
     pub(crate) fn answered(&mut self, header: Header) -> Option<Open<T>> {
-        let asked = self.open.get(&key(header))?.header;
-        let fits = [asked.function().wrapping_add(1), 0].contains(&header.function());
-        if header.stream() != asked.stream() || !fits {
-            return None;
-        }
-        self.take(key(header))
+        self.is_answered_by(header).then(|| self.take(key(header))).flatten()
     }
 
     /// The one with these very system bytes, whatever the message.
@@ -92,8 +98,15 @@ impl<T> Direction<T> {
         self.take(key(header))
     }
 
+    /// Sets the time of the one with these system bytes, if it is still open.
+    pub(crate) fn rearm(&mut self, header: Header, deadline: Duration) {
+        if let Some(open) = self.take(key(header)) {
+            self.add(open.header, deadline, open.who);
+        }
+    }
+
     pub(crate) fn first_deadline(&self) -> Option<Duration> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.first().map(|(deadline, _)| *deadline).filter(|when| *when != NOT_YET)
     }
 
     /// The first whose deadline has passed.

@@ -36,6 +36,22 @@ pub fn carrier_answering(bytes: Vec<u8>) -> Session {
     carrier(bytes, true)
 }
 
+/// A carrier whose other end says one of `pieces` at once, and the next one each time it hears something.
+pub fn carrier_by_turns(pieces: Vec<Vec<u8>>) -> Session {
+    let (near, far) = testing::carriers(64 * 1024);
+    let mut stream = far.take_stream().expect("a stream");
+    tokio::spawn(async move {
+        let mut heard = vec![0; 1024];
+        for piece in pieces {
+            let said = stream.write_all(&piece).await.is_ok() && stream.flush().await.is_ok();
+            if !said || !matches!(stream.read(&mut heard).await, Ok(1..)) {
+                return;
+            }
+        }
+    });
+    near
+}
+
 fn carrier(bytes: Vec<u8>, listens: bool) -> Session {
     let (near, far) = testing::carriers(64 * 1024);
     let (mut read, mut write) = tokio::io::split(far.take_stream().expect("a stream"));

@@ -1,6 +1,6 @@
-"""GEM equipment by secsgem: python hsms_equipment.py PORT passive|active
+"""GEM equipment by secsgem: python hsms_equipment.py PORT passive|active|server|client, or PATH line
 
-With a status variable 10 whose value is 123, and a remote command START.
+The last three are SECS-I. With a status variable 10 whose value is 123, and a remote command START.
 """
 
 import logging
@@ -11,8 +11,23 @@ import secsgem.common
 import secsgem.gem
 import secsgem.hsms
 import secsgem.secs
+import secsgem.secsi
+import secsgem.secsitcp
 
-PORT, MODE = int(sys.argv[1]), sys.argv[2]
+PLACE, MODE = sys.argv[1:3]
+
+
+def settings(kind):
+    """HSMS for `passive` and `active`, SECS-I over TCP for `server` and `client`, and on a serial line for `line`."""
+    kind = {"device_type": getattr(secsgem.common.DeviceType, kind)}
+    if MODE == "line":
+        return secsgem.secsi.SecsISettings(port=PLACE, speed=9600, **kind)
+    where = {"address": "127.0.0.1", "port": int(PLACE)}
+    if MODE in ("server", "client"):
+        mode = getattr(secsgem.secsitcp.SecsITcpConnectMode, MODE.upper())
+        return secsgem.secsitcp.SecsITcpSettings(connect_mode=mode, **where, **kind)
+    mode = getattr(secsgem.hsms.HsmsConnectMode, MODE.upper())
+    return secsgem.hsms.HsmsSettings(connect_mode=mode, **where, **kind)
 
 
 class Equipment(secsgem.gem.GemEquipmentHandler):
@@ -34,23 +49,16 @@ class Equipment(secsgem.gem.GemEquipmentHandler):
 
 def listens():
     """Whether the port is listened at: connecting would use up the only connection."""
-    wanted = f":{PORT:04X}"
+    wanted = f":{int(PLACE):04X}"
     with open("/proc/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table]
     return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows[1:])
 
 
 logging.basicConfig(level=logging.INFO)
-equipment = Equipment(
-    secsgem.hsms.HsmsSettings(
-        address="127.0.0.1",
-        port=PORT,
-        connect_mode=getattr(secsgem.hsms.HsmsConnectMode, MODE.upper()),
-        device_type=secsgem.common.DeviceType.EQUIPMENT,
-    )
-)
+equipment = Equipment(settings("EQUIPMENT"))
 equipment.enable()
-while MODE == "passive" and not listens():
+while MODE in ("passive", "server") and not listens():
     time.sleep(0.01)
 print("ready", flush=True)
 while True:

@@ -1,6 +1,7 @@
-"""A GEM host by secsgem: python hsms_host.py PORT passive|active
+"""A GEM host by secsgem: python hsms_host.py PORT passive|active|server|client, or PATH line
 
-Says what it has got of the equipment. The active one ends by itself, at a word on its input.
+The last three are SECS-I. Says what it has got of the equipment. One that connects ends by itself, at a word on its
+input.
 """
 
 import sys
@@ -9,8 +10,23 @@ import time
 import secsgem.common
 import secsgem.gem
 import secsgem.hsms
+import secsgem.secsi
+import secsgem.secsitcp
 
-PORT, MODE = int(sys.argv[1]), sys.argv[2]
+PLACE, MODE = sys.argv[1:3]
+
+
+def settings(kind):
+    """HSMS for `passive` and `active`, SECS-I over TCP for `server` and `client`, and on a serial line for `line`."""
+    kind = {"device_type": getattr(secsgem.common.DeviceType, kind)}
+    if MODE == "line":
+        return secsgem.secsi.SecsISettings(port=PLACE, speed=9600, **kind)
+    where = {"address": "127.0.0.1", "port": int(PLACE)}
+    if MODE in ("server", "client"):
+        mode = getattr(secsgem.secsitcp.SecsITcpConnectMode, MODE.upper())
+        return secsgem.secsitcp.SecsITcpSettings(connect_mode=mode, **where, **kind)
+    mode = getattr(secsgem.hsms.HsmsConnectMode, MODE.upper())
+    return secsgem.hsms.HsmsSettings(connect_mode=mode, **where, **kind)
 
 
 def say(line):
@@ -19,17 +35,10 @@ def say(line):
     sys.stdout.flush()
 
 
-host = secsgem.gem.GemHostHandler(
-    secsgem.hsms.HsmsSettings(
-        address="127.0.0.1",
-        port=PORT,
-        connect_mode=getattr(secsgem.hsms.HsmsConnectMode, MODE.upper()),
-        device_type=secsgem.common.DeviceType.HOST,
-    )
-)
+host = secsgem.gem.GemHostHandler(settings("HOST"))
 host.enable()
-if MODE == "passive":
-    wanted = f":{PORT:04X}"
+if MODE in ("passive", "server"):
+    wanted = f":{int(PLACE):04X}"
     listening = False
     while not listening:
         with open("/proc/net/tcp", encoding="ascii") as table:
@@ -42,6 +51,6 @@ say(f"values {host.request_svs([10]).get()}")
 command = host.send_remote_command("START", [["P", "x"]])
 say(f"command {command.HCACK.get()}")
 say("done")
-if MODE == "active":
+if MODE in ("active", "client"):
     sys.stdin.readline()
     host.disable()

@@ -1,0 +1,135 @@
+//! [`Secs1Options`].
+
+use crate::endpoint::seconds;
+use crate::options::{HsmsOptions, Mode, PeerOptions};
+use jackfield_plugin_api::{Result, options};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+options! {
+    /// Options of `secs1`. Times are in seconds, with a fraction if need be.
+    pub struct Secs1Options {
+        /// The device id of messages that name none; 0 to 32767.
+        #[schemars(range(max = 32767))]
+        pub session_id: u16 = 0,
+        /// Further devices at the line. Blocks of any other are dropped.
+        #[schemars(inner(range(max = 32767)))]
+        pub more_devices: Vec<u16>,
+        /// We are the equipment: blocks of ours have the R bit, we are the master where both ask at once, and the peer
+        /// is told by stream 9 of an unknown device (S9F1) and of T3 (S9F9). Without it we are the host.
+        pub equipment: bool = false,
+        /// T1: how long a peer may pause within a block.
+        #[schemars(range(min = 0.01, max = 3600.0))]
+        pub t1: f64 = 0.5,
+        /// T2: from ENQ to EOT, from EOT to the length, from the end of a block to its ACK. Also how long what was sent
+        /// may take to leave when the connection is closed.
+        #[schemars(range(min = 0.01, max = 3600.0))]
+        pub t2: f64 = 10.0,
+        /// T3: how long the answer to a message may take, from its last block; its transaction ends then.
+        #[schemars(range(min = 0.01, max = 3600.0))]
+        pub t3: f64 = 45.0,
+        /// T4: how long the next block of a message may take; what has come of it is dropped then.
+        #[schemars(range(min = 0.01, max = 3600.0))]
+        pub t4: f64 = 45.0,
+        /// RTY: how often a block is sent again before its message is given up.
+        #[schemars(range(max = 31))]
+        pub rty: u8 = 3,
+        /// The most bytes of a message's content, in either direction: at most 32767 blocks of 244.
+        #[schemars(range(min = 1, max = 7_995_148))]
+        pub max_message: u32 = 7_995_148,
+        /// Bytes of messages that have begun and not ended, of all connections together; 64 KiB of each do not
+        /// count.
+        #[schemars(range(min = 1))]
+        pub max_unfinished: u64 = 64 << 20,
+        /// Messages of one connection that may have begun and not ended: their blocks may come by turns.
+        #[schemars(range(min = 1, max = 1024))]
+        pub max_open_messages: u32 = 16,
+        /// The most lists in lists of a message that is shown or written as SML or JSON.
+        #[schemars(range(min = 1, max = 256))]
+        pub max_depth: u32 = 64,
+        /// The most items of such a message.
+        #[schemars(range(min = 1, max = 16_777_216))]
+        pub max_items: u32 = 1 << 20,
+        /// Transactions that may be open in either direction at once.
+        #[schemars(range(min = 1, max = 65536))]
+        pub max_transactions: u32 = 256,
+        /// Streams that may be open at once on one connection, which share it.
+        #[schemars(range(min = 1, max = 1024))]
+        pub max_streams: u32 = 64,
+        /// Bytes of messages that are kept for whoever reads them, for each reader; a message more, if it is longer.
+        #[schemars(range(min = 1))]
+        pub read_ahead: u32 = 1 << 20,
+        /// Bytes that wait to be sent before senders wait; a message more, if it is longer.
+        #[schemars(range(min = 1))]
+        pub write_buffer: u32 = 64 << 10,
+        /// Events kept while nobody fetches them; the oldest are dropped.
+        #[schemars(range(min = 1))]
+        pub events: u32 = 256,
+        /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, by a host after T1, and again
+        /// every 5 s, until the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
+        pub establish: bool = false,
+        /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
+        pub answers: BTreeMap<String, String>,
+        /// The message that contents without a header are sent as, such as those of a route from bytes; one
+        /// that asks for no answer.
+        pub plain: String = "S127F255".to_owned(),
+        /// Listener: who may connect. Without it everybody may; with it a peer that fits no entry is refused.
+        pub peers: Vec<PeerOptions>,
+    }
+}
+
+impl Secs1Options {
+    /// All devices at the line.
+    pub(crate) fn devices(&self) -> BTreeSet<u16> {
+        self.more_devices.iter().copied().chain([self.session_id]).collect()
+    }
+
+    /// What is above the blocks.
+    pub(crate) fn common(self) -> HsmsOptions {
+        HsmsOptions {
+            session_id: self.session_id,
+            // A message is one of its device.
+            mode: Mode::Generic,
+            t3: self.t3,
+            max_message: self.max_message,
+            max_unfinished: self.max_unfinished,
+            max_depth: self.max_depth,
+            max_items: self.max_items,
+            equipment: self.equipment,
+            max_transactions: self.max_transactions,
+            max_streams: self.max_streams,
+            read_ahead: self.read_ahead,
+            write_buffer: self.write_buffer,
+            events: self.events,
+            establish: self.establish,
+            answers: self.answers,
+            plain: self.plain,
+            peers: self.peers,
+            ..HsmsOptions::default()
+        }
+    }
+}
+
+/// The timers and retries of E4 §7 and §9.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineTimes {
+    pub(crate) t1: Duration,
+    pub(crate) t2: Duration,
+    pub(crate) t4: Duration,
+    pub(crate) rty: u8,
+    /// Messages that may have begun.
+    pub(crate) open_messages: usize,
+}
+
+impl LineTimes {
+    pub(crate) fn new(options: &Secs1Options) -> Result<Self> {
+        Ok(LineTimes {
+            t1: seconds("t1", options.t1)?,
+            t2: seconds("t2", options.t2)?,
+            t4: seconds("t4", options.t4)?,
+            rty: options.rty,
+            // At most 1024 by its schema.
+            open_messages: usize::try_from(options.max_open_messages).unwrap_or(usize::MAX),
+        })
+    }
+}
