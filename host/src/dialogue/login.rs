@@ -256,7 +256,7 @@ impl Login {
                     named = true;
                     dialogue.send(&format!("{name}{}", self.end)).await?;
                 }
-                (_, ..) if proven => return denied("the peer asked for the password again"),
+                (..) if proven => return denied("the peer asked for the password again"),
                 (_, _, None) => {
                     return denied("the peer asked for a password, and `password` is not set");
                 }
