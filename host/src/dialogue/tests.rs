@@ -88,8 +88,11 @@ proptest! {
     }
 }
 
-/// Plays the far end: what is read, and what is then said.
-async fn play(mut far: DuplexStream, steps: &[(&str, &str)]) -> DuplexStream {
+/// What is read, and what is then said.
+type Steps<'a> = &'a [(&'a str, &'a str)];
+
+/// Plays the far end.
+async fn play(mut far: DuplexStream, steps: Steps<'_>) -> DuplexStream {
     for (read, say) in steps {
         let mut got = vec![0; read.len()];
         far.read_exact(&mut got).await.expect("bytes");
@@ -221,7 +224,7 @@ async fn a_line_after_the_login_may_be_asked_for_its_own_password() {
     };
     let begin = [("", "login: "), ("lab\r", "Password: "), ("s3cret\r", "\r\nlab> ")];
     let asked = [("enable\r", "enable\r\nPassword: ")];
-    let cases: [(Option<&str>, &[(&str, &str)], Option<&str>); 4] = [
+    let cases: [(Option<&str>, Steps<'_>, Option<&str>); 4] = [
         (Some("r00t"), &[("r00t\r", "\r\nlab# "), ("term len 0\r", "\r\nlab# ")], None),
         (Some("r00t"), &[("r00t\r", "\r\n% Bad secrets\r\n")], Some("refused \"enable\"")),
         (Some("r00t"), &[("r00t\r", "\r\nPassword: ")], Some("the password of \"enable\" again")),
