@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let manager = Manager::builder()
         .default_handler(Arc::new(Everything(say)))
         .on_error(|live: &Live, error: &Error| {
-            println!("{}: wrong: {}", live.name, error.message())
+            println!("{}: wrong: {}", live.name, error.message());
         })
         .build()
         .await?;
