@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Each with what it prints, among other things. Those that end with `=` get a URI.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("balancer", "nobody   ejected  opened 0"),
     ("chat", "ann hears: hello from bob"),
     ("connect=", ": open after "),
@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, &str); 14] = [
     ("dialogue", "show version: version 15.2, up 3 days"),
     ("embed", "echo connected false"),
     ("events", "Reconnecting"),
+    ("handler", "lab has \"hello\""),
     ("http_server", "get \"/nothing\" 404"),
     ("lease", "now bob has it"),
     ("manager", "3 of 3 are connected"),

@@ -32,11 +32,30 @@ pub trait Names: Send + Sync {
     /// The connection of that id, if it is in this table. Must not block.
     fn named(&self, id: u64) -> Option<NamedInLog>;
 
+    /// What is done at this moment to open the connection of that id, if it is in this table. Must not block.
+    /// Default: nothing is done.
+    fn opening(&self, id: u64, step: OpeningStep) {
+        let _ = (id, step);
+    }
+
     /// A name was looked up for the connection of that id, if it is in this table. Must not block. Default:
     /// nothing is done.
     fn resolved(&self, id: u64, host: &str, addresses: &[SocketAddr]) {
         let _ = (id, host, addresses);
     }
+}
+
+/// What is done at a moment to open a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OpeningStep {
+    /// Its transport connects.
+    #[default]
+    Connecting = 0,
+    /// The host looks up the name that it goes to.
+    Resolving = 1,
+    /// What stands on its transport speaks with the peer: TLS, SSH, a login.
+    Handshaking = 2,
 }
 
 static TABLES: Mutex<Vec<Weak<dyn Names>>> = Mutex::new(Vec::new());
@@ -61,6 +80,14 @@ pub(crate) fn resolved(host: &str, addresses: &[SocketAddr]) {
     let id = watch::label_here();
     if id != 0 {
         tables().for_each(|table| table.resolved(id, host, addresses));
+    }
+}
+
+/// The connection whose work this is takes that step of being opened; nothing is done outside of such work.
+pub(crate) fn opening(step: OpeningStep) {
+    let id = watch::label_here();
+    if id != 0 {
+        tables().for_each(|table| table.opening(id, step));
     }
 }
 

@@ -207,6 +207,13 @@ impl Error {
         self.with("cause", text)
     }
 
+    /// Adds the protocol's own number for it, and whose numbers these are: `quic.application`, `sftp`. The same
+    /// number of another space means something else. The README of a driver names its spaces.
+    #[must_use]
+    pub fn with_code(self, space: &str, number: impl Into<u64>) -> Self {
+        self.with("code", number.into()).with("code_space", space)
+    }
+
     /// Sets whose side failed.
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
@@ -237,10 +244,20 @@ impl Error {
     pub fn message(&self) -> &str {
         &self.0.detail.message
     }
-    /// The protocol's own number for it, where the driver has set the fact `code`: a close code, the code of a
-    /// reset stream. Its meaning is that of the driver's protocol.
+    /// The protocol's own number for it, where the driver has set one: the code of a reset stream, the status of an
+    /// answer, or the fact `close_code`, with which a session was closed. What it means depends on
+    /// [`Error::code_space`].
     pub fn code(&self) -> Option<u64> {
-        self.context().find(|(key, _)| *key == "code").and_then(|(_, code)| code.parse().ok())
+        self.fact("code").or_else(|| self.fact("close_code")).and_then(|code| code.parse().ok())
+    }
+    /// Whose numbers [`Error::code`] is of, as [`Error::with_code`] has set it; `None` without a code, and where a
+    /// driver has set the number alone.
+    pub fn code_space(&self) -> Option<&str> {
+        self.code().and_then(|_| self.fact("code_space"))
+    }
+    /// The first fact of that name.
+    fn fact(&self, name: &str) -> Option<&str> {
+        self.context().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
     /// Whether the same attempt fails again, whenever it is made: its [`Error::retry`] is [`Retry::Never`].
     pub fn is_fatal(&self) -> bool {
@@ -295,17 +312,21 @@ impl Error {
     }
 }
 
-/// As a table for programs: `kind`, `origin`, `retry`, `code` if there is one, `message`, and `context` as a list
-/// of names and values.
+/// As a table for programs: `kind`, `origin`, `retry`, `code` and `code_space` if there are, `message`, and `context`
+/// as a list of names and values.
 impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let code = self.code();
-        let mut table = serializer.serialize_struct("Error", 5 + usize::from(code.is_some()))?;
+        let (code, space) = (self.code(), self.code_space());
+        let fields = 5 + usize::from(code.is_some()) + usize::from(space.is_some());
+        let mut table = serializer.serialize_struct("Error", fields)?;
         table.serialize_field("kind", self.kind().as_str())?;
         table.serialize_field("origin", self.origin().as_str())?;
         table.serialize_field("retry", self.retry().as_str())?;
         if let Some(code) = code {
             table.serialize_field("code", &code)?;
+        }
+        if let Some(space) = space {
+            table.serialize_field("code_space", space)?;
         }
         table.serialize_field("message", self.message())?;
         table.serialize_field("context", &self.0.detail.context)?;

@@ -117,7 +117,6 @@ mod info;
 #[doc(hidden)]
 pub mod inside;
 mod interceptor;
-mod keeping;
 mod listener;
 #[cfg(feature = "host")]
 pub mod load;
@@ -185,7 +184,6 @@ pub use headers::HeaderBlock;
 pub use health::{Health, HealthStatus, PartHealth, PluginHealth};
 pub use info::{Event, Info};
 pub use interceptor::{Call, Interceptor, InterceptorInfo, Next};
-pub use keeping::Keeping;
 pub use listener::{Accept, Listener};
 pub use manifest::{
     ABI_MAJOR, ABI_MINOR, Apply, Below, DriverInfo, HandlerInfo, Kind, Operation, Query,
@@ -202,7 +200,7 @@ pub use module::{PluginModule, PluginModule_Ref};
 pub use op::Op;
 pub use params::{NoParams, params};
 pub use private_file::open_private;
-pub use reading::{Reader, Reading};
+pub use reading::{Keeping, Reader, Reading};
 pub use reexports::{futures, io, prelude, sync};
 pub use request::{Address, Request};
 pub use secret::{Secret, mask_query};

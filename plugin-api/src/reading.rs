@@ -60,6 +60,22 @@ impl<T: AsyncRead + Unpin> Reader<T> for Bytes {
     }
 }
 
+/// Reads a stream as it is, and keeps a value for as long as the stream is held: the process behind a pipe, the
+/// connection below an upgraded exchange.
+#[derive(Debug)]
+pub struct Keeping<K>(pub K);
+
+impl<T: AsyncRead + Unpin, K> Reader<T> for Keeping<K> {
+    fn poll_read(
+        &mut self,
+        io: &mut T,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(io).poll_read(cx, buffer)
+    }
+}
+
 impl<T: Unpin, R: Reader<T> + Unpin> AsyncRead for Reading<T, R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -103,7 +119,7 @@ impl<T: AsyncWrite + Unpin, R: Unpin> AsyncWrite for Reading<T, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::Reading;
+    use super::{Keeping, Reading};
     use bytes::Bytes;
     use std::io::IoSlice;
     use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -123,5 +139,18 @@ mod tests {
         let mut written = String::new();
         far.read_to_string(&mut written).await.expect("words");
         assert_eq!(written, "one two");
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_lives_as_long_as_the_stream() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let kept = std::sync::Arc::new(());
+        let mut reading = Reading::new(near, Keeping(std::sync::Arc::clone(&kept)));
+        far.write_all(b"as it is").await.expect("room");
+        let mut read = [0; 8];
+        reading.read_exact(&mut read).await.expect("bytes");
+        assert_eq!((&read, std::sync::Arc::strong_count(&kept)), (b"as it is", 2));
+        drop(reading);
+        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
     }
 }

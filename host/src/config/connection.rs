@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::model::Labels;
 use super::reference::Via;
+use super::templates::Extends;
 use super::tree::Options;
 use crate::connection::Policy;
 use crate::stack::uri::StackUri;
@@ -23,6 +24,11 @@ use crate::stack::uri::StackUri;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionConfig {
+    /// The template whose keys it has, too, as far as it does not say them itself; see `[templates.NAME]`. Files
+    /// only. Default: none.
+    #[serde(skip_serializing)]
+    #[schemars(extend("x-apply" = "none"))]
+    pub extends: Extends,
     /// What to connect to. Required.
     #[schemars(extend("x-apply" = "drain"))]
     pub uri: StackUri,

@@ -1,6 +1,7 @@
 //! `[credentials.NAME]`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,15 +16,19 @@ use super::tree::Options;
 pub struct CredentialsConfig {
     /// Credentials tried in this order when these were refused. Default: `[]`.
     pub fallback: Vec<String>,
+    /// Those of one role, such as `enable`, `sudo` or `bmc`, in the place of these: for lines of a login and for paths
+    /// that name the role. Default: none.
+    pub roles: BTreeMap<String, Options>,
     /// Options for whichever driver of a stack has them. `username` and `user` are the same.
     pub options: Options,
 }
 
 impl fmt::Debug for CredentialsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fallback, options } = self;
+        let Self { fallback, roles, options } = self;
         f.debug_struct("CredentialsConfig")
             .field("fallback", fallback)
+            .field("roles", roles)
             .field("options", options)
             .finish()
     }
@@ -39,16 +44,15 @@ impl<'de> de::Visitor<'de> for CredentialsVisitor {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fallback, mut options) = (Vec::new(), Map::new());
+        let (mut fallback, mut roles, mut options) = (Vec::new(), BTreeMap::new(), Map::new());
         while let Some(key) = map.next_key::<String>()? {
-            if key == "fallback" {
-                fallback = map.next_value()?;
-            } else {
-                let value: Value = map.next_value()?;
-                options.insert(key, value);
+            match key.as_str() {
+                "fallback" => fallback = map.next_value()?,
+                "roles" => roles = map.next_value()?,
+                _ => drop(options.insert(key, map.next_value::<Value>()?)),
             }
         }
-        Ok(CredentialsConfig { fallback, options: Options(options) })
+        Ok(CredentialsConfig { fallback, roles, options: Options(options) })
     }
 }
 
@@ -65,9 +69,10 @@ impl JsonSchema for CredentialsConfig {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let fallback = generator.subschema_for::<Vec<String>>();
+        let roles = generator.subschema_for::<BTreeMap<String, Map<String, Value>>>();
         json_schema!({
             "type": "object",
-            "properties": { "fallback": fallback },
+            "properties": { "fallback": fallback, "roles": roles },
             "additionalProperties": true,
         })
     }

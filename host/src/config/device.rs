@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::connection::problems;
 use super::model::{Config, Labels};
 use super::reference::{DevicePath, Via};
+use super::templates::Extends;
 use super::tree::Options;
 use crate::connection::{Policy, Reconnect};
 use crate::device::{LeaseOptions, ObserverOptions};
@@ -21,6 +22,10 @@ use jackfield_text::range::{Problem, Ranges};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
+    /// The template whose keys it has, too, as far as it does not say them itself; see `[templates.NAME]`. Files
+    /// only. Default: none.
+    #[schemars(extend("x-apply" = "none"))]
+    pub extends: Extends,
     /// The path that is meant where none is named. Default: the only one, if there is only one.
     #[schemars(extend("x-apply" = "live"))]
     pub default: Option<String>,
@@ -51,6 +56,10 @@ pub struct DeviceConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathConfig {
+    /// The template whose keys it has, too, as far as it does not say them itself; see `[templates.NAME]`. Files
+    /// only. Default: none.
+    #[schemars(extend("x-apply" = "none"))]
+    pub extends: Extends,
     /// What to connect to. Required.
     #[schemars(extend("x-apply" = "drain"))]
     pub uri: StackUri,
@@ -62,6 +71,9 @@ pub struct PathConfig {
     pub via: Option<Via>,
     /// The credentials of this path. Default: those of the device.
     pub credentials: Option<String>,
+    /// The role whose options they have for this path, such as `bmc`; what the role does not say they say themselves.
+    /// Default: none.
+    pub credentials_role: Option<String>,
     /// Whether there is at most one session of this path at a time. Default: false.
     #[schemars(extend("x-apply" = "drain"))]
     pub exclusive: bool,

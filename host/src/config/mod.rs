@@ -4,7 +4,7 @@
 //! ```text
 //! files ─ layer ─ document ─┐ (includes, variables; parse_toml, parse_yaml: values, and where each key is)
 //! environment ──────────────┼─ config crate ─ strict ─ check ─ Loaded ─┐
-//! flags ─ overrides ────────┘                    the one before: Loaded ┴─ diff ─ Changes
+//! flags ─ overrides ────────┘  (templates)       the one before: Loaded ┴─ diff ─ Changes
 //! ```
 //!
 //! Later layers win: files in the order given, then the environment, then flags. Tables are
@@ -38,6 +38,7 @@ mod reload;
 mod route;
 mod strict;
 mod target;
+mod templates;
 mod tree;
 mod upstream;
 mod variables;
@@ -62,6 +63,7 @@ pub use reference::{DevicePath, Reference, ReferenceError, Via, is_name};
 pub use reload::{DrainOptions, PluginFilesOptions, ReloadOptions};
 pub use strict::from_json;
 pub use target::TargetConfig;
+pub use templates::Extends;
 pub use tree::Options;
 
 /// A configuration that passed every check that needs no driver.
@@ -231,7 +233,9 @@ fn merge(
         let whole = Position::whole(Origin::Default);
         ConfigErrors::new(vec![ConfigError::new(whole, KeyPath::root(), error.to_string())])
     })?;
+    let misplaced = templates::expand(&mut tree, &mut sources, &mut texts);
     let (mut config, mut errors) = strict::deserialize(&mut tree, &sources, texts);
+    errors.extend(misplaced);
     config.inherit(&mut sources);
     errors.extend(check::check(&config, &sources, &errors));
     // What is wrong with a value whose variable is missing is told once.

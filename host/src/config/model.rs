@@ -16,6 +16,7 @@ pub use super::plugin::{HandlerConfig, InterceptorConfig, PluginConfig, SecretSo
 use super::reference::Reference;
 use super::reload::ReloadOptions;
 pub use super::route::RouteConfig;
+use super::tree::Options;
 pub use super::upstream::UpstreamConfig;
 use crate::connection::PooledLimit;
 use crate::driver::{LoadOptions, QuarantineOptions};
@@ -35,6 +36,11 @@ pub struct Config {
     /// routes add up; an object or a key stands in one of them only. Files only. Default: none.
     #[schemars(extend("x-apply" = "none"))]
     pub include: Vec<String>,
+    /// `[templates.NAME]`: keys for the connections, devices, paths and upstreams that say `extends = "NAME"`. A
+    /// template may extend another one. Tables are merged, and what the nearer one says wins. Files only; empty once
+    /// they are in place. Default: none.
+    #[schemars(extend("x-apply" = "none"))]
+    pub templates: BTreeMap<String, Options>,
     /// `[host]`: the process itself.
     #[schemars(extend("x-apply" = "live"))]
     pub host: HostConfig,

@@ -62,7 +62,9 @@ fn file_keys(value: &Value, at: &str, known: &BTreeSet<String>, keys: &mut BTree
     for (name, value) in entries {
         let named = format!("{at}{name}");
         let path = if known.contains(&named) { named.clone() } else { format!("{at}*") };
-        let is_free = ["options.*", "labels.*", "login.*"].iter().any(|free| path.ends_with(free));
+        let is_free = ["options.*", "labels.*", "login.*", "templates.*.*"]
+            .iter()
+            .any(|free| path.ends_with(free));
         if known.contains(&path) {
             keys.insert(path.clone());
         } else if !is_free && !path.ends_with('*') {

@@ -9,6 +9,7 @@ use super::spec::{ConnectionSpec, Inbound};
 use super::state::State;
 use super::target::{Caller, Held, Target};
 use crate::events::{Cause, EventKind};
+use crate::work::OpeningStep;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -58,6 +59,9 @@ impl Acceptance {
         let live = Live::new(Arc::clone(&self.spec), info.peer);
         live.note_peer(info.identity, info.encrypted);
         let live = Arc::new(live);
+        if live.default_handler().is_some() {
+            live.tell_handler();
+        }
         self.spec.lives.iter().try_for_each(|lives| lives.enter(&live))?;
         live.step(
             State::Connecting,
@@ -111,6 +115,7 @@ impl Live {
 
     /// Its layers have spoken with the peer of an accepted one; `layers` tells whether there are any.
     pub(crate) fn shaken(&self, session: &Session, layers: bool) {
+        self.note_opening(OpeningStep::Connecting);
         // What a transport says was told before.
         if layers {
             let info = session.info();

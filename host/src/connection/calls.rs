@@ -64,6 +64,10 @@ struct OnSession<'a> {
 }
 
 impl Innermost for OnSession<'_> {
+    fn live(&self) -> Option<&Live> {
+        Some(self.live)
+    }
+
     fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
         let OnSession { live, session, generation } = *self;
         Box::pin(async move {

@@ -192,7 +192,7 @@ async fn gone<T>() -> T {
 
 /// Waits for a handler; `None` when the connection is gone.
 async fn handler(slot: &mut watch::Receiver<HandlerSlot>) -> Option<Arc<dyn SessionHandler>> {
-    slot.wait_for(HandlerSlot::reads).await.ok().and_then(|slot| slot.handler.clone())
+    slot.wait_for(HandlerSlot::reads).await.ok().and_then(|slot| slot.reader().cloned())
 }
 
 async fn receive_messages(
@@ -232,7 +232,7 @@ async fn receive_bytes(
 
 /// Gives a payload to the handler that is set at this moment, and to no other.
 async fn deliver(live: &Weak<Live>, slot: &watch::Receiver<HandlerSlot>, payload: Payload) {
-    let handler = slot.borrow().handler.clone();
+    let handler = slot.borrow().reader().cloned();
     let (Some(handler), Some(live)) = (handler, live.upgrade()) else { return };
     // A peer that never stops must not keep the supervisor from its other work.
     tokio::task::coop::consume_budget().await;

@@ -5,6 +5,7 @@ use super::machinery::Machinery;
 use super::record::Transition;
 use super::state::State;
 use crate::addr::Addr;
+use crate::work::OpeningStep;
 use jackfield_plugin_api::Info;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,6 +27,12 @@ pub struct Flags {
     pub is_encrypted: bool,
     /// It is being opened, for the first time or again.
     pub is_connecting: bool,
+    /// The host looks up the name that it is opened to.
+    pub is_resolving: bool,
+    /// What stands on its transport speaks with the peer: TLS, SSH, a login. Of an accepted one this and
+    /// `is_resolving` are first about its own layers, then about what it is to be joined to. A transport with a
+    /// handshake of its own, as QUIC, only connects.
+    pub is_handshaking: bool,
     /// The peer has shown that it is there.
     pub is_connected: bool,
     /// It was lost and is being opened again.
@@ -180,6 +187,17 @@ impl Live {
         self.flags_of(session.map(|session| session.info()).as_ref())
     }
 
+    /// What follows from its state, and from the step of being opened.
+    fn opening_flags(&self) -> Flags {
+        let (flags, step) = (Flags::of(self.state()), self.opening.load(Ordering::Relaxed));
+        let is_at = |at: OpeningStep| flags.is_connecting && step == at as u8;
+        Flags {
+            is_resolving: is_at(OpeningStep::Resolving),
+            is_handshaking: is_at(OpeningStep::Handshaking),
+            ..flags
+        }
+    }
+
     fn flags_of(&self, info: Option<&Info>) -> Flags {
         let machinery = self.machinery.get();
         let encrypted =
@@ -193,8 +211,8 @@ impl Live {
             is_readable: self.unread().0 > 0,
             is_writable: !is_full && !self.is_closing() && self.is_ours("posting").is_ok(),
             is_healthy: machinery.is_none_or(|it| it.healthy.load(Ordering::Relaxed)),
-            has_handler: machinery.is_some_and(|it| it.handler.borrow().handler.is_some()),
-            ..Flags::of(self.state())
+            has_handler: machinery.is_some_and(|it| it.handler.borrow().reader().is_some()),
+            ..self.opening_flags()
         }
     }
 

@@ -9,6 +9,7 @@
 //! A call is one on the session that a named connection shares, or on one of its target's own; [`Around`] is
 //! what stands around both.
 
+use super::live::Live;
 use crate::events::Source;
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
@@ -36,6 +37,16 @@ pub struct Call<'a> {
     pub params: &'a Value,
     /// Labels of the connection; none where an upstream or a route calls on a session of its own.
     pub labels: &'a BTreeMap<String, String>,
+    /// The connection itself, on whose shared session the call is made: its info, events and [`Data`](super::Data);
+    /// `None` where a session of one's own is called on.
+    pub live: Option<&'a Live>,
+}
+
+impl Call<'_> {
+    /// The device and its path, where the connection is one.
+    pub fn device(&self) -> Option<(&str, &str)> {
+        self.connection.strip_prefix("devices.")?.split_once('.')
+    }
 }
 
 /// What a call becomes. Dropping it cancels the call.
@@ -56,6 +67,11 @@ pub trait Interceptor: Send + Sync {
 
 /// The operation itself.
 pub(crate) trait Innermost: Sync {
+    /// The connection whose session it is run on, if that is shared.
+    fn live(&self) -> Option<&Live> {
+        None
+    }
+
     fn run<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a>;
 }
 
@@ -129,7 +145,8 @@ impl Next<'_> {
     /// As [`Next::run`].
     pub fn run_as<'a>(&'a self, operation: &'a str, params: &'a Value) -> Calling<'a> {
         let Next { connection, driver, labels, .. } = *self;
-        let call = Call { connection, driver, operation, params, labels };
+        let live = self.innermost.live();
+        let call = Call { connection, driver, operation, params, labels, live };
         let mut rest = self.rest;
         while let Some((first, behind)) = rest.split_first() {
             if first.interceptor.applies(&call) {

@@ -15,11 +15,12 @@ use super::steps::only_requests;
 use super::supervisor;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
-use crate::relay::Totals;
+use crate::relay::{Totals, Traffic};
+use crate::work::OpeningStep;
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -42,6 +43,8 @@ pub struct Live {
     pub(super) peer: Option<Box<Addr>>,
     pub(super) identity: OnceLock<Box<str>>,
     pub(super) encrypted: AtomicBool,
+    /// An [`OpeningStep`], while it is opened.
+    pub(super) opening: AtomicU8,
     /// Of an accepted one: the client, where the peer is a proxy that tells who that is.
     pub(super) client: OnceLock<Box<Addr>>,
     /// Of an accepted one: the target of an upstream that it was joined to.
@@ -64,6 +67,7 @@ impl Live {
             peer: peer.map(|peer| Box::new(Addr::from(peer))),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
+            opening: AtomicU8::new(OpeningStep::default() as u8),
             client: OnceLock::new(),
             target: OnceLock::new(),
             server: AtomicWaker::new(),
@@ -77,6 +81,7 @@ impl Live {
     pub(super) fn begin(spec: Arc<ConnectionSpec>) -> Arc<Self> {
         let live = Arc::new(Live::new(spec, None));
         let commands = live.command.subscribe();
+        live.take_default_handler();
         live.tell_handler();
         live.tell_created();
         let entered = live.spec.lives.as_ref().map_or(Ok(()), |lives| lives.enter(&live));
@@ -99,9 +104,12 @@ impl Live {
 
     /// Gives each event to the handler that is set at that moment.
     pub(super) fn tell_handler(self: &Arc<Self>) {
+        if self.to_handler.get().is_some() {
+            return;
+        }
         let (weak, slot): (Weak<Live>, _) = (Arc::downgrade(self), self.handler.subscribe());
         let told = self.events.on_event(move |event| {
-            let handler = slot.borrow().handler.clone();
+            let handler = slot.borrow().told().cloned();
             let (Some(handler), Some(live)) = (handler, weak.upgrade()) else { return };
             // A panic ends neither its subscription nor the connection.
             if catch_unwind(AssertUnwindSafe(|| handler.event(&live, event))).is_err() {
@@ -109,7 +117,7 @@ impl Live {
                 live.keep_error(&Error::new(ErrorKind::Panicked, "the session's handler panicked"));
             }
         });
-        // Set once: the life has just begun.
+        // Set once: the life has just begun, and nobody else does so.
         let _ = self.to_handler.set(told);
     }
 
@@ -148,6 +156,14 @@ impl Live {
     /// What has passed so far.
     pub fn totals(&self) -> &Arc<Totals> {
         &self.traffic
+    }
+
+    /// Calls `hook` with the bytes and messages that pass from now on, in the place of the hook that was set: what is
+    /// read from the peer and written to it by whoever has the session, requests and their answers, and streams that
+    /// are opened over it. It is called where they pass and must not block; one that panics is removed. Where the
+    /// kernel moves the bytes of a route, it is told in sums.
+    pub fn on_traffic(&self, hook: impl Fn(Traffic) + Send + Sync + 'static) {
+        self.traffic.set_hook(hook);
     }
 
     /// A program's own data, as long as this life.

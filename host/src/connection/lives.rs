@@ -1,6 +1,7 @@
 //! [`Lives`]: the connections that live now, accepted and dialled, at most so many.
 
 use super::command::ConnectionCommand;
+use super::handler::ForAllConnections;
 use super::info::ConnectionInfo;
 use super::live::Live;
 use super::peers::PeerCounts;
@@ -42,6 +43,8 @@ pub struct Lives {
     peers: Arc<PeerCounts>,
     /// What happens to all of them.
     host: OnceLock<Bus>,
+    /// What a program does for all of them.
+    for_all: OnceLock<ForAllConnections>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +98,7 @@ impl Lives {
             table: Mutex::default(),
             peers: PeerCounts::new(per_peer(max, max_per_peer)),
             host: OnceLock::new(),
+            for_all: OnceLock::new(),
         });
         let weak: Weak<Self> = Arc::downgrade(&lives);
         work::register(weak);
@@ -114,6 +118,16 @@ impl Lives {
     pub fn tell(&self, host: Bus) {
         // A second host has its own table.
         let _ = self.host.set(host);
+    }
+
+    /// What is done for all connections that begin from now on; called once.
+    pub fn do_for_all(&self, for_all: ForAllConnections) {
+        // A second host has its own table.
+        let _ = self.for_all.set(for_all);
+    }
+
+    pub(crate) fn for_all(&self) -> Option<&ForAllConnections> {
+        self.for_all.get()
     }
 
     pub(super) fn host(&self) -> Option<&Bus> {
@@ -294,6 +308,12 @@ impl work::Names for Lives {
                 ..work::NamedInLog::default()
             },
         })
+    }
+
+    fn opening(&self, id: u64, step: work::OpeningStep) {
+        if let Some(live) = self.get(id) {
+            live.note_opening(step);
+        }
     }
 
     fn resolved(&self, id: u64, host: &str, addresses: &[SocketAddr]) {

@@ -50,7 +50,12 @@ impl Machinery {
         let policy = &spec.policy;
         let handler = match &spec.inbound {
             // What one listener accepts shares a definition, but not a handler.
-            Some(_) => Arc::new(watch::channel(HandlerSlot::default()).0),
+            Some(_) => {
+                // What is received belongs to its route or to code of the program.
+                let default = live.default_handler().cloned();
+                let slot = HandlerSlot { default, ..HandlerSlot::default() };
+                Arc::new(watch::channel(slot).0)
+            }
             None => Arc::clone(&spec.handler),
         };
         let events = Bus::default();

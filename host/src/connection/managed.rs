@@ -106,6 +106,17 @@ impl Managed {
         self.spec.store(Arc::new(spec));
     }
 
+    /// Is counted in `lives` from its next life on, unless it is counted elsewhere.
+    pub(crate) fn count_in(&self, lives: &Arc<Lives>) {
+        let _slot = self.slot();
+        let spec = self.spec.load();
+        if spec.lives.is_none() {
+            let counted =
+                ConnectionSpec { lives: Some(Arc::clone(lives)), ..spec.become_as(&spec) };
+            self.spec.store(Arc::new(counted));
+        }
+    }
+
     /// Where its present or last life is; `disconnected` if it never had one.
     pub fn state(&self) -> State {
         self.slot().as_ref().map_or(State::Disconnected, |live| live.state())

@@ -41,7 +41,7 @@ pub use counted::{CountedMessages, CountedStream};
 pub(crate) use counted_more::counted;
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
 pub use diagnose::{Diagnosis, DiagnosisRule, Finding, RULES, Timer};
-pub use handler::{Delivery, SessionHandler};
+pub use handler::{Delivery, ErrorHook, ForAllConnections, SessionHandler};
 pub use health::{Health, HealthMonitor};
 pub use info::{ConnectionInfo, Flags, LiveSnapshot};
 pub(crate) use intercept::Innermost;

@@ -6,6 +6,7 @@ use super::record::{Decider, History, Transition};
 use super::state::State;
 use crate::events::{Cause, EventKind};
 use crate::lock::IgnorePoison;
+use crate::work::OpeningStep;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Info, Session};
 use std::sync::MutexGuard;
 use std::sync::atomic::{Ordering, fence};
@@ -23,6 +24,7 @@ impl Live {
     pub(super) fn keep_error(&self, error: &Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         self.record().cause = Some(error.clone());
+        self.tell_error(error);
     }
 
     pub(super) fn cause(&self) -> Option<Error> {
@@ -55,6 +57,11 @@ impl Live {
         if let Some(machinery) = self.machinery.get() {
             machinery.events.emit_of(self.id, &self.spec.source, kind);
         }
+    }
+
+    /// What is done at this moment to open it.
+    pub(crate) fn note_opening(&self, step: OpeningStep) {
+        self.opening.store(step as u8, Ordering::Relaxed);
     }
 
     /// Tells that it has begun; no subscriber can be there before that.

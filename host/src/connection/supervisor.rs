@@ -10,7 +10,7 @@ use super::target::Target;
 use super::watch::{WatchEnd, watch_session};
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
-use crate::work;
+use crate::work::{self, OpeningStep};
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
 use std::panic::AssertUnwindSafe;
@@ -107,6 +107,7 @@ async fn opened_again(
 }
 
 fn opening(live: &Live) -> (Arc<Target>, Duration) {
+    live.note_opening(OpeningStep::Connecting);
     (Arc::clone(&live.spec.target), live.spec.policy.connect_limit())
 }
 

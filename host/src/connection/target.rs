@@ -6,6 +6,7 @@ use super::managed::Managed;
 use super::session_pool::{PooledSession, Purpose, SessionPool};
 use crate::events::Source;
 use crate::stack::Stack;
+use crate::work::{self, OpeningStep};
 use jackfield_plugin_api::{ErrorKind, Result, Session};
 use serde::Serialize;
 use std::fmt;
@@ -251,6 +252,7 @@ impl Target {
                 Some(next) => {
                     let uri = stack.display();
                     tracing::info!(uri, %error, "credentials refused, trying the next");
+                    work::opening(OpeningStep::Connecting);
                     stack = next;
                 }
                 None if self.others.is_empty() => return Err(error),

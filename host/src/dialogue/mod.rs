@@ -25,7 +25,7 @@ mod tests;
 
 pub use execute::{Execute, Output};
 pub use known::Known;
-pub use login::Login;
+pub use login::{AskedLine, Login, LoginPair, ThenLine};
 pub use matcher::{Found, Look, Matcher};
 pub use operations::{call, converse, operation, operations};
 pub use patterns::Patterns;

@@ -173,8 +173,9 @@ impl TerminalText {
 
 impl Perform for TerminalText {
     fn print(&mut self, c: char) {
-        // A terminal shows nothing for DEL.
-        if c != '\x7f' {
+        // A terminal shows nothing for DEL, nor for U+0080 to U+009F; the parser takes these for characters where they
+        // come in two pieces, and not otherwise.
+        if !c.is_control() {
             self.put(c);
         }
     }
@@ -308,6 +309,15 @@ mod tests {
         terminal.take(6);
         terminal.hear(b"\ny");
         assert_eq!(terminal.heard(), b"\ny");
+    }
+
+    #[test]
+    fn a_control_of_two_bytes_is_nothing_to_read_in_one_piece_and_in_two() {
+        for pieces in [&["[\r".as_bytes(), &[0xc2, 0x80], b"\r"][..], &[b"[\r\xc2", b"\x80\r"]] {
+            let mut terminal = Terminal::default();
+            pieces.iter().for_each(|piece| terminal.hear(piece));
+            assert_eq!(terminal.heard(), b"[\r", "{pieces:?}");
+        }
     }
 
     proptest! {

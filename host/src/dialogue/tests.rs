@@ -88,8 +88,11 @@ proptest! {
     }
 }
 
-/// Plays the far end: what is read, and what is then said.
-async fn play(mut far: DuplexStream, steps: &[(&str, &str)]) -> DuplexStream {
+/// What is read, and what is then said.
+type Steps<'a> = &'a [(&'a str, &'a str)];
+
+/// Plays the far end.
+async fn play(mut far: DuplexStream, steps: Steps<'_>) -> DuplexStream {
     for (read, say) in steps {
         let mut got = vec![0; read.len()];
         far.read_exact(&mut got).await.expect("bytes");
@@ -113,7 +116,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 async fn a_login_answers_prompts_and_leaves_the_last_one_to_be_seen() {
     let (near, far) = duplex(1000);
     let session = Session::of_stream(Info::default(), Stream::new(near));
-    let login = Login { wake: "\r".to_owned(), then: vec!["stty -echo".to_owned()], ..login() };
+    let login = Login { wake: "\r".to_owned(), then: vec!["stty -echo".into()], ..login() };
     let far = play(
         far,
         &[
@@ -177,6 +180,70 @@ async fn a_refused_login_is_denied_and_shows_no_password() {
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         assert!(error.to_string().contains(text), "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_one_after_the_other_is_said_in_that_order_and_once_each() {
+    let pair = |name: &str, password: Option<&str>| LoginPair {
+        username: Some(name.to_owned()),
+        password: password.map(Secret::new),
+    };
+    let first = vec![pair("port7", Some("0pen")), pair("menu", None)];
+    let login = Login { first, ..login() };
+    let steps = [
+        ("", "login: "),
+        ("port7\r", "Password: "),
+        ("0pen\r", "\r\nUsername: "),
+        ("menu\r", "\r\nUsername: "),
+        ("lab\r", "Password: "),
+    ];
+    let (near, far) = duplex(1000);
+    let mut dialogue = Dialogue::new(near);
+    let all = [&steps[..], &[("s3cret\r", "\r\nlab> ")]].concat();
+    let (result, _far) = tokio::join!(login.run(&mut dialogue, LIMIT), play(far, &all));
+    result.expect("it is in");
+    let (near, far) = duplex(1000);
+    let mut dialogue = Dialogue::new(near);
+    let all = [&steps[..], &[("s3cret\r", "\r\nUsername: ")]].concat();
+    let (result, _far) = tokio::join!(login.run(&mut dialogue, LIMIT), play(far, &all));
+    let error = result.expect_err("they are used up");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.to_string().contains("user name again [logins=3"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_after_the_login_may_be_asked_for_its_own_password() {
+    let enable = |password: Option<&str>| {
+        let line = AskedLine {
+            line: "enable".to_owned(),
+            password: password.map(Secret::new),
+            ..AskedLine::default()
+        };
+        Login { then: vec![ThenLine::Asked(line), "term len 0".into()], ..login() }
+    };
+    let begin = [("", "login: "), ("lab\r", "Password: "), ("s3cret\r", "\r\nlab> ")];
+    let asked = [("enable\r", "enable\r\nPassword: ")];
+    let cases: [(Option<&str>, Steps<'_>, Option<&str>); 4] = [
+        (Some("r00t"), &[("r00t\r", "\r\nlab# "), ("term len 0\r", "\r\nlab# ")], None),
+        (Some("r00t"), &[("r00t\r", "\r\n% Bad secrets\r\n")], Some("refused \"enable\"")),
+        (Some("r00t"), &[("r00t\r", "\r\nPassword: ")], Some("the password of \"enable\" again")),
+        (None, &[], Some("none is set for that line")),
+    ];
+    for (password, rest, refused) in cases {
+        let (near, far) = duplex(1000);
+        let mut dialogue = Dialogue::new(near);
+        let (login, all) = (enable(password), [&begin[..], &asked, rest].concat());
+        let (result, _far) = tokio::join!(login.run(&mut dialogue, LIMIT), play(far, &all));
+        match (result, refused) {
+            (Ok(()), None) => {}
+            (Err(error), Some(text)) => {
+                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+                assert!(error.to_string().contains(text), "{error}");
+                assert!(!error.to_string().contains("r00t"), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 

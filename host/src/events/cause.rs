@@ -16,6 +16,9 @@ pub struct Cause {
     /// The protocol's own code, where one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u64>,
+    /// Whose numbers the code is of, where its driver says so: `quic.application`, `sftp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_space: Option<String>,
     /// In words.
     pub text: String,
 }
@@ -45,6 +48,7 @@ impl From<&Error> for Cause {
             kind: Some(error.kind()),
             origin: Some(error.origin()),
             code: error.code(),
+            code_space: error.code_space().map(str::to_owned),
             text: error.to_string(),
         }
     }

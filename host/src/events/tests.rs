@@ -282,12 +282,13 @@ fn a_cause_says_what_kind_of_error_whose_fault_and_with_which_code() {
     bus.emit_of(
         7,
         &source("a", None),
-        EventKind::Error { cause: Cause::from(&error.with("code", 4)) },
+        EventKind::Error { cause: Cause::from(&error.with_code("sftp", 4_u32)) },
     );
     let event = serde_json::to_value(bus.history()).unwrap();
     assert_eq!(event[0]["cause"]["kind"], "timed_out");
     assert_eq!(event[0]["cause"]["origin"], "upstream");
     assert_eq!(event[0]["cause"]["code"], 4);
+    assert_eq!(event[0]["cause"]["code_space"], "sftp");
     assert_eq!((&event[0]["id"], &event[0]["source"]["name"]), (&7.into(), &"a".into()));
 }
 

@@ -8,7 +8,7 @@ use crate::addr::Addr;
 use crate::connection::{ConnectionCommand, Entered};
 use crate::route::Served;
 use crate::shutdown::Stopping;
-use crate::work;
+use crate::work::{self, OpeningStep};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use std::sync::Arc;
 
@@ -101,6 +101,9 @@ impl Acceptor {
             tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
             entered.shaken(&session, false);
             return Some(AdmittedSession::Streams(session, Places::default()));
+        }
+        if layers {
+            entered.note_opening(OpeningStep::Handshaking);
         }
         let session = match shake_hands(shared, session, entered).await {
             Ok(session) => session,

@@ -1,7 +1,7 @@
 //! [`Code`]: what a program gives a listener to run, for each connection or for each request.
 
 use super::request::ServedRequest;
-use crate::connection::{Entered, Lasting, Live, attend};
+use crate::connection::{Entered, Lasting, Live, SessionHandler, attend};
 use crate::route::{RequestLine, Served};
 use crate::shutdown::Stopping;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Serving, Session};
@@ -55,8 +55,8 @@ impl IntoEnd for Result<()> {
     }
 }
 
-/// A function of a connection or of a request, as [`Code`]. `M` is found by the type of its argument, which a
-/// closure has to name: `|connection: Arc<Live>| async move { … }`, `|request: ServedRequest| async move { … }`.
+/// A function of a connection or of a request, or an `Arc<dyn SessionHandler>`, as [`Code`]. `M` is found by the type
+/// of the function's argument, which a closure has to name: `|connection: Arc<Live>| async move { … }`, `|request: ServedRequest| async move { … }`.
 pub trait IntoCode<M> {
     /// As code.
     fn into_code(self) -> Code;
@@ -65,6 +65,20 @@ pub trait IntoCode<M> {
 impl IntoCode<Code> for Code {
     fn into_code(self) -> Code {
         self
+    }
+}
+
+/// Is given what each connection receives, until its end.
+impl IntoCode<Arc<dyn SessionHandler>> for Arc<dyn SessionHandler> {
+    fn into_code(self) -> Code {
+        Code::Connections(Arc::new(move |live| {
+            let handler = Arc::clone(&self);
+            Box::pin(async move {
+                live.set_handler(handler)?;
+                live.wait_closed().await;
+                Ok(())
+            })
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ use super::named::Removal;
 use crate::config::DevicePath;
 use crate::connection::Live;
 use crate::deadline::Deadline;
+use crate::session::POLITE_CLOSE;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -29,6 +30,15 @@ impl Default for AllOptions {
     }
 }
 
+/// How many of many connections have to be connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quorum {
+    /// All of them, or none.
+    All,
+    /// At least so many; not more than there are.
+    AtLeast(usize),
+}
+
 /// What became of each, by name.
 pub type Outcomes<T> = BTreeMap<String, Result<T>>;
 
@@ -48,6 +58,51 @@ impl Manager {
         });
         let connecting = futures_util::stream::iter(connecting);
         connecting.buffer_unordered(options.limit.max(1)).collect().await
+    }
+
+    /// Connects all that `filter` is for, as [`Manager::connect_all`], if as many as `needed` can be connected. If not,
+    /// none stays that this has begun: those are closed again, and aborted if they are not closed within 2 s. What was
+    /// connected or on its way before stays. Not cancel safe: what has begun goes on.
+    ///
+    /// # Errors
+    /// Why the first, by name, of those was not connected, with the facts `connected`, `needed` and `of`;
+    /// [`ErrorKind::NotFound`] if there are fewer than needed.
+    pub async fn connect_quorum(
+        &self,
+        filter: &Filter,
+        needed: Quorum,
+        options: AllOptions,
+    ) -> Result<Outcomes<Arc<Live>>> {
+        let all = self.matching(filter);
+        let needed = match needed {
+            Quorum::All => all.len(),
+            Quorum::AtLeast(least) => least,
+        };
+        if all.len() < needed {
+            let text = format!("{needed} connections are needed, and there are {}", all.len());
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
+        let lives = |entry: &Arc<Entry>| {
+            let last = entry.managed.get().and_then(|managed| managed.last());
+            last.filter(|live| !live.state().is_final())
+        };
+        let ours: Vec<_> = all.iter().filter(|entry| lives(entry).is_none()).collect();
+        let outcomes = self.connect_all(filter, options).await;
+        let connected = outcomes.values().filter(|outcome| outcome.is_ok()).count();
+        let failed =
+            outcomes.iter().find_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
+        let Some((name, error)) = failed.filter(|_| connected < needed) else {
+            return Ok(outcomes);
+        };
+        let reason = "too few of the others could be connected";
+        let closing = ours.into_iter().filter_map(lives).map(|live| async move {
+            if timeout(POLITE_CLOSE, live.close(0, reason)).await.is_err() {
+                live.abort(reason);
+            }
+        });
+        futures_util::future::join_all(closing).await;
+        let error = error.clone().with("connection", name).with("connected", connected);
+        Err(error.with("needed", needed).with("of", outcomes.len()))
     }
 
     /// Closes the sessions of all that `filter` is for; the definitions stay. What is not closed at

@@ -2,9 +2,12 @@
 
 use super::{Manager, Plugins, StartError};
 use crate::config::{self, ConfigError, ConfigErrors, KeyPath, Loaded, Overrides};
+use crate::connection::{ForAllConnections, Live, SessionHandler};
+use jackfield_plugin_api::Error;
 use jackfield_plugin_api::load::Module;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Makes a [`Manager`] of what a program says, with a configuration that was loaded or without one.
 ///
@@ -24,6 +27,7 @@ pub struct ManagerBuilder {
     loaded: Option<Loaded>,
     folders: Vec<String>,
     linked: Vec<Module>,
+    for_all: ForAllConnections,
 }
 
 impl std::fmt::Debug for ManagerBuilder {
@@ -67,12 +71,31 @@ impl ManagerBuilder {
         self
     }
 
+    /// Sets the handler of all connections that have none of their own. It is told what happens to each, accepted and
+    /// dialled. It is given what is received where nothing else reads: on named connections on which neither a
+    /// handler was set nor a program asks by `receive`, and on what [`Manager::listen_default`] accepts. It has the
+    /// stream of a named connection then: `execute`, `send_expect` and `take_stream` need a session of one's own
+    /// ([`Manager::open`]).
+    #[must_use]
+    pub fn default_handler(mut self, handler: Arc<dyn SessionHandler>) -> Self {
+        self.for_all.handler = Some(handler);
+        self
+    }
+
+    /// Sets what is told each thing that goes wrong on a connection, accepted or dialled: an attempt, a call or a
+    /// check that fails, and a handler that panics. It is called where that happens and must not block.
+    #[must_use]
+    pub fn on_error(mut self, hook: impl Fn(&Live, &Error) + Send + Sync + 'static) -> Self {
+        self.for_all.on_error = Some(Arc::new(hook));
+        self
+    }
+
     /// Loads plugins, builds what is configured and starts what listens.
     ///
     /// # Errors
     /// Every mistake found.
     pub async fn build(self) -> Result<Manager, StartError> {
-        let ManagerBuilder { mut overrides, loaded, folders, linked } = self;
+        let ManagerBuilder { mut overrides, loaded, folders, linked, for_all } = self;
         let loaded = match loaded {
             Some(loaded) => loaded,
             None => {
@@ -95,7 +118,7 @@ impl ManagerBuilder {
                 )]))
             })?;
         }
-        Manager::start_on(plugins, &loaded).await
+        Manager::start_for(plugins, &loaded, for_all).await
     }
 }
 

@@ -1,12 +1,23 @@
 //! The verbs on all connections of a host, accepted and dialled alike.
 
-use super::Manager;
+use super::{Manager, RunningListener};
 use crate::connection::{Live, LivesCount, Payload, Receipt};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Manager {
+    /// Listens at `uri`, and gives each connection to the default handler, see
+    /// [`ManagerBuilder::default_handler`](super::ManagerBuilder::default_handler).
+    ///
+    /// # Errors
+    /// As [`Manager::listen`]; [`ErrorKind::Config`] without a default handler.
+    pub async fn listen_default(&self, uri: &str) -> Result<RunningListener> {
+        let none = || Error::new(ErrorKind::Config, "the builder was given no default handler");
+        let handler = self.core.named.lives.for_all().and_then(|all| all.handler.clone());
+        self.listen(uri, handler.ok_or_else(none)?).await
+    }
+
     /// All connections that live, by id: what listeners have accepted and what named connections have opened.
     pub fn lives(&self) -> Vec<Arc<Live>> {
         self.core.named.lives.all()

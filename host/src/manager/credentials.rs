@@ -10,6 +10,7 @@ use crate::secret::SecretRef;
 use crate::stack::{Plan, login};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// `[credentials]`, by name.
@@ -23,12 +24,9 @@ impl Credentials {
         let mut all = loaded.config.credentials.clone();
         for (name, credentials) in &mut all {
             let key = KeyPath::from_iter(["credentials", name]);
-            for (option, value) in &mut credentials.options.0 {
-                if let Some(SecretRef::File(file)) = SecretRef::detect(value) {
-                    let file = loaded.file_name(&key.key(option), &file);
-                    let file = std::path::absolute(&file).unwrap_or(file);
-                    *value = json!({ "file": file.to_string_lossy() });
-                }
+            place_files(loaded, &key, &mut credentials.options);
+            for (role, options) in &mut credentials.roles {
+                place_files(loaded, &key.key("roles").key(role), options);
             }
         }
         Credentials(all)
@@ -55,8 +53,54 @@ impl Credentials {
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Result<&Options> {
-        self.0.get(name).map(|found| &found.options).ok_or_else(|| self.missing(name))
+    /// What those of that name say, with what they say for `role`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub(super) fn get(&self, name: &str, role: Option<&str>) -> Result<Cow<'_, Options>> {
+        let found = self.0.get(name).ok_or_else(|| self.missing(name))?;
+        let Some(role) = role else { return Ok(Cow::Borrowed(&found.options)) };
+        let Some(of_role) = found.roles.get(role) else {
+            let near = did_you_mean(role, found.roles.keys());
+            let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+            let text = format!("the credentials {name:?} have no role {role:?}{hint}");
+            return Err(Error::new(ErrorKind::NotFound, text));
+        };
+        let mut options = found.options.clone();
+        options.0.extend(of_role.0.clone());
+        Ok(Cow::Owned(options))
+    }
+
+    /// What is said when logging in, with what it names put in place: name and password of the credentials `own`
+    /// where it has none, those of the credentials that are asked for first, and passwords of roles of `named`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the nearest name.
+    pub(super) fn login(
+        &self,
+        login: &Options,
+        named: Option<(&str, &Options)>,
+    ) -> Result<Options> {
+        let mut login = login.clone();
+        if let Some((name, own)) = named {
+            add_pair(&mut login.0, own);
+            let roles = self.0.get(name).map(|found| &found.roles);
+            for line in list(&mut login, "then").filter_map(Value::as_object_mut) {
+                let role = line.get("role").and_then(Value::as_str);
+                let of_role = role.and_then(|role| roles?.get(role)?.get("password")).cloned();
+                if let Some(password) = of_role {
+                    line.entry("password").or_insert(password);
+                }
+            }
+        }
+        for first in list(&mut login, "first") {
+            if let Some(name) = first.as_str() {
+                let mut pair = Map::new();
+                add_pair(&mut pair, self.get(name, None)?.as_ref());
+                *first = Value::Object(pair);
+            }
+        }
+        Ok(login)
     }
 
     fn missing(&self, name: &str) -> Error {
@@ -66,15 +110,29 @@ impl Credentials {
     }
 }
 
-/// What is said when logging in, with name and password of `credentials` where it has none.
-pub(super) fn known(login: &Options, credentials: &Options) -> Options {
-    let mut login = login.clone();
-    for (key, names) in [("username", &["username", "user"][..]), ("password", &["password"])] {
-        if let Some(value) = names.iter().find_map(|name| credentials.get(*name)) {
-            login.0.entry(key).or_insert_with(|| value.clone());
+/// Files of secrets are meant from the folder of the file that they are written in.
+fn place_files(loaded: &Loaded, at: &KeyPath, options: &mut Options) {
+    for (option, value) in &mut options.0 {
+        if let Some(SecretRef::File(file)) = SecretRef::detect(value) {
+            let file = loaded.file_name(&at.key(option), &file);
+            let file = std::path::absolute(&file).unwrap_or(file);
+            *value = json!({ "file": file.to_string_lossy() });
         }
     }
-    login
+}
+
+/// Name and password of `credentials`, where `login` has none.
+fn add_pair(login: &mut Map<String, Value>, credentials: &Options) {
+    for (key, names) in [("username", &["username", "user"][..]), ("password", &["password"])] {
+        if let Some(value) = names.iter().find_map(|name| credentials.get(*name)) {
+            login.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+/// The entries of a list of `options`.
+fn list<'a>(options: &'a mut Options, key: &str) -> impl Iterator<Item = &'a mut Value> {
+    options.0.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// Options with credentials in them.
@@ -160,11 +218,16 @@ pub(super) fn unknown_options(parts: &mut Parts<'_>, registry: &Registry, config
     for (name, credentials) in &config.credentials {
         let unknown =
             |option: &&String| !known.iter().any(|schema| option_of(schema, option).is_some());
-        for option in credentials.options.keys().filter(unknown) {
+        let at = KeyPath::from_iter(["credentials", name]);
+        let own = credentials.options.keys().map(|option| (option, at.key(option)));
+        let roles = credentials.roles.iter().flat_map(|(role, options)| {
+            let at = at.key("roles").key(role);
+            options.keys().map(move |option| (option, at.key(option)))
+        });
+        for (option, key) in own.chain(roles).filter(|(option, _)| unknown(option)) {
             if !used.contains(&name.as_str()) {
                 continue;
             }
-            let key = KeyPath::from_iter(["credentials", name, option]);
             let options = known.iter().filter_map(|schema| schema["properties"].as_object());
             let near = did_you_mean(option, options.flat_map(|known| known.keys()));
             let error = ConfigError::new(
@@ -189,3 +252,7 @@ fn used(config: &Config) -> Vec<&str> {
     let targets = targets.flat_map(|first| config.credentials_from(first));
     paths.chain(targets).collect()
 }
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod tests;

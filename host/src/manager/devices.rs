@@ -7,7 +7,7 @@ use super::target_builder::{Extras, StackAt, TargetBuilder, Unbuilt};
 use crate::config::KeyPath;
 use crate::config::model::{DeviceConfig, PathConfig};
 use crate::device::{Device, Exclusive, Observers, Path};
-use jackfield_plugin_api::Result;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 impl Manager {
@@ -25,6 +25,11 @@ impl Manager {
         let credentials = all.of_path(path.credentials.as_deref());
         let credentials =
             credentials.map_err(|error| Unbuilt::missing(key.key("credentials"), error))?;
+        if path.credentials_role.is_some() && credentials.is_empty() {
+            let text = "a role is one of credentials, and the path has none";
+            let error = Error::new(ErrorKind::Config, text);
+            return Err(Unbuilt::at(key.key("credentials_role"), error));
+        }
         let at = StackAt {
             is_carried: path.via.is_some(),
             login: path.login.as_ref(),
@@ -32,6 +37,7 @@ impl Manager {
         };
         let extras = Extras {
             credentials,
+            role: path.credentials_role.as_deref(),
             interceptors: &path.interceptors,
             call_timeouts: Some(&path.policy.call_timeouts),
         };

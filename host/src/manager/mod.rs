@@ -9,11 +9,11 @@
 //!
 //! | noun | verbs |
 //! |---|---|
-//! | named connections | `define`, `define_connection`, `define_own`, `register`, `adopt`, `connection`, `get_or_connect`, `is_connected`, `find`, `connect_all`, `disconnect`, `disconnect_all`, `unregister`, `unregister_all`, `destroy`, `destroy_all` |
+//! | named connections | `define`, `define_connection`, `define_own`, `register`, `adopt`, `connection`, `get_or_connect`, `is_connected`, `find`, `add_connection`, `connect_all`, `connect_quorum`, `disconnect`, `disconnect_all`, `unregister`, `unregister_all`, `destroy`, `destroy_all` |
 //! | devices, paths, aliases | `define_device`, `define_path`, `define_path_like`, `remove_path`, `remove_device`, `alias_device`, `unalias_device`, `device`, `devices`, `connect_paths`, `disconnect_paths` |
 //! | upstreams, targets | `define_upstream`, `remove_upstream`, `upstream`, `upstreams`, `add_target`, `remove_target`, `weigh_target`, `drain_target` |
 //! | handlers | `define_handler`, `remove_handler` |
-//! | listeners, routes | `listen`, `listen_with`, `add_route`, `listener`, `listeners`; [`RunningListener::close`] |
+//! | listeners, routes | `listen`, `listen_with`, `listen_default`, `add_route`, `listener`, `listeners`; [`RunningListener::close`] |
 //! | what lives | `live`, `lives`, `count`, `broadcast`, `close_connections`, `post_to` |
 //!
 //! [`Manager::call`], [`Manager::post`] and [`Manager::open`] take any of these by its name. An equal definition
@@ -65,7 +65,7 @@ mod upstreams;
 mod waiting;
 mod written;
 
-pub use all::{AllOptions, Outcomes};
+pub use all::{AllOptions, Outcomes, Quorum};
 pub use builder::ManagerBuilder;
 pub use definition::Definition;
 pub use entries::DefinedBy;
@@ -85,6 +85,7 @@ pub use target_builder::Programs;
 pub use written::{WriteError, WrittenObject};
 
 use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::connection::ForAllConnections;
 use crate::device::DeviceSnapshot;
 use crate::driver::Sentinel;
 use crate::events::{Cause, EventKind};
@@ -182,6 +183,15 @@ impl Manager {
     /// # Errors
     /// As there.
     pub async fn start_on(plugins: Plugins, loaded: &Loaded) -> Result<Self, StartError> {
+        Self::start_for(plugins, loaded, ForAllConnections::default()).await
+    }
+
+    /// As [`Manager::start_on`], with what a program does for all connections.
+    async fn start_for(
+        plugins: Plugins,
+        loaded: &Loaded,
+        for_all: ForAllConnections,
+    ) -> Result<Self, StartError> {
         let stopping = plugins.stopping(loaded);
         if !stopping.is_empty() {
             return Err(StartError::Plugins(ConfigErrors::new(stopping)));
@@ -190,6 +200,8 @@ impl Manager {
         let sentinel = plugins.sentinel();
         let built = build::build(plugins, loaded, Programs::Run).await;
         let Built { manager, routes, .. } = built.map_err(StartError::Config)?;
+        // Nothing is connected or accepted yet.
+        manager.core.named.lives.do_for_all(for_all);
         keep_state(&manager, loaded).map_err(StartError::State)?;
         manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;

@@ -171,6 +171,30 @@ impl Manager {
         Ok(live)
     }
 
+    /// Enters a connection that is there already, a program's own or one of another manager, under its own name. It is
+    /// one connection in both, with one session: whoever connects or closes it does so for both, and a manager that
+    /// shuts down closes it. [`Manager::unregister`] with [`Removal::Detach`] takes it out and leaves it as it is. One
+    /// that no manager counts is counted by this one, from its next life on; another one stays counted where it is.
+    /// It is not kept in the state directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] if another connection has the name; [`ErrorKind::Config`] for a name that is not
+    /// acceptable, as that of a path of a device.
+    pub fn add_connection(&self, managed: &Arc<Managed>) -> Result<()> {
+        let name = managed.name();
+        super::define::check_name(name)?;
+        let entered =
+            self.core.named.entries.get(name).and_then(|entry| entry.managed.get().cloned());
+        if entered.is_some_and(|entered| Arc::ptr_eq(&entered, managed)) {
+            return Ok(());
+        }
+        let new = entry(name, DefinedBy::Program, None, Some(Arc::clone(managed)));
+        self.core.named.put(new, Existing::Refuse)?;
+        managed.count_in(&self.core.named.lives);
+        self.tell_defined(format!("connections.{name}"), false);
+        Ok(())
+    }
+
     /// Takes away what has ended for ever, unless something goes via it or another has its name.
     fn forget_adopted(&self, name: &str, managed: &Arc<Managed>) {
         let entry = self.core.named.entries.get(name);

@@ -5,7 +5,7 @@
 //! if it stands in none. What is wrong is told with the key it stands at: [`BuildFault`].
 
 use super::becoming::Becoming;
-use super::credentials::{Credentials, Merged, known};
+use super::credentials::{Credentials, Merged};
 use super::interceptors::Interceptors;
 use crate::config::{KeyPath, Options, SourceMap};
 use crate::connection::{Managed, Target};
@@ -189,6 +189,8 @@ impl<'a> StackAt<'a> {
 pub(super) struct Extras<'a> {
     /// Names of credentials, in the order they are tried.
     pub(super) credentials: Vec<&'a str>,
+    /// The role whose options they have.
+    pub(super) role: Option<&'a str>,
     pub(super) interceptors: &'a [String],
     pub(super) call_timeouts: Option<&'a BTreeMap<String, Duration>>,
 }
@@ -216,7 +218,7 @@ impl TargetBuilder<'_> {
         extras: &Extras<'_>,
         via: Result<Option<Arc<Managed>>>,
     ) -> Result<Target, Unbuilt> {
-        let mut stacks = self.stacks(at, &extras.credentials).await?.into_iter();
+        let mut stacks = self.stacks(at, extras).await?.into_iter();
         let none = || Unbuilt::at(at.key.clone(), Error::new(ErrorKind::Other, "no stack"));
         let first = stacks.next().ok_or_else(none)?;
         if let (Some(timeouts), []) = (extras.call_timeouts, extras.interceptors) {
@@ -251,19 +253,31 @@ impl TargetBuilder<'_> {
     }
 
     /// The stack with each of its credentials, in the order they are tried.
-    async fn stacks(&self, at: &StackAt<'_>, names: &[&str]) -> Result<Vec<Stack>, Unbuilt> {
+    async fn stacks(&self, at: &StackAt<'_>, extras: &Extras<'_>) -> Result<Vec<Stack>, Unbuilt> {
+        let Extras { credentials: names, role, .. } = extras;
+        let key = if role.is_some() { "credentials_role" } else { "credentials" };
+        let misnamed = |error| Unbuilt::at(at.key.key("login"), error);
         if names.is_empty() {
-            return Ok(vec![self.stack(at).await?]);
+            let login = at.login.map(|login| self.credentials.login(login, None)).transpose();
+            let login = login.map_err(misnamed)?;
+            let with = StackAt {
+                key: at.key.clone(),
+                uri_key: at.uri_key.clone(),
+                login: login.as_ref(),
+                ..*at
+            };
+            return Ok(vec![self.stack(&with).await?]);
         }
         let plan = Plan::new(at.uri, &self.registry, at.role, at.is_carried);
         let plan = plan.map_err(|error| Unbuilt::at(at.uri_key.clone(), error))?;
         let (mut stacks, mut lacking) = (Vec::new(), Lacking::default());
         for name in names {
-            let found = self.credentials.get(name);
-            let credentials =
-                found.map_err(|error| Unbuilt::at(at.key.key("credentials"), error))?;
-            let merged = Merged::new(&plan, at.options, credentials);
-            let login = at.login.map(|login| known(login, credentials));
+            let found = self.credentials.get(name, *role);
+            let credentials = found.map_err(|error| Unbuilt::at(at.key.key(key), error))?;
+            let merged = Merged::new(&plan, at.options, &credentials);
+            let named = Some((*name, &*credentials));
+            let login = at.login.map(|login| self.credentials.login(login, named)).transpose();
+            let login = login.map_err(misnamed)?;
             let with = StackAt {
                 key: at.key.clone(),
                 uri_key: at.uri_key.clone(),

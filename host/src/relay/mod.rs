@@ -43,7 +43,7 @@ pub use datagram::messages_of;
 pub use ends::{End, RelayEnd, Side};
 pub use options::{Frames, RelayOptions, RelaySizes, RelayTimeouts};
 pub use pipes::Pipes;
-pub use totals::Totals;
+pub use totals::{Totals, Traffic};
 
 use crate::services::kernel::cut_off;
 use bridge::{Framing, Unframing};

@@ -1,7 +1,11 @@
 //! [`Totals`]: what has passed over a connection, readable while it runs.
 
 use super::Side;
-use std::sync::atomic::{AtomicU64, Ordering};
+use arc_swap::ArcSwapOption;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +22,29 @@ pub struct Totals {
     last_ms: AtomicU64,
     /// Counts activities: two at the same moment are still two.
     beats: AtomicU64,
+    /// Whether there is a hook: most have none.
+    has_hook: AtomicBool,
+    hook: ArcSwapOption<TrafficHook>,
+}
+
+/// What has passed over a connection at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Whether it came from the peer; else it was sent to it.
+    pub is_received: bool,
+    /// Bytes; of messages and requests, of their content.
+    pub bytes: usize,
+    /// Messages, datagrams, requests and answers; 0 for bytes of a stream.
+    pub messages: u64,
+}
+
+/// What is told of it.
+struct TrafficHook(Box<dyn Fn(Traffic) + Send + Sync>);
+
+impl fmt::Debug for TrafficHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrafficHook")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +61,8 @@ impl Default for Totals {
             started: Instant::now(),
             last_ms: AtomicU64::new(0),
             beats: AtomicU64::new(0),
+            has_hook: AtomicBool::new(false),
+            hook: ArcSwapOption::empty(),
         }
     }
 }
@@ -64,6 +93,25 @@ impl Totals {
         counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if messages > 0 {
             counts.messages.fetch_add(messages, Ordering::Relaxed);
+        }
+        if self.has_hook.load(Ordering::Relaxed) {
+            self.tell(Traffic { is_received: to == Side::B, bytes, messages });
+        }
+    }
+
+    /// Calls `hook` with all that passes from now on, in the place of the one that was set.
+    pub(crate) fn set_hook(&self, hook: impl Fn(Traffic) + Send + Sync + 'static) {
+        self.hook.store(Some(Arc::new(TrafficHook(Box::new(hook)))));
+        self.has_hook.store(true, Ordering::Relaxed);
+    }
+
+    fn tell(&self, traffic: Traffic) {
+        let Some(hook) = self.hook.load_full() else { return };
+        // It is code of a program, and what is counted here may be of a driver.
+        if catch_unwind(AssertUnwindSafe(|| (hook.0)(traffic))).is_err() {
+            tracing::error!("a traffic hook panicked and was removed");
+            self.has_hook.store(false, Ordering::Relaxed);
+            self.hook.store(None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! [`HostNames`]: the one place where host names become addresses.
 
-use crate::work;
+use crate::work::{self, OpeningStep};
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -52,6 +52,7 @@ impl HostNames {
             // RFC 6761 §6.3: that name is nobody's but this machine's.
             (asked.0.clone().filter(|_| !is_local(host)), asked.1)
         });
+        work::opening(OpeningStep::Resolving);
         let looking = async {
             match lookup {
                 Some(lookup) => lookup(host.to_owned()).await,
@@ -60,6 +61,7 @@ impl HostNames {
         };
         let text = || format!("looking up the host name {host:?} took longer than {limit:?}");
         let found = timeout(limit, looking).await;
+        work::opening(OpeningStep::Connecting);
         let found = found.map_err(|_| Error::new(ErrorKind::TimedOut, text()))??;
         let wanted = found.into_iter().filter(|address| match family {
             4 => address.is_ipv4(),

@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
+use crate::work::{self, OpeningStep};
 use jackfield_plugin_api::{
     Address, Error, ErrorKind, Facets, Kept, Listener, Origin, Request, Result, Role, Session,
 };
@@ -202,6 +203,7 @@ impl Stack {
                 request = request.with_client(client);
             }
             if let Some(mut session) = below.take() {
+                work::opening(OpeningStep::Handshaking);
                 kept.extend(session.take_kept());
                 request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }
@@ -214,6 +216,7 @@ impl Stack {
         let none = || Error::new(ErrorKind::Config, "an empty stack without a carrier");
         let mut session = below.ok_or_else(none)?;
         let Some(login) = &self.login else { return Ok(keeping(session, kept)) };
+        work::opening(OpeningStep::Handshaking);
         kept.extend(session.take_kept());
         // Boxed: most sessions need no room for it.
         let session = Box::pin(login.session(session, deadline.left())).await;

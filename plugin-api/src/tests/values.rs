@@ -61,7 +61,13 @@ fn an_error_is_a_table_for_programs_with_the_code_of_its_protocol() {
         "message": "gone", "context": [["peer", "a"], ["code", "4001"]],
     });
     assert_eq!(serde_json::to_value(&error).unwrap(), expected);
-    let other = Error::new(ErrorKind::Config, "wrong").with("code", "none");
+    let error = Error::new(ErrorKind::Closed, "gone").with_code("quic.application", 4_u32);
+    let error = Error::from_raw(error.into_raw());
+    assert_eq!((error.code(), error.code_space()), (Some(4), Some("quic.application")));
+    assert_eq!(serde_json::to_value(&error).unwrap()["code_space"], "quic.application");
+    assert_eq!(error.to_string(), "gone [code=4, code_space=quic.application]");
+    let other = Error::new(ErrorKind::Config, "wrong").with("code", "none").with("code_space", "x");
+    assert_eq!(other.code_space(), None, "a space without a number says nothing");
     assert_eq!((other.code(), other.is_fatal()), (None, true));
     assert!(serde_json::to_value(&other).unwrap().get("code").is_none());
 }

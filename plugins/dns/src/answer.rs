@@ -124,7 +124,7 @@ impl Answer {
         };
         let mut error = Error::new(kind, text)
             .with("status", self.rcode)
-            .with("code", self.rcode.to_int())
+            .with_code("dns", self.rcode.to_int())
             .with("question", question)
             .with("server", server);
         if let Some(ttl) = self.ttl() {

@@ -101,7 +101,7 @@ fn select_req(link: &Link, state: &mut State, header: Header) {
             link.log(Level::Warn, &text);
             if state.selected.is_empty() && link.is_single() {
                 let error = Error::new(ErrorKind::Denied, text).with_origin(Origin::Downstream);
-                link.close(state, End::Failed(error.with("code", status)));
+                link.close(state, End::Failed(error.with_code("hsms.select", status)));
             }
         }
     }
@@ -174,7 +174,7 @@ fn rejected(link: &Link, state: &mut State, header: Header) {
     link.news.tell("rejected", facts);
     let error = |title: String| {
         let text = format!("the peer has rejected {title}: {words}");
-        Error::new(ErrorKind::Refused, text).with("code", header.byte3)
+        Error::new(ErrorKind::Refused, text).with_code("hsms.reject", header.byte3)
     };
     if let Some(asked) = state.open.control.remove(&header.system) {
         if asked.kind == Kind::LinktestReq {
@@ -312,7 +312,7 @@ fn complaint(link: &Link, state: &mut State, header: Header, body: &Bytes) -> Op
             let text =
                 format!("the equipment answers {title} with {by}: {}", words(header.function()));
             let error = Error::new(ErrorKind::Refused, text).with_retry(Retry::Never);
-            let _ = answer.send(Err(error.with("code", header.function())));
+            let _ = answer.send(Err(error.with_code("secs.stream9", header.function())));
             None
         }
         Asker::User(_, system) => Some(named(&Header { system, ..about }.bytes()).into()),

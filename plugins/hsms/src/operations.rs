@@ -160,7 +160,7 @@ pub(crate) async fn call(link: &Link, operation: &str, given: Value) -> Result<V
                 status => {
                     let text =
                         format!("the peer refuses the Deselect: {}", deselect::words(status));
-                    Err(Error::new(ErrorKind::Refused, text).with("code", status))
+                    Err(Error::new(ErrorKind::Refused, text).with_code("hsms.deselect", status))
                 }
             }
         }

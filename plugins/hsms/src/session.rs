@@ -56,7 +56,9 @@ pub(crate) async fn select(link: &Link, session: Option<u16>) -> Result<u8> {
         return Ok(status);
     }
     let text = format!("the peer refuses the Select: {}", select::words(status));
-    Err(Error::new(ErrorKind::Refused, text).with("code", status).with_retry(Retry::Now))
+    Err(Error::new(ErrorKind::Refused, text)
+        .with_code("hsms.select", status)
+        .with_retry(Retry::Now))
 }
 
 /// Asks by a control message; gives the status of its answer.

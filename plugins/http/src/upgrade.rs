@@ -6,7 +6,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Version};
 use hyper_util::rt::TokioIo;
 use jackfield_plugin_api::Op;
-use jackfield_plugin_api::{Error, Info, Keeping, Result, Session, Stream};
+use jackfield_plugin_api::{Error, Info, Keeping, Reading, Result, Session, Stream};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) fn upgraded(
 ) -> Op<Session> {
     Op::new(async move {
         let io = TokioIo::new(on.await.map_err(|error| failure(&error))?);
-        Ok(Session::of_stream(info, Stream::new(Keeping::new(io, alive))))
+        Ok(Session::of_stream(info, Stream::new(Reading::new(io, Keeping(alive)))))
     })
 }
 

@@ -143,5 +143,5 @@ pub(crate) fn refused(code: u8) -> Error {
     let text = format!("the device refuses the request: {name} (exception {code})");
     // It works on something else, and may have time later.
     let retry = if matches!(code, 5 | 6) { Retry::Now } else { Retry::Never };
-    Error::new(ErrorKind::Refused, text).with_retry(retry).with("code", code)
+    Error::new(ErrorKind::Refused, text).with_retry(retry).with_code("modbus", code)
 }

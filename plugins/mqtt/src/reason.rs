@@ -102,6 +102,14 @@ pub(crate) fn return_code(code: u8) -> u8 {
     }
 }
 
+/// Whose numbers reason codes are: those of MQTT 5 (§2.4), and of a SUBACK of 3.1.1.
+pub(crate) const REASON: &str = "mqtt.reason";
+
+/// Whose numbers the code of a CONNACK is of: 3.1.1 has return codes there (§3.2.2.3).
+fn space(version: Version) -> &'static str {
+    if version == Version::V311 { "mqtt.return" } else { REASON }
+}
+
 /// Why a server did not take us.
 pub(crate) fn not_connected(version: Version, code: u8, reason: Option<&str>) -> Error {
     let meaning = if version == Version::V311 { of_return_code(code) } else { code };
@@ -111,7 +119,7 @@ pub(crate) fn not_connected(version: Version, code: u8, reason: Option<&str>) ->
         _ => ErrorKind::Refused,
     };
     let error = Error::new(kind, format!("the server refuses the connection: {}", words(meaning)));
-    let error = error.with("code", code).with("version", version.as_str());
+    let error = error.with_code(space(version), code).with("version", version.as_str());
     match reason {
         Some(reason) => error.with("reason", reason),
         None => error,
@@ -124,13 +132,13 @@ pub(crate) fn refused(what: &str, code: u8) -> Error {
         QUOTA => ErrorKind::Limit,
         _ => ErrorKind::Refused,
     };
-    Error::new(kind, format!("{what} was refused: {}", words(code))).with("code", code)
+    Error::new(kind, format!("{what} was refused: {}", words(code))).with_code(REASON, code)
 }
 
 /// Why the peer ended the connection.
 pub(crate) fn disconnected(code: u8, reason: Option<&str>) -> Error {
     let error = Error::new(ErrorKind::Closed, format!("the peer disconnects: {}", words(code)));
-    let error = error.with("code", code);
+    let error = error.with_code(REASON, code);
     match reason {
         Some(reason) => error.with("reason", reason),
         None => error,

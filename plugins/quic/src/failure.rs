@@ -87,7 +87,7 @@ impl Explain {
             return Error::new(ErrorKind::Refused, "the server accepts no connection now");
         }
         let message = format!("the peer ended QUIC with error {code:#x}");
-        let error = Error::new(ErrorKind::Protocol, message);
+        let error = Error::new(ErrorKind::Protocol, message).with_code("quic.transport", code);
         if reason.is_empty() { error } else { error.with("reason", shown(reason)) }
     }
 
@@ -107,10 +107,13 @@ fn no_protocol() -> Error {
     Error::new(ErrorKind::Protocol, "no application protocol in common with the peer (`alpn`)")
 }
 
+/// Whose numbers the codes of applications are.
+pub(crate) const APPLICATION: &str = "quic.application";
+
 /// The peer's application has closed the connection.
 fn by_peer(code: VarInt, reason: &str) -> Error {
     let error = Error::new(ErrorKind::Closed, format!("the peer closed with code {code}"))
-        .with("code", code);
+        .with_code(APPLICATION, code);
     if reason.is_empty() { error } else { error.with("reason", shown(reason)) }
 }
 

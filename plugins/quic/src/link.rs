@@ -1,7 +1,7 @@
 //! [`Link`]: one connection, what is known of it, and how many of its streams are in use.
 
 use crate::agreed::{Agreed, shorter};
-use crate::failure::{Explain, code_of, shown};
+use crate::failure::{APPLICATION, Explain, code_of, shown};
 use crate::flow::Flow;
 use crate::mux::{Halves, Mux, Wanted};
 use crate::room::{Most, Room};
@@ -373,8 +373,8 @@ impl Mux for Arc<Link> {
         code_of(code)
     }
 
-    fn shown_code(&self, code: VarInt) -> String {
-        code.to_string()
+    fn code(&self, code: VarInt) -> (&'static str, u64) {
+        (APPLICATION, code.into_inner())
     }
 
     fn datagram_prefix(&self) -> &[u8] {

@@ -42,8 +42,8 @@ pub(crate) trait Mux: Send + Sync + 'static {
     /// # Errors
     /// One that does not fit.
     fn wire_code(&self, code: u64) -> Result<VarInt>;
-    /// A code from the wire as the application knows it.
-    fn shown_code(&self, code: VarInt) -> String;
+    /// Whose number a code from the wire is, and the number, as the application knows it.
+    fn code(&self, code: VarInt) -> (&'static str, u64);
     /// What each datagram begins with.
     fn datagram_prefix(&self) -> &[u8];
     /// Limits of its own, beside those of the connection.

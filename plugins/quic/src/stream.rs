@@ -154,9 +154,9 @@ impl StreamIo {
     fn unread(&self, error: ReadError) -> io::Error {
         let error = match error {
             ReadError::Reset(code) => {
-                let code = self.shared.mux.shown_code(code);
+                let (space, code) = self.shared.mux.code(code);
                 let message = format!("the peer reset the stream with code {code}");
-                Error::new(ErrorKind::Closed, message).with("code", code)
+                Error::new(ErrorKind::Closed, message).with_code(space, code)
             }
             ReadError::ConnectionLost(lost) => self.shared.lost(&lost),
             ReadError::ClosedStream => {
@@ -169,9 +169,9 @@ impl StreamIo {
     }
 
     fn stopped_by(&self, code: VarInt) -> io::Error {
-        let code = self.shared.mux.shown_code(code);
+        let (space, code) = self.shared.mux.code(code);
         let message = format!("the peer stopped reading with code {code}");
-        let error = Error::new(ErrorKind::Closed, message).with("code", code);
+        let error = Error::new(ErrorKind::Closed, message).with_code(space, code);
         io::Error::new(io::ErrorKind::BrokenPipe, error)
     }
 

@@ -55,7 +55,12 @@ pub(crate) fn refused(answer: &Pdu) -> Error {
         ),
         None => format!("the agent answers {name}"),
     };
-    let error = Error::new(kind, text).with("status", name).with("code", answer.status);
+    let error = Error::new(kind, text).with("status", name);
+    // A number below 0 is none.
+    let error = match u64::try_from(answer.status) {
+        Ok(status) => error.with_code("snmp", status),
+        Err(_) => error,
+    };
     match about {
         Some(pair) => error.with("index", answer.index).with("oid", &pair.oid),
         None => error,

@@ -223,7 +223,7 @@ impl Handler for Client {
             DisconnectReason::ReceivedDisconnect(info) => {
                 let message = format!("the server disconnected: {}", printable(&info.message));
                 let error = Error::new(ErrorKind::Closed, message);
-                self.channels.lose(error.with("code", format!("{:?}", info.reason_code)));
+                self.channels.lose(error.with_code("ssh", info.reason_code as u32));
                 Ok(())
             }
             DisconnectReason::Error(failure) => {

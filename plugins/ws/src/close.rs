@@ -53,6 +53,7 @@ pub(crate) fn abnormal(code: u16, reason: &str) -> Option<Error> {
     }
     let message = format!("the peer closed the WebSocket with code {code}");
     let error = Error::new(ErrorKind::Closed, message).with("close_code", code);
+    let error = error.with("code_space", "websocket");
     Some(if reason.is_empty() { error } else { error.with("close_reason", reason) })
 }
 

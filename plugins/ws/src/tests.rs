@@ -173,7 +173,7 @@ async fn close_codes_arrive() {
             Some(end) => {
                 let error = end.unwrap_err();
                 assert_eq!((error.kind(), normal), (ErrorKind::Closed, false));
-                assert_eq!(fact(&error, "close_code"), Some(code.to_string().as_str()));
+                assert_eq!((error.code(), error.code_space()), (Some(code), Some("websocket")));
                 assert_eq!(fact(&error, "close_reason").unwrap_or(""), reason);
                 assert!(far.next().await.is_none());
             }

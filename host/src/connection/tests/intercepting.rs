@@ -78,6 +78,39 @@ async fn interceptors_are_around_an_operation_in_their_order_and_may_change_it()
     assert!(noted().is_empty());
 }
 
+/// Keeps with the connection how many calls it has made, and of which site.
+struct Counts;
+
+impl Interceptor for Counts {
+    fn intercept<'a>(&'a self, call: Call<'a>, next: Next<'a>) -> Calling<'a> {
+        Box::pin(async move {
+            let live = call.live.ok_or_else(|| Error::unsupported("counting without it"))?;
+            let before = live.data().text("calls").and_then(|count| count.parse().ok());
+            live.data().set_text("calls", &format!("{}", before.unwrap_or(0) + 1))?;
+            live.data().set_text("of", &format!("{:?} {}", call.device(), call.labels["site"]))?;
+            next.run(call.params).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_its_connection_with_labels_data_and_device() {
+    let (peer, lives) = (Peer::new(), crate::connection::Lives::new(10));
+    let labels = [("site".to_owned(), "north".to_owned())].into();
+    let name = "devices.core1.cli";
+    let managed = Managed::counted(name, target(&peer), Policy::default(), labels, lives);
+    let _counts = managed.intercept(0, Arc::new(Counts)).unwrap();
+    for _ in 0..2 {
+        managed.call("echo", &json!(1)).await.unwrap();
+    }
+    let data = managed.live().info().data;
+    assert_eq!((&*data["calls"], &*data["of"]), ("2", "Some((\"core1\", \"cli\")) north"));
+    // On a session of one's own there is none.
+    let session = managed.target().open(SOON).await.unwrap();
+    let own = managed.around().call(&session, "echo", &json!(1)).await.unwrap_err();
+    assert_eq!(own.kind(), ErrorKind::Unsupported);
+}
+
 /// Makes no call at all.
 struct Refuses;
 

@@ -3,6 +3,7 @@
 mod accepting;
 mod carrying;
 mod dispatching;
+mod for_all;
 mod intercepting;
 mod opening;
 mod peer;

@@ -1,6 +1,7 @@
 //! First attempts: that fail, that hang, that are given up.
 
 use super::*;
+use crate::work::{self, OpeningStep};
 use jackfield_plugin_api::{Error, ErrorKind, Session};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -138,4 +139,38 @@ async fn a_target_or_a_hook_that_panics_ends_its_connection_and_nothing_else() {
     assert_eq!((live.state(), closed(&all(events).await)), (State::Error, 1));
     assert!(live.info().last_error.is_some_and(|error| error.contains("panicked")));
     connected(&managed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_flags_tell_resolving_connecting_and_handshaking_apart() {
+    let lives = crate::connection::Lives::new(10);
+    let (step, steps) = tokio::sync::watch::channel(OpeningStep::Connecting);
+    let source = move |_| {
+        let mut steps = steps.clone();
+        async move {
+            loop {
+                work::opening(*steps.borrow_and_update());
+                if steps.changed().await.is_err() {
+                    return Err(Error::new(ErrorKind::Unreachable, "nobody there"));
+                }
+            }
+        }
+    };
+    let target = Arc::new(Target::new(Stack::of_source("test:", source), None));
+    let policy = Policy { connect_timeout: Some(seconds(60)), ..Policy::default() };
+    let live = Managed::counted("lab", target, policy, [].into(), lives).live();
+    for at in [OpeningStep::Resolving, OpeningStep::Handshaking, OpeningStep::Connecting] {
+        step.send_replace(at);
+        // Paused time goes on when everything else has run.
+        tokio::time::sleep(seconds(1)).await;
+        let flags = live.info().flags;
+        let expected = (at == OpeningStep::Resolving, at == OpeningStep::Handshaking);
+        assert_eq!((flags.is_resolving, flags.is_handshaking), expected, "{at:?}");
+        assert!(flags.is_connecting, "{at:?}");
+    }
+    step.send_replace(OpeningStep::Handshaking);
+    tokio::time::sleep(seconds(1)).await;
+    drop(step);
+    live.wait_closed().await;
+    assert!(!live.flags().is_handshaking, "it has ended");
 }

@@ -1,7 +1,8 @@
 use super::*;
+use crate::connection::Policy;
 use crate::connection::State;
 use crate::events::EventKind;
-use crate::manager::{DefinedBy, Removal};
+use crate::manager::{DefinedBy, Quorum, Removal};
 use serde_json::json;
 
 #[tokio::test]
@@ -268,4 +269,55 @@ async fn a_host_runs_until_its_process_is_told_to_stop() {
     kill_process(getpid(), Signal::TERM).unwrap();
     assert_eq!(running.await, 0, "no connection had to be ended");
     assert_eq!(manager.events().history().last().map(|event| event.kind.name()), Some("closed"));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_there_can_be_in_two_managers_with_one_session() {
+    let (one, other) = (manager(10), manager(10));
+    let managed = one.define_own("lab", own(Some(Duration::ZERO)), Own::default()).await.unwrap();
+    other.add_connection(&managed).unwrap();
+    other.add_connection(&managed).unwrap();
+    let (mine, theirs) =
+        (one.get_or_connect("lab", SOON).await, other.get_or_connect("lab", SOON).await);
+    let live = mine.unwrap();
+    assert_eq!(live.id, theirs.unwrap().id);
+    assert_eq!((one.count().now, other.count().now), (1, 0), "counted where it was first");
+    assert!(Arc::ptr_eq(&other.connection("lab").await.unwrap(), &managed));
+    other.unregister("lab", Removal::Detach).await.unwrap();
+    assert_eq!((live.state(), other.defined(), one.defined()), (State::Connected, 0, 1));
+    // A name that another has stays with that.
+    other.define_connection("lab", null(), Existing::Refuse).await.unwrap();
+    assert_eq!(other.add_connection(&managed).unwrap_err().kind(), ErrorKind::InUse);
+    // One that nobody has counted yet is counted by the first that has it.
+    let target = crate::connection::Target::new(own(Some(Duration::ZERO)), None);
+    let free = Arc::new(crate::connection::Managed::new("free", target.into(), Policy::default()));
+    one.add_connection(&free).unwrap();
+    other.add_connection(&free).unwrap();
+    free.connect(SOON).await.unwrap();
+    assert_eq!((one.count().now, other.count().now), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_as_are_needed_are_connected_or_none_of_those_that_were_not() {
+    let manager = manager(10);
+    manager.define_own("before", own(Some(Duration::ZERO)), Own::default()).await.unwrap();
+    manager.define_own("good", own(Some(Duration::from_secs(1))), Own::default()).await.unwrap();
+    manager.define_own("bad", own(None), Own::default()).await.unwrap();
+    manager.define_own("slow", own(Some(Duration::from_secs(300))), Own::default()).await.unwrap();
+    let before = manager.get_or_connect("before", SOON).await.unwrap();
+    let (all, options) = (Filter::default(), AllOptions { limit: 100, within: SOON });
+    for needed in [Quorum::All, Quorum::AtLeast(3)] {
+        let error = manager.connect_quorum(&all, needed, options).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Unreachable, "nobody there"));
+        let facts: Vec<_> = error.context().map(|(key, value)| format!("{key}={value}")).collect();
+        assert!(facts.contains(&"connection=bad".to_owned()), "{facts:?}");
+        assert!(facts.contains(&"connected=2".to_owned()), "{facts:?}");
+        let now = manager.lives();
+        assert_eq!(now.iter().map(|live| live.id).collect::<Vec<_>>(), [before.id], "{needed:?}");
+    }
+    let outcomes = manager.connect_quorum(&all, Quorum::AtLeast(2), options).await.unwrap();
+    assert_eq!(outcomes.values().filter(|outcome| outcome.is_ok()).count(), 2);
+    assert!(manager.is_connected("good") && manager.is_connected("before"));
+    let more = manager.connect_quorum(&all, Quorum::AtLeast(5), options).await.unwrap_err();
+    assert_eq!(more.kind(), ErrorKind::NotFound);
 }

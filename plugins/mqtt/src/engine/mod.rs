@@ -243,7 +243,7 @@ impl Engine {
             if wrong.code == reason::TOO_LARGE { ErrorKind::Limit } else { ErrorKind::Protocol };
         let origin = if self.role == Role::Client { Origin::Upstream } else { Origin::Downstream };
         let error = Error::new(kind, format!("the {whose} breaks the protocol: {}", wrong.text))
-            .with("code", wrong.code)
+            .with_code(reason::REASON, wrong.code)
             .with_origin(origin);
         if self.role == Role::Server && !self.connected {
             // Before the connection is there only CONNACK may be sent; a version that is not known is told in

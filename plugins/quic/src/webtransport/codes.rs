@@ -4,6 +4,8 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use quinn::VarInt;
 use web_transport_proto::{error_from_http3, error_to_http3};
 
+/// Whose numbers the codes of sessions and of their streams are.
+pub(super) const SPACE: &str = "webtransport";
 /// All is well (RFC 9114 §8.1).
 pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 /// Whether a connection that is closed with this code is so normally; some peers say 0.
@@ -50,22 +52,22 @@ pub(super) fn session_code(code: u64) -> Result<u32> {
     })
 }
 
-/// The application's code, or HTTP/3's own in hexadecimal.
-pub(super) fn shown_code(code: VarInt) -> String {
+/// The application's code, or HTTP/3's own, with whose number it is.
+pub(super) fn read_code(code: VarInt) -> (&'static str, u64) {
     let code = code.into_inner();
-    error_from_http3(code).map_or_else(|| format!("{code:#x}"), |code| code.to_string())
+    error_from_http3(code).map_or(("http3", code), |code| (SPACE, code.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{shown_code, wire_code};
+    use super::{SPACE, read_code, wire_code};
 
     #[test]
     fn codes_come_back() {
         for code in [0, 1, 29, 30, 31, 4711, u64::from(u32::MAX)] {
-            assert_eq!(shown_code(wire_code(code).expect("it fits")), code.to_string());
+            assert_eq!(read_code(wire_code(code).expect("it fits")), (SPACE, code));
         }
         assert!(wire_code(1 << 32).is_err());
-        assert_eq!(shown_code(quinn::VarInt::from_u32(0x10c)), "0x10c");
+        assert_eq!(read_code(quinn::VarInt::from_u32(0x10c)), ("http3", 0x10c));
     }
 }

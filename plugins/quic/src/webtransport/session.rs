@@ -271,7 +271,7 @@ impl Mux for Wt {
         match (self.state.ended(), error) {
             (Some(Ended { by_us: false, code, reason }), _) => {
                 let message = format!("the peer closed with code {code}");
-                let error = Error::new(ErrorKind::Closed, message).with("code", code);
+                let error = Error::new(ErrorKind::Closed, message).with_code(codes::SPACE, code);
                 if reason.is_empty() { error } else { error.with("reason", shown(&reason)) }
             }
             (Some(_), _) => Error::new(ErrorKind::Closed, "it was closed on this side"),
@@ -318,8 +318,8 @@ impl Mux for Wt {
         codes::wire_code(code)
     }
 
-    fn shown_code(&self, code: VarInt) -> String {
-        codes::shown_code(code)
+    fn code(&self, code: VarInt) -> (&'static str, u64) {
+        codes::read_code(code)
     }
 
     fn datagram_prefix(&self) -> &[u8] {

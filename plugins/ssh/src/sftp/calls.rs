@@ -231,7 +231,7 @@ fn missing(path: &str) -> Error {
     let error = Error::new(ErrorKind::NotFound, "there is no such file");
     error
         .with("status", "no_such_file")
-        .with("code", super::status::NO_SUCH_FILE)
+        .with_code("sftp", super::status::NO_SUCH_FILE)
         .with("path", path)
 }
 

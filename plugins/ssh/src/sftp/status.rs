@@ -77,7 +77,7 @@ impl Status {
             ("unknown", ErrorKind::Refused, "the SFTP server refused with a code of its own");
         let (name, kind, message) = *at.unwrap_or(&unknown);
         let error = Error::new(kind, message).with_origin(Origin::Upstream);
-        let error = error.with("status", name).with("code", self.code);
+        let error = error.with("status", name).with_code("sftp", self.code);
         if self.text.is_empty() { error } else { error.with("server", &self.text) }
     }
 }

@@ -64,7 +64,7 @@ async fn log_in(bytes: &[u8]) {
     let login = Login {
         username: Some("lab".to_owned()),
         password: Some(Secret::new(password)),
-        then: vec!["terminal length 0".to_owned()],
+        then: vec!["terminal length 0".into()],
         ..Login::default()
     };
     let far = tokio::spawn(async move {
