@@ -39,6 +39,10 @@ impl ShownCertificate {
             return None;
         }
         let text = |name: &str| fact(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        // Of a certificate that the layer has seen itself; what a proxy tells of one has no hash.
+        if text("peer_sha256").len() != 64 {
+            return None;
+        }
         let names = fact("peer_names").and_then(Value::as_array);
         let names = names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned));
         Some(ShownCertificate {
@@ -110,10 +114,12 @@ mod tests {
 
     #[test]
     fn only_a_certificate_that_was_checked_says_who_asks() {
-        let info = || Info::new().with("peer_subject", "CN=ops").with("peer_sha256", "ab");
+        let told = || Info::new().with("peer_subject", "CN=ops");
+        let info = || told().with("peer_sha256", "ab".repeat(32));
         assert_eq!(ShownCertificate::of(&info()), None);
         assert_eq!(ShownCertificate::of(&info().with("peer_verified", false)), None);
         assert_eq!(ShownCertificate::of(&info().with("peer_verified", "true")), None);
+        assert_eq!(ShownCertificate::of(&told().with("peer_verified", true)), None);
         let info = info().with("peer_verified", true).with("peer_names", json!(["a", "b"]));
         let shown = ShownCertificate::of(&info).unwrap();
         assert_eq!((shown.name(), shown.names.len()), ("CN=ops".to_owned(), 2));
