@@ -104,6 +104,23 @@ async fn status_ps_show_and_top_tell_what_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_are_probed_and_diagnosed_by_the_host_that_has_them() {
+    let host = CommandHost::start().await;
+    let found = host.json(&["probe", "upstreams.web", "connections.lab"]).await;
+    let all = found.as_array().unwrap();
+    assert!(all.len() == 2 && all.iter().all(|one| one["ok"] == true), "{found}");
+    let table = host.text(&["probe", "upstreams.web"]).await;
+    assert!(table.contains(&host.peer.uri()) && table.contains(" ok "), "{table}");
+    let wrong = host.ran(&["probe", "upstreams.wep"]).await;
+    let near = "did you mean \"web\"?";
+    assert!(wrong.code == Some(2) && wrong.stderr.contains(near), "{}", wrong.stderr);
+    for name in ["lab", "connections.lab"] {
+        let told = host.ran(&["diagnose", name]).await;
+        assert!(told.stderr.contains("lab is not connected"), "{name}: {}", told.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn targets_are_added_drained_weighed_and_enabled_by_commands() {
     let host = CommandHost::start().await;
     let other = TcpPeer::echo().await.uri();

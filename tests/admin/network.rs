@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 /// The SHA-256 of a text, by the program that an operator would use.
-fn sha256(text: &str) -> String {
+pub(super) fn sha256(text: &str) -> String {
     use std::io::Write;
     let mut summing = command(need("sha256sum", "coreutils"));
     let mut child = summing.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

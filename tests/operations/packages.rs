@@ -141,6 +141,7 @@ fn the_container_file_takes_files_and_commands_that_there_are() {
         "RUN",
         "ENV",
         "USER",
+        "VOLUME",
         "STOPSIGNAL",
         "HEALTHCHECK",
         "ENTRYPOINT",
@@ -160,5 +161,5 @@ fn the_container_file_takes_files_and_commands_that_there_are() {
         .filter_map(|line| line.split_once('['))
         .map(|(_, list)| serde_json::from_str(&format!("[{list}")).unwrap())
         .collect();
-    assert_eq!(exec.len(), 3, "{exec:?}");
+    assert_eq!(exec.len(), 4, "{exec:?}");
 }

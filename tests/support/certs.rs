@@ -36,6 +36,10 @@ pub(crate) struct Certs {
     pub(crate) self_signed: Pair,
     /// For the client side; the common name is `tester`.
     pub(crate) client: Pair,
+    /// As `client`, of the common name `guest`.
+    pub(crate) guest: Pair,
+    /// As `client`, but valid until 2021 only.
+    pub(crate) expired_client: Pair,
 }
 
 impl Certs {
@@ -49,8 +53,10 @@ impl Certs {
         let mut expired = server_params(&["localhost", "127.0.0.1"]);
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
-        let mut client = params(&[], "tester");
-        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client = client_params("tester");
+        let mut expired_client = client.clone();
+        (expired_client.not_before, expired_client.not_after) =
+            (expired.not_before, expired.not_after);
         let server = server_params(&["localhost", "127.0.0.1"]);
         Self {
             ca,
@@ -59,6 +65,8 @@ impl Certs {
             expired: authority.sign(folder, "expired", &expired),
             wrong_name: authority.sign(folder, "wrong_name", &server_params(&["elsewhere.test"])),
             client: authority.sign(folder, "client", &client),
+            guest: authority.sign(folder, "guest", &client_params("guest")),
+            expired_client: authority.sign(folder, "expired_client", &expired_client),
             dir,
         }
     }
@@ -106,6 +114,12 @@ fn params(names: &[&str], common_name: &str) -> CertificateParams {
 fn server_params(names: &[&str]) -> CertificateParams {
     let mut params = params(names, names[0]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+}
+
+fn client_params(common_name: &str) -> CertificateParams {
+    let mut params = params(&[], common_name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params
 }
 

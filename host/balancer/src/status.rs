@@ -29,7 +29,8 @@ pub struct TargetStatus {
     pub failures: u64,
     /// Failures in a row.
     pub failures_in_a_row: u32,
-    /// Moving latency of opening a session, in microseconds; `None` until measured.
+    /// Moving latency of opening a session, in microseconds: the slowest lately, fading, where a failed attempt counts as
+    /// all the time that it had; `None` until measured.
     pub latency_us: Option<u64>,
     /// Milliseconds until its ejection ends.
     pub ejected_for_ms: Option<u64>,

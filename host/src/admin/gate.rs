@@ -5,23 +5,29 @@
 //!   rebinding) has another.
 //! - No page of another origin (`Origin`, `Sec-Fetch-Site`) asks; the API gives none leave to (no CORS).
 //! - A body is `application/json`, which no form sends.
-//! - There is a token, which no page has. It is never in the address, and there are no cookies.
+//! - There is a token, which no page has; it is never in the address, and there are no cookies. A browser shows a
+//!   certificate for any page: what is above keeps those out.
 
 use super::problem::ApiProblem;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
 use std::net::IpAddr;
 
-/// Judges a request by its fields; `hosts` are names by which this API is known beside addresses.
+/// Judges a request by its fields; `hosts` are names by which this API is known beside addresses of
+/// this machine itself, and `local` is its address that the request was sent to.
 ///
 /// # Errors
 /// 421, 403 or 415, with what was expected.
-pub(super) fn judge(headers: &HeaderMap, hosts: &[String]) -> Result<(), ApiProblem> {
+pub(super) fn judge(
+    headers: &HeaderMap,
+    hosts: &[String],
+    local: Option<IpAddr>,
+) -> Result<(), ApiProblem> {
     let field = |name: &hyper::header::HeaderName| {
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     };
     let host = field(&HOST);
-    if !is_ours(host, hosts) {
+    if !is_ours(host, hosts, local) {
         let text = "expected an address of this machine, localhost or a name of admin.hosts in the field host";
         return Err(ApiProblem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", text));
     }
@@ -44,7 +50,7 @@ pub(super) fn judge(headers: &HeaderMap, hosts: &[String]) -> Result<(), ApiProb
 }
 
 /// Whether a value of `Host` means this API.
-fn is_ours(host: &str, hosts: &[String]) -> bool {
+fn is_ours(host: &str, hosts: &[String], local: Option<IpAddr>) -> bool {
     let without_port = |text: &str| match text.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name.to_owned(),
         _ => text.to_owned(),
@@ -52,7 +58,7 @@ fn is_ours(host: &str, hosts: &[String]) -> bool {
     let name = if host.ends_with(']') { host.to_owned() } else { without_port(host) };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     let known = |own: &String| own.eq_ignore_ascii_case(&name) || own.eq_ignore_ascii_case(host);
-    bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || local == Some(ip))
         || name.eq_ignore_ascii_case("localhost")
         || hosts.iter().any(known)
 }
@@ -66,15 +72,20 @@ mod tests {
         for (name, value) in fields {
             headers.insert(*name, value.parse().unwrap());
         }
-        let judged = judge(&headers, &["jackfield.example".to_owned()]);
+        let judged = judge(&headers, &["jackfield.example".to_owned()], "192.0.2.1".parse().ok());
         judged.map_or_else(|problem| problem.status.as_u16(), |()| 200)
     }
 
     #[test]
     fn a_name_that_was_made_to_lead_here_is_not_ours() {
-        for own in
-            ["127.0.0.1:8900", "127.0.0.1", "[::1]:8900", "localhost", "jackfield.example:443"]
-        {
+        for own in [
+            "127.0.0.1:8900",
+            "127.0.0.1",
+            "[::1]:8900",
+            "localhost",
+            "jackfield.example:443",
+            "192.0.2.1:1",
+        ] {
             assert_eq!(judged(&[("host", own)]), 200, "{own}");
         }
         for foreign in

@@ -6,7 +6,7 @@ use super::server::AdminApi;
 use crate::connection::STATES;
 use crate::listener::{DURATIONS_MS, ListenerTotals};
 use crate::manager::Manager;
-use crate::metrics::{MetricKind, Reading};
+use crate::metrics::{Dropped, MetricKind, Reading};
 use crate::upstream::{PoolSnapshot, TargetSnapshot, UpstreamSnapshot};
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
@@ -36,7 +36,7 @@ pub(super) const TABLE: &[(&str, MetricKind, &[&str], &str)] = &[
     ("jackfield_target_sessions", MetricKind::Gauge, &["upstream", "target"], "Sessions that live or are being opened."),
     ("jackfield_target_sessions_opened", MetricKind::Counter, &["upstream", "target"], "Sessions opened."),
     ("jackfield_target_failures", MetricKind::Counter, &["upstream", "target"], "Attempts and sessions that failed."),
-    ("jackfield_target_connect_seconds", MetricKind::Gauge, &["upstream", "target"], "Moving average of the time that opening a session takes."),
+    ("jackfield_target_connect_seconds", MetricKind::Gauge, &["upstream", "target"], "What opening a session takes: the slowest lately, fading; a failed attempt counts as all the time that it had."),
     ("jackfield_pool_sessions", MetricKind::Gauge, &["upstream", "target", "state"], "Sessions of a pool: idle, in_use or opening."),
     ("jackfield_pool_waiting", MetricKind::Gauge, &["upstream", "target"], "Callers that wait for a session."),
     ("jackfield_pool_limit", MetricKind::Gauge, &["upstream", "target"], "Sessions at most."),
@@ -272,7 +272,12 @@ fn leases(to: &mut HostSeries, manager: &Manager) {
 /// for different types, the first by name of plugin is written.
 fn of_plugins(to: &mut HostSeries, manager: &Manager) {
     let measured = manager.metrics();
-    for (plugin, dropped) in &measured.dropped {
+    // Of all that run, so that the first of them is a rise.
+    let plugins = manager.plugins().into_iter().filter(|plugin| plugin.state == "running");
+    let mut all: BTreeMap<String, Dropped> =
+        plugins.filter_map(|plugin| Some((plugin.name?, Dropped::default()))).collect();
+    all.extend(measured.dropped);
+    for (plugin, dropped) in &all {
         for (reason, count) in [("full", dropped.full), ("invalid", dropped.invalid)] {
             let labels = [("plugin", plugin.as_str()), ("reason", reason)];
             to.count("jackfield_plugin_metrics_dropped", &labels, count);

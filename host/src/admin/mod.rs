@@ -10,7 +10,8 @@
 //!   begins; [`AdminSockets::serve`] answers there. The file of a socket never has more permissions than it is to have.
 //! - **Roles.** The kernel tells the user who connects; `[admin]` says which users and groups may look, which may run
 //!   verbs, and which may define and remove. Over TCP, which listens only on
-//!   this machine, a token says who asks; web pages are kept out before.
+//!   this machine, a token says who asks; web pages are kept out before. From elsewhere routes with `to = "admin"` bring
+//!   encrypted sessions, whose certificates have roles, too.
 //! - **Endpoints** are one table, of which the router and `/v1/openapi.json` are made. Lists are pages, errors are
 //!   `application/problem+json` with the place in the body and the nearest name.
 //! - **Events** are kept in a ring; a reader has no queue of its own, so that a slow one costs nothing.
@@ -20,6 +21,7 @@
 //! - **Changes** of `[admin]` are taken over with the configuration: places come and go, roles and limits hold at once.
 //! - **Limits**: connections, readers of events, streams, leases, size and time of a request, each with a key.
 
+mod caller;
 mod calls;
 mod changes;
 mod conditions;
@@ -39,6 +41,7 @@ mod openapi;
 mod places;
 mod probes;
 mod problem;
+mod remote;
 mod render;
 mod request;
 mod ring;

@@ -7,7 +7,7 @@ use super::socket::{AdminSocket, usual_place};
 use super::tokens::TokenTable;
 use crate::config::diff::{Changes, ObjectId, ObjectKind};
 use crate::config::model::AdminPlace;
-use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded};
+use crate::config::{ConfigError, ConfigErrors, KeyPath, Loaded, Reference};
 use crate::handover::Handover;
 use crate::lock::IgnorePoison;
 use crate::manager::Manager;
@@ -27,6 +27,10 @@ const END: Duration = Duration::from_secs(1);
 /// What is wrong with an address where nobody could show who he is.
 const WITHOUT_TOKENS: &str =
     "expected the key admin.tokens, with the file of those who may ask over TCP";
+
+/// What is wrong with a route that leads here and would let nobody in.
+const WITHOUT_ANYBODY: &str = "expected the key admin.tokens, or a certificate in admin.admin, admin.operator or \
+                               admin.viewer, such as \"certificate:CN=ops\": nobody else could ask over a route";
 
 /// The place that is taken where the configuration names none.
 const USUAL: &str = "";
@@ -62,6 +66,12 @@ fn plan(
     let tokens = config.tokens.as_ref().map(|file| loaded.file_name(&at.key("tokens"), file));
     if let Some(file) = &tokens {
         TokenTable::read(file).map_err(|why| wrong(at.key("tokens"), why))?;
+    }
+    let nobody = tokens.is_none() && !roles.has_certificates();
+    let mut routes = loaded.config.routes.iter();
+    if let Some(index) = routes.position(|route| route.to == Reference::Admin).filter(|_| nobody) {
+        let key = KeyPath::from_iter(["routes"]).index(index).key("to");
+        return Err(wrong(key, WITHOUT_ANYBODY.to_owned()));
     }
     let settings = AdminSettings { config, roles, tokens };
     let (mut wanted, mut new) = (BTreeSet::new(), Sockets::new());
@@ -127,6 +137,14 @@ impl AdminSockets {
         plan(loaded, handover, (&BTreeSet::new(), true)).map(AdminSockets)
     }
 
+    /// Checks `[admin]` and the routes that lead there; nothing is taken.
+    ///
+    /// # Errors
+    /// As [`AdminSockets::bind`], but for places that cannot be taken.
+    pub fn check(loaded: &Loaded) -> Result<(), ConfigErrors> {
+        plan(loaded, &Handover::default(), (&BTreeSet::new(), false)).map(drop)
+    }
+
     /// Where they are.
     pub fn places(&self) -> Vec<String> {
         self.0.new.values().map(|socket| socket.place.clone()).collect()
@@ -141,6 +159,8 @@ impl AdminSockets {
         let open = OpenPlaces { api, room: ConnectionRoom::default(), open: Mutex::default() };
         let open = Arc::new(open);
         open.add(new);
+        let service: Weak<OpenPlaces> = Arc::downgrade(&open);
+        open.api.manager.admin_slot().fill(service);
         if let Some(reloader) = reloader {
             reloader.follow(Arc::new(AdminFollower(Arc::downgrade(&open))));
         }
@@ -149,7 +169,7 @@ impl AdminSockets {
 }
 
 /// The places where an admin API answers.
-struct OpenPlaces {
+pub(super) struct OpenPlaces {
     api: Arc<AdminApi>,
     room: ConnectionRoom,
     open: Mutex<HashMap<String, OpenPlace>>,
@@ -164,13 +184,18 @@ struct OpenPlace {
 }
 
 impl OpenPlaces {
+    /// What connections need, and what they count for.
+    pub(super) fn parts(&self) -> (Arc<AdminApi>, ConnectionRoom) {
+        (Arc::clone(&self.api), self.room.clone())
+    }
+
     fn add(&self, sockets: Sockets) {
         let mut open = self.open.lock().ignore_poison();
         for (entry, socket) in sockets {
             tracing::info!(socket = socket.place, "admin API");
             let (stop, told) = watch::channel(false);
             let (api, room, kept) =
-                (Arc::clone(&self.api), Arc::clone(&self.room), Arc::downgrade(&socket));
+                (Arc::clone(&self.api), self.room.clone(), Arc::downgrade(&socket));
             let mut serving = JoinSet::new();
             serving.spawn(server::serve(api, socket, room, told));
             open.insert(entry, OpenPlace { socket: kept, stop, serving });
@@ -227,7 +252,9 @@ impl ConfigFollower for AdminFollower {
     ) -> Result<Adoption, ConfigErrors> {
         let nothing: Adoption = Box::new(|| ());
         let Some(open) = self.0.upgrade() else { return Ok(nothing) };
-        if changes.of(&ObjectId::new(ObjectKind::Admin, "")).is_none() {
+        let is_same = changes.of(&ObjectId::new(ObjectKind::Admin, "")).is_none();
+        let leads_here = loaded.config.routes.iter().any(|route| route.to == Reference::Admin);
+        if is_same && !leads_here {
             return Ok(nothing);
         }
         let registry = open.api.manager.registry();

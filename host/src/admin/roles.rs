@@ -1,5 +1,7 @@
-//! Who may do what: roles of users and groups of this machine, by what the kernel tells of who connects.
+//! Who may do what: roles of users and groups of this machine, by what the kernel tells of who connects, and of the owners
+//! of certificates.
 
+use super::remote::ShownCertificate;
 use crate::config::model::AdminConfig;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use serde::Serialize;
@@ -32,10 +34,10 @@ impl AdminRole {
 /// Somebody who has connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdminPeer {
-    /// The number of its user; none of the holder of a token.
+    /// The number of its user; none of the holder of a token or the owner of a certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// The name of its user, if it has one, or of the token.
+    /// The name of its user, if it has one, or of the token, or the subject of the certificate.
     pub user: Option<String>,
     /// What it may do; `None`: nothing.
     pub role: Option<AdminRole>,
@@ -49,12 +51,53 @@ impl AdminPeer {
     }
 }
 
-/// Which users and groups have which role.
+/// Which certificate is meant.
+#[derive(Clone, Debug, PartialEq)]
+enum CertificateRule {
+    Subject(String),
+    /// One of the names that it is for.
+    Name(String),
+    /// The SHA-256 of all of it.
+    Sha256(String),
+}
+
+/// Which users, groups and certificates have which role.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoleTable {
     own: u32,
     users: Vec<(u32, AdminRole)>,
     groups: Vec<(u32, AdminRole)>,
+    certificates: Vec<(CertificateRule, AdminRole)>,
+}
+
+impl CertificateRule {
+    /// `None` for what names a user or a group.
+    fn of(entry: &str) -> Option<Result<Self, String>> {
+        if let Some(name) = entry.strip_prefix("certificate:") {
+            // Of a subject, `CN=…`; names of certificates have no `=` before other signs.
+            let (kind, _) = name.split_once('=').unwrap_or_default();
+            let is_subject =
+                !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+            let rule = if is_subject { CertificateRule::Subject } else { CertificateRule::Name };
+            return Some(match name.is_empty() {
+                true => Err("expected a subject, as \"certificate:CN=ops, O=Lab\", or a name of a certificate".to_owned()),
+                false => Ok(rule(name.to_owned())),
+            });
+        }
+        let hash = entry.strip_prefix("sha256:")?.replace(':', "").to_ascii_lowercase();
+        let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let expected =
+            || "expected the SHA-256 of a certificate as 64 hexadecimal digits".to_owned();
+        Some(is_hash.then_some(CertificateRule::Sha256(hash)).ok_or_else(expected))
+    }
+
+    fn means(&self, shown: &ShownCertificate) -> bool {
+        match self {
+            CertificateRule::Subject(subject) => shown.subject == *subject,
+            CertificateRule::Name(name) => shown.names.contains(name),
+            CertificateRule::Sha256(hash) => shown.sha256 == *hash,
+        }
+    }
 }
 
 impl RoleTable {
@@ -78,6 +121,10 @@ impl RoleTable {
     }
 
     fn add(&mut self, name: &str, role: AdminRole) -> Result<(), String> {
+        if let Some(rule) = CertificateRule::of(name) {
+            self.certificates.push((rule?, role));
+            return Ok(());
+        }
         if let Some(group) = name.strip_prefix('@') {
             let known = Group::from_name(group).ok().flatten();
             let known = known.ok_or_else(|| {
@@ -90,7 +137,8 @@ impl RoleTable {
             let known = User::from_name(name).ok().flatten();
             let known = known.ok_or_else(|| {
                 format!(
-                    "expected a user of this machine, or a group as \"@group\", found {name:?}, which it does not have"
+                    "expected a user of this machine, a group as \"@group\", \"certificate:NAME\" or \"sha256:HASH\", found {name:?}, which \
+                     this machine does not have"
                 )
             })?;
             self.users.push((known.uid.as_raw(), role));
@@ -101,6 +149,17 @@ impl RoleTable {
     /// Whether others than root and the user of the host have a role.
     pub(super) fn lets_others_in(&self) -> bool {
         !self.users.is_empty() || !self.groups.is_empty()
+    }
+
+    /// Whether owners of certificates have a role.
+    pub(super) fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    /// The role of who has shown a certificate: the highest that it has in any way.
+    pub(super) fn of_certificate(&self, shown: &ShownCertificate) -> Option<AdminRole> {
+        let meant = self.certificates.iter().filter(|(rule, _)| rule.means(shown));
+        meant.map(|(_, role)| *role).max()
     }
 
     /// The role of a user with these groups: the highest that it has in any way.
@@ -139,6 +198,7 @@ mod tests {
             own: 500,
             users: vec![(7, AdminRole::Viewer), (8, AdminRole::Operator)],
             groups: vec![(70, AdminRole::Admin), (71, AdminRole::Viewer)],
+            ..RoleTable::default()
         };
         assert_eq!(table.role(0, &[]), Some(AdminRole::Admin));
         assert_eq!(table.role(500, &[]), Some(AdminRole::Admin));
@@ -146,6 +206,36 @@ mod tests {
         assert_eq!(table.role(7, &[1, 70]), Some(AdminRole::Admin));
         assert_eq!(table.role(8, &[71]), Some(AdminRole::Operator));
         assert_eq!(table.role(9, &[72]), None);
+    }
+
+    #[test]
+    fn a_certificate_has_a_role_by_its_subject_a_name_or_its_hash_and_by_nothing_like_them() {
+        let hash = "ab".repeat(32);
+        let spaced = format!("sha256:{}", ["AB"; 32].join(":"));
+        let config = AdminConfig {
+            viewer: vec!["certificate:CN=ops, O=Lab".into()],
+            operator: vec!["certificate:ops.example".into()],
+            admin: vec![spaced],
+            ..AdminConfig::default()
+        };
+        let table = RoleTable::of(&config).unwrap();
+        assert!(table.has_certificates() && !table.lets_others_in());
+        let role = |subject: &str, names: &[&str], sha256: &str| {
+            table.of_certificate(&ShownCertificate {
+                subject: subject.to_owned(),
+                names: names.iter().map(|name| (*name).to_owned()).collect(),
+                sha256: sha256.to_owned(),
+            })
+        };
+        assert_eq!(role("CN=ops, O=Lab", &[], "cd"), Some(AdminRole::Viewer));
+        assert_eq!(role("CN=ops, O=Lab", &["ops.example"], "cd"), Some(AdminRole::Operator));
+        assert_eq!(role("", &[], &hash), Some(AdminRole::Admin));
+        assert_eq!(role("CN=ops", &["CN=ops, O=Lab", "x.ops.example"], "ab"), None);
+        assert_eq!(role("ops.example", &[], ""), None);
+        for wrong in ["sha256:ab", "certificate:", "sha256:"] {
+            let config = AdminConfig { viewer: vec![wrong.into()], ..AdminConfig::default() };
+            assert!(RoleTable::of(&config).unwrap_err().2.starts_with("expected"), "{wrong}");
+        }
     }
 
     #[test]

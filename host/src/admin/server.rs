@@ -1,19 +1,18 @@
 //! The server of the admin API: connections, each with who it is, and requests, each within its limits.
 
 use super::AdminControls;
+use super::caller::{AdminCaller, judged};
 use super::conditions::{self, Tagged, Turns};
 use super::endpoints::{Endpoint, Endpoints};
 use super::events::EventHub;
-use super::gate;
 use super::leases::TakenLeases;
 use super::log_levels::LogLevels;
 use super::problem::ApiProblem;
 use super::render::{ReplyBody, refused, rendered};
 use super::request::{AdminRequest, Reply, Switch, pairs};
-use super::roles::{AdminPeer, RoleTable};
+use super::roles::RoleTable;
 use super::socket::{AdminSocket, AdminStream};
 use super::streams::{StreamTable, StreamTickets};
-use super::tokens::TokenTable;
 use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
@@ -34,7 +33,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::unix::UCred;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -81,22 +79,24 @@ pub(super) struct AdminSettings {
 }
 
 /// How many connections there are.
-pub(super) type ConnectionRoom = Arc<AtomicUsize>;
+#[derive(Clone, Default)]
+pub(super) struct ConnectionRoom(Arc<AtomicUsize>);
 
 /// The place of one; dropped, it is free.
-struct ConnectionPlace(ConnectionRoom);
+pub(super) struct ConnectionPlace(ConnectionRoom);
 
-impl ConnectionPlace {
-    fn take(room: &ConnectionRoom, most: usize) -> Option<Self> {
+impl ConnectionRoom {
+    /// A place for one more, if there are less than `most`.
+    pub(super) fn take(&self, most: usize) -> Option<ConnectionPlace> {
         let more = |used: usize| (used < most).then_some(used + 1);
-        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(ConnectionPlace(Arc::clone(room)))
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(ConnectionPlace(self.clone()))
     }
 }
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -137,7 +137,7 @@ impl AdminApi {
         self.settings.store(Arc::new(settings));
     }
 
-    fn most_connections(&self) -> usize {
+    pub(super) fn most_connections(&self) -> usize {
         self.settings.load().config.max_connections as usize
     }
 
@@ -162,7 +162,7 @@ pub(super) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            Ok(stream) => match ConnectionPlace::take(&room, api.most_connections()) {
+            Ok(stream) => match room.take(api.most_connections()) {
                 Some(place) => {
                     let (api, stop) = (Arc::clone(&api), stop.clone());
                     connections.spawn(async move {
@@ -172,7 +172,12 @@ pub(super) async fn serve(
                 }
                 // Beyond that a connection is closed without a word.
                 None if connections.len() < MOST_REFUSED => {
-                    drop(connections.spawn(refuse(stream)));
+                    drop(connections.spawn(async move {
+                        match stream {
+                            AdminStream::Unix(stream) => refuse(stream).await,
+                            AdminStream::Tcp(stream) => refuse(stream).await,
+                        }
+                    }));
                 }
                 None => drop(stream),
             },
@@ -188,14 +193,7 @@ pub(super) async fn serve(
 }
 
 /// Refuses one connection too many, as long as the client takes for one request, a second at most.
-async fn refuse(stream: AdminStream) {
-    match stream {
-        AdminStream::Unix(stream) => refuse_on(stream).await,
-        AdminStream::Tcp(stream) => refuse_on(stream).await,
-    }
-}
-
-async fn refuse_on(stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn refuse(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(|_: Request<Incoming>| async {
         Ok::<_, Infallible>(refused(&ApiProblem::full("connections", "max_connections")))
     });
@@ -206,16 +204,8 @@ async fn refuse_on(stream: impl AsyncRead + AsyncWrite + Unpin) {
         .await;
 }
 
-/// Who sends the requests of a connection.
-#[derive(Clone)]
-enum AdminCaller {
-    /// Of this machine, as the kernel says; with what it was judged by.
-    User(AdminPeer, UCred, Arc<AdminSettings>),
-    /// Whom the token of each request names.
-    Holder,
-}
-
-async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiver<bool>) {
+async fn connection(api: Arc<AdminApi>, stream: AdminStream, mut stop: watch::Receiver<bool>) {
+    let stop = async move { drop(stop.changed().await) };
     let mut stream = match stream {
         AdminStream::Unix(stream) => stream,
         AdminStream::Tcp(stream) => return talk(api, stream, AdminCaller::Holder, stop).await,
@@ -229,23 +219,12 @@ async fn connection(api: Arc<AdminApi>, stream: AdminStream, stop: watch::Receiv
     talk(api, stream, AdminCaller::User(peer, credentials, settings), stop).await;
 }
 
-/// Who has connected, and what it may do.
-async fn judged(settings: &Arc<AdminSettings>, credentials: UCred) -> Option<AdminPeer> {
-    let settings = Arc::clone(settings);
-    // The user database may be on a network.
-    let judging = tokio::task::spawn_blocking(move || settings.roles.peer(credentials));
-    let peer = judging.await.ok()?;
-    if peer.role.is_none() {
-        tracing::warn!(user = peer.name(), "refused at the admin API: this user has no role");
-    }
-    Some(peer)
-}
-
-async fn talk(
+/// Answers the requests that come on a stream, until `stop` says that one is the last.
+pub(super) async fn talk(
     api: Arc<AdminApi>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     caller: AdminCaller,
-    mut stop: watch::Receiver<bool>,
+    stop: impl Future<Output = ()>,
 ) {
     let limit = api.settings().config.request_timeout.0;
     let service = service_fn(|request: Request<Incoming>| {
@@ -260,7 +239,7 @@ async fn talk(
     tokio::select! {
         // What went wrong was told to the client as far as it hears.
         _ = serving.as_mut() => return,
-        _ = stop.changed() => {}
+        () = stop => {}
     }
     serving.as_mut().graceful_shutdown();
     let _ = timeout(Duration::from_millis(500), serving).await;
@@ -288,45 +267,13 @@ async fn answer(
     response
 }
 
-/// Whose token a request over TCP has, if it may come in at all.
-async fn holder(api: &AdminApi, request: &Request<Incoming>) -> Result<AdminPeer, ApiProblem> {
-    let headers = request.headers();
-    let settings = api.settings();
-    gate::judge(headers, &settings.config.hosts)?;
-    // A page cannot send a token with a WebSocket: who attaches to a stream has a ticket.
-    if request.uri().path().ends_with("/stream") {
-        let query = pairs(request.uri().query().unwrap_or_default());
-        let ticket = query.iter().find(|(name, _)| name == "ticket");
-        if let Some(peer) = ticket.and_then(|(_, ticket)| api.tickets.holder(ticket)) {
-            return Ok(peer);
-        }
-    }
-    let file = settings.tokens.clone().unwrap_or_default();
-    let read = tokio::task::spawn_blocking(move || TokenTable::read(&file)).await;
-    let tokens = read.unwrap_or_else(|error| Err(error.to_string())).map_err(|why| {
-        tracing::error!(why, "admin.tokens cannot be used: nobody is let in over TCP");
-        let text = "the tokens of this host cannot be read; its log says why";
-        ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "no_tokens", text)
-    })?;
-    tokens.peer(headers).inspect_err(|_| {
-        tracing::warn!("refused at the admin API over TCP: no token that is known");
-    })
-}
-
 /// Judges a request, reads its body, and runs what it is for.
 async fn replied(
     api: Arc<AdminApi>,
     caller: AdminCaller,
     mut request: Request<Incoming>,
 ) -> Result<(Reply, Option<String>), ApiProblem> {
-    let peer = match caller {
-        // Roles may be others since it has connected.
-        AdminCaller::User(peer, credentials, by) => match api.settings() {
-            now if Arc::ptr_eq(&now, &by) => peer,
-            now => judged(&now, credentials).await.unwrap_or(AdminPeer { role: None, ..peer }),
-        },
-        AdminCaller::Holder => holder(&api, &request).await?,
-    };
+    let peer = caller.peer(&api, &request).await?;
     let Some(role) = peer.role else {
         let name = peer.name();
         let text = format!(

@@ -91,7 +91,7 @@ fn by_host(args: &CallArgs) -> Outcome<Option<Value>> {
         return Ok(None);
     };
     admin::ask(async {
-        let host = match args.admin.find().await {
+        let host = match args.admin.find().await? {
             HostSearch::Host(host) => host,
             HostSearch::Nowhere(places) if args.admin.is_named() => return Err(none_at(&places)),
             HostSearch::Nowhere(_) => return Ok(None),

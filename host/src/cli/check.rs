@@ -5,6 +5,7 @@ use super::failure::{Outcome, one_line};
 use super::loading::{complain_of, load_plugins, searched};
 use super::output::{complain, print};
 use super::runtime::{block_on, start_client_log};
+use crate::admin::AdminSockets;
 use crate::config::model::Config;
 use crate::config::{KeyPath, Loaded, Options};
 use crate::driver::Registry;
@@ -75,6 +76,7 @@ async fn build(loaded: &Loaded, resolve: bool) -> Outcome {
         complain(&line);
     }
     let programs = if resolve { Programs::Run } else { Programs::Leave };
+    AdminSockets::check(loaded)?;
     for key in Manager::check(plugins, loaded, programs).await? {
         let place = loaded.sources.locate(&key);
         let line = "its secrets come from programs, which were not run; --resolve runs them";

@@ -63,7 +63,7 @@ impl TargetArgs {
     /// What it is, if a running host can be asked for it: by its name, with nothing said that only this command knows.
     pub(super) fn named(&self) -> Outcome<Option<&str>> {
         let to: Reference = self.to.parse().map_err(Failure::config)?;
-        let is_name = !matches!(to, Reference::Uri(_) | Reference::Handler(_));
+        let is_name = !matches!(to, Reference::Uri(_) | Reference::Handler(_) | Reference::Admin);
         let is_own = !self.option.is_empty() || self.options.is_some() || self.config.says();
         Ok((is_name && !is_own).then_some(&*self.to))
     }
@@ -99,6 +99,10 @@ impl TargetArgs {
             }
             Reference::Handler(name) => {
                 let text = format!("handlers.{name} answers sessions; it cannot be connected to");
+                return Err(Failure::config(text));
+            }
+            Reference::Admin => {
+                let text = "admin answers sessions of routes; it cannot be connected to";
                 return Err(Failure::config(text));
             }
             Reference::Upstream(_) => {}

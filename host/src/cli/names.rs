@@ -14,7 +14,7 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// The items of lists of the host; none where there is no host.
 fn items(paths: &[&str]) -> Vec<Vec<Value>> {
     let asking = async {
-        let HostSearch::Host(link) = AdminArgs::default().find().await else {
+        let HostSearch::Host(link) = AdminArgs::default().find().await? else {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();

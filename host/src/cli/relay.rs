@@ -120,6 +120,10 @@ fn one_route(
             let options = assign::params(&handler.manifest.options, &to_options);
             (Some("handlers"), args.to.clone(), options)
         }
+        Reference::Admin => {
+            let text = "TO: only `jackfield run` has an admin API for a route to lead to";
+            return Err(Failure::config(text));
+        }
         _ if to_options.is_empty() => (None, args.to.clone(), Map::new()),
         _ => {
             let text = format!("--to-option: {to} has its options in the configuration");

@@ -13,18 +13,20 @@ use jackfield_text::range::{Problem, Ranges};
 pub struct AdminConfig {
     /// Where the admin API listens: `"unix:PATH"`, the path absolute, `"socket:NAME"`, a Unix socket that the service
     /// manager has opened under that name, or `"tcp://ADDRESS:PORT"`, for those who have a token, an address of the
-    /// machine itself: a route with TLS can lead to it. `[]` is nowhere. A place that is named here and cannot be taken stops the
+    /// machine itself. From elsewhere a route leads to the admin API, by `to = "admin"`. `[]` is nowhere. A place that is named here and cannot be taken stops the
     /// start. Default: `$RUNTIME_DIRECTORY/admin.sock` where systemd sets that variable, else
     /// `$XDG_RUNTIME_DIR/jackfield/admin.sock` where that one is set, else `/run/jackfield/admin.sock`; a host that cannot take that one says so and goes on without.
     pub listen: Option<Vec<String>>,
-    /// The file with the hashes of tokens, which those who come over TCP have: a line `ROLE NAME SHA256` for each. It is
+    /// The file with the hashes of tokens, which those have who come over TCP, and over routes without a certificate that
+    /// has a role: a line `ROLE NAME SHA256` for each. It is
     /// read at each request. Default: none.
     pub tokens: Option<String>,
-    /// Names by which the API is asked over TCP, beside `localhost` and addresses of the machine itself; others are
-    /// answered 421. At most 64. Default: `[]`.
+    /// Names by which the API is asked over TCP and routes, beside `localhost` and addresses of the machine itself; others
+    /// are answered 421. At most 64. Default: `[]`.
     pub hosts: Vec<String>,
-    /// Who may do everything: users, and groups as `"@group"`. Root and the user of the host always may. Default:
-    /// `[]`.
+    /// Who may do everything: users, groups as `"@group"`, and over routes with `to = "admin"` owners of certificates, as
+    /// `"certificate:CN=ops, O=Lab"`, by the whole subject as `jackfield ps` shows it, `"certificate:ops.example"`, by a
+    /// name that it is for, or `"sha256:HASH"`. Root and the user of the host always may. Default: `[]`.
     pub admin: Vec<String>,
     /// Who may look, and drain, weigh, close and call, but define and remove nothing. Default: `[]`.
     pub operator: Vec<String>,
@@ -111,7 +113,7 @@ impl AdminConfig {
             let expected = match place.split_once(':').map(|(kind, _)| kind) {
                 Some("tcp") => {
                     "expected an address of the machine itself, such as \"tcp://127.0.0.1:8900\": a token would pass \
-                     in the clear; an encrypted route can lead there"
+                     in the clear; for other addresses an encrypted route leads here, by to = \"admin\""
                 }
                 _ => {
                     "expected \"unix:PATH\" with an absolute path, such as \"unix:/run/jackfield/admin.sock\", or \

@@ -287,9 +287,8 @@ impl Check<'_> {
 
     /// A handler answers requests itself.
     fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
-        if route.joining.sse && matches!(route.to, Reference::Handler(_)) {
-            let message =
-                "expected false: the route leads to a handler, which answers requests itself";
+        if route.joining.sse && matches!(route.to, Reference::Handler(_) | Reference::Admin) {
+            let message = "expected false: where the route leads answers requests itself";
             self.fail(at.key("sse"), message, None);
         }
     }
@@ -323,7 +322,7 @@ impl Check<'_> {
             }
             Reference::Device(to) => self.device_path(path, to),
             Reference::Handler(name) => self.exists(path, "handlers", name, handlers.keys()),
-            Reference::Uri(_) => {}
+            Reference::Admin | Reference::Uri(_) => {}
         }
     }
 

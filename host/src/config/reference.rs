@@ -22,6 +22,8 @@ pub enum Reference {
     Device(DevicePath),
     /// `handlers.NAME`
     Handler(String),
+    /// `admin`: the admin API of the host itself.
+    Admin,
     /// A stack by its URI. Empty stands for "not given" and does not pass the checks.
     Uri(StackUri),
 }
@@ -62,8 +64,11 @@ const TABLES: &[(&str, Build)] = &[
     ("handlers", Reference::Handler),
 ];
 
+/// How the admin API is written.
+const ADMIN: &str = "admin";
+
 pub(super) const DESTINATION: &str = "\"upstreams.NAME\", \"connections.NAME\", \"devices.NAME.PATH\", \
-                                      \"handlers.NAME\" or a URI";
+                                      \"handlers.NAME\", \"admin\" or a URI";
 pub(super) const URI: &str = "a URI such as \"tcp://host:port\"";
 pub(super) const VIA: &str = "\"connections.NAME\", \"devices.NAME.PATH\" or a URI";
 
@@ -81,6 +86,9 @@ impl FromStr for Reference {
             return text.parse().map(Self::Uri).map_err(|error| {
                 ReferenceError(format!("expected {DESTINATION}, but at {error}"))
             });
+        }
+        if text == ADMIN {
+            return Ok(Self::Admin);
         }
         if let Some((table, name)) = text.split_once('.') {
             if let Some((_, build)) = TABLES.iter().find(|(known, _)| *known == table) {
@@ -146,6 +154,7 @@ impl fmt::Display for Reference {
             Self::Connection(name) => write!(f, "connections.{name}"),
             Self::Device(path) => path.fmt(f),
             Self::Handler(name) => write!(f, "handlers.{name}"),
+            Self::Admin => f.write_str(ADMIN),
             Self::Uri(uri) => write!(f, "{uri}"),
         }
     }

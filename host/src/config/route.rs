@@ -16,7 +16,7 @@ pub struct RouteConfig {
     /// What to listen on. Required.
     pub listen: StackUri,
     /// Where sessions are joined to: `"upstreams.NAME"`, `"connections.NAME"`,
-    /// `"devices.NAME.PATH"`, `"handlers.NAME"`, or the URI of a stack. Required.
+    /// `"devices.NAME.PATH"`, `"handlers.NAME"`, `"admin"`, the admin API of the host, or the URI of a stack. Required.
     pub to: Reference,
     /// Whether sessions only watch what passes on an exclusive path of a device; what they send is
     /// discarded. Default: false.

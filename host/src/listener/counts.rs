@@ -5,8 +5,10 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the buckets of durations, in milliseconds.
-pub const DURATIONS_MS: [u64; 12] =
-    [5, 10, 50, 100, 500, 1000, 5000, 10_000, 60_000, 300_000, 1_800_000, 3_600_000];
+pub const DURATIONS_MS: [u64; 16] = [
+    5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000,
+    3_600_000,
+];
 
 /// Counts of one listener, for all its life.
 #[derive(Debug, Default)]
@@ -100,6 +102,6 @@ mod tests {
         let totals = counts.totals();
         assert_eq!((totals.ended, totals.failed), (2, 1));
         assert_eq!((totals.bytes_in, totals.bytes_out), (30, 60));
-        assert_eq!((totals.durations[0], totals.durations[1], totals.durations[11]), (1, 2, 2));
+        assert_eq!((totals.durations[0], totals.durations[1], totals.durations[15]), (1, 2, 2));
     }
 }

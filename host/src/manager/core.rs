@@ -23,7 +23,7 @@ use crate::device::{Device, Devices};
 use crate::driver::{PluginFolders, Prepared, Registry};
 use crate::events::Bus;
 use crate::metrics::MetricsSnapshot;
-use crate::route::Destination;
+use crate::route::{AdminSlot, Destination};
 use crate::services::Common;
 use crate::session::POLITE_CLOSE;
 use crate::stack::Stack;
@@ -68,6 +68,8 @@ pub(super) struct Core {
     /// Until a session is open, in a host that is made by hand; else the host's configuration says.
     own_connect_limit: Option<Duration>,
     pub(super) listeners: Arc<Listeners>,
+    /// For routes that lead to the admin API.
+    pub(super) admin: Arc<AdminSlot>,
     /// Until the end.
     pub(super) held: Mutex<HeldTasks>,
 }
@@ -96,6 +98,7 @@ impl Core {
             becoming: Becoming::default(),
             pooled: PooledLimit::new(host.limits.pooled),
             own_connect_limit: None,
+            admin: Arc::default(),
             held: Mutex::default(),
             host: ArcSwap::from_pointee(host),
         }
@@ -129,6 +132,7 @@ impl Core {
             pooled: live.pooled.clone(),
             own_connect_limit: live.own_connect_limit,
             listeners: Arc::clone(&live.listeners),
+            admin: Arc::clone(&live.admin),
             held: Mutex::default(),
         }
     }
@@ -302,6 +306,11 @@ impl Manager {
     /// when the host has stopped.
     pub fn events(&self) -> &Bus {
         self.core.common.events()
+    }
+
+    /// Where an admin API takes the sessions of routes that lead to it.
+    pub fn admin_slot(&self) -> &AdminSlot {
+        &self.core.admin
     }
 
     /// A stack of its drivers, for any number of connections.

@@ -65,6 +65,7 @@ impl Manager {
                 let found = self.core.handlers.get(name);
                 found.map(|entry| Destination::Handler(Arc::clone(&entry.made)))
             }
+            Reference::Admin => Ok(Destination::Admin(Arc::clone(&self.core.admin))),
             Reference::Uri(uri) => {
                 return self.by_uri(builder, at, uri, options).await.map(Destination::Connection);
             }

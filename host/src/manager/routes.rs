@@ -139,6 +139,7 @@ impl Manager {
         let service = self.make_service(builder, key, route).await;
         let fits = match (&stack, &route.to) {
             (Ok(stack), Reference::Handler(name)) => self.fits_handler(&key.key("to"), stack, name),
+            (Ok(stack), Reference::Admin) => fits_admin(&key.key("listen"), stack),
             _ => Ok(()),
         };
         let (stack, service) =
@@ -197,6 +198,20 @@ impl Manager {
         );
         Err(Unbuilt::at(key.clone(), Error::new(ErrorKind::Config, text)))
     }
+}
+
+/// Who asks the admin API over a route says so by a certificate or a token: that needs a byte stream within layers.
+fn fits_admin(key: &KeyPath, stack: &Stack) -> Result<(), Unbuilt> {
+    let has_stream = stack.top().is_some_and(|top| top.manifest.facets.contains(Facets::STREAM));
+    if has_stream && stack.has_layers() {
+        return Ok(());
+    }
+    let text = format!(
+        "expected a layer that encrypts a byte stream, for the admin API, found {} alone; in the clear that listens on \
+         this machine only, by admin.listen",
+        stack.name(),
+    );
+    Err(Unbuilt::at(key.clone(), Error::new(ErrorKind::Config, text)))
 }
 
 /// Whether two routes listen the same way, wherever they lead and however they join it.

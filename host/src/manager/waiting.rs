@@ -139,6 +139,7 @@ impl Needs<'_> {
                 Ok(link) => link.into(),
                 Err(_) => return,
             },
+            Reference::Admin => return,
             Reference::Uri(uri) => return self.stack(object, uri, None),
         };
         self.need(object, Requirement::Object(other));

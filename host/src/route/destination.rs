@@ -1,6 +1,7 @@
 //! [`Destination`]: where something leads to: a route with the sessions it accepts, a
 //! program with a call, a command.
 
+use super::AdminSlot;
 use crate::connection::{Caller, Held, Managed, Payload, Receipt, Target};
 use crate::device::Observers;
 use crate::dialogue;
@@ -22,6 +23,8 @@ pub enum Destination {
     Observe(Arc<Observers>),
     /// Code of a plugin.
     Handler(Arc<Prepared>),
+    /// The admin API of this host.
+    Admin(Arc<AdminSlot>),
 }
 
 impl Destination {
@@ -32,7 +35,7 @@ impl Destination {
             Destination::Connection(managed) => {
                 managed.target().stack().top().map(DriverHandle::current)
             }
-            Destination::Observe(_) | Destination::Handler(_) => None,
+            Destination::Observe(_) | Destination::Handler(_) | Destination::Admin(_) => None,
         }
     }
 
@@ -54,7 +57,7 @@ impl Destination {
         match self {
             Destination::Upstream(upstream) => upstream.tells_client(),
             Destination::Connection(managed) => managed.target().stack().tells_client(),
-            Destination::Observe(_) | Destination::Handler(_) => false,
+            Destination::Observe(_) | Destination::Handler(_) | Destination::Admin(_) => false,
         }
     }
 
@@ -80,7 +83,7 @@ impl Destination {
         match self {
             Destination::Upstream(upstream) => upstream.targets(),
             Destination::Connection(managed) => vec![(name.to_owned(), managed.target())],
-            Destination::Observe(_) | Destination::Handler(_) => Vec::new(),
+            Destination::Observe(_) | Destination::Handler(_) | Destination::Admin(_) => Vec::new(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Destination {
             }
             Destination::Observe(observers) => Ok(observers.observe()?.into_session()),
             Destination::Handler(_) => Err(Error::unsupported("connecting to a handler")),
+            Destination::Admin(_) => Err(Error::unsupported("connecting to the admin API")),
         }
     }
 
@@ -156,6 +160,7 @@ impl Destination {
     fn has_no_operations(&self) -> Error {
         Error::unsupported(match self {
             Destination::Handler(_) => "calling an operation of a handler",
+            Destination::Admin(_) => "calling an operation of the admin API",
             _ => "calling an operation of a path that is only observed",
         })
     }

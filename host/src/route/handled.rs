@@ -1,8 +1,8 @@
-//! A session that a handler serves.
+//! A session that is answered here: by a handler, or by the admin API.
 
 use super::join::limit_of;
 use super::parting::Parting;
-use super::{Served, leave};
+use super::{AdminSlot, Destination, Served, leave};
 use crate::connection::{ConnectionCommand, Entered};
 use crate::driver::Prepared;
 use crate::services::kernel::cut_off;
@@ -16,19 +16,46 @@ use std::sync::Arc;
 /// A handler that has not finished, and its session.
 type Unfinished<F> = (Pin<Box<F>>, Arc<Session>);
 
+/// What answers sessions itself.
+#[derive(Clone, Copy)]
+pub(super) enum SessionServer<'a> {
+    /// Code of a plugin.
+    Handler(&'a Prepared),
+    /// The host's own.
+    Admin(&'a AdminSlot),
+}
+
+impl<'a> SessionServer<'a> {
+    /// Of a destination that sessions are not joined to.
+    pub(super) fn of(destination: &'a Destination) -> Option<Self> {
+        match destination {
+            Destination::Handler(handler) => Some(SessionServer::Handler(handler)),
+            Destination::Admin(slot) => Some(SessionServer::Admin(slot)),
+            _ => None,
+        }
+    }
+
+    async fn serve(self, session: Session, stopping: &Stopping) -> Result<()> {
+        match self {
+            SessionServer::Handler(handler) => handler.serve(session).await,
+            SessionServer::Admin(slot) => slot.serve(session, stopping).await,
+        }
+    }
+}
+
 /// Serves a session by a handler to its end, or until its connection or the host ends. Then its peer is told so, or
 /// sees a failure: what was served was not whole. Dropping the future does the same.
 ///
 /// # Errors
 /// The handler's own.
 pub(super) async fn handled(
-    handler: &Prepared,
+    server: SessionServer<'_>,
     session: Session,
     connection: &Entered,
     stopping: &Stopping,
 ) -> Result<Served> {
     let (session, kept) = shared(session);
-    let serving = Box::pin(serve(handler, session, Arc::clone(&kept), stopping));
+    let serving = Box::pin(serve(server, session, Arc::clone(&kept), stopping));
     let mut held = guard((serving, kept), cut_off::<Unfinished<_>>);
     let served = tokio::select! {
         served = leave::unless_told(held.0.as_mut(), connection) => served,
@@ -70,13 +97,13 @@ async fn told(command: &ConnectionCommand, session: &Session, connection: &Enter
 
 /// Told to stop, a session that can drain does.
 async fn serve(
-    handler: &Prepared,
+    server: SessionServer<'_>,
     session: Session,
     drain: Arc<Session>,
     stopping: &Stopping,
 ) -> Result<()> {
     if !session.facets().contains(Facets::DRAIN) {
-        return handler.serve(session).await;
+        return server.serve(session, stopping).await;
     }
     let draining = async {
         stopping.told().await;
@@ -85,7 +112,7 @@ async fn serve(
         std::future::pending().await
     };
     tokio::select! {
-        served = handler.serve(session) => served,
+        served = server.serve(session, stopping) => served,
         never = draining => never,
     }
 }

@@ -1,6 +1,7 @@
 //! Routes: what a listener's sessions are joined to.
 
 mod access;
+mod admin_slot;
 mod ask;
 mod calls;
 mod destination;
@@ -28,9 +29,10 @@ use crate::shutdown::Stopping;
 use crate::stack::opened_for;
 pub use access::REQUESTS;
 pub(crate) use access::RequestLine;
+pub use admin_slot::{AdminService, AdminSlot, ServedSession};
 pub use destination::Destination;
 use far::Far;
-use handled::handled;
+use handled::{SessionServer, handled};
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use join::{Joined, Joining, limit_of};
 use notice::Notice;
@@ -112,10 +114,10 @@ impl Route {
         connection: &Entered,
         stopping: &Stopping,
     ) -> Result<Served> {
-        if let Destination::Handler(handler) = &self.destination {
+        if let Some(server) = SessionServer::of(&self.destination) {
             connection.joined();
             let session = self.observed(session, connection.live());
-            return Box::pin(handled(handler, session, connection, stopping)).await;
+            return Box::pin(handled(server, session, connection, stopping)).await;
         }
         // What is dropped before its end was not whole, and its peer must see that.
         let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
@@ -136,7 +138,7 @@ impl Route {
 
     /// Whether it opens something for a session, whose answer can wait until that is there.
     pub(crate) fn opens(&self) -> bool {
-        !matches!(self.destination, Destination::Handler(_)) && !self.options.sse
+        SessionServer::of(&self.destination).is_none() && !self.options.sse
     }
 
     /// What stands around operations on `far`.
@@ -174,6 +176,7 @@ impl Route {
         // Boxed, so that a relayed connection does not keep room for being opened.
         Ok(match &self.destination {
             Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
+            Destination::Admin(_) => return Err(Error::unsupported("opening the admin API")),
             Destination::Upstream(upstream) => {
                 let key = upstream
                     .uses_key()

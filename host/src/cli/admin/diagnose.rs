@@ -2,6 +2,7 @@
 
 use super::link::{asked, part};
 use super::place::AdminArgs;
+use super::verbs::plain;
 use crate::cli::failure::Outcome;
 use crate::cli::names;
 use crate::cli::output::print;
@@ -29,7 +30,8 @@ Examples:
   jackfield diagnose 17 --json";
 
 pub(in crate::cli) fn diagnose(args: &DiagnoseArgs) -> Outcome {
-    let path = format!("/v1/connections/{}/diagnosis", part(&args.connection));
+    let path =
+        format!("/v1/connections/{}/diagnosis", part(plain(&args.connection, "connections.")));
     let text = asked(&args.admin, "GET", &path, None)?;
     if args.json {
         return print(&text);

@@ -1,5 +1,6 @@
 //! [`HostLink`]: requests to a running host.
 
+use super::network::NetworkPlace;
 use super::place::AdminArgs;
 use crate::cli::failure::{Failure, Outcome};
 use bytes::Bytes;
@@ -7,15 +8,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HOST, HeaderName, IF_MATCH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, IF_MATCH, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -23,10 +27,29 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 /// What is written as it is in one part of a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The socket of a running host.
+/// The way to a running host.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct HostLink {
-    place: PathBuf,
+pub(in crate::cli) struct HostLink(LinkPlace);
+
+#[derive(Clone, Debug)]
+enum LinkPlace {
+    /// A Unix socket of this machine.
+    Socket(PathBuf),
+    Network(Arc<NetworkPlace>),
+}
+
+/// A connection to a host.
+trait LinkStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> LinkStream for S {}
+
+impl fmt::Display for LinkPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkPlace::Socket(path) => path.display().fmt(f),
+            LinkPlace::Network(place) => place.fmt(f),
+        }
+    }
 }
 
 /// One part of a path or a query.
@@ -35,14 +58,26 @@ pub(in crate::cli) fn part(text: &str) -> String {
 }
 
 impl HostLink {
+    /// By a socket of this machine.
     pub(super) fn new(place: PathBuf) -> Self {
-        HostLink { place }
+        HostLink(LinkPlace::Socket(place))
+    }
+
+    /// Over the network.
+    pub(super) fn over(place: NetworkPlace) -> Self {
+        HostLink(LinkPlace::Network(Arc::new(place)))
     }
 
     /// A connection of one's own.
-    pub(in crate::cli) async fn connect(&self) -> Outcome<UnixStream> {
-        let stream = UnixStream::connect(&self.place).await;
-        stream.map_err(|error| Failure::no_host(format!("{}: {error}", self.place.display())))
+    async fn connect(&self) -> Outcome<Box<dyn LinkStream>> {
+        let path = match &self.0 {
+            LinkPlace::Socket(path) => path,
+            LinkPlace::Network(place) => return Ok(Box::new(place.connect().await?)),
+        };
+        let stream = UnixStream::connect(path).await;
+        let stream =
+            stream.map_err(|error| Failure::no_host(format!("{}: {error}", path.display())))?;
+        Ok(Box::new(stream))
     }
 
     /// Sends a request; the answer may go on for long.
@@ -62,8 +97,8 @@ impl HostLink {
         body: Option<&Value>,
         fields: &[(HeaderName, &str)],
     ) -> Outcome<Response<Incoming>> {
-        let place = self.place.display();
-        let failed = |error: &dyn std::fmt::Display| Failure::run(format!("{place}: {error}"));
+        let place = &self.0;
+        let failed = |error: &dyn fmt::Display| Failure::run(format!("{place}: {error}"));
         let stream = self.connect().await?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| failed(&error))?;
@@ -72,8 +107,17 @@ impl HostLink {
             let _ = connection.with_upgrades().await;
         });
         let text = body.map(Value::to_string).unwrap_or_default();
-        let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let host = match place {
+            LinkPlace::Socket(_) => "localhost",
+            LinkPlace::Network(place) => &place.authority,
+        };
+        let request = Request::builder().method(method).uri(path).header(HOST, host);
         let mut request = request.header(CONTENT_TYPE, "application/json");
+        if let LinkPlace::Network(place) = place
+            && let Some(authorization) = &place.authorization
+        {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         for (name, value) in fields {
             request = request.header(name, *value);
         }

@@ -1,4 +1,4 @@
-//! The commands that ask a running host, over the socket of its admin API.
+//! The commands that ask a running host, over the socket of its admin API or the network.
 
 mod configuration;
 mod diagnose;
@@ -6,6 +6,7 @@ mod events;
 mod link;
 mod list;
 mod log;
+mod network;
 mod place;
 mod status;
 mod top;

@@ -1,6 +1,7 @@
 //! Where a running host is looked for.
 
 use super::link::HostLink;
+use super::network::NetworkPlace;
 use crate::cli::failure::{Failure, Outcome};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,22 @@ const SYSTEM: &str = "/run/jackfield/admin.sock";
 /// Which host is asked.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(in crate::cli) struct AdminArgs {
-    /// Socket of the host; without it $JACKFIELD_ADMIN, else $XDG_RUNTIME_DIR/jackfield/admin.sock, else
-    /// /run/jackfield/admin.sock
-    #[arg(long, value_name = "PATH")]
+    /// Socket of the host, or https://HOST:PORT of one whose route leads to its admin API; without it
+    /// $JACKFIELD_ADMIN, else $XDG_RUNTIME_DIR/jackfield/admin.sock, else /run/jackfield/admin.sock
+    #[arg(long, value_name = "PATH|URI")]
     admin: Option<String>,
+    /// Over https: authorities to trust, PEM; without it $JACKFIELD_ADMIN_CA, else the system's
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    admin_ca: Option<String>,
+    /// Over https: our certificate, PEM, which says who asks; without it $JACKFIELD_ADMIN_CERT
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    admin_cert: Option<String>,
+    /// Over https: the private key of it, PEM; without it $JACKFIELD_ADMIN_KEY
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    admin_key: Option<String>,
+    /// Over https: a file with a token, which says who asks; without it $JACKFIELD_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    admin_token: Option<String>,
 }
 
 /// A host, or where none was.
@@ -35,10 +48,26 @@ impl AdminArgs {
         self.admin.is_some()
     }
 
-    /// Where to look, in this order.
+    /// What is named, on the command line or else by the variable.
+    fn named(&self) -> Option<String> {
+        self.admin.clone().or_else(|| variable(VARIABLE))
+    }
+
+    /// The file of `--admin-FLAG`, or else of its variable.
+    pub(super) fn file(&self, flag: &str) -> Option<String> {
+        let given = match flag {
+            "ca" => &self.admin_ca,
+            "cert" => &self.admin_cert,
+            "key" => &self.admin_key,
+            _ => &self.admin_token,
+        };
+        let name = format!("{VARIABLE}_{}", flag.to_uppercase());
+        given.clone().or_else(|| variable(&name))
+    }
+
+    /// Where to look on this machine, in this order.
     fn places(&self) -> Vec<PathBuf> {
-        let variable = || std::env::var(VARIABLE).ok().filter(|place| !place.is_empty());
-        if let Some(place) = self.admin.clone().or_else(variable) {
+        if let Some(place) = self.named() {
             let path = place.strip_prefix("unix:").unwrap_or(&place);
             return vec![PathBuf::from(path)];
         }
@@ -48,8 +77,22 @@ impl AdminArgs {
         user.into_iter().chain([PathBuf::from(SYSTEM)]).collect()
     }
 
-    /// Looks for a host.
-    pub(in crate::cli) async fn find(&self) -> HostSearch {
+    /// Looks for a host; one on the network is not asked yet.
+    ///
+    /// # Errors
+    /// What is wrong with a place on the network, or with files for it.
+    pub(in crate::cli) async fn find(&self) -> Outcome<HostSearch> {
+        if let Some(uri) = self.named().filter(|place| place.contains("://")) {
+            if let Some(path) = uri.strip_prefix("unix://") {
+                return Ok(Self { admin: Some(path.to_owned()), ..Self::default() }.look().await);
+            }
+            let place = NetworkPlace::of(&uri, self)?;
+            return Ok(HostSearch::Host(HostLink::over(place)));
+        }
+        Ok(self.look().await)
+    }
+
+    async fn look(&self) -> HostSearch {
         let mut nowhere = Vec::new();
         for place in self.places() {
             match UnixStream::connect(&place).await {
@@ -62,7 +105,7 @@ impl AdminArgs {
 
     /// The host.
     pub(in crate::cli) async fn host(&self) -> Outcome<HostLink> {
-        match self.find().await {
+        match self.find().await? {
             HostSearch::Host(host) => Ok(host),
             HostSearch::Nowhere(places) => Err(none_at(&places)),
         }
@@ -75,6 +118,10 @@ pub(in crate::cli) fn none_at(places: &[String]) -> Failure {
     Failure::no_host(format!(
         "no running host; looked at {places}. Name its socket with --admin or ${VARIABLE}"
     ))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn why(error: &std::io::Error, place: &Path) -> String {

@@ -187,7 +187,7 @@ pub(in crate::cli) struct BreakArgs {
 }
 
 /// `upstreams.web` is as good as `web`.
-fn plain<'a>(name: &'a str, prefix: &str) -> &'a str {
+pub(super) fn plain<'a>(name: &'a str, prefix: &str) -> &'a str {
     name.strip_prefix(prefix).unwrap_or(name)
 }
 

@@ -111,7 +111,7 @@ fn by_host(args: &ConnectArgs) -> Outcome<Option<HostStream>> {
         return if is_wanted { Err(Failure::config(usual)) } else { Ok(None) };
     };
     let to: Reference = to.parse().map_err(Failure::config)?;
-    let found = admin::ask(async { Ok(args.admin.find().await) })?;
+    let found = admin::ask(args.admin.find())?;
     match found {
         HostSearch::Host(link) => match HostStream::new(link, &to, args.observe) {
             None if is_wanted => Err(Failure::config(usual)),

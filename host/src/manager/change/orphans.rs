@@ -48,7 +48,7 @@ pub(super) fn refuse(live: &Manager, parts: &mut Parts<'_>, staged: &Staged, cha
             Reference::Upstream(name) => gone(ObjectKind::Upstream, name),
             Reference::Handler(name) => gone(ObjectKind::Handler, name),
             Reference::Device(to) => live.path(to).is_ok() && staged.next.path(to).is_err(),
-            Reference::Uri(_) => false,
+            Reference::Admin | Reference::Uri(_) => false,
         };
         if lost {
             refuse(&format!("the route of {}", running.name()), route.to.to_string());

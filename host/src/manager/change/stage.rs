@@ -359,7 +359,7 @@ impl Stage<'_, '_> {
                 Ok(Link::Path(device, _)) => self.staged.devices.contains(device),
                 _ => false,
             },
-            Reference::Uri(_) => false,
+            Reference::Admin | Reference::Uri(_) => false,
         }
     }
 

@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name};
 
 /// What matters of a certificate. Text of the peer's choosing: never trusted further than shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    /// Its subject, as `CN=example.org, O=Example`; may be empty.
+    /// Its subject, as `CN=example.org, O=Example`; may be empty. A backslash stands before each sign of a value that
+    /// would be read as the beginning of another one (RFC 4514 §2.4).
     pub subject: String,
     /// Who signed it.
     pub issuer: String,
@@ -32,8 +34,8 @@ impl Described {
             extension.value.general_names.iter().filter_map(name).collect()
         });
         Some(Described {
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
+            subject: distinguished(certificate.subject()),
+            issuer: distinguished(certificate.issuer()),
             names,
             not_after: moment(certificate.validity().not_after),
             self_signed: certificate.subject().as_raw() == certificate.issuer().as_raw(),
@@ -75,6 +77,28 @@ pub(crate) fn moment_of(seconds: u64) -> String {
     time.map_or_else(|| seconds.to_string(), moment)
 }
 
+/// A name, as `CN=a, O=b`. A sign of a value that would be read as the beginning of something else has a backslash
+/// before it: `CN=a\, O=b` is one value.
+fn distinguished(name: &X509Name<'_>) -> String {
+    let parts = name.iter().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join(" + "));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
+    // Written by the parser, which knows kinds and alphabets, as a name that has nothing else.
+    let alone = RelativeDistinguishedName::new(vec![attribute.clone()]);
+    let text = X509Name::new(vec![alone], &[]).to_string();
+    let Some((kind, value)) = text.split_once('=') else { return text };
+    let mut text = format!("{kind}=");
+    for sign in value.chars() {
+        if matches!(sign, ',' | '+' | '\\') {
+            text.push('\\');
+        }
+        text.push(sign);
+    }
+    text
+}
+
 fn moment(time: ASN1Time) -> String {
     let time = time.to_datetime();
     let (hour, minute, second) = time.to_hms();
@@ -92,5 +116,30 @@ fn name(general: &GeneralName<'_>) -> Option<String> {
             four.or_else(|_| sixteen()).ok().map(|address| address.to_string())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Described;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    #[test]
+    fn a_value_with_commas_is_no_other_subject() {
+        let subject = |parts: &[(DnType, &str)]| {
+            let mut params = CertificateParams::new(Vec::new()).expect("no names");
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            for (kind, value) in parts {
+                params.distinguished_name.push(kind.clone(), *value);
+            }
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.self_signed(&key).expect("a certificate");
+            Described::new(certificate.der()).expect("a certificate").subject
+        };
+        let (common, organization) = (DnType::CommonName, DnType::OrganizationName);
+        let two = subject(&[(common.clone(), "ops"), (organization, "Lab")]);
+        assert_eq!(two, "CN=ops, O=Lab");
+        assert_eq!(subject(&[(common.clone(), "ops, O=Lab")]), r"CN=ops\, O=Lab");
+        assert_eq!(subject(&[(common, r"a\, b + c")]), r"CN=a\\\, b \+ c");
     }
 }
