@@ -1,7 +1,7 @@
 //! A listener whose sessions go to something that is not MQTT, and to a broker.
 
 use futures_util::{SinkExt, StreamExt};
-use jackfield::config::ConnectionConfig;
+use jackfield::config::model::ConnectionConfig;
 use jackfield::manager::Existing;
 use jackfield_plugin_api::{ErrorKind, Message};
 use serde_json::json;

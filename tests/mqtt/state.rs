@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use futures_util::StreamExt;
-use jackfield::config::HandlerConfig;
+use jackfield::config::model::HandlerConfig;
 use jackfield::manager::Existing;
 use rustix::process::Signal;
 use serde_json::json;

@@ -124,7 +124,6 @@ pub(crate) fn not_connected(version: Version, code: u8, reason: Option<&str>) ->
 pub(crate) fn refused(what: &str, code: u8) -> Error {
     let kind = match code {
         QUOTA => ErrorKind::Limit,
-        NOT_AUTHORIZED => ErrorKind::Denied,
         _ => ErrorKind::Refused,
     };
     Error::new(kind, format!("{what} was refused: {}", words(code))).with("code", code)

@@ -68,7 +68,7 @@ async fn what_was_over_while_no_host_ran_is_not_there() {
     );
     let hub = hub(folder.path(), &host, 10);
     hub.open().await.unwrap();
-    let counts = hub.sweep(host.host().now());
+    let counts = hub.sweep(hub.host.now());
     assert_eq!((counts.sessions, counts.retained), (1, 2));
     let contents: Vec<String> = waiting(&hub, "kept").into_iter().map(|(_, text)| text).collect();
     assert_eq!(contents, ["for ever", "worth something"]);
@@ -80,7 +80,7 @@ async fn more_than_the_limits_is_left_out_and_told() {
     write(folder.path(), &["a", "b", "c"].map(session));
     let hub = hub(folder.path(), &host, 2);
     hub.open().await.unwrap();
-    assert_eq!(hub.sweep(host.host().now()).sessions, 2);
+    assert_eq!(hub.sweep(hub.host.now()).sessions, 2);
     let told = host.lines().into_iter().find(|line| line.message.contains("left out"));
     assert!(told.unwrap().message.contains("[count=1]"));
 }
@@ -106,7 +106,7 @@ async fn a_journal_that_is_mostly_of_no_use_is_rewritten_and_says_the_same() {
     // What comes after that stands in the new file.
     let mut publication = Publication::new("b", "new", 1);
     publication.retain = true;
-    let now = host.host().now();
+    let now = first.host.now();
     first.publish(&publication, 0, now);
     drop(first);
     let second = hub(folder.path(), &host, 10);
@@ -139,7 +139,7 @@ async fn a_will_that_waited_for_its_time_is_published_once() {
     for _ in 0..2 {
         let hub = hub(folder.path(), &host, 10);
         hub.open().await.unwrap();
-        hub.sweep(host.host().now());
+        hub.sweep(hub.host.now());
         assert_eq!(waiting(&hub, "kept"), [(1, "gone".to_owned())]);
     }
 }
