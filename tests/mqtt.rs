@@ -1,8 +1,11 @@
-//! The mqtt driver in both roles, its broker, and routes between: against mosquitto, paho-mqtt, amqtt, and peers
+//! The mqtt driver in both roles, its broker, and routes between: against mosquitto, paho-mqtt, aedes, amqtt, and peers
 //! that write their bytes by hand.
 
 mod broker;
 mod client;
 mod hostile;
 mod listener;
+mod others;
 mod raw;
+mod state;
+mod users;

@@ -8,7 +8,7 @@ use crate::support::{
     certs::Certs,
     host::TestHost,
     jackfield::{jackfield, ran},
-    peers::mqtt::{Amqtt, Mosquitto, mosquitto_pub, mosquitto_sub},
+    peers::mqtt::{Mosquitto, mosquitto_pub, mosquitto_sub},
     process::{dialogue, tempdir},
 };
 
@@ -229,22 +229,4 @@ async fn the_commands_of_the_readme_publish_and_listen() {
     let sent = ["-t", "sensors/a/temperature", "-m", "21.5"];
     mosquitto_pub(mosquitto.port, &sent).await.ok();
     assert!(heard.await.unwrap().text().contains("21.5"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_not_mosquitto_has_every_quality_of_service_too() {
-    let host = TestHost::start("").await;
-    let amqtt = Amqtt::start().await;
-    let uri = format!("mqtt://127.0.0.1:{}", amqtt.port);
-    let options = json!({ "version": "3.1.1", "subscribe": "lab/#", "qos": 2 });
-    let session = host.open(&uri, options).await.unwrap();
-    let mut messages = session.take_messages().unwrap();
-    for qos in 0..=2 {
-        messages.send(message("lab/a", qos, &format!("{qos}"))).await.unwrap();
-        let came = messages.next().await.unwrap().unwrap();
-        // amqtt gives a message the quality of service of the subscription.
-        assert_eq!(came.payload, qos.to_string());
-    }
-    session.ping().await.unwrap();
-    session.close(0, "").await.unwrap();
 }

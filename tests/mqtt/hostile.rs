@@ -93,8 +93,8 @@ async fn users_are_checked_in_both_versions() {
         (with(5, "hunter3"), 0x86),
         (with(4, "hunter2"), 0),
         (with(4, ""), 4),
-        (connect_5("c"), 0x86),
-        (connect_3("c"), 4),
+        (connect_5("c"), 0x87),
+        (connect_3("c"), 5),
     ] {
         let mut raw = Raw::connect(port).await;
         raw.send(&bytes).await;

@@ -1,6 +1,8 @@
 //! A listener whose sessions go to something that is not MQTT, and to a broker.
 
 use futures_util::{SinkExt, StreamExt};
+use jackfield::config::model::ConnectionConfig;
+use jackfield::manager::Existing;
 use jackfield_plugin_api::{ErrorKind, Message};
 use serde_json::json;
 use tokio::{
@@ -135,4 +137,145 @@ async fn a_client_that_breaks_off_leaves_its_will_and_what_was_answered_at_the_f
     drop(raw);
     assert_eq!(far.logged("last 1 ").await.unwrap(), "words.");
     assert_eq!(far.logged("gone 1 ").await.unwrap(), "w.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_that_is_changed_at_run_time_holds_for_clients_that_connect_then() {
+    let certs = Certs::new();
+    let mosquitto = Mosquitto::start(&certs).await;
+    let far = |remote: &str, qos: u8| -> ConnectionConfig {
+        let map = json!([{ "local": "lab/", "remote": remote, "qos": qos }]);
+        let far = json!({ "uri": mosquitto.uri(), "options": { "map": map } });
+        serde_json::from_value(far).unwrap()
+    };
+    let host = TestHost::start("").await;
+    let manager = host.manager();
+    manager.define_connection("far", far("one/", 1), Existing::Refuse).await.unwrap();
+    let route = json!({ "listen": "mqtt://127.0.0.1:0", "to": "connections.far" });
+    let route = serde_json::from_value(route).unwrap();
+    let near = manager.add_route(route, Existing::Refuse).await.unwrap();
+    let uri = format!("mqtt://{}", near.local_addr().unwrap());
+    let sub = ["-t", "#", "-q", "2", "-C", "3", "-d", "-F", "%t %q %p."];
+    let mut sub = mosquitto_sub(mosquitto.port, &sub).await;
+    let old = host.open(&uri, json!({})).await.unwrap();
+    let params = |text: &str| json!({ "topic": "lab/a", "payload": text, "qos": 2 });
+    old.call("publish", &params("before")).await.unwrap();
+    assert_eq!(sub.logged("one/a 1 ").await.unwrap(), "before.");
+    manager.define_connection("far", far("two/", 2), Existing::Replace).await.unwrap();
+    let new = host.open(&uri, json!({ "subscribe": "lab/b", "qos": 2 })).await.unwrap();
+    new.call("publish", &params("after")).await.unwrap();
+    assert_eq!(sub.logged("two/a 2 ").await.unwrap(), "after.");
+    old.call("publish", &params("as before")).await.unwrap();
+    assert_eq!(sub.logged("one/a 1 as ").await.unwrap(), "before.");
+    mosquitto_pub(mosquitto.port, &["-t", "two/b", "-q", "2", "-m", "in"]).await.ok();
+    let came = new.take_messages().unwrap().next().await.unwrap().unwrap();
+    assert_eq!(metadata(&came)["topic"], "lab/b");
+    assert_eq!(metadata(&came)["qos"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_a_broker_goes_to_a_websocket_and_what_that_says_to_another_topic() {
+    let toml = "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
+                [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n";
+    let broker = TestHost::start(toml).await;
+    let port = broker.address(0).port();
+    let host = TestHost::start(&format!(
+        "[connections.lab]\nuri = \"mqtt://127.0.0.1:{port}\"\n\
+         options = {{ topic = \"page/out\", subscribe = [\"page/in\"], qos = 1 }}\n\
+         [[routes]]\nlisten = \"ws://127.0.0.1:0/\"\nto = \"connections.lab\"\n"
+    ))
+    .await;
+    let page = host.open(&format!("ws://{}/", host.address(0)), json!({})).await.unwrap();
+    let mut page = page.take_messages().unwrap();
+    let sub = ["-t", "page/out", "-q", "1", "-C", "2", "-d", "-F", "%t %q %p."];
+    let mut sub = mosquitto_sub(port, &sub).await;
+    page.send(Message::text("one")).await.unwrap();
+    page.send(Message::text("two")).await.unwrap();
+    assert_eq!(sub.logged("page/out 1 ").await.unwrap(), "one.");
+    assert_eq!(sub.logged("page/out 1 two").await.unwrap(), ".");
+    mosquitto_pub(port, &["-t", "page/in", "-q", "1", "-m", "go"]).await.ok();
+    assert_eq!(page.next().await.unwrap().unwrap().payload, "go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_over_a_stream_of_quic() {
+    let certs = Certs::new();
+    let toml = format!(
+        "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
+         [[routes]]\nlisten = \"mqtt+quic://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
+         options = {{ quic = {{ alpn = [\"mqtt\"], certificate_file = {:?}, key_file = {:?} }} }}\n",
+        certs.server.certificate, certs.server.key
+    );
+    let broker = TestHost::start(&toml).await;
+    let uri = format!("mqtt+quic://localhost:{}", broker.address(0).port());
+    let host = TestHost::start("").await;
+    for version in ["3.1.1", "5"] {
+        let options = json!({
+            "version": version, "subscribe": "lab/#", "qos": 2,
+            "quic": { "ca_file": certs.ca, "alpn": ["mqtt"] },
+        });
+        let session = host.open(&uri, options).await.unwrap();
+        let facts = session.info().facts;
+        assert_eq!((&facts["alpn"], &facts["version"]), (&json!("mqtt"), &json!(version)));
+        assert!(session.info().encrypted);
+        let mut messages = session.take_messages().unwrap();
+        for qos in 0..=2 {
+            let params = json!({ "topic": "lab/a", "payload": version, "qos": qos });
+            session.call("publish", &params).await.unwrap();
+            let came = messages.next().await.unwrap().unwrap();
+            assert_eq!(
+                (&came.payload[..], &metadata(&came)["qos"]),
+                (version.as_bytes(), &json!(qos))
+            );
+        }
+        session.ping().await.unwrap();
+        session.close(0, "").await.unwrap();
+        assert!(messages.next().await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_topic_are_operations_of_the_destination_and_are_answered() {
+    let calls = "topic = \"out\", calls = [\
+                 { topic = \"do/signal\", operation = \"signal\" }, \
+                 { topic = \"do/+\", operation = \"none\", answer = \"done\" }]";
+    let toml = format!(
+        "[connections.cat]\nuri = \"process:\"\noptions = {{ shell = \"cat\" }}\n{}",
+        route("connections.cat", calls)
+    );
+    let host = TestHost::start(&toml).await;
+    let uri = format!("mqtt://{}", host.address(0));
+    let session = host.open(&uri, json!({ "subscribe": "#", "qos": 1 })).await.unwrap();
+    let mut messages = session.take_messages().unwrap();
+    let call = async |topic: &str, payload: &str| {
+        let params = json!({
+            "topic": topic, "payload": payload, "qos": 1,
+            "response_topic": format!("answer/{topic}"), "correlation": "7",
+        });
+        session.call("publish", &params).await
+    };
+    // A message is still one.
+    session.call("publish", &json!({ "topic": "a", "payload": "hello" })).await.unwrap();
+    assert_eq!(messages.next().await.unwrap().unwrap().payload, "hello");
+    // The destination has no such operation, and what is no object is none.
+    call("do/this", "").await.unwrap();
+    let came = messages.next().await.unwrap().unwrap();
+    assert_eq!(
+        (&came.payload[..], &metadata(&came)["topic"]),
+        (&b"{\"failed\":true}"[..], &json!("answer/do/this"))
+    );
+    assert_eq!(call("do/signal", "TERM").await.unwrap_err().code(), Some(0x99));
+    call("do/signal", "{\"name\":\"CONT\"}").await.unwrap();
+    let came = messages.next().await.unwrap().unwrap();
+    let beside = metadata(&came);
+    assert_eq!(
+        (&beside["topic"], &beside["correlation"]),
+        (&json!("answer/do/signal"), &json!("Nw=="))
+    );
+    let answer: serde_json::Value = serde_json::from_slice(&came.payload).unwrap();
+    assert!(answer.get("result").is_some(), "{answer}");
+    // Where a message says no topic for its answer, as by 3.1.1, it is that of the option.
+    session.call("publish", &json!({ "topic": "do/that", "qos": 1 })).await.unwrap();
+    let came = messages.next().await.unwrap().unwrap();
+    assert_eq!(metadata(&came)["topic"], "done");
 }

@@ -77,6 +77,7 @@ impl Conversation {
             reason::SUCCESS => Connack {
                 session_present: session.is_some(),
                 expiry,
+                keepalive: self.endpoint.less_keepalive(connect),
                 client_id: self.assigned.clone(),
                 receive_maximum: Some(limits.receive_maximum),
                 max_packet: Some(limits.max_packet),
@@ -150,15 +151,19 @@ impl Conversation {
         }
     }
 
-    fn ask(&self, id: u64, operation: &str, params: &Value) {
+    pub(crate) fn ask(&self, id: u64, operation: &str, params: &Value) {
         let event = json!({ "id": id, "operation": operation, "params": params });
         self.events.tell("call", event);
     }
 
-    /// The destination has answered: with the code of each filter, or it does not know subscriptions.
-    pub(crate) fn on_answer(&self, ask: u64, codes: Option<Vec<u8>>) {
+    /// The destination has answered: with the code of each filter, or it does not know subscriptions; or with what
+    /// an operation has given.
+    pub(crate) fn on_answer(&self, ask: u64, result: Option<&Value>) {
         let question = self.grants().answered(ask);
+        let codes = result.and_then(|result| result.get("codes").cloned());
+        let codes: Option<Vec<u8>> = codes.and_then(|codes| serde_json::from_value(codes).ok());
         match (question, codes) {
+            (Some(Question::Call(answering)), _) => self.on_called(answering, result),
             (Some(Question::Subscribe { id, filters, .. }), Some(codes))
                 if codes.len() != filters.len() =>
             {

@@ -3,14 +3,14 @@
 use crate::engine::{Kept, Limits};
 use crate::map::TopicMap;
 use crate::metadata::Usual;
-use crate::options::{MqttOptions, MqttVersion};
-use crate::packet::{Filter, Publication, Version, Will};
-use crate::topic::{LONGEST, is_filter, is_topic};
-use jackfield_plugin_api::{Error, Result, Role, Secret};
+use crate::options::{CallEntry, MqttOptions, MqttVersion};
+use crate::packet::{Connect, Filter, Publication, Version, Will};
+use crate::topic::{LONGEST, is_filter, is_topic, shared};
+use crate::users::Users;
+use jackfield_plugin_api::{Error, Result, Role};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use subtle::{Choice, ConstantTimeEq};
 
 /// The most sessions of a client that are kept for their next connection.
 const KEPT: usize = 64;
@@ -22,13 +22,15 @@ pub struct MqttEndpoint {
     pub(crate) clean: bool,
     pub(crate) expiry: u32,
     pub(crate) keepalive: u16,
+    pub(crate) max_keepalive: u16,
     pub(crate) will: Option<Will>,
     pub(crate) subscribe: Vec<Filter>,
     pub(crate) usual: Usual,
     pub(crate) map: TopicMap,
+    pub(crate) calls: Vec<CallEntry>,
     pub(crate) limits: Limits,
     pub(crate) events: usize,
-    users: Vec<(String, Secret)>,
+    pub(crate) users: Users,
     /// What sessions that go on have left, by server.
     kept: Mutex<HashMap<String, Kept>>,
 }
@@ -67,29 +69,25 @@ impl MqttEndpoint {
             clean: options.clean_start,
             expiry,
             keepalive: options.keepalive,
+            max_keepalive: options.max_keepalive,
             will,
             subscribe: subscribe.map(|filter| Filter::new(filter, options.qos)).collect(),
             usual: Usual { topic: options.topic, qos: options.qos, retain: options.retain },
             map: TopicMap::new(options.map),
+            calls: options.calls,
             limits,
             events: options.events as usize,
-            users: options.users.into_iter().collect(),
+            users: Users::new(options.users, options.anonymous)?,
             kept: Mutex::default(),
         })
     }
 
-    /// Whether a client may connect as that user.
-    pub(crate) fn admits(&self, user: Option<&str>, password: Option<&[u8]>) -> bool {
-        if self.users.is_empty() {
-            return true;
-        }
-        let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
-        // How long it takes says nothing of which letters are right.
-        let known = self.users.iter().fold(Choice::from(0), |known, (name, secret)| {
-            let name = name.as_bytes().ct_eq(user.as_bytes());
-            known | (name & secret.expose().as_bytes().ct_eq(password))
-        });
-        known.into()
+    /// The seconds of silence that a client is told to keep to, if not those that it wants (§3.2.2.3.14). 3.1.1 has no
+    /// word for it.
+    pub(crate) fn less_keepalive(&self, connect: &Connect) -> Option<u16> {
+        let (wanted, most) = (connect.keepalive, self.max_keepalive);
+        let less = most > 0 && (wanted == 0 || wanted > most) && connect.version == Version::V5;
+        less.then_some(most)
     }
 
     /// What the session with that server has left; once.
@@ -109,7 +107,12 @@ impl MqttEndpoint {
 /// Options of the other role, and values that mean nothing.
 fn check(options: &MqttOptions, role: Role) -> Result<()> {
     let strangers: &[(&str, bool)] = match role {
-        Role::Client => &[("users", !options.users.is_empty())],
+        Role::Client => &[
+            ("users", !options.users.is_empty()),
+            ("anonymous", options.anonymous),
+            ("max_keepalive", options.max_keepalive != 0),
+            ("calls", !options.calls.is_empty()),
+        ],
         Role::Server => &[
             ("client_id", !options.client_id.is_empty()),
             ("subscribe", !options.subscribe.0.is_empty()),
@@ -136,6 +139,14 @@ fn check(options: &MqttOptions, role: Role) -> Result<()> {
     if three && options.session_expiry != 0 {
         return Err(Error::option("session_expiry", "is of version 5, and `version` is \"3.1.1\""));
     }
+    if options.anonymous && options.users.is_empty() {
+        return Err(Error::option("anonymous", "without `users` anyone may connect"));
+    }
+    check_topics(options)
+}
+
+/// Topics and filters that are none.
+fn check_topics(options: &MqttOptions) -> Result<()> {
     for filter in &options.subscribe.0 {
         if !is_filter(filter) {
             let text = format!("{filter:?} is no filter: `+` and `#` stand for whole levels");
@@ -153,15 +164,21 @@ fn check(options: &MqttOptions, role: Role) -> Result<()> {
             return Err(Error::option("will", "expected a payload of at most 65535 bytes"));
         }
     }
+    for entry in &options.calls {
+        let answer = entry.answer.as_ref().is_none_or(|topic| is_topic(topic));
+        if !is_filter(&entry.topic) || shared(&entry.topic).0.is_some() || !answer {
+            let text = format!("{:?} is no filter, or its `answer` no topic", entry.topic);
+            return Err(Error::option("calls", text));
+        }
+        if entry.operation.is_empty() {
+            let text = format!("expected an operation for {:?}", entry.topic);
+            return Err(Error::option("calls", text));
+        }
+    }
     for entry in &options.map {
         let wildcard = |text: &str| text.contains(['+', '#', '\0']);
         if wildcard(&entry.local) || wildcard(&entry.remote) {
             return Err(Error::option("map", "expected beginnings of topics, without wildcards"));
-        }
-    }
-    for (name, password) in &options.users {
-        if name.is_empty() || password.expose().is_empty() {
-            return Err(Error::option("users", "expected names with passwords"));
         }
     }
     Ok(())

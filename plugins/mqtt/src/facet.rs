@@ -3,6 +3,7 @@
 use crate::conversation::Conversation;
 use crate::engine::Received;
 use crate::metadata::{message_of, publication_of};
+use crate::outgoing::Told;
 use crate::packet::{Publication, Version};
 use crate::reason;
 use jackfield_plugin_api::futures::{Sink, Stream};
@@ -58,7 +59,7 @@ impl Facet {
                 break;
             };
             let now = it.link.now();
-            it.link.with(|engine| engine.publish(publication, None, now))?;
+            it.link.with(|engine| engine.publish(publication, Told::Nobody, now))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -79,6 +80,10 @@ impl Stream for Facet {
             it.tell_news();
             match received {
                 Some(Received::Publish { publication, id }) => {
+                    if let Some(entry) = it.operation(&publication.topic) {
+                        it.on_call(entry, publication, id);
+                        continue;
+                    }
                     let qos = publication.qos;
                     it.link.with(|engine| engine.acknowledge(qos, id, reason::SUCCESS));
                     if let Some(publication) = it.endpoint.map.inwards(publication) {
@@ -91,6 +96,7 @@ impl Stream for Facet {
                 Some(Received::Unsubscribe { id, filters }) => it.on_unsubscribe(id, filters),
                 // The handshake has taken them.
                 Some(Received::Connect(_) | Received::Connack(_)) => {}
+                None if it.role == Role::Server && it.link.is_parting() => return Poll::Pending,
                 None => {
                     let will = it.take_will().and_then(|will| it.endpoint.map.inwards(will));
                     if let Some(will) = will {

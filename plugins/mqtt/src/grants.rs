@@ -1,5 +1,6 @@
 //! [`Grants`]: what a client of a listener has subscribed to, and what waits for the destination's answer.
 
+use crate::asked::Answering;
 use crate::packet::{Filter, Publication};
 use crate::topic::{matches, shared};
 use std::collections::HashMap;
@@ -10,10 +11,11 @@ const MOST: usize = 1024;
 /// The most questions to the destination at the same time.
 const QUESTIONS: usize = 64;
 
-/// A SUBSCRIBE or UNSUBSCRIBE that the destination was asked about.
+/// What the destination was asked about: a SUBSCRIBE, an UNSUBSCRIBE, an operation.
 pub(crate) enum Question {
     Subscribe { id: u16, filters: Vec<Filter>, number: Option<u32> },
     Unsubscribe { id: u16, filters: Vec<String> },
+    Call(Answering),
 }
 
 /// Subscriptions of one client.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod asked;
 mod broker;
 mod client;
 mod conversation;
@@ -25,13 +26,16 @@ mod reason;
 mod server;
 mod session;
 mod topic;
+mod users;
 
 #[cfg(test)]
 mod tests;
 
-pub use broker::{BrokerOptions, MqttBroker};
+#[doc(hidden)]
+pub use broker::check_journal;
+pub use broker::{BrokerOptions, MqttBroker, Permission};
 pub use driver::MqttDriver;
 pub use endpoint::MqttEndpoint;
-pub use options::{Direction, Filters, MapEntry, MqttOptions, MqttVersion, WillOptions};
+pub use options::{CallEntry, Direction, Filters, MapEntry, MqttOptions, MqttVersion, WillOptions};
 
 jackfield_plugin_api::export_plugin! { drivers: [MqttDriver], handlers: [MqttBroker] }

@@ -3,6 +3,7 @@
 
 use crate::engine::{Engine, Received};
 use crate::mover::run;
+use crate::outgoing::Told;
 use crate::packet::{Filter, Publication};
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::Op;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) paused: AtomicBool,
     /// The goodbye has left.
     pub(crate) gone: AtomicBool,
+    /// The peer has ended too, or had its time for that.
+    pub(crate) over: AtomicBool,
 }
 
 impl Shared {
@@ -66,6 +69,7 @@ impl Link {
             changed: Notify::new(),
             paused: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         });
         let task = host.spawn(run(Arc::clone(&shared), stream));
         Link { shared, _task: task }
@@ -153,7 +157,7 @@ impl Link {
                     return Ok(false);
                 }
                 let Some((publication, tell)) = waiting.take() else { return Ok(true) };
-                engine.publish(publication, Some(tell), self.now()).map(|()| true)
+                engine.publish(publication, Told::Caller(tell), self.now()).map(|()| true)
             })?;
             if sent {
                 return told.await.map_err(|_| over())?;
@@ -198,6 +202,15 @@ impl Link {
     pub(crate) async fn leave(&self, code: u8) {
         self.with(|engine| engine.leave(code, None));
         self.gone().await;
+    }
+
+    /// Whether a peer that has broken a rule is still to read that: a connection that is closed while the peer sends
+    /// is reset, and our last words are lost. Who reads is woken when that is over, after five seconds at most.
+    pub(crate) fn is_parting(&self) -> bool {
+        let error =
+            self.with(|engine| engine.ended().and_then(|it| it.error.as_ref()).map(Error::kind));
+        let ours = matches!(error, Some(ErrorKind::Protocol | ErrorKind::Limit));
+        ours && !self.shared.over.load(Ordering::Acquire)
     }
 
     /// Completes when the connection has ended and its goodbye, if there is one, has left.

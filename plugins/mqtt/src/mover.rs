@@ -32,6 +32,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: Stream) {
     shared.tell();
     // A peer that still sends would otherwise be reset, and lose our last words.
     let _ = shared.host.timeout(GOODBYE, "", mover.drain()).await;
+    shared.over.store(true, Ordering::Release);
+    shared.tell();
 }
 
 struct Mover<'a> {

@@ -151,9 +151,7 @@ pub(crate) async fn call(it: &Conversation, operation: &str, given: Value) -> Re
         }
         "answer" => {
             let Answer { id, result } = params(given)?;
-            let codes = result.and_then(|result| result.get("codes").cloned());
-            let codes = codes.and_then(|codes| serde_json::from_value(codes).ok());
-            it.on_answer(id, codes);
+            it.on_answer(id, result.as_ref());
             Ok(json!({}))
         }
         "told" => {

@@ -20,6 +20,8 @@ options! {
         pub session_expiry: u32 = 0,
         /// Client: seconds of silence after which a ping is sent; 0: never.
         pub keepalive: u16 = 60,
+        /// Listener: the most seconds of silence that a client of version 5 may ask for, who is told; 0: any, and none.
+        pub max_keepalive: u16 = 0,
         /// Client: filters that are subscribed to when the connection is there.
         pub subscribe: Filters = Filters(Vec::new()),
         /// Client: what the server publishes when the connection breaks.
@@ -33,8 +35,13 @@ options! {
         pub retain: bool = false,
         /// Client: what of topics is different on the two sides; where there is one, other topics do not pass.
         pub map: Vec<MapEntry>,
-        /// Listener: names and passwords of those who may connect; empty: anyone may.
+        /// Listener: topics whose messages are operations of the destination.
+        pub calls: Vec<CallEntry>,
+        /// Listener: names and passwords of those who may connect, the passwords also as hashes of `mosquitto_passwd`
+        /// (`$7$…`); empty: anyone may.
         pub users: BTreeMap<String, Secret>,
+        /// Listener: whether clients without a user name may connect where there are `users`.
+        pub anonymous: bool = false,
         /// The most bytes of a packet that is received.
         #[schemars(range(min = 1024, max = 268_435_455))]
         pub max_packet: u32 = 1 << 20,
@@ -77,6 +84,16 @@ options! {
         pub delay: u32 = 0,
     }
 
+    /// One of `calls`: messages of these topics are no messages for the destination; each runs an operation there.
+    pub struct CallEntry {
+        /// A filter: `+` and `#` stand for whole levels.
+        pub topic: String,
+        /// The operation; its parameters are the content of a message, a JSON object, or none.
+        pub operation: String,
+        /// Where the answer is published to the client, if its message does not say that (MQTT 5, response topic).
+        pub answer: Option<String>,
+    }
+
     /// One rule of `map`: topics that begin with `remote` at the peer begin with `local` on the other side of the
     /// route.
     pub struct MapEntry {
@@ -105,6 +122,12 @@ options! {
 impl Serialize for WillOptions {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Only a default is written, and there is none.
+        serializer.serialize_none()
+    }
+}
+
+impl Serialize for CallEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_none()
     }
 }

@@ -11,6 +11,21 @@ use std::time::Duration;
 /// Who waits for an answer.
 pub(crate) type Waiter<T> = oneshot::Sender<Result<T>>;
 
+/// Who is told of the last answer to a message.
+pub(crate) enum Told {
+    Nobody,
+    /// Who called `publish`, for its code.
+    Caller(Waiter<u8>),
+    /// A broker that keeps the message under this number until it is answered.
+    Keeper(u64),
+}
+
+impl Told {
+    fn number(&self) -> Option<u64> {
+        if let Told::Keeper(number) = self { Some(*number) } else { None }
+    }
+}
+
 /// What is expected next for a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
@@ -26,7 +41,7 @@ struct Sent {
     publication: Option<Publication>,
     order: u64,
     since: Duration,
-    waiter: Option<Waiter<u8>>,
+    told: Told,
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE without its answer.
@@ -36,12 +51,22 @@ struct Asked {
     waiter: Waiter<Vec<u8>>,
 }
 
-/// What of it goes on in the next connection of the same session: messages in their order, those without a
-/// PUBLISH to repeat waiting for PUBCOMP.
-#[derive(Default)]
+/// A message that goes on in the next connection of the same session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    pub(crate) id: u16,
+    /// To be sent again; without one it waits for PUBCOMP.
+    pub(crate) publication: Option<Publication>,
+    /// What a broker keeps it under.
+    pub(crate) number: Option<u64>,
+}
+
+/// All of them, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unanswered {
-    pub(crate) messages: Vec<(u16, Option<Publication>)>,
-    last_id: u16,
+    pub(crate) messages: Vec<Unfinished>,
+    /// The last packet identifier that was used.
+    pub(crate) last_id: u16,
 }
 
 /// What is to be done about an answer.
@@ -65,6 +90,8 @@ pub(crate) struct Outgoing {
     aliases: HashMap<String, u16>,
     /// The most aliases that the peer takes of us.
     pub(crate) alias_maximum: u16,
+    /// Numbers of messages that the peer has taken over, until their keeper asks.
+    taken_over: Vec<u64>,
 }
 
 impl Outgoing {
@@ -77,6 +104,7 @@ impl Outgoing {
             window: usize::from(window.max(1)),
             aliases: HashMap::new(),
             alias_maximum: 0,
+            taken_over: Vec::new(),
         }
     }
 
@@ -115,16 +143,37 @@ impl Outgoing {
         self.order += 1;
         let stage = if publication.qos == 1 { Stage::Puback } else { Stage::Pubrec };
         let kept = keep.then(|| publication.clone());
-        let order = self.order;
-        self.sent.insert(id, Sent { stage, publication: kept, order, since: now, waiter: None });
+        let (order, told) = (self.order, Told::Nobody);
+        self.sent.insert(id, Sent { stage, publication: kept, order, since: now, told });
         Some(id)
     }
 
     /// Who is to be told of the last answer to a message.
-    pub(crate) fn wait(&mut self, id: u16, waiter: Waiter<u8>) {
+    pub(crate) fn tell(&mut self, id: u16, told: Told) {
         if let Some(sent) = self.sent.get_mut(&id) {
-            sent.waiter = Some(waiter);
+            sent.told = told;
         }
+    }
+
+    /// Numbers of messages that the peer has taken over since this was last asked.
+    pub(crate) fn taken_over(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.taken_over)
+    }
+
+    /// The last packet identifier that was used.
+    pub(crate) fn last_id(&self) -> u16 {
+        self.last_id
+    }
+
+    /// Messages that the peer has not taken over yet, in their order.
+    pub(crate) fn untaken(&self) -> Vec<(u64, Publication)> {
+        let mut sent: Vec<&Sent> = self.sent.values().collect();
+        sent.sort_unstable_by_key(|sent| sent.order);
+        let untaken = sent.into_iter().filter_map(|sent| {
+            let publication = sent.publication.clone()?;
+            Some((sent.told.number()?, publication))
+        });
+        untaken.collect()
     }
 
     /// Forgets a message that could not be written.
@@ -163,20 +212,26 @@ impl Outgoing {
                 sent.stage = Stage::Pubcomp;
                 sent.publication = None;
                 sent.since = now;
+                self.taken_over.extend(sent.told.number());
                 Ok(Answered::Release { code: reason::SUCCESS })
             }
             (AckKind::Pubrec, Stage::Pubcomp) => Ok(Answered::Release { code: reason::SUCCESS }),
             (AckKind::Puback, Stage::Puback)
             | (AckKind::Pubrec, Stage::Pubrec)
             | (AckKind::Pubcomp, Stage::Pubcomp) => {
-                let sent = self.sent.remove(&id);
-                let (topic, waiter) = sent.map_or((None, None), |sent| {
-                    (sent.publication.map(|publication| publication.topic), sent.waiter)
-                });
-                if let Some(waiter) = waiter {
-                    // Who asked may have gone.
-                    let _ = waiter.send(Ok(code));
-                    return Ok(Answered::Done { topic, code: reason::SUCCESS });
+                let Some(sent) = self.sent.remove(&id) else { return Ok(Answered::Nothing) };
+                // Of a message of QoS 2 that was told with its PUBREC.
+                let untold = sent.stage != Stage::Pubcomp;
+                let topic = sent.publication.map(|publication| publication.topic);
+                match sent.told {
+                    Told::Caller(waiter) => {
+                        // Who asked may have gone.
+                        let _ = waiter.send(Ok(code));
+                        return Ok(Answered::Done { topic, code: reason::SUCCESS });
+                    }
+                    // A message that the peer refuses is not sent again either.
+                    Told::Keeper(number) if untold => self.taken_over.push(number),
+                    Told::Keeper(_) | Told::Nobody => {}
                 }
                 Ok(Answered::Done { topic, code })
             }
@@ -232,23 +287,20 @@ impl Outgoing {
         let mut sent: Vec<(u16, Sent)> = self.sent.drain().collect();
         sent.sort_unstable_by_key(|(_, sent)| sent.order);
         let messages = sent.into_iter().filter_map(|(id, sent)| {
-            if let Some(waiter) = sent.waiter {
+            let number = sent.told.number();
+            if let Told::Caller(waiter) = sent.told {
                 let _ = waiter.send(Err(error.clone()));
             }
             let goes_on = sent.stage == Stage::Pubcomp || sent.publication.is_some();
-            goes_on.then_some((id, sent.publication))
+            goes_on.then_some(Unfinished { id, publication: sent.publication, number })
         });
         Unanswered { messages: messages.collect(), last_id: self.last_id }
     }
 
     /// Takes up what an earlier connection of the session has left, with what is to be sent again.
-    pub(crate) fn resume(
-        &mut self,
-        left: Unanswered,
-        now: Duration,
-    ) -> Vec<(u16, Option<Publication>)> {
+    pub(crate) fn resume(&mut self, left: Unanswered, now: Duration) -> Vec<Unfinished> {
         self.last_id = left.last_id;
-        for (id, publication) in &left.messages {
+        for Unfinished { id, publication, number } in &left.messages {
             self.order += 1;
             let stage = match publication {
                 None => Stage::Pubcomp,
@@ -256,7 +308,8 @@ impl Outgoing {
                 Some(_) => Stage::Pubrec,
             };
             let (order, publication) = (self.order, publication.clone());
-            self.sent.insert(*id, Sent { stage, publication, order, since: now, waiter: None });
+            let told = number.map_or(Told::Nobody, Told::Keeper);
+            self.sent.insert(*id, Sent { stage, publication, order, since: now, told });
         }
         left.messages
     }

@@ -13,6 +13,7 @@ pub(crate) const PROTOCOL: u8 = 0x82;
 pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;
 pub(crate) const BAD_CLIENT_ID: u8 = 0x85;
 pub(crate) const BAD_USER: u8 = 0x86;
+pub(crate) const NOT_AUTHORIZED: u8 = 0x87;
 pub(crate) const UNAVAILABLE: u8 = 0x88;
 pub(crate) const BUSY: u8 = 0x89;
 pub(crate) const SHUTTING_DOWN: u8 = 0x8b;
@@ -29,6 +30,7 @@ pub(crate) const TOO_LARGE: u8 = 0x95;
 pub(crate) const PROTOCOL_SUBSCRIPTION: u8 = 0x83;
 pub(crate) const QUOTA: u8 = 0x97;
 pub(crate) const ADMINISTRATIVE: u8 = 0x98;
+pub(crate) const PAYLOAD_FORMAT: u8 = 0x99;
 
 /// What a code says.
 pub(crate) fn words(code: u8) -> &'static str {
@@ -85,7 +87,7 @@ pub(crate) fn of_return_code(code: u8) -> u8 {
         2 => BAD_CLIENT_ID,
         3 => UNAVAILABLE,
         4 => BAD_USER,
-        5 => 0x87,
+        5 => NOT_AUTHORIZED,
         _ => UNSPECIFIED,
     }
 }
@@ -97,7 +99,7 @@ pub(crate) fn return_code(code: u8) -> u8 {
         UNSUPPORTED_VERSION => 1,
         BAD_CLIENT_ID => 2,
         BAD_USER => 4,
-        0x87 => 5,
+        NOT_AUTHORIZED => 5,
         _ => 3,
     }
 }
@@ -114,7 +116,7 @@ fn space(version: Version) -> &'static str {
 pub(crate) fn not_connected(version: Version, code: u8, reason: Option<&str>) -> Error {
     let meaning = if version == Version::V311 { of_return_code(code) } else { code };
     let kind = match meaning {
-        BAD_USER | 0x87 | BAD_METHOD => ErrorKind::Denied,
+        BAD_USER | NOT_AUTHORIZED | BAD_METHOD => ErrorKind::Denied,
         UNAVAILABLE | BUSY | 0x9f => ErrorKind::Unreachable,
         _ => ErrorKind::Refused,
     };

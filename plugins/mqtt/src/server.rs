@@ -6,6 +6,7 @@ use crate::engine::{Engine, Received};
 use crate::link::Link;
 use crate::packet::{Connack, Connect, Version};
 use crate::reason;
+use crate::users::Login;
 use jackfield_plugin_api::{Error, ErrorKind, Host, Info, Origin, Result, Role, Stream};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,8 @@ pub(crate) async fn accept(
     let engine = Engine::new(Role::Server, Version::V311, endpoint.limits, host.now());
     let link = Link::start(engine, carrier, host);
     let connect = asked(&link).await?;
-    if let Some((code, error)) = objection(endpoint, &connect) {
+    let login = login(endpoint, &connect, host).await;
+    if let Some((code, error)) = objection(&connect, login) {
         let connack = Connack { code, ..Connack::default() };
         let now = link.now();
         link.with(|engine| engine.answer(&connect, connack, None, now));
@@ -58,7 +60,11 @@ pub(crate) async fn accept(
         .with("keepalive", connect.keepalive)
         .with(LINK, number);
     if let Some(user) = &connect.user {
-        info = info.identity(user.clone());
+        // Where nobody is asked for a password, anybody may say any name.
+        info = match endpoint.users.is_open() {
+            true => info.with("user", user.as_str()),
+            false => info.identity(user.clone()),
+        };
     }
     let info = info.over(&below);
     let mut conversation = Conversation::new(link, Arc::clone(endpoint), info, host, Role::Server);
@@ -87,19 +93,38 @@ async fn asked(link: &Link) -> Result<Connect> {
     }
 }
 
+/// Who a client is; hashes are looked at where that keeps nobody.
+async fn login(endpoint: &Arc<MqttEndpoint>, connect: &Connect, host: Host) -> Result<Login> {
+    let (user, password) = (connect.user.clone(), connect.password.clone());
+    if !endpoint.users.is_slow() {
+        return Ok(endpoint.users.login(user.as_deref(), password.as_deref()));
+    }
+    let endpoint = Arc::clone(endpoint);
+    host.blocking(move || endpoint.users.login(user.as_deref(), password.as_deref())).await
+}
+
 /// Why a client may not connect.
-fn objection(endpoint: &MqttEndpoint, connect: &Connect) -> Option<(u8, Error)> {
+fn objection(connect: &Connect, login: Result<Login>) -> Option<(u8, Error)> {
     if connect.enhanced {
         let error = Error::new(ErrorKind::Unsupported, "the client wants an enhanced login (AUTH)");
         return Some((reason::BAD_METHOD, error));
     }
-    let password = connect.password.as_deref();
-    if !endpoint.admits(connect.user.as_deref(), password) {
-        let error = Error::new(ErrorKind::Denied, "the client's user or password is wrong");
-        let error = error.with("user", connect.user.as_deref().unwrap_or("-"));
-        return Some((reason::BAD_USER, error));
+    match login {
+        Ok(Login::Admitted) => {}
+        Ok(Login::Anonymous) => {
+            let error = Error::new(ErrorKind::Denied, "the client does not say who it is");
+            return Some((reason::NOT_AUTHORIZED, error));
+        }
+        Ok(Login::Wrong) => {
+            let error = Error::new(ErrorKind::Denied, "the client's user or password is wrong");
+            let error = error.with("user", connect.user.as_deref().unwrap_or("-"));
+            return Some((reason::BAD_USER, error));
+        }
+        Err(error) => return Some((reason::BUSY, error)),
     }
-    if connect.client_id.is_empty() && !connect.clean {
+    // By 5.0 it is given a name (§3.1.3.1), and a session that is new.
+    let old = connect.version == Version::V311;
+    if old && connect.client_id.is_empty() && !connect.clean {
         let error =
             Error::new(ErrorKind::Refused, "the client has no name and wants its session back");
         return Some((reason::BAD_CLIENT_ID, error));

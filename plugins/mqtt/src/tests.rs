@@ -3,6 +3,7 @@
 use crate::decode::Decoder;
 use crate::encode::encode;
 use crate::engine::{Engine, Limits, Received};
+use crate::outgoing::Told;
 use crate::packet::{AckKind, Connack, Connect, Filter, Packet, Publication, Version, Will};
 use bytes::BytesMut;
 use jackfield_plugin_api::Role;
@@ -170,7 +171,7 @@ fn messages_arrive_once_and_in_order_with_every_quality_of_service() {
             while sent < 300 && client.has_room(qos(sent)) {
                 let topic = format!("t{}", sent % 6);
                 let publication = Publication::new(topic, sent.to_string(), qos(sent));
-                client.publish(publication, None, NOW).expect("room");
+                client.publish(publication, Told::Nobody, NOW).expect("room");
                 sent += 1;
             }
             let moved = pass(&mut client, &mut server);
@@ -192,7 +193,9 @@ fn messages_arrive_once_and_in_order_with_every_quality_of_service() {
 fn a_session_that_goes_on_repeats_what_has_no_answer_and_nothing_twice() {
     let (mut client, mut server) = pair(Version::V5, 60);
     for qos in [1, 2] {
-        client.publish(Publication::new("a", format!("{qos}"), qos), None, NOW).expect("room");
+        client
+            .publish(Publication::new("a", format!("{qos}"), qos), Told::Nobody, NOW)
+            .expect("room");
     }
     pass(&mut client, &mut server);
     assert_eq!(taken(&mut server).len(), 2);
@@ -230,14 +233,14 @@ fn a_session_that_goes_on_repeats_what_has_no_answer_and_nothing_twice() {
 fn a_waiter_has_the_code_and_silence_has_an_end() {
     let (mut client, mut server) = pair(Version::V5, 0);
     let (tell, mut told) = oneshot::channel();
-    client.publish(Publication::new("a", "x", 1), Some(tell), NOW).expect("room");
+    client.publish(Publication::new("a", "x", 1), Told::Caller(tell), NOW).expect("room");
     pass(&mut client, &mut server);
     let Some(Received::Publish { id, .. }) = server.take() else { panic!("no message") };
     server.acknowledge(1, id, 0x97);
     pass(&mut server, &mut client);
     assert_eq!(told.try_recv().expect("an answer"), Ok(0x97));
     let (tell, mut told) = oneshot::channel();
-    client.publish(Publication::new("a", "x", 1), Some(tell), NOW).expect("room");
+    client.publish(Publication::new("a", "x", 1), Told::Caller(tell), NOW).expect("room");
     client.tick(NOW + Duration::from_secs(9));
     assert!(client.ended().is_none());
     client.tick(NOW + Duration::from_secs(10));

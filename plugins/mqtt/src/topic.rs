@@ -68,9 +68,53 @@ pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     levels.next().is_none()
 }
 
+/// Whether `pattern` matches every topic that `filter` does; neither is shared.
+pub(crate) fn covers(pattern: &str, filter: &str) -> bool {
+    // Wildcards at the first level leave topics of the server alone.
+    if filter.starts_with('$') && pattern.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = filter.split('/');
+    for allowed in pattern.split('/') {
+        if allowed == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some("#") | None => return false,
+            Some(level) if allowed == "+" || allowed == level => {}
+            Some(_) => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{is_filter, is_topic, matches, shared};
+    use super::{covers, is_filter, is_topic, matches, shared};
+
+    #[test]
+    fn a_pattern_covers_filters_that_match_nothing_else() {
+        for (pattern, filter, fits) in [
+            ("a/b", "a/b", true),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/b", "a/+", false),
+            ("a/+", "a/#", false),
+            ("a/#", "a/#", true),
+            ("a/#", "a", true),
+            ("a/#", "a/+/c/#", true),
+            ("a/#", "#", false),
+            ("#", "#", true),
+            ("#", "+/a", true),
+            ("#", "$SYS/a", false),
+            ("+/a", "$SYS/a", false),
+            ("$SYS/#", "$SYS/+", true),
+            ("a/+/c", "a/b/c/d", false),
+            ("a/+/c", "a/b", false),
+        ] {
+            assert_eq!(covers(pattern, filter), fits, "{pattern} {filter}");
+        }
+    }
 
     #[test]
     fn wildcards_stand_for_whole_levels() {

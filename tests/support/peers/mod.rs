@@ -7,6 +7,7 @@ pub(crate) mod modbus;
 pub(crate) mod mqtt;
 pub(crate) mod names;
 pub(crate) mod netconfd;
+pub(crate) mod node;
 pub(crate) mod proxies;
 pub(crate) mod python;
 pub(crate) mod quic;

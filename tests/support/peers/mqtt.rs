@@ -1,4 +1,4 @@
-//! MQTT of others: mosquitto and its clients, scripts on paho-mqtt, and the broker amqtt.
+//! MQTT of others: mosquitto and its clients, scripts on paho-mqtt, and the brokers aedes and amqtt.
 
 use std::{fs, process::Command};
 
@@ -7,7 +7,10 @@ use tokio::net::TcpStream;
 use crate::support::{
     certs::Certs,
     need::need,
-    peers::python::{python, python_module},
+    peers::{
+        node::node,
+        python::{python, python_module},
+    },
     ports,
     process::{Process, Ran, command, run, tempdir},
 };
@@ -125,5 +128,28 @@ impl Amqtt {
             Ok(Self { _process: process, port })
         })
         .await
+    }
+}
+
+/// The broker aedes, of 3.1.1.
+pub(crate) struct Aedes {
+    process: Process,
+    pub(crate) port: u16,
+}
+
+impl Aedes {
+    pub(crate) async fn start() -> Self {
+        let mut process = Process::spawn("aedes", node("mqtt_aedes.js"));
+        let port = process.logged_port("listening on port ").await;
+        Self { process, port }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// What follows `text` in the first line of its log that has it.
+    pub(crate) async fn logged(&mut self, text: &str) -> String {
+        self.process.logged(text).await.unwrap_or_else(|log| panic!("{log}"))
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 /// A message, and when it came: the seconds that it is worth something run while it waits.
 struct Waiting {
     publication: Publication,
+    /// What it is written under in the journal, if it is.
+    number: Option<u64>,
     since: Duration,
 }
 
@@ -47,7 +49,12 @@ impl Outbox {
     }
 
     /// Adds a message; false if there is no room, and it is dropped.
-    pub(super) fn push(&self, publication: Publication, now: Duration) -> bool {
+    pub(super) fn push(
+        &self,
+        publication: Publication,
+        number: Option<u64>,
+        now: Duration,
+    ) -> bool {
         let size = size(&publication);
         let mut queue = self.queue();
         let bytes = self.bytes.load(Ordering::Relaxed);
@@ -55,7 +62,7 @@ impl Outbox {
             return false;
         }
         self.bytes.fetch_add(size, Ordering::Relaxed);
-        queue.push_back(Waiting { publication, since: now });
+        queue.push_back(Waiting { publication, number, since: now });
         drop(queue);
         self.sender.wake();
         true
@@ -66,16 +73,25 @@ impl Outbox {
         self.queue().front().map(|waiting| waiting.publication.qos)
     }
 
-    /// Takes the next one that is worth something.
-    pub(super) fn pop(&self, now: Duration) -> Option<Publication> {
+    /// Takes the next one that is worth something, with its number.
+    pub(super) fn pop(&self, now: Duration) -> Option<(Publication, Option<u64>)> {
         let mut queue = self.queue();
         while let Some(waiting) = queue.pop_front() {
             self.bytes.fetch_sub(size(&waiting.publication), Ordering::Relaxed);
+            let number = waiting.number;
             if let Some(publication) = waiting.at(now) {
-                return Some(publication);
+                return Some((publication, number));
             }
         }
         None
+    }
+
+    /// Those that are written in the journal, with their numbers, and when they came.
+    pub(super) fn written(&self) -> Vec<(u64, Publication, Duration)> {
+        let written = |waiting: &Waiting| {
+            waiting.number.map(|number| (number, waiting.publication.clone(), waiting.since))
+        };
+        self.queue().iter().filter_map(written).collect()
     }
 
     /// Drops messages of QoS 0, which do not wait for a client that is not there.
@@ -116,10 +132,10 @@ mod tests {
         let outbox = Outbox::new(2, Arc::clone(&bytes), 10_000);
         let of = |size: usize| Publication::new("t", vec![0; size], 1);
         let now = Duration::ZERO;
-        assert!(outbox.push(of(10), now) && outbox.push(of(10), now));
-        assert!(!outbox.push(of(10), now));
+        assert!(outbox.push(of(10), None, now) && outbox.push(of(10), None, now));
+        assert!(!outbox.push(of(10), None, now));
         let other = Outbox::new(9, Arc::clone(&bytes), 10_000);
-        assert!(!other.push(of(9_900), now));
+        assert!(!other.push(of(9_900), None, now));
         assert!(outbox.pop(now).is_some());
         drop((outbox, other));
         assert_eq!(bytes.load(Ordering::Relaxed), 0);
@@ -134,9 +150,9 @@ mod tests {
             publication
         };
         for seconds in [5, 30] {
-            assert!(outbox.push(lasting(seconds), Duration::ZERO));
+            assert!(outbox.push(lasting(seconds), None, Duration::ZERO));
         }
-        let left = outbox.pop(Duration::from_secs(10)).unwrap();
+        let (left, _) = outbox.pop(Duration::from_secs(10)).unwrap();
         assert_eq!(left.properties.expiry, Some(20));
         assert!(outbox.pop(Duration::ZERO).is_none());
     }

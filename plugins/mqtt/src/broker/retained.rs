@@ -5,6 +5,16 @@ use crate::topic::matches;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// What became of a message that was published to be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keeping {
+    Kept,
+    /// It has no content: there is none any more.
+    Forgotten,
+    /// There is no room, and none any more.
+    Full,
+}
+
 /// Retained messages, and when they came.
 pub(super) struct Retained {
     messages: BTreeMap<String, (Publication, Duration)>,
@@ -18,27 +28,51 @@ impl Retained {
         Retained { messages: BTreeMap::new(), bytes: 0, most, most_bytes }
     }
 
+    /// How much is kept from here on; what is there stays.
+    pub(super) fn limit(&mut self, most: usize, most_bytes: usize) {
+        (self.most, self.most_bytes) = (most, most_bytes);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Keeps a message in the place of an earlier one, or with no content forgets that; false if there is no room.
-    pub(super) fn keep(&mut self, publication: &Publication, now: Duration) -> bool {
+    /// All of them, and when they came.
+    pub(super) fn all(&self) -> impl Iterator<Item = &(Publication, Duration)> {
+        self.messages.values()
+    }
+
+    /// Forgets those that are worth nothing any more.
+    pub(super) fn expire(&mut self, now: Duration) {
+        let bytes = &mut self.bytes;
+        self.messages.retain(|_, (publication, since)| {
+            let waited = now.saturating_sub(*since).as_secs();
+            let stays =
+                publication.properties.expiry.is_none_or(|seconds| u64::from(seconds) > waited);
+            if !stays {
+                *bytes = bytes.saturating_sub(publication.memory());
+            }
+            stays
+        });
+    }
+
+    /// Keeps a message in the place of an earlier one, or with no content forgets that.
+    pub(super) fn keep(&mut self, publication: &Publication, now: Duration) -> Keeping {
         if let Some((known, _)) = self.messages.remove(&publication.topic) {
             self.bytes = self.bytes.saturating_sub(known.memory());
         }
         if publication.payload.is_empty() {
-            return true;
+            return Keeping::Forgotten;
         }
         let size = publication.memory();
         if self.messages.len() >= self.most || self.bytes.saturating_add(size) > self.most_bytes {
-            return false;
+            return Keeping::Full;
         }
         self.bytes += size;
         let mut kept = publication.clone();
         kept.properties.subscriptions.clear();
         self.messages.insert(publication.topic.clone(), (kept, now));
-        true
+        Keeping::Kept
     }
 
     /// Those that `filter` matches and that are worth something.

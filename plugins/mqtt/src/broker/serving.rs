@@ -1,9 +1,12 @@
 //! One client of the broker, from its CONNECT to its end.
 
-use super::hub::{Hub, Place};
+use super::hub::{Hub, Left, Place};
+use super::options::Permission;
+use super::permissions::Permits;
 use crate::conversation::Conversation;
 use crate::engine::Received;
-use crate::packet::Will;
+use crate::outgoing::Told;
+use crate::packet::{Connect, Will};
 use crate::reason;
 use jackfield_plugin_api::{Host, Level, Result};
 use std::future::poll_fn;
@@ -26,14 +29,14 @@ enum Step {
 ///
 /// # Errors
 /// How its connection has failed.
-pub(super) async fn serve(host: Host, hub: &Hub, it: &Arc<Conversation>) -> Result<()> {
+pub(super) async fn serve(
+    host: Host,
+    hub: &Arc<Hub>,
+    permissions: &[Permission],
+    it: &Arc<Conversation>,
+) -> Result<()> {
     let Some(connect) = &it.connect else { return Ok(()) };
-    let client_id = it.assigned.as_ref().unwrap_or(&connect.client_id);
-    let Some(mut place) = hub.attach(client_id, connect, it) else {
-        it.answer(reason::QUOTA, None, None);
-        it.link.gone().await;
-        let text = format!("a client is refused: max_clients is reached [client_id={client_id}]");
-        host.log(Level::Warn, "mqtt", &text);
+    let Some((mut place, permits)) = admit(host, hub, permissions, connect, it).await? else {
         return Ok(());
     };
     let granted = hub.expiry(connect.expiry);
@@ -59,23 +62,82 @@ pub(super) async fn serve(host: Host, hub: &Hub, it: &Arc<Conversation>) -> Resu
         })
         .await;
         match step {
-            Step::Received(received) => handle(hub, it, &leaving.place, *received),
+            Step::Received(received) => handle(hub, it, &permits, &leaving.place, *received),
             Step::End => break,
             Step::Send => send(it, &leaving.place),
             Step::Stop => {
                 it.link.leave(reason::SHUTTING_DOWN).await;
-                break;
+                return Ok(());
             }
         }
     }
     drop(leaving);
     it.link.gone().await;
+    poll_fn(|cx| {
+        // It wakes the reader when it is over.
+        let _ = it.link.poll_received(cx);
+        let parts = it.link.is_parting() && stopping.as_mut().poll(cx).is_pending();
+        if parts { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
     it.failure().map_or(Ok(()), Err)
 }
 
-fn handle(hub: &Hub, it: &Conversation, place: &Place, received: Received) {
+/// Gives a client its place, and what it may do; `None`: it was refused.
+///
+/// # Errors
+/// The state directory cannot be used.
+async fn admit(
+    host: Host,
+    hub: &Arc<Hub>,
+    permissions: &[Permission],
+    connect: &Connect,
+    it: &Arc<Conversation>,
+) -> Result<Option<(Place, Permits)>> {
+    if let Err(error) = hub.open().await {
+        it.answer(reason::UNAVAILABLE, None, None);
+        it.link.gone().await;
+        return Err(error);
+    }
+    let client_id = it.assigned.as_ref().unwrap_or(&connect.client_id);
+    // That of the listener, or of the client's certificate.
+    let user = it.info.identity.as_deref();
+    let permits = Permits::of(permissions, user, client_id);
+    let will = connect.will.as_ref().map(|will| &will.publication.topic);
+    if let Some(topic) = will.filter(|topic| !permits.publish(topic)) {
+        let text = format!("a client is refused: its will is not permitted [topic={topic}]");
+        return refuse(host, it, reason::NOT_AUTHORIZED, &text).await;
+    }
+    let place = match hub.attach(client_id, user, &permits, connect, it) {
+        Ok(place) => place,
+        Err(reason::NOT_AUTHORIZED) => {
+            let text = "a client is refused: the session of its name is another user's";
+            return refuse(host, it, reason::NOT_AUTHORIZED, text).await;
+        }
+        Err(code) => {
+            return refuse(host, it, code, "a client is refused: max_clients is reached").await;
+        }
+    };
+    Ok(Some((place, permits)))
+}
+
+/// Tells a client that it may not connect, and the log why.
+async fn refuse<T>(host: Host, it: &Conversation, code: u8, text: &str) -> Result<Option<T>> {
+    it.answer(code, None, None);
+    it.link.gone().await;
+    let client_id = it.connect.as_ref().map_or("", |connect| &connect.client_id);
+    host.log(Level::Warn, "mqtt", &format!("{text} [client_id={client_id}]"));
+    Ok(None)
+}
+
+fn handle(hub: &Hub, it: &Conversation, permits: &Permits, place: &Place, received: Received) {
     let now = it.link.now();
     match received {
+        Received::Publish { publication, id } if !permits.publish(&publication.topic) => {
+            hub.refused();
+            let code = reason::NOT_AUTHORIZED;
+            it.link.with(|engine| engine.acknowledge(publication.qos, id, code));
+        }
         Received::Publish { publication, id } => {
             let qos = publication.qos;
             let anybody = match it.endpoint.map.inwards(publication) {
@@ -86,7 +148,7 @@ fn handle(hub: &Hub, it: &Conversation, place: &Place, received: Received) {
             it.link.with(|engine| engine.acknowledge(qos, id, code));
         }
         Received::Subscribe { id, filters, number } => {
-            let codes = hub.subscribe(place.session, filters, number, now);
+            let codes = hub.subscribe(place.session, permits, filters, number, now);
             it.link.with(|engine| engine.suback(id, codes));
         }
         Received::Unsubscribe { id, filters } => {
@@ -106,9 +168,10 @@ fn send(it: &Conversation, place: &Place) {
             if !engine.has_room(qos) || engine.ended().is_some() {
                 return false;
             }
-            let Some(publication) = place.outbox.pop(now) else { return false };
+            let Some((publication, number)) = place.outbox.pop(now) else { return false };
+            let told = number.map_or(Told::Nobody, Told::Keeper);
             // One that is too long for this client is not for it (§3.1.2.11.4).
-            let _ = engine.publish(publication, None, now);
+            let _ = engine.publish(publication, told, now);
             true
         });
         if !sent {
@@ -128,18 +191,20 @@ struct Leaving<'a> {
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        let (kept, will, told) = self.it.link.with(|engine| {
+        let (left, told) = self.it.link.with(|engine| {
             engine.leave(reason::UNSPECIFIED, None);
             let ended = engine.ended().cloned();
             let polite = ended.as_ref().is_some_and(|ended| ended.polite);
             let will: Option<Will> = engine.take_will().filter(|_| !polite);
-            (engine.take_kept(), will, ended.and_then(|ended| ended.expiry))
+            let taken_over = engine.outgoing.taken_over();
+            let left = Left { kept: engine.take_kept(), will, taken_over };
+            (left, ended.and_then(|ended| ended.expiry))
         });
         // What CONNECT has left at 0 stays so (§3.14.2.2.2).
         let expiry = match told {
             Some(told) if self.expiry > 0 => self.hub.expiry(told),
             _ => self.expiry,
         };
-        self.hub.detach(&self.place, kept, expiry, will, self.host.now());
+        self.hub.detach(&self.place, left, expiry, self.host.now());
     }
 }

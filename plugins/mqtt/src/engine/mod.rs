@@ -8,7 +8,7 @@ mod time;
 use crate::decode::{Decoder, Wrong};
 use crate::encode::encode;
 use crate::incoming::Incoming;
-use crate::outgoing::{Outgoing, Unanswered};
+use crate::outgoing::{Outgoing, Unanswered, Unfinished};
 use crate::packet::{AckKind, Connack, Connect, Filter, Packet, Publication, Version, Will};
 use crate::reason;
 use bytes::BytesMut;
@@ -298,7 +298,7 @@ impl Engine {
 
     fn resume(&mut self, kept: Kept, now: Duration) {
         self.incoming.resume(kept.held);
-        for (id, publication) in self.outgoing.resume(kept.unanswered, now) {
+        for Unfinished { id, publication, .. } in self.outgoing.resume(kept.unanswered, now) {
             match publication {
                 Some(mut publication) => {
                     publication.dup = true;

@@ -1,7 +1,7 @@
 //! What the owner sends.
 
 use super::{Ended, Engine, Kept};
-use crate::outgoing::Waiter;
+use crate::outgoing::{Told, Waiter};
 use crate::packet::{Connack, Connect, Filter, Packet, Publication, Version};
 use crate::reason;
 use jackfield_plugin_api::sync::oneshot;
@@ -28,14 +28,15 @@ impl Engine {
         if self.ended.is_some() || self.connected {
             return;
         }
-        let code = connack.code;
+        let (code, keepalive) = (connack.code, connack.keepalive);
         let session_present = connack.session_present;
         self.write(&Packet::Connack(connack));
         if code != reason::SUCCESS {
             return self.end(Ended { error: None, polite: true, expiry: None });
         }
         self.connected = true;
-        self.keepalive = Duration::from_secs(u64::from(connect.keepalive));
+        let keepalive = keepalive.unwrap_or(connect.keepalive);
+        self.keepalive = Duration::from_secs(u64::from(keepalive));
         self.last_received = now;
         self.keeps = connect.expiry > 0;
         self.will.clone_from(&connect.will);
@@ -52,14 +53,14 @@ impl Engine {
         self.feed(&rest, now);
     }
 
-    /// Sends a message, for which there is room. A waiter is told the code of the last answer.
+    /// Sends a message, for which there is room.
     ///
     /// # Errors
     /// It is too long or cannot be written, there is no room, or the connection has ended.
     pub(crate) fn publish(
         &mut self,
         mut publication: Publication,
-        waiter: Option<Waiter<u8>>,
+        told: Told,
         now: Duration,
     ) -> Result<()> {
         self.usable()?;
@@ -87,12 +88,10 @@ impl Engine {
             self.outgoing.forget(id);
             // The peer was not told what the newest number stands for.
             self.outgoing.alias_maximum = 0;
-        } else if let Some(waiter) = waiter {
-            if answered {
-                self.outgoing.wait(id, waiter);
-            } else {
-                let _ = waiter.send(Ok(reason::SUCCESS));
-            }
+        } else if answered {
+            self.outgoing.tell(id, told);
+        } else if let Told::Caller(waiter) = told {
+            let _ = waiter.send(Ok(reason::SUCCESS));
         }
         written
     }
