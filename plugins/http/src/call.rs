@@ -249,12 +249,12 @@ fn url(client: &Client, path: &str) -> Option<Url> {
     Url::parse(&place).ok()
 }
 
-fn status_of(head: &HeaderBlock) -> u16 {
+pub(crate) fn status_of(head: &HeaderBlock) -> u16 {
     let text = head.get(":status").map(String::from_utf8_lossy).unwrap_or_default();
     text.parse().unwrap_or_default()
 }
 
-async fn collect(client: &Client, mut body: Body) -> Result<(Bytes, HeaderBlock)> {
+pub(crate) async fn collect(client: &Client, mut body: Body) -> Result<(Bytes, HeaderBlock)> {
     let mut content = BytesMut::new();
     let mut trailers = HeaderBlock::default();
     let most = client.endpoint.calls.max_body;
