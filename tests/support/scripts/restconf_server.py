@@ -39,6 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             only = {"name": "ONLY-XML", "access": access[1:]}
             return self.say(200, {"ietf-restconf-monitoring:streams": {"stream": [netconf, only]}})
         path, _, query = self.path.partition("?")
+        assert "%2D" not in query, query
         if path in ("/streams/json", "/streams/xml"):
             return self.tell(path.endswith("json"), dict(urllib.parse.parse_qsl(query)))
         self.wrong(404, "invalid-value", "uri keypath not found", LIST)
