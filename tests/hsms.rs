@@ -1,5 +1,6 @@
 //! The driver hsms through a host, against secsgem.
 
+mod life;
 mod shared;
 
 use jackfield_plugin_api::{ErrorKind, Session};
