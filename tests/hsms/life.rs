@@ -87,7 +87,8 @@ async fn a_listener_is_stopped_at_once_whatever_its_peers_are_at() {
 async fn a_connection_comes_back_after_the_equipment_was_away_and_says_so_meanwhile() {
     let address = free();
     let equipment = format!(
-        "[handlers.echo]\n[[routes]]\nlisten = \"hsms://{address}\"\nto = \"handlers.echo\"\n"
+        "[host]\nshutdown_timeout = \"1s\"\n[handlers.echo]\n\
+         [[routes]]\nlisten = \"hsms://{address}\"\nto = \"handlers.echo\"\n"
     );
     let there = TestHost::start(&equipment).await;
     let host = TestHost::start(&format!(
