@@ -1,4 +1,7 @@
-//! The driver netconf through a host: yuma123's server behind OpenSSH's.
+//! The driver netconf through a host: yuma123's server behind OpenSSH's and behind TLS, and one in Python.
+
+mod python;
+mod tls;
 
 use jackfield_plugin_api::{ErrorKind, Result, Session};
 use serde_json::{Value, json};

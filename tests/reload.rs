@@ -29,14 +29,14 @@ use crate::support::{
 };
 
 /// A host in this process with a configuration that changes.
-struct Changing {
+pub(crate) struct Changing {
     folder: TempDir,
-    manager: Manager,
+    pub(crate) manager: Manager,
     reloader: Reloader,
 }
 
 impl Changing {
-    async fn start(toml: &str) -> Self {
+    pub(crate) async fn start(toml: &str) -> Self {
         Self::start_in(tempdir(), toml).await
     }
 
@@ -66,7 +66,7 @@ impl Changing {
         self.reloader.reload(ReloadCause::Call, false).await
     }
 
-    async fn reload(&self, toml: &str) -> Report {
+    pub(crate) async fn reload(&self, toml: &str) -> Report {
         self.try_reload(toml).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -86,7 +86,7 @@ fn route(address: SocketAddr, to: &str) -> String {
 }
 
 /// An address of this host that was free a moment ago.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     ([127, 0, 0, 1], crate::support::ports::free()).into()
 }
 

@@ -1,6 +1,7 @@
-//! The driver sntp and its server through a host, against chrony and against servers that do not keep the rules.
+//! The driver sntp and its server through a host, against chrony, ntpsec and servers that do not keep the rules.
 
 mod hostile;
+mod ntpsec;
 mod server;
 
 use jackfield_plugin_api::{Error, Session};

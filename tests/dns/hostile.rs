@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
 use super::{fact, resolve};
-use crate::support::{
-    host::TestHost,
-    peers::names::{Asked, NamePeer},
+use crate::{
+    reload::soon,
+    support::{
+        host::TestHost,
+        peers::names::{Asked, NamePeer},
+    },
 };
 
 const GOOD: [u8; 4] = [192, 0, 2, 1];
@@ -46,6 +49,26 @@ async fn what_answers_another_question_is_passed_over() {
     let answer = resolve(&session, json!({ "name": "a.test" })).await.unwrap();
     assert_eq!(addresses(&answer), ["192.0.2.1"], "{answer}");
     assert_eq!(peer.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_dropped_leaves_nothing_and_the_next_one_is_answered() {
+    let peer = NamePeer::start(|asked| match asked.number {
+        0 => Vec::new(),
+        _ => vec![asked.addresses(300, &[GOOD])],
+    })
+    .await;
+    let host = TestHost::start("").await;
+    // One place for questions: it is free again at once.
+    let options = json!({ "max_requests": 1, "timeout": 60.0 });
+    let session = host.open(&peer.uri(), options).await.unwrap();
+    let asks = json!({ "name": "a.test" });
+    tokio::select! {
+        answer = resolve(&session, asks.clone()) => panic!("nobody answers: {answer:?}"),
+        () = soon("the question", async || peer.asked() == 1) => {}
+    }
+    let answer = resolve(&session, asks).await.unwrap();
+    assert_eq!((addresses(&answer), peer.asked()), (vec!["192.0.2.1"], 2), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

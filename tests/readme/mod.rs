@@ -7,13 +7,14 @@
 //! end well at the end of the block. A command without lines may print anything.
 
 mod blocks;
+mod fieldbus;
 mod world;
 
 use blocks::{Command, commands, files};
-use std::{env, fs, path::Path, process::Stdio};
+use std::{fs, path::Path};
 use world::World;
 
-use crate::support::{need::need, process::command};
+use crate::support::network;
 
 const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -21,21 +22,9 @@ fn readme(name: &str) -> String {
     fs::read_to_string(Path::new(TOP).join(name)).expect("a README")
 }
 
-#[tokio::test]
-async fn every_command_of_the_readme_does_what_is_printed() {
-    need("unshare", "util-linux");
-    need("ip", "iproute2");
-    let mut inside = command("unshare");
-    inside.args(["--net", "--mount"]);
-    if !rustix::process::getuid().is_root() {
-        inside.arg("--map-root-user");
-    }
-    inside.arg(env::current_exe().expect("this program"));
-    inside.args(["readme::in_a_world_of_its_own", "--exact", "--ignored", "--nocapture"]);
-    let output = inside.stdin(Stdio::null()).output().expect("to be started");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{error}");
+#[test]
+fn every_command_of_the_readme_does_what_is_printed() {
+    network::of_its_own("readme::in_a_world_of_its_own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

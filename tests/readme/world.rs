@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{TOP, blocks::Command};
+use super::{TOP, blocks::Command, fieldbus};
 use crate::support::{
     jackfield::beside,
     need::need,
@@ -22,7 +22,16 @@ use crate::support::{
 };
 
 /// Addresses of devices, all on the loopback interface of this network.
-const ADDRESSES: [&str; 5] = ["10.0.0.7", "10.0.0.9", "10.0.0.11", "10.0.0.12", "10.0.0.20"];
+const ADDRESSES: [&str; 8] = [
+    "10.0.0.2",
+    "10.0.0.5",
+    "10.0.0.7",
+    "10.0.0.8",
+    "10.0.0.9",
+    "10.0.0.11",
+    "10.0.0.12",
+    "10.0.0.20",
+];
 
 /// A `/dev` with the nodes that programs need and nothing of the machine's, so that a device can have the
 /// name that a reader knows.
@@ -146,6 +155,7 @@ async fn peers(home: &Path) -> Vec<Box<dyn Send>> {
     fs::write(keys.join("known_hosts"), known).expect("known hosts");
     stands_for("10.0.0.7:22", port).await;
     peers.push(Box::new(sshd));
+    peers.extend(fieldbus::peers(&keys.join("known_hosts")).await);
 
     let vnc = TcpPeer::sending("RFB 003.008\n").await;
     stands_for("10.0.0.20:5900", vnc.port()).await;
@@ -220,7 +230,7 @@ async fn typed_line(stream: &mut TcpStream) -> std::io::Result<String> {
 }
 
 /// Makes an address of this world lead to a port of the loopback address, where a peer listens.
-async fn stands_for(address: &str, port: u16) {
+pub(super) async fn stands_for(address: &str, port: u16) {
     let listener = TcpListener::bind(address).await.expect("an address of this world");
     tokio::spawn(async move {
         while let Ok((mut from, _)) = listener.accept().await {

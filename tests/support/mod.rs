@@ -8,6 +8,7 @@ pub(crate) mod certs;
 pub(crate) mod host;
 pub(crate) mod jackfield;
 pub(crate) mod need;
+pub(crate) mod network;
 pub(crate) mod peers;
 pub(crate) mod ports;
 pub(crate) mod process;

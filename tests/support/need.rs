@@ -36,6 +36,21 @@ pub(crate) fn need_library(name: &str, package: &str) -> PathBuf {
         .unwrap_or_else(|| missing(name, package))
 }
 
+/// A file of a package that cannot be installed beside others, and so is unpacked beside the build.
+pub(crate) fn unpacked(package: &str, file: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let folder = test.ancestors().nth(3).expect("a target folder").join("peers").join(package);
+    let path = folder.join(file);
+    assert!(
+        path.is_file(),
+        "{} is not there, and this test needs it: apt-get download {package} && dpkg -x {package}_*.deb {} \
+         (tests/run does it)",
+        path.display(),
+        folder.display(),
+    );
+    path
+}
+
 fn missing(what: &str, package: &str) -> ! {
     panic!(
         "{what} is not installed, and this test needs it: \

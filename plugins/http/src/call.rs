@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use jackfield_plugin_api::{
     Body, BodyPart, Envelope, Error, ErrorKind, HeaderBlock, Operation, Result,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -131,13 +131,16 @@ pub(crate) fn asked(operation: &str, params: Params, target: &str) -> Result<Ask
     Ok(Asked { method, path, fields, content, redirects: params.redirects })
 }
 
+/// All but what never needs it (RFC 3986 §2.3): `start-time` stays as servers know it.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn with_query(path: &str, query: &BTreeMap<String, Value>) -> Result<String> {
     if path != "*" && !path.starts_with('/') {
         let text = "path must start with a slash";
         return Err(Error::new(ErrorKind::Config, text).with("path", path));
     }
     let mut path = path.to_owned();
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     for (name, value) in query {
         let values = match value {
             Value::Array(values) => values.as_slice(),
@@ -249,12 +252,12 @@ fn url(client: &Client, path: &str) -> Option<Url> {
     Url::parse(&place).ok()
 }
 
-fn status_of(head: &HeaderBlock) -> u16 {
+pub(crate) fn status_of(head: &HeaderBlock) -> u16 {
     let text = head.get(":status").map(String::from_utf8_lossy).unwrap_or_default();
     text.parse().unwrap_or_default()
 }
 
-async fn collect(client: &Client, mut body: Body) -> Result<(Bytes, HeaderBlock)> {
+pub(crate) async fn collect(client: &Client, mut body: Body) -> Result<(Bytes, HeaderBlock)> {
     let mut content = BytesMut::new();
     let mut trailers = HeaderBlock::default();
     let most = client.endpoint.calls.max_body;

@@ -7,6 +7,8 @@ use crate::{call, client, server, sse};
 use jackfield_plugin_api::{
     Below, Driver, DriverInfo, Facets, Host, Operation, Request, Result, Role, Scheme, Session,
 };
+use serde_json::Map;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The `http` driver.
@@ -58,10 +60,11 @@ impl Driver for HttpDriver {
         let client = client::connect(endpoint, address, carrier, &below, self.host).await?;
         // Without a host the path is the carrier's: a socket's in the file system.
         let target = if address.host.is_empty() { "/".to_owned() } else { address.target() };
-        match client.endpoint.calls.events {
-            Some(longest) => sse::open(client, &target, longest).await,
-            None => Ok(session(client, target)),
+        if !client.endpoint.events {
+            return Ok(session(client, target));
         }
+        let answer = sse::asked_for(&client, &target, &BTreeMap::new()).await?;
+        sse::session(client, answer, |_| Map::new())
     }
 
     async fn accept(&self, endpoint: &Arc<HttpEndpoint>, mut request: Request) -> Result<Session> {

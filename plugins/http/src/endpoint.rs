@@ -23,6 +23,10 @@ pub struct HttpEndpoint {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) ping: (Method, String),
     pub(crate) calls: Calls,
+    /// Whether a session is the server-sent events of its address.
+    pub(crate) events: bool,
+    /// The longest of them.
+    pub(crate) max_event: usize,
     /// Where calls keep them.
     pub(crate) cookies: Option<Cookies>,
     /// Of a listener.
@@ -41,8 +45,6 @@ pub(crate) struct Calls {
     pub(crate) decompress: bool,
     pub(crate) max_body: usize,
     pub(crate) timeout: Duration,
-    /// The longest server-sent event where the session is a stream of them.
-    pub(crate) events: Option<usize>,
 }
 
 /// What bounds a connection. A time of `None` is no limit.
@@ -91,8 +93,9 @@ impl HttpEndpoint {
                 decompress: options.decompress,
                 max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX / 2),
                 timeout: seconds(at_least("call_timeout", options.call_timeout, 1)?),
-                events: events(options)?,
             },
+            events: options.sse,
+            max_event: max_event(options)?,
             cookies: options.cookies.then(Cookies::default),
             users: Users::new(&options.users)?,
             upgrades: Upgrades::new(&options.upgrades)?,
@@ -102,9 +105,9 @@ impl HttpEndpoint {
     }
 }
 
-fn events(options: &HttpOptions) -> Result<Option<usize>> {
+fn max_event(options: &HttpOptions) -> Result<usize> {
     let longest = at_least("max_event", options.max_event, 1)?;
-    Ok(options.sse.then_some(usize::try_from(longest).unwrap_or(usize::MAX)))
+    Ok(usize::try_from(longest).unwrap_or(usize::MAX))
 }
 
 fn limits(options: &HttpOptions) -> Result<Limits> {

@@ -12,12 +12,20 @@ use jackfield_plugin_api::{
     Result, Session,
 };
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+/// What is told of an event beside what SSE itself says, by its data.
+pub(crate) type Facts = fn(&str) -> Map<String, Value>;
+
 /// Asks for the events of `target`.
-pub(crate) async fn open(client: Arc<Client>, target: &str, longest: usize) -> Result<Session> {
+pub(crate) async fn asked_for(
+    client: &Arc<Client>,
+    target: &str,
+    query: &BTreeMap<String, Value>,
+) -> Result<Envelope> {
     // Compressed ones would wait for others to be packed with.
     let fields = [
         ("accept", "text/event-stream"),
@@ -27,11 +35,19 @@ pub(crate) async fn open(client: Arc<Client>, target: &str, longest: usize) -> R
     let own = |name: &str| client.endpoint.headers.iter().any(|(have, _)| have == name);
     let fields = fields.into_iter().filter(|(name, _)| !own(name));
     let headers = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut asked = asked("get", Params { headers, ..Params::default() }, target)?;
-    let (answer, _) = reach(&client, &mut asked).await?;
+    let params = Params { headers, query: query.clone(), ..Params::default() };
+    let mut asked = asked("get", params, target)?;
+    Ok(reach(client, &mut asked).await?.0)
+}
+
+/// A session of the events in an answer.
+///
+/// # Errors
+/// The answer has none.
+pub(crate) fn session(client: Arc<Client>, answer: Envelope, facts: Facts) -> Result<Session> {
     check(&answer)?;
-    let events =
-        Events { body: Some(answer.body), bytes: Bytes::new(), reader: Reader::new(longest) };
+    let reader = Reader::new(client.endpoint.max_event);
+    let events = Events { body: Some(answer.body), bytes: Bytes::new(), reader, facts };
     let messages = Messages::new(events);
     Ok(Session::builder(EventsControl { client }).messages(messages).build())
 }
@@ -66,16 +82,17 @@ struct Events {
     /// Of the body, and not read yet.
     bytes: Bytes,
     reader: Reader,
+    facts: Facts,
 }
 
 impl FuturesStream for Events {
     type Item = Result<Message>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Events { body, bytes, reader } = &mut *self;
+        let Events { body, bytes, reader, facts } = &mut *self;
         let failed = loop {
             match reader.next(bytes) {
-                Ok(Some(event)) => return Poll::Ready(Some(Ok(message(event)))),
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(message(event, *facts)))),
                 Ok(None) => {}
                 Err(error) => break error,
             }
@@ -93,8 +110,8 @@ impl FuturesStream for Events {
     }
 }
 
-fn message(event: Heard) -> Message {
-    let mut facts = Map::new();
+fn message(event: Heard, more: Facts) -> Message {
+    let mut facts = more(&event.data);
     facts.insert("event".to_owned(), Value::String(event.name));
     if !event.id.is_empty() {
         facts.insert("id".to_owned(), Value::String(event.id));

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::listener::Server;
 use crate::options::QuicOptions;
 use crate::webtransport;
-use jackfield_certificates::Credentials;
+use jackfield_certificates::{Credentials, Texts};
 use jackfield_plugin_api::{Error, Host, Result, Role};
 use rustls::SupportedProtocolVersion;
 use rustls::version::TLS13;
@@ -101,6 +101,12 @@ pub(crate) fn credentials(options: &QuicOptions) -> Credentials<'_> {
         client_ca_file: options.client_ca_file.as_deref(),
         client_auth: options.client_auth,
         crl_file: options.crl_file.as_deref(),
+        texts: Texts {
+            ca: options.ca.as_deref(),
+            certificate: options.certificate.as_deref(),
+            key: options.key.as_ref(),
+            client_ca: options.client_ca.as_deref(),
+        },
         danger_skip_verification: options.danger_skip_verification,
         versions: &ONLY,
     }

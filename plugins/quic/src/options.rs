@@ -1,6 +1,7 @@
 //! [`QuicOptions`].
 
 use jackfield_certificates::{CertificateFiles, ClientAuth};
+use jackfield_plugin_api::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct QuicOptions {
     /// Client: certificates to trust, PEM; only these. Of authorities, or a server's own, such as `openssl req -x509`
     /// makes. Without it: the system's authorities.
     pub ca_file: Option<PathBuf>,
+    /// Client: the same as text, PEM itself, in the place of `ca_file`.
+    pub ca: Option<String>,
     /// Client: the name to ask for (SNI, RFC 6066 §3) and to find in the certificate; without it the
     /// host of the address.
     pub server_name: Option<String>,
@@ -29,11 +32,17 @@ pub struct QuicOptions {
     /// The private key of `certificate_file`, PEM, not encrypted. Nobody else may read the file: mode 0600,
     /// or 0640 if root owns it.
     pub key_file: Option<PathBuf>,
+    /// PEM itself in the place of `certificate_file`.
+    pub certificate: Option<String>,
+    /// PEM itself in the place of `key_file`.
+    pub key: Option<Secret>,
     /// Listener: more certificates. A client gets the one that has the name it asks for (SNI, RFC 6066 §3), exactly
     /// or by a wildcard, else that of `certificate_file`, else the first of these.
     pub certificates: Vec<CertificateFiles>,
     /// Listener: certificates of the authorities whose clients are trusted, or clients' own, PEM.
     pub client_ca_file: Option<PathBuf>,
+    /// Listener: PEM itself in the place of `client_ca_file`.
+    pub client_ca: Option<String>,
     /// Listener: whether clients show a certificate.
     pub client_auth: ClientAuth,
     /// Client: trust whatever certificate the server shows. The connection is encrypted, but
@@ -126,13 +135,17 @@ impl Default for QuicOptions {
         QuicOptions {
             alpn: Vec::new(),
             ca_file: None,
+            ca: None,
             server_name: None,
             certificate_hashes: Vec::new(),
             crl_file: None,
             certificates: Vec::new(),
             certificate_file: None,
+            certificate: None,
+            key: None,
             key_file: None,
             client_ca_file: None,
+            client_ca: None,
             client_auth: ClientAuth::None,
             danger_skip_verification: false,
             bind: None,

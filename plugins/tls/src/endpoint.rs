@@ -1,7 +1,7 @@
 //! [`TlsEndpoint`]: options, once checked and with their files read.
 
 use crate::options::{MinVersion, TlsOptions};
-use jackfield_certificates::{Credentials, Reloading};
+use jackfield_certificates::{Credentials, Reloading, Texts};
 use jackfield_plugin_api::{Host, Result, Role};
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
@@ -67,6 +67,12 @@ fn credentials(options: &TlsOptions) -> Credentials<'_> {
         client_ca_file: options.client_ca_file.as_deref(),
         client_auth: options.client_auth,
         crl_file: options.crl_file.as_deref(),
+        texts: Texts {
+            ca: options.ca.as_deref(),
+            certificate: options.certificate.as_deref(),
+            key: options.key.as_ref(),
+            client_ca: options.client_ca.as_deref(),
+        },
         danger_skip_verification: options.danger_skip_verification,
         versions: versions(options),
     }

@@ -1,6 +1,7 @@
 //! [`TlsOptions`].
 
 use jackfield_certificates::{CertificateFiles, ClientAuth};
+use jackfield_plugin_api::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ pub struct TlsOptions {
     /// Client: certificates to trust, PEM; only these. Of authorities, or a server's own, such as `openssl req -x509`
     /// makes. Without it: the system's authorities.
     pub ca_file: Option<PathBuf>,
+    /// Client: the same as text, PEM itself, in the place of `ca_file`.
+    pub ca: Option<String>,
     /// SHA-256 of the certificates of peers to trust, in hexadecimal or base64, whatever authority issued
     /// them; their dates are checked, and a server's name unless its certificate has none. Client: only these.
     pub certificate_hashes: Vec<String>,
@@ -28,11 +31,17 @@ pub struct TlsOptions {
     /// The private key of `certificate_file`, PEM, not encrypted. Nobody else may read the file: mode 0600,
     /// or 0640 if root owns it.
     pub key_file: Option<PathBuf>,
+    /// PEM itself in the place of `certificate_file`.
+    pub certificate: Option<String>,
+    /// PEM itself in the place of `key_file`.
+    pub key: Option<Secret>,
     /// Listener: more certificates. A client gets the one that has the name it asks for (SNI, RFC 6066 §3), exactly
     /// or by a wildcard, else that of `certificate_file`, else the first of these.
     pub certificates: Vec<CertificateFiles>,
     /// Listener: certificates of the authorities whose clients are trusted, or clients' own, PEM.
     pub client_ca_file: Option<PathBuf>,
+    /// Listener: PEM itself in the place of `client_ca_file`.
+    pub client_ca: Option<String>,
     /// Listener: whether clients show a certificate.
     pub client_auth: ClientAuth,
     /// The oldest TLS version that is spoken.

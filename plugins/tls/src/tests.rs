@@ -4,7 +4,7 @@ mod trust;
 
 use crate::{ClientAuth, MinVersion, TlsDriver, TlsEndpoint, TlsOptions};
 use jackfield_plugin_api::{
-    Address, Driver, Error, ErrorKind, Origin, Request, Result, Role, Session, testing,
+    Address, Driver, Error, ErrorKind, Origin, Request, Result, Role, Secret, Session, testing,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use std::fs::{self, Permissions};

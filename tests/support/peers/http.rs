@@ -120,6 +120,10 @@ impl RestconfServer {
         Self { _process: process, port }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its URI, with what stands before the host.
     pub(crate) fn uri(&self, user: &str) -> String {
         format!("restconf+tcp://{user}127.0.0.1:{}", self.port)

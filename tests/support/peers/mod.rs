@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod modbus;
 pub(crate) mod mqtt;
 pub(crate) mod names;
+pub(crate) mod netconf_python;
 pub(crate) mod netconfd;
 pub(crate) mod node;
 pub(crate) mod proxies;

@@ -215,7 +215,7 @@ impl Asked<'_> {
 
 /// A server by UDP and TCP that is told what to answer: messages, in order.
 pub(crate) struct NamePeer {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     asked: Arc<AtomicUsize>,
     tasks: [JoinHandle<()>; 2],
 }

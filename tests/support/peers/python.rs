@@ -8,7 +8,8 @@ use crate::support::process::{command, script};
 /// What is in the environment, as `pip` takes it.
 const PACKAGES: &str = "aioquic==1.7.0 pywebtransport==0.8.1 telnetlib3==5.0.1 pyserial==3.5 \
      sseclient-py==1.9.0 secsgem==0.3.0 paho-mqtt==2.2.0 amqtt==0.12.1 \
-     pymodbus==3.16.1 snmpsim==1.2.1 pysnmp==7.1.22 pysmi==1.6.3";
+     pymodbus==3.16.1 snmpsim==1.2.1 pysnmp==7.1.22 pysmi==1.6.3 \
+     netconf==2.1.0 paramiko==3.4.1";
 
 /// `name`, a script of the tests, run by the environment's Python.
 pub(crate) fn python(name: &str) -> Command {
@@ -67,6 +68,7 @@ fn has_packages() -> bool {
             "amqtt",
             "pymodbus",
             "snmpsim",
+            "netconf",
         ]
         .iter()
         .all(|name| library.join(name).is_dir())

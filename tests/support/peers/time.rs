@@ -1,4 +1,4 @@
-//! Time by NTP: chrony as a server and as a client, and a server that says what a test wants.
+//! Time by NTP: chrony as a server and as a client, ntpsec as a server, and a server that says what a test wants.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 use tokio::{net::UdpSocket, task::JoinHandle};
 
 use crate::support::{
-    need::need,
+    need::{need, unpacked},
     ports,
     process::{Process, Ran, command, run, tempdir},
 };
@@ -62,6 +62,39 @@ impl Chrony {
         client.arg(format!("pidfile {}", folder.path().join("pid").display()));
         client.args(["cmdport 0", "bindcmdaddress /"]);
         run(client, "").await
+    }
+}
+
+/// ntpsec's server at port 123 of a network of its own; it never touches the clock of the machine.
+pub(crate) struct Ntpsec {
+    process: Process,
+}
+
+impl Ntpsec {
+    /// With further lines of configuration.
+    pub(crate) async fn start(more: &str) -> Self {
+        let folder = tempdir();
+        let file = folder.path().join("ntp.conf");
+        let text = "interface ignore wildcard\ninterface listen 127.0.0.1\ndisable ntp\n\
+                    disable kernel\nrestrict default nomodify noquery\nrestrict 127.0.0.1\n";
+        fs::write(&file, format!("{text}{more}")).expect("a configuration");
+        let mut server = command(unpacked("ntpsec", "usr/sbin/ntpd"));
+        server.args(["-n", "-N", "-g", "-c"]).arg(&file);
+        let mut process = Process::spawn_in("ntpd", folder, server);
+        let ready = process.ready(async |_| has_socket(123)).await;
+        ready.unwrap_or_else(|log| panic!("{log}"));
+        Self { process }
+    }
+
+    /// What `work` gives once it gives something.
+    pub(crate) async fn once<T>(&mut self, work: impl AsyncFn() -> Option<T>) -> T {
+        let mut found = None;
+        let ready = self.process.ready(async |_| {
+            found = work().await;
+            found.is_some()
+        });
+        ready.await.unwrap_or_else(|log| panic!("{log}"));
+        found.expect("it is there")
     }
 }
 

@@ -1,13 +1,16 @@
 """A small RESTCONF server (RFC 8040) on Python's own `http.server`: one list of interfaces, with entity tags, errors in
-JSON and XML, and one operation. Its root is told by host-meta alone."""
+JSON and XML, one operation, and a stream of five notifications, two seconds apart. Its root is told by host-meta alone."""
 
 import http.server
 import json
 import re
+import urllib.parse
 
 ROOT = "/api/v1"
 LIST = ROOT + "/data/ietf-interfaces:interfaces"
 JSON, XML = "application/yang-data+json", "application/yang-data+xml"
+STREAMS = ROOT + "/data/ietf-restconf-monitoring:restconf-state/streams"
+TIMES = ["2026-12-01T08:00:0%dZ" % second for second in range(0, 10, 2)]
 interfaces = {"eth0": {"name": "eth0", "type": "iana-if-type:ethernetCsmacd"}}
 
 
@@ -29,7 +32,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.say(200, {"ietf-interfaces:interface": [interfaces[name]]}, etag='"%d"' % len(interfaces))
         if self.path == ROOT + "/operations":
             return self.say(200, {"ietf-restconf:operations": {"example:reboot": [None]}})
+        if self.path == STREAMS:
+            place = "https://inside.example:8443/streams/"
+            access = [{"encoding": form, "location": place + form} for form in ("json", "xml")]
+            netconf = {"name": "NETCONF", "replay-support": "", "access": access}
+            only = {"name": "ONLY-XML", "access": access[1:]}
+            return self.say(200, {"ietf-restconf-monitoring:streams": {"stream": [netconf, only]}})
+        path, _, query = self.path.partition("?")
+        assert "%2D" not in query, query
+        if path in ("/streams/json", "/streams/xml"):
+            return self.tell(path.endswith("json"), dict(urllib.parse.parse_qsl(query)))
         self.wrong(404, "invalid-value", "uri keypath not found", LIST)
+
+    def tell(self, as_json, query):
+        """Without a time from which: what comes from now on, which is the last one."""
+        assert self.headers["Accept"] == "text/event-stream", self.headers["Accept"]
+        since, until = query.get("start-time", TIMES[-1]), query.get("stop-time", TIMES[-1])
+        if since not in TIMES:
+            return self.wrong(400, "invalid-value", "start-time is no time")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for time in (time for time in TIMES if since <= time <= until):
+            content = {"eventTime": time, "example:link": {"filter": query.get("filter", ""), "state": "up"}}
+            text = json.dumps({"ietf-restconf:notification": content}, indent=1)
+            if not as_json:
+                text = "<notification xmlns='urn:ietf:params:xml:ns:netconf:notification:1.0'>\n" \
+                       "<eventTime>%s</eventTime><link/></notification>" % time
+            lines = "".join("data: %s\n" % line for line in text.splitlines())
+            self.wfile.write((": silence\n\nid: %s\n%s\n" % (time, lines)).encode())
+        self.close_connection = True
 
     def do_HEAD(self):
         self.say(200, "")

@@ -154,6 +154,29 @@ fn a_separate_ends_the_session_at_once_and_is_an_end_not_an_error() {
 }
 
 #[test]
+fn a_peer_that_selects_and_is_gone_at_once_leaves_an_end_and_nothing_else() {
+    testing::paused(async {
+        let place = Place::new(Role::Server, json!({}));
+        let select = Header::control(Kind::SelectReq, ALL_SESSIONS, 0, 1).frame(&[]).unwrap();
+        let separate = Header::control(Kind::SeparateReq, ALL_SESSIONS, 0, 2).frame(&[]).unwrap();
+        for (said, polite) in [([&select[..], &separate].concat(), true), (select.to_vec(), false)]
+        {
+            let (session, mut peer) = place.begin();
+            let (session, ()) = tokio::join!(session, async {
+                peer.bytes(&said).await;
+                drop(peer);
+            });
+            match session {
+                Ok(session) => assert_eq!(end_of(&session).await.is_none(), polite),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+            }
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(place.host.tasks(), 0);
+    });
+}
+
+#[test]
 fn our_end_is_a_separate_behind_what_was_sent() {
     testing::paused(async {
         let (session, mut peer) = active(json!({})).await;

@@ -232,6 +232,33 @@ fn a_reader_that_is_slow_makes_the_peer_wait_and_loses_nothing() {
 }
 
 #[test]
+fn who_takes_a_message_may_ask_and_wait_before_the_next_and_their_order_stays() {
+    testing::paused(async {
+        let (session, mut peer) = active(json!({})).await;
+        let mut messages = session.take_messages().unwrap();
+        let taken = async {
+            let first = received(&mut messages).await.0.system;
+            let answer = says(&session, "S1F17 W .").await.expect("an answer");
+            assert_eq!(answer["item"], json!({ "B": [0] }));
+            let mut all = vec![first];
+            for _ in 0..9 {
+                all.push(received(&mut messages).await.0.system);
+            }
+            all
+        };
+        let (all, ()) = tokio::join!(taken, async {
+            for number in 0..10 {
+                peer.sends(Header::data(0, 6, 11, true, number), b"").await;
+            }
+            // Its answer stands behind all of them.
+            let (asked, _) = peer.data().await;
+            peer.sends(asked.answer(18), b"\x21\x01\x00").await;
+        });
+        assert_eq!(all, (0..10).collect::<Vec<u32>>());
+    });
+}
+
+#[test]
 fn no_more_transactions_are_open_than_may_be() {
     testing::paused(async {
         let (session, mut peer) = active(json!({ "max_transactions": 2 })).await;

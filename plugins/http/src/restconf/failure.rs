@@ -48,7 +48,7 @@ fn first_error(content: &Value) -> Option<&Value> {
 }
 
 /// The text of the first element of that name.
-fn between(content: &str, name: &str) -> Option<String> {
+pub(super) fn between(content: &str, name: &str) -> Option<String> {
     let mut tags = content.split('<').skip(1).filter_map(|tag| tag.split_once('>'));
     let (_, text) = tags.find(|(tag, _)| {
         let found =

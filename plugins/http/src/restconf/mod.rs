@@ -4,13 +4,15 @@ mod discovery;
 mod failure;
 mod options;
 mod session;
+mod streams;
 
 pub use options::{Form, RestconfOptions};
 
 use crate::client;
 use crate::endpoint::HttpEndpoint;
 use jackfield_plugin_api::{
-    Below, Driver, DriverInfo, Error, Host, Operation, Request, Result, Role, Scheme, Session,
+    Below, Driver, DriverInfo, Error, Facets, Host, Operation, Request, Result, Role, Scheme,
+    Session,
 };
 use std::sync::Arc;
 
@@ -26,13 +28,14 @@ pub struct RestconfEndpoint {
     http: Arc<HttpEndpoint>,
     root: Option<String>,
     format: Form,
+    stream: Option<streams::Wanted>,
 }
 
 impl Driver for RestconfDriver {
     const INFO: DriverInfo = DriverInfo::layer("restconf", "RESTCONF (RFC 8040) over HTTP")
         .schemes(&[Scheme::new("restconf", "restconf+tls+tcp").port(443)])
         .client()
-        .facets(session::FACETS)
+        .facets(session::FACETS.union(Facets::MESSAGES))
         .query_options();
     type Options = RestconfOptions;
     type Endpoint = RestconfEndpoint;
@@ -42,12 +45,19 @@ impl Driver for RestconfDriver {
     }
 
     fn configure(&self, options: RestconfOptions, role: Role) -> Result<RestconfEndpoint> {
-        let root = options.root.map(|root| root.trim_end_matches('/').to_owned());
+        let root = options.root.as_ref().map(|root| root.trim_end_matches('/').to_owned());
         if root.as_ref().is_some_and(|root| !root.is_empty() && !root.starts_with('/')) {
             return Err(Error::option("root", "expected a path such as /restconf"));
         }
+        if options.client.sse {
+            return Err(Error::option(
+                "client.sse",
+                "is of http alone; expected the option stream",
+            ));
+        }
+        let stream = streams::Wanted::new(&options)?;
         let http = Arc::new(HttpEndpoint::new(&options.client, role)?);
-        Ok(RestconfEndpoint { http, root, format: options.format })
+        Ok(RestconfEndpoint { http, root, format: options.format, stream })
     }
 
     fn operations() -> Vec<Operation> {
@@ -62,6 +72,10 @@ impl Driver for RestconfDriver {
         let (carrier, below) = request.take_carrier()?;
         let http = Arc::clone(&endpoint.http);
         let client = client::connect(http, &request.address, carrier, &below, self.host).await?;
-        Ok(session::session(client, endpoint.root.clone(), endpoint.format))
+        let control = session::RestconfControl::new(client, endpoint.root.clone(), endpoint.format);
+        match &endpoint.stream {
+            Some(wanted) => control.within(streams::open(&control, wanted)).await,
+            None => Ok(control.session()),
+        }
     }
 }

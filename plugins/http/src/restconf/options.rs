@@ -14,6 +14,15 @@ pub struct RestconfOptions {
     pub format: Form,
     /// Options of the client of `http` by which requests are made.
     pub client: HttpOptions,
+    /// The session is the notifications of this stream (RFC 8040 §6): its name, as in `NETCONF`, whose address the
+    /// server tells, or a path that begins with a slash.
+    pub stream: Option<String>,
+    /// Of `stream`: those since that time are told first (RFC 3339), where the server keeps them.
+    pub start_time: Option<String>,
+    /// Of `stream`: the last that are told are of that time; needs `start_time`.
+    pub stop_time: Option<String>,
+    /// Of `stream`: which are told, as XPath.
+    pub filter: Option<String>,
 }
 
 /// How data is written (RFC 8040 §3.4.1).
@@ -28,6 +37,14 @@ pub enum Form {
 }
 
 impl Form {
+    /// As a server calls it where it tells what its streams are written in (RFC 8040 §6.2).
+    pub(super) fn encoding(self) -> &'static str {
+        match self {
+            Form::Json => "json",
+            Form::Xml => "xml",
+        }
+    }
+
     pub(super) fn media_type(self) -> &'static str {
         match self {
             Form::Json => "application/yang-data+json",

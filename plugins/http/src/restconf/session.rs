@@ -112,20 +112,15 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-struct RestconfControl {
-    client: Arc<Client>,
+/// A connection to a server, and where its API is. Without a root the server is asked for it when it is needed.
+pub(super) struct RestconfControl {
+    pub(super) client: Arc<Client>,
     root: OnceCell<String>,
-    format: Form,
-}
-
-/// A session over a connection to a server. Without a root the server is asked for it when it is needed.
-pub(super) fn session(client: Arc<Client>, root: Option<String>, format: Form) -> Session {
-    let control = RestconfControl { client, root: OnceCell::new_with(root), format };
-    Session::builder(control).facets(FACETS).build()
+    pub(super) format: Form,
 }
 
 /// One request as it is meant, and in which form its data is.
-struct Asks {
+pub(super) struct Asks {
     method: &'static str,
     path: String,
     query: BTreeMap<String, Value>,
@@ -135,7 +130,22 @@ struct Asks {
 }
 
 impl RestconfControl {
-    fn asks(&self, operation: &str, given: Value) -> Result<Asks> {
+    pub(super) fn new(client: Arc<Client>, root: Option<String>, format: Form) -> Self {
+        RestconfControl { client, root: OnceCell::new_with(root), format }
+    }
+
+    /// A session whose operations are requests.
+    pub(super) fn session(self) -> Session {
+        Session::builder(self).facets(FACETS).build()
+    }
+
+    /// The same within `call_timeout`.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.client.endpoint.calls.timeout;
+        self.client.host.timeout(limit, "the call", work).await
+    }
+
+    pub(super) fn asks(&self, operation: &str, given: Value) -> Result<Asks> {
         let read = |method, At { path, query, if_match, format }: At| {
             let form = format.unwrap_or(self.format);
             Asks { method, path, query, if_match, data: None, form }
@@ -182,7 +192,7 @@ impl RestconfControl {
         self.root.get_or_try_init(find).await.map(String::as_str)
     }
 
-    async fn ask(&self, asks: Asks) -> Result<Value> {
+    pub(super) async fn ask(&self, asks: Asks) -> Result<Value> {
         let media = asks.form.media_type();
         let mut headers = BTreeMap::from([("accept".to_owned(), media.to_owned())]);
         if let Some(tag) = asks.if_match {
@@ -242,8 +252,7 @@ impl Control for RestconfControl {
 
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         let asks = self.asks(&operation, params)?;
-        let limit = self.client.endpoint.calls.timeout;
-        self.client.host.timeout(limit, "the call", self.ask(asks)).await
+        self.within(self.ask(asks)).await
     }
 
     /// The root itself; any answer below 500 is one.

@@ -4,7 +4,7 @@ use crate::files::Named;
 use crate::refusals::{Refusals, Telling};
 use crate::sni::ByName;
 use crate::trust;
-use jackfield_plugin_api::{Error, Result, Role};
+use jackfield_plugin_api::{Error, Result, Role, Secret};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::sign::CertifiedKey;
@@ -38,6 +38,19 @@ pub struct CertificateFiles {
     pub key_file: PathBuf,
 }
 
+/// Certificates and a key as PEM itself, in the place of files; each field is the option of that name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Texts<'a> {
+    /// Client: in the place of `ca_file`.
+    pub ca: Option<&'a str>,
+    /// In the place of `certificate_file`.
+    pub certificate: Option<&'a str>,
+    /// In the place of `key_file`.
+    pub key: Option<&'a Secret>,
+    /// Listener: in the place of `client_ca_file`.
+    pub client_ca: Option<&'a str>,
+}
+
 /// What a driver's options say; each field is the option of that name.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
@@ -61,6 +74,8 @@ pub struct Credentials<'a> {
     pub client_auth: ClientAuth,
     /// Lists of certificates that were revoked.
     pub crl_file: Option<&'a Path>,
+    /// What is given as text in the place of files.
+    pub texts: Texts<'a>,
     /// Client: trust any certificate.
     pub danger_skip_verification: bool,
     /// TLS versions that may be spoken.
@@ -83,12 +98,14 @@ impl Credentials<'_> {
         let (for_clients, for_listeners) = (
             [
                 ("ca_file", self.ca_file.is_some()),
+                ("ca", self.texts.ca.is_some()),
                 ("server_name", self.server_name.is_some()),
                 ("danger_skip_verification", self.danger_skip_verification),
             ],
             [
                 ("certificates", !self.certificates.is_empty()),
                 ("client_ca_file", self.client_ca_file.is_some()),
+                ("client_ca", self.texts.client_ca.is_some()),
                 ("client_auth", self.client_auth != ClientAuth::None),
             ],
         );
@@ -202,8 +219,8 @@ impl Credentials<'_> {
             keys.push(key.map_err(|error| self.key_error(&error))?);
         }
         for CertificateFiles { certificate_file, key_file } in self.certificates {
-            let chain = Named { option: "certificates", path: certificate_file };
-            let file = Named { option: "certificates", path: key_file };
+            let chain = Named::file("certificates", certificate_file);
+            let file = Named::file("certificates", key_file);
             let key = CertifiedKey::from_der(chain.certificates()?, file.key()?, provider);
             keys.push(key.map_err(|error| key_error(&error, chain, file))?);
         }
@@ -217,11 +234,8 @@ impl Credentials<'_> {
     }
 
     fn own_certificate(&self) -> Result<Option<OwnCertificate>> {
-        match (self.certificate_file, self.key_file) {
-            (Some(chain), Some(key)) => Ok(Some((
-                Named { option: "certificate_file", path: chain }.certificates()?,
-                Named { option: "key_file", path: key }.key()?,
-            ))),
+        match (self.chain()?, self.key()?) {
+            (Some(chain), Some(key)) => Ok(Some((chain.certificates()?, key.key()?))),
             (None, None) => Ok(None),
             (Some(_), None) => {
                 Err(Error::option("key_file", "is missing; `certificate_file` needs it"))
@@ -232,12 +246,30 @@ impl Credentials<'_> {
         }
     }
 
+    /// Whom a client trusts, if it says so.
+    pub(crate) fn authorities(&self) -> Result<Option<Named<'_>>> {
+        Named::one_of(("ca_file", self.ca_file), ("ca", self.texts.ca))
+    }
+
+    /// Whom a listener trusts, if it says so.
+    pub(crate) fn client_authorities(&self) -> Result<Option<Named<'_>>> {
+        Named::one_of(("client_ca_file", self.client_ca_file), ("client_ca", self.texts.client_ca))
+    }
+
+    fn chain(&self) -> Result<Option<Named<'_>>> {
+        let file = ("certificate_file", self.certificate_file);
+        Named::one_of(file, ("certificate", self.texts.certificate))
+    }
+
+    fn key(&self) -> Result<Option<Named<'_>>> {
+        Named::one_of(("key_file", self.key_file), ("key", self.texts.key.map(Secret::expose)))
+    }
+
     fn key_error(&self, error: &rustls::Error) -> Error {
-        key_error(
-            error,
-            Named::maybe("certificate_file", self.certificate_file),
-            Named::maybe("key_file", self.key_file),
-        )
+        match (self.chain(), self.key()) {
+            (Ok(Some(chain)), Ok(Some(key))) => key_error(error, chain, key),
+            _ => Error::option("key_file", error.to_string()),
+        }
     }
 
     fn protocols(&self) -> Result<Vec<Vec<u8>>> {
@@ -254,7 +286,7 @@ impl Credentials<'_> {
 fn key_error(error: &rustls::Error, certificate: Named<'_>, key: Named<'_>) -> Error {
     match error {
         rustls::Error::InconsistentKeys(_) => {
-            key.wrong("is not the key of the certificate in `certificate_file`")
+            key.wrong("is not the key of the certificate that is shown")
         }
         rustls::Error::InvalidCertificate(_) => {
             certificate.wrong(format!("has an unusable certificate: {error}"))

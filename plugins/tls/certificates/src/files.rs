@@ -1,4 +1,4 @@
-//! Certificates and keys from PEM files, and what is wrong with them.
+//! Certificates and keys from PEM, of files or as text, and what is wrong with them.
 
 use jackfield_plugin_api::{Error, ErrorKind, Result, open_private};
 use rustls::RootCertStore;
@@ -11,27 +11,63 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The longest file that is read, in bytes: the system's whole store of authorities has 0.2 MiB.
 const LONGEST: u64 = 4 << 20;
 
-/// An option and the file it names.
-#[derive(Clone, Copy, Debug)]
+/// An option and the PEM that it gives. `Debug` is left out: a text may be a key.
+#[derive(Clone, Copy)]
 pub(crate) struct Named<'a> {
-    pub(crate) option: &'static str,
-    pub(crate) path: &'a Path,
+    option: &'static str,
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    File(&'a Path),
+    Text(&'a str),
 }
 
 impl<'a> Named<'a> {
-    /// Of an option that may name no file; then there is none to be wrong.
-    pub(crate) fn maybe(option: &'static str, path: Option<&'a Path>) -> Self {
-        Named { option, path: path.unwrap_or(Path::new("")) }
+    /// The file that an option names.
+    pub(crate) fn file(option: &'static str, path: &'a Path) -> Self {
+        Named { option, source: Source::File(path) }
     }
 
-    /// An error about this file.
+    /// What one of two options gives, the first as a file, the second as text.
+    ///
+    /// # Errors
+    /// Both are given.
+    pub(crate) fn one_of(
+        (option, path): (&'static str, Option<&'a Path>),
+        (other, text): (&'static str, Option<&'a str>),
+    ) -> Result<Option<Self>> {
+        match (path, text) {
+            (Some(_), Some(_)) => {
+                Err(Error::option(other, format!("and `{option}` exclude each other")))
+            }
+            (Some(path), None) => Ok(Some(Named::file(option, path))),
+            (None, Some(text)) => Ok(Some(Named { option: other, source: Source::Text(text) })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// An error about this PEM.
     pub(crate) fn wrong(self, message: impl Into<String>) -> Error {
-        Error::option(self.option, message).with("file", self.path.display())
+        self.placed(Error::option(self.option, message))
+    }
+
+    fn placed(self, error: Error) -> Error {
+        match self.source {
+            Source::File(path) => error.with("file", path.display()),
+            Source::Text(_) => error,
+        }
     }
 
     fn read(self) -> Result<Vec<u8>> {
-        let file = std::fs::File::open(self.path).map_err(|error| self.unreadable(&error))?;
-        self.read_from(file)
+        match self.source {
+            Source::File(path) => {
+                let file = std::fs::File::open(path).map_err(|error| self.unreadable(&error))?;
+                self.read_from(file)
+            }
+            Source::Text(text) => Ok(text.as_bytes().to_vec()),
+        }
     }
 
     fn unreadable(self, error: &std::io::Error) -> Error {
@@ -39,9 +75,8 @@ impl<'a> Named<'a> {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Config,
         };
-        Error::new(kind, format!("cannot be read: {error}"))
-            .with("option", self.option)
-            .with("file", self.path.display())
+        let error = Error::new(kind, format!("cannot be read: {error}"));
+        self.placed(error.with("option", self.option))
     }
 
     fn read_from(self, file: std::fs::File) -> Result<Vec<u8>> {
@@ -54,7 +89,7 @@ impl<'a> Named<'a> {
         Ok(text)
     }
 
-    /// All certificates of the file; at least one.
+    /// All certificates; at least one.
     pub(crate) fn certificates(self) -> Result<Vec<CertificateDer<'static>>> {
         let text = self.read()?;
         let found = CertificateDer::pem_slice_iter(&text)
@@ -66,9 +101,12 @@ impl<'a> Named<'a> {
         Ok(found)
     }
 
-    /// The first private key of the file, which nobody else may read.
+    /// The first private key; nobody else may read its file.
     pub(crate) fn key(self) -> Result<PrivateKeyDer<'static>> {
-        let text = self.read_from(open_private(self.path, self.option)?)?;
+        let text = match self.source {
+            Source::File(path) => self.read_from(open_private(path, self.option)?)?,
+            Source::Text(_) => self.read()?,
+        };
         let encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
         if encrypted.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark)) {
             return Err(self.wrong("the key is encrypted; expected one without a passphrase"));
@@ -81,7 +119,7 @@ impl<'a> Named<'a> {
         })
     }
 
-    /// All certificates of the file, and those of them that may vouch for others.
+    /// All certificates, and those of them that may vouch for others.
     pub(crate) fn authorities(self) -> Result<Authorities> {
         let all = self.certificates()?;
         let mut roots = RootCertStore::empty();
@@ -95,7 +133,7 @@ impl<'a> Named<'a> {
         Ok(Authorities { all, roots })
     }
 
-    /// All lists of revoked certificates of the file; at least one.
+    /// All lists of revoked certificates; at least one.
     pub(crate) fn revocation_lists(self) -> Result<Vec<CertificateRevocationListDer<'static>>> {
         let text = self.read()?;
         let found = CertificateRevocationListDer::pem_slice_iter(&text)

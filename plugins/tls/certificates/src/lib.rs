@@ -17,7 +17,7 @@ mod trust;
 mod verifier;
 
 pub use certificate::{Described, fingerprint, with_facts};
-pub use credentials::{CertificateFiles, ClientAuth, Credentials, server_name};
+pub use credentials::{CertificateFiles, ClientAuth, Credentials, Texts, server_name};
 pub use refusal::{alert, explain, reason};
 pub use refusals::Refusals;
 pub use reloading::Reloading;

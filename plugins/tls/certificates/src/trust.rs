@@ -20,9 +20,11 @@ pub(crate) fn of_servers(
 ) -> Result<Arc<dyn ServerCertVerifier>> {
     let provider = Arc::clone(provider);
     let pinned = !credentials.certificate_hashes.is_empty();
+    let authorities = credentials.authorities()?;
     if credentials.danger_skip_verification {
         let pointless = [
             ("ca_file", credentials.ca_file.is_some()),
+            ("ca", credentials.texts.ca.is_some()),
             ("certificate_hashes", pinned),
             ("crl_file", credentials.crl_file.is_some()),
         ];
@@ -34,14 +36,13 @@ pub(crate) fn of_servers(
             None => Ok(Arc::new(Unverified(provider))),
         };
     }
-    if pinned && credentials.ca_file.is_some() {
+    if pinned && authorities.is_some() {
         let message = "makes `ca_file` pointless; leave one of the two out";
         return Err(Error::option("certificate_hashes", message));
     }
-    let revoked = revoked(credentials, pinned || credentials.ca_file.is_some(), "ca_file")?;
-    let (listed, inner): (_, Option<Arc<dyn ServerCertVerifier>>) = match credentials.ca_file {
-        Some(path) => {
-            let file = Named { option: "ca_file", path };
+    let revoked = revoked(credentials, pinned || authorities.is_some(), "ca_file")?;
+    let (listed, inner): (_, Option<Arc<dyn ServerCertVerifier>>) = match authorities {
+        Some(file) => {
             let Authorities { all, roots } = file.authorities()?;
             let inner: Option<Arc<dyn ServerCertVerifier>> = match roots.is_empty() {
                 true => None,
@@ -79,7 +80,9 @@ pub(crate) fn of_clients(
     provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>> {
     let pinned = !credentials.certificate_hashes.is_empty();
-    let given = match (credentials.client_ca_file, pinned) {
+    let authorities = credentials.client_authorities()?;
+    let given = match (authorities, pinned) {
+        (Some(_), _) if credentials.client_ca_file.is_none() => Some("client_ca"),
         (Some(_), _) => Some("client_ca_file"),
         (None, true) => Some("certificate_hashes"),
         (None, false) => None,
@@ -103,8 +106,7 @@ pub(crate) fn of_clients(
     let revoked = revoked(credentials, true, "client_ca_file")?;
     let mandatory = credentials.client_auth == ClientAuth::Required;
     let (mut listed, mut inner, mut hints) = (Vec::new(), None, false);
-    if let Some(path) = credentials.client_ca_file {
-        let file = Named { option: "client_ca_file", path };
+    if let Some(file) = authorities {
         let Authorities { all, roots } = file.authorities()?;
         hints = !pinned && roots.len() == all.len();
         listed = all;
@@ -130,7 +132,7 @@ fn revoked(
 ) -> Result<Vec<CertificateRevocationListDer<'static>>> {
     match credentials.crl_file {
         None => Ok(Vec::new()),
-        Some(path) if sensible => Named { option: "crl_file", path }.revocation_lists(),
+        Some(path) if sensible => Named::file("crl_file", path).revocation_lists(),
         Some(_) => Err(Error::option("crl_file", format!("needs `{needed}`"))),
     }
 }

@@ -106,6 +106,43 @@ async fn a_hash_names_one_certificate_whoever_has_issued_it() {
 }
 
 #[tokio::test]
+async fn certificates_keys_and_authorities_may_be_text_in_the_place_of_files() {
+    let folder = folder();
+    folder.sign("tool", &named("tool", &[]));
+    let text = |name: &str| Some(fs::read_to_string(folder.path(name)).unwrap());
+    let secret = |name: &str| text(name).map(Secret::new);
+    let server = TlsOptions {
+        certificate: text("good"),
+        key: secret("good.key"),
+        client_ca: text("ca"),
+        client_auth: ClientAuth::Required,
+        ..TlsOptions::default()
+    };
+    let client = TlsOptions {
+        ca: text("ca"),
+        certificate: text("tool"),
+        key: secret("tool.key"),
+        ..TlsOptions::default()
+    };
+    let (opened, accepted) = pair(client.clone(), server.clone()).await;
+    assert_eq!(fact(&opened.unwrap(), "peer_subject"), "CN=server");
+    assert_eq!(fact(&accepted.unwrap(), "peer_subject"), "CN=tool");
+    let wrong = [
+        (TlsOptions { ca_file: Some(folder.path("ca")), ..client.clone() }, Role::Client, "ca"),
+        (TlsOptions { key: text("good").map(Secret::new), ..server.clone() }, Role::Server, "key"),
+        (TlsOptions { key: secret("tool.key"), ..server.clone() }, Role::Server, "key"),
+        (TlsOptions { key: None, ..server.clone() }, Role::Server, "key_file"),
+        (TlsOptions { client_ca: Some("x".into()), ..server }, Role::Server, "client_ca"),
+        (TlsOptions { client_ca: text("ca"), ..client }, Role::Client, "client_ca"),
+    ];
+    for (options, role, option) in wrong {
+        let error = driver().configure(options, role).unwrap_err();
+        assert!(error.context().any(|fact| fact == ("option", option)), "{option}: {error}");
+        assert!(!error.to_string().contains("MI"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn clients_are_trusted_by_their_own_certificates_too() {
     let folder = folder();
     for name in ["device", "stranger"] {
