@@ -101,8 +101,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_operation_without_a_stream_is_refused() {
-        let passed = pass(&session(None), "walk", &json!({ "oid": "1.3" }), tokio::io::sink());
-        let error = passed.await.unwrap_err();
+        let params = json!({ "oid": "1.3" });
+        let passed = pass(&session(None), "walk", &params, tokio::io::sink()).await;
+        let error = passed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("--stream"), "{error}");
     }
