@@ -74,7 +74,7 @@ impl Serialize for Shown<'_> {
             // As a text, because many a reader of JSON rounds numbers of more than 53 bits.
             Value::Counter64(value) => row.serialize_entry("value", &value.to_string())?,
             Value::Null | Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView => {
-                row.serialize_entry("value", &())?
+                row.serialize_entry("value", &())?;
             }
         }
         row.end()
