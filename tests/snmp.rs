@@ -191,6 +191,10 @@ async fn an_operator_reads_by_the_command_line() {
     let walk = ran(&["call", &uri, "walk", "oid=1.3.6.1.2.1.1.9", "--json"], "").await.ok();
     let walk: Value = serde_json::from_str(&walk.text()).unwrap();
     assert_eq!(walk["complete"], true);
+    let rows = ran(&["call", "--stream", &uri, "walk", "oid=1.3.6.1.2.1.1.9"], "").await.ok();
+    let text = rows.text();
+    let rows: Vec<Value> = text.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(Some(&rows), walk["rows"].as_array());
     let mib = "LAB-MIB DEFINITIONS ::= BEGIN system OBJECT IDENTIFIER ::= { mib-2 1 }\n\
                sysContact OBJECT-TYPE SYNTAX INTEGER ::= { system 4 } END";
     let folder = crate::support::process::tempdir();

@@ -25,6 +25,18 @@ async fn a_result_is_shown_as_the_command_wrote_it() {
 }
 
 #[tokio::test]
+async fn what_has_a_stream_is_printed_as_it_comes() {
+    let sshd = Sshd::start().await;
+    let login = login(&sshd);
+    let get = ["sftp_get", "path=/etc/passwd", "--stream"];
+    let got = ran(&line("call", &login, &get), "").await.ok().text();
+    assert_eq!(got, std::fs::read_to_string("/etc/passwd").unwrap());
+    let none = ran(&line("call", &login, &["sftp_stat", "path=/", "--stream"]), "").await;
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("sftp_stat"), "{}", none.stderr);
+}
+
+#[tokio::test]
 async fn parameters_have_the_types_of_the_schema() {
     let sshd = Sshd::start().await;
     let login = login(&sshd);

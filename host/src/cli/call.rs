@@ -2,12 +2,14 @@
 
 use super::admin::{self, AdminArgs, HostSearch, none_at};
 use super::assign;
-use super::client::{TargetArgs, parse_assignments, parse_options};
+use super::client::{Client, TargetArgs, parse_assignments, parse_options};
 use super::failure::{Failure, Outcome};
 use super::output::{complain, print, print_json};
 use super::runtime::{Signals, block_on, start_client_log};
 use super::schema;
+use super::streamed;
 use crate::config::{Loaded, Reference};
+use crate::connection::Caller;
 use crate::nearest::did_you_mean;
 use crate::route::Destination;
 use crate::secret::{self, Resolver};
@@ -17,6 +19,8 @@ use jackfield_plugin_api::{Operation, Result, Session};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::time::timeout;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,6 +43,10 @@ pub(super) struct CallArgs {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Print what the operation gives as it comes, where its driver has a stream for it: the rows of a walk by
+    /// snmp, each a line of JSON; the content of a file by `sftp_get`. This command connects by itself
+    #[arg(long, conflicts_with = "json")]
+    stream: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -58,12 +66,16 @@ Examples:
   jackfield call telnet://10.0.0.9 converse text='erase all' \\
       rules='[{pattern=\"confirm\", answer=\"y\"}, {pattern=\"#$\"}]'
   jackfield call ssh://lab@10.0.0.7 exec command='uname -a'
+  jackfield call --stream snmp://public@10.0.0.8 walk oid=1.3.6.1.2.1
   jackfield call connections.bastion exec command=uptime --config lab.toml --json";
 
 pub(super) fn call(args: &CallArgs, verbose: u8) -> Outcome {
     start_client_log(verbose)?;
     if args.timeout.is_some_and(Timespan::is_zero) {
         return Err(Failure::config("--timeout: expected more than \"0s\""));
+    }
+    if args.stream {
+        return stream(args);
     }
     let result = match by_host(args)? {
         Some(result) => result,
@@ -112,19 +124,66 @@ fn by_host(args: &CallArgs) -> Outcome<Option<Value>> {
     })
 }
 
-async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
-    let mut signals = Signals::of_command()?;
+/// What is asked of whom.
+struct Asked {
+    client: Client,
+    operation: Operation,
+    params: Value,
+}
+
+/// Secrets may be asked for, and Control-C ends that too.
+async fn ask(
+    args: &CallArgs,
+    to: &Reference,
+    loaded: &Loaded,
+    signals: &mut Signals,
+) -> Outcome<Asked> {
     let asking = async {
         let client = args.target.resolve(to, loaded, Vec::new()).await?;
         let operation = operation(&client.to, &args.operation)?;
         let params = params(args, &operation).await?;
-        Ok::<_, Failure>((client, operation, params))
+        Ok::<_, Failure>(Asked { client, operation, params })
     };
-    // Secrets may be asked for, and Control-C ends that too.
-    let (client, operation, params) = tokio::select! {
-        asked = asking => asked?,
-        ended = signals.next() => return Err(Failure::run(ended.name)),
-    };
+    tokio::select! {
+        asked = asking => asked,
+        ended = signals.next() => Err(Failure::run(ended.name)),
+    }
+}
+
+/// Prints what comes, on a session of its own.
+fn stream(args: &CallArgs) -> Outcome {
+    if args.admin.is_named() {
+        let text =
+            "--stream: this command connects by itself; --admin names a host that it would not ask";
+        return Err(Failure::config(text));
+    }
+    let (to, loaded) = args.target.load()?;
+    block_on(&loaded.config, async {
+        let mut signals = Signals::of_command()?;
+        let Asked { client, operation, params } = ask(args, &to, &loaded, &mut signals).await?;
+        let passing = async {
+            let session = client.to.open(&Caller::new("jackfield call", "")).await?;
+            let out = tokio::io::stdout();
+            let passed = streamed::pass(&session, &operation.name, &params, out).await;
+            close(&session).await;
+            passed
+        };
+        let limit = args.timeout.map_or(Duration::MAX, |limit| limit.0);
+        let passed = tokio::select! {
+            passed = timeout(limit, passing) => passed,
+            ended = signals.next() => return Err(Failure::run(ended.name)),
+        };
+        client.close().await;
+        match passed {
+            Ok(passed) => Ok(passed.map(|()| ExitCode::SUCCESS)?),
+            Err(_) => Err(Failure::run(format!("it has not ended within {}", Timespan(limit)))),
+        }
+    })
+}
+
+async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
+    let mut signals = Signals::of_command()?;
+    let Asked { client, operation, params } = ask(args, to, loaded, &mut signals).await?;
     let calling = async {
         match args.timeout {
             Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,

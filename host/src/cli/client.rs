@@ -3,9 +3,9 @@
 use super::args::ConfigArgs;
 use super::assign::{self, Assignment};
 use super::failure::{Failure, Outcome};
-use super::loading::load_plugins;
+use super::loading::{load_plugins, load_plugins_of};
 use super::names;
-use crate::config::{Link, Loaded, Reference};
+use crate::config::{Config, Link, Loaded, Reference};
 use crate::driver::{DriverHandle, Registry};
 use crate::manager::Manager;
 use crate::route::Destination;
@@ -119,7 +119,12 @@ impl TargetArgs {
         loaded: &Loaded,
         extras: AddedOptions,
     ) -> Outcome<Client> {
-        let plugins = load_plugins(loaded).await;
+        let plugins = match to {
+            Reference::Uri(uri) if names_no_plugin(&loaded.config) => {
+                load_plugins_of(loaded, &uri.layers).await
+            }
+            _ => load_plugins(loaded).await,
+        };
         let options = self.options(to, plugins.registry(), extras)?;
         let manager = Manager::build(plugins, loaded).await?;
         let to = manager.destination(to, &options).await.map_err(Failure::config)?;
@@ -152,6 +157,11 @@ impl TargetArgs {
         }
         Ok(options)
     }
+}
+
+/// Whether nothing but a URI says which plugins there have to be.
+fn names_no_plugin(config: &Config) -> bool {
+    config.plugins.is_empty() && config.interceptors.is_empty() && config.host.resolver.is_empty()
 }
 
 /// A JSON object given to `flag`; none is empty.

@@ -18,6 +18,15 @@ pub(super) async fn load_plugins(loaded: &Loaded) -> Plugins {
     Plugins::load_with(loaded, tried).await
 }
 
+/// As [`load_plugins`], for one stack of these schemes alone: what it is not made of is started when it is asked for.
+pub(super) async fn load_plugins_of(loaded: &Loaded, schemes: &[String]) -> Plugins {
+    let only = |options: &mut LoadOptions| {
+        options.only = Some(schemes.to_vec());
+        tried(options);
+    };
+    Plugins::load_with(loaded, only).await
+}
+
 /// As [`load_plugins`], for a host that takes over what `handover` has, and can hand it over.
 pub(super) async fn load_plugins_with(loaded: &Loaded, handover: &Arc<Handover>) -> Plugins {
     let change = |options: &mut LoadOptions| {

@@ -32,6 +32,7 @@ mod runtime;
 mod schema;
 mod service;
 mod signals;
+mod streamed;
 mod take_over;
 mod upgrade;
 mod user;

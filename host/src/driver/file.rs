@@ -64,7 +64,7 @@ pub(super) async fn sum_of(found: &FoundFile) -> Option<String> {
 }
 
 impl FoundFile {
-    fn at(path: PathBuf, trust: Trust) -> Self {
+    pub(super) fn at(path: PathBuf, trust: Trust) -> Self {
         FoundFile { stamp: FileStamp::of(&path), path, trust }
     }
 }

@@ -1,5 +1,6 @@
 //! The load sequence over all files of the folders.
 
+use super::aside::set_aside;
 use super::cache::{check_cache, remove_unused};
 use super::file::{Candidate, FoundFile, ProbedFile, probe, refusal, scan};
 use super::health::FileHealth;
@@ -50,12 +51,15 @@ pub(super) async fn load_files(
     for file in &found {
         registry.note_judged(file);
     }
-    let mut probes = probe_all(&Arc::new(options.clone()), found, &records).await;
+    let mut probes = probe_all(&Arc::new(options.clone()), found.clone(), &records).await;
     if let Some(command) = &options.trial {
         probes = try_all(probes, command, options, &records).await;
     }
     refuse_duplicates(&mut probes, registry, gone);
     refuse_too_many(&mut probes, registry, options.generations);
+    if let Some(schemes) = &options.only {
+        registry.aside = set_aside(&mut probes, found, schemes);
+    }
     let mut transports = Vec::new();
     for file in gone {
         registry.judged.remove(file);

@@ -21,6 +21,7 @@
 //! are, and keeps the runtime that they block going.
 
 mod annotations;
+mod aside;
 mod asked;
 mod cache;
 mod circuit;
@@ -78,6 +79,9 @@ pub struct LoadOptions {
     pub usual: Vec<PathBuf>,
     /// Single files, loaded after those of folders. Default: none.
     pub files: Vec<PathBuf>,
+    /// The schemes of a URI, when a start is for one stack alone: only plugins that this is made of are started, and the
+    /// rest once one of those opens another stack. Default: `None`, which starts all.
+    pub only: Option<Vec<String>>,
     /// Private folder of loaded generations, of what trials came to, and of what is in use. Default:
     /// [`default_cache`].
     pub cache: PathBuf,
@@ -129,6 +133,7 @@ impl Default for LoadOptions {
             beside: beside_binary(),
             usual: Vec::new(),
             files: Vec::new(),
+            only: None,
             cache: default_cache(),
             allow: Vec::new(),
             allow_abort_on_panic: false,

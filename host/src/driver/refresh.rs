@@ -10,6 +10,7 @@
 //! refused changes nothing: the generation that was loaded from that file before goes on. What a file's content is
 //! decides, not its name or time: a file that was touched is the same plugin.
 
+use super::aside::load_rest;
 use super::enter::EnteredPlugin;
 use super::file::{FoundFile, scan};
 use super::generation::GenerationId;
@@ -150,6 +151,14 @@ impl PluginFolders {
     /// The folders that are looked at.
     pub fn places(&self) -> Vec<PathBuf> {
         self.options.searched().cloned().collect()
+    }
+
+    /// Starts what [`LoadOptions::only`] has left, in another registry; `None`: nothing was left.
+    ///
+    /// Not cancel safe: to be run to its end.
+    pub async fn start_rest(&mut self, before: &Registry) -> Option<Registry> {
+        self.options.only = None;
+        load_rest(before, &self.options).await
     }
 
     /// Looks at the folders once and takes over what is different. `thorough` judges files again that were refused

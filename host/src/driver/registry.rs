@@ -2,6 +2,7 @@
 
 use super::asked::RunningPlugin;
 use super::enter::{EnteredPlugin, Numbers};
+use super::file::FoundFile;
 use super::generation::{GenerationSnapshot, RetiredGeneration};
 use super::handles::{DriverHandle, HandlerHandle, InterceptorHandle, SchemeEntry};
 use super::part::PluginPart;
@@ -35,6 +36,8 @@ pub struct Registry {
     pub(super) numbers: BTreeMap<String, Numbers>,
     /// Files as they were judged last.
     pub(super) judged: BTreeMap<PathBuf, FileStamp>,
+    /// Files whose plugins were not started yet: see [`LoadOptions::only`].
+    pub(super) aside: Vec<FoundFile>,
     /// The file that hangs in the system's loader, which loads one file at a time.
     pub(super) hung: Option<PathBuf>,
     common: Arc<Common>,

@@ -78,6 +78,12 @@ fn open_for_plugin(
         let manager = Manager { core: core.upgrade().ok_or_else(gone)? };
         let options = serde_json::from_str(&options)
             .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
-        manager.open(&uri, &options).await
+        match manager.open(&uri, &options).await {
+            // What it is made of may not have been started.
+            Err(error) if error.kind() == ErrorKind::NotFound && manager.start_rest().await => {
+                manager.open(&uri, &options).await
+            }
+            opened => opened,
+        }
     })
 }

@@ -30,6 +30,20 @@ impl Manager {
         tokio::spawn(work).await.unwrap_or_default()
     }
 
+    /// Starts the plugins that [`LoadOptions::only`](crate::driver::LoadOptions::only) has left. Whether there were any.
+    /// Cancel safe: it is done all the same.
+    pub(super) async fn start_rest(&self) -> bool {
+        let manager = self.clone();
+        let work = async move {
+            let mut folders = manager.core.folders.lock().await;
+            let Some(folders) = folders.as_mut() else { return false };
+            let Some(next) = folders.start_rest(&manager.registry()).await else { return false };
+            manager.core.registry.store(next.into());
+            true
+        };
+        tokio::spawn(work).await.unwrap_or_default()
+    }
+
     async fn refresh_now(&self, thorough: bool) -> PluginLook {
         let mut folders = self.core.folders.lock().await;
         let Some(folders) = folders.as_mut() else { return PluginLook::default() };

@@ -1,10 +1,12 @@
 //! Values and names as JSON, both ways without loss.
 
 use crate::mib::Names;
+use crate::oid::Oid;
 use crate::pdu::VarBind;
 use crate::value::Value;
 use jackfield_plugin_api::params;
-use serde_json::{Map, Value as Json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value as Json;
 use std::net::Ipv4Addr;
 
 params! {
@@ -40,45 +42,93 @@ const TYPES: [&str; 10] = [
     "null",
 ];
 
+/// A name with its value, as JSON.
+struct Shown<'a>(&'a VarBind, &'a Names);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Shown(VarBind { oid, value }, names) = self;
+        let mut row = serializer.serialize_map(None)?;
+        row.serialize_entry("oid", &Dotted(oid))?;
+        if let Some(name) = names.name(oid) {
+            row.serialize_entry("name", &name)?;
+        }
+        row.serialize_entry("type", kind(value))?;
+        match value {
+            Value::Integer(value) => row.serialize_entry("value", value)?,
+            Value::Octets(bytes) => match text(bytes) {
+                Some(text) => row.serialize_entry("value", text)?,
+                None => row.serialize_entry("hex", &hex(bytes))?,
+            },
+            Value::Oid(oid) => {
+                row.serialize_entry("value", &Dotted(oid))?;
+                if let Some(name) = names.name(oid) {
+                    row.serialize_entry("value_name", &name)?;
+                }
+            }
+            Value::Ip(address) => row.serialize_entry("value", address)?,
+            Value::Counter32(value) | Value::Gauge32(value) | Value::TimeTicks(value) => {
+                row.serialize_entry("value", value)?;
+            }
+            Value::Opaque(bytes) => row.serialize_entry("hex", &hex(bytes))?,
+            // As a text, because many a reader of JSON rounds numbers of more than 53 bits.
+            Value::Counter64(value) => row.serialize_entry("value", &value.to_string())?,
+            Value::Null | Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView => {
+                row.serialize_entry("value", &())?;
+            }
+        }
+        row.end()
+    }
+}
+
+/// Numbers joined by dots.
+struct Dotted<'a>(&'a Oid);
+
+impl Serialize for Dotted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// What a value is called.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Integer(_) => "integer",
+        Value::Octets(_) => "octet_string",
+        Value::Oid(_) => "object_identifier",
+        Value::Ip(_) => "ip_address",
+        Value::Counter32(_) => "counter32",
+        Value::Gauge32(_) => "gauge32",
+        Value::TimeTicks(_) => "timeticks",
+        Value::Opaque(_) => "opaque",
+        Value::Counter64(_) => "counter64",
+        Value::NoSuchObject => "no_such_object",
+        Value::NoSuchInstance => "no_such_instance",
+        Value::EndOfMibView => "end_of_mib_view",
+    }
+}
+
 /// A name with its value.
 pub(crate) fn shown(pair: &VarBind, names: &Names) -> Json {
-    let mut row = Map::new();
-    row.insert("oid".to_owned(), pair.oid.to_string().into());
-    if let Some(name) = names.name(&pair.oid) {
-        row.insert("name".to_owned(), name.into());
-    }
-    let (r#type, key, value) = match &pair.value {
-        Value::Null => ("null", "value", Json::Null),
-        Value::Integer(value) => ("integer", "value", (*value).into()),
-        Value::Octets(bytes) => match text(bytes) {
-            Some(text) => ("octet_string", "value", text.into()),
-            None => ("octet_string", "hex", hex(bytes).into()),
-        },
-        Value::Oid(oid) => ("object_identifier", "value", oid.to_string().into()),
-        Value::Ip(address) => ("ip_address", "value", address.to_string().into()),
-        Value::Counter32(value) => ("counter32", "value", (*value).into()),
-        Value::Gauge32(value) => ("gauge32", "value", (*value).into()),
-        Value::TimeTicks(value) => ("timeticks", "value", (*value).into()),
-        Value::Opaque(bytes) => ("opaque", "hex", hex(bytes).into()),
-        // As a text, because many a reader of JSON rounds numbers of more than 53 bits.
-        Value::Counter64(value) => ("counter64", "value", value.to_string().into()),
-        Value::NoSuchObject => ("no_such_object", "value", Json::Null),
-        Value::NoSuchInstance => ("no_such_instance", "value", Json::Null),
-        Value::EndOfMibView => ("end_of_mib_view", "value", Json::Null),
-    };
-    row.insert("type".to_owned(), r#type.into());
-    row.insert(key.to_owned(), value);
-    if let Value::Oid(oid) = &pair.value
-        && let Some(name) = names.name(oid)
-    {
-        row.insert("value_name".to_owned(), name.into());
-    }
-    Json::Object(row)
+    // Texts and numbers are always JSON.
+    serde_json::to_value(Shown(pair, names)).unwrap_or_default()
 }
 
 /// Many of them.
 pub(crate) fn all_shown(values: &[VarBind], names: &Names) -> Json {
     values.iter().map(|pair| shown(pair, names)).collect()
+}
+
+/// Many of them, each a line of its own.
+pub(crate) fn lines(values: &[VarBind], names: &Names) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(values.len() * 128);
+    for pair in values {
+        // Texts and numbers are always JSON, and there is always room.
+        let _ = serde_json::to_writer(&mut lines, &Shown(pair, names));
+        lines.push(b'\n');
+    }
+    lines
 }
 
 /// Bytes that are a text which a person can read.

@@ -16,6 +16,7 @@ mod options;
 pub mod pdu;
 mod receiver;
 mod request;
+mod rows;
 mod session;
 mod status;
 mod usm;

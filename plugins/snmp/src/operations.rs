@@ -147,7 +147,7 @@ pub(crate) async fn call(link: &Link, operation: &str, given: Value) -> Result<V
             pdu.index = small(max_repetitions.unwrap_or(link.endpoint.options.max_repetitions));
             rows(link, pdu).await
         }
-        "walk" => walked(link, params(given)?).await,
+        "walk" => walked(link, &params(given)?).await,
         "set" => set(link, params(given)?).await,
         "trap" => {
             notify(link, &params(given)?, Kind::Trap).await?;
@@ -198,25 +198,39 @@ async fn rows(link: &Link, pdu: Pdu) -> Result<Value> {
     Ok(json!({ "values": json::all_shown(&answer.values, &link.endpoint.names) }))
 }
 
-async fn walked(link: &Link, given: Walk) -> Result<Value> {
-    let options = &link.endpoint.options;
+/// What is to be walked: all of it, as far as `max_rows` does not say less.
+///
+/// # Errors
+/// What of the parameters is wrong.
+pub(crate) fn wanted(link: &Link, given: &Walk) -> Result<Wanted> {
     let root = named(link, "oid", &given.oid)?;
     let after = given.after.as_deref().map(|text| named(link, "after", text)).transpose()?;
-    let max_rows = given.max_rows.unwrap_or(options.max_rows);
-    if max_rows == 0 || max_rows > options.max_rows {
-        let fault = format!("expected 1 to {}, which is the option `max_rows`", options.max_rows);
-        return Err(wrong("max_rows", &fault));
+    if given.max_rows == Some(0) {
+        return Err(wrong("max_rows", "expected at least 1"));
     }
-    let max_repetitions = given.max_repetitions.unwrap_or(options.max_repetitions);
+    let max_repetitions = given.max_repetitions.unwrap_or(link.endpoint.options.max_repetitions);
     if !(1..=10_000).contains(&max_repetitions) {
         return Err(wrong("max_repetitions", "expected 1 to 10000"));
     }
-    let wanted = Wanted {
+    Ok(Wanted {
         after: after.unwrap_or_else(|| root.clone()),
         root,
-        max_rows: crate::endpoint::size(max_rows),
+        max_rows: given.max_rows.map_or(usize::MAX, crate::endpoint::size),
         max_repetitions,
-    };
+        max_bytes: usize::MAX,
+    })
+}
+
+/// A walk whose rows are all in one answer, which is bounded.
+async fn walked(link: &Link, given: &Walk) -> Result<Value> {
+    let options = &link.endpoint.options;
+    let mut wanted = wanted(link, given)?;
+    if given.max_rows.is_some_and(|max_rows| max_rows > options.max_rows) {
+        let fault = format!("expected 1 to {}, which is the option `max_rows`", options.max_rows);
+        return Err(wrong("max_rows", &fault));
+    }
+    wanted.max_rows = wanted.max_rows.min(crate::endpoint::size(options.max_rows));
+    wanted.max_bytes = crate::endpoint::size(options.max_answer);
     let found = walk::walk(link, wanted).await?;
     let mut answer = json!({
         "rows": json::all_shown(&found.rows, &link.endpoint.names),

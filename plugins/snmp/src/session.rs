@@ -6,11 +6,12 @@ use crate::notification::Notice;
 use crate::operations;
 use crate::options::Version;
 use crate::pdu::Kind;
+use crate::rows::Rows;
 use crate::wire::{Connected, Wire};
 use futures_util::{sink, stream};
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Host, Info, Message, Messages, Op, Result, Session,
-    params,
+    Stream, params,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,12 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What sessions of this driver may have.
-pub(crate) const FACETS: Facets =
-    Facets::CALL.union(Facets::PING).union(Facets::MESSAGES).union(Facets::EVENTS);
+pub(crate) const FACETS: Facets = CALLS.union(Facets::MESSAGES);
+
+const CALLS: Facets =
+    Facets::CALL.union(Facets::OPEN_STREAM).union(Facets::PING).union(Facets::EVENTS);
 
 /// A connection and its task, which ends when the last owner of this is gone.
-struct Held {
-    link: Arc<Link>,
+pub(crate) struct Held {
+    pub(crate) link: Arc<Link>,
     _task: Op<()>,
 }
 
@@ -52,8 +55,28 @@ pub(crate) async fn open(
         held.link.is_there().await.map_err(hint)?;
     }
     let messages = messages(&held);
-    let calls = FACETS.difference(Facets::MESSAGES);
-    Ok(Session::builder(Whole(held)).facets(calls).messages(messages).build())
+    Ok(Session::builder(Whole(held)).facets(CALLS).messages(messages).build())
+}
+
+params! {
+    /// What one more stream is.
+    struct Open {
+        /// The rows of a walk, each a line of JSON, as they come. Without `max_rows` all of them.
+        walk: operations::Walk,
+    }
+}
+
+/// One more user of a connection.
+struct Beside(Arc<Held>);
+
+impl Control for Beside {
+    fn info(&self) -> Info {
+        info(&self.0.link)
+    }
+
+    async fn call(&self, operation: String, params: Value) -> Result<Value> {
+        operations::call(&self.0.link, &operation, params).await
+    }
 }
 
 /// What a message that is sent says: a notification, and whether it is an inform.
@@ -112,33 +135,49 @@ async fn pass(link: &Link, message: &Message) -> Result<()> {
 /// The control of a connection.
 struct Whole(Arc<Held>);
 
+/// What is known of a connection.
+fn info(link: &Link) -> Info {
+    let state = link.state();
+    let mut info = Info::new()
+        .with("version", json!(link.endpoint.options.version))
+        .with("transport", json!(link.endpoint.options.transport))
+        .with("requests", state.requests)
+        .with("waiting", state.waiting.len())
+        .with("late", state.late)
+        .with("dropped", state.dropped);
+    if let Some(engine) = &state.engine {
+        let (boots, time) = engine.clock.now(link.host.now());
+        info = info.with("engine_id", crate::json::hex(&engine.id));
+        info = info.with("engine_boots", boots).with("engine_time", time);
+    }
+    if let Credentials::User(user) = &link.who {
+        info = info.with("user", user.name.clone()).with("security", user.level());
+        if user.is_private() {
+            info = info.encrypted();
+        }
+    }
+    info.over(&link.below)
+}
+
 impl Control for Whole {
     fn info(&self) -> Info {
-        let link = &self.0.link;
-        let state = link.state();
-        let mut info = Info::new()
-            .with("version", json!(link.endpoint.options.version))
-            .with("transport", json!(link.endpoint.options.transport))
-            .with("requests", state.requests)
-            .with("waiting", state.waiting.len())
-            .with("late", state.late)
-            .with("dropped", state.dropped);
-        if let Some(engine) = &state.engine {
-            let (boots, time) = engine.clock.now(link.host.now());
-            info = info.with("engine_id", crate::json::hex(&engine.id));
-            info = info.with("engine_boots", boots).with("engine_time", time);
-        }
-        if let Credentials::User(user) = &link.who {
-            info = info.with("user", user.name.clone()).with("security", user.level());
-            if user.is_private() {
-                info = info.encrypted();
-            }
-        }
-        info.over(&link.below)
+        info(&self.0.link)
     }
 
     async fn call(&self, operation: String, params: Value) -> Result<Value> {
         operations::call(&self.0.link, &operation, params).await
+    }
+
+    async fn open_stream(&self, params: Value) -> Result<Session> {
+        let (held, beside) = (Arc::clone(&self.0), Beside(Arc::clone(&self.0)));
+        if params.is_null() {
+            let messages = messages(&held);
+            return Ok(Session::builder(beside).facets(Facets::CALL).messages(messages).build());
+        }
+        let Open { walk } = jackfield_plugin_api::params(params)?;
+        let wanted = operations::wanted(&held.link, &walk)?;
+        let stream = Stream::new(Rows::new(held, wanted));
+        Ok(Session::builder(beside).facets(Facets::CALL).stream(stream).build())
     }
 
     async fn ping(&self) -> Result<Duration> {

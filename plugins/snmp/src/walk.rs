@@ -1,6 +1,5 @@
 //! Walks: all that is under a name.
 
-use crate::endpoint::size;
 use crate::link::Link;
 use crate::oid::Oid;
 use crate::options::Version;
@@ -17,6 +16,8 @@ pub(crate) struct Wanted {
     pub(crate) after: Oid,
     pub(crate) max_rows: usize,
     pub(crate) max_repetitions: u32,
+    /// Bytes of messages after which it ends.
+    pub(crate) max_bytes: usize,
 }
 
 /// What a walk has found.
@@ -27,53 +28,89 @@ pub(crate) struct Found {
     pub(crate) requests: u32,
 }
 
-/// Walks.
+/// Walks, and gives all at once.
 ///
 /// # Errors
-/// As [`Link::ask`]; the agent gives names that do not grow, or says that something went wrong.
+/// As [`Walk::rows`].
 pub(crate) async fn walk(link: &Link, wanted: Wanted) -> Result<Found> {
-    let mut walk = Walk {
-        last: wanted.after.clone(),
-        repetitions: i32::try_from(wanted.max_repetitions).unwrap_or(i32::MAX),
-        found: Found { rows: Vec::new(), next: None, requests: 0 },
-        bytes: 0,
-        wanted,
-    };
-    while !walk.step(link).await? {}
-    if walk.found.rows.is_empty() && walk.wanted.after == walk.wanted.root {
-        walk.leaf(link).await?;
+    let mut walk = Walk::new(wanted);
+    let mut rows = Vec::new();
+    while let Some(more) = walk.rows(link).await? {
+        rows.extend(more);
     }
-    Ok(walk.found)
+    Ok(Found { rows, next: walk.next, requests: walk.requests })
 }
 
-struct Walk {
+/// A walk, answer by answer.
+pub(crate) struct Walk {
     wanted: Wanted,
     /// The last name that was given.
     last: Oid,
     repetitions: i32,
-    found: Found,
+    /// Rows that were given.
+    count: usize,
     bytes: usize,
+    requests: u32,
+    next: Option<Oid>,
+    is_over: bool,
+    /// It was asked whether the name is one of a value itself.
+    was_leaf: bool,
 }
 
 impl Walk {
-    /// Asks once more. Gives whether that was the end.
-    async fn step(&mut self, link: &Link) -> Result<bool> {
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Walk {
+            last: wanted.after.clone(),
+            repetitions: i32::try_from(wanted.max_repetitions).unwrap_or(i32::MAX),
+            count: 0,
+            bytes: 0,
+            requests: 0,
+            next: None,
+            is_over: false,
+            was_leaf: false,
+            wanted,
+        }
+    }
+
+    /// The next rows, those of one answer; `None` at the end. An error is the end, too.
+    ///
+    /// # Errors
+    /// As [`Link::ask`]; the agent gives names that do not grow, or says that something went wrong.
+    pub(crate) async fn rows(&mut self, link: &Link) -> Result<Option<Vec<VarBind>>> {
+        while !self.is_over {
+            let rows = self.step(link).await?;
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        let may_be_leaf = self.count == 0 && self.wanted.after == self.wanted.root;
+        if !may_be_leaf || std::mem::replace(&mut self.was_leaf, true) {
+            return Ok(None);
+        }
+        Ok(Some(self.leaf(link).await?).filter(|leaf| !leaf.is_empty()))
+    }
+
+    /// Asks once more.
+    async fn step(&mut self, link: &Link) -> Result<Vec<VarBind>> {
         let is_v1 = link.endpoint.options.version == Version::V1;
         let kind = if is_v1 { Kind::GetNext } else { Kind::GetBulk };
         let mut pdu = Pdu::of_names(kind, [self.last.clone()]);
         if !is_v1 {
-            let left = self.wanted.max_rows - self.found.rows.len();
+            let left = self.wanted.max_rows - self.count;
             pdu.index = self.repetitions.min(i32::try_from(left).unwrap_or(i32::MAX));
         }
         let Answer { pdu, size: bytes } = link.ask(pdu).await?;
-        self.found.requests += 1;
-        self.bytes += bytes;
+        self.requests += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
         match pdu.status {
             0 => {}
-            NO_SUCH_NAME if is_v1 => return Ok(true),
+            NO_SUCH_NAME if is_v1 => {
+                self.is_over = true;
+                return Ok(Vec::new());
+            }
             TOO_BIG if self.repetitions > 1 => {
                 self.repetitions /= 2;
-                return Ok(false);
+                return Ok(Vec::new());
             }
             _ => return Err(refused(&pdu)),
         }
@@ -81,55 +118,55 @@ impl Walk {
             let text = format!("the agent answers nothing to what comes behind {}", self.last);
             return Err(Error::new(ErrorKind::Protocol, text));
         }
+        let mut rows: Vec<VarBind> = Vec::with_capacity(pdu.values.len());
         for pair in pdu.values {
-            if self.take(pair)? {
-                return Ok(true);
+            if !self.takes(&pair, rows.last())? {
+                self.is_over = true;
+                break;
+            }
+            rows.push(pair);
+            self.count += 1;
+            if self.count >= self.wanted.max_rows {
+                break;
             }
         }
-        if self.bytes > size(link.endpoint.options.max_answer) {
-            self.found.next = Some(self.last.clone());
-            return Ok(true);
+        if let Some(last) = rows.last() {
+            self.last = last.oid.clone();
         }
-        Ok(false)
+        let is_full = self.count >= self.wanted.max_rows || self.bytes > self.wanted.max_bytes;
+        if is_full && !self.is_over {
+            self.next = Some(self.last.clone());
+            self.is_over = true;
+        }
+        Ok(rows)
     }
 
-    /// Takes a row. Gives whether no more are wanted.
-    fn take(&mut self, pair: VarBind) -> Result<bool> {
+    /// Whether what comes behind `before`, or behind the last row, is one more row.
+    fn takes(&self, pair: &VarBind, before: Option<&VarBind>) -> Result<bool> {
         if pair.value == Value::EndOfMibView {
-            return Ok(true);
-        }
-        if pair.oid <= self.last {
-            let text = format!(
-                "the agent goes backwards or in a circle: behind {} it gives {}",
-                self.last, pair.oid
-            );
-            let error = Error::new(ErrorKind::Protocol, text);
-            return Err(error.with("rows", self.found.rows.len()));
-        }
-        if !pair.oid.is_under(&self.wanted.root) {
-            return Ok(true);
-        }
-        self.last = pair.oid.clone();
-        self.found.rows.push(pair);
-        if self.found.rows.len() < self.wanted.max_rows {
             return Ok(false);
         }
-        self.found.next = Some(self.last.clone());
-        Ok(true)
+        let before = before.map_or(&self.last, |before| &before.oid);
+        if pair.oid <= *before {
+            let text = format!(
+                "the agent goes backwards or in a circle: behind {before} it gives {}",
+                pair.oid
+            );
+            return Err(Error::new(ErrorKind::Protocol, text).with("rows", self.count));
+        }
+        Ok(pair.oid.is_under(&self.wanted.root))
     }
 
     /// Where nothing is under a name, it may be one of a value itself.
-    async fn leaf(&mut self, link: &Link) -> Result<()> {
+    async fn leaf(&mut self, link: &Link) -> Result<Vec<VarBind>> {
         let pdu = Pdu::of_names(Kind::Get, [self.wanted.root.clone()]);
         let Answer { pdu, .. } = link.ask(pdu).await?;
-        self.found.requests += 1;
+        self.requests += 1;
         let is_value = |pair: &VarBind| {
             let nothing = [Value::NoSuchObject, Value::NoSuchInstance, Value::Null];
             pair.oid == self.wanted.root && !nothing.contains(&pair.value)
         };
-        if pdu.status == 0 {
-            self.found.rows.extend(pdu.values.into_iter().filter(is_value).take(1));
-        }
-        Ok(())
+        let values = if pdu.status == 0 { pdu.values } else { Vec::new() };
+        Ok(values.into_iter().filter(is_value).take(1).collect())
     }
 }

@@ -156,7 +156,7 @@ impl Default for SshOptions {
             packet_size: 32 * 1024,
             channel_buffer: 2 * 1024 * 1024,
             sftp_window: 2 * 1024 * 1024,
-            sftp_block: 32 * 1024,
+            sftp_block: 261_120,
             sftp_transfers: 16,
             sftp_timeout: 60,
             events: 256,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes that are read at once.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 512 * 1024;
 /// Bytes before the place to go on that must be the same on both sides.
 const COMPARED: u64 = 64 * 1024;
 

@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
 /// An agent of version 1 or 2c that answers each request with what `answers` gives.
-struct Agent {
-    port: u16,
+pub(super) struct Agent {
+    pub(super) port: u16,
     task: JoinHandle<()>,
 }
 
@@ -28,7 +28,9 @@ impl Drop for Agent {
 }
 
 impl Agent {
-    async fn start(mut answers: impl FnMut(Pdu, u32) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub(super) async fn start(
+        mut answers: impl FnMut(Pdu, u32) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let task = tokio::spawn(async move {
@@ -57,12 +59,12 @@ fn answer(id: i32, oid: &Oid, value: Value) -> Vec<u8> {
     of(Pdu { id, ..Pdu::new(Kind::Response, vec![VarBind { oid: oid.clone(), value }]) })
 }
 
-fn of(pdu: Pdu) -> Vec<u8> {
+pub(super) fn of(pdu: Pdu) -> Vec<u8> {
     Community { version: 1, community: b"hidden".to_vec(), content: Content::Pdu(pdu) }.write()
 }
 
 /// The name that a request begins with.
-fn asked(pdu: &Pdu) -> &Oid {
+pub(super) fn asked(pdu: &Pdu) -> &Oid {
     &pdu.values[0].oid
 }
 

@@ -5,6 +5,7 @@ mod codec;
 mod keys;
 mod names;
 mod notifications;
+mod rows;
 mod secured;
 
 use crate::{SnmpDriver, SnmpEndpoint, SnmpOptions};

@@ -1,6 +1,7 @@
 //! [`Sftp`]: the conversation with one SFTP server. Requests have numbers, so that many are under way at once and one
 //! that nobody waits for any more harms none of the others.
 
+use super::packets::Packets;
 use super::status::Status;
 use super::wire::{self, Ask, Fields, MAX_PACKET, VERSION, kind, take_packet};
 use bytes::{Bytes, BytesMut};
@@ -8,7 +9,7 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -74,19 +75,21 @@ struct Waiting {
 }
 
 impl Sftp {
-    /// Greets the server on `stream`. It may be silent for `patience` while it owes an answer.
+    /// Greets the server. It may be silent for `patience` while it owes an answer.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] if it is no SFTP server; [`ErrorKind::TimedOut`]; what the stream says.
-    pub(crate) async fn start<S>(stream: S, patience: Duration) -> Result<Arc<Sftp>>
+    /// [`ErrorKind::Protocol`] if it is no SFTP server; [`ErrorKind::TimedOut`]; what its stream says.
+    pub(crate) async fn start<R>(
+        mut read: R,
+        mut packets: impl Packets,
+        patience: Duration,
+    ) -> Result<Arc<Sftp>>
     where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+        R: AsyncRead + Unpin + Send + 'static,
     {
-        let (mut read, mut write) = tokio::io::split(stream);
         let mut buffer = BytesMut::new();
         let greeting = async {
-            write.write_all(&wire::init()).await?;
-            write.flush().await?;
+            packets.put(wire::init()).await?;
             read_packet(&mut read, &mut buffer).await
         };
         let greeted =
@@ -100,7 +103,7 @@ impl Sftp {
         });
         let reading = Reading { read, buffer, shared: Arc::clone(&shared), patience };
         let tasks = [
-            tokio::spawn(write_requests(write, queue, Arc::clone(&shared))),
+            tokio::spawn(write_requests(packets, queue, Arc::clone(&shared))),
             tokio::spawn(reading.run()),
         ];
         let (read_block, write_block) = (USUAL_BLOCK, USUAL_BLOCK);
@@ -249,17 +252,13 @@ impl Shared {
 }
 
 async fn write_requests(
-    mut write: impl AsyncWrite + Unpin,
+    mut packets: impl Packets,
     mut queue: mpsc::Receiver<Bytes>,
     shared: Arc<Shared>,
 ) {
     while let Some(packet) = queue.recv().await {
-        let sent = async {
-            write.write_all(&packet).await?;
-            if queue.is_empty() { write.flush().await } else { Ok(()) }
-        };
-        if let Err(error) = sent.await {
-            shared.fail(Error::from(error));
+        if let Err(error) = packets.put(packet).await {
+            shared.fail(error);
             return;
         }
     }
@@ -302,11 +301,18 @@ async fn read_packet(read: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut)
         if let Some(packet) = take_packet(buffer)? {
             return Ok(packet);
         }
-        buffer.reserve(64 * 1024);
+        // A packet that has begun has room at once, so that it is not moved while it grows.
+        buffer.reserve(missing(buffer).max(64 * 1024));
         if read.read_buf(buffer).await? == 0 {
             return Err(ended());
         }
     }
+}
+
+/// How much is missing of the packet that `buffer` begins with, whose length was found right.
+fn missing(buffer: &[u8]) -> usize {
+    let length = buffer.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+    usize::try_from(length).map_or(0, |length| (length + 4).saturating_sub(buffer.len()))
 }
 
 fn greeted_extensions(mut fields: Fields) -> Result<BTreeSet<String>> {

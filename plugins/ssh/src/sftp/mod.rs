@@ -13,6 +13,7 @@ mod files;
 mod get;
 mod glob;
 mod listing;
+mod packets;
 mod put;
 mod status;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::options::Stderr;
 use crate::setup::{Setup, Start};
 use attributes::{Attributes, FileType};
 use jackfield_plugin_api::{Control, Info, Result, Session, Stream};
+use packets::OnChannel;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,9 +75,10 @@ impl Shelf {
             None => {
                 let setup = Setup::of(Start::Subsystem("sftp".to_owned()), Some(false), options);
                 let channel = Arc::new(setup.run(connection).await?);
-                let io = ChannelIo::new(channel, Stderr::Discard);
+                let packets = OnChannel(Arc::clone(&channel));
+                let read = ChannelIo::new(channel, Stderr::Discard);
                 let patience = Duration::from_secs(u64::from(options.sftp_timeout));
-                Arc::clone(current.insert(Sftp::start(io, patience).await?))
+                Arc::clone(current.insert(Sftp::start(read, packets, patience).await?))
             }
         };
         Ok(Ready {

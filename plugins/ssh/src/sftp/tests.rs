@@ -78,7 +78,10 @@ async fn greeted_with(greeting: &[u8]) -> (Result<Arc<Sftp>>, Server) {
         server.raw(&greeting).await;
         server
     });
-    let sftp = Sftp::start(ours, Duration::from_secs(5)).await;
+    let sftp = {
+        let (read, write) = tokio::io::split(ours);
+        Sftp::start(read, write, Duration::from_secs(5)).await
+    };
     (sftp, serving.await.expect("a server"))
 }
 

@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-/// Bytes between the stream and its task, beside what is under way to the server.
-const PIPE: usize = 128 * 1024;
+/// Bytes between the stream and its task, beside what is under way to the server. Its two ends are mostly on two
+/// threads, which wake each other when it is full or empty: the larger it is, the less often.
+const PIPE: usize = 512 * 1024;
 
 /// The stream's end, as its task hears of it: told when our direction was ended, dropped with the stream.
 pub(super) type Finish = oneshot::Receiver<()>;

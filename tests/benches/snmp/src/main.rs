@@ -1,8 +1,9 @@
-//! A walk of 10,000 rows: the driver snmp beside net-snmp's `snmpbulkwalk`, in turns, with one and the same agent, a
-//! process of its own that answers from memory. Both ask for as many rows at once.
+//! A walk of 10,000 rows: `jackfield call --stream` beside net-snmp's `snmpbulkwalk`, in turns, with one and the same agent,
+//! a process of its own that answers from memory. Both ask for as many rows at once, and are measured from the start of
+//! the process to its end, rows printed. Beside them the same walk as one call of the driver, without a host.
 //!
-//! `cargo run --release -p bench-snmp [-- ROUNDS]`, with Debian's package `snmp`. What starting `snmpbulkwalk` takes is
-//! measured by a walk of nothing, and not counted.
+//! `cargo run --release -p bench-snmp [-- ROUNDS]`, with Debian's package `snmp` and a release build, in the same target
+//! folder or where `JACKFIELD` says. CPU is that of the process, user and system, without the agent's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,9 +27,8 @@ use std::time::{Duration, Instant};
 
 /// Rows of the agent, of twenty columns.
 const ROWS: usize = 10_000;
-/// Where they begin, and where nothing is.
+/// Where they begin.
 const TABLE: &str = "1.3.6.1.2.1.2.2";
-const NOTHING: &str = "1.3.6.1.2.1.3";
 
 fn main() {
     let first = std::env::args().nth(1).unwrap_or_default();
@@ -102,16 +102,54 @@ impl Drop for Agent {
     }
 }
 
-/// The time of a walk by `snmpbulkwalk`, and the lines that it gives.
-fn theirs(port: u16, root: &str, at_once: u32) -> (Duration, usize) {
-    let begun = Instant::now();
-    let walk = Command::new("snmpbulkwalk")
-        .env("MIBS", "")
-        .args(["-v2c", "-c", "public", "-Oqn", &format!("-Cr{at_once}")])
-        .args([&format!("127.0.0.1:{port}"), root])
-        .output()
-        .unwrap();
-    (begun.elapsed(), walk.stdout.split(|byte| *byte == b'\n').count())
+/// What a walk has taken.
+#[derive(Clone, Copy)]
+struct Took {
+    time: Duration,
+    cpu: Duration,
+}
+
+/// CPU of the children that have ended, user and system.
+fn cpu_of_children() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[13].parse::<u64>().unwrap() + fields[14].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Runs a process that prints all rows.
+fn process(command: &mut Command) -> Took {
+    let (begun, before) = (Instant::now(), cpu_of_children());
+    let walked = command.output().unwrap();
+    let took = Took { time: begun.elapsed(), cpu: cpu_of_children() - before };
+    let lines = walked.stdout.split(|byte| *byte == b'\n').count();
+    assert!(lines > ROWS, "{lines} lines: {}", String::from_utf8_lossy(&walked.stderr));
+    took
+}
+
+fn theirs(port: u16, at_once: u32) -> Took {
+    process(
+        Command::new("snmpbulkwalk")
+            .env("MIBS", "")
+            .args(["-v2c", "-c", "public", "-Oqn", &format!("-Cr{at_once}")])
+            .args([&format!("127.0.0.1:{port}"), TABLE]),
+    )
+}
+
+fn streamed(program: &str, port: u16, at_once: u32) -> Took {
+    process(
+        Command::new(program)
+            .args(["call", "--stream", &format!("snmp://public@127.0.0.1:{port}"), "walk"])
+            .args([&format!("oid={TABLE}"), &format!("max_repetitions={at_once}")]),
+    )
+}
+
+/// The program that was built beside this one.
+fn program() -> String {
+    std::env::var("JACKFIELD").unwrap_or_else(|_| {
+        let beside = std::env::current_exe().unwrap().with_file_name("jackfield");
+        beside.to_str().unwrap().to_owned()
+    })
 }
 
 async fn ours(session: &Session, at_once: u32) -> Duration {
@@ -127,32 +165,42 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// The middle of the times, and the mean of the CPU, whose clock is coarse.
+fn middle(all: &[Took]) -> Took {
+    let cpu: Duration = all.iter().map(|took| took.cpu).sum();
+    let cpu = cpu / u32::try_from(all.len()).unwrap();
+    Took { time: median(all.iter().map(|took| took.time).collect()), cpu }
+}
+
 async fn compare(rounds: usize) {
     let version = Command::new("snmpbulkwalk").arg("-V").output().unwrap();
     print!("{}", String::from_utf8_lossy(&version.stderr));
-    let agent = Agent::start();
+    let (agent, program) = (Agent::start(), program());
     let driver = SnmpDriver::new(testing::host()).unwrap();
     let endpoint =
         driver.configure(serde_json::from_value(json!({})).unwrap(), Role::Client).unwrap();
     let address = Address::new("127.0.0.1", agent.1).with_user("public");
     let request = Request::new(address, Duration::from_secs(60));
     let session = driver.open(&endpoint, request).await.unwrap();
+    // Its first start reads what later ones find known.
+    streamed(&program, agent.1, 100);
     for at_once in [10, 25, 100] {
-        let (mut our_times, mut their_times, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut calls, mut our_times, mut their_times) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            our_times.push(ours(&session, at_once).await);
-            let (took, lines) = theirs(agent.1, TABLE, at_once);
-            assert!(lines >= ROWS, "{lines} lines");
-            their_times.push(took);
-            starts.push(theirs(agent.1, NOTHING, at_once).0);
+            our_times.push(streamed(&program, agent.1, at_once));
+            their_times.push(theirs(agent.1, at_once));
+            calls.push(ours(&session, at_once).await);
         }
-        let (ours, theirs, start) = (median(our_times), median(their_times), median(starts));
-        let walking = theirs.saturating_sub(start);
+        let (ours, theirs, call) = (middle(&our_times), middle(&their_times), median(calls));
         println!(
-            "{ROWS} rows, {at_once} at once: ours {ours:.1?}, snmpbulkwalk {walking:.1?} ({theirs:.1?} with its start); \
-             ratio {:.2} ({:.2} with its start)",
-            walking.as_secs_f64() / ours.as_secs_f64(),
-            theirs.as_secs_f64() / ours.as_secs_f64(),
+            "{ROWS} rows, {at_once} at once: jackfield {:.1?} ({:.1?} CPU), snmpbulkwalk {:.1?} ({:.1?} CPU), ratio {:.2} \
+             (CPU {:.2}); one call of the driver {call:.1?}",
+            ours.time,
+            ours.cpu,
+            theirs.time,
+            theirs.cpu,
+            theirs.time.as_secs_f64() / ours.time.as_secs_f64(),
+            theirs.cpu.as_secs_f64() / ours.cpu.as_secs_f64(),
         );
     }
 }
