@@ -12,9 +12,10 @@
 //!                          └──▶ relay                                services
 //! ```
 //!
-//! What needs nothing of the host stands in crates of its own (`host/pool`, `host/balancer`, `host/text`), whose paths
-//! are given here, too. A module uses only those below it; news goes up as return values, as the `Drop` of a guard, or
-//! through a channel that was handed down. A test holds this.
+//! This crate is the [admin API](admin) and the [commands](cli) over `jackfield-core` (`host/core`), whose modules have
+//! their paths here. What needs nothing of the core stands in crates of its own, whose paths are given here, too:
+//! `host/pool`, `host/balancer`, `host/relay`, `host/text`. A module of the core uses only those below it; news goes up
+//! as return values, as the `Drop` of a guard, or through a channel that was handed down. A test holds this.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -84,41 +85,11 @@
 pub mod admin;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod reload;
 
-pub mod manager;
-
-pub mod config;
-
-pub mod listener;
-
-pub mod calls;
-pub mod route;
-pub mod upstream;
-
-pub mod device;
-
-pub mod probe;
-
-pub mod connection;
-pub use jackfield_pool as pool;
-pub mod relay;
-pub mod stack;
-
-pub mod driver;
-
-pub mod dialogue;
-pub mod services;
-
-pub mod addr;
-pub mod deadline;
-pub mod events;
-pub mod handover;
-mod lock;
-pub mod metrics;
-pub use jackfield_text::{nearest, networks, units};
-pub mod parallel;
-pub mod secret;
-pub mod session;
-pub mod shutdown;
-pub mod work;
+#[cfg(feature = "admin")]
+use jackfield_core::lock;
+pub use jackfield_core::{
+    addr, calls, config, connection, deadline, device, dialogue, driver, events, handover, listener,
+    manager, metrics, nearest, networks, parallel, pool, probe, relay, reload, route, secret,
+    services, session, shutdown, stack, units, upstream, work,
+};

@@ -8,12 +8,11 @@ use super::{
     tree,
 };
 
-/// The modules of the host from top to bottom; those in one line have one rank and may use each
-/// other. A new module gets its place here. `pool`, `nearest` and `units` are crates, which cannot use what is
-/// above them, and stand here for those that use them.
+/// The modules of `jackfield-core` from top to bottom; those in one line have one rank and may use each other. A new
+/// module gets its place here. That the API and the commands use the core, and not the other way round, is cargo's to
+/// hold, and so is it of `nearest`, `networks`, `pool`, `relay` and `units`, which are crates.
 const RANKS: &[&[&str]] = &[
-    &["main", "lib"],
-    &["cli", "admin"],
+    &["lib"],
     &["reload"],
     &["manager"],
     &["config"],
@@ -24,15 +23,13 @@ const RANKS: &[&[&str]] = &[
     &["device"],
     &["probe"],
     &["connection"],
-    &["pool"],
-    &["relay"],
     &["stack"],
     &["driver"],
     &["dialogue"],
     &["services"],
     &[
         "addr", "deadline", "error", "events", "handover", "lock", "metrics", "nearest",
-        "networks", "parallel", "secret", "session", "shutdown", "units", "work",
+        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "units", "work",
     ],
 ];
 
@@ -64,9 +61,9 @@ fn check(path: &str, text: &str) -> Vec<Violation> {
         .collect()
 }
 
-/// `host/src/pool/slot.rs` is `["pool", "slot"]`; the root is empty.
+/// `host/core/src/stack/slot.rs` is `["stack", "slot"]`; the root is empty.
 fn module_path(path: &str) -> Vec<String> {
-    let inside = path.strip_prefix("host/src/").unwrap_or(path).trim_end_matches(".rs");
+    let inside = path.strip_prefix("host/core/src/").unwrap_or(path).trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(Into::into).collect();
     if parts.last().is_some_and(|last| last == "mod") || parts == ["lib"] {
         parts.pop();
@@ -138,7 +135,7 @@ fn first_segments(trees: &[TokenTree], found: &mut Vec<(String, usize)>) {
 
 #[test]
 fn host_modules_use_only_what_ranks_below() {
-    let violations: Vec<_> = tree::rust_files("host/src")
+    let violations: Vec<_> = tree::rust_files("host/core/src")
         .iter()
         .filter(|file| !tree::is_test_file(&file.path))
         .flat_map(|file| check(&file.path, &file.text))
@@ -151,7 +148,7 @@ fn an_upward_use_is_seen() {
     let seen = |path: &str, text: &str| {
         check(path, text).iter().map(|found| (found.line, found.what.clone())).collect::<Vec<_>>()
     };
-    let pool = "`pool` uses `route`, which ranks above it".to_owned();
+    let upward = "`stack` uses `route`, which ranks above it".to_owned();
     for text in [
         "use crate::route::Route;",
         "use crate::{error::Error, route::Route};",
@@ -160,9 +157,9 @@ fn an_upward_use_is_seen() {
         "mod inner { use super::super::route; }",
         "use super::route;",
     ] {
-        assert_eq!(seen("host/src/pool.rs", text), [(1, pool.clone())], "{text}");
+        assert_eq!(seen("host/core/src/stack.rs", text), [(1, upward.clone())], "{text}");
     }
-    assert_eq!(seen("host/src/pool/slot.rs", "\nuse super::super::route;"), [(2, pool.clone())]);
+    assert_eq!(seen("host/core/src/stack/slot.rs", "\nuse super::super::route;"), [(2, upward.clone())]);
     for text in [
         "use crate::driver::Registry;",
         "// use crate::route::Route;",
@@ -171,10 +168,10 @@ fn an_upward_use_is_seen() {
         "#[cfg(test)] mod tests { use crate::route; use super::*; }",
         "mod config { use super::super::driver; } use self::config::Options; use route::x;",
     ] {
-        assert_eq!(seen("host/src/pool.rs", text), [], "{text}");
+        assert_eq!(seen("host/core/src/stack.rs", text), [], "{text}");
     }
-    assert_eq!(seen("host/src/pool/slot.rs", "use super::config::Config;"), []);
-    assert_eq!(seen("host/src/lib.rs", "use crate::manager::Manager;"), []);
-    assert_eq!(seen("host/src/pool.rs", "use crate::Route;").len(), 1);
-    assert_eq!(seen("host/src/gadgets.rs", "")[0].1, "module `gadgets` has no rank (see RANKS)");
+    assert_eq!(seen("host/core/src/stack/slot.rs", "use super::config::Config;"), []);
+    assert_eq!(seen("host/core/src/lib.rs", "use crate::manager::Manager;"), []);
+    assert_eq!(seen("host/core/src/stack.rs", "use crate::Route;").len(), 1);
+    assert_eq!(seen("host/core/src/gadgets.rs", "")[0].1, "module `gadgets` has no rank (see RANKS)");
 }

@@ -13,7 +13,7 @@
 #[allow(dead_code, reason = "the models need a part of it")]
 mod load;
 
-#[path = "../../../host/src/connection/state.rs"]
+#[path = "../../../host/core/src/connection/state.rs"]
 #[allow(dead_code, reason = "the models need a part of it")]
 mod state;
 

@@ -8,6 +8,7 @@ use super::{Outcome, filter, level, parsed, with_kinds};
 use crate::admin::{LevelChange, LogLevels};
 use crate::config::model::{LogConfig, LogFormat};
 use crate::lock::IgnorePoison;
+use crate::services::PLUGIN_LINES;
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,6 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
-
-/// Where the lines of plugins are from.
-const PLUGINS: &str = "jackfield::services::log";
 
 /// What the configuration says of the log.
 struct ConfiguredLog {
@@ -104,7 +102,7 @@ impl LogControl {
             None => configured.base.clone(),
         };
         drop(configured);
-        let mut levels = GateLevels { others: level_of(&text, PLUGINS), drivers: Vec::new() };
+        let mut levels = GateLevels { others: level_of(&text, PLUGIN_LINES), drivers: Vec::new() };
         for change in all() {
             if let (Some(driver), Ok(level)) = (&change.driver, change.level.parse()) {
                 levels.drivers.push((driver.clone(), level));
@@ -112,7 +110,7 @@ impl LogControl {
         }
         if let Some(most) = levels.drivers.iter().map(|(_, level)| *level).max() {
             let most = most.max(levels.others);
-            text.push_str(&format!(",{PLUGINS}={most}"));
+            text.push_str(&format!(",{PLUGIN_LINES}={most}"));
         }
         self.gate.store(Arc::new(levels));
         let filter: Outcome<EnvFilter> = parsed(&text);
@@ -190,7 +188,7 @@ pub(super) struct DriverGate(Arc<ArcSwap<GateLevels>>);
 impl<S: Subscriber> Layer<S> for DriverGate {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let levels = self.0.load();
-        if levels.drivers.is_empty() || event.metadata().target() != PLUGINS {
+        if levels.drivers.is_empty() || event.metadata().target() != PLUGIN_LINES {
             return true;
         }
         let mut driver = DriverField(String::new());
@@ -219,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_longest_directive_for_a_place_counts() {
-        let level = |filter: &str| level_of(filter, PLUGINS);
+        let level = |filter: &str| level_of(filter, PLUGIN_LINES);
         assert_eq!(level("info"), LevelFilter::INFO);
         assert_eq!(level("warn,jackfield=debug"), LevelFilter::DEBUG);
         assert_eq!(level("warn,jackfield=debug,jackfield::services=error"), LevelFilter::ERROR);

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 
 #[allow(dead_code, reason = "the host uses the rest")]
-#[path = "../../../../host/src/manager/state/journal.rs"]
+#[path = "../../../../host/core/src/manager/state/journal.rs"]
 mod journal;
 
 fuzz_target!(|bytes: &[u8]| {

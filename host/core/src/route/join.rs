@@ -1,0 +1,214 @@
+//! How a session is joined to the destination of its route, and how both are left.
+
+use super::far::Far;
+use super::forward::{self, Forward};
+use super::near::{self, Deferred};
+use super::notice::{self, Notice};
+use super::parting::{self, Parting};
+use super::{Route, Served, calls};
+use crate::connection::{ConnectionCommand, Entered, Purpose};
+use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
+use crate::relay::{cut_off, cutting};
+use crate::session::POLITE_CLOSE;
+use crate::shutdown::{LAST_WORDS, Stopping};
+use futures_util::future::OptionFuture;
+use jackfield_plugin_api::{Error, Facets, Result, Session};
+use scopeguard::{ScopeGuard, guard};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A session that a route serves, and all that has a say in it. Borrowed as one: each async function that took
+/// these by themselves would keep room for them twice, for as long as a relayed connection lives.
+pub(super) struct Joining<'a> {
+    pub(super) route: &'a Route,
+    pub(super) session: &'a Session,
+    pub(super) notice: &'a Notice,
+    pub(super) connection: &'a Entered,
+    pub(super) stopping: &'a Stopping,
+}
+
+impl<'a> Joining<'a> {
+    /// Joins a session to the destination. Its peer is told in words that the destination is in use.
+    pub(super) async fn join_or_say(&self) -> Joined {
+        let (notice, destination) = (self.notice, &self.route.destination);
+        // Boxed, so that a relayed connection does not keep room for it.
+        if !notice.is_silent() {
+            Box::pin(notice.waits(destination)).await;
+        }
+        let joined = self.join().await;
+        let Joined { served: Err(error), parting, left } = joined else { return joined };
+        let (error, is_told) = Box::pin(notice.refused(error, destination, self.connection)).await;
+        let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
+            // Words that were sent must arrive.
+            _ if is_told => Parting::WHOLE,
+            Some((_, held)) if self.route.options.tell_busy => Parting::in_use(held),
+            _ => parting,
+        };
+        Joined { served: Err(error), parting, left }
+    }
+
+    /// Joins a session to the destination until one of the two has ended.
+    async fn join(&self) -> Joined {
+        if forward::asks(self.session) {
+            self.connection.joined();
+            let forward = Forward::new(self.route, self.session, self.connection);
+            let forwarded = Box::pin(async { forward.run(self.stopping).await }).await;
+            let served = forwarded.map(|()| Served::Forwarded);
+            return Joined { served, parting: Parting::WHOLE, left: None };
+        }
+        // A block of its own: a relayed connection keeps no room for what opening it came to.
+        let relaying = {
+            // Boxed, so that a relayed connection does not keep room for it.
+            match Box::pin(self.open()).await {
+                Ok((far, ends)) => self.relayed(far, ends),
+                Err(error) => {
+                    let parting = Parting::unserved(&error);
+                    return Joined { served: Err(error), parting, left: None };
+                }
+            }
+        };
+        relaying.await
+    }
+
+    /// Opens the destination for a session, unless its peer goes meanwhile, and answers the peer if it still
+    /// waits for that.
+    async fn open(&self) -> Result<(Far, (End, End))> {
+        let (route, session) = (self.route, self.session);
+        if route.options.sse {
+            return Err(Error::unsupported("server-sent events for a peer that sends no requests"));
+        }
+        let mut early = if route.options.abort_on_close { near::watched(session)? } else { None };
+        let deferred = Deferred::of(session);
+        let grace = route.relay.timeouts.drain;
+        let reaching = route.reach(session, self.connection, Purpose::Data);
+        let far = tokio::select! {
+            far = Deferred::offering(deferred.as_ref(), reaching) => far,
+            gone = near::gone(&mut early, grace) => Err(gone),
+            () = self.stopping.ended() => Err(near::stopped()),
+        }?;
+        if let Some(deferred) = deferred {
+            deferred.answer(session, far.session()).await?;
+        }
+        let ends = match early {
+            Some(near) => {
+                let far = near.opposite(far.session())?;
+                (near, far)
+            }
+            None => End::pair(session, far.session())?,
+        };
+        Ok((far, ends))
+    }
+
+    /// Relays until one of the two has ended. Not an `async fn`: that would keep room for its arguments beside what
+    /// becomes of them.
+    fn relayed(
+        &self,
+        far: Far,
+        (a, b): (End, End),
+    ) -> impl Future<Output = Joined> + Send + use<'_, 'a> {
+        let Joining { route, session, connection, .. } = *self;
+        if let Far::Opened(opened) = &far {
+            connection.note_target(opened.target());
+        }
+        connection.joined();
+        let totals = Arc::clone(connection.totals());
+        let mut options = Arc::clone(&route.relay);
+        if parting::ends_alike(session, far.session()) {
+            Arc::make_mut(&mut options).leave_messages_open = true;
+        }
+        let idle_timeout = options.timeouts.idle;
+        let relaying = relay::relay(a, b, options, Arc::clone(&totals));
+        let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
+        async move {
+            let end = {
+                let (relaying, far) = &mut *held;
+                let far = &*far;
+                // Boxed: most sessions never ask, and need no room for it.
+                let asks = calls::may_ask(session);
+                let around = asks.then(|| route.around(far)).flatten();
+                let mut carrying = OptionFuture::from(
+                    asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
+                );
+                let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
+                let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
+                loop {
+                    let end = tokio::select! {
+                        end = &mut *relaying => end,
+                        Some(error) = &mut gone, if watched => {
+                            RelayEnd::Failed { side: Side::B, receiving: true, error }
+                        }
+                        Some(never) = &mut carrying, if asks => match never {},
+                        () = self.stopping.ended() => RelayEnd::Shutdown,
+                    };
+                    match (&end, idle_timeout) {
+                        (RelayEnd::IdleTimeout, Some(limit)) => {
+                            match heard(session, far.session()).filter(|ago| *ago < limit) {
+                                Some(ago) => relaying.heard(ago),
+                                None => break end,
+                            }
+                        }
+                        _ => break end,
+                    }
+                }
+            };
+            let (relaying, far) = ScopeGuard::into_inner(held);
+            Box::pin(parted(session, far, relaying, end, &totals)).await
+        }
+    }
+}
+
+/// A session of a route, its service and how its peer is left.
+pub(super) struct Joined {
+    pub(super) served: Result<Served>,
+    pub(super) parting: Parting,
+    /// What is left of its end of the relay.
+    pub(super) left: Option<Left>,
+}
+
+impl Joined {
+    pub(super) fn told(command: ConnectionCommand, session: &Session) -> Self {
+        // What can say why it ends has just done so.
+        let is_whole = session.facets().contains(Facets::CLOSE_CODE)
+            && matches!(command, ConnectionCommand::Close { .. });
+        let parting = if is_whole { Parting::WHOLE } else { Parting::BROKEN };
+        Joined { served: Ok(Served::Told(Box::new(command))), parting, left: None }
+    }
+}
+
+/// Ends the far side after a relay; the near side is for its owner.
+async fn parted(
+    session: &Session,
+    far: Far,
+    relaying: relay::Relay,
+    end: RelayEnd,
+    totals: &Totals,
+) -> Joined {
+    let to_near = Parting::after(&end, Side::A, session, far.session());
+    let to_far = Parting::after(&end, Side::B, far.session(), session);
+    let (near_left, far_left) = relaying.into_ends();
+    if to_far.tell(far.session(), limit_of(&to_far)).await {
+        cutting(|| {
+            drop(far_left);
+            far.relayed(&end, totals);
+        });
+    } else {
+        drop(far_left);
+        far.relayed(&end, totals);
+    }
+    Joined { served: Ok(Served::Relayed(end)), parting: to_near, left: Some(near_left) }
+}
+
+/// How long telling a peer so may take.
+pub(super) fn limit_of(parting: &Parting) -> Duration {
+    if parting.is_hasty() { LAST_WORDS / 2 } else { POLITE_CLOSE }
+}
+
+/// How long ago a peer last sent anything that is not data, such as a ping, if the driver tells.
+fn heard(near: &Session, far: &Session) -> Option<Duration> {
+    let idle = |session: &Session| {
+        let facts = session.info().facts;
+        facts.get("idle_ms").and_then(Value::as_u64).map(Duration::from_millis)
+    };
+    idle(near).into_iter().chain(idle(far)).min()
+}

@@ -1,0 +1,235 @@
+//! Routes: what a listener's sessions are joined to.
+
+mod access;
+mod admin_slot;
+mod ask;
+mod calls;
+mod destination;
+mod far;
+mod fault;
+mod fields;
+mod forward;
+mod forwarded;
+mod handled;
+mod interim;
+mod join;
+mod leave;
+mod lent;
+mod near;
+mod notice;
+mod options;
+mod parting;
+mod sse;
+mod tied;
+
+use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
+use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
+use crate::relay::cut_off;
+use crate::shutdown::Stopping;
+use crate::stack::opened_for;
+pub use access::REQUESTS;
+pub(crate) use access::RequestLine;
+pub use admin_slot::{AdminService, AdminSlot, ServedSession};
+pub use destination::Destination;
+use far::Far;
+use handled::{SessionServer, handled};
+use jackfield_plugin_api::{Error, Facets, Result, Session};
+use join::{Joined, Joining, limit_of};
+use notice::Notice;
+pub use options::RouteOptions;
+use scopeguard::{ScopeGuard, guard};
+use std::sync::Arc;
+
+/// A destination and how to join a session to it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// As it is written in the configuration.
+    pub name: Arc<str>,
+    /// Where it leads.
+    pub destination: Destination,
+    /// How it joins sessions to that.
+    pub options: RouteOptions,
+    /// How its relays do, with the limits of the host where it sets none.
+    pub relay: Arc<RelayOptions>,
+}
+
+/// How a session's service ended.
+#[derive(Debug)]
+pub enum Served {
+    /// The relay's end.
+    Relayed(RelayEnd),
+    /// The handler has finished.
+    Handled,
+    /// The host has stopped before the handler has finished.
+    Stopped,
+    /// The peer sends no more requests.
+    Forwarded,
+    /// Its connection was told to end, and its peer was told so.
+    Told(Box<ConnectionCommand>),
+}
+
+impl Route {
+    /// A route to `destination`; limits that `options` do not set are those of `host`.
+    pub fn new(
+        name: Arc<str>,
+        destination: Destination,
+        options: RouteOptions,
+        host: &RelayTimeouts,
+        sizes: RelaySizes,
+    ) -> Self {
+        let timeouts = options.timeouts(host);
+        let relay =
+            RelayOptions { timeouts, sizes, frames: options.frames, ..RelayOptions::default() };
+        let half_close = !destination.has_one_user();
+        let relay = Arc::new(RelayOptions { half_close, ..relay });
+        Route { name, destination, options, relay }
+    }
+
+    /// Its only target as people read it, where it leads to no upstream.
+    pub fn target(&self) -> Option<String> {
+        match &self.destination {
+            Destination::Connection(managed) => Some(managed.target().stack().display().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether each stream of a session that carries several is for a session of its own at the
+    /// destination: not where that knows nothing but datagrams, which belong to the whole.
+    pub fn takes_streams(&self) -> bool {
+        self.destination.driver().is_none_or(|driver| {
+            let data = driver.manifest.facets.intersection(Facets::DATA);
+            data != Facets::DATAGRAMS
+        })
+    }
+
+    /// Serves an accepted session to its end, or until its connection is told to end. Dropping the future
+    /// closes both sides. Told to stop, a session of requests answers those that are here and takes no more.
+    ///
+    /// # Errors
+    /// What reaching the destination says, the handler's own, or
+    /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
+    pub async fn serve(
+        &self,
+        session: Session,
+        connection: &Entered,
+        stopping: &Stopping,
+    ) -> Result<Served> {
+        if let Some(server) = SessionServer::of(&self.destination) {
+            connection.joined();
+            let session = self.observed(session, connection.live());
+            return Box::pin(handled(server, session, connection, stopping)).await;
+        }
+        // What is dropped before its end was not whole, and its peer must see that.
+        let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
+        let Joined { served, parting, left } = {
+            let (session, notice) = &*held;
+            let joining = Joining { route: self, session, notice, connection, stopping };
+            tokio::select! {
+                joined = joining.join_or_say() => joined,
+                command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
+            }
+        };
+        let (session, notice) = ScopeGuard::into_inner(held);
+        if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+            cut_off((left, session, notice));
+        }
+        served
+    }
+
+    /// Whether it opens something for a session, whose answer can wait until that is there.
+    pub(crate) fn opens(&self) -> bool {
+        SessionServer::of(&self.destination).is_none() && !self.options.sse
+    }
+
+    /// What stands around operations on `far`.
+    fn around(&self, far: &Far) -> Option<Around> {
+        match (far, &self.destination) {
+            (Far::Opened(opened), _) => Some(opened.around(&self.name)),
+            (Far::Own(_), Destination::Connection(managed)) => Some(managed.around()),
+            (Far::Own(_), _) => None,
+        }
+    }
+
+    /// A session of the destination, which is told who the client is if it wants to know.
+    async fn reach(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        purpose: Purpose,
+    ) -> Result<Far> {
+        let reaching = self.reach_target(session, connection, purpose);
+        if !self.destination.tells_client() {
+            return reaching.await;
+        }
+        let mut client = session.info();
+        client.peer = connection.peer().map(ToString::to_string);
+        // Boxed: most sessions need no room for it.
+        Box::pin(opened_for(client, reaching)).await
+    }
+
+    async fn reach_target(
+        &self,
+        session: &Session,
+        connection: &Entered,
+        purpose: Purpose,
+    ) -> Result<Far> {
+        // Boxed, so that a relayed connection does not keep room for being opened.
+        Ok(match &self.destination {
+            Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
+            Destination::Admin(_) => return Err(Error::unsupported("opening the admin API")),
+            Destination::Upstream(upstream) => {
+                let key = upstream
+                    .uses_key()
+                    .then(|| self.options.hash.key(connection.peer(), || session.info()));
+                let key = key.flatten();
+                let opened = match purpose {
+                    Purpose::Request { rested } => {
+                        Box::pin(upstream.open_for_request(key, rested)).await?
+                    }
+                    Purpose::Data | Purpose::Calls => Box::pin(upstream.open(key)).await?,
+                };
+                Far::Opened(opened)
+            }
+            Destination::Connection(managed) => {
+                let peer = connection.peer().map(ToString::to_string);
+                let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
+                let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
+                let (target, limit) = (managed.target(), managed.policy().connect_limit());
+                Far::Own(match purpose {
+                    Purpose::Request { rested } => {
+                        Box::pin(async move { target.for_request(&caller, limit, rested).await })
+                            .await?
+                    }
+                    Purpose::Data | Purpose::Calls => {
+                        Box::pin(async move { target.for_data(&caller, limit).await }).await?
+                    }
+                })
+            }
+            Destination::Observe(observers) => {
+                Far::Own(PooledSession::own(observers.observe()?.into_session(), purpose))
+            }
+        })
+    }
+}
+
+impl Served {
+    /// As an end in words, or the error that the relay ended with.
+    pub(crate) fn into_end(self) -> Result<String> {
+        match self {
+            Served::Relayed(RelayEnd::Failed { error, .. }) => Err(error),
+            served => Ok(served.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Served::Relayed(end) => end.fmt(f),
+            Served::Handled => f.write_str("the handler has finished"),
+            Served::Stopped => RelayEnd::Shutdown.fmt(f),
+            Served::Forwarded => f.write_str("the peer sends no more requests"),
+            Served::Told(_) => f.write_str("it was told to end"),
+        }
+    }
+}
