@@ -118,11 +118,11 @@ fn too_long(bytes: usize, most: usize) -> Error {
 ///
 /// The listener's end takes no more peers; the sessions that are there go on.
 ///
+/// A socket of [`bind`] is handed over when another process takes over: peers that are there stay with this process,
+/// each on a socket of its own, and others come to the new one.
+///
 /// # Errors
 /// What the system says.
-///
-/// One that [`bind`] has made is handed over when another process takes over: peers that are there stay with this one,
-/// each on a socket of its own, and others come to the new one.
 pub fn listener(
     host: &Host,
     socket: impl Into<ListeningSocket>,

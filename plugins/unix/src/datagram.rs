@@ -8,6 +8,7 @@ use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -119,7 +120,7 @@ pub(crate) fn listen(host: &Host, endpoint: &Endpoint, path: &str) -> Result<Lis
     if endpoint.mode != 0 {
         at(fs::set_permissions(path, Permissions::from_mode(endpoint.mode)), "mode", path)?;
     }
-    let inner = peers::listener(host, socket.into(), endpoint.limits, Info::default())?;
+    let inner = peers::listener(host, OwnedFd::from(socket), endpoint.limits, Info::default())?;
     Ok(Listener::new(Listening { inner, _own: own }))
 }
 

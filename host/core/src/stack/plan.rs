@@ -30,7 +30,7 @@ impl Plan {
         let mut layers = expand(uri, registry)?;
         // A path alone names no host that could have a port: http+unix:///run/web.sock.
         let at_host = uri.host.is_some() || uri.path.is_empty();
-        let port = uri.port.or_else(|| default_port(&layers, registry).filter(|_| at_host));
+        let port = uri.port.or_else(|| default_port(uri, &layers, registry).filter(|_| at_host));
         check_order(&layers, uri)?;
         for layer in &layers {
             check_role(layer, role)?;
@@ -146,11 +146,22 @@ fn check_role(layer: &DriverHandle, role: Role) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, text))
 }
 
-/// The port of the scheme that stands for this very stack, else that of the topmost driver with one.
-fn default_port(layers: &[Arc<DriverHandle>], registry: &Registry) -> Option<u16> {
+/// The port of the scheme that was typed, where several schemes stand for one stack (`dns` and `dot`): it may have none. Else
+/// that of the scheme that stands for this very stack, else that of the topmost driver with one.
+fn default_port(
+    uri: &StackUri,
+    layers: &[Arc<DriverHandle>],
+    registry: &Registry,
+) -> Option<u16> {
+    let of_stack = |stack: &str| registry.schemes().filter(move |it| it.manifest.stack == stack);
+    if let [typed] = uri.layers.as_slice()
+        && let Ok(entry) = registry.scheme(typed)
+        && of_stack(&entry.manifest.stack).count() > 1
+    {
+        return entry.manifest.port;
+    }
     let names: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
-    let stack = names.join("+");
-    let whole = registry.schemes().find(|entry| entry.manifest.stack == stack);
+    let whole = of_stack(&names.join("+")).next();
     let first = || {
         layers.iter().find_map(|layer| layer.manifest.schemes.iter().find_map(|scheme| scheme.port))
     };
