@@ -98,7 +98,7 @@ fn register(fd: OwnedFd) -> Result<KernelStream> {
 /// A layer above may let a write fail, for what has come before is still to be read, and so a read is told of the
 /// reset again.
 #[derive(Debug)]
-pub struct Slot<T: Cuts> {
+pub(crate) struct Slot<T: Cuts> {
     socket: Option<T>,
     /// A write was told of a reset.
     was_reset: bool,
@@ -142,12 +142,12 @@ pub fn cutting<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Whether what this thread drops now is cut off.
-pub fn is_cutting() -> bool {
+pub(crate) fn is_cutting() -> bool {
     CUTTING.get()
 }
 
 /// What a socket does when it is cut off.
-pub trait Cuts {
+pub(crate) trait Cuts {
     /// Makes the close that follows look like a failure to the peer, where the protocol can tell.
     fn cut(&self);
 }

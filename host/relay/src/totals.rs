@@ -85,7 +85,8 @@ impl Totals {
         self.to_a.messages.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add(&self, to: Side, bytes: usize, messages: u64) {
+    /// Counts what has passed to that side.
+    pub fn add(&self, to: Side, bytes: usize, messages: u64) {
         let counts = match to {
             Side::A => &self.to_a,
             Side::B => &self.to_b,
@@ -100,7 +101,7 @@ impl Totals {
     }
 
     /// Calls `hook` with all that passes from now on, in the place of the one that was set.
-    pub(crate) fn set_hook(&self, hook: impl Fn(Traffic) + Send + Sync + 'static) {
+    pub fn set_hook(&self, hook: impl Fn(Traffic) + Send + Sync + 'static) {
         self.hook.store(Some(Arc::new(TrafficHook(Box::new(hook)))));
         self.has_hook.store(true, Ordering::Relaxed);
     }
@@ -116,35 +117,35 @@ impl Totals {
     }
 
     /// Counts what came from the peer, as activity.
-    pub(crate) fn received(&self, bytes: usize, messages: u64) {
+    pub fn received(&self, bytes: usize, messages: u64) {
         self.add(Side::B, bytes, messages);
         self.touch();
     }
 
     /// Counts what was sent to the peer, as activity.
-    pub(crate) fn sent(&self, bytes: usize, messages: u64) {
+    pub fn sent(&self, bytes: usize, messages: u64) {
         self.add(Side::A, bytes, messages);
         self.touch();
     }
 
     /// Milliseconds since it was made.
-    pub(crate) fn age_ms(&self) -> u64 {
+    pub fn age_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Something was active.
-    pub(crate) fn touch(&self) {
+    pub fn touch(&self) {
         self.last_ms.store(self.age_ms(), Ordering::Relaxed);
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often something was active.
-    pub(crate) fn beats(&self) -> u64 {
+    pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }
 
     /// Time since the last activity.
-    pub(crate) fn idle(&self) -> Duration {
+    pub fn idle(&self) -> Duration {
         let last = self.last_ms.load(Ordering::Relaxed);
         Duration::from_millis(self.age_ms().saturating_sub(last))
     }

@@ -29,10 +29,18 @@ const MESSAGE: usize = 192 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandoverMessage {
-    /// The names of the descriptors that come with it; more messages of this kind follow, or none.
-    Sockets { names: Vec<HandoverName>, more: bool },
+    /// The names of the descriptors that come with it.
+    Sockets {
+        /// In the order of the descriptors.
+        names: Vec<HandoverName>,
+        /// Whether another message of this kind follows.
+        more: bool,
+    },
     /// It accepts, and has taken these.
-    Ready { taken: Vec<HandoverName> },
+    Ready {
+        /// Their names.
+        taken: Vec<HandoverName>,
+    },
     /// It ends, and why.
     Failed(String),
     /// The process before has let go.

@@ -100,7 +100,7 @@ impl Common {
     }
 
     /// What other processes hand over, and take over.
-    pub(crate) fn handover(&self) -> &Arc<Handover> {
+    pub fn handover(&self) -> &Arc<Handover> {
         self.handover.get_or_init(Arc::default)
     }
 

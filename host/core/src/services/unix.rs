@@ -128,6 +128,7 @@ impl SocketFile {
         self.is_ours.store(false, Ordering::Relaxed);
     }
 
+    /// Where it is.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -153,15 +153,15 @@ fn default_port(
     layers: &[Arc<DriverHandle>],
     registry: &Registry,
 ) -> Option<u16> {
-    let of_stack = |stack: &str| registry.schemes().filter(move |it| it.manifest.stack == stack);
     if let [typed] = uri.layers.as_slice()
         && let Ok(entry) = registry.scheme(typed)
-        && of_stack(&entry.manifest.stack).count() > 1
+        && registry.schemes().filter(|it| it.manifest.stack == entry.manifest.stack).count() > 1
     {
         return entry.manifest.port;
     }
     let names: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
-    let whole = of_stack(&names.join("+")).next();
+    let stack = names.join("+");
+    let whole = registry.schemes().find(|entry| entry.manifest.stack == stack);
     let first = || {
         layers.iter().find_map(|layer| layer.manifest.schemes.iter().find_map(|scheme| scheme.port))
     };
