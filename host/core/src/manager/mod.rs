@@ -74,6 +74,8 @@ pub use layer::TargetsLayer;
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
+#[cfg(fuzzing)]
+pub use state::fuzz_journal;
 pub use refresh::PluginLook;
 pub use run_time::RunTimeLayer;
 pub use snapshot::{

@@ -158,6 +158,21 @@ fn parse(line: &[u8]) -> Result<Record, String> {
     serde_json::from_slice(json).map_err(|error| format!("not a record of this version: {error}"))
 }
 
+/// Reads a journal and writes what was read: for the fuzzer, which cannot reach what is private here.
+///
+/// # Panics
+/// If what was read cannot be written, or a place lies outside of `bytes`.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    match read(bytes) {
+        Ok(read) => {
+            assert!(read.whole <= bytes.len());
+            assert!(read.records.iter().all(|it| line(it).is_ok_and(|text| text.ends_with('\n'))));
+        }
+        Err(damage) => assert!(damage.offset <= bytes.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,8 @@ use super::written::{WrittenObject, WrittenObjects};
 use crate::config::model::ConnectionConfig;
 use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+#[cfg(fuzzing)]
+pub use journal::fuzz as fuzz_journal;
 use journal::{MAX_LINE, Record};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
