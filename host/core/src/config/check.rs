@@ -288,7 +288,7 @@ impl Check<'_> {
     /// A handler answers requests itself.
     fn told(&mut self, at: &KeyPath, route: &RouteConfig) {
         if route.joining.sse && matches!(route.to, Reference::Handler(_) | Reference::Admin) {
-            let message = "expected false: where the route leads answers requests itself";
+            let message = "expected false: the route leads to a handler or the admin API, which answers requests itself";
             self.fail(at.key("sse"), message, None);
         }
     }
