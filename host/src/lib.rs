@@ -89,7 +89,7 @@ pub mod cli;
 #[cfg(feature = "admin")]
 use jackfield_core::lock;
 pub use jackfield_core::{
-    addr, calls, config, connection, deadline, device, dialogue, driver, events, handover, listener,
-    manager, metrics, nearest, networks, parallel, pool, probe, relay, reload, route, secret,
-    services, session, shutdown, stack, units, upstream, work,
+    addr, calls, config, connection, deadline, device, dialogue, driver, events, handover,
+    listener, manager, metrics, nearest, networks, parallel, pool, probe, relay, reload, route,
+    secret, services, session, shutdown, stack, units, upstream, work,
 };

@@ -74,13 +74,13 @@ pub use layer::TargetsLayer;
 pub use listen::{ListenOptions, RunningListener};
 pub use named::{Existing, Own, Removal};
 pub use plugins::Plugins;
-#[cfg(fuzzing)]
-pub use state::fuzz_journal;
 pub use refresh::PluginLook;
 pub use run_time::RunTimeLayer;
 pub use snapshot::{
     Defined, HandlerSnapshot, HostSnapshot, ListenerSnapshot, NamedSnapshot, PluginSnapshot,
 };
+#[cfg(fuzzing)]
+pub use state::fuzz_journal;
 pub use target_builder::Programs;
 pub use written::{WriteError, WrittenObject};
 

@@ -220,7 +220,10 @@ mod tests {
         let level = |filter: &str| level_of(filter, PLUGIN_LINES);
         assert_eq!(level("info"), LevelFilter::INFO);
         assert_eq!(level("warn,jackfield=debug"), LevelFilter::DEBUG);
-        assert_eq!(level("warn,jackfield=debug,jackfield_core::services=error"), LevelFilter::ERROR);
+        assert_eq!(
+            level("warn,jackfield=debug,jackfield_core::services=error"),
+            LevelFilter::ERROR
+        );
         assert_eq!(level("info,jackfield::session=off"), LevelFilter::INFO);
     }
 }
