@@ -24,7 +24,7 @@ const EXAMPLES: [(&str, &str); 15] = [
     ("manager", "3 of 3 are connected"),
     ("pool", "6 callers, 2 connections"),
     ("probe=", ": answers in Some("),
-    ("timers", "ticks until 0"),
+    ("timers", " ticks; 0 clients are left"),
 ];
 
 #[test]

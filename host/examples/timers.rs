@@ -46,8 +46,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stream = client.take_stream().ok_or_else(|| Error::unsupported("bytes"))?;
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await?;
-    println!("heard {} ticks until {:?}", heard.lines().count(), manager.count().accepted);
     ticking.abort();
+    clock.close().await;
+    println!(
+        "heard {} ticks; {} clients are left",
+        heard.lines().count(),
+        manager.count().accepted
+    );
     manager.shutdown().await;
     Ok(())
 }
