@@ -294,6 +294,9 @@ async fn run(
     let loaded = Arc::new(AtomicBool::new(false));
     let (send, receive) = oneshot::channel();
     let tell = Arc::clone(&loaded);
+    // A thread that begins while a file is loaded waits for the system's loader, to register what it keeps for itself. The
+    // time limit needs a worker of the runtime that has begun before.
+    let _ = tokio::spawn(std::future::ready(())).await;
     let work = move || {
         // The receiver is gone when the deadline has passed.
         let _ = send.send(load_one(&candidate, services, &settings, &tell));
