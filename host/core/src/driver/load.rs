@@ -32,9 +32,13 @@ pub async fn load(options: &LoadOptions) -> Registry {
     let mut registry = Registry::of(options, crashes);
     // Everything is new to it, so that nothing is of another generation.
     load_files(&mut registry, scan(options), &[], options).await;
-    let cache = options.cache.clone();
-    // Its result is not needed.
-    drop(tokio::task::spawn_blocking(move || remove_unused(&cache)));
+    // While a file hangs in the system's loader, a thread of the runtime that keeps something of its own for the first
+    // time waits for it, if need be with the lock of all threads for blocking work.
+    if registry.hung.is_none() {
+        let cache = options.cache.clone();
+        // Its result is not needed.
+        drop(tokio::task::spawn_blocking(move || remove_unused(&cache)));
+    }
     registry
 }
 
