@@ -124,25 +124,25 @@ fn by_host(args: &CallArgs) -> Outcome<Option<Value>> {
     })
 }
 
-/// What is asked of whom.
-struct Asked {
+/// An operation with its parameters, and the client that it goes to.
+struct PreparedCall {
     client: Client,
     operation: Operation,
     params: Value,
 }
 
 /// Secrets may be asked for, and Control-C ends that too.
-async fn ask(
+async fn prepare(
     args: &CallArgs,
     to: &Reference,
     loaded: &Loaded,
     signals: &mut Signals,
-) -> Outcome<Asked> {
+) -> Outcome<PreparedCall> {
     let asking = async {
         let client = args.target.resolve(to, loaded, Vec::new()).await?;
         let operation = operation(&client.to, &args.operation)?;
         let params = params(args, &operation).await?;
-        Ok::<_, Failure>(Asked { client, operation, params })
+        Ok::<_, Failure>(PreparedCall { client, operation, params })
     };
     tokio::select! {
         asked = asking => asked,
@@ -160,7 +160,7 @@ fn stream(args: &CallArgs) -> Outcome {
     let (to, loaded) = args.target.load()?;
     block_on(&loaded.config, async {
         let mut signals = Signals::of_command()?;
-        let Asked { client, operation, params } = ask(args, &to, &loaded, &mut signals).await?;
+        let PreparedCall { client, operation, params } = prepare(args, &to, &loaded, &mut signals).await?;
         let passing = async {
             let session = client.to.open(&Caller::new("jackfield call", "")).await?;
             let out = tokio::io::stdout();
@@ -183,7 +183,7 @@ fn stream(args: &CallArgs) -> Outcome {
 
 async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::of_command()?;
-    let Asked { client, operation, params } = ask(args, to, loaded, &mut signals).await?;
+    let PreparedCall { client, operation, params } = prepare(args, to, loaded, &mut signals).await?;
     let calling = async {
         match args.timeout {
             Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,
