@@ -83,10 +83,7 @@ impl HandoverChannel {
     }
 
     /// Hears something. Blocks for `limit` at most; `None` when the other process has ended.
-    pub fn receive(
-        &self,
-        limit: Duration,
-    ) -> io::Result<Option<(HandoverMessage, Vec<OwnedFd>)>> {
+    pub fn receive(&self, limit: Duration) -> io::Result<Option<(HandoverMessage, Vec<OwnedFd>)>> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(limit))?;
         let mut text = vec![0; MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];

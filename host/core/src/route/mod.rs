@@ -23,8 +23,8 @@ mod sse;
 mod tied;
 
 use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
-use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
 use crate::relay::cut_off;
+use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
 use crate::shutdown::Stopping;
 use crate::stack::opened_for;
 pub use access::REQUESTS;

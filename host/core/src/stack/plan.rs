@@ -148,11 +148,7 @@ fn check_role(layer: &DriverHandle, role: Role) -> Result<()> {
 
 /// The port of the scheme that was typed, where several schemes stand for one stack (`dns` and `dot`): it may have none. Else
 /// that of the scheme that stands for this very stack, else that of the topmost driver with one.
-fn default_port(
-    uri: &StackUri,
-    layers: &[Arc<DriverHandle>],
-    registry: &Registry,
-) -> Option<u16> {
+fn default_port(uri: &StackUri, layers: &[Arc<DriverHandle>], registry: &Registry) -> Option<u16> {
     if let [typed] = uri.layers.as_slice()
         && let Ok(entry) = registry.scheme(typed)
         && registry.schemes().filter(|it| it.manifest.stack == entry.manifest.stack).count() > 1
