@@ -29,7 +29,8 @@ const RANKS: &[&[&str]] = &[
     &["services"],
     &[
         "addr", "deadline", "error", "events", "handover", "lock", "metrics", "nearest",
-        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "units", "work",
+        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "traces",
+        "units", "work",
     ],
 ];
 
@@ -159,7 +160,10 @@ fn an_upward_use_is_seen() {
     ] {
         assert_eq!(seen("host/core/src/stack.rs", text), [(1, upward.clone())], "{text}");
     }
-    assert_eq!(seen("host/core/src/stack/slot.rs", "\nuse super::super::route;"), [(2, upward.clone())]);
+    assert_eq!(
+        seen("host/core/src/stack/slot.rs", "\nuse super::super::route;"),
+        [(2, upward.clone())]
+    );
     for text in [
         "use crate::driver::Registry;",
         "// use crate::route::Route;",
@@ -173,5 +177,8 @@ fn an_upward_use_is_seen() {
     assert_eq!(seen("host/core/src/stack/slot.rs", "use super::config::Config;"), []);
     assert_eq!(seen("host/core/src/lib.rs", "use crate::manager::Manager;"), []);
     assert_eq!(seen("host/core/src/stack.rs", "use crate::Route;").len(), 1);
-    assert_eq!(seen("host/core/src/gadgets.rs", "")[0].1, "module `gadgets` has no rank (see RANKS)");
+    assert_eq!(
+        seen("host/core/src/gadgets.rs", "")[0].1,
+        "module `gadgets` has no rank (see RANKS)"
+    );
 }
