@@ -41,10 +41,8 @@ mod totals;
 
 pub use ahead::Watched;
 pub use datagram::messages_of;
-pub use kernel_stream::{
-    KernelStream, come_home, cut_off, cutting, tcp_stream, unix_stream,
-};
 pub use ends::{End, RelayEnd, Side};
+pub use kernel_stream::{KernelStream, come_home, cut_off, cutting, tcp_stream, unix_stream};
 pub use options::{Frames, RelayOptions, RelaySizes, RelayTimeouts};
 pub use pipes::Pipes;
 pub use totals::{Totals, Traffic};

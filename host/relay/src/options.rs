@@ -1,9 +1,9 @@
 //! [`RelayOptions`]: how two ends are joined, and the keys that files have for it.
 
 use super::Pipes;
-use jackfield_text::units::{ByteSize, Timespan};
 use jackfield_plugin_api::MessageKind;
 use jackfield_text::range::{Problem, Ranges};
+use jackfield_text::units::{ByteSize, Timespan};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What is not whole must not look so, whatever stands over the sockets, and who goes before his relay begins.
 
-use crate::{End, RelayEnd, RelayTimeouts, Side};
 use super::ends::{Kind, Layer, limited, messages, start, start_with, tcp_pair};
 use crate::kernel_stream::tcp_stream;
+use crate::{End, RelayEnd, RelayTimeouts, Side};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Origin, Stream};
 use std::io;
 use std::time::Duration;

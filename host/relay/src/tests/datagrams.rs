@@ -1,7 +1,7 @@
 //! Datagrams to anything, and streams that know no half-close.
 
-use crate::{End, RelayEnd, RelayTimeouts, Side};
 use super::ends::{Kind, limited, messages, start, start_with};
+use crate::{End, RelayEnd, RelayTimeouts, Side};
 use jackfield_plugin_api::{
     DatagramIo, DatagramMeta, Datagrams, Error, ErrorKind, Message, Result, Stream,
 };

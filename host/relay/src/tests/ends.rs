@@ -1,7 +1,7 @@
 //! Ends for the tests: each kind of stream with its peer, and messages with theirs.
 
-use crate::{End, Pipes, Relay, RelayEnd, RelayOptions, RelayTimeouts, Totals, relay};
 use crate::kernel_stream::tcp_stream;
+use crate::{End, Pipes, Relay, RelayEnd, RelayOptions, RelayTimeouts, Totals, relay};
 use bytes::Bytes;
 use futures_util::{Sink, Stream as FuturesStream};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Result, Stream};

@@ -1,10 +1,10 @@
 //! What holds between kernel sockets only: resets, bounded memory, pipes.
 
-use crate::{End, Pipes, RelayEnd, RelayOptions, RelayTimeouts, Run, Side, relay};
 use super::ends::{
     descriptor, expect_pattern, limited, make, send_pattern, start, start_with, tcp_pair,
 };
 use crate::kernel_stream::tcp_stream;
+use crate::{End, Pipes, RelayEnd, RelayOptions, RelayTimeouts, Run, Side, relay};
 use jackfield_plugin_api::ErrorKind;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! Time limits, with the clock stopped.
 
-use crate::{RelayEnd, RelayOptions, RelayTimeouts, Side};
 use super::ends::{Kind, limited, messages, start, start_with, whole};
+use crate::{RelayEnd, RelayOptions, RelayTimeouts, Side};
 use jackfield_plugin_api::Message;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,7 +1,7 @@
 //! Messages to messages, and messages to bytes and back.
 
-use crate::{End, Frames, RelayEnd, RelayOptions, RelaySizes, Side};
 use super::ends::{Kind, messages, start, start_with};
+use crate::{End, Frames, RelayEnd, RelayOptions, RelaySizes, Side};
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Message, MessageKind, Session, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,7 +1,7 @@
 //! Bytes between every pair of stream kinds.
 
-use crate::{RelayEnd, Side};
 use super::ends::{KINDS, Kind, expect_pattern, send_pattern, start};
+use crate::{RelayEnd, Side};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn expect(peer: &mut (impl tokio::io::AsyncRead + Unpin), want: &[u8]) {
