@@ -347,8 +347,8 @@ async fn what_cannot_take_spans_is_a_mistake_with_its_place() {
     for (endpoint, said) in [
         ("htp://127.0.0.1:4318", "did you mean"),
         ("connections.nobody", "there is no [connections.nobody]"),
-        ("handlers.h", "expected a URI such as"),
-        ("127.0.0.1:4318", "expected a URI such as"),
+        ("handlers.h", "expected the URI of a collector"),
+        ("127.0.0.1:4318", "expected the URI of a collector"),
     ] {
         let folder = tempdir();
         let file = folder.path().join("jackfield.toml");

@@ -80,7 +80,7 @@ impl TracesConfig {
             .expect(
                 !is_set || !cfg!(feature = "otlp") || self.collector().is_some(),
                 "endpoint",
-                "expected a URI such as \"http://127.0.0.1:4318\", \"connections.NAME\" or \"upstreams.NAME\"",
+                "expected the URI of a collector, such as \"SCHEME://127.0.0.1:4318\", \"connections.NAME\" or \"upstreams.NAME\"",
             )
             .expect((0.0..=1.0).contains(&self.sample), "sample", "expected a number from 0 to 1")
             .expect(
@@ -101,5 +101,50 @@ impl TracesConfig {
             ranges = ranges.expect(false, &format!("headers.{name}"), expected);
         }
         ranges.problems()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TracesConfig;
+    use crate::units::Timespan;
+
+    fn said(config: &TracesConfig) -> Vec<(String, String)> {
+        let problems = config.problems().into_iter();
+        problems.map(|problem| (problem.key, problem.expected)).collect()
+    }
+
+    #[test]
+    fn an_endpoint_takes_a_build_that_can_send() {
+        assert_eq!(said(&TracesConfig::default()), []);
+        let config =
+            TracesConfig { endpoint: "connections.collector".to_owned(), ..Default::default() };
+        match said(&config).as_slice() {
+            [] => assert!(cfg!(feature = "otlp")),
+            [(key, text)] => {
+                assert!(!cfg!(feature = "otlp") && key == "endpoint", "{text}");
+                assert!(text.contains("built with the feature otlp"), "{text}");
+            }
+            more => panic!("{more:?}"),
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_mistakes() {
+        let headers = r#"{ "headers": { "a b": { "env": "A" }, "asked": { "prompt": "token" } } }"#;
+        let headers: TracesConfig = serde_json::from_str(headers).unwrap();
+        let config = TracesConfig {
+            sample: 1.5,
+            queue: 0,
+            timeout: Timespan::seconds(0),
+            service_name: String::new(),
+            ..headers
+        };
+        let keys: Vec<_> = said(&config).into_iter().map(|(key, _)| key).collect();
+        let expected =
+            ["sample", "queue", "timeout", "service_name", "headers.a b", "headers.asked"];
+        assert_eq!(keys, expected);
+        let nothing = TracesConfig { sample: f64::NAN, ..TracesConfig::default() };
+        assert_eq!(said(&nothing).len(), 1);
     }
 }

@@ -268,7 +268,7 @@ impl Exporter {
         let session = manager.open(&self.config.endpoint, &Map::new()).await?;
         drop(manager);
         let exchange = session.take_exchange().ok_or_else(|| {
-            Error::unsupported("sending traces over what takes no requests, unlike http")
+            Error::unsupported("sending traces over a driver that sends no requests")
         })?;
         Ok((session, exchange, head))
     }
