@@ -57,6 +57,7 @@ mod tcp;
 mod telnet;
 mod tidy;
 mod tls;
+mod traces;
 mod upstream;
 mod webtransport;
 mod ws;

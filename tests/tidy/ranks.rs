@@ -29,7 +29,8 @@ const RANKS: &[&[&str]] = &[
     &["services"],
     &[
         "addr", "deadline", "error", "events", "handover", "lock", "metrics", "nearest",
-        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "units", "work",
+        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "traces",
+        "units", "work",
     ],
 ];
 

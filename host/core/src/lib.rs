@@ -38,4 +38,5 @@ pub mod parallel;
 pub mod secret;
 pub mod session;
 pub mod shutdown;
+pub mod traces;
 pub mod work;

@@ -50,6 +50,7 @@ pub(super) const TABLE: &[(&str, MetricKind, &[&str], &str)] = &[
     ("jackfield_plugin_up", MetricKind::Gauge, &["plugin", "state"], "1 if it runs and is not in quarantine."),
     ("jackfield_plugin_panics", MetricKind::Counter, &["plugin"], "Panics of its code."),
     ("jackfield_plugin_metrics_dropped", MetricKind::Counter, &["plugin", "reason"], "Measurements of a plugin that were left out: full or invalid."),
+    ("jackfield_traces_dropped", MetricKind::Counter, &[], "Spans that were lost: no room for them, or no collector has taken them."),
 ];
 
 /// What the metrics of a host are written to, by the table.
@@ -100,6 +101,7 @@ pub(super) fn text(api: &AdminApi, names: &[&str]) -> String {
     to.put("jackfield_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     to.put("jackfield_start_time_seconds", &[], start.as_secs_f64());
     to.flag("jackfield_ready", &[], !api.is_stopping());
+    to.count("jackfield_traces_dropped", &[], manager.traces_dropped());
     connections(&mut to, manager);
     upstreams(&mut to, manager, api.settings().config.target_metrics as usize);
     leases(&mut to, manager);

@@ -160,7 +160,8 @@ fn stream(args: &CallArgs) -> Outcome {
     let (to, loaded) = args.target.load()?;
     block_on(&loaded.config, async {
         let mut signals = Signals::of_command()?;
-        let PreparedCall { client, operation, params } = prepare(args, &to, &loaded, &mut signals).await?;
+        let PreparedCall { client, operation, params } =
+            prepare(args, &to, &loaded, &mut signals).await?;
         let passing = async {
             let session = client.to.open(&Caller::new("jackfield call", "")).await?;
             let out = tokio::io::stdout();
@@ -183,7 +184,8 @@ fn stream(args: &CallArgs) -> Outcome {
 
 async fn run(args: &CallArgs, to: &Reference, loaded: &Loaded) -> Outcome<Value> {
     let mut signals = Signals::of_command()?;
-    let PreparedCall { client, operation, params } = prepare(args, to, loaded, &mut signals).await?;
+    let PreparedCall { client, operation, params } =
+        prepare(args, to, loaded, &mut signals).await?;
     let calling = async {
         match args.timeout {
             Some(limit) => client.to.call_within(limit.0, &operation.name, &params).await,

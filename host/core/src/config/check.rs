@@ -27,6 +27,7 @@ pub(super) fn check(
     check.host();
     check.resolver();
     check.ranges(&KeyPath::from_iter(["admin"]), config.admin.problems());
+    check.traces();
     check.ranges(&KeyPath::from_iter(["reload", "plugins"]), config.reload.plugins.problems());
     check.names();
     check.connections();
@@ -121,6 +122,15 @@ impl Check<'_> {
         self.not_zero(at.key("init"), Some(times.init));
         self.not_zero(at.key("health"), Some(times.health));
         self.not_zero(at.key("upgrade"), Some(times.upgrade));
+    }
+
+    fn traces(&mut self) {
+        let traces = &self.config.traces;
+        let at = KeyPath::from_iter(["traces"]);
+        self.ranges(&at, traces.problems());
+        if let Some(to) = traces.collector() {
+            self.destination(&at.key("endpoint"), &to);
+        }
     }
 
     pub(super) fn at_least_one(&mut self, path: KeyPath, value: Option<u32>) {

@@ -39,6 +39,7 @@ mod route;
 mod strict;
 mod target;
 mod templates;
+mod traces;
 mod tree;
 mod upstream;
 mod variables;

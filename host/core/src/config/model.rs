@@ -16,6 +16,7 @@ pub use super::plugin::{HandlerConfig, InterceptorConfig, PluginConfig, SecretSo
 use super::reference::Reference;
 use super::reload::ReloadOptions;
 pub use super::route::RouteConfig;
+pub use super::traces::TracesConfig;
 use super::tree::Options;
 pub use super::upstream::UpstreamConfig;
 use crate::connection::PooledLimit;
@@ -47,6 +48,9 @@ pub struct Config {
     /// `[log]`: what the host writes about itself.
     #[schemars(extend("x-apply" = "live"))]
     pub log: LogConfig,
+    /// `[traces]`: where spans of what it has served are sent.
+    #[schemars(extend("x-apply" = "live"))]
+    pub traces: TracesConfig,
     /// `[admin]`: how a running host is looked at and changed from outside.
     #[schemars(extend("x-apply" = "live"))]
     pub admin: AdminConfig,

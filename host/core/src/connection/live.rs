@@ -16,6 +16,7 @@ use super::supervisor;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::{Totals, Traffic};
+use crate::traces::Traces;
 use crate::work::OpeningStep;
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
@@ -151,6 +152,11 @@ impl Live {
     pub(crate) fn note_target(&self, target: &str) {
         // The first one: there is only one.
         let _ = self.target.set(target.into());
+    }
+
+    /// Where spans of it go.
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.spec.lives.as_ref().map(|lives| lives.traces())
     }
 
     /// What has passed so far.

@@ -8,6 +8,7 @@ use super::peers::PeerCounts;
 use super::state::State;
 use crate::events::{Bus, BusLimits, EventKind};
 use crate::lock::IgnorePoison;
+use crate::traces::Traces;
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -45,6 +46,8 @@ pub struct Lives {
     host: OnceLock<Bus>,
     /// What a program does for all of them.
     for_all: OnceLock<ForAllConnections>,
+    /// Where spans of those that were accepted go.
+    traces: Traces,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +102,7 @@ impl Lives {
             peers: PeerCounts::new(per_peer(max, max_per_peer)),
             host: OnceLock::new(),
             for_all: OnceLock::new(),
+            traces: Traces::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&lives);
         work::register(weak);
@@ -128,6 +132,11 @@ impl Lives {
 
     pub(crate) fn for_all(&self) -> Option<&ForAllConnections> {
         self.for_all.get()
+    }
+
+    /// Where spans of sessions and requests go.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     pub(super) fn host(&self) -> Option<&Bus> {

@@ -1,4 +1,4 @@
-//! One line in the log for each session that a listener has accepted and that has ended.
+//! One line in the log, and one span, for each session that a listener has accepted and that has ended.
 
 use super::Service;
 use super::counts::ListenerCounts;
@@ -6,6 +6,7 @@ use crate::addr::Addr;
 use crate::connection::Live;
 use crate::relay::{RelayEnd, Side};
 use crate::route::Served;
+use crate::traces::{Span, SpanContext};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::borrow::Cow;
 
@@ -52,6 +53,21 @@ impl Drop for SessionLine<'_> {
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
+        if let Some(traces) = live.traces()
+            && let Some(context) = traces.begin(None).filter(SpanContext::is_sampled)
+        {
+            let span = Span::new(context, "session", duration_ms)
+                .with("jackfield.listener", live.listener().map_or("", |name| name))
+                .with("jackfield.route", &*service.name())
+                .with("jackfield.target", service.target_of(live))
+                .with("jackfield.connection.id", live.id)
+                .with_peer(live.peer())
+                .with("jackfield.bytes_in", bytes_in)
+                .with("jackfield.bytes_out", bytes_out)
+                .with("jackfield.end", &**end)
+                .with_error(error.as_ref());
+            traces.end(span);
+        }
         // Made into text only where a line is written.
         let listener = || live.listener().map_or("", |name| name);
         let (route, target, peer) =

@@ -54,6 +54,8 @@ pub(super) async fn build(
     }
     let changes = Changes::everything(loaded, &waiting);
     let mut staged = stage(&manager, &mut parts, &changes).await;
+    #[cfg(feature = "otlp")]
+    manager.check_collector(&mut parts).await;
     let Parts { errors, mut unresolved, .. } = parts;
     unresolved.sort();
     unresolved.dedup();

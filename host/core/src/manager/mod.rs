@@ -60,6 +60,8 @@ mod state;
 mod table;
 mod target_builder;
 mod targets;
+#[cfg(feature = "otlp")]
+mod traces;
 mod upstreams;
 mod waiting;
 mod written;
@@ -117,6 +119,9 @@ struct HeldTasks {
     health: Option<AbortHandle>,
     /// Names the plugins in use until the end, which is clean when this is dropped.
     sentinel: Option<Sentinel>,
+    /// What sends spans, if they are sent.
+    #[cfg(feature = "otlp")]
+    traces: Option<traces::TraceExport>,
 }
 
 /// Time for pooled sessions and named connections to be closed at the end: as much as is left of the
@@ -206,6 +211,8 @@ impl Manager {
         manager.bring_all_targets().await;
         let bound = manager.bind_routes(loaded, routes, &[]).await.map_err(StartError::Listen)?;
         manager.begin_upkeep(sentinel);
+        #[cfg(feature = "otlp")]
+        manager.take_over_traces(loaded);
         manager.bring_written().await;
         manager.enter_routes(bound);
         manager.bring_written_routes().await;
@@ -255,6 +262,11 @@ impl Manager {
         self.core.handlers.all().iter().map(HandlerSnapshot::of).collect()
     }
 
+    /// Spans that were lost: there was no room for them, or no collector has taken them.
+    pub fn traces_dropped(&self) -> u64 {
+        self.core.named.lives.traces().dropped()
+    }
+
     /// Everything as it is now.
     pub fn snapshot(&self) -> HostSnapshot {
         let count = self.count();
@@ -278,7 +290,8 @@ impl Manager {
     /// Safe to repeat: later calls find nothing to end.
     pub async fn shutdown(&self) -> usize {
         let registry = self.registry();
-        let HeldTasks { checks, sentinel, .. } = std::mem::take(&mut *self.held());
+        let held = std::mem::take(&mut *self.held());
+        let HeldTasks { checks, sentinel, .. } = held;
         let end = Instant::now() + self.core.host().shutdown_timeout.0;
         registry.common().stop();
         drop(checks);
@@ -291,6 +304,8 @@ impl Manager {
         if closed.is_err() {
             tracing::warn!("named connections and pools were not closed in time");
         }
+        #[cfg(feature = "otlp")]
+        self.finish_traces(held.traces, left().clamp(least, most)).await;
         registry.drain(left().clamp(least, most)).await;
         drop(sentinel);
         self.events().emit(EventKind::Closed { cause: Cause::of("the host has stopped") });

@@ -22,6 +22,8 @@ impl Manager {
         self.events().set_limits(host.limits.events);
         self.core.common.take_over(&common(loaded));
         self.take_over_names(host);
+        #[cfg(feature = "otlp")]
+        self.take_over_traces(loaded);
         let asked = |host: &HostConfig| (host.health_interval, host.timeouts.health);
         if asked(&before) != asked(host) {
             self.watch_health();

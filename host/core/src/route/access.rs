@@ -1,9 +1,10 @@
-//! The access log: one line for each request that a peer of a listener has made.
+//! The access log: one line, and one span, for each request that a peer of a listener has made.
 
 use super::Route;
 use crate::connection::{CountedMessages, CountedStream, Live};
 use crate::relay::{Side, Totals};
 use crate::session::{DataParts, guarded};
+use crate::traces::{Span, SpanContext};
 use futures_util::StreamExt;
 use jackfield_plugin_api::{
     Body, BodyPart, Error, Exchange, Exchanger, HeaderBlock, Incoming, Messages, Result, Session,
@@ -21,6 +22,10 @@ const FAILED: &str = "jackfield::request::failed";
 /// Bytes of a path that are kept.
 const PATH: usize = 1024;
 
+/// Methods that a span names (RFC 9110 §9 and RFC 5789).
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
 /// A request, and what is known of it so far. Dropped, it is written to the log.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLine(Option<Box<Line>>);
@@ -37,13 +42,17 @@ struct Line {
     status: String,
     error: Option<Error>,
     end: &'static str,
+    /// Its place in a trace, where there are traces, and its scheme for that.
+    span: Option<SpanContext>,
+    scheme: String,
 }
 
 impl RequestLine {
-    /// For a request; `None` if the log leaves such lines out.
+    /// For a request; `None` if the log leaves such lines out and there are no traces.
     pub(crate) fn new(live: &Arc<Live>, route: &Arc<str>, head: &HeaderBlock) -> Self {
+        let span = live.traces().and_then(|traces| traces.begin(Some(head)));
         let all = tracing::enabled!(target: REQUESTS, Level::INFO);
-        if !all && !tracing::enabled!(target: FAILED, Level::INFO) {
+        if span.is_none() && !all && !tracing::enabled!(target: FAILED, Level::INFO) {
             return RequestLine(None);
         }
         RequestLine(Some(Box::new(Line {
@@ -57,7 +66,14 @@ impl RequestLine {
             status: String::new(),
             error: None,
             end: "not answered",
+            scheme: if span.is_some() { text(head, ":scheme") } else { String::new() },
+            span,
         })))
+    }
+
+    /// Its place in a trace, where there are traces.
+    pub(super) fn span(&self) -> Option<&SpanContext> {
+        self.0.as_ref()?.span.as_ref()
     }
 
     /// It was sent to this target of several, or to the only one of its route.
@@ -132,8 +148,55 @@ impl RequestLine {
     }
 }
 
+impl Line {
+    /// Its span, by the semantic conventions of servers of HTTP: an answer of the class 5xx is a fault, one of 4xx is
+    /// none of ours.
+    fn span(&self, context: SpanContext, status: u16, duration_ms: u64) -> Span {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let (host, port) = match self.host.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse::<u16>().ok()),
+            None => (&*self.host, None),
+        };
+        let host = if port.is_some() { host } else { &*self.host };
+        // What is alike has one name, whatever a client makes up.
+        let (name, method) = match METHODS.iter().find(|known| **known == self.method) {
+            Some(known) => (*known, *known),
+            None => ("HTTP", "_OTHER"),
+        };
+        let span = Span::new(context, name, duration_ms)
+            .with("http.request.method", method)
+            .with("url.scheme", &*self.scheme)
+            .with("url.path", path)
+            .with("url.query", query)
+            .with("server.address", host.trim_matches(['[', ']']));
+        let span = if let Some(port) = port { span.with("server.port", port) } else { span };
+        let span = if status > 0 { span.with("http.response.status_code", status) } else { span };
+        let mut span = span
+            .with("jackfield.listener", self.live.listener().map_or("", |name| name))
+            .with("jackfield.route", &*self.route)
+            .with("jackfield.target", &*self.target)
+            .with("jackfield.connection.id", self.live.id)
+            .with_peer(self.live.peer())
+            .with("jackfield.bytes_in", self.totals.bytes_to_b())
+            .with("jackfield.bytes_out", self.totals.bytes_to_a())
+            .with("jackfield.end", self.end)
+            .with_error(self.error.as_ref());
+        if status >= 500 && self.error.is_none() {
+            span.error = Some(String::new());
+            span = span.with("error.type", status.to_string());
+        }
+        span
+    }
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
+        if let Some(context) = self.span.filter(SpanContext::is_sampled)
+            && let Some(traces) = self.live.traces()
+        {
+            let status = self.status.parse().unwrap_or(0);
+            traces.end(self.span(context, status, self.totals.age_ms()));
+        }
         let Line { live, route, method, host, path, target, status, end, .. } = self;
         let listener = live.listener().map_or("", |name| name);
         let peer = live.peer().map_or_else(|| "-".to_owned(), ToString::to_string);

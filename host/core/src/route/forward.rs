@@ -14,6 +14,7 @@ use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
+use crate::traces::{SpanContext, TRACEPARENT, TRACESTATE};
 use futures_util::StreamExt;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
@@ -91,7 +92,7 @@ impl<'a> Forward<'a> {
         }
         let Incoming { request, mut answer, .. } = incoming;
         let turn = request.upgrade;
-        let asked = match self.onward(&request.head, turn.is_some()) {
+        let asked = match self.onward(&request.head, turn.is_some(), line.span()) {
             Ok(head) => {
                 let body = line.counted(request.body, Side::B);
                 self.ask(head, body, &mut answer).await
@@ -157,10 +158,24 @@ impl<'a> Forward<'a> {
         refuse(answer, status, text).await;
     }
 
-    /// The head as it goes to the destination, which has a scheme of its own.
-    fn onward(&self, head: &HeaderBlock, upgrades: bool) -> Result<HeaderBlock> {
+    /// The head as it goes to the destination, which has a scheme of its own. Where there are traces, it names this
+    /// request as the one that it comes from, and what vendors had added goes with a trace that is not theirs.
+    fn onward(
+        &self,
+        head: &HeaderBlock,
+        upgrades: bool,
+        span: Option<&SpanContext>,
+    ) -> Result<HeaderBlock> {
         let provenance = self.forwarded.of(head);
-        stripped(head, upgrades, |name| provenance.drops(name), provenance.added())
+        let traced = span.and_then(SpanContext::propagated);
+        let is_new = span.is_some_and(|span| span.parent().is_none());
+        let drops = |name: &[u8]| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            provenance.drops(name)
+                || traced.is_some() && (is(TRACEPARENT) || is_new && is(TRACESTATE))
+        };
+        let traced = traced.as_ref().map(|value| (TRACEPARENT, value.as_bytes()));
+        stripped(head, upgrades, drops, provenance.added().chain(traced))
     }
 
     async fn ask(

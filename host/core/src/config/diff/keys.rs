@@ -4,7 +4,8 @@ use super::objects::{ObjectId, ObjectKind};
 use super::{Effect, OptionEffects};
 use crate::config::model::{
     AdminConfig, ConnectionConfig, CredentialsConfig, DeviceConfig, HandlerConfig, HostConfig,
-    InterceptorConfig, LogConfig, PathConfig, PluginConfig, RouteConfig, UpstreamConfig,
+    InterceptorConfig, LogConfig, PathConfig, PluginConfig, RouteConfig, TracesConfig,
+    UpstreamConfig,
 };
 use crate::config::reload::ReloadOptions;
 use crate::config::strict::SCHEMA;
@@ -49,6 +50,7 @@ fn sameness(kind: ObjectKind) -> Same {
         ObjectKind::Include => same::<Vec<String>>,
         ObjectKind::Host => same::<HostConfig>,
         ObjectKind::Log => same::<LogConfig>,
+        ObjectKind::Traces => same::<TracesConfig>,
         ObjectKind::Admin => same::<AdminConfig>,
         ObjectKind::Reload => same::<ReloadOptions>,
         ObjectKind::Plugin => same::<PluginConfig>,

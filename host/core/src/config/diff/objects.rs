@@ -16,6 +16,8 @@ pub enum ObjectKind {
     Host,
     /// `[log]`.
     Log,
+    /// `[traces]`.
+    Traces,
     /// `[admin]`.
     Admin,
     /// `[reload]`.
@@ -47,6 +49,7 @@ impl ObjectKind {
             ObjectKind::Include => "include",
             ObjectKind::Host => "host",
             ObjectKind::Log => "log",
+            ObjectKind::Traces => "traces",
             ObjectKind::Admin => "admin",
             ObjectKind::Reload => "reload",
             ObjectKind::Plugin => "plugins",
@@ -189,7 +192,13 @@ const MERGED: [&str; 2] = ["options", "login"];
 pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
     let tree = &loaded.tree;
     let mut all = BTreeMap::new();
-    let once = [ObjectKind::Host, ObjectKind::Log, ObjectKind::Admin, ObjectKind::Reload];
+    let once = [
+        ObjectKind::Host,
+        ObjectKind::Log,
+        ObjectKind::Traces,
+        ObjectKind::Admin,
+        ObjectKind::Reload,
+    ];
     let once = once.into_iter().map(|kind| (kind, Value::Object(Map::new())));
     for (kind, none) in once.chain([(ObjectKind::Include, Value::Array(Vec::new()))]) {
         let written = tree.get(kind.table()).map(ObjectAt::of);

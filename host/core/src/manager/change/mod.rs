@@ -61,6 +61,8 @@ impl Manager {
         {
             parts.unknown_plugins(&self.registry());
         }
+        #[cfg(feature = "otlp")]
+        self.check_collector(&mut parts).await;
         orphans::refuse(self, &mut parts, &staged, changes);
         if !parts.errors.is_empty() {
             return Err(ConfigErrors::new(parts.errors));
