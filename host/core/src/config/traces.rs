@@ -3,7 +3,6 @@
 use super::plugin::SecretSource;
 use super::reference::Reference;
 use crate::secret::SecretRef;
-use crate::traces::Sampling;
 use crate::units::Timespan;
 use jackfield_text::range::{Problem, Ranges};
 use schemars::JsonSchema;
@@ -57,11 +56,6 @@ impl TracesConfig {
             to => matches!(to, Reference::Connection(_) | Reference::Upstream(_)),
         };
         self.endpoint.parse().ok().filter(is_one)
-    }
-
-    /// How traces are begun.
-    pub(crate) fn sampling(&self) -> Sampling {
-        Sampling { ratio: self.sample, propagate: self.propagate }
     }
 
     /// Values out of range, and what this build cannot do.

@@ -8,7 +8,7 @@ use super::parts::Parts;
 use crate::config::model::TracesConfig;
 use crate::config::{KeyPath, Loaded, Reference};
 use crate::secret::{Resolver, SecretRef};
-use crate::traces::{Span, encoded, rejected};
+use crate::traces::{Sampling, Span, encoded, rejected};
 use bytes::Bytes;
 use jackfield_plugin_api::{
     Body, Envelope, Error, ErrorKind, Exchange, HeaderBlock, Result, Role, Session,
@@ -62,7 +62,8 @@ impl Manager {
         let before = held.traces.take();
         let traces = self.core.named.lives.traces();
         if let Some(to) = config.collector() {
-            let spans = traces.open(config.sampling(), config.queue as usize);
+            let sampling = Sampling { ratio: config.sample, propagate: config.propagate };
+            let spans = traces.open(sampling, config.queue as usize);
             let (stopping, stopped) = watch::channel(false);
             let exporter = Exporter::new(Arc::downgrade(&self.core), to, loaded, stopped);
             let task = tokio::spawn(exporter.run(spans));
