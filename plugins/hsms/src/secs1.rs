@@ -1,6 +1,6 @@
 //! SECS-I (SEMI E4): messages in blocks, over a line that carries one block at a time.
 //!
-//! [`block`] and [`Assembly`] take bytes and give values, without a clock. [`run`] is the line itself: who speaks
+//! [`block`] and [`Assembly`] take bytes and give values, without a clock. `run` is the line itself: who speaks
 //! and when. What is above the blocks is that of HSMS.
 
 mod assembly;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// Makes a [`Manager`] of what a program says, with a configuration that was loaded or without one.
 ///
 /// ```no_run
+/// # use jackfield_core as jackfield;
 /// # async fn run() -> Result<(), jackfield::manager::StartError> {
 /// let manager = jackfield::manager::Manager::builder()
 ///     .plugins("plugins")

@@ -23,6 +23,7 @@ impl Manager {
     /// Begins the definition of the connection `name` to `uri`.
     ///
     /// ```no_run
+    /// # use jackfield_core as jackfield;
     /// # async fn run(manager: jackfield::manager::Manager, password: &str) -> jackfield_plugin_api::Result<()> {
     /// use jackfield::calls::Calls;
     /// let sdf = manager.define("sdf", "ssh://user@sdf.org").option("password", password).register().await?;
