@@ -143,7 +143,13 @@ def held(pid):
 
 def cpu(pid):
     """Seconds of CPU of all threads that are there, from the scheduler's nanoseconds."""
-    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int(task.joinpath("schedstat").read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended meanwhile
+    return total / 1e9
 
 
 async def loaded(name, port, sessions, work):
