@@ -3,7 +3,8 @@
 mod cache;
 mod hostile;
 
-use jackfield_plugin_api::{Error, ErrorKind, Session};
+use jackfield::stack::{Plan, uri::StackUri};
+use jackfield_plugin_api::{Error, ErrorKind, Role, Session};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -27,6 +28,19 @@ async fn records(session: &Session, name: &str, rtype: &str) -> Vec<Value> {
 
 fn fact<'a>(error: &'a Error, name: &str) -> &'a str {
     error.context().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+}
+
+#[tokio::test]
+async fn each_scheme_has_its_own_port_though_all_stand_for_one_driver() {
+    let host = TestHost::start("").await;
+    // Without one the driver takes the port of what it speaks over.
+    let cases = [("dns", None), ("dot", Some(853)), ("doh", Some(443))];
+    for (scheme, port) in cases {
+        let uri: StackUri = format!("{scheme}://192.0.2.1").parse().expect("a URI");
+        let registry = host.manager().registry();
+        let plan = Plan::new(&uri, &registry, Role::Client, false).expect("a plan");
+        assert_eq!(plan.address.port, port, "{scheme}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
