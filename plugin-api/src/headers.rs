@@ -1,7 +1,7 @@
 //! [`HeaderBlock`]: names and values in one flat run of bytes, cheap to hand over and to walk.
 
 use crate::error::{Error, ErrorKind, Result};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Room for what most heads need, so that they are collected without growing.
 const USUAL: usize = 512;
@@ -21,18 +21,18 @@ impl HeaderBlock {
     pub fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self> {
-        let mut bytes = BytesMut::with_capacity(USUAL);
+        let mut bytes = Vec::with_capacity(USUAL);
         for (name, value) in fields {
             let (name, value) = (name.as_ref(), value.as_ref());
             for part in [name, value] {
                 let length = u32::try_from(part.len())
                     .map_err(|_| Error::new(ErrorKind::Limit, "a field of over 4 GiB"))?;
-                bytes.put_u32_le(length);
+                bytes.extend_from_slice(&length.to_le_bytes());
             }
-            bytes.put_slice(name);
-            bytes.put_slice(value);
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(value);
         }
-        Ok(HeaderBlock { bytes: bytes.freeze() })
+        Ok(HeaderBlock { bytes: bytes.into() })
     }
 
     /// Takes a block from the other side, checking that every length lies inside.
@@ -53,6 +53,7 @@ impl HeaderBlock {
     }
 
     /// The fields in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
@@ -63,6 +64,7 @@ impl HeaderBlock {
     }
 
     /// The first value of a name, compared without regard to ASCII case.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
     }
@@ -73,6 +75,7 @@ impl HeaderBlock {
     }
 }
 
+#[inline]
 fn split_field(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (name_len, rest) = bytes.split_first_chunk::<4>()?;
     let (value_len, rest) = rest.split_first_chunk::<4>()?;
@@ -100,6 +103,17 @@ mod tests {
         assert_eq!(again.iter().count(), 4);
         assert_eq!(again.get("A"), Some(&b"1"[..]));
         assert_eq!(again.get("empty"), Some(&b""[..]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_block_may_be_longer_than_most() -> Result<()> {
+        let long = "x".repeat(USUAL);
+        let fields = [("short", "1"), ("long", &*long), ("after", "2")];
+        let block = HeaderBlock::new(fields)?;
+        let read = block.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
+        let meant = fields.map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(read.collect::<Vec<(Vec<u8>, Vec<u8>)>>(), meant);
         Ok(())
     }
 

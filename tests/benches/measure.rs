@@ -31,7 +31,10 @@ pub(crate) fn ratio(name: &str, value: f64, goal: &str) {
 
 /// The folder of the plugins built in the profile that this bench is built in.
 pub(crate) fn built() -> PathBuf {
-    jackfield::driver::beside_binary().expect("a bench runs from a cargo target folder")
+    let program = std::env::current_exe().expect("the path of this bench");
+    // What `cargo bench` builds is one folder further down than the plugins.
+    let folder = program.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    folder.expect("a bench runs from a cargo target folder").to_owned()
 }
 
 /// The first line that `program --version` prints.

@@ -5,7 +5,7 @@ use super::assign;
 use super::client::{Client, TargetArgs, parse_assignments, parse_options};
 use super::failure::{Failure, Outcome};
 use super::output::{complain, print, print_json};
-use super::runtime::{Signals, block_on, start_client_log};
+use super::runtime::{Signals, as_task, block_on, start_client_log};
 use super::schema;
 use super::streamed;
 use crate::config::{Loaded, Reference};
@@ -164,10 +164,13 @@ fn stream(args: &CallArgs) -> Outcome {
             prepare(args, &to, &loaded, &mut signals).await?;
         let passing = async {
             let session = client.to.open(&Caller::new("jackfield call", "")).await?;
-            let out = tokio::io::stdout();
-            let passed = streamed::pass(&session, &operation.name, &params, out).await;
-            close(&session).await;
-            passed
+            as_task(async move {
+                let out = tokio::io::stdout();
+                let passed = streamed::pass(&session, &operation.name, &params, out).await;
+                close(&session).await;
+                passed
+            })
+            .await
         };
         let limit = args.timeout.map_or(Duration::MAX, |limit| limit.0);
         let passed = tokio::select! {

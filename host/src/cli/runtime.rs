@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::driver::still_running;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
 /// How long threads of plugins that block may hold up the end of the process.
 const GRACE: Duration = Duration::from_millis(200);
@@ -25,6 +26,21 @@ pub(super) fn block_on<T>(config: &Config, work: impl Future<Output = Outcome<T>
         runtime.shutdown_background();
     }
     outcome
+}
+
+/// Does `work` as a task of the runtime: the thread that hears of what it waits for goes on with it, while the thread of
+/// the command would have to be woken each time. Cancel safe as `work` is, which is dropped soon after this.
+pub(super) async fn as_task<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    match tasks.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this with it.
+        _ => std::future::pending().await,
+    }
 }
 
 fn build(threads: usize) -> std::io::Result<Runtime> {

@@ -12,7 +12,6 @@ use hyper::header::{self, HeaderMap};
 use jackfield_plugin_api::Timer;
 use jackfield_plugin_api::{Body, BodyPart, Error, ErrorKind, Host, Origin, Result};
 use std::any::Any;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -29,7 +28,7 @@ const HELD: usize = 4 << 10;
 /// Content to send.
 pub(crate) struct Outgoing {
     /// Taken already, to learn how long it is.
-    first: VecDeque<Result<BodyPart>>,
+    first: Peeked,
     /// `None`: it has ended.
     rest: Option<Body>,
     /// What is left of the length that the head says; hyper does not ask for an end after that.
@@ -38,6 +37,38 @@ pub(crate) struct Outgoing {
     stream: Option<Stream>,
     /// The request that it answers is under way until it has been sent.
     _busy: Option<Arc<Busy>>,
+}
+
+/// Up to two parts, in order; without an allocation, as most content is one part.
+#[derive(Default)]
+struct Peeked([Option<Result<BodyPart>>; 2]);
+
+impl Peeked {
+    /// Whether there is room for one more.
+    fn has_room(&self) -> bool {
+        self.0[1].is_none()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0[0].is_none()
+    }
+
+    fn push(&mut self, part: Result<BodyPart>) {
+        let place = usize::from(self.0[0].is_some());
+        self.0[place] = Some(part);
+    }
+
+    fn pop(&mut self) -> Option<Result<BodyPart>> {
+        let part = self.0[0].take();
+        self.0.swap(0, 1);
+        part
+    }
+
+    /// Gives back what was left of the one that was taken last.
+    fn give_back(&mut self, part: Result<BodyPart>) {
+        self.0.swap(0, 1);
+        self.0[0] = Some(part);
+    }
 }
 
 /// Of content in a stream of HTTP/2.
@@ -57,18 +88,18 @@ struct Done {
 }
 
 impl Outgoing {
-    fn of_parts(first: VecDeque<Result<BodyPart>>, rest: Option<Body>) -> Self {
+    fn of_parts(first: Peeked, rest: Option<Body>) -> Self {
         Outgoing { first, rest, left: None, done: None, stream: None, _busy: None }
     }
 
     /// Looks at what is there without waiting, so that short content gets its length and no content
     /// gets none.
     pub(crate) fn new(mut body: Body) -> Self {
-        let mut first = VecDeque::new();
-        for _ in 0..2 {
+        let mut first = Peeked::default();
+        while first.has_room() {
             match body.next().now_or_never() {
                 None => break,
-                Some(Some(part)) => first.push_back(part),
+                Some(Some(part)) => first.push(part),
                 Some(None) => return Self::of_parts(first, None),
             }
         }
@@ -76,11 +107,13 @@ impl Outgoing {
     }
 
     pub(crate) fn empty() -> Self {
-        Self::of_parts(VecDeque::new(), None)
+        Self::of_parts(Peeked::default(), None)
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::of_parts(VecDeque::from([Ok(BodyPart::Data(bytes.into()))]), None)
+        let mut first = Peeked::default();
+        first.push(Ok(BodyPart::Data(bytes.into())));
+        Self::of_parts(first, None)
     }
 
     /// With what completes when it has been sent.
@@ -109,7 +142,7 @@ impl Outgoing {
 
     /// The next part, of a length that suits HTTP/2 where it is for that.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<BodyPart>>> {
-        let part = match (self.first.pop_front(), &mut self.rest) {
+        let part = match (self.first.pop(), &mut self.rest) {
             (Some(part), _) => Some(part),
             (None, Some(rest)) => std::task::ready!(rest.poll_next_unpin(cx)),
             (None, None) => None,
@@ -121,7 +154,7 @@ impl Outgoing {
         };
         let more = bytes.split_off(most);
         if !more.is_empty() {
-            self.first.push_front(Ok(BodyPart::Data(more)));
+            self.first.give_back(Ok(BodyPart::Data(more)));
         }
         Poll::Ready(Some(Ok(BodyPart::Data(bytes))))
     }
@@ -207,7 +240,9 @@ impl HyperBody for Outgoing {
             _ => None,
         };
         self.first
+            .0
             .iter()
+            .flatten()
             .map(length)
             .sum::<Option<u64>>()
             .map_or_else(SizeHint::default, SizeHint::with_exact)
@@ -340,6 +375,10 @@ impl FuturesStream for Received {
     type Item = Result<BodyPart>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // All that its length says has come: there is nothing to wait for.
+        if self.body.is_end_stream() {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let Some(limit) = self.pause else { return Poll::Pending };
             let host = self.host;

@@ -8,9 +8,6 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use jackfield_plugin_api::{Error, ErrorKind, HeaderBlock, Result};
 use percent_encoding::percent_decode_str;
 
-/// Room for what most heads have, so that their fields are collected without growing.
-const USUAL: usize = 16;
-
 /// Names that HTTP itself does not know.
 const FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
@@ -116,10 +113,12 @@ pub(crate) fn response(head: &HeaderBlock, http2: bool) -> Result<Response<()>> 
 
 /// The fields of a block without those that start with a colon.
 pub(crate) fn fields(head: &HeaderBlock) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(USUAL);
+    let named = || head.iter().filter(|(name, _)| !name.starts_with(b":"));
+    // And one for a host. A map for many more than there are takes memory that is dear to get.
+    let mut headers = HeaderMap::with_capacity(named().count() + 1);
     // Values stay where they are: one run of bytes lives longer for it, and none is copied.
     let shared = head.clone().into_bytes();
-    for (name, value) in head.iter().filter(|(name, _)| !name.starts_with(b":")) {
+    for (name, value) in named() {
         let shown = || String::from_utf8_lossy(name).into_owned();
         let value =
             HeaderValue::from_maybe_shared(shared.slice_ref(value)).map_err(|_| wrong(&shown()))?;

@@ -7,17 +7,42 @@ use hyper::rt::{Executor, Sleep, Timer};
 use jackfield_plugin_api::Host;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
-/// The host's timers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(pub(crate) Host);
+/// The host's timers, for one connection. hyper makes one for the head of each request of HTTP/1.1 and drops it with
+/// that; the last one that was dropped is used again.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    host: Host,
+    spare: Spare,
+}
+
+type Spare = Arc<Mutex<Option<jackfield_plugin_api::Timer>>>;
+
+fn place(spare: &Spare) -> MutexGuard<'_, Option<jackfield_plugin_api::Timer>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Clock {
+    pub(crate) fn new(host: Host) -> Self {
+        Clock { host, spare: Spare::default() }
+    }
+}
 
 impl Timer for Clock {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Nap(self.0.timer(duration)))
+        let spare = place(&self.spare).take();
+        let timer = match spare {
+            Some(mut timer) => {
+                timer.reset(duration);
+                timer
+            }
+            None => self.host.timer(duration),
+        };
+        Box::pin(Nap { timer: Some(timer), spare: Arc::clone(&self.spare) })
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
@@ -27,18 +52,31 @@ impl Timer for Clock {
     fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
         let after = deadline.saturating_duration_since(Instant::now());
         match sleep.as_mut().downcast_mut_pin::<Nap>() {
-            Some(nap) => nap.get_mut().0.reset(after),
+            Some(nap) => nap.get_mut().timer.iter_mut().for_each(|timer| timer.reset(after)),
             None => *sleep = self.sleep(after),
         }
     }
 }
 
-struct Nap(jackfield_plugin_api::Timer);
+struct Nap {
+    /// There until this is dropped.
+    timer: Option<jackfield_plugin_api::Timer>,
+    spare: Spare,
+}
 
 impl Future for Nap {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx)
+        match &mut self.timer {
+            Some(timer) => Pin::new(timer).poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        *place(&self.spare) = self.timer.take();
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn many(
 ) -> Result<(Sender, Task)> {
     let mut builder = http2::Builder::new(spawner);
     builder
-        .timer(Clock(host))
+        .timer(Clock::new(host))
         .max_header_list_size(limits.header_bytes)
         .keep_alive_interval(limits.ping)
         .keep_alive_timeout(limits.pong)

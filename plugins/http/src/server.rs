@@ -140,7 +140,7 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, pac
     if http2 {
         let mut builder = http2::Builder::new(spawner);
         builder
-            .timer(Clock(host))
+            .timer(Clock::new(host))
             .max_concurrent_streams(limits.requests)
             .max_header_list_size(limits.header_bytes)
             .keep_alive_interval(limits.ping)
@@ -150,7 +150,7 @@ fn connection(serving: Arc<Serving>, io: TokioIo<Carrier>, spawner: Spawner, pac
     } else {
         let mut builder = http1::Builder::new();
         builder
-            .timer(Clock(host))
+            .timer(Clock::new(host))
             .title_case_headers(title_case)
             .header_read_timeout(limits.header)
             .max_headers(limits.headers)
@@ -226,7 +226,9 @@ impl Serving {
             Err(rule) => return refusal(StatusCode::BAD_REQUEST, rule),
         };
         let limits = self.endpoint.limits;
-        let busy: Arc<dyn Any + Send + Sync> = Arc::new((busy, self.held.upgrade()));
+        // The connection runs as long as somebody has the content, or what it turns into.
+        let alive =
+            || -> Arc<dyn Any + Send + Sync> { Arc::new((Arc::clone(&busy), self.held.upgrade())) };
         let given = Given {
             http2: self.http2,
             unread,
@@ -234,13 +236,13 @@ impl Serving {
             interim: interim.clone(),
             upgrades: upgrade.is_some().then(|| self.unread.clone()),
         };
-        let upgrade = upgrade.map(|on| upgraded(on, self.info.clone(), busy.clone()));
+        let upgrade = upgrade.map(|on| upgraded(on, self.info.clone(), alive()));
         let bounds = Bounds { host: self.host, pause: limits.body, most: limits.request_body };
-        let arrival = Arc::new(Arrival::new(self.unread.clone()));
-        let body = if connects {
-            Body::empty()
-        } else {
-            received(content, bounds, Some(Arc::clone(&arrival)), busy.clone())
+        let comes = !connects && !content.is_end_stream();
+        let arrival = comes.then(|| Arc::new(Arrival::new(self.unread.clone())));
+        let body = match &arrival {
+            Some(arrival) => received(content, bounds, Some(Arc::clone(arrival)), alive()),
+            None => Body::empty(),
         };
         let (tell, told) = oneshot::channel();
         let give = move |envelope| given.give(envelope, tell);
@@ -255,7 +257,8 @@ impl Serving {
         }
         told.await.unwrap_or_else(|_| {
             let unanswered = || (StatusCode::INTERNAL_SERVER_ERROR, "the request was not answered");
-            let (status, text) = arrival.failure().map_or_else(unanswered, of_content);
+            let failure = arrival.as_deref().and_then(Arrival::failure);
+            let (status, text) = failure.map_or_else(unanswered, of_content);
             refusal(status, text)
         })
     }

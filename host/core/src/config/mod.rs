@@ -48,6 +48,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use diff::ObjectId;
 use document::Document;
 use layer::FilesRead;
 use sha2::Digest;
@@ -76,6 +77,8 @@ pub struct Loaded {
     pub sources: SourceMap,
     /// The same as a tree, as it was written, to see what a change is of.
     tree: Options,
+    /// The ids of its routes, in their order. They are asked for again and again, and take long to write.
+    route_ids: Vec<ObjectId>,
     files: Vec<PathBuf>,
     /// Those of them that have nothing in them.
     empty: Vec<PathBuf>,
@@ -83,6 +86,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The ids of its routes, in their order.
+    pub(crate) fn route_ids(&self) -> &[ObjectId] {
+        // A command may have taken all routes out.
+        self.route_ids.get(..self.config.routes.len()).unwrap_or(&self.route_ids)
+    }
+
     /// The folders to search for plugins, each relative to where it was written.
     pub fn plugin_folders(&self) -> Vec<PathBuf> {
         let at = KeyPath::from_iter(["host", "plugins"]);
@@ -245,7 +254,8 @@ fn merge(
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
-    Ok(Loaded { config, sources, tree: table(tree), ..Loaded::default() })
+    let route_ids = ObjectId::of_routes(&config);
+    Ok(Loaded { config, sources, tree: table(tree), route_ids, ..Loaded::default() })
 }
 
 /// A tree that was read as a table.

@@ -181,22 +181,22 @@ impl Target {
         self.gate.as_ref().and_then(|gate| gate.held())
     }
 
-    /// A session for one request, for `caller` and within `limit`: one that has answered another and was
-    /// unused since then for less than `rested`, or a new one. They are kept as the defaults of
-    /// [`KeepAlive`] say; where each session [needs leave](Target::is_open_to_all), each request has one of
-    /// its own. Cancel safe.
+    /// A session for one request, within `limit`: one that has answered another and was unused since then for
+    /// less than `rested`, or a new one. They are kept as the defaults of [`KeepAlive`] say; where each session
+    /// [needs leave](Target::is_open_to_all), each request has one of its own, for `caller`, which nothing else
+    /// asks for. Cancel safe.
     ///
     /// # Errors
     /// As [`Target::open_for`].
     pub async fn for_request(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: impl FnOnce() -> Caller,
         limit: Duration,
         rested: Duration,
     ) -> Result<PooledSession> {
         let purpose = Purpose::Request { rested };
         if !self.is_open_to_all() {
-            let session = self.open_for(caller, limit).await?;
+            let session = self.open_for(&caller(), limit).await?;
             return Ok(PooledSession::own(session, purpose));
         }
         Ok(self.requests.checkout(self, purpose, true, limit).await?)

@@ -211,10 +211,14 @@ fn option_of<'n>(schema: &Value, name: &'n str) -> Option<&'n str> {
 
 /// A credential that no driver at all has an option for is a mistake, wherever it is used.
 pub(super) fn unknown_options(parts: &mut Parts<'_>, registry: &Registry, config: &Config) {
+    if config.credentials.is_empty() {
+        return;
+    }
     let used = used(config);
-    let drivers = registry.drivers().map(|driver| driver.manifest.options.clone());
+    let drivers: Vec<_> = registry.drivers().collect();
     // Logging in takes a name and a password too.
-    let known: Vec<Value> = drivers.chain([login::schema().clone()]).collect();
+    let known = drivers.iter().map(|driver| &driver.manifest.options).chain([login::schema()]);
+    let known: Vec<&Value> = known.collect();
     for (name, credentials) in &config.credentials {
         let unknown =
             |option: &&String| !known.iter().any(|schema| option_of(schema, option).is_some());

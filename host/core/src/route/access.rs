@@ -119,6 +119,11 @@ impl RequestLine {
         }
     }
 
+    /// What the content of the request and of its answer counts in, too.
+    pub(super) fn totals(&self) -> Option<Arc<Totals>> {
+        self.0.as_ref().map(|line| Arc::clone(&line.totals))
+    }
+
     /// Content that counts as that of the request, or of its answer.
     pub(crate) fn counted(&self, body: Body, to: Side) -> Body {
         let Some(line) = self.0.as_ref().filter(|_| !body.is_empty()) else { return body };

@@ -15,7 +15,7 @@ use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
 use crate::traces::{SpanContext, TRACEPARENT, TRACESTATE};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, Envelope, Error, ErrorKind, Facets, HeaderBlock, Incoming, Origin,
@@ -86,17 +86,14 @@ impl<'a> Forward<'a> {
         if is_connect || telling.is_some() {
             let Incoming { request, answer, .. } = line.observe(incoming);
             return match telling.filter(|_| !is_connect) {
-                Some(stopping) => self.tell(&request.head, answer, stopping).await,
+                Some(stopping) => Box::pin(self.tell(&request.head, answer, stopping)).await,
                 None => refuse(answer, "501", "CONNECT is not supported").await,
             };
         }
         let Incoming { request, mut answer, .. } = incoming;
         let turn = request.upgrade;
         let asked = match self.onward(&request.head, turn.is_some(), line.span()) {
-            Ok(head) => {
-                let body = line.counted(request.body, Side::B);
-                self.ask(head, body, &mut answer).await
-            }
+            Ok(head) => self.ask(head, request.body, &line, &mut answer).await,
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
@@ -109,7 +106,8 @@ impl<'a> Forward<'a> {
                 line.answered(&response.head);
                 line.upgraded();
                 drop(line);
-                return self.turned(answer, response, near, onto).await;
+                // Boxed, so that no other request keeps room for it.
+                return Box::pin(self.turned(answer, response, near, onto)).await;
             }
             _ if response.status() == 101 => {
                 let text = "the destination answered 101, and the request asked for no upgrade";
@@ -125,7 +123,8 @@ impl<'a> Forward<'a> {
             Err(_) => return refuse(answer, "502", "invalid response from upstream").await,
         }
         let (body, _tie) = tied(response.body);
-        response.body = self.counted(line.counted(body, Side::A), Side::A, None);
+        let counted = |body| Body::new(self.counted(body, Side::A, None, line.totals()));
+        response.body = body.map_or_else(Body::empty, counted);
         let sent = answer.send(response).await;
         line.sent(&sent);
         if sent.is_ok() && !ends {
@@ -144,7 +143,10 @@ impl<'a> Forward<'a> {
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
         };
         match opened.and_then(|far| sse::events(far, longest, stopping)) {
-            Ok(body) => sent(answer, sse::answer(self.counted(body, Side::A, None))).await,
+            Ok(body) => {
+                let body = Body::new(self.counted(body, Side::A, None, None));
+                sent(answer, sse::answer(body)).await;
+            }
             Err(error) => {
                 tracing::info!(id = self.connection.id, route = &*self.route.name, %error, "no events");
                 self.failed(answer, &error, &mut RequestLine::default()).await;
@@ -182,27 +184,39 @@ impl<'a> Forward<'a> {
         &self,
         head: HeaderBlock,
         body: Body,
+        line: &RequestLine,
         answer: &mut Answer,
     ) -> Result<(Far, Envelope)> {
         let &Forward { route, session, connection, .. } = self;
         let fault = ClientFault::default();
-        let body = self.counted(body, Side::B, Some(fault.clone()));
+        let body = match body.is_empty() {
+            true => body,
+            false => Body::new(self.counted(body, Side::B, Some(fault.clone()), line.totals())),
+        };
         let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
         let asked = PendingRequest { head, body, fault, is_first };
         Asker { route, session, connection }.ask(asked, answer).await
     }
 
-    /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other
-    /// side, and noted where that is a client's.
-    fn counted(&self, body: Body, side: Side, fault: Option<ClientFault>) -> Body {
-        if body.is_empty() {
-            return body;
-        }
+    /// Content that counts as carried to `side` as it comes, and in the totals of its request. What ends it early
+    /// is the fault of the other side, and noted where that is a client's.
+    fn counted<S>(
+        &self,
+        body: S,
+        side: Side,
+        fault: Option<ClientFault>,
+        of_request: Option<Arc<Totals>>,
+    ) -> impl Stream<Item = Result<BodyPart>> + Send + Unpin + 'static + use<S>
+    where
+        S: Stream<Item = Result<BodyPart>> + Send + Unpin + 'static,
+    {
         let totals: Arc<Totals> = Arc::clone(self.connection.totals());
         let origin = if side == Side::B { Origin::Downstream } else { Origin::Upstream };
-        Body::new(body.map(move |part| {
+        body.map(move |part| {
             if let Ok(BodyPart::Data(bytes)) = &part {
-                totals.add(side, bytes.len(), 0);
+                for totals in of_request.iter().chain([&totals]) {
+                    totals.add(side, bytes.len(), 0);
+                }
             }
             part.map_err(|error| {
                 let error = error.with_origin(origin);
@@ -211,7 +225,7 @@ impl<'a> Forward<'a> {
                 }
                 error
             })
-        }))
+        })
     }
 
     /// Both sides have agreed to speak something else: from here on it is bytes.

@@ -191,16 +191,19 @@ impl Route {
                 Far::Opened(opened)
             }
             Destination::Connection(managed) => {
-                let peer = connection.peer().map(ToString::to_string);
-                let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
-                let caller = Caller::new(peer, connection.listener().map_or("", |name| name));
+                let caller = || {
+                    let peer = connection.peer().map(ToString::to_string);
+                    let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
+                    Caller::new(peer, connection.listener().map_or("", |name| name))
+                };
                 let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 Far::Own(match purpose {
                     Purpose::Request { rested } => {
-                        Box::pin(async move { target.for_request(&caller, limit, rested).await })
+                        Box::pin(async move { target.for_request(caller, limit, rested).await })
                             .await?
                     }
                     Purpose::Data | Purpose::Calls => {
+                        let caller = caller();
                         Box::pin(async move { target.for_data(&caller, limit).await }).await?
                     }
                 })

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 /// Content, and what it is tied to: dropped, that takes away what has not been passed on.
-pub(super) fn tied(body: Body) -> (Body, Tie) {
+///
+/// `None` for content that is known to be empty.
+pub(super) fn tied(body: Body) -> (Option<Tied>, Tie) {
     if body.is_empty() {
-        return (body, Tie(None));
+        return (None, Tie(None));
     }
     let state = Arc::new(Mutex::new(TiedState { body: Some(body), reader: None }));
-    (Body::new(Tied { state: Arc::clone(&state), ended: false }), Tie(Some(state)))
+    (Some(Tied { state: Arc::clone(&state), ended: false }), Tie(Some(state)))
 }
 
 /// Holds content together.
@@ -30,7 +32,8 @@ struct TiedState {
     reader: Option<Waker>,
 }
 
-struct Tied {
+/// The content.
+pub(super) struct Tied {
     state: Arc<Mutex<TiedState>>,
     ended: bool,
 }
@@ -84,7 +87,8 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_waits_hears_that_the_rest_was_taken_away() {
         let parts = stream::iter([Ok(BodyPart::Data("one".into()))]).chain(stream::pending());
-        let (mut body, tie) = tied(Body::new(parts));
+        let (body, tie) = tied(Body::new(parts));
+        let mut body = body.unwrap();
         assert!(body.next().await.unwrap().is_ok());
         let reading = tokio::spawn(async move { (body.next().await, body.next().await) });
         tokio::task::yield_now().await;
@@ -96,7 +100,8 @@ mod tests {
 
     #[test]
     fn content_that_was_passed_on_whole_has_no_error() {
-        let (mut body, tie) = tied(Body::full("whole"));
+        let (body, tie) = tied(Body::full("whole"));
+        let mut body = body.unwrap();
         assert!(body.next().now_or_never().unwrap().unwrap().is_ok());
         assert!(body.next().now_or_never().unwrap().is_none());
         drop(tie);

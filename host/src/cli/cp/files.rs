@@ -4,6 +4,7 @@ use super::entry::FileEntry;
 use super::local::{self, LocalFile};
 use super::progress::Progress;
 use super::remote::{RemoteFile, RemoteFiles};
+use crate::cli::runtime::as_task;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::io::SeekFrom;
@@ -93,7 +94,7 @@ pub(super) async fn copy(
     to: FileAt<'_>,
     entry: &FileEntry,
     settings: CopySettings,
-    progress: &Progress,
+    progress: &Arc<Progress>,
 ) -> Result<()> {
     let mut sink = CopySink::open(to, entry, settings).await?;
     if sink.offset() > 0 && !same_before(from, to, &sink, entry).await? {
@@ -101,17 +102,19 @@ pub(super) async fn copy(
     }
     let offset = sink.offset();
     progress.skip(offset);
-    match from.files {
+    let sink = match from.files {
         Files::Local => {
             let mut file = tokio::fs::File::open(from.path).await?;
             file.seek(SeekFrom::Start(offset)).await?;
-            sink.take(&mut file, progress).await?;
+            sink.filled(file, progress).await?
         }
         Files::Remote(remote) => {
-            let mut file = remote.read(from.path, offset).await?;
-            sink.take(&mut file.stream, progress).await?;
+            let RemoteFile { stream, session, .. } = remote.read(from.path, offset).await?;
+            let sink = sink.filled(stream, progress).await?;
+            drop(session);
+            sink
         }
-    }
+    };
     sink.place(settings).await?;
     if settings.preserve && matches!(to.files, Files::Local) {
         local::keep(to.path, entry)?;
@@ -209,18 +212,26 @@ impl CopySink {
         }
     }
 
-    async fn take(
-        &mut self,
-        source: &mut (impl AsyncRead + Unpin),
-        progress: &Progress,
-    ) -> Result<()> {
-        match self {
-            CopySink::Local(local) => {
-                local.file.seek(SeekFrom::Start(local.offset)).await?;
-                pass(source, &mut local.file, progress).await
+    /// With all that comes from `source`.
+    async fn filled(
+        mut self,
+        mut source: impl AsyncRead + Unpin + Send + 'static,
+        progress: &Arc<Progress>,
+    ) -> Result<Self> {
+        let progress = Arc::clone(progress);
+        as_task(async move {
+            match &mut self {
+                CopySink::Local(local) => {
+                    local.file.seek(SeekFrom::Start(local.offset)).await?;
+                    pass(&mut source, &mut local.file, &progress).await?;
+                }
+                CopySink::Remote(remote) => {
+                    pass(&mut source, &mut remote.stream, &progress).await?;
+                }
             }
-            CopySink::Remote(remote) => pass(source, &mut remote.stream, progress).await,
-        }
+            Ok(self)
+        })
+        .await
     }
 
     async fn place(self, settings: CopySettings) -> Result<()> {

@@ -158,7 +158,7 @@ struct Work<'a> {
     args: &'a CpArgs,
     manager: Manager,
     devices: Vec<CopyDevice>,
-    progress: Progress,
+    progress: Arc<Progress>,
     failed: AtomicBool,
 }
 
@@ -174,7 +174,7 @@ async fn run(
     let mut signals = Signals::of_command()?;
     let plugins = load_plugins(loaded).await;
     let manager = Manager::build(plugins, loaded).await?;
-    let (progress, failed) = (Progress::default(), AtomicBool::new(false));
+    let (progress, failed) = (Arc::default(), AtomicBool::new(false));
     let mut work = Work { args, manager, devices: Vec::new(), progress, failed };
     for place in sources.iter().chain(destinations) {
         if let CopyPlace::Remote(remote) = place {

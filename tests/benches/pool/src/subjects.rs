@@ -1,6 +1,6 @@
 //! The three pools, each with a member of memory only.
 
-use jackfield::pool::{Connect, PoolOptions, Pooled};
+use jackfield_pool::{Connect, PoolOptions, Pooled};
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
 pub(crate) struct Member(#[allow(dead_code, reason = "it has a size")] u64);
 
 #[derive(Clone)]
-pub(crate) struct Ours(jackfield::pool::Pool<Memory>);
+pub(crate) struct Ours(jackfield_pool::Pool<Memory>);
 
 pub(crate) struct Memory;
 
@@ -37,7 +37,7 @@ impl Connect for Memory {
 impl Ours {
     pub(crate) fn new(size: u32) -> Self {
         let options = PoolOptions { max_size: size, ..PoolOptions::default() };
-        Ours(jackfield::pool::Pool::new(Memory, &options).expect("a pool"))
+        Ours(jackfield_pool::Pool::new(Memory, &options).expect("a pool"))
     }
 }
 

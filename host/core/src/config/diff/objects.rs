@@ -213,9 +213,8 @@ pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
         device_objects(name, device, &mut all);
     }
     let written = tree.get("routes").and_then(Value::as_array).into_iter().flatten();
-    let ids = ObjectId::of_routes(&loaded.config).into_iter();
-    for (index, (id, value)) in ids.zip(written).enumerate() {
-        all.insert(id, ObjectAt { index: Some(index), ..ObjectAt::of(value) });
+    for (index, (id, value)) in loaded.route_ids().iter().zip(written).enumerate() {
+        all.insert(id.clone(), ObjectAt { index: Some(index), ..ObjectAt::of(value) });
     }
     all
 }

@@ -43,8 +43,8 @@ pub(super) fn of_changes(
     }
     // What routes use follows by itself; only a default of the host is theirs.
     if host.is_some() {
-        for (id, route) in ObjectId::of_routes(&new.config).into_iter().zip(&new.config.routes) {
-            all.push((id, users.route(route)));
+        for (id, route) in new.route_ids().iter().zip(&new.config.routes) {
+            all.push((id.clone(), users.route(route)));
         }
     }
     all.retain(|(_, keys)| !keys.is_empty());

@@ -92,9 +92,10 @@ pub(in crate::manager) async fn stage(
     stage.upstreams().await;
     stage.handlers().await;
     let running = live.routes_by_id();
-    let ids = ObjectId::of_routes(&stage.parts.loaded.config);
-    stage.routes(&ids, &running).await;
-    stage.listened_twice(&ids, &running);
+    let loaded = stage.parts.loaded;
+    let ids = loaded.route_ids();
+    stage.routes(ids, &running).await;
+    stage.listened_twice(ids, &running);
     stage.staged
 }
 
