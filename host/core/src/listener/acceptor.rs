@@ -11,8 +11,10 @@ use crate::shutdown::Stopping;
 use crate::work::{self, OpeningStep};
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Serves a session that was accepted, on a task of its own.
 pub(super) fn start(
@@ -46,23 +48,29 @@ pub(super) fn start(
     tokio::spawn(Box::pin(accepted(acceptor, admitting, entered, (places, place))));
 }
 
-/// The task of a connection: it is served, and leaves its places at its end.
-async fn accepted(
+/// The task of a connection: it is served, and leaves its places at its end. Not an `async fn`, which would keep room
+/// for its arguments twice.
+fn accepted(
     acceptor: Acceptor,
     admitting: Admitting,
     entered: Entered,
     places: (Places, RoomPlace),
-) {
-    {
-        let serving = std::pin::pin!(async {
-            tokio::select! {
-                () = acceptor.serve(admitting, &entered) => {}
-                () = acceptor.stopping.overdue() => {}
-            }
-        });
-        work::under(entered.id, serving).await;
+) -> impl Future<Output = ()> + Send {
+    let id = entered.id;
+    async move {
+        {
+            let mut stage = Stage::Admitting(admitting);
+            let mut overdue = std::pin::pin!(acceptor.stopping.overdue());
+            let serving = std::pin::pin!(poll_fn(|cx| {
+                match stage.poll(cx, &acceptor, &entered) {
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => overdue.as_mut().poll(cx),
+                }
+            }));
+            work::under(id, serving).await;
+        }
+        drop((entered, places, acceptor));
     }
-    drop((entered, places, acceptor));
 }
 
 /// Serves what a listener has accepted, and hears when it is to stop.
@@ -86,6 +94,35 @@ pub(super) struct Admitting(Pin<Box<dyn Future<Output = Option<AdmittedSession>>
 /// A session that is served. Boxed, so that one future of the task leads to any service.
 type Serving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
+/// How far an accepted session is.
+enum Stage<'a> {
+    Admitting(Admitting),
+    Serving(Serving<'a>),
+}
+
+impl<'a> Stage<'a> {
+    /// Goes on; ready when the session was served, or did not come through the layers.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        acceptor: &'a Acceptor,
+        entered: &'a Entered,
+    ) -> Poll<()> {
+        loop {
+            match self {
+                Stage::Admitting(admitting) => {
+                    let admitted = ready!(admitting.0.as_mut().poll(cx));
+                    let Some(serving) = acceptor.serving(admitted, entered) else {
+                        return Poll::Ready(());
+                    };
+                    *self = Stage::Serving(serving);
+                }
+                Stage::Serving(serving) => return serving.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
 impl Acceptor {
     /// Begins the way of a session that was accepted, or of a stream of one, through the layers.
     pub(super) fn admitting(&self, session: Session, entered: &Entered) -> Admitting {
@@ -95,13 +132,11 @@ impl Acceptor {
 
     /// Serves a session that comes through the layers.
     pub(super) async fn serve(&self, admitting: Admitting, entered: &Entered) {
-        let serving = self.serving(admitting.0.await, entered);
-        if let Some(serving) = serving {
-            serving.await;
-        }
+        let mut stage = Stage::Admitting(admitting);
+        poll_fn(|cx| stage.poll(cx, self, entered)).await;
     }
 
-    /// Not an `async fn`, which would keep room for the session beside what serves it.
+    /// What serves a session, if it came through the layers.
     fn serving<'a>(
         &'a self,
         admitted: Option<AdmittedSession>,
@@ -253,7 +288,7 @@ mod tests {
     fn a_connection_that_is_relayed_keeps_little_room() {
         // Both are allocated for each connection, and most of what an idle one costs.
         let (task, serving) = (size(accepted), size(Route::serve));
-        assert!(task <= 272, "the task has {task} bytes");
-        assert!(serving <= 760, "what serves a route has {serving} bytes");
+        assert!(task <= 256, "the task has {task} bytes");
+        assert!(serving <= 680, "what serves a route has {serving} bytes");
     }
 }

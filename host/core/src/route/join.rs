@@ -37,11 +37,15 @@ impl<'a> Joining<'a> {
         if !self.notice.is_silent() {
             Box::pin(self.notice.waits(&self.route.destination)).await;
         }
-        let joined = self.join().await;
-        match joined.served {
-            Ok(_) => joined,
-            Err(error) => Box::pin(self.refused(error, joined.parting, joined.left)).await,
-        }
+        // A block of its own, as below.
+        let refused = {
+            let Joined { served, parting, left } = self.join().await;
+            match served {
+                Ok(_) => return Joined { served, parting, left },
+                Err(error) => Box::pin(self.refused(error, parting, left)),
+            }
+        };
+        refused.await
     }
 
     /// Tells the peer of a session why it could not be joined, if it can be told.

@@ -123,28 +123,21 @@ impl Route {
         }
         // What is dropped before its end was not whole, and its peer must see that.
         let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
-        Either::Right(self.join(held, connection, stopping))
-    }
-
-    async fn join(
-        &self,
-        held: ScopeGuard<(Session, Notice), impl FnOnce((Session, Notice)) + Send>,
-        connection: &Entered,
-        stopping: &Stopping,
-    ) -> Result<Served> {
-        let Joined { served, parting, left } = {
-            let (session, notice) = &*held;
-            let joining = Joining { route: self, session, notice, connection, stopping };
-            tokio::select! {
-                joined = joining.join_or_say() => joined,
-                command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
+        Either::Right(async move {
+            let Joined { served, parting, left } = {
+                let (session, notice) = &*held;
+                let joining = Joining { route: self, session, notice, connection, stopping };
+                tokio::select! {
+                    joined = joining.join_or_say() => joined,
+                    command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
+                }
+            };
+            let (session, notice) = ScopeGuard::into_inner(held);
+            if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+                cut_off((left, session, notice));
             }
-        };
-        let (session, notice) = ScopeGuard::into_inner(held);
-        if Box::pin(parting.tell(&session, limit_of(&parting))).await {
-            cut_off((left, session, notice));
-        }
-        served
+            served
+        })
     }
 
     /// Whether it opens something for a session, whose answer can wait until that is there.
