@@ -4,7 +4,7 @@
 use super::duplex::{Fault, Flow};
 use super::message::{poll_flushed, poll_message};
 use super::scratch::with_scratch;
-use super::steps::{Steps, Taken};
+use super::steps::{Intake, Steps};
 use super::stream::{Outgoing, poll_shut, receiving, sending};
 use super::text::Cut;
 use super::{Frames, Side};
@@ -49,7 +49,7 @@ impl Steps<Stream, Messages> for Framing {
         from: &mut Stream,
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<Taken, Fault>> {
+    ) -> Poll<Result<Intake, Fault>> {
         ready!(Pin::new(to).poll_ready(flow.cx)).map_err(sending)?;
         let options = flow.options;
         let (frames, sizes) = (options.frames, options.sizes);
@@ -65,7 +65,7 @@ impl Steps<Stream, Messages> for Framing {
             let max = sizes.max_message;
             if read == 0 {
                 self.text.finish(frames, max, &mut self.waiting);
-                return Poll::Ready(Ok(Taken::End));
+                return Poll::Ready(Ok(Intake::End));
             }
             if text {
                 self.text.cut(bytes, frames, max, &mut self.waiting);
@@ -73,7 +73,7 @@ impl Steps<Stream, Messages> for Framing {
                 let payload = Bytes::copy_from_slice(bytes);
                 self.waiting.push_back(Message::of(frames.kind(), payload));
             }
-            Poll::Ready(Ok(Taken::Some(read)))
+            Poll::Ready(Ok(Intake::Some(read)))
         })
     }
 
@@ -126,13 +126,13 @@ impl Steps<Messages, Stream> for Unframing {
         from: &mut Messages,
         _: &mut Stream,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<Taken, Fault>> {
+    ) -> Poll<Result<Intake, Fault>> {
         let Some(message) = ready!(poll_message(from, flow))? else {
-            return Poll::Ready(Ok(Taken::End));
+            return Poll::Ready(Ok(Intake::End));
         };
         let count = message.payload.len() + size_of::<Message>();
         self.out.put(message.payload);
-        Poll::Ready(Ok(Taken::Some(count)))
+        Poll::Ready(Ok(Intake::Some(count)))
     }
 
     fn poll_go_out(&mut self, to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {

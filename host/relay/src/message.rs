@@ -1,7 +1,7 @@
 //! One direction between two message facets.
 
 use super::duplex::{Ending, Fault, Flow};
-use super::steps::{Steps, Taken};
+use super::steps::{Intake, Steps};
 use super::stream::sending;
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages};
@@ -63,16 +63,16 @@ impl Steps<Messages, Messages> for MessageDirection {
         from: &mut Messages,
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<Taken, Fault>> {
+    ) -> Poll<Result<Intake, Fault>> {
         ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;
         let Some(message) = ready!(poll_message(from, flow))? else {
-            return Poll::Ready(Ok(Taken::End));
+            return Poll::Ready(Ok(Intake::End));
         };
         let length = message.payload.len();
         Pin::new(to).start_send(message).map_err(sending)?;
         self.unflushed = true;
         flow.moved(length, 1);
-        Poll::Ready(Ok(Taken::Some(length + size_of::<Message>())))
+        Poll::Ready(Ok(Intake::Some(length + size_of::<Message>())))
     }
 
     fn poll_go_out(

@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 const TURN: usize = 1024 * 1024;
 
 /// What there was to take.
-pub(super) enum Taken {
+pub(super) enum Intake {
     /// So much, as it counts for a turn.
     Some(usize),
     /// Nothing, and there will be no more.
@@ -26,7 +26,7 @@ pub(super) trait Steps<F, T>: Unpin {
         from: &mut F,
         to: &mut T,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<Taken, Fault>>;
+    ) -> Poll<Result<Intake, Fault>>;
 
     /// Lets go out what `to` holds back.
     fn poll_go_out(&mut self, to: &mut T, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>>;
@@ -56,8 +56,8 @@ impl<F, T, S: Steps<F, T>> Direction<F, T> for S {
                 return Poll::Pending;
             }
             match self.poll_take(from, to, flow)? {
-                Poll::Ready(Taken::Some(count)) => turn += count,
-                Poll::Ready(Taken::End) => *self.ended() = true,
+                Poll::Ready(Intake::Some(count)) => turn += count,
+                Poll::Ready(Intake::End) => *self.ended() = true,
                 Poll::Pending => {
                     ready!(self.poll_go_out(to, flow))?;
                     return Poll::Pending;

@@ -2,7 +2,7 @@
 
 use super::duplex::{Ending, Fault, Flow};
 use super::scratch::with_scratch;
-use super::steps::{Steps, Taken};
+use super::steps::{Intake, Steps};
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::{Error, Stream};
 use std::io;
@@ -122,14 +122,14 @@ impl Steps<Stream, Stream> for CopyDirection {
         from: &mut Stream,
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<Taken, Fault>> {
+    ) -> Poll<Result<Intake, Fault>> {
         with_scratch(flow.options.sizes.buffer, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
             self.out.write_or_keep(buf.filled(), to, flow).map_err(sending)?;
             Poll::Ready(Ok(match buf.filled().len() {
-                0 => Taken::End,
-                count => Taken::Some(count),
+                0 => Intake::End,
+                count => Intake::Some(count),
             }))
         })
     }

@@ -59,7 +59,7 @@ fn accepted(
     let id = entered.id;
     async move {
         {
-            let mut stage = Stage::Admitting(admitting);
+            let mut stage = AcceptedStage::Admitting(admitting);
             let mut overdue = std::pin::pin!(acceptor.stopping.overdue());
             let serving = std::pin::pin!(poll_fn(|cx| {
                 match stage.poll(cx, &acceptor, &entered) {
@@ -95,12 +95,12 @@ pub(super) struct Admitting(Pin<Box<dyn Future<Output = Option<AdmittedSession>>
 type Serving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// How far an accepted session is.
-enum Stage<'a> {
+enum AcceptedStage<'a> {
     Admitting(Admitting),
     Serving(Serving<'a>),
 }
 
-impl<'a> Stage<'a> {
+impl<'a> AcceptedStage<'a> {
     /// Goes on; ready when the session was served, or did not come through the layers.
     fn poll(
         &mut self,
@@ -110,14 +110,14 @@ impl<'a> Stage<'a> {
     ) -> Poll<()> {
         loop {
             match self {
-                Stage::Admitting(admitting) => {
+                AcceptedStage::Admitting(admitting) => {
                     let admitted = ready!(admitting.0.as_mut().poll(cx));
                     let Some(serving) = acceptor.serving(admitted, entered) else {
                         return Poll::Ready(());
                     };
-                    *self = Stage::Serving(serving);
+                    *self = AcceptedStage::Serving(serving);
                 }
-                Stage::Serving(serving) => return serving.as_mut().poll(cx),
+                AcceptedStage::Serving(serving) => return serving.as_mut().poll(cx),
             }
         }
     }
@@ -132,7 +132,7 @@ impl Acceptor {
 
     /// Serves a session that comes through the layers.
     pub(super) async fn serve(&self, admitting: Admitting, entered: &Entered) {
-        let mut stage = Stage::Admitting(admitting);
+        let mut stage = AcceptedStage::Admitting(admitting);
         poll_fn(|cx| stage.poll(cx, self, entered)).await;
     }
 
