@@ -3,6 +3,7 @@
 use crate::endpoint::WsEndpoint;
 use crate::server::{Promise, Refusal, Shaken, consider};
 use crate::wire::Wire;
+use futures_util::future::join;
 use jackfield_plugin_api::{
     Address, Body, Envelope, Error, ErrorKind, Exchange, HeaderBlock, Host, Incoming, Info, Origin,
     Result,
@@ -37,8 +38,7 @@ pub(crate) async fn accept(
             return Err(error.with_origin(Origin::Downstream));
         }
     };
-    let (sent, session) =
-        tokio::join!(answer.send(switching(&promise, chosen.as_deref())?), upgrade);
+    let (sent, session) = join(answer.send(switching(&promise, chosen.as_deref())?), upgrade).await;
     sent?;
     let session = session?;
     let stream =
