@@ -6,3 +6,4 @@ mod console;
 mod credentials;
 mod limits;
 mod paths;
+mod roles;

@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::{
     certs::Certs,
     host::{TestHost, exchange},
-    jackfield::Jackfield,
+    jackfield::{Config, Jackfield, ran},
     peers::{
         echo::TcpPeer,
         proxies::{Haproxy, Microsocks, SOCKS_USER},
@@ -228,6 +228,33 @@ async fn one_address_does_not_take_all_places() {
     // Its place is free once the host has seen that it has gone.
     while !is_served(&mut from([127, 0, 0, 2], host.address(1)).await).await {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_connects_no_more_often_than_it_may_whoever_has_left() {
+    let mut host = Jackfield::run(
+        "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+         rate_per_peer = { connections = 2, per = \"1h\" }\n",
+    )
+    .await;
+    let address = host.address(0);
+    for _ in 0..2 {
+        assert!(is_served(&mut TcpStream::connect(address).await.unwrap()).await);
+    }
+    assert!(!is_served(&mut TcpStream::connect(address).await.unwrap()).await);
+    host.logged("127.0.0.1 has connected 2 times within 1h already").await;
+    assert!(is_served(&mut from([127, 0, 0, 2], address).await).await, "another address may");
+    for (wrong, shown) in [
+        ("{ connections = 0, per = \"1m\" }", "expected a whole number of at least 1"),
+        ("{ connections = 2, per = \"0s\" }", "expected a duration of at least 1ms"),
+    ] {
+        let config = Config::new(&format!(
+            "[handlers.echo]\n[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+             rate_per_peer = {wrong}\n"
+        ));
+        let checked = ran(&["check", "-c", &config.file()], "").await;
+        assert!(checked.stderr.contains(shown), "{}", checked.stderr);
     }
 }
 

@@ -3,15 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{SinkExt, StreamExt};
 use jackfield::{
     calls::Calls,
     connection::{Caller, Live},
     events::{EventFilter, EventKind},
     listener::ServedRequest,
-    manager::{AllOptions, Existing, Filter, Manager, Removal},
+    manager::{AllOptions, Existing, Filter, ListenOptions, Manager, Removal},
 };
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Result, ServerEvent};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -206,12 +207,73 @@ async fn an_http_server_and_its_client() {
     assert_eq!(page("/events").await, "event: tick\ndata: now\n\n");
     assert_eq!(page("/drain").await, "bye");
     let secret = async |uri: String| -> Value {
-        let none = serde_json::Map::new();
+        let none = Map::new();
         manager.call(&uri, &none, "get", &json!({ "path": "/secret" })).await.unwrap()["status"]
             .clone()
     };
     assert_eq!(secret(format!("http://{address}")).await, 401);
     assert_eq!(secret(format!("http://ann:pw@{address}")).await, 404);
+}
+
+/// pymongoose: pages and a WebSocket at one port, told apart by the path of the request; what begins as one becomes
+/// the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_a_websocket_share_a_port() {
+    let host = TestHost::start("").await;
+    let manager = host.manager();
+    let ws = Arc::new(manager.server_layer("ws", &Map::new()).await.unwrap());
+    let upgrades = json!({ "upgrades": ["websocket"] });
+    let options = ListenOptions {
+        options: serde_json::from_value(upgrades).unwrap(),
+        ..ListenOptions::default()
+    };
+    let mut events = manager.events().subscribe(64);
+    let web = manager.listen_with("http://127.0.0.1:0", options, move |request: ServedRequest| {
+        let ws = Arc::clone(&ws);
+        async move {
+            match request.path() {
+                "/ws" => {
+                    let session = request.upgrade_to(&ws, DEADLINE).await?;
+                    let mut messages = session.take_messages().unwrap();
+                    while let Some(message) = messages.next().await {
+                        messages.send(message?).await?;
+                    }
+                    Ok(())
+                }
+                _ => request.respond(200, "text/html", "<h1>a page</h1>").await,
+            }
+        }
+    });
+    let address = web.await.unwrap().local_addr().unwrap();
+    let page = |path: &str| format!("http://{address}{path}");
+    assert_eq!(curl(None, &["-s", &page("/")]).await.ok().text(), "<h1>a page</h1>");
+
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut client, answer) =
+        tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    client.send("hello".into()).await.unwrap();
+    assert_eq!(client.next().await.unwrap().unwrap(), "hello".into());
+    let upgraded = events.wait_for(DEADLINE, |event| event.kind.name() == "upgraded").await;
+    let me = manager.live(upgraded.unwrap().id.unwrap()).unwrap();
+    assert_eq!((me.info().bytes_in, me.info().bytes_out), (5, 5), "messages count");
+    client.close(None).await.unwrap();
+
+    // What asks for no WebSocket is told so, and a page of elsewhere may have none.
+    let status = async |more: &[&str]| {
+        let path = page("/ws");
+        let line = [&["-s", "-o", "/dev/null", "-w", "%{http_code}"], more, &[&path]].concat();
+        curl(None, &line).await.ok().text()
+    };
+    assert_eq!(status(&[]).await, "426");
+    let asks = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    let mut asks: Vec<&str> = asks.into_iter().flat_map(|field| ["-H", field]).collect();
+    assert_eq!(status(&asks).await, "400", "without a key");
+    asks.extend(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]);
+    asks.extend(["-H", "Origin: http://elsewhere.example"]);
+    assert_eq!(status(&asks).await, "403");
+    let none = manager.server_layer("tcp", &Map::new()).await.unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::Unsupported, "{none}");
 }
 
 /// pywebtransport: the manager's figures, its events, and a limit.

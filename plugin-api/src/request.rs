@@ -1,6 +1,7 @@
 //! [`Address`] and [`Request`]: where to, and what an open, accept or listen is given.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::Exchange;
 use crate::info::Info;
 use crate::op::Transfer;
 use crate::raw::{RawObject, RawStr, abi, layout};
@@ -232,6 +233,16 @@ impl Request {
         let carrier = self.carrier.take().ok_or_else(none)?;
         let info = carrier.info();
         Ok((carrier.take_stream().ok_or_else(none)?, info))
+    }
+
+    /// The requests to speak over, and what is known of them, where the carrier has requests: for an accepting layer
+    /// that a request of another protocol may turn into. It answers the next one, which may be
+    /// [upgraded](crate::Envelope::upgrade).
+    pub fn take_exchange(&mut self) -> Option<(Exchange, Info)> {
+        let carrier = self.carrier.as_ref()?;
+        let taken = (carrier.take_exchange()?, carrier.info());
+        self.carrier = None;
+        Some(taken)
     }
 
     /// Sets whom the session is opened for.

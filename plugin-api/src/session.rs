@@ -74,6 +74,13 @@ struct Parts {
     exchange: Option<Exchange>,
 }
 
+impl Parts {
+    fn is_empty(&self) -> bool {
+        let Parts { stream, messages, datagrams, exchange } = self;
+        stream.is_none() && messages.is_none() && datagrams.is_none() && exchange.is_none()
+    }
+}
+
 /// Builds a [`Session`] from its control and its data facets.
 pub struct SessionBuilder<C> {
     control: C,

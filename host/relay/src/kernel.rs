@@ -31,8 +31,8 @@ const TURN: usize = 4 * 1024 * 1024;
 /// A direction between two sockets. Idle it holds nothing.
 #[derive(Default)]
 pub(super) struct KernelDirection {
-    /// Bytes that were read, here, and wait to be written.
-    rest: Bytes,
+    /// Bytes that were read, here, and wait to be written. Boxed: there are some only while the receiver is full.
+    rest: Option<Box<Bytes>>,
     /// The pipe while bytes are spliced; with bytes in it only while the receiver is full.
     pipe: Option<Pipe>,
     bulk: bool,
@@ -50,18 +50,18 @@ enum Filled {
 impl KernelDirection {
     /// A direction whose first bytes are already here.
     pub(super) fn after(leftover: Bytes) -> Self {
-        KernelDirection { rest: leftover, ..KernelDirection::default() }
+        KernelDirection { rest: kept(leftover), ..KernelDirection::default() }
     }
 
     /// Writes the bytes held in the pipe. Ready when it is empty.
     fn poll_empty(&mut self, to: &mut Socket, flow: &mut Flow<'_, '_>) -> Poll<io::Result<()>> {
-        while !self.rest.is_empty() {
-            let count = ready!(Pin::new(&mut *to).poll_write(flow.cx, &self.rest))?;
+        while let Some(rest) = &mut self.rest {
+            let count = ready!(Pin::new(&mut *to).poll_write(flow.cx, rest))?;
             flow.moved(count, 0);
-            self.rest.advance(count);
+            rest.advance(count);
+            // The memory goes with the last byte.
+            drop(self.rest.take_if(|rest| rest.is_empty()));
         }
-        // The memory goes with the last byte.
-        self.rest = Bytes::new();
         while let Some(pipe) = &mut self.pipe
             && pipe.held > 0
         {
@@ -127,7 +127,7 @@ impl KernelDirection {
                 flow.moved(written, 0);
             }
             if written < bytes.len() {
-                self.rest = Bytes::copy_from_slice(&bytes[written..]);
+                self.rest = kept(Bytes::copy_from_slice(&bytes[written..]));
             }
             Poll::Ready(Ok(Filled::Some))
         })
@@ -143,7 +143,8 @@ impl Direction<Socket, Socket> for KernelDirection {
     ) -> Poll<Result<(), Fault>> {
         let mut turn = 0;
         loop {
-            turn += self.rest.len() + self.pipe.as_ref().map_or(0, |pipe| pipe.held);
+            turn += self.rest.as_ref().map_or(0, |rest| rest.len());
+            turn += self.pipe.as_ref().map_or(0, |pipe| pipe.held);
             ready!(self.poll_empty(to, flow)).map_err(sending)?;
             if self.ended {
                 self.pipe = None;
@@ -169,6 +170,11 @@ impl Direction<Socket, Socket> for KernelDirection {
     fn end(&mut self) {
         self.ended = true;
     }
+}
+
+/// Bytes that wait, if there are any.
+fn kept(bytes: Bytes) -> Option<Box<Bytes>> {
+    (!bytes.is_empty()).then(|| Box::new(bytes))
 }
 
 fn receiving(error: io::Error) -> Fault {

@@ -33,6 +33,7 @@ mod options;
 mod pipes;
 mod scratch;
 mod socket;
+mod steps;
 mod stream;
 #[cfg(test)]
 mod tests;

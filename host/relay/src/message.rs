@@ -1,7 +1,8 @@
 //! One direction between two message facets.
 
-use super::duplex::{Direction, Ending, Fault, Flow};
-use super::stream::{TURN, sending};
+use super::duplex::{Ending, Fault, Flow};
+use super::steps::{Intake, Steps};
+use super::stream::sending;
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages};
 use std::pin::Pin;
@@ -47,44 +48,34 @@ pub(super) fn poll_flushed(
     Poll::Ready(Ok(()))
 }
 
-impl Direction<Messages, Messages> for MessageDirection {
-    fn poll_move(
+impl Steps<Messages, Messages> for MessageDirection {
+    /// What was taken was handed over at once.
+    fn poll_hand_over(
+        &mut self,
+        _: &mut Messages,
+        _: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_take(
         &mut self,
         from: &mut Messages,
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<(), Fault>> {
-        let mut turn = 0;
-        loop {
-            if self.ended {
-                // Neither goes on after that: the relay closes both, or their owner does.
-                return Pin::new(to).poll_flush(flow.cx).map_err(sending);
-            }
-            ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;
-            if turn >= TURN {
-                flow.cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match poll_message(from, flow) {
-                Poll::Ready(Ok(None)) => self.ended = true,
-                Poll::Ready(message) => {
-                    if let Some(message) = message? {
-                        let length = message.payload.len();
-                        Pin::new(&mut *to).start_send(message).map_err(sending)?;
-                        self.unflushed = true;
-                        flow.moved(length, 1);
-                        turn += length + size_of::<Message>();
-                    }
-                }
-                Poll::Pending => {
-                    ready!(self.poll_flush(to, flow))?;
-                    return Poll::Pending;
-                }
-            }
-        }
+    ) -> Poll<Result<Intake, Fault>> {
+        ready!(Pin::new(&mut *to).poll_ready(flow.cx)).map_err(sending)?;
+        let Some(message) = ready!(poll_message(from, flow))? else {
+            return Poll::Ready(Ok(Intake::End));
+        };
+        let length = message.payload.len();
+        Pin::new(to).start_send(message).map_err(sending)?;
+        self.unflushed = true;
+        flow.moved(length, 1);
+        Poll::Ready(Ok(Intake::Some(length + size_of::<Message>())))
     }
 
-    fn poll_flush(
+    fn poll_go_out(
         &mut self,
         to: &mut Messages,
         flow: &mut Flow<'_, '_>,
@@ -92,8 +83,17 @@ impl Direction<Messages, Messages> for MessageDirection {
         poll_flushed(to, &mut self.unflushed, flow)
     }
 
-    fn end(&mut self) {
-        self.ended = true;
+    /// Neither goes on after that: the relay closes both, or their owner does.
+    fn poll_pass_end(
+        &mut self,
+        to: &mut Messages,
+        flow: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        Pin::new(to).poll_flush(flow.cx).map_err(sending)
+    }
+
+    fn ended(&mut self) -> &mut bool {
+        &mut self.ended
     }
 }
 

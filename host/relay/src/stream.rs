@@ -1,16 +1,14 @@
 //! One direction between two byte streams of which at least one is not a kernel's.
 
-use super::duplex::{Direction, Ending, Fault, Flow};
+use super::duplex::{Ending, Fault, Flow};
 use super::scratch::with_scratch;
+use super::steps::{Intake, Steps};
 use bytes::{Buf, Bytes};
 use jackfield_plugin_api::{Error, Stream};
 use std::io;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What may move in one poll before other tasks get their turn.
-pub(super) const TURN: usize = 1024 * 1024;
 
 /// Hands bytes to a stream, and makes it send them when no more follow at once.
 #[derive(Default)]
@@ -56,10 +54,10 @@ impl Outgoing {
         &mut self,
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Fault>> {
         while !self.rest.is_empty() {
-            let written = ready!(Pin::new(&mut *to).poll_write(flow.cx, &self.rest))?;
-            let count = self.written(written, flow)?;
+            let written = ready!(Pin::new(&mut *to).poll_write(flow.cx, &self.rest));
+            let count = written.and_then(|count| self.written(count, flow)).map_err(sending)?;
             self.rest.advance(count);
         }
         self.rest = Bytes::new();
@@ -80,13 +78,19 @@ impl Outgoing {
         &mut self,
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Fault>> {
         if self.unflushed {
-            ready!(Pin::new(to).poll_flush(flow.cx))?;
+            ready!(Pin::new(to).poll_flush(flow.cx)).map_err(sending)?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Ends the direction towards a stream.
+pub(super) fn poll_shut(to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
+    let done = ready!(Pin::new(to).poll_shutdown(flow.cx));
+    Poll::Ready(flow.shut(done))
 }
 
 /// A direction between two streams. Idle it holds nothing.
@@ -101,61 +105,49 @@ impl CopyDirection {
     pub(super) fn after(leftover: Bytes) -> Self {
         CopyDirection { out: Outgoing::after(leftover), ended: false }
     }
+}
 
-    /// Reads once and writes that. Ready with the count.
-    fn poll_copy(
+impl Steps<Stream, Stream> for CopyDirection {
+    fn poll_hand_over(
+        &mut self,
+        to: &mut Stream,
+        flow: &mut Flow<'_, '_>,
+    ) -> Poll<Result<(), Fault>> {
+        self.out.poll_write(to, flow)
+    }
+
+    /// Reads once and writes that.
+    fn poll_take(
         &mut self,
         from: &mut Stream,
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
-    ) -> Poll<Result<usize, Fault>> {
+    ) -> Poll<Result<Intake, Fault>> {
         with_scratch(flow.options.sizes.buffer, |scratch| {
             let mut buf = ReadBuf::new(scratch);
             ready!(Pin::new(from).poll_read(flow.cx, &mut buf)).map_err(receiving)?;
             self.out.write_or_keep(buf.filled(), to, flow).map_err(sending)?;
-            Poll::Ready(Ok(buf.filled().len()))
+            Poll::Ready(Ok(match buf.filled().len() {
+                0 => Intake::End,
+                count => Intake::Some(count),
+            }))
         })
     }
-}
 
-impl Direction<Stream, Stream> for CopyDirection {
-    fn poll_move(
+    fn poll_go_out(&mut self, to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
+        self.out.poll_flush(to, flow)
+    }
+
+    fn poll_pass_end(
         &mut self,
-        from: &mut Stream,
         to: &mut Stream,
         flow: &mut Flow<'_, '_>,
     ) -> Poll<Result<(), Fault>> {
-        let mut turn = 0;
-        loop {
-            ready!(self.out.poll_write(to, flow)).map_err(sending)?;
-            if self.ended {
-                let done = ready!(Pin::new(to).poll_shutdown(flow.cx));
-                return Poll::Ready(flow.shut(done));
-            }
-            if turn >= TURN {
-                flow.cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match self.poll_copy(from, to, flow) {
-                Poll::Ready(count) => {
-                    let count = count?;
-                    self.ended = count == 0;
-                    turn += count;
-                }
-                Poll::Pending => {
-                    ready!(self.poll_flush(to, flow))?;
-                    return Poll::Pending;
-                }
-            }
-        }
+        poll_shut(to, flow)
     }
 
-    fn poll_flush(&mut self, to: &mut Stream, flow: &mut Flow<'_, '_>) -> Poll<Result<(), Fault>> {
-        self.out.poll_flush(to, flow).map_err(sending)
-    }
-
-    fn end(&mut self) {
-        self.ended = true;
+    fn ended(&mut self) -> &mut bool {
+        &mut self.ended
     }
 }
 

@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 struct Exported<C> {
     control: C,
     declared: Facets,
-    parts: Mutex<Parts>,
+    /// What was not taken yet. Boxed: most of its life a session has given all away, and keeps no room for it.
+    parts: Mutex<Option<Box<Parts>>>,
 }
 
 /// Puts a session behind a table.
@@ -29,6 +30,7 @@ pub(super) fn export<C: Control>(
     declared: Facets,
     parts: Parts,
 ) -> RawObject<SessionTable> {
+    let parts = Some(parts).filter(|parts| !parts.is_empty()).map(Box::new);
     let state = Exported { control, declared, parts: Mutex::new(parts) };
     RawObject { data: give(Arc::new(state)), table: table_of::<C>() }
 }
@@ -87,7 +89,12 @@ macro_rules! take {
                 // SAFETY: the caller's contract.
                 let parts = unsafe { &state::<C>(data).parts };
                 // The lock is given back before the part crosses, which may run other code.
-                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).$field.take();
+                let part = {
+                    let mut parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+                    let part = parts.as_mut().and_then(|parts| parts.$field.take());
+                    drop(parts.take_if(|parts| parts.is_empty()));
+                    part
+                };
                 part.map_or(RawObject::none(), Transfer::into_raw)
             };
             guard(body, |_| RawObject::none())

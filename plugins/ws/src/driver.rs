@@ -4,7 +4,7 @@ use crate::endpoint::WsEndpoint;
 use crate::options::WsOptions;
 use crate::server::Shaken;
 use crate::session::{operations, session};
-use crate::{client, server};
+use crate::{client, server, upgrade};
 use jackfield_plugin_api::{
     Driver, DriverInfo, Facets, Host, Operation, Request, Result, Role, Scheme, Session,
 };
@@ -51,6 +51,10 @@ impl Driver for WsDriver {
     }
 
     async fn accept(&self, endpoint: &WsEndpoint, mut request: Request) -> Result<Session> {
+        if let Some(exchange) = request.take_exchange() {
+            let shaken = upgrade::accept(endpoint, &request.address, exchange, self.host).await?;
+            return Ok(session(shaken, endpoint, self.host));
+        }
         let (carrier, below) = request.take_carrier()?;
         let how = (self.host, request.is_deferred());
         let shaken = server::accept(endpoint, &request.address, carrier, &below, how).await?;

@@ -11,6 +11,7 @@ mod options;
 mod server;
 mod session;
 mod socket;
+mod upgrade;
 mod wakers;
 mod wire;
 

@@ -34,6 +34,11 @@ pub(crate) struct Promise {
 impl Promise {
     /// The answer, with the subprotocol that was chosen.
     pub(crate) fn kept(&self, subprotocol: Option<&str>) -> Bytes {
+        head::write("HTTP/1.1 101 Switching Protocols", &self.fields(subprotocol))
+    }
+
+    /// The fields of it.
+    pub(crate) fn fields(&self, subprotocol: Option<&str>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let fixed = |text: &'static str| HeaderValue::from_static(text);
         headers.insert(header::CONNECTION, fixed("Upgrade"));
@@ -45,7 +50,7 @@ impl Promise {
         if let Some(Ok(chosen)) = subprotocol.map(HeaderValue::from_str) {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
         }
-        head::write("HTTP/1.1 101 Switching Protocols", &headers)
+        headers
     }
 }
 
@@ -81,7 +86,7 @@ pub(crate) async fn accept(
         Err(Refused { answer, error }) => {
             if let Some(answer) = answer {
                 // If it cannot be written, the client has left.
-                let _ = carrier.write_all(&answer).await;
+                let _ = carrier.write_all(&answer.bytes()).await;
             }
             error
         }
@@ -97,18 +102,39 @@ pub(crate) async fn accept(
 /// Why a client gets no WebSocket, and the answer to it; none if the client is gone.
 #[derive(Debug)]
 struct Refused {
-    answer: Option<Bytes>,
+    answer: Option<Refusal>,
     error: Error,
+}
+
+/// The answer that gives no WebSocket.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// One more field; empty for none.
+    pub(crate) field: &'static str,
+    pub(crate) text: Option<String>,
+}
+
+impl Refusal {
+    /// For a request that is none.
+    pub(crate) fn bad(error: Error) -> (Self, Error) {
+        (Refusal { status: StatusCode::BAD_REQUEST, field: "", text: None }, error)
+    }
+
+    fn bytes(&self) -> Bytes {
+        if let Some(text) = &self.text {
+            return refusal(self.status, text);
+        }
+        let (status, field) = (line(self.status), self.field);
+        let end = if field.is_empty() { "" } else { "\r\n" };
+        format!("{status}{end}{field}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").into()
+    }
 }
 
 impl Refused {
     /// With an answer that has nothing but its status and one more field.
     fn bare(status: StatusCode, field: &'static str, error: impl Into<Error>) -> Self {
-        let end = if field.is_empty() { "" } else { "\r\n" };
-        let status = line(status);
-        let text =
-            format!("{status}{end}{field}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        Refused { answer: Some(text.into()), error: error.into() }
+        Refused { answer: Some(Refusal { status, field, text: None }), error: error.into() }
     }
 }
 
@@ -135,11 +161,22 @@ async fn ask(
     info: &mut Info,
 ) -> std::result::Result<(Promise, Option<String>), Refused> {
     let request = head::request(&head::read(carrier, came).await?)?;
-    let key = understood(&request)?;
-    *info = facts(std::mem::take(info), &request);
-    let chosen = decide(endpoint, address, &request).map_err(|(status, error)| {
-        let answer = Some(refusal(status, error.message()));
-        Refused { answer, error }
+    let considered = consider(endpoint, address, &request, info);
+    considered.map_err(|(answer, error)| Refused { answer: Some(answer), error })
+}
+
+/// Decides about a request: the answer, and the subprotocol that is ours to choose.
+pub(crate) fn consider(
+    endpoint: &WsEndpoint,
+    address: &Address,
+    request: &Request,
+    info: &mut Info,
+) -> std::result::Result<(Promise, Option<String>), (Refusal, Error)> {
+    let key = understood(request)?;
+    *info = facts(std::mem::take(info), request);
+    let chosen = decide(endpoint, address, request).map_err(|(status, error)| {
+        let text = Some(error.message().to_owned());
+        (Refusal { status, field: "", text }, error)
     })?;
     if let Some(chosen) = &chosen {
         *info = std::mem::take(info).with("subprotocol", chosen.clone());
@@ -150,38 +187,39 @@ async fn ask(
 }
 
 /// Whether a request asks for a WebSocket of this version; its key.
-fn understood(request: &Request) -> std::result::Result<HeaderValue, Refused> {
+fn understood(request: &Request) -> std::result::Result<HeaderValue, (Refusal, Error)> {
     let broken = |what: &str| Error::new(ErrorKind::Protocol, format!("the request {what}"));
+    let refused = |status, field, error| Err((Refusal { status, field, text: None }, error));
     let headers = request.headers();
     if request.method() != Method::GET {
         let error = broken("is none by GET");
-        return Err(Refused::bare(StatusCode::METHOD_NOT_ALLOWED, "Allow: GET", error));
+        return refused(StatusCode::METHOD_NOT_ALLOWED, "Allow: GET", error);
     }
     if request.version() != Version::HTTP_11 {
-        return Err(Refused::bare(StatusCode::BAD_REQUEST, "", broken("is not HTTP/1.1")));
+        return refused(StatusCode::BAD_REQUEST, "", broken("is not HTTP/1.1"));
     }
     let upgrades = head::has_token(headers, &header::UPGRADE, "websocket")
         && head::has_token(headers, &header::CONNECTION, "upgrade");
     if !upgrades {
         let error = broken("asks for no WebSocket");
-        return Err(Refused::bare(StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket", error));
+        return refused(StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket", error);
     }
     let version = headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version.as_bytes() != b"13") {
         let error = broken("is of another version than 13");
         let field = "Sec-WebSocket-Version: 13";
-        return Err(Refused::bare(StatusCode::UPGRADE_REQUIRED, field, error));
+        return refused(StatusCode::UPGRADE_REQUIRED, field, error);
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
     match (keys.next(), keys.next()) {
         (Some(key), None) if is_key(key.as_bytes()) => Ok(key.clone()),
         (None, _) => {
             let error = broken("has no Sec-WebSocket-Key");
-            Err(Refused::bare(StatusCode::BAD_REQUEST, "", error))
+            refused(StatusCode::BAD_REQUEST, "", error)
         }
         _ => {
             let error = broken("has a Sec-WebSocket-Key that is not 16 bytes in base64, once");
-            Err(Refused::bare(StatusCode::BAD_REQUEST, "", error))
+            refused(StatusCode::BAD_REQUEST, "", error)
         }
     }
 }
@@ -354,10 +392,12 @@ mod tests {
 
     #[test]
     fn what_is_no_websocket_gets_an_answer() {
-        let text = |refused: Refused| {
-            String::from_utf8(refused.answer.unwrap_or_default().to_vec()).unwrap()
+        let text =
+            |refused: Refused| String::from_utf8(refused.answer.unwrap().bytes().to_vec()).unwrap();
+        let answer = |head: &str| {
+            let (answer, error) = understood(&request(head.as_bytes()).unwrap()).unwrap_err();
+            text(Refused { answer: Some(answer), error })
         };
-        let answer = |head: &str| text(understood(&request(head.as_bytes()).unwrap()).unwrap_err());
         let asked = answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(
             asked.starts_with("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"),

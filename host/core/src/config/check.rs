@@ -210,6 +210,7 @@ impl Check<'_> {
     }
 
     fn device_path(&mut self, path: &KeyPath, to: &DevicePath) {
+        self.is_no_role(path, to);
         // A device that was refused is missing for a reason that is already told, and so is the path
         // that its default names.
         let device = self.config.device(&to.device).map(|(_, device)| device);

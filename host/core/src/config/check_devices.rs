@@ -6,7 +6,7 @@ use super::check::Check;
 use super::device::{DeviceConfig, Link, PathConfig};
 use super::model::RouteConfig;
 use super::position::KeyPath;
-use super::reference::{Reference, is_name};
+use super::reference::{DevicePath, Reference, is_name};
 use crate::nearest::did_you_mean;
 
 /// The most credentials tried after the first ones.
@@ -55,6 +55,7 @@ impl Check<'_> {
             if let Some(default) = &device.default {
                 self.default_path(at.key("default"), default, device);
             }
+            self.roles(&at.key("roles"), device);
             for (name, path) in &device.paths {
                 let at = at.key("paths").key(name);
                 self.plain_name(at.clone(), name);
@@ -99,6 +100,30 @@ impl Check<'_> {
             let near = did_you_mean(default, known.iter().copied()).map(str::to_owned);
             let message = format!("there is no such path; paths: {}", known.join(" "));
             self.fail(path, message, near);
+        }
+    }
+
+    fn roles(&mut self, at: &KeyPath, device: &DeviceConfig) {
+        for (role, path) in &device.roles {
+            let at = at.key(role);
+            self.plain_name(at.clone(), role);
+            if device.paths.contains_key(role) {
+                self.fail_name(at, "is the name of a path of this device", None);
+            } else {
+                self.default_path(at, path, device);
+            }
+        }
+    }
+
+    /// What is built once names a path: a role may be another one's meanwhile.
+    pub(super) fn is_no_role(&mut self, path: &KeyPath, to: &DevicePath) {
+        let device = self.config.device(&to.device).map(|(_, device)| device);
+        let role = to.path.as_deref().and_then(|role| Some((role, device?.with_role(role)?)));
+        if let Some((role, has)) = role {
+            let near = format!("devices.{}.{has}", to.device);
+            let message =
+                format!("expected a path: {role:?} is a role, which can pass to another path");
+            self.fail(path.clone(), message, Some(near));
         }
     }
 

@@ -35,6 +35,10 @@ pub struct DeviceConfig {
     /// Further names of the device; no two devices share one. Default: `[]`.
     #[schemars(extend("x-apply" = "live"))]
     pub aliases: Vec<String>,
+    /// Which path has which role, such as `{ active = "a", standby = "b" }` of two consoles of one device. A role
+    /// is named as a path is, where something is called, posted, connected or opened: `devices.NAME.standby`. Default: none.
+    #[schemars(extend("x-apply" = "live"))]
+    pub roles: BTreeMap<String, String>,
     /// Free labels. Default: none.
     #[schemars(extend("x-apply" = "live"))]
     pub labels: Labels,
@@ -114,6 +118,14 @@ impl PathConfig {
     }
 }
 
+impl DeviceConfig {
+    /// The path that has `role`, unless that is the name of a path.
+    pub fn with_role(&self, role: &str) -> Option<&str> {
+        let found = self.roles.get(role).filter(|_| !self.paths.contains_key(role));
+        found.map(String::as_str)
+    }
+}
+
 /// What can carry others and be carried: a connection, or a path of a device, by its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link<'a> {
@@ -152,7 +164,7 @@ impl Config {
         named.or_else(aliased).map(|(name, device)| (name.as_str(), device))
     }
 
-    /// The path that `to` means, the default one included.
+    /// The path that `to` means, the default one and one by its role included.
     ///
     /// # Errors
     /// An unknown device or path, or no path named where there are several and no default.
@@ -173,7 +185,7 @@ impl Config {
         let known: Vec<&str> = device.paths.keys().map(String::as_str).collect();
         let only = || if device.paths.len() == 1 { known.first().copied() } else { None };
         let path = match to.path.as_deref().or(device.default.as_deref()).or_else(only) {
-            Some(path) => path,
+            Some(path) => device.with_role(path).unwrap_or(path),
             None => {
                 let message = format!("{to} has no default path; paths: {}", known.join(" "));
                 return Err(PathProblem { message, near: None });

@@ -1,11 +1,13 @@
 //! A session's datagrams and requests, counted as they pass.
 
+use super::counted::{CountedMessages, CountedStream};
 use crate::lock::IgnorePoison;
 use crate::relay::{Side, Totals};
+use crate::session::{DataParts, guarded};
 use futures_util::StreamExt;
 use jackfield_plugin_api::{
     Answer, Body, BodyPart, DatagramIo, DatagramMeta, Datagrams, Envelope, Exchange, Exchanger,
-    Incoming, Result,
+    Incoming, Messages, Result, Session, Stream,
 };
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -104,6 +106,24 @@ impl Exchanger for CountedExchange {
         });
         Ok(Some(Incoming::new(request, answer)))
     }
+}
+
+/// A session whose data counts as it passes.
+pub(crate) fn counted_session(session: Session, traffic: &Arc<Totals>) -> Session {
+    let totals = || Arc::clone(traffic);
+    let parts = DataParts {
+        stream: session.take_stream().map(|it| Stream::new(CountedStream::new(it, totals()))),
+        messages: session
+            .take_messages()
+            .map(|it| Messages::new(CountedMessages::new(it, totals()))),
+        datagrams: session
+            .take_datagrams()
+            .map(|it| Datagrams::new(CountedDatagrams::new(it, totals()))),
+        exchange: session
+            .take_exchange()
+            .map(|it| Exchange::new(CountedExchange::new(it, totals()))),
+    };
+    guarded(Arc::new(session), parts, ())
 }
 
 /// Content that counts as it passes to the peer, side A, or from it.

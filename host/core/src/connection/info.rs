@@ -217,7 +217,7 @@ impl Live {
     }
 
     /// What is known of a session that was, or that is served elsewhere.
-    fn known_info(&self) -> Info {
+    pub(crate) fn known_info(&self) -> Info {
         if let Some(last) = self.last_session_info() {
             return last;
         }

@@ -38,7 +38,7 @@ pub use accepted::{AcceptOptions, Acceptance, Entered};
 pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connection};
 pub use command::ConnectionCommand;
 pub use counted::{CountedMessages, CountedStream};
-pub(crate) use counted_more::counted;
+pub(crate) use counted_more::{counted, counted_session};
 pub use data::{Data, MAX_TEXT, MAX_TEXTS};
 pub use diagnose::{Diagnosis, DiagnosisRule, Finding, RULES, Timer};
 pub use handler::{Delivery, ErrorHook, ForAllConnections, SessionHandler};

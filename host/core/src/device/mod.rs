@@ -53,13 +53,20 @@ struct Ways {
     aliases: Vec<String>,
     /// The path that is meant where none is named.
     default: Option<String>,
+    /// From roles to paths.
+    roles: BTreeMap<String, String>,
     paths: BTreeMap<String, Path>,
 }
 
 impl Ways {
-    /// The names of the paths, for errors.
+    /// The names of the paths and the roles, for errors.
     fn known(&self) -> String {
-        self.paths.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
+        let names = |names: Vec<&str>| names.join(" ");
+        let paths = names(self.paths.keys().map(String::as_str).collect());
+        if self.roles.is_empty() {
+            return paths;
+        }
+        format!("{paths}; roles: {}", names(self.roles.keys().map(String::as_str).collect()))
     }
 
     fn usual(&self) -> Option<&String> {
@@ -72,8 +79,9 @@ impl Ways {
             let text = format!("device {device:?} has no default path; paths: {}", self.known());
             return Err(Error::new(ErrorKind::Config, text));
         };
-        self.paths.get(name).ok_or_else(|| {
-            let near = did_you_mean(name, self.paths.keys());
+        let by_role = || self.paths.get(self.roles.get(name)?);
+        self.paths.get(name).or_else(by_role).ok_or_else(|| {
+            let near = did_you_mean(name, self.paths.keys().chain(self.roles.keys()));
             let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             let known = self.known();
             let text = format!("device {device:?} has no path {name:?}{hint}; paths: {known}");
@@ -93,6 +101,8 @@ pub struct DeviceSnapshot {
     pub labels: BTreeMap<String, String>,
     /// The path that is meant where none is named, if that is clear.
     pub default: Option<String>,
+    /// From roles to the paths that have them.
+    pub roles: BTreeMap<String, String>,
     /// The ways to it.
     pub paths: Vec<PathSnapshot>,
 }
@@ -166,8 +176,9 @@ impl Device {
     /// [`ErrorKind::InUse`] when it has one of that name.
     pub fn add_path(&self, path: Path) -> Result<()> {
         let mut ways = self.write();
-        if ways.paths.contains_key(path.name()) {
-            let text = format!("device {:?} has a path {:?} already", self.name, path.name());
+        if ways.paths.contains_key(path.name()) || ways.roles.contains_key(path.name()) {
+            let text =
+                format!("device {:?} has a path or a role {:?} already", self.name, path.name());
             return Err(Error::new(ErrorKind::InUse, text));
         }
         ways.paths.insert(path.name().to_owned(), path);
@@ -179,8 +190,8 @@ impl Device {
         self.write().paths.insert(path.name().to_owned(), path);
     }
 
-    /// Takes a path away; was it the default one, there is no default path any more. What runs over it
-    /// runs on.
+    /// Takes a path away by its name, with its roles; was it the default one, there is no default path any more.
+    /// What runs over it runs on.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] naming the paths; [`ErrorKind::InUse`] for the last one, without which it
@@ -188,16 +199,70 @@ impl Device {
     pub fn remove_path(&self, name: &str) -> Result<Path> {
         let mut ways = self.write();
         let path = ways.path(&self.name, Some(name))?.clone();
+        if path.name() != name {
+            let text =
+                format!("{name:?} is a role: expected the name of a path, {:?}", path.name());
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
         if ways.paths.len() == 1 {
             let text = format!("{name:?} is the only path of device {:?}", self.name);
             return Err(Error::new(ErrorKind::InUse, text));
         }
         ways.paths.remove(name);
+        ways.roles.retain(|_, path| path != name);
         ways.default.take_if(|default| default == name);
         Ok(path)
     }
 
-    /// The path of that name; `None`: the default one, or the only one.
+    /// Which path has which role.
+    pub fn roles(&self) -> BTreeMap<String, String> {
+        self.read().roles.clone()
+    }
+
+    /// Gives paths their roles, in the place of those that they had, all at once: after a switchover, for example.
+    /// A role is found as a path is, by [`Device::path`] and whatever takes the name of a path; nothing that is
+    /// connected changes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] naming the paths; [`ErrorKind::InUse`] for a role with the name of a path. Nothing
+    /// has changed then.
+    pub fn set_roles(&self, roles: BTreeMap<String, String>) -> Result<()> {
+        let mut ways = self.write();
+        let before = std::mem::take(&mut ways.roles);
+        let fits = roles.iter().try_for_each(|(role, path)| {
+            ways.path(&self.name, Some(path))?;
+            if ways.paths.contains_key(role) {
+                let text = format!("device {:?} has a path {role:?}", self.name);
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+            Ok(())
+        });
+        ways.roles = if fits.is_ok() { roles } else { before };
+        fits
+    }
+
+    /// Lets the paths of two roles change places: the standby becomes the active one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for what is no role, naming those that are; nothing has changed then.
+    pub fn swap_roles(&self, one: &str, other: &str) -> Result<()> {
+        let mut ways = self.write();
+        let path = |role: &str| {
+            ways.roles.get(role).cloned().ok_or_else(|| {
+                let near = did_you_mean(role, ways.roles.keys());
+                let hint = near.map(|near| format!(" (did you mean {near:?}?)"));
+                let (hint, known) = (hint.unwrap_or_default(), ways.known());
+                let text =
+                    format!("device {:?} has no role {role:?}{hint}; paths: {known}", self.name);
+                Error::new(ErrorKind::NotFound, text)
+            })
+        };
+        let (of_one, of_other) = (path(one)?, path(other)?);
+        ways.roles.extend([(one.to_owned(), of_other), (other.to_owned(), of_one)]);
+        Ok(())
+    }
+
+    /// The path of that name or with that role; `None`: the default one, or the only one.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] naming the paths; [`ErrorKind::Config`] when none is named and it is
@@ -293,6 +358,7 @@ impl Device {
             aliases: ways.aliases.clone(),
             labels: self.labels.clone(),
             default: ways.usual().cloned(),
+            roles: ways.roles.clone(),
             paths: paths.iter().map(Path::snapshot).collect(),
         }
     }

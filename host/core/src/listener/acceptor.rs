@@ -5,12 +5,16 @@ use super::ended::{SessionLine, shown};
 use super::room::RoomPlace;
 use super::{ListenerShared, Service};
 use crate::addr::Addr;
-use crate::connection::{ConnectionCommand, Entered};
+use crate::connection::{ConnectionCommand, Entered, Live};
 use crate::route::Served;
 use crate::shutdown::Stopping;
 use crate::work::{self, OpeningStep};
+use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Serves a session that was accepted, on a task of its own.
 pub(super) fn start(
@@ -39,18 +43,34 @@ pub(super) fn start(
     };
     shared.counts.accepted();
     let acceptor = Acceptor { shared, stopping: end.clone() };
-    tokio::spawn(async move {
+    let admitting = acceptor.admitting(session, &entered);
+    // Boxed: the memory of a task is in units of 128 bytes, and lies where those are.
+    tokio::spawn(Box::pin(accepted(acceptor, admitting, entered, (places, place))));
+}
+
+/// The task of a connection: it is served, and leaves its places at its end. Not an `async fn`, which would keep room
+/// for its arguments twice.
+fn accepted(
+    acceptor: Acceptor,
+    admitting: Admitting,
+    entered: Entered,
+    places: (Places, RoomPlace),
+) -> impl Future<Output = ()> + Send {
+    let id = entered.id;
+    async move {
         {
-            let serving = std::pin::pin!(async {
-                tokio::select! {
-                    () = acceptor.serve(session, &entered) => {}
-                    () = acceptor.stopping.overdue() => {}
+            let mut stage = AcceptedStage::Admitting(admitting);
+            let mut overdue = std::pin::pin!(acceptor.stopping.overdue());
+            let serving = std::pin::pin!(poll_fn(|cx| {
+                match stage.poll(cx, &acceptor, &entered) {
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => overdue.as_mut().poll(cx),
                 }
-            });
-            work::under(entered.id, serving).await;
+            }));
+            work::under(id, serving).await;
         }
-        drop((entered, places, place, acceptor));
-    });
+        drop((entered, places, acceptor));
+    }
 }
 
 /// Serves what a listener has accepted, and hears when it is to stop.
@@ -68,83 +88,81 @@ enum AdmittedSession {
     Streams(Session, Places),
 }
 
-impl Acceptor {
-    /// Takes a session that was accepted, or a stream of one, through the layers and serves it. Not an `async fn`,
-    /// and the way through the layers in a box: a connection that is served keeps no room for that.
-    pub(super) fn serve<'a>(
-        &'a self,
-        session: Session,
+/// The way of a session through the layers. Boxed: a connection that is served keeps no room for it.
+pub(super) struct Admitting(Pin<Box<dyn Future<Output = Option<AdmittedSession>> + Send>>);
+
+/// A session that is served. Boxed, so that one future of the task leads to any service.
+type Serving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// How far an accepted session is.
+enum AcceptedStage<'a> {
+    Admitting(Admitting),
+    Serving(Serving<'a>),
+}
+
+impl<'a> AcceptedStage<'a> {
+    /// Goes on; ready when the session was served, or did not come through the layers.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        acceptor: &'a Acceptor,
         entered: &'a Entered,
-    ) -> impl Future<Output = ()> + Send + use<'a> {
-        let admitting = Box::pin(self.admit(session, entered));
-        async move {
-            match admitting.await {
-                Some(AdmittedSession::One(session, places)) => {
-                    self.join(session, entered).await;
-                    drop(places);
+    ) -> Poll<()> {
+        loop {
+            match self {
+                AcceptedStage::Admitting(admitting) => {
+                    let admitted = ready!(admitting.0.as_mut().poll(cx));
+                    let Some(serving) = acceptor.serving(admitted, entered) else {
+                        return Poll::Ready(());
+                    };
+                    *self = AcceptedStage::Serving(serving);
                 }
-                Some(AdmittedSession::Streams(session, places)) => {
-                    Box::pin(self.serve_streams(session, entered)).await;
-                    drop(places);
-                }
-                None => {}
+                AcceptedStage::Serving(serving) => return serving.as_mut().poll(cx),
             }
         }
     }
+}
 
-    /// Takes a session through the layers. Of one that does not get through, the reason is told here.
-    async fn admit(&self, session: Session, entered: &Entered) -> Option<AdmittedSession> {
-        let (shared, name, id) = (&self.shared, &*self.shared.name, entered.id);
-        let peer = || shown(entered.peer());
-        let layers = shared.target.stack().has_layers();
-        if shared.divides(&session, layers) {
-            tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
-            entered.shaken(&session, false);
-            return Some(AdmittedSession::Streams(session, Places::default()));
-        }
-        if layers {
-            entered.note_opening(OpeningStep::Handshaking);
-        }
-        let session = match shake_hands(shared, session, entered).await {
-            Ok(session) => session,
-            Err(error) => {
-                if error.kind() == ErrorKind::Panicked {
-                    // The panic itself has a line of its own, which names the code.
-                    tracing::info!(listener = name, id, peer = peer(), %error, "panicked: peer not accepted");
-                } else {
-                    tracing::info!(listener = name, id, peer = peer(), %error, "peer not accepted");
-                }
-                entered.failed(&error);
-                return None;
+impl Acceptor {
+    /// Begins the way of a session that was accepted, or of a stream of one, through the layers.
+    pub(super) fn admitting(&self, session: Session, entered: &Entered) -> Admitting {
+        let (shared, live) = (Arc::clone(&self.shared), Arc::clone(entered.live()));
+        Admitting(Box::pin(admit(shared, session, live)))
+    }
+
+    /// Serves a session that comes through the layers.
+    pub(super) async fn serve(&self, admitting: Admitting, entered: &Entered) {
+        let mut stage = AcceptedStage::Admitting(admitting);
+        poll_fn(|cx| stage.poll(cx, self, entered)).await;
+    }
+
+    /// What serves a session, if it came through the layers.
+    fn serving<'a>(
+        &'a self,
+        admitted: Option<AdmittedSession>,
+        entered: &'a Entered,
+    ) -> Option<Serving<'a>> {
+        let (serving, places) = match admitted? {
+            AdmittedSession::One(session, places) => (self.join(session, entered), places),
+            AdmittedSession::Streams(session, places) => {
+                (Box::pin(self.serve_streams(session, entered)) as Serving<'a>, places)
             }
         };
-        let places = match shared.admit_client(entered.peer()) {
-            Ok(places) => places,
-            Err(error) => {
-                tracing::info!(listener = name, id, peer = peer(), %error, "peer refused");
-                entered.failed(&error);
-                return None;
-            }
-        };
-        tracing::debug!(listener = name, id, peer = peer(), "connected");
-        if layers && shared.divides(&session, false) {
-            return Some(AdmittedSession::Streams(session, places));
+        // Only who is behind a proxy has these.
+        if places.iter().all(Option::is_none) {
+            return Some(serving);
         }
-        Some(AdmittedSession::One(session, places))
+        Some(Box::pin(async move {
+            serving.await;
+            drop(places);
+        }))
     }
 
     /// Gives a session to the service.
-    async fn join(&self, session: Session, entered: &Entered) {
+    fn join<'a>(&'a self, session: Session, entered: &'a Entered) -> Serving<'a> {
         let shared = &self.shared;
-        let mut line = SessionLine::new(entered, &shared.service, &shared.counts);
-        let served = match &shared.service {
-            Service::Route(route) => route.serve(session, entered, &self.stopping).await,
-            Service::Code { code, .. } => {
-                // Boxed, so that a relayed connection does not keep room for it.
-                Box::pin(code.serve(session, entered, &self.stopping)).await
-            }
-        };
-        match served {
+        let mut line = SessionLine::new(entered, shared);
+        let ended = move |served: Result<Served>| match served {
             Ok(served) => {
                 line.ended(&served);
                 match served {
@@ -156,8 +174,61 @@ impl Acceptor {
                 line.failed(&error);
                 entered.failed(&error);
             }
+        };
+        match &shared.service {
+            Service::Route(route) => {
+                Box::pin(route.serve(session, entered, &self.stopping).map(ended))
+            }
+            Service::Code { code, .. } => {
+                Box::pin(code.serve(session, entered, &self.stopping).map(ended))
+            }
         }
     }
+}
+
+/// Takes a session through the layers. Of one that does not get through, the reason is told here.
+async fn admit(
+    shared: Arc<ListenerShared>,
+    session: Session,
+    live: Arc<Live>,
+) -> Option<AdmittedSession> {
+    let (name, id) = (&*shared.name, live.id);
+    let peer = || shown(live.peer());
+    let layers = shared.target.stack().has_layers();
+    if shared.divides(&session, layers) {
+        tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
+        live.shaken(&session, false);
+        return Some(AdmittedSession::Streams(session, Places::default()));
+    }
+    if layers {
+        live.note_opening(OpeningStep::Handshaking);
+    }
+    let session = match shake_hands(&shared, session, &live).await {
+        Ok(session) => session,
+        Err(error) => {
+            if error.kind() == ErrorKind::Panicked {
+                // The panic itself has a line of its own, which names the code.
+                tracing::info!(listener = name, id, peer = peer(), %error, "panicked: peer not accepted");
+            } else {
+                tracing::info!(listener = name, id, peer = peer(), %error, "peer not accepted");
+            }
+            live.failed(&error);
+            return None;
+        }
+    };
+    let places = match shared.admit_client(live.peer()) {
+        Ok(places) => places,
+        Err(error) => {
+            tracing::info!(listener = name, id, peer = peer(), %error, "peer refused");
+            live.failed(&error);
+            return None;
+        }
+    };
+    tracing::debug!(listener = name, id, peer = peer(), "connected");
+    if layers && shared.divides(&session, false) {
+        return Some(AdmittedSession::Streams(session, places));
+    }
+    Some(AdmittedSession::One(session, places))
 }
 
 impl ListenerShared {
@@ -190,20 +261,34 @@ impl ListenerShared {
 }
 
 /// Takes a session through the layers, unless its connection is told to end meanwhile.
-async fn shake_hands(
-    shared: &ListenerShared,
-    session: Session,
-    entered: &Entered,
-) -> Result<Session> {
+async fn shake_hands(shared: &ListenerShared, session: Session, live: &Live) -> Result<Session> {
     let deferred = matches!(&shared.service, Service::Route(route) if route.opens());
     let accepting = shared.target.stack().accept(session, shared.handshake_timeout, deferred);
     let session = tokio::select! {
         accepted = accepting => accepted?,
-        command = entered.told(&ConnectionCommand::Run) => {
+        command = live.told(&ConnectionCommand::Run) => {
             let text = format!("closed in its handshake: {command}");
             return Err(Error::new(ErrorKind::Cancelled, text));
         }
     };
-    entered.shaken(&session, shared.target.stack().has_layers());
+    live.shaken(&session, shared.target.stack().has_layers());
     Ok(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Route;
+
+    fn size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_is_relayed_keeps_little_room() {
+        // Both are allocated for each connection, and most of what an idle one costs.
+        let (task, serving) = (size(accepted), size(Route::serve));
+        assert!(task <= 256, "the task has {task} bytes");
+        assert!(serving <= 680, "what serves a route has {serving} bytes");
+    }
 }

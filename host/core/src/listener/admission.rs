@@ -1,11 +1,14 @@
 //! [`Admission`]: which peers a listener lets in, by their addresses.
 
 use super::ListenerOptions;
+use super::rates::PeerRates;
 use crate::addr::Addr;
 use crate::connection::{PeerCounts, PeerPlace};
 use crate::networks::{Network, any_contains};
+use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Lets peers in.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub(super) struct Admission {
     allow: Vec<Network>,
     deny: Vec<Network>,
     here: Option<Arc<PeerCounts>>,
+    rates: Option<Arc<PeerRates>>,
     /// Of all listeners together.
     host: Arc<PeerCounts>,
     /// The name of the socket that it listens on.
@@ -24,29 +28,34 @@ pub(super) type Places = [Option<PeerPlace>; 2];
 
 impl Admission {
     pub(super) fn new(options: ListenerOptions, host: Arc<PeerCounts>) -> Self {
-        let ListenerOptions { allow, deny, max_connections_per_peer, socket, .. } = options;
+        let ListenerOptions {
+            allow, deny, max_connections_per_peer, rate_per_peer, socket, ..
+        } = options;
         let here = max_connections_per_peer.map(|most| PeerCounts::new(most.max(1) as usize));
         let socket = socket.map(Arc::from);
-        Admission { allow, deny, here, host, socket }
+        let rates = rate_per_peer.map(|rate| Arc::new(PeerRates::new(rate)));
+        Admission { allow, deny, here, rates, host, socket }
     }
 
     /// What `options` say from now on; whom the one before has let in counts.
     pub(super) fn after(before: &Admission, options: ListenerOptions) -> Self {
         let most = options.max_connections_per_peer.map(|most| most.max(1) as usize);
-        let next = Admission::new(options, Arc::clone(&before.host));
-        match &before.here {
-            Some(here) if Some(here.max()) == most => {
-                Admission { here: before.here.clone(), ..next }
-            }
-            _ => next,
+        let rate = options.rate_per_peer;
+        let mut next = Admission::new(options, Arc::clone(&before.host));
+        if let Some(here) = before.here.as_ref().filter(|here| Some(here.max()) == most) {
+            next.here = Some(Arc::clone(here));
         }
+        if let Some(rates) = before.rates.as_ref().filter(|rates| Some(rates.rate) == rate) {
+            next.rates = Some(Arc::clone(rates));
+        }
+        next
     }
 
     /// Lets a peer in.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] for an address that may not connect, [`ErrorKind::Limit`] for one that has as many
-    /// connections as it may.
+    /// connections as it may, or has connected as often.
     pub(super) fn admit(&self, peer: Option<&Addr>) -> Result<Places> {
         let address = peer.and_then(Addr::socket).map(|address| address.ip());
         let is_in = |list: &[Network]| address.is_some_and(|address| any_contains(list, address));
@@ -58,6 +67,11 @@ impl Admission {
             return Err(Error::new(ErrorKind::Denied, text).with("key", "allow"));
         }
         let Some(address) = address else { return Ok([None, None]) };
+        if let Some(rates) = self.rates.as_ref().filter(|it| !it.admit(address, Instant::now())) {
+            let (most, per) = (rates.rate.connections, Timespan(rates.rate.per));
+            let text = format!("{address} has connected {most} times within {per} already");
+            return Err(Error::new(ErrorKind::Limit, text).with("key", "rate_per_peer"));
+        }
         let enter = |counts: &Arc<PeerCounts>, key| {
             counts.enter(address).ok_or_else(|| {
                 let text = format!("{address} has {} connections already", counts.max());

@@ -1,7 +1,6 @@
 //! One line in the log, and one span, for each session that a listener has accepted and that has ended.
 
-use super::Service;
-use super::counts::ListenerCounts;
+use super::{ListenerShared, Service};
 use crate::addr::Addr;
 use crate::connection::Live;
 use crate::relay::{RelayEnd, Side};
@@ -19,37 +18,44 @@ const FAILED: &str = "jackfield::session::failed";
 /// A session that is being served. Dropped, it is written to the log.
 pub(super) struct SessionLine<'a> {
     live: &'a Live,
-    service: &'a Service,
-    counts: &'a ListenerCounts,
-    end: Cow<'static, str>,
+    shared: &'a ListenerShared,
+    /// Boxed: it is there at its end only.
+    end: Option<Box<SessionEnd>>,
+}
+
+/// How a session has ended.
+struct SessionEnd {
+    text: Cow<'static, str>,
     error: Option<Error>,
 }
 
 impl<'a> SessionLine<'a> {
-    pub(super) fn new(live: &'a Live, service: &'a Service, counts: &'a ListenerCounts) -> Self {
-        SessionLine { live, service, counts, end: "it was cut off".into(), error: None }
+    pub(super) fn new(live: &'a Live, shared: &'a ListenerShared) -> Self {
+        SessionLine { live, shared, end: None }
     }
 
     /// How it has ended.
     pub(super) fn ended(&mut self, served: &Served) {
-        let (end, error) = in_words(served);
-        (self.end, self.error) = (end, error.cloned());
+        let (text, error) = in_words(served);
+        self.end = Some(Box::new(SessionEnd { text, error: error.cloned() }));
     }
 
     /// Why it could not be served.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.end = match error.kind() {
+        let text = match error.kind() {
             // The panic itself has a line of its own, which names the code.
             ErrorKind::Panicked => "panicked".into(),
             _ => "failed".into(),
         };
-        self.error = Some(error.clone());
+        self.end = Some(Box::new(SessionEnd { text, error: Some(error.clone()) }));
     }
 }
 
 impl Drop for SessionLine<'_> {
     fn drop(&mut self) {
-        let SessionLine { live, service, counts, end, error } = self;
+        let cut_off = || Box::new(SessionEnd { text: "it was cut off".into(), error: None });
+        let SessionEnd { text: end, error } = *self.end.take().unwrap_or_else(cut_off);
+        let (live, ListenerShared { service, counts, .. }) = (self.live, self.shared);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
@@ -64,7 +70,7 @@ impl Drop for SessionLine<'_> {
                 .with_peer(live.peer())
                 .with("jackfield.bytes_in", bytes_in)
                 .with("jackfield.bytes_out", bytes_out)
-                .with("jackfield.end", &**end)
+                .with("jackfield.end", &*end)
                 .with_error(error.as_ref());
             traces.end(span);
         }
@@ -76,13 +82,13 @@ impl Drop for SessionLine<'_> {
             Some(error) => tracing::info!(
                 target: FAILED,
                 listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
-                bytes_in, bytes_out, duration_ms, end = &**end, %error,
+                bytes_in, bytes_out, duration_ms, end = &*end, %error,
                 "session failed"
             ),
             None => tracing::info!(
                 target: SESSIONS,
                 listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
-                bytes_in, bytes_out, duration_ms, end = &**end,
+                bytes_in, bytes_out, duration_ms, end = &*end,
                 "session ended"
             ),
         }

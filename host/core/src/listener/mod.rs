@@ -9,6 +9,7 @@ mod code;
 mod counts;
 mod ended;
 mod options;
+mod rates;
 mod request;
 mod room;
 mod slot;
@@ -17,7 +18,7 @@ mod streams;
 pub use code::{Code, IntoCode, IntoEnd};
 pub use counts::{DURATIONS_MS, ListenerTotals};
 pub use ended::SESSIONS;
-pub use options::ListenerOptions;
+pub use options::{ConnectionRate, ListenerOptions};
 pub use request::ServedRequest;
 pub use slot::ServiceSlot;
 

@@ -1,10 +1,16 @@
 //! [`ServedRequest`]: one request that a listener's code answers.
 
-use crate::connection::{Live, counted};
+use crate::connection::{Live, counted, counted_session};
+use crate::lock::IgnorePoison;
 use crate::relay::Side;
+use crate::stack::ServerLayer;
 use bytes::Bytes;
-use jackfield_plugin_api::{Answer, Body, Envelope, Error, HeaderBlock, Incoming, Result, Session};
-use std::sync::Arc;
+use jackfield_plugin_api::{
+    Address, Answer, Body, Envelope, Error, Exchange, Exchanger, HeaderBlock, Incoming, Result,
+    Session,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// One request and the place for its answer. Dropped unanswered, the driver answers for it (http: 500).
 #[derive(Debug)]
@@ -102,6 +108,33 @@ impl ServedRequest {
         sent?;
         let session = session?;
         self.connection.upgraded();
-        Ok(session)
+        Ok(counted_session(session, self.connection.totals()))
+    }
+
+    /// Answers that it speaks the protocol of `layer` from now on, and gives the session of that: a WebSocket beside
+    /// pages, by a layer of `ws`. A request that does not ask for that, or may not have it, is answered so by the layer.
+    /// The listener has to admit the upgrade (`upgrades = ["websocket"]` of `http`), and the session is part of the
+    /// connection, so it lasts until the code that was given this request returns.
+    ///
+    /// # Errors
+    /// What the layer says of the request; [`jackfield_plugin_api::ErrorKind::TimedOut`] after `limit`.
+    pub async fn upgrade_to(self, layer: &ServerLayer, limit: Duration) -> Result<Session> {
+        let path = self.path().to_owned();
+        let ServedRequest { request, answer, connection } = self;
+        let incoming = Mutex::new(Some(Incoming::new(request, answer)));
+        let carrier = Session::builder(connection.known_info());
+        let carrier = carrier.exchange(Exchange::new(OneRequest(incoming))).build();
+        let session = layer.accept(carrier, Address::at_path(path), limit).await?;
+        connection.upgraded();
+        Ok(counted_session(session, connection.totals()))
+    }
+}
+
+/// A request that is still to be taken.
+struct OneRequest(Mutex<Option<Incoming>>);
+
+impl Exchanger for OneRequest {
+    async fn accept(&self) -> Result<Option<Incoming>> {
+        Ok(self.0.lock().ignore_poison().take())
     }
 }

@@ -67,7 +67,8 @@ impl Acceptor {
             let shared = Arc::clone(&self.shared);
             match shared.acceptance.enter(stream.info()) {
                 Ok(entered) => {
-                    let serving = std::pin::pin!(self.serve(stream, &entered));
+                    let admitting = self.admitting(stream, &entered);
+                    let serving = std::pin::pin!(self.serve(admitting, &entered));
                     work::under(entered.id, serving).await;
                 }
                 Err(error) => {

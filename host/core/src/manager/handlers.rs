@@ -10,9 +10,9 @@ use crate::config::model::HandlerConfig;
 use crate::config::{KeyPath, Options, Reference};
 use crate::driver::Prepared;
 use crate::secret::{self, Secret};
-use crate::stack::options;
-use jackfield_plugin_api::Result;
-use serde_json::Value;
+use crate::stack::{ServerLayer, options};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 impl TargetBuilder<'_> {
@@ -49,6 +49,31 @@ impl TargetBuilder<'_> {
 }
 
 impl Manager {
+    /// The passive side of a driver that stands on others, such as `ws`, with options: what requests of a listener
+    /// turn into by [`ServedRequest::upgrade_to`](crate::listener::ServedRequest::upgrade_to).
+    ///
+    /// # Errors
+    /// [`NotFound`](jackfield_plugin_api::ErrorKind::NotFound) with the nearest name;
+    /// [`Unsupported`](jackfield_plugin_api::ErrorKind::Unsupported) for a driver that does not accept over others;
+    /// [`Config`](jackfield_plugin_api::ErrorKind::Config) for options that are not acceptable.
+    pub async fn server_layer(
+        &self,
+        driver: &str,
+        options: &Map<String, Value>,
+    ) -> Result<ServerLayer> {
+        let registry = self.registry();
+        let driver = Arc::clone(registry.driver(driver)?);
+        if driver.is_transport() || !driver.manifest.roles.iter().any(|role| role == "server") {
+            let text = format!("{}: expected a layer that can listen", driver.name());
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        let (key, options) = (KeyPath::root(), Options(options.clone()));
+        let schema = &driver.manifest.options;
+        let text = self.run_time_builder().options(&key, schema, &options).await?;
+        let endpoint = driver.configure(Role::Server, text).await?;
+        Ok(ServerLayer::new(driver, endpoint))
+    }
+
     /// Defines a handler of a plugin, for routes that lead to it. Those that lead to one that is replaced lead to
     /// the new one; what the old one serves goes on.
     ///

@@ -99,6 +99,9 @@ impl Manager {
             self.alias_device(name, alias)?;
         }
         let made = self.device(name)?;
+        if !device.roles.is_empty() {
+            made.set_roles(device.roles)?;
+        }
         if let Some(path) = &device.default {
             made.set_default(Some(path))?;
         }
@@ -155,6 +158,10 @@ impl Manager {
         in_range(&key, config.problems())?;
         let known =
             || self.path(&DevicePath { device: device.to_owned(), path: Some(name.into()) });
+        if let Some(path) = self.device(device).ok().and_then(|it| it.roles().remove(name)) {
+            let text = format!("device {device:?} has a role {name:?}, of its path {path:?}");
+            return Err(Error::new(ErrorKind::InUse, text));
+        }
         if let Ok(path) = known() {
             if self.core.paths.get(device, name).is_some_and(|known| *known == *config) {
                 return Ok(path);

@@ -11,11 +11,13 @@ use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
 use crate::relay::{cut_off, cutting};
 use crate::session::POLITE_CLOSE;
 use crate::shutdown::{LAST_WORDS, Stopping};
-use futures_util::future::OptionFuture;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// A session that a route serves, and all that has a say in it. Borrowed as one: each async function that took
@@ -31,14 +33,25 @@ pub(super) struct Joining<'a> {
 impl<'a> Joining<'a> {
     /// Joins a session to the destination. Its peer is told in words that the destination is in use.
     pub(super) async fn join_or_say(&self) -> Joined {
-        let (notice, destination) = (self.notice, &self.route.destination);
         // Boxed, so that a relayed connection does not keep room for it.
-        if !notice.is_silent() {
-            Box::pin(notice.waits(destination)).await;
+        if !self.notice.is_silent() {
+            Box::pin(self.notice.waits(&self.route.destination)).await;
         }
-        let joined = self.join().await;
-        let Joined { served: Err(error), parting, left } = joined else { return joined };
-        let (error, is_told) = Box::pin(notice.refused(error, destination, self.connection)).await;
+        // A block of its own, as below.
+        let refused = {
+            let Joined { served, parting, left } = self.join().await;
+            match served {
+                Ok(_) => return Joined { served, parting, left },
+                Err(error) => Box::pin(self.refused(error, parting, left)),
+            }
+        };
+        refused.await
+    }
+
+    /// Tells the peer of a session why it could not be joined, if it can be told.
+    async fn refused(&self, error: Error, parting: Parting, left: Option<Left>) -> Joined {
+        let (notice, destination) = (self.notice, &self.route.destination);
+        let (error, is_told) = notice.refused(error, destination, self.connection).await;
         let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
             // Words that were sent must arrive.
             _ if is_told => Parting::WHOLE,
@@ -112,51 +125,82 @@ impl<'a> Joining<'a> {
             connection.note_target(opened.target());
         }
         connection.joined();
-        let totals = Arc::clone(connection.totals());
         let mut options = Arc::clone(&route.relay);
         if parting::ends_alike(session, far.session()) {
             Arc::make_mut(&mut options).leave_messages_open = true;
         }
-        let idle_timeout = options.timeouts.idle;
-        let relaying = relay::relay(a, b, options, Arc::clone(&totals));
+        let relaying = relay::relay(a, b, options, Arc::clone(connection.totals()));
         let mut held = guard((relaying, far), cut_off::<(relay::Relay, Far)>);
         async move {
             let end = {
                 let (relaying, far) = &mut *held;
                 let far = &*far;
-                // Boxed: most sessions never ask, and need no room for it.
-                let asks = calls::may_ask(session);
-                let around = asks.then(|| route.around(far)).flatten();
-                let mut carrying = OptionFuture::from(
-                    asks.then(|| Box::pin(calls::carry(session, far.session(), around))),
-                );
-                let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
-                let mut gone = OptionFuture::from(watched.then(|| Box::pin(far.gone(&totals))));
-                loop {
-                    let end = tokio::select! {
-                        end = &mut *relaying => end,
-                        Some(error) = &mut gone, if watched => {
-                            RelayEnd::Failed { side: Side::B, receiving: true, error }
-                        }
-                        Some(never) = &mut carrying, if asks => match never {},
-                        () = self.stopping.ended() => RelayEnd::Shutdown,
-                    };
-                    match (&end, idle_timeout) {
-                        (RelayEnd::IdleTimeout, Some(limit)) => {
-                            match heard(session, far.session()).filter(|ago| *ago < limit) {
-                                Some(ago) => relaying.heard(ago),
-                                None => break end,
-                            }
-                        }
-                        _ => break end,
+                let (mut beside, mut ended) = (self.beside(far), self.stopping.ended());
+                poll_fn(move |cx| {
+                    if let Poll::Ready(end) = self.poll_relay(cx, relaying, far) {
+                        return Poll::Ready(end);
                     }
-                }
+                    if let Some(beside) = &mut beside
+                        && let Poll::Ready(error) = beside.as_mut().poll(cx)
+                    {
+                        return Poll::Ready(RelayEnd::Failed {
+                            side: Side::B,
+                            receiving: true,
+                            error,
+                        });
+                    }
+                    Pin::new(&mut ended).poll(cx).map(|()| RelayEnd::Shutdown)
+                })
+                .await
             };
             let (relaying, far) = ScopeGuard::into_inner(held);
-            Box::pin(parted(session, far, relaying, end, &totals)).await
+            Box::pin(parted(self.session, far, relaying, end, self.connection.totals())).await
         }
     }
+
+    /// Relays on. Nothing that moves is no end where a peer shows in another way that it is there.
+    fn poll_relay(
+        &self,
+        cx: &mut Context<'_>,
+        relaying: &mut relay::Relay,
+        far: &Far,
+    ) -> Poll<RelayEnd> {
+        loop {
+            let end = ready!(Pin::new(&mut *relaying).poll(cx));
+            let idle_limit = self.route.relay.timeouts.idle;
+            let limit = idle_limit.filter(|_| matches!(end, RelayEnd::IdleTimeout));
+            let ago = limit
+                .and_then(|limit| heard(self.session, far.session()).filter(|ago| *ago < limit));
+            match ago {
+                Some(ago) => relaying.heard(ago),
+                None => return Poll::Ready(end),
+            }
+        }
+    }
+
+    /// What goes on beside a relay, and fails when the far side is there no more. Boxed: most sessions have nothing
+    /// of it, and need no room for it.
+    fn beside<'b>(&'b self, far: &'b Far) -> Option<Beside<'b>> {
+        let (session, totals) = (self.session, self.connection.totals());
+        let asks = calls::may_ask(session);
+        let watched = matches!(far, Far::Opened(opened) if opened.is_one_of_many());
+        let around = asks.then(|| self.route.around(far)).flatten();
+        (asks || watched).then(|| {
+            let beside = async move {
+                tokio::select! {
+                    error = far.gone(totals), if watched => error,
+                    never = calls::carry(session, far.session(), around), if asks => match never {},
+                    // One of them there is.
+                    else => std::future::pending().await,
+                }
+            };
+            Box::pin(beside) as Beside<'b>
+        })
+    }
 }
+
+/// Completes with what the far side has failed with.
+type Beside<'a> = Pin<Box<dyn Future<Output = Error> + Send + 'a>>;
 
 /// A session of a route, its service and how its peer is left.
 pub(super) struct Joined {

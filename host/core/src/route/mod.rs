@@ -32,6 +32,7 @@ pub(crate) use access::RequestLine;
 pub use admin_slot::{AdminService, AdminSlot, ServedSession};
 pub use destination::Destination;
 use far::Far;
+use futures_util::future::Either;
 use handled::{SessionServer, handled};
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use join::{Joined, Joining, limit_of};
@@ -104,36 +105,39 @@ impl Route {
 
     /// Serves an accepted session to its end, or until its connection is told to end. Dropping the future
     /// closes both sides. Told to stop, a session of requests answers those that are here and takes no more.
+    /// Not an `async fn`: that would keep room for the session beside what becomes of it.
     ///
     /// # Errors
     /// What reaching the destination says, the handler's own, or
     /// [`jackfield_plugin_api::ErrorKind::Unsupported`] when the two have no facet that fits.
-    pub async fn serve(
-        &self,
+    pub fn serve<'a>(
+        &'a self,
         session: Session,
-        connection: &Entered,
-        stopping: &Stopping,
-    ) -> Result<Served> {
+        connection: &'a Entered,
+        stopping: &'a Stopping,
+    ) -> impl Future<Output = Result<Served>> + Send + use<'a> {
         if let Some(server) = SessionServer::of(&self.destination) {
             connection.joined();
             let session = self.observed(session, connection.live());
-            return Box::pin(handled(server, session, connection, stopping)).await;
+            return Either::Left(Box::pin(handled(server, session, connection, stopping)));
         }
         // What is dropped before its end was not whole, and its peer must see that.
         let held = guard(Notice::of(session, self), cut_off::<(Session, Notice)>);
-        let Joined { served, parting, left } = {
-            let (session, notice) = &*held;
-            let joining = Joining { route: self, session, notice, connection, stopping };
-            tokio::select! {
-                joined = joining.join_or_say() => joined,
-                command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
+        Either::Right(async move {
+            let Joined { served, parting, left } = {
+                let (session, notice) = &*held;
+                let joining = Joining { route: self, session, notice, connection, stopping };
+                tokio::select! {
+                    joined = joining.join_or_say() => joined,
+                    command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
+                }
+            };
+            let (session, notice) = ScopeGuard::into_inner(held);
+            if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+                cut_off((left, session, notice));
             }
-        };
-        let (session, notice) = ScopeGuard::into_inner(held);
-        if Box::pin(parting.tell(&session, limit_of(&parting))).await {
-            cut_off((left, session, notice));
-        }
-        served
+            served
+        })
     }
 
     /// Whether it opens something for a session, whose answer can wait until that is there.

@@ -6,6 +6,7 @@ pub mod login;
 mod offer;
 pub mod options;
 mod plan;
+mod server_layer;
 mod source;
 pub mod uri;
 
@@ -14,6 +15,7 @@ pub use client::opened_for;
 pub use offer::offering;
 pub use options::OptionProblem;
 pub use plan::Plan;
+pub use server_layer::ServerLayer;
 pub use source::{Opening, SessionSource};
 
 use crate::deadline::Deadline;

@@ -265,13 +265,16 @@ impl Stage<'_, '_> {
             // Where the file says nothing else, those stay that a program has added.
             let own = self.changes.of(&ObjectId::new(ObjectKind::Device, name));
             let there = self.live.core.devices.get(name).ok().filter(|_| own.is_none());
-            let aliases = there.map_or_else(|| config.aliases.clone(), |there| there.aliases());
+            let aliases =
+                there.as_ref().map_or_else(|| config.aliases.clone(), |there| there.aliases());
             let aliased = aliases.iter().try_for_each(|alias| devices.add_alias(name, alias));
             // A default path that was left out, as it is not needed, or that waits is none.
             let default = config.default.as_deref();
             let default = default.filter(|path| device.path(Some(path)).is_ok());
             let default = default.map_or(Ok(None), |path| device.set_default(Some(path)));
-            if let Err(error) = aliased.and(default) {
+            let mut roles = there.map_or_else(|| config.roles.clone(), |there| there.roles());
+            roles.retain(|_, path| device.path(Some(path)).is_ok());
+            if let Err(error) = aliased.and(default).and(device.set_roles(roles)) {
                 let key = KeyPath::from_iter(["devices", name]);
                 let _: Option<()> = self.parts.keep(Err(Unbuilt::missing(key, error)));
             }
