@@ -11,7 +11,7 @@ use crate::support::{host::TestHost, peers::echo::TcpPeer};
 /// A host with a listener whose sessions go to the echo handler.
 async fn listener(options: &str) -> (TestHost, u16) {
     let toml = format!(
-        "[handlers.echo]\n[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+        "[handlers.echo]\n[[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.echo\"\n\
          options = {{ {options} }}\n"
     );
     let host = TestHost::start(&toml).await;
@@ -107,7 +107,7 @@ async fn users_are_checked_in_both_versions() {
 async fn a_repeated_message_of_qos_2_is_taken_once() {
     let far = TcpPeer::silent().await;
     let toml = format!(
-        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"{}\"\noptions = {{ topic = \"t\" }}\n",
+        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"{}\"\noptions = {{ topic = \"t\" }}\n",
         far.uri()
     );
     let host = TestHost::start(&toml).await;

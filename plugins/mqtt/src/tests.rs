@@ -86,6 +86,22 @@ fn packets(version: Version) -> Vec<Packet> {
 }
 
 #[test]
+fn what_is_told_of_a_packet_has_neither_contents_nor_passwords() {
+    for packet in packets(Version::V5) {
+        let told = crate::packets::facts(&packet, "us");
+        assert_eq!(told["packet"], packet.name());
+        let text = told.to_string();
+        assert!(!text.contains("hunter2") && !text.contains("content"), "{text}");
+    }
+    let long = Packet::Subscribe {
+        id: 1,
+        filters: vec![Filter::new("x".repeat(60_000), 1); 1000],
+        number: None,
+    };
+    assert!(crate::packets::facts(&long, "peer").to_string().len() < 10_000);
+}
+
+#[test]
 fn what_is_written_is_read_again_in_pieces_of_any_length() {
     for version in [Version::V311, Version::V5] {
         for packet in packets(version) {
