@@ -11,7 +11,7 @@ use crate::support::{host::TestHost, peers::echo::TcpPeer};
 /// A host with a listener whose sessions go to the echo handler.
 async fn listener(options: &str) -> (TestHost, u16) {
     let toml = format!(
-        "[handlers.echo]\n[[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.echo\"\n\
+        "[handlers.echo]\n[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
          options = {{ {options} }}\n"
     );
     let host = TestHost::start(&toml).await;
@@ -30,7 +30,7 @@ async fn connected(port: u16) -> Raw {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_breaks_a_rule_is_told_which_and_the_next_one_is_served() {
-    let (_host, port) = listener("max_packet = 4096, receive_maximum = 2").await;
+    let (_host, port) = listener("anonymous = true, max_packet = 4096, receive_maximum = 2").await;
     let id_0 = [text("a"), vec![0, 0, 0]].concat();
     for (what, bytes, code) in [
         ("a second CONNECT", connect_5("again"), 0x82),
@@ -65,7 +65,7 @@ async fn a_client_that_breaks_a_rule_is_told_which_and_the_next_one_is_served() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_connect_is_ended_and_an_unknown_version_is_told() {
-    let (_host, port) = listener("").await;
+    let (_host, port) = listener("anonymous = true").await;
     for bytes in [publish_5("a", 0, 0, b""), b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0xff; 64]] {
         let mut raw = Raw::connect(port).await;
         raw.send(&bytes).await;

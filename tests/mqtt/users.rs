@@ -150,7 +150,7 @@ async fn where_certificates_are_enough_a_client_with_one_is_its_name_and_others_
     let certs = Certs::new();
     let toml = format!(
         "[handlers.broker]\nhandler = \"mqtt_broker\"\noptions = {{ permissions = [\
-         {{ users = [\"CN=client\"], publish = [\"#\"], subscribe = [\"#\"] }}] }}\n\
+         {{ users = [\"CN=tester\"], publish = [\"#\"], subscribe = [\"#\"] }}] }}\n\
          [[routes]]\nlisten = \"mqtts://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
          options = {{ certificates = true, tls = {{ certificate_file = {:?}, key_file = {:?}, \
          client_ca_file = {:?}, client_auth = \"optional\" }} }}\n",

@@ -264,3 +264,22 @@ fn a_waiter_has_the_code_and_silence_has_an_end() {
     server.tick(NOW + Duration::from_secs(91));
     assert!(server.ended().is_some_and(|ended| !ended.polite));
 }
+
+#[test]
+fn a_client_that_has_nothing_to_say_pings_by_itself_and_ends_without_an_answer() {
+    let (mut client, mut server) = pair(Version::V311, 0);
+    let silent = |seconds: u64| NOW + Duration::from_secs(60 + seconds);
+    client.tick(NOW + Duration::from_secs(59));
+    assert!(client.out.is_empty());
+    client.tick(silent(0));
+    assert_eq!(client.out[..], [0xc0, 0]);
+    pass(&mut client, &mut server);
+    assert_eq!(server.out[..], [0xd0, 0]);
+    pass(&mut server, &mut client);
+    client.sent(silent(0));
+    client.tick(silent(59));
+    assert!(client.ended().is_none());
+    client.tick(silent(60));
+    client.tick(silent(70));
+    assert!(client.ended().is_some(), "nobody has answered the second ping");
+}
