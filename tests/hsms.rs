@@ -110,3 +110,20 @@ async fn a_listener_refuses_whom_it_does_not_know() {
     let error = host.open(&uri, json!({})).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secsgem_as_a_host_is_told_by_stream_9_what_our_equipment_does_not_know() {
+    for scheme in ["hsms", "secs1"] {
+        let toml = format!(
+            "[handlers.echo]\n[[routes]]\nlisten = \"{scheme}://127.0.0.1:0\"\nto = \"handlers.echo\"\n\
+             options = {{ equipment = true, known = [], \
+             answers = {{ S1F13 = 'S1F14 <L <B 0> <L <A \"tool\"> <A \"1\">>> .' }} }}\n"
+        );
+        let host = TestHost::start(&toml).await;
+        let mut asking = Secsgem::asking_wrong(scheme, host.address(0).port());
+        assert_eq!(asking.says("communicating ").await, "True");
+        // The item with the header: device 0, stream with W, function.
+        assert!(asking.says("told S9F3 ").await.starts_with("210a00008211"));
+        assert!(asking.says("told S9F5 ").await.starts_with("210a00008103"));
+    }
+}

@@ -6,6 +6,7 @@ mod client;
 mod hostile;
 mod listener;
 mod others;
+mod packets;
 mod raw;
 mod state;
 mod users;

@@ -45,6 +45,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for connection in manager.lives() {
         println!("{} {} {}", connection.name, connection.state(), connection.is_accepted());
     }
+    // A listener waits for what it has accepted, which lasts as long as its client.
+    manager.close_connections(0, "done", |_| true).await;
     echo.close().await;
     manager.shutdown().await;
     Ok(())

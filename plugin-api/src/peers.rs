@@ -21,6 +21,7 @@ use crate::session::Session;
 use mailboxes::{Mailboxes, Place};
 use socket::{Bound, Outgoing, name};
 use std::future::poll_fn;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,6 +72,27 @@ pub fn connected(host: &Host, fd: OwnedFd, max_size: usize, facts: Info) -> Resu
     let ready = host.watch(&socket)?;
     let io = Connected { ready, out: Outgoing::new(*host, max_size), socket };
     Ok(Session::builder(info).datagrams(Datagrams::new(io)).build())
+}
+
+/// A socket with a port of its own, chosen by the system (RFC 5452 §9.2), which hears `server` alone: for a question
+/// and its answer.
+///
+/// # Errors
+/// What the system says, with the `server`.
+pub fn asking(host: &Host, server: SocketAddr, max_size: usize) -> Result<Datagrams> {
+    let local: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let made = || -> std::io::Result<UdpSocket> {
+        let socket = UdpSocket::bind(local)?;
+        socket.connect(server)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let socket = made().map_err(|error| Error::from(error).with("server", server))?;
+    let session = connected(host, socket.into(), max_size, Info::new())?;
+    session.take_datagrams().ok_or_else(|| Error::unsupported("datagrams"))
 }
 
 struct Connected {

@@ -93,7 +93,8 @@ async fn a_connection_comes_back_after_the_equipment_was_away_and_says_so_meanwh
     let there = TestHost::start(&equipment).await;
     let host = TestHost::start(&format!(
         "[connections.etch]\nuri = \"hsms://{address}\"\noptions = {{ t5 = 0 }}\n\
-         reconnect = {{ attempts = -1, first_delay = \"50ms\", max_delay = \"100ms\" }}\n"
+         reconnect = {{ attempts = -1, first_delay = \"50ms\", max_delay = \"100ms\" }}\n\
+         keepalive = \"0s\"\n"
     ))
     .await;
     let manager = host.manager();

@@ -17,7 +17,7 @@ use crate::support::{
 async fn broker(options: &str) -> (TestHost, u16) {
     let toml = format!(
         "[handlers.broker]\nhandler = \"mqtt_broker\"\noptions = {{ {options} }}\n\
-         [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n"
+         [[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.broker\"\n"
     );
     let host = TestHost::start(&toml).await;
     let port = host.address(0).port();
@@ -91,10 +91,11 @@ async fn clients_of_mosquitto_and_of_ours_meet_over_tls_and_websocket() {
     let certs = Certs::new();
     let toml = format!(
         "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
-         [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
+         [[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.broker\"\n\
          [[routes]]\nlisten = \"mqtts://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
-         options = {{ tls = {{ certificate_file = {:?}, key_file = {:?} }} }}\n\
-         [[routes]]\nlisten = \"mqtt+ws://127.0.0.1:0/mqtt\"\nto = \"handlers.broker\"\n",
+         options = {{ anonymous = true, tls = {{ certificate_file = {:?}, key_file = {:?} }} }}\n\
+         [[routes]]\nlisten = \"mqtt+ws://127.0.0.1:0/mqtt\"\nto = \"handlers.broker\"\n\
+         options = {{ anonymous = true }}\n",
         certs.server.certificate, certs.server.key
     );
     let host = TestHost::start(&toml).await;

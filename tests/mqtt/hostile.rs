@@ -30,7 +30,7 @@ async fn connected(port: u16) -> Raw {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_breaks_a_rule_is_told_which_and_the_next_one_is_served() {
-    let (_host, port) = listener("max_packet = 4096, receive_maximum = 2").await;
+    let (_host, port) = listener("anonymous = true, max_packet = 4096, receive_maximum = 2").await;
     let id_0 = [text("a"), vec![0, 0, 0]].concat();
     for (what, bytes, code) in [
         ("a second CONNECT", connect_5("again"), 0x82),
@@ -65,7 +65,7 @@ async fn a_client_that_breaks_a_rule_is_told_which_and_the_next_one_is_served() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_connect_is_ended_and_an_unknown_version_is_told() {
-    let (_host, port) = listener("").await;
+    let (_host, port) = listener("anonymous = true").await;
     for bytes in [publish_5("a", 0, 0, b""), b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0xff; 64]] {
         let mut raw = Raw::connect(port).await;
         raw.send(&bytes).await;
@@ -107,7 +107,7 @@ async fn users_are_checked_in_both_versions() {
 async fn a_repeated_message_of_qos_2_is_taken_once() {
     let far = TcpPeer::silent().await;
     let toml = format!(
-        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"{}\"\noptions = {{ topic = \"t\" }}\n",
+        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"{}\"\noptions = {{ topic = \"t\" }}\n",
         far.uri()
     );
     let host = TestHost::start(&toml).await;

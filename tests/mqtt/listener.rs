@@ -26,7 +26,7 @@ use crate::support::{
 /// A route from a listener of ours.
 fn route(to: &str, options: &str) -> String {
     format!(
-        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"{to}\"\noptions = {{ {options} }}\n"
+        "[[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"{to}\"\noptions = {{ {options} }}\n"
     )
 }
 
@@ -151,7 +151,7 @@ async fn a_map_that_is_changed_at_run_time_holds_for_clients_that_connect_then()
     let host = TestHost::start("").await;
     let manager = host.manager();
     manager.define_connection("far", far("one/", 1), Existing::Refuse).await.unwrap();
-    let route = json!({ "listen": "mqtt://127.0.0.1:0", "to": "connections.far" });
+    let route = json!({ "listen": "mqtt://127.0.0.1:0?anonymous=true", "to": "connections.far" });
     let route = serde_json::from_value(route).unwrap();
     let near = manager.add_route(route, Existing::Refuse).await.unwrap();
     let uri = format!("mqtt://{}", near.local_addr().unwrap());
@@ -176,7 +176,7 @@ async fn a_map_that_is_changed_at_run_time_holds_for_clients_that_connect_then()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_a_broker_goes_to_a_websocket_and_what_that_says_to_another_topic() {
     let toml = "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
-                [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n";
+                [[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.broker\"\n";
     let broker = TestHost::start(toml).await;
     let port = broker.address(0).port();
     let host = TestHost::start(&format!(
@@ -203,7 +203,7 @@ async fn it_goes_over_a_stream_of_quic() {
     let toml = format!(
         "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
          [[routes]]\nlisten = \"mqtt+quic://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
-         options = {{ quic = {{ alpn = [\"mqtt\"], certificate_file = {:?}, key_file = {:?} }} }}\n",
+         options = {{ anonymous = true, quic = {{ alpn = [\"mqtt\"], certificate_file = {:?}, key_file = {:?} }} }}\n",
         certs.server.certificate, certs.server.key
     );
     let broker = TestHost::start(&toml).await;

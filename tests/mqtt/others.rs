@@ -77,7 +77,7 @@ async fn a_bridge_to_aedes_passes_both_ways() {
     let host = TestHost::start(&format!(
         "[connections.far]\nuri = \"{}\"\noptions = {{ version = \"3.1.1\", \
          map = [{{ local = \"lab/\", remote = \"site7/\", qos = 1 }}] }}\n\
-         [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"connections.far\"\n",
+         [[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"connections.far\"\n",
         aedes.uri()
     ))
     .await;

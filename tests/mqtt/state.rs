@@ -21,7 +21,7 @@ fn toml(folder: &Path, more: &str) -> String {
     format!(
         "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
          options = {{ state_dir = {:?}{more} }}\n\
-         [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"handlers.broker\"\n",
+         [[routes]]\nlisten = \"mqtt://127.0.0.1:0?anonymous=true\"\nto = \"handlers.broker\"\n",
         folder.display().to_string()
     )
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::raw::{Raw, packet, text};
-use crate::support::{host::TestHost, peers::mqtt::mosquitto_pub};
+use crate::support::{certs::Certs, host::TestHost, peers::mqtt::mosquitto_pub};
 
 /// Of "hunter2", by mosquitto_passwd 2.0.
 const HASH: &str = "$7$101$Z6z97rFMqWIPlGnx$YbilMNRYCLkceVMTTo0ROg1Lic7XJVWN42OBtDqj1SsPvOA//4XsVnBe/BCMvB5unz9v1HMvmLRt19+RCyhkBw==";
@@ -112,7 +112,7 @@ async fn a_will_that_is_not_permitted_is_refused_and_a_name_that_nobody_has_prov
         assert_eq!(connack(port, version, meter, Some("other/gone")).await, code);
     }
     // Here nobody is asked for a password, so that anybody could be `meter`.
-    let (_host, port) = broker(rules, "").await;
+    let (_host, port) = broker(rules, "anonymous = true").await;
     assert_eq!(connack(port, 5, meter, None).await, 0);
     assert_eq!(connack(port, 5, meter, Some("meters/gone")).await, 0x87);
 }
@@ -129,4 +129,45 @@ async fn a_session_is_not_given_to_another_user() {
     drop(lab);
     let lab = host.open(&uri("lab:hunter2"), options).await.unwrap();
     assert_eq!(lab.info().facts["session_present"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_does_not_say_who_may_connect_is_none() {
+    for to in ["handlers.broker", "tcp://127.0.0.1:1"] {
+        let toml = format!(
+            "[handlers.broker]\nhandler = \"mqtt_broker\"\n\
+             [[routes]]\nlisten = \"mqtt://127.0.0.1:0\"\nto = \"{to}\"\n"
+        );
+        let error = TestHost::try_start(&toml).await.map(drop).expect_err("refused").to_string();
+        for part in ["routes.0", "users", "anonymous = true", "certificates = true"] {
+            assert!(error.contains(part), "no {part:?} in {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_certificates_are_enough_a_client_with_one_is_its_name_and_others_are_refused() {
+    let certs = Certs::new();
+    let toml = format!(
+        "[handlers.broker]\nhandler = \"mqtt_broker\"\noptions = {{ permissions = [\
+         {{ users = [\"CN=tester\"], publish = [\"#\"], subscribe = [\"#\"] }}] }}\n\
+         [[routes]]\nlisten = \"mqtts://127.0.0.1:0\"\nto = \"handlers.broker\"\n\
+         options = {{ certificates = true, tls = {{ certificate_file = {:?}, key_file = {:?}, \
+         client_ca_file = {:?}, client_auth = \"optional\" }} }}\n",
+        certs.server.certificate, certs.server.key, certs.ca
+    );
+    let host = TestHost::start(&toml).await;
+    let port = host.address(0).port();
+    let options = json!({ "tls": {
+        "ca_file": certs.ca,
+        "certificate_file": certs.client.certificate, "key_file": certs.client.key,
+    } });
+    for user in ["", "lab:hunter2@"] {
+        let uri = format!("mqtts://{user}localhost:{port}");
+        let client = host.open(&uri, options.clone()).await.unwrap();
+        client.call("publish", &json!({ "topic": "a", "payload": "x", "qos": 1 })).await.unwrap();
+        let options = json!({ "tls": { "ca_file": certs.ca } });
+        let error = host.open(&uri, options).await.map(drop).unwrap_err();
+        assert_eq!(error.code(), Some(0x87), "{error}");
+    }
 }

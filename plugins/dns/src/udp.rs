@@ -4,28 +4,11 @@ use crate::question;
 use crate::streams;
 use crate::way::Heard;
 use domain::base::Message;
-use jackfield_plugin_api::{DatagramMeta, Datagrams, Error, ErrorKind, Host, Info, Result, peers};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use jackfield_plugin_api::{DatagramMeta, Error, ErrorKind, Host, Result, peers};
+use std::net::SocketAddr;
 
 /// Bytes of an answer without EDNS (RFC 1035 §4.2.1).
 const PLAIN: u16 = 512;
-
-/// A socket with a port of its own, chosen by the system (RFC 5452 §9.2), which hears `server` alone.
-fn socket(host: &Host, server: SocketAddr) -> Result<Datagrams> {
-    let local: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let made = || -> std::io::Result<UdpSocket> {
-        let socket = UdpSocket::bind(local)?;
-        socket.connect(server)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    let socket = made().map_err(|error| Error::from(error).with("server", server))?;
-    let session = peers::connected(host, socket.into(), usize::from(u16::MAX), Info::new())?;
-    session.take_datagrams().ok_or_else(|| Error::unsupported("datagrams"))
-}
 
 /// The answer to a message, without an end of its own. What does not answer it is passed over. Cancel safe.
 pub(crate) async fn ask(
@@ -34,7 +17,7 @@ pub(crate) async fn ask(
     message: &[u8],
     edns: u16,
 ) -> Result<Heard> {
-    let mut datagrams = socket(host, server)?;
+    let mut datagrams = peers::asking(host, server, usize::from(u16::MAX))?;
     datagrams.send(message, DatagramMeta::new(message.len(), None)).await?;
     let mut buffer = vec![0; usize::from(edns.max(PLAIN))];
     loop {

@@ -27,6 +27,12 @@ pub struct SecsEndpoint {
     pub(crate) mode: Mode,
     pub(crate) session_id: u16,
     pub(crate) equipment: bool,
+    /// Whether each message is told by an event.
+    pub(crate) packets: bool,
+    /// Whether a host is told of its faults.
+    pub(crate) stream9: bool,
+    /// The messages that are known; `None`: those that somebody takes.
+    pub(crate) known: Option<Filter>,
     pub(crate) establish: bool,
     /// Answers of our own, by stream and function.
     pub(crate) answers: HashMap<(u8, u8), Text>,
@@ -49,6 +55,8 @@ pub(crate) struct Times {
     pub(crate) t7: Duration,
     pub(crate) t8: Duration,
     pub(crate) linktest: Option<Duration>,
+    /// The answer to an S1F13.
+    pub(crate) establish: Duration,
 }
 
 /// What a line of SECS-I has.
@@ -82,6 +90,9 @@ impl SecsEndpoint {
         if role == Role::Client && !options.peers.is_empty() {
             return Err(Error::option("peers", "is for listeners"));
         }
+        if options.known.is_some() && !(options.equipment && options.stream9) {
+            return Err(Error::option("known", "is for equipment that tells a host by `stream9`"));
+        }
         let most = most(&options)?;
         Ok(SecsEndpoint {
             times: times(&options)?,
@@ -90,6 +101,9 @@ impl SecsEndpoint {
             mode: options.mode,
             session_id: options.session_id,
             equipment: options.equipment,
+            packets: options.packets,
+            stream9: options.equipment && options.stream9,
+            known: options.known.as_ref().map(|it| filter("known", it)).transpose()?,
             establish: options.establish,
             answers: answers(&options, most.items)?,
             plain: plain(&options.plain)?,
@@ -155,6 +169,7 @@ fn times(options: &HsmsOptions) -> Result<Times> {
         t6: seconds("t6", options.t6)?,
         t7: seconds("t7", options.t7)?,
         t8: seconds("t8", options.t8)?,
+        establish: seconds("establish_timeout", options.establish_timeout)?,
         linktest: Some(linktest).filter(|interval| !interval.is_zero()),
     })
 }

@@ -1,12 +1,12 @@
 //! What each message of the peer does.
 
-use crate::header::{HEADER, Header, Kind, deselect, reason, select};
+use crate::header::{Header, Kind, deselect, reason, select};
 use crate::link::{End, Link, SEPARATED, State, broken};
-use crate::sml;
 use crate::transactions::{Asker, Open};
 use crate::users::{Delivered, message};
+use crate::{sml, stream9};
 use bytes::Bytes;
-use jackfield_plugin_api::{Error, ErrorKind, Level, Origin, Retry};
+use jackfield_plugin_api::{Error, ErrorKind, Level, Origin};
 use serde_json::json;
 
 /// Answers that wait to be sent before nothing more is read.
@@ -211,6 +211,12 @@ fn data(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool {
         link.control(state, header.reject(reason::NOT_SELECTED));
         return true;
     }
+    if let Some(function) = stream9::wrong(link, state, header, body) {
+        stream9::tell(link, state, function, header, false);
+        if header.is_primary() {
+            return true;
+        }
+    }
     match header.is_primary() {
         true => primary(link, state, header, body),
         false => secondary(link, state, header, body),
@@ -248,7 +254,7 @@ fn secondary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bo
 
 fn primary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool {
     if header.stream() == 9 {
-        if let Some(body) = complaint(link, state, header, body) {
+        if let Some(body) = stream9::told(link, state, header, body) {
             return spread(link, state, header, &body);
         }
     } else if let Some(answer) = link.endpoint.answers.get(&(header.stream(), header.function())) {
@@ -295,44 +301,4 @@ fn facts(link: &Link, header: Header, body: &Bytes) -> serde_json::Value {
         facts["sml"] = shown.into();
     }
     facts
-}
-
-/// Stream 9: the equipment says what is wrong with a message of ours, whose header it gives back (E5 §10.13).
-/// `None` if that was all there is to do; else the content for others, with the system bytes of who has asked.
-fn complaint(link: &Link, state: &mut State, header: Header, body: &Bytes) -> Option<Bytes> {
-    let bytes = body.strip_prefix(&[0o10 << 2 | 1, 10]).and_then(|it| it.first_chunk::<HEADER>());
-    let about = bytes.filter(|_| body.len() == 2 + HEADER).map(|bytes| link.named(*bytes));
-    let open = about.and_then(|about| Some((about, state.open.ours.refused(about)?)));
-    let Some((about, open)) = open else { return Some(body.clone()) };
-    link.news.tell("refused", json!({ "by": header.title(), "message": open.header.facts() }));
-    state.users.wake_writers();
-    match open.who {
-        Asker::Call(answer) => {
-            let (title, by) = (open.header.title(), header.title());
-            let text =
-                format!("the equipment answers {title} with {by}: {}", words(header.function()));
-            let error = Error::new(ErrorKind::Refused, text).with_retry(Retry::Never);
-            let _ = answer.send(Err(error.with_code("secs.stream9", header.function())));
-            None
-        }
-        Asker::User(_, system) => Some(named(&Header { system, ..about }.bytes()).into()),
-    }
-}
-
-/// The item of a header in a message of stream 9.
-pub(crate) fn named(header: &[u8; HEADER]) -> Vec<u8> {
-    [&[0o10 << 2 | 1, 10][..], header].concat()
-}
-
-fn words(function: u8) -> &'static str {
-    match function {
-        1 => "the device id is unknown",
-        3 => "the stream is unknown",
-        5 => "the function is unknown",
-        7 => "its data is illegal",
-        9 => "a transaction has timed out",
-        11 => "its data is too long",
-        13 => "a conversation has timed out",
-        _ => "an error",
-    }
 }

@@ -164,6 +164,26 @@ impl Item {
         }
     }
 
+    /// Whether content is one item and nothing behind it, or nothing at all; however deep it is, and however long.
+    pub fn is_readable(content: &[u8]) -> bool {
+        let (mut rest, mut open) = (content, u64::from(!content.is_empty()));
+        while open > 0 {
+            let Some((code, length, behind)) = split_head(rest) else { return false };
+            open -= 1;
+            rest = behind;
+            if code == LIST {
+                open += length as u64;
+                continue;
+            }
+            let whole = Format::coded(code).is_some_and(|format| length % format.size() == 0);
+            match rest.get(length..).filter(|_| whole) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
     /// Its bytes on the wire, each length in as few bytes as it needs.
     ///
     /// # Errors
@@ -200,6 +220,14 @@ fn head(code: u8, length: usize, out: &mut BytesMut) -> Result<(), String> {
         _ => out.put_slice(&[code << 2 | 3, a, b, c]),
     }
     Ok(())
+}
+
+/// The code of an item, its length, and what is behind them.
+fn split_head(content: &[u8]) -> Option<(u8, usize, &[u8])> {
+    let (first, behind) = content.split_first()?;
+    let (length, behind) = behind.split_at_checked(usize::from(first & 3))?;
+    let bytes = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    (!length.is_empty()).then_some((first >> 2, bytes, behind))
 }
 
 struct Reader<'a> {

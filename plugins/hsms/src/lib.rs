@@ -17,6 +17,7 @@ pub mod secs1;
 mod session;
 pub mod sml;
 mod state;
+mod stream9;
 mod transactions;
 mod users;
 mod values;

@@ -9,9 +9,11 @@ use crate::options::Mode;
 use crate::peers::{Peer, Place};
 use crate::secs1::BlockHeader;
 use crate::transactions::Asked;
+use crate::values::hex;
 use futures_util::future;
 use jackfield_plugin_api::sync::{Notify, oneshot};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Info, Level, Result, Retry, Role};
+use serde_json::json;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,10 +84,10 @@ impl Link {
         self.host.log(level, self.endpoint.name(), text);
     }
 
-    /// The header of a message as equipment names it to say what is wrong with it.
-    pub(crate) fn on_the_wire(&self, header: Header) -> [u8; HEADER] {
+    /// The header of a message, which is ours or the peer's, as equipment names it to say what is wrong with it.
+    pub(crate) fn on_the_wire(&self, header: Header, ours: bool) -> [u8; HEADER] {
         match self.endpoint.line {
-            Some(_) => BlockHeader::only(header, self.endpoint.equipment).bytes(),
+            Some(_) => BlockHeader::only(header, self.endpoint.equipment == ours).bytes(),
             None => header.bytes(),
         }
     }
@@ -115,8 +117,20 @@ impl Link {
         }
     }
 
+    /// Tells a message that `by` has sent, where each is wanted: without its content.
+    pub(crate) fn note(&self, by: &str, header: Header, content: usize) {
+        if self.endpoint.packets {
+            let facts = json!({
+                "by": by, "packet": header.title(), "session_id": header.session,
+                "system": header.system, "header": hex(&header.bytes()), "bytes": content,
+            });
+            self.news.tell("packet", facts);
+        }
+    }
+
     /// Sends a control message.
     pub(crate) fn control(&self, state: &mut State, header: Header) {
+        self.note("us", header, 0);
         state.out.control.extend(header.frame(&[]));
         self.to_send.notify_one();
     }
@@ -135,6 +149,7 @@ impl Link {
         t3: Option<Duration>,
     ) -> u64 {
         if let Some(frame) = header.frame(body) {
+            self.note("us", header, body.len());
             state.out.bytes += frame.len();
             state.out.queued += 1;
             state.out.data.push_back(Waiting { frame, t3 });

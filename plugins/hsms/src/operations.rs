@@ -16,9 +16,6 @@ use serde_json::{Value, json};
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long an answer to S1F13 may take before it is sent again.
-const AGAIN: Duration = Duration::from_secs(5);
-
 /// The most characters of an answer in an error.
 const SHOWN: usize = 200;
 
@@ -260,7 +257,7 @@ pub(crate) async fn establish(link: &Link) -> Result<()> {
     let empty =
         Item::List(Vec::new()).write().map_err(|text| Error::new(ErrorKind::Other, text))?;
     let (header, body) = loop {
-        match ask(link, header, &empty, Some(AGAIN)).await {
+        match ask(link, header, &empty, Some(link.endpoint.times.establish)).await {
             Ok(Some(answer)) => break answer,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::TimedOut && link.state().end.is_none() => {

@@ -1,9 +1,64 @@
 //! [`HsmsOptions`].
 
 use jackfield_plugin_api::options;
-use std::collections::BTreeMap;
 
-options! {
+/// Options of one driver, and behind them those that `hsms` and `secs1` have in common.
+macro_rules! secs_options {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        jackfield_plugin_api::options! {
+            $(#[$meta])*
+            pub struct $name {
+                $($own)*
+                /// Of equipment: a host is told by stream 9 of a device that is not ours (S9F1), of a stream (S9F3)
+                /// or function (S9F5) that is not `known`, of data that is no item (S9F7), of T3 (S9F9), and of a
+                /// message that is longer than `max_message` (S9F11). Nobody else is given such a message.
+                pub stream9: bool = true,
+                /// Of equipment: messages that are known beside those of `answers`: streams such as `S1` and
+                /// messages such as `S2F41`. Without it those are known that somebody reads.
+                pub known: Option<Vec<String>>,
+                /// Bytes of messages that have begun and not ended, of all connections together; 64 KiB of each do not
+                /// count.
+                #[schemars(range(min = 1))]
+                pub max_unfinished: u64 = 64 << 20,
+                /// The most lists in lists of a message that is shown or written as SML or JSON.
+                #[schemars(range(min = 1, max = 256))]
+                pub max_depth: u32 = 64,
+                /// The most items of such a message.
+                #[schemars(range(min = 1, max = 16_777_216))]
+                pub max_items: u32 = 1 << 20,
+                /// Transactions that may be open in either direction at once.
+                #[schemars(range(min = 1, max = 65536))]
+                pub max_transactions: u32 = 256,
+                /// Streams that may be open at once on one connection, which share it.
+                #[schemars(range(min = 1, max = 1024))]
+                pub max_streams: u32 = 64,
+                /// Bytes of messages that are kept for whoever reads them, for each reader; a message more, if it is
+                /// longer.
+                #[schemars(range(min = 1))]
+                pub read_ahead: u32 = 1 << 20,
+                /// Tell each message of both sides by an event `packet`, without its content.
+                pub packets: bool = false,
+                /// Events kept while nobody fetches them; the oldest are dropped.
+                #[schemars(range(min = 1))]
+                pub events: u32 = 256,
+                /// How long the answer to an S1F13 of `establish` may take before it is sent again.
+                #[schemars(range(min = 0.01, max = 3600.0))]
+                pub establish_timeout: f64 = 5.0,
+                /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
+                pub answers: std::collections::BTreeMap<String, String>,
+                /// The message that contents without a header are sent as, such as those of a route from bytes; one
+                /// that asks for no answer.
+                pub plain: String = "S127F255".to_owned(),
+                /// Listener: who may connect. Without it everybody may; with it a peer that fits no entry is refused.
+                pub peers: Vec<$crate::options::PeerOptions>,
+            }
+        }
+    };
+}
+
+pub(crate) use secs_options;
+
+secs_options! {
     /// Options of `hsms`. Times are in seconds, with a fraction if need be.
     pub struct HsmsOptions {
         /// The session (device) of messages that name none; 0 to 32767. In `generic` mode also the one that is
@@ -36,48 +91,21 @@ options! {
         /// The most bytes of a message's content, in either direction.
         #[schemars(range(min = 1))]
         pub max_message: u32 = 16 << 20,
-        /// Bytes of messages that have begun and not ended, of all connections together; 64 KiB of each do not
-        /// count.
-        #[schemars(range(min = 1))]
-        pub max_unfinished: u64 = 64 << 20,
-        /// The most lists in lists of a message that is shown or written as SML or JSON.
-        #[schemars(range(min = 1, max = 256))]
-        pub max_depth: u32 = 64,
-        /// The most items of such a message.
-        #[schemars(range(min = 1, max = 16_777_216))]
-        pub max_items: u32 = 1 << 20,
-        /// We are the equipment: a message of ours whose T3 ends is told to the peer by S9F9.
+        /// We are the equipment: `stream9` counts.
         pub equipment: bool = false,
-        /// Transactions that may be open in either direction at once.
-        #[schemars(range(min = 1, max = 65536))]
-        pub max_transactions: u32 = 256,
         /// Sessions that one connection may have selected in `generic` mode.
         #[schemars(range(min = 1, max = 1024))]
         pub max_selected: u32 = 16,
-        /// Streams that may be open at once on one connection, which share it.
-        #[schemars(range(min = 1, max = 1024))]
-        pub max_streams: u32 = 64,
-        /// Bytes of messages that are kept for whoever reads them, for each reader; a message more, if it is longer.
-        #[schemars(range(min = 1))]
-        pub read_ahead: u32 = 1 << 20,
         /// Bytes that wait to be sent before senders wait; a message more, if it is longer.
         #[schemars(range(min = 1))]
         pub write_buffer: u32 = 256 << 10,
-        /// Events kept while nobody fetches them; the oldest are dropped.
-        #[schemars(range(min = 1))]
-        pub events: u32 = 256,
-        /// Establish communications (GEM, E30) when a session was selected: S1F13 is sent, and again every 5 s, until
+        /// Establish communications (GEM, E30) when a session was selected: S1F13 is sent, again and again, until
         /// the peer accepts by S1F14 with 0, or its own S1F13 was accepted. Much equipment answers nothing before.
         pub establish: bool = false,
-        /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
-        pub answers: BTreeMap<String, String>,
-        /// The message that contents without a header are sent as, such as those of a route from bytes; one
-        /// that asks for no answer.
-        pub plain: String = "S127F255".to_owned(),
-        /// Listener: who may connect. Without it everybody may; with it a peer that fits no entry is refused.
-        pub peers: Vec<PeerOptions>,
     }
+}
 
+options! {
     /// One peer of a listener. What it says must all fit; the first entry that fits counts.
     pub struct PeerOptions {
         /// Its name, in `info` and events; must be there, once.

@@ -15,10 +15,20 @@ pub(crate) struct Filter(pub(crate) Vec<(u8, Option<u8>)>);
 
 impl Filter {
     pub(crate) fn takes(&self, header: Header) -> bool {
+        self.0.is_empty() || self.names(header)
+    }
+
+    /// Whether it has that very message, or all of its stream.
+    pub(crate) fn names(&self, header: Header) -> bool {
         let fits = |(stream, function): &(u8, Option<u8>)| {
             *stream == header.stream() && function.is_none_or(|it| it == header.function())
         };
-        self.0.is_empty() || self.0.iter().any(fits)
+        self.0.iter().any(fits)
+    }
+
+    /// Whether it has anything of a stream.
+    pub(crate) fn names_stream(&self, stream: u8) -> bool {
+        self.0.iter().any(|(named, _)| *named == stream)
     }
 }
 
@@ -32,6 +42,13 @@ pub(crate) struct Peer {
     enabled: bool,
     pub(crate) receives: Filter,
     pub(crate) answers: bool,
+}
+
+impl Peer {
+    /// Whether it is known by that session.
+    pub(crate) fn is_of(&self, session: u16) -> bool {
+        self.session_id == Some(session)
+    }
 }
 
 /// All of a listener's.

@@ -3,11 +3,11 @@
 
 use crate::endpoint::UNCOUNTED;
 use crate::header::{HEADER, Header, Kind, LENGTH, length};
-use crate::incoming::{self, named};
+use crate::incoming;
 use crate::link::{End, Link, State, Waiting, broken, timed_out};
-use crate::secs1;
 use crate::transactions::Asker;
-use bytes::{Bytes, BytesMut};
+use crate::{secs1, stream9};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use jackfield_plugin_api::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use jackfield_plugin_api::{Error, ErrorKind, Level, Retry, Stream};
@@ -81,9 +81,12 @@ impl Drop for Share<'_> {
 async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
     let mut buffer = BytesMut::with_capacity(READ);
     let mut share = Share::of(link);
+    // Bytes that are to come of a message that is too long.
+    let mut passed_over = 0;
     loop {
-        match frame(link, &mut buffer) {
+        match frame(link, &mut buffer, &mut passed_over) {
             Ok(Some((header, body))) => {
+                link.note("peer", header, body.len());
                 if let Err(end) = incoming::take(link, header, body).await {
                     return end;
                 }
@@ -98,7 +101,7 @@ async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
             return End::Failed(error);
         }
         buffer.reserve(READ);
-        let read = match buffer.is_empty() {
+        let read = match buffer.is_empty() && passed_over == 0 {
             true => input.read_buf(&mut buffer).await.map_err(Error::from),
             false => {
                 let read = async { input.read_buf(&mut buffer).await.map_err(Error::from) };
@@ -107,7 +110,7 @@ async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
             }
         };
         match read {
-            Ok(0) => return ended(link, buffer.len()),
+            Ok(0) => return ended(link, buffer.len(), passed_over),
             Ok(_) => {}
             Err(error) => return End::Failed(error.with_retry(Retry::Now)),
         }
@@ -115,22 +118,44 @@ async fn read(link: &Link, input: &mut ReadHalf<Stream>) -> End {
 }
 
 /// The peer has ended its direction without a word.
-fn ended(link: &Link, rest: usize) -> End {
+fn ended(link: &Link, rest: usize, passed_over: usize) -> End {
     // A peer whose last words we wait for no more, because ours are on their way, may do so.
     if let Some((end, _)) = &link.state().out.closing {
         return end.clone();
     }
     let text = match rest {
+        _ if passed_over > 0 => {
+            "the peer has ended the connection within a message that is too long".to_owned()
+        }
         0 => "the peer has ended the connection without a Separate.req".to_owned(),
         _ => format!("the peer has ended the connection after {rest} bytes of a message"),
     };
     End::Failed(Error::new(ErrorKind::Closed, text).with_retry(Retry::Now))
 }
 
-/// The next whole message of the buffer.
-fn frame(link: &Link, buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, End> {
-    let Some(prefix) = buffer.first_chunk::<LENGTH>() else { return Ok(None) };
-    let length = length(*prefix, link.endpoint.most.message).map_err(broken)?;
+/// The next whole message of the buffer. What is `passed_over` is no part of it.
+fn frame(
+    link: &Link,
+    buffer: &mut BytesMut,
+    passed_over: &mut usize,
+) -> Result<Option<(Header, Bytes)>, End> {
+    let length = loop {
+        let passed = buffer.len().min(*passed_over);
+        buffer.advance(passed);
+        *passed_over -= passed;
+        let Some(prefix) = buffer.first_chunk::<LENGTH>() else { return Ok(None) };
+        match length(*prefix, link.endpoint.most.message) {
+            Ok(length) => break length,
+            Err(text) if !link.endpoint.stream9 => return Err(broken(text)),
+            Err(text) => {
+                // Its header has to be there before it can be named.
+                let bytes = buffer.first_chunk::<{ LENGTH + HEADER }>();
+                let Some(bytes) = bytes else { return Ok(None) };
+                *passed_over = too_long(link, *bytes).ok_or_else(|| broken(text))?;
+                buffer.advance(LENGTH + HEADER);
+            }
+        }
+    };
     if buffer.len() < LENGTH + length {
         return Ok(None);
     }
@@ -138,6 +163,22 @@ fn frame(link: &Link, buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, 
     let body = message.split_off(HEADER);
     let Some(header) = message.first_chunk::<HEADER>() else { return Ok(None) };
     Ok(Some((Header::of(*header), body)))
+}
+
+/// Tells a host of a message that is too long, and gives the bytes of its content; `None` if it is none of data.
+fn too_long(link: &Link, bytes: [u8; LENGTH + HEADER]) -> Option<usize> {
+    let (length, header) = bytes.split_first_chunk::<LENGTH>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_sub(HEADER)?;
+    let header = Header::of(*header.first_chunk()?);
+    let mut state = link.state();
+    let data = header.kind == Kind::Data as u8 && header.presentation == 0;
+    if !data || !state.is_selected(header.session) {
+        return None;
+    }
+    link.note("peer", header, length);
+    stream9::tell(link, &mut state, stream9::function::LENGTH, header, false);
+    state.open.ours.fail(header, "it is longer than `max_message`");
+    Some(length)
 }
 
 /// What is to be written next.
@@ -270,11 +311,7 @@ fn unanswered(link: &Link, state: &mut State, header: Header, who: Asker) {
         Asker::User(..) => {}
     }
     link.news.tell("reply_timeout", header.facts());
-    if link.endpoint.equipment {
-        let system = state.open.next_system();
-        let error = Header::data(header.session, 9, 9, false, system);
-        link.data(state, error, &named(&link.on_the_wire(header)));
-    }
+    stream9::tell(link, state, stream9::function::TIMEOUT, header, true);
     state.users.wake_writers();
     link.changed.notify_waiters();
 }

@@ -1,10 +1,12 @@
 //! The driver against scripted peers, over memory and with a clock that stands still.
 
 mod codec;
+mod packets;
 mod peers;
 mod secs1;
 mod select;
 mod shared;
+mod stream9;
 mod text;
 mod timers;
 mod transactions;

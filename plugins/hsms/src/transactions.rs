@@ -7,7 +7,7 @@
 use crate::header::{Header, Kind};
 use bytes::Bytes;
 use jackfield_plugin_api::sync::oneshot;
-use jackfield_plugin_api::{Error, Result};
+use jackfield_plugin_api::{Error, ErrorKind, Result, Retry};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -125,6 +125,20 @@ impl<T> Direction<T> {
         self.open.retain(|_, open| keep(&open.who));
         let open = &self.open;
         self.deadlines.retain(|(_, key)| open.contains_key(key));
+    }
+}
+
+impl Direction<Asker> {
+    /// What answers one of them is dropped: whoever waits for it fails at once.
+    pub(crate) fn fail(&mut self, header: Header, why: &str) {
+        if !header.is_primary()
+            && let Some(Open { who: Asker::Call(answer), .. }) = self.answered(header)
+        {
+            let text = format!("{} was dropped: {why}", header.title());
+            let error = Error::new(ErrorKind::Protocol, text).with_retry(Retry::Never);
+            // Who has asked may be gone.
+            let _ = answer.send(Err(error));
+        }
     }
 }
 

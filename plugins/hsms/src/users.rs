@@ -110,6 +110,15 @@ impl Users {
         !self.all.values().any(|user| user.used)
     }
 
+    /// Whether somebody takes a message that begins a transaction, and whether somebody takes any of its stream. As
+    /// long as nobody reads, somebody may.
+    pub(crate) fn know(&self, header: Header) -> (bool, bool) {
+        let readers = || self.all.values().filter(|user| user.used);
+        let known = self.nobody_reads() || readers().any(|user| user.filter.takes(header));
+        let stream = header.stream();
+        (known, known || readers().any(|user| user.filter.names_stream(stream)))
+    }
+
     /// Gives a message to one user, as its own answer.
     pub(crate) fn deliver(&mut self, id: u64, message: &Message, most: usize) -> Delivered {
         let Some(user) = self.all.get_mut(&id).filter(|user| user.over.is_none()) else {

@@ -26,8 +26,9 @@ pub(crate) async fn connect(
     let server = format!("{}/{}", address.authority(), endpoint.client_id);
     let kept = if endpoint.clean { None } else { endpoint.take_kept(&server) };
     let mut engine = Engine::new(Role::Client, endpoint.version, endpoint.limits, host.now());
+    let events = endpoint.events_of(&mut engine);
     engine.connect(asked(endpoint, address), kept)?;
-    let link = Link::start(engine, carrier, host);
+    let link = Link::start(engine, carrier, host, events);
     let mut conversation = Conversation::new(link, Arc::clone(endpoint), below, host, Role::Client);
     if endpoint.expiry > 0 && !endpoint.clean {
         // From here on what the session keeps is given back whatever happens.

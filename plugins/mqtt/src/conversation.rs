@@ -17,7 +17,7 @@ pub(crate) struct Conversation {
     pub(crate) role: Role,
     pub(crate) endpoint: Arc<MqttEndpoint>,
     pub(crate) info: Info,
-    pub(crate) events: EventQueue,
+    pub(crate) events: Arc<EventQueue>,
     pub(crate) host: Host,
     /// Of a listener: what the client wants.
     pub(crate) connect: Option<Connect>,
@@ -41,9 +41,9 @@ impl Conversation {
         role: Role,
     ) -> Self {
         Conversation {
+            events: link.events(),
             link,
             role,
-            events: EventQueue::new(endpoint.events),
             endpoint,
             info,
             host,

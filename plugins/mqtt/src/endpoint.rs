@@ -1,15 +1,15 @@
 //! [`MqttEndpoint`]: options, once checked.
 
-use crate::engine::{Kept, Limits};
+use crate::engine::{Engine, Kept, Limits};
 use crate::map::TopicMap;
 use crate::metadata::Usual;
 use crate::options::{CallEntry, MqttOptions, MqttVersion};
 use crate::packet::{Connect, Filter, Publication, Version, Will};
 use crate::topic::{LONGEST, is_filter, is_topic, shared};
 use crate::users::Users;
-use jackfield_plugin_api::{Error, Result, Role};
+use jackfield_plugin_api::{Error, EventQueue, Result, Role};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most sessions of a client that are kept for their next connection.
@@ -30,7 +30,9 @@ pub struct MqttEndpoint {
     pub(crate) calls: Vec<CallEntry>,
     pub(crate) limits: Limits,
     pub(crate) events: usize,
+    pub(crate) packets: bool,
     pub(crate) users: Users,
+    pub(crate) certificates: bool,
     /// What sessions that go on have left, by server.
     kept: Mutex<HashMap<String, Kept>>,
 }
@@ -77,9 +79,18 @@ impl MqttEndpoint {
             calls: options.calls,
             limits,
             events: options.events as usize,
+            packets: options.packets,
             users: Users::new(options.users, options.anonymous)?,
+            certificates: options.certificates,
             kept: Mutex::default(),
         })
+    }
+
+    /// Where a connection tells its events, and its packets if they are wanted.
+    pub(crate) fn events_of(&self, engine: &mut Engine) -> Arc<EventQueue> {
+        let events = Arc::new(EventQueue::new(self.events));
+        engine.packets = self.packets.then(|| Arc::clone(&events));
+        events
     }
 
     /// The seconds of silence that a client is told to keep to, if not those that it wants (§3.2.2.3.14). 3.1.1 has no
@@ -110,6 +121,7 @@ fn check(options: &MqttOptions, role: Role) -> Result<()> {
         Role::Client => &[
             ("users", !options.users.is_empty()),
             ("anonymous", options.anonymous),
+            ("certificates", options.certificates),
             ("max_keepalive", options.max_keepalive != 0),
             ("calls", !options.calls.is_empty()),
         ],
@@ -139,8 +151,11 @@ fn check(options: &MqttOptions, role: Role) -> Result<()> {
     if three && options.session_expiry != 0 {
         return Err(Error::option("session_expiry", "is of version 5, and `version` is \"3.1.1\""));
     }
-    if options.anonymous && options.users.is_empty() {
-        return Err(Error::option("anonymous", "without `users` anyone may connect"));
+    let nobody = options.users.is_empty() && !options.anonymous && !options.certificates;
+    if role == Role::Server && nobody {
+        let text = "expected names with passwords; `anonymous = true` takes anybody, and \
+                    `certificates = true` whom the layer below knows by a certificate";
+        return Err(Error::option("users", text));
     }
     check_topics(options)
 }

@@ -22,6 +22,7 @@ mod operations;
 mod options;
 mod outgoing;
 mod packet;
+mod packets;
 mod reason;
 mod server;
 mod session;

@@ -8,7 +8,7 @@ use crate::packet::{Filter, Publication};
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::sync::{Notify, oneshot};
-use jackfield_plugin_api::{Error, ErrorKind, Host, Result, Stream};
+use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Result, Stream};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     /// Held for single steps only; never across an await.
     pub(crate) engine: Mutex<Engine>,
     pub(crate) host: Host,
+    pub(crate) events: Arc<EventQueue>,
     /// The task that reads and writes.
     pub(crate) mover: AtomicWaker,
     /// Who takes what is received.
@@ -58,11 +59,17 @@ impl Shared {
 }
 
 impl Link {
-    /// Moves `engine` over `stream` from here on.
-    pub(crate) fn start(engine: Engine, stream: Stream, host: Host) -> Self {
+    /// Moves `engine` over `stream` from here on. What happens beside its messages is told to `events`.
+    pub(crate) fn start(
+        engine: Engine,
+        stream: Stream,
+        host: Host,
+        events: Arc<EventQueue>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             host,
+            events,
             mover: AtomicWaker::new(),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
@@ -86,6 +93,11 @@ impl Link {
             self.shared.mover.wake();
         }
         result
+    }
+
+    /// Where what happens beside the messages is told.
+    pub(crate) fn events(&self) -> Arc<EventQueue> {
+        Arc::clone(&self.shared.events)
     }
 
     /// Wakes who waits for something that is not the engine's.

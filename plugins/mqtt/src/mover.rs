@@ -29,6 +29,10 @@ pub(crate) async fn run(shared: Arc<Shared>, stream: Stream) {
     };
     poll_fn(|cx| mover.poll_move(cx)).await;
     shared.gone.store(true, Ordering::Release);
+    // Who reads messages tells the last of them itself.
+    if !shared.engine().is_read {
+        shared.events.end();
+    }
     shared.tell();
     // A peer that still sends would otherwise be reset, and lose our last words.
     let _ = shared.host.timeout(GOODBYE, "", mover.drain()).await;

@@ -38,10 +38,13 @@ options! {
         /// Listener: topics whose messages are operations of the destination.
         pub calls: Vec<CallEntry>,
         /// Listener: names and passwords of those who may connect, the passwords also as hashes of `mosquitto_passwd`
-        /// (`$7$…`); empty: anyone may.
+        /// (`$7$…`). A listener without them needs `anonymous` or `certificates`.
         pub users: BTreeMap<String, Secret>,
-        /// Listener: whether clients without a user name may connect where there are `users`.
+        /// Listener: whether clients without a user name may connect; where there are no `users`, anybody.
         pub anonymous: bool = false,
+        /// Listener: whether clients without one of `users` may connect that the layer below knows, such as by a
+        /// certificate that it has checked.
+        pub certificates: bool = false,
         /// The most bytes of a packet that is received.
         #[schemars(range(min = 1024, max = 268_435_455))]
         pub max_packet: u32 = 1 << 20,
@@ -64,6 +67,8 @@ options! {
         /// Seconds that each answer of the peer may take: to a message, a subscription, a ping.
         #[schemars(range(min = 1))]
         pub answer_timeout: u32 = 60,
+        /// Tell each packet of both sides by an event `packet`, without its content.
+        pub packets: bool = false,
         /// Events kept until they are fetched; the oldest are dropped.
         #[schemars(range(min = 1))]
         pub events: u32 = 256,

@@ -37,10 +37,16 @@ pub(crate) async fn accept(
     asks: bool,
     host: Host,
 ) -> Result<Arc<Conversation>> {
-    let engine = Engine::new(Role::Server, Version::V311, endpoint.limits, host.now());
-    let link = Link::start(engine, carrier, host);
+    let mut engine = Engine::new(Role::Server, Version::V311, endpoint.limits, host.now());
+    let events = endpoint.events_of(&mut engine);
+    let link = Link::start(engine, carrier, host, events);
     let connect = asked(&link).await?;
-    let login = login(endpoint, &connect, host).await;
+    let login = match login(endpoint, &connect, host).await {
+        Ok(Login::Anonymous) if endpoint.certificates && below.identity.is_some() => {
+            Ok(Login::Admitted)
+        }
+        login => login,
+    };
     if let Some((code, error)) = objection(&connect, login) {
         let connack = Connack { code, ..Connack::default() };
         let now = link.now();
@@ -112,7 +118,7 @@ fn objection(connect: &Connect, login: Result<Login>) -> Option<(u8, Error)> {
     match login {
         Ok(Login::Admitted) => {}
         Ok(Login::Anonymous) => {
-            let error = Error::new(ErrorKind::Denied, "the client does not say who it is");
+            let error = Error::new(ErrorKind::Denied, "the client does not prove who it is");
             return Some((reason::NOT_AUTHORIZED, error));
         }
         Ok(Login::Wrong) => {

@@ -86,6 +86,22 @@ fn packets(version: Version) -> Vec<Packet> {
 }
 
 #[test]
+fn what_is_told_of_a_packet_has_neither_contents_nor_passwords() {
+    for packet in packets(Version::V5) {
+        let told = crate::packets::facts(&packet, "us");
+        assert_eq!(told["packet"], packet.name());
+        let text = told.to_string();
+        assert!(!text.contains("hunter2") && !text.contains("content"), "{text}");
+    }
+    let long = Packet::Subscribe {
+        id: 1,
+        filters: vec![Filter::new("x".repeat(60_000), 1); 1000],
+        number: None,
+    };
+    assert!(crate::packets::facts(&long, "peer").to_string().len() < 10_000);
+}
+
+#[test]
 fn what_is_written_is_read_again_in_pieces_of_any_length() {
     for version in [Version::V311, Version::V5] {
         for packet in packets(version) {
@@ -247,4 +263,23 @@ fn a_waiter_has_the_code_and_silence_has_an_end() {
     assert!(client.ended().is_some() && told.try_recv().expect("an answer").is_err());
     server.tick(NOW + Duration::from_secs(91));
     assert!(server.ended().is_some_and(|ended| !ended.polite));
+}
+
+#[test]
+fn a_client_that_has_nothing_to_say_pings_by_itself_and_ends_without_an_answer() {
+    let (mut client, mut server) = pair(Version::V311, 0);
+    let silent = |seconds: u64| NOW + Duration::from_secs(60 + seconds);
+    client.tick(NOW + Duration::from_secs(59));
+    assert!(client.out.is_empty());
+    client.tick(silent(0));
+    assert_eq!(client.out[..], [0xc0, 0]);
+    pass(&mut client, &mut server);
+    assert_eq!(server.out[..], [0xd0, 0]);
+    pass(&mut server, &mut client);
+    client.sent(silent(0));
+    client.tick(silent(59));
+    assert!(client.ended().is_none());
+    client.tick(silent(60));
+    client.tick(silent(70));
+    assert!(client.ended().is_some(), "nobody has answered the second ping");
 }

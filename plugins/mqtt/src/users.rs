@@ -17,7 +17,7 @@ const ROUNDS: u32 = 100_000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Login {
     Admitted,
-    /// Without a user name, and one is needed.
+    /// Without the name of a user, and one is needed.
     Anonymous,
     Wrong,
 }
@@ -37,8 +37,6 @@ impl Users {
     /// # Errors
     /// A name or password is empty, or a hash is none.
     pub(crate) fn new(users: BTreeMap<String, Secret>, anonymous: bool) -> Result<Self> {
-        // Without users nobody has to say who it is.
-        let anonymous = anonymous || users.is_empty();
         let known = users.into_iter().map(|(name, password)| {
             if name.is_empty() || password.expose().is_empty() {
                 return Err(Error::option("users", "expected names with passwords"));
@@ -55,7 +53,7 @@ impl Users {
         Ok(Users { known: known.collect::<Result<_>>()?, anonymous })
     }
 
-    /// Whether nobody is known, so that anyone may connect under any name.
+    /// Whether nobody is known, so that anyone may say any name.
     pub(crate) fn is_open(&self) -> bool {
         self.known.is_empty()
     }
@@ -67,12 +65,10 @@ impl Users {
 
     /// Looks who a client is. How long that takes says nothing of which letters are right.
     pub(crate) fn login(&self, user: Option<&str>, password: Option<&[u8]>) -> Login {
-        let Some(user) = user else {
+        // Where nobody is known a name is only said.
+        let Some(user) = user.filter(|_| !self.known.is_empty()) else {
             return if self.anonymous { Login::Admitted } else { Login::Anonymous };
         };
-        if self.known.is_empty() {
-            return Login::Admitted;
-        }
         let password = password.unwrap_or_default();
         let named = self.known.iter().find(|(name, _)| name == user);
         // Who is not known takes as long as who is.
@@ -141,10 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_clients_may_connect_where_that_is_said_or_nobody_is_known() {
-        let open = users(&[], false).unwrap();
-        assert_eq!(open.login(None, None), Login::Admitted);
-        assert_eq!(open.login(Some("any"), Some(b"x")), Login::Admitted);
+    fn anonymous_clients_may_connect_where_that_is_said() {
+        for (said, login) in [(true, Login::Admitted), (false, Login::Anonymous)] {
+            let open = users(&[], said).unwrap();
+            assert_eq!(open.login(None, None), login);
+            assert_eq!(open.login(Some("any"), Some(b"x")), login);
+        }
         let both = users(&[("lab", "hunter2")], true).unwrap();
         assert_eq!(both.login(None, None), Login::Admitted);
         assert_eq!(both.login(Some("lab"), Some(b"x")), Login::Wrong);

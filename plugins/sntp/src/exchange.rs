@@ -3,8 +3,8 @@
 use crate::options::Leap;
 use crate::packet::{Packet, SIZE};
 use crate::stamp::{Stamp, UnixNanos};
-use jackfield_plugin_api::{DatagramMeta, Datagrams, Error, ErrorKind, Host, Info, Result, peers};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use jackfield_plugin_api::{DatagramMeta, Error, ErrorKind, Host, Result, peers};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the longest answer that is looked at; what follows the first 48 is passed over.
@@ -34,29 +34,12 @@ pub(crate) fn clock() -> UnixNanos {
     }
 }
 
-/// A socket with a port of its own, chosen by the system, which hears `server` alone.
-fn socket(host: &Host, server: SocketAddr) -> Result<Datagrams> {
-    let local: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let made = || -> std::io::Result<UdpSocket> {
-        let socket = UdpSocket::bind(local)?;
-        socket.connect(server)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    let socket = made().map_err(|error| Error::from(error).with("server", server))?;
-    let session = peers::connected(host, socket.into(), SIZE, Info::new())?;
-    session.take_datagrams().ok_or_else(|| Error::unsupported("datagrams"))
-}
-
 /// Asks once and waits for the answer, without an end of its own. Cancel safe.
 ///
 /// The request has a random number where its own time would be: nobody who cannot read it can answer in the
 /// server's place, and the clock of this machine is told to nobody.
 pub(crate) async fn ask(host: &Host, server: SocketAddr, version: u8) -> Result<Sample> {
-    let mut datagrams = socket(host, server)?;
+    let mut datagrams = peers::asking(host, server, SIZE)?;
     let mut number = [0; 8];
     getrandom::fill(&mut number)
         .map_err(|error| Error::new(ErrorKind::Io, format!("no random number: {error}")))?;

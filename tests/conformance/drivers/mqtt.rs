@@ -27,7 +27,7 @@ pub(in crate::conformance) fn mqtt() -> Subject {
         name: "mqtt",
         world: |behaviour| {
             async move {
-                let listener = "topic = \"far\"";
+                let listener = "topic = \"far\", anonymous = true";
                 World::of_both_roles(behaviour, "mqtt://127.0.0.1:0", listener, Wrapping::Bytes)
                     .await
                     .with_uri(|local| format!("mqtt://{local}"))

@@ -49,6 +49,12 @@ impl Secsgem {
         Self::connecting(script, &port.to_string(), "client")
     }
 
+    /// `hsms_host.py` that asks for what equipment does not know, over `hsms` or `secs1`.
+    pub(crate) fn asking_wrong(scheme: &str, port: u16) -> Self {
+        let mode = if scheme == "hsms" { "active-wrong" } else { "client-wrong" };
+        Self::connecting("hsms_host.py", &port.to_string(), mode)
+    }
+
     /// The same at the end of a serial line.
     pub(crate) fn secs1_at(script: &str, line: &Path) -> Self {
         Self::connecting(script, &line.display().to_string(), "line")

@@ -1,9 +1,10 @@
 """A GEM host by secsgem: python hsms_host.py PORT passive|active|server|client, or PATH line
 
 The last three are SECS-I. Says what it has got of the equipment. One that connects ends by itself, at a word on its
-input.
+input. With `-wrong` behind the mode it asks for what the equipment does not know, and says what it is told by stream 9.
 """
 
+import queue
 import sys
 import time
 
@@ -13,7 +14,8 @@ import secsgem.hsms
 import secsgem.secsi
 import secsgem.secsitcp
 
-PLACE, MODE = sys.argv[1:3]
+PLACE = sys.argv[1]
+MODE, _, WRONG = sys.argv[2].partition("-")
 
 
 def settings(kind):
@@ -35,6 +37,17 @@ def say(line):
     sys.stdout.flush()
 
 
+def ask_wrong():
+    """S2F17 and S1F3, each of which is to be followed by a message of stream 9 about it."""
+    told = queue.Queue()
+    for function in (1, 3, 5, 7, 9, 11, 13):
+        host.register_stream_function(9, function, lambda _, message: told.put(message))
+    for stream, function, data in ((2, 17, None), (1, 3, [10])):
+        host.send_stream_function(host.stream_function(stream, function)(data))
+        message = told.get(timeout=40)
+        say(f"told S{message.header.stream}F{message.header.function} {message.data.hex()}")
+
+
 host = secsgem.gem.GemHostHandler(settings("HOST"))
 host.enable()
 if MODE in ("passive", "server"):
@@ -47,6 +60,11 @@ if MODE in ("passive", "server"):
         time.sleep(0.01)
     say("ready")
 say(f"communicating {host.waitfor_communicating(40)}")
+if WRONG:
+    ask_wrong()
+    sys.stdin.readline()
+    host.disable()
+    sys.exit()
 say(f"values {host.request_svs([10]).get()}")
 command = host.send_remote_command("START", [["P", "x"]])
 say(f"command {command.HCACK.get()}")

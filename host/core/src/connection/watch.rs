@@ -77,6 +77,7 @@ pub(super) async fn watch_session(
             event = watch.session.next_event(), if watch.events => {
                 let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
                 watch.events = tell(&live, event);
+                watch.ask_after_events(&live);
             }
             () = moment(watch.ask_at), if watch.asking.is_none() && watch.ask_at.is_some() => {
                 let Some(live) = weak.upgrade() else { return WatchEnd::Ended };
@@ -147,7 +148,7 @@ impl Watch {
             traffic: Arc::clone(&live.traffic),
         };
         let facets = session.facets();
-        let asks = !policy.keepalive.is_zero() && facets.contains(Facets::PING);
+        let asks = facets.contains(Facets::PING);
         let mut watch = Watch {
             carrying: Box::pin(dispatcher.run(Arc::clone(&session))),
             asking: None,
@@ -165,6 +166,14 @@ impl Watch {
         watch
     }
 
+    /// Asks a session once that has no more events: where nobody takes its messages, nothing else shows its end.
+    fn ask_after_events(&mut self, live: &Live) {
+        let asks = !self.events && self.asking.is_none();
+        if asks && self.session.facets().contains(Facets::PING) {
+            self.asking = Some(ask(Arc::clone(&self.session), live.spec.policy.keepalive_timeout));
+        }
+    }
+
     /// Tells events up to the last one.
     async fn last_events(&mut self, weak: &Weak<Live>) {
         while self.events {
@@ -175,6 +184,9 @@ impl Watch {
     }
 
     fn ask_again(&mut self, live: &Live) {
+        if live.spec.policy.keepalive.is_zero() {
+            return;
+        }
         self.ask_at = Some(Instant::now() + live.spec.policy.keepalive);
         live.record().timer("keepalive", self.ask_at);
     }

@@ -45,6 +45,14 @@ pub struct Taken {
     pub got: Got,
     /// A message that had begun and is given up, and why.
     pub dropped: Option<(Header, String)>,
+    /// Whether that is because it is too long.
+    pub too_long: bool,
+}
+
+impl Taken {
+    fn for_what(got: Got) -> Self {
+        Taken { got, dropped: None, too_long: false }
+    }
 }
 
 /// What a block is for.
@@ -76,7 +84,7 @@ impl Assembly {
         let before = self.last.replace(block);
         if before == Some(block) {
             // Our ACK did not arrive.
-            return Taken { got: Got::Nothing, dropped: None };
+            return Taken::for_what(Got::Nothing);
         }
         let header = block.message();
         let before = self.forget(key(header));
@@ -104,7 +112,7 @@ impl Assembly {
     fn begins(&mut self, block: BlockHeader, text: Bytes, now: Duration) -> Taken {
         let header = block.message();
         if block.end && text.len() <= self.most.message {
-            return Taken { got: Got::Whole(header, text), dropped: None };
+            return Taken::for_what(Got::Whole(header, text));
         }
         if self.open.len() >= self.most.open {
             let most = self.most.open;
@@ -118,18 +126,19 @@ impl Assembly {
         let header = part.header;
         if part.body.len() + text.len() > self.most.message {
             let most = self.most.message;
-            return dropped(header, format!("it is longer than {most} bytes (`max_message`)"));
+            let why = format!("it is longer than {most} bytes (`max_message`)");
+            return Taken { too_long: true, ..dropped(header, why) };
         }
         part.body.extend_from_slice(text);
         if block.end {
-            return Taken { got: Got::Whole(header, part.body.freeze()), dropped: None };
+            return Taken::for_what(Got::Whole(header, part.body.freeze()));
         }
         // Beyond the highest number no block can follow.
         part.next = block.number + 1;
         part.deadline = now + self.t4;
         self.bytes += part.body.len();
         self.open.insert(key(header), part);
-        Taken { got: Got::Part(header), dropped: None }
+        Taken::for_what(Got::Part(header))
     }
 
     fn forget(&mut self, key: Key) -> Option<Part> {
@@ -162,5 +171,5 @@ fn key(header: Header) -> Key {
 }
 
 fn dropped(header: Header, why: String) -> Taken {
-    Taken { got: Got::Nothing, dropped: Some((header, why)) }
+    Taken { dropped: Some((header, why)), ..Taken::for_what(Got::Nothing) }
 }

@@ -1,12 +1,12 @@
 //! [`Secs1Options`].
 
 use crate::endpoint::seconds;
-use crate::options::{HsmsOptions, Mode, PeerOptions};
-use jackfield_plugin_api::{Result, options};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::options::{HsmsOptions, Mode, secs_options};
+use jackfield_plugin_api::Result;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-options! {
+secs_options! {
     /// Options of `secs1`. Times are in seconds, with a fraction if need be.
     pub struct Secs1Options {
         /// The device id of messages that name none; 0 to 32767.
@@ -15,8 +15,8 @@ options! {
         /// Further devices at the line. Blocks of any other are dropped.
         #[schemars(inner(range(max = 32767)))]
         pub more_devices: Vec<u16>,
-        /// We are the equipment: blocks of ours have the R bit, we are the master where both ask at once, and the peer
-        /// is told by stream 9 of an unknown device (S9F1) and of T3 (S9F9). Without it we are the host.
+        /// We are the equipment: blocks of ours have the R bit, we are the master where both ask at once, and `stream9`
+        /// counts. Without it we are the host.
         pub equipment: bool = false,
         /// T1: how long a peer may pause within a block.
         #[schemars(range(min = 0.01, max = 3600.0))]
@@ -37,44 +37,15 @@ options! {
         /// The most bytes of a message's content, in either direction: at most 32767 blocks of 244.
         #[schemars(range(min = 1, max = 7_995_148))]
         pub max_message: u32 = 7_995_148,
-        /// Bytes of messages that have begun and not ended, of all connections together; 64 KiB of each do not
-        /// count.
-        #[schemars(range(min = 1))]
-        pub max_unfinished: u64 = 64 << 20,
         /// Messages of one connection that may have begun and not ended: their blocks may come by turns.
         #[schemars(range(min = 1, max = 1024))]
         pub max_open_messages: u32 = 16,
-        /// The most lists in lists of a message that is shown or written as SML or JSON.
-        #[schemars(range(min = 1, max = 256))]
-        pub max_depth: u32 = 64,
-        /// The most items of such a message.
-        #[schemars(range(min = 1, max = 16_777_216))]
-        pub max_items: u32 = 1 << 20,
-        /// Transactions that may be open in either direction at once.
-        #[schemars(range(min = 1, max = 65536))]
-        pub max_transactions: u32 = 256,
-        /// Streams that may be open at once on one connection, which share it.
-        #[schemars(range(min = 1, max = 1024))]
-        pub max_streams: u32 = 64,
-        /// Bytes of messages that are kept for whoever reads them, for each reader; a message more, if it is longer.
-        #[schemars(range(min = 1))]
-        pub read_ahead: u32 = 1 << 20,
         /// Bytes that wait to be sent before senders wait; a message more, if it is longer.
         #[schemars(range(min = 1))]
         pub write_buffer: u32 = 64 << 10,
-        /// Events kept while nobody fetches them; the oldest are dropped.
-        #[schemars(range(min = 1))]
-        pub events: u32 = 256,
-        /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, by a host after T1, and again
-        /// every 5 s, until the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
+        /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, by a host after T1, again and
+        /// again until the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
         pub establish: bool = false,
-        /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
-        pub answers: BTreeMap<String, String>,
-        /// The message that contents without a header are sent as, such as those of a route from bytes; one
-        /// that asks for no answer.
-        pub plain: String = "S127F255".to_owned(),
-        /// Listener: who may connect. Without it everybody may; with it a peer that fits no entry is refused.
-        pub peers: Vec<PeerOptions>,
     }
 }
 
@@ -96,12 +67,16 @@ impl Secs1Options {
             max_depth: self.max_depth,
             max_items: self.max_items,
             equipment: self.equipment,
+            stream9: self.stream9,
+            known: self.known,
             max_transactions: self.max_transactions,
             max_streams: self.max_streams,
             read_ahead: self.read_ahead,
             write_buffer: self.write_buffer,
+            packets: self.packets,
             events: self.events,
             establish: self.establish,
+            establish_timeout: self.establish_timeout,
             answers: self.answers,
             plain: self.plain,
             peers: self.peers,

@@ -4,15 +4,10 @@ use super::assembly::{Got, Taken};
 use super::block::{self, ACK, BlockHeader, CHECKSUM, EOT, NAK};
 use super::line::Line;
 use crate::header::Header;
-use crate::incoming::named;
-use crate::link::{End, State};
-use crate::transactions::Asker;
+use crate::link::End;
+use crate::stream9;
 use bytes::Bytes;
-use jackfield_plugin_api::{Error, ErrorKind, Retry};
 use serde_json::json;
-
-/// Messages about unknown devices that wait to be sent before no more are made.
-const MOST_COMPLAINTS: usize = 64;
 
 impl Line<'_> {
     /// Answers an ENQ, and takes the block that follows.
@@ -87,7 +82,7 @@ impl Line<'_> {
         if !link.state().is_selected(header.session) {
             return self.of_another_device(block);
         }
-        let Taken { got, dropped } = self.assembly.take(block, text, link.host.now());
+        let Taken { got, dropped, too_long } = self.assembly.take(block, text, link.host.now());
         if !self.share.set(self.assembly.bytes()) {
             self.assembly.abandon(header);
             let _ = self.share.set(self.assembly.bytes());
@@ -95,6 +90,10 @@ impl Line<'_> {
         }
         if let Some((header, why)) = dropped {
             self.drop_message(header, &why);
+            if too_long {
+                let state = &mut link.state();
+                stream9::tell_of(link, state, stream9::function::LENGTH, header, block.bytes());
+            }
         }
         match got {
             Got::Nothing => {}
@@ -107,7 +106,10 @@ impl Line<'_> {
                     state.open.ours.rearm(header, deadline);
                 }
             }
-            Got::Whole(header, body) => self.held = Some((header, body)),
+            Got::Whole(header, body) => {
+                link.note("peer", header, body.len());
+                self.held = Some((header, body));
+            }
         }
     }
 
@@ -116,11 +118,9 @@ impl Line<'_> {
         let link = self.link;
         let header = block.message();
         self.drop_message(header, &format!("device {} is none of this line's", header.session));
-        let mut state = link.state();
-        if link.endpoint.equipment && block.is_first() && state.out.data.len() < MOST_COMPLAINTS {
-            let system = state.open.next_system();
-            let complaint = Header::data(link.endpoint.session_id, 9, 1, false, system);
-            link.data(&mut state, complaint, &named(&block.bytes()));
+        if block.is_first() {
+            let state = &mut link.state();
+            stream9::tell_of(link, state, stream9::function::DEVICE, header, block.bytes());
         }
     }
 
@@ -138,20 +138,7 @@ impl Line<'_> {
         let mut facts = header.facts();
         facts["why"] = json!(why);
         self.link.news.tell("message_dropped", facts);
-        fail(&mut self.link.state(), header, why);
-    }
-}
-
-/// An answer that does not come whole is none.
-fn fail(state: &mut State, header: Header, why: &str) {
-    if header.is_primary() {
-        return;
-    }
-    if let Some(open) = state.open.ours.answered(header)
-        && let Asker::Call(answer) = open.who
-    {
-        let text = format!("{} was dropped: {why}", header.title());
-        // Who has asked may be gone.
-        let _ = answer.send(Err(Error::new(ErrorKind::Protocol, text).with_retry(Retry::Never)));
+        // An answer that does not come whole is none.
+        self.link.state().open.ours.fail(header, why);
     }
 }

@@ -172,3 +172,26 @@ proptest! {
         let _ = crate::sml::read(&String::from_utf8_lossy(&bytes), Limits::default());
     }
 }
+
+#[test]
+fn what_is_readable_is_what_is_read() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let limits = Limits { depth: 64, items: 1 << 20 };
+    let whole =
+        crate::sml::read("S1F1 <L <L <U4 1 2>> <A \"text\"> <B> <L> <F8 1.5>> .", limits).unwrap();
+    let whole: Bytes = whole.item.unwrap().write().unwrap();
+    for length in 0..=whole.len() {
+        for _ in 0..200 {
+            let mut bytes = whole[..length].to_vec();
+            if let Some(at) = length.checked_sub(1) {
+                bytes[random.usize(..=at)] = random.u8(..);
+            }
+            let read = Item::read(&bytes.clone().into(), limits);
+            assert_eq!(Item::is_readable(&bytes), read.is_ok(), "{bytes:02x?}: {read:?}");
+        }
+    }
+    assert!(Item::is_readable(&whole) && Item::is_readable(&[]));
+    // Deeper than any limit: it is not walked by calls.
+    let deep = [[1, 1].repeat(1 << 20), vec![1, 0]].concat();
+    assert!(Item::is_readable(&deep) && !Item::is_readable(&deep[..deep.len() - 1]));
+}

@@ -282,13 +282,16 @@ fn communications_are_established_before_a_session_is_there_if_wanted() {
     testing::paused(async {
         let yes = &b"\x01\x02\x21\x01\x00\x01\x00"[..];
         for body in [yes, b"\x01\x02\x21\x01\x01\x01\x00", b"\x01\x00"] {
-            let place = Place::new(Role::Client, json!({ "establish": true }));
+            let given = json!({ "establish": true, "establish_timeout": 7 });
+            let place = Place::new(Role::Client, given);
             let (session, mut peer) = place.begin();
             let (session, ()) = tokio::join!(session, async {
                 peer.accepts().await;
                 // The first one is not heard, and sent again.
                 peer.data().await;
+                let begun = tokio::time::Instant::now();
                 let (asked, _) = peer.data().await;
+                assert_eq!(begun.elapsed().as_secs(), 7);
                 assert_eq!(asked.title(), "S1F13 W");
                 peer.sends(asked.answer(14), body).await;
             });

@@ -10,11 +10,12 @@ use crate::encode::encode;
 use crate::incoming::Incoming;
 use crate::outgoing::{Outgoing, Unanswered, Unfinished};
 use crate::packet::{AckKind, Connack, Connect, Filter, Packet, Publication, Version, Will};
-use crate::reason;
+use crate::{packets, reason};
 use bytes::BytesMut;
 use jackfield_plugin_api::sync::oneshot;
-use jackfield_plugin_api::{Error, ErrorKind, Origin, Result, Role};
+use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Origin, Result, Role};
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How much one connection may hold, and how long it waits.
@@ -132,6 +133,8 @@ pub(crate) struct Engine {
     will: Option<Will>,
     ended: Option<Ended>,
     kept: Option<Kept>,
+    /// Where each packet is told.
+    pub(crate) packets: Option<Arc<EventQueue>>,
 }
 
 impl Engine {
@@ -166,6 +169,7 @@ impl Engine {
             will: None,
             ended: None,
             kept: None,
+            packets: None,
         }
     }
 
@@ -226,6 +230,7 @@ impl Engine {
                 Ok(None) => Ok(()),
                 Ok(Some(packet)) => {
                     self.last_received = now;
+                    self.tell(&packet, "peer");
                     self.handle(packet, now)
                 }
                 Err(wrong) => Err(wrong),
@@ -318,7 +323,15 @@ impl Engine {
     }
 
     fn try_write(&mut self, packet: &Packet) -> Result<()> {
-        encode(packet, self.version, self.peer_max_packet, &mut self.out)
+        encode(packet, self.version, self.peer_max_packet, &mut self.out)?;
+        self.tell(packet, "us");
+        Ok(())
+    }
+
+    fn tell(&self, packet: &Packet, by: &str) {
+        if let Some(events) = &self.packets {
+            events.tell("packet", packets::facts(packet, by));
+        }
     }
 
     /// What `out` had is on its way.

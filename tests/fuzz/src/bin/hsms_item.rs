@@ -9,7 +9,11 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { depth: 16, items: 4096 };
-    let Ok(Some(item)) = Item::read(&Bytes::copy_from_slice(bytes), limits) else { return };
+    let read = Item::read(&Bytes::copy_from_slice(bytes), limits);
+    // Without limits it takes more, and nothing less.
+    let readable = Item::is_readable(bytes);
+    assert!(readable || read.is_err());
+    let Ok(Some(item)) = read else { return };
     let written = item.write().expect("what was read can be written");
     assert!(written.len() <= bytes.len(), "no length needs more bytes than it had");
     assert_eq!(Item::read(&written, limits).as_ref(), Ok(&Some(item.clone())));

@@ -30,6 +30,8 @@ fuzz_target!(|input: &[u8]| {
         if three && !server {
             options.version = jackfield_mqtt::MqttVersion::ThreeOneOne;
         }
+        options.anonymous = server;
+        options.packets = how & 8 != 0;
         let role = if server { Role::Server } else { Role::Client };
         let endpoint = driver.configure(options, role).expect("options");
         let request = Request::new(Address::new("peer", 1883), Duration::from_secs(60));

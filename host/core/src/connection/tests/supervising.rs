@@ -1,6 +1,6 @@
 use super::*;
 use crate::connection::Lives;
-use jackfield_plugin_api::{Error, ErrorKind};
+use jackfield_plugin_api::{Control, Error, ErrorKind, Event, Facets, Info, Result, Session};
 use serde_json::json;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -288,4 +288,57 @@ async fn a_close_that_stalls_is_bounded_and_cut_by_an_abort() {
         assert_eq!(begun.elapsed().as_secs(), if aborts { 0 } else { 9 });
         assert_eq!(live.state(), State::Closed);
     }
+}
+
+/// A session whose peer has gone, which it says by the end of its events and to who asks.
+struct Over(Arc<Peer>);
+
+impl Control for Over {
+    fn info(&self) -> Info {
+        Info::new()
+    }
+    async fn ping(&self) -> Result<Duration> {
+        match self.0.answers.load(Ordering::SeqCst) {
+            true => Ok(Duration::ZERO),
+            false => Err(Error::new(ErrorKind::Closed, "the line is cut")),
+        }
+    }
+    async fn next_event(&self) -> Result<Option<Event>> {
+        let _ = self.0.gate.subscribe().wait_for(|open| *open).await;
+        Ok(None)
+    }
+}
+
+/// Opens sessions of [`Over`] whose messages nobody takes, without keepalives.
+fn unread(peer: &Arc<Peer>) -> Managed {
+    let (facets, peer) = (Facets::PING | Facets::EVENTS, Arc::clone(peer));
+    let source = move |_| {
+        let peer = Arc::clone(&peer);
+        async move {
+            peer.opened.fetch_add(1, Ordering::SeqCst);
+            Ok(Session::builder(Over(peer)).facets(facets).build())
+        }
+    };
+    let target = Arc::new(Target::new(Stack::of_source("test:", source), None));
+    let policy = Policy { keepalive: Duration::ZERO, reconnect: again(1), ..Policy::default() };
+    Managed::new("lab", target, policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_nobody_reads_is_asked_when_its_events_end_and_lost_if_it_is_gone() {
+    let peer = Peer::new();
+    peer.gate.send_replace(false);
+    peer.answers.store(false, Ordering::SeqCst);
+    let managed = unread(&peer);
+    let live = connected(&managed).await;
+    let mut events = live.events.subscribe(16);
+    peer.gate.send_replace(true);
+    let lost = until(&mut events, |kind| matches!(kind, EventKind::Lost { .. })).await;
+    let EventKind::Lost { cause } = lost.kind else { panic!("{lost:?}") };
+    assert_eq!(cause.text, "the line is cut");
+    // One that is there, and has nothing more to tell, stays.
+    peer.answers.store(true, Ordering::SeqCst);
+    let live = connected(&managed).await;
+    tokio::time::sleep(seconds(3600)).await;
+    assert_eq!((live.state(), peer.opened.load(Ordering::SeqCst)), (State::Connected, 2));
 }

@@ -240,3 +240,24 @@ fn messages_that_begin_and_do_not_end_are_bounded() {
         assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     });
 }
+
+#[test]
+fn equipment_tells_of_unknown_messages_illegal_data_and_length_by_stream_9() {
+    testing::paused(async {
+        let given = json!({ "equipment": true, "known": ["S6"], "max_message": 300 });
+        let (session, mut far) = line(given).await;
+        let unknown = Header::data(0, 2, 17, true, 1);
+        for (header, body, title) in [
+            (unknown, &b""[..], "S9F3"),
+            (data(1, false, 2), &[0x41, 9], "S9F7"),
+            (data(1, false, 3), &[0; 400], "S9F11"),
+        ] {
+            far.sends(header, body).await;
+            let (told, named) = far.takes().await;
+            assert_eq!(told.title(), title);
+            let number = if body.len() > 244 { 2 } else { 1 };
+            assert_eq!(named[2..], far.head(header, number, true).bytes());
+        }
+        far.is_served(&session).await;
+    });
+}
