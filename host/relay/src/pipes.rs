@@ -1,10 +1,11 @@
 //! [`Pipes`]: a bounded pool of the kernel pipes that `splice` moves bytes through.
 
+use jackfield_lock::IgnorePoison;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// The size asked for each pipe, in bytes: the most that an unprivileged process may ask for by
 /// default. The more moves at once, the fewer wake-ups: 64 KiB costs a third more CPU time. The
@@ -49,12 +50,12 @@ impl Pipes {
 
     /// Pipes that wait for use.
     pub fn idle(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.idle.lock().ignore_poison().len()
     }
 
     /// An empty pipe; `None` when the pool or the process has none left.
     pub(super) fn take(self: &Arc<Self>) -> Option<Pipe> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().ignore_poison().pop();
         let ends = match idle {
             Some(ends) => ends,
             None => self.make()?,
@@ -104,7 +105,7 @@ impl Drop for Pipe {
     fn drop(&mut self) {
         let Some(ends) = self.ends.take() else { return };
         if self.held == 0 {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(ends);
+            self.pool.idle.lock().ignore_poison().push(ends);
         } else {
             self.pool.open.fetch_sub(1, Ordering::Relaxed);
         }

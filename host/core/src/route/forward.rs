@@ -14,7 +14,7 @@ use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
-use crate::traces::{SpanContext, TRACEPARENT, TRACESTATE};
+use crate::traces::{AttemptSpans, SpanContext, TRACEPARENT, TRACESTATE};
 use futures_util::StreamExt;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
@@ -82,11 +82,14 @@ impl<'a> Forward<'a> {
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
         let mut line =
             RequestLine::new(self.connection.live(), &self.route.name, &incoming.request.head);
+        let spans = AttemptSpans::of(self.connection.traces(), line.span().copied());
         let is_connect = incoming.request.head.get(":method") == Some(b"CONNECT");
         if is_connect || telling.is_some() {
             let Incoming { request, answer, .. } = line.observe(incoming);
             return match telling.filter(|_| !is_connect) {
-                Some(stopping) => self.tell(&request.head, answer, stopping).await,
+                Some(stopping) => {
+                    self.tell((&request.head, answer), stopping, spans.as_deref()).await
+                }
                 None => refuse(answer, "501", "CONNECT is not supported").await,
             };
         }
@@ -95,7 +98,7 @@ impl<'a> Forward<'a> {
         let asked = match self.onward(&request.head, turn.is_some(), line.span()) {
             Ok(head) => {
                 let body = line.counted(request.body, Side::B);
-                self.ask(head, body, &mut answer).await
+                self.ask((head, body), &mut answer, spans.as_deref()).await
             }
             Err(error) => Err(error),
         };
@@ -134,11 +137,16 @@ impl<'a> Forward<'a> {
     }
 
     /// Answers with what a session of the destination sends.
-    async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
+    async fn tell(
+        &self,
+        (head, answer): (&HeaderBlock, Answer),
+        stopping: Stopping,
+        spans: Option<&AttemptSpans<'_>>,
+    ) {
         let longest = self.route.relay.sizes.buffer;
         let opened = match sse::Asked::of(head) {
             sse::Asked::Events => {
-                self.route.reach(self.session, self.connection, Purpose::Data).await
+                self.route.reach(self.session, self.connection, Purpose::Data, spans).await
             }
             sse::Asked::Head => return sent(answer, sse::answer(Body::empty())).await,
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
@@ -180,16 +188,16 @@ impl<'a> Forward<'a> {
 
     async fn ask(
         &self,
-        head: HeaderBlock,
-        body: Body,
+        (head, body): (HeaderBlock, Body),
         answer: &mut Answer,
+        spans: Option<&AttemptSpans<'_>>,
     ) -> Result<(Far, Envelope)> {
         let &Forward { route, session, connection, .. } = self;
         let fault = ClientFault::default();
         let body = self.counted(body, Side::B, Some(fault.clone()));
         let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
         let asked = PendingRequest { head, body, fault, is_first };
-        Asker { route, session, connection }.ask(asked, answer).await
+        Asker { route, session, connection, spans }.ask(asked, answer).await
     }
 
     /// Content that counts as carried to `side` as it comes. What ends it early is the fault of the other
