@@ -74,7 +74,7 @@ macro_rules! table {
 pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/healthz" Viewer status::healthy, &[], "Whether the host runs: `ok`.";
     GET "/readyz" Viewer status::ready, &[], "Whether the host takes connections: 200, or 503 once it stops.";
-    GET "/metrics" Viewer status::metrics, &[], "Metrics, as OpenMetrics text.";
+    GET "/metrics" Viewer status::metrics, &[("name[]", "only this metric; may be repeated")], "Metrics, as OpenMetrics text.";
     GET "/v1/status" Viewer status::status, &[], "The host as a whole: how many there are of each thing, and how they are.";
     GET "/v1/openapi.json" Viewer openapi::document, &[], "This document.";
     GET "/v1/events" Viewer events::events, EVENTS, "Events as they happen, as server-sent events.";

@@ -157,6 +157,7 @@ fn problem() -> Value {
             "status": { "type": "integer" },
             "detail": { "type": "string" },
             "pointer": { "type": "string", "description": "where in the body" },
+            "parameter": { "type": "string", "description": "which of the query" },
             "nearest": { "type": "string", "description": "the nearest valid name" },
             "errors": { "type": "array", "items": { "type": "object" } },
         },
