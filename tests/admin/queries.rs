@@ -85,9 +85,9 @@ async fn a_query_with_what_an_endpoint_does_not_take_changes_nothing() {
         ("PUT /v1/upstreams/web?replce=true", "replce", "replace"),
         ("POST /v1/config/reload?dry_run=yes", "dry_run", "expected true or false"),
         ("POST /v1/config/reload?dryrun=true", "dryrun", "dry_run"),
-        ("DELETE /v1/upstreams/web?wait=soon", "wait", "soon"),
+        ("DELETE /v1/upstreams/web?wait=soon", "wait", "expected a duration"),
         ("DELETE /v1/upstreams/web?wait=1h", "wait", "at most 10m"),
-        ("POST /v1/probe?within=x", "within", "x"),
+        ("POST /v1/probe?within=x", "within", "expected a duration"),
     ] {
         let (method, path) = request.split_once(' ').unwrap();
         let body = r#"{ "targets": ["tcp://127.0.0.1:1"], "to": ["tcp://127.0.0.1:1"] }"#;

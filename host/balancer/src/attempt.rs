@@ -153,7 +153,7 @@ async fn try_one<'a, T: Opens>(
     allowed: Duration,
     watcher: Option<&dyn AttemptWatcher<T>>,
 ) -> Result<(T::Session, Pick<'a, T>), OpenError> {
-    let mut watched = watcher.map(|watcher| Watched {
+    let mut watched = watcher.map(|watcher| WatchedAttempt {
         watcher,
         ticket: &ticket,
         since: Instant::now(),
@@ -178,14 +178,14 @@ async fn try_one<'a, T: Opens>(
 }
 
 /// An attempt that somebody is told of. Dropped before it is over, it was given up.
-struct Watched<'a, 'b, T: Opens> {
+struct WatchedAttempt<'a, 'b, T: Opens> {
     watcher: &'a dyn AttemptWatcher<T>,
     ticket: &'a Pick<'b, T>,
     since: Instant,
     is_told: bool,
 }
 
-impl<T: Opens> Watched<'_, '_, T> {
+impl<T: Opens> WatchedAttempt<'_, '_, T> {
     fn over(&mut self, opened: &Result<T::Session, OpenError>, waits: bool) {
         self.is_told = true;
         match opened {
@@ -201,7 +201,7 @@ impl<T: Opens> Watched<'_, '_, T> {
     }
 }
 
-impl<T: Opens> Drop for Watched<'_, '_, T> {
+impl<T: Opens> Drop for WatchedAttempt<'_, '_, T> {
     fn drop(&mut self) {
         if !self.is_told {
             self.tell(None);

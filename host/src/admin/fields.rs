@@ -74,12 +74,12 @@ fn drivers() -> Value {
 
 /// What stands at a path of fields.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundField {
     has_value: bool,
     below: BTreeSet<&'static str>,
 }
 
-impl Found {
+impl FoundField {
     /// It is a value that can be compared.
     ///
     /// # Errors
@@ -126,9 +126,9 @@ impl UnknownField {
 ///
 /// # Errors
 /// A field that none of them has.
-pub(super) fn find(noun: &str, path: &str) -> Result<Found, UnknownField> {
+pub(super) fn find(noun: &str, path: &str) -> Result<FoundField, UnknownField> {
     let Some(root) = SCHEMAS.get(noun) else {
-        return Ok(Found { has_value: true, below: BTreeSet::new() });
+        return Ok(FoundField { has_value: true, below: BTreeSet::new() });
     };
     let (mut at, mut known_path) = (parts(root, &[root]), String::new());
     for field in path.split('.') {
@@ -150,7 +150,7 @@ pub(super) fn find(noun: &str, path: &str) -> Result<Found, UnknownField> {
         at = parts(root, &below);
     }
     let has_value = at.iter().any(|part| is_free(part) || has_value(part));
-    Ok(Found { has_value, below: keys(&at) })
+    Ok(FoundField { has_value, below: keys(&at) })
 }
 
 fn keys(all: &[&'static Value]) -> BTreeSet<&'static str> {

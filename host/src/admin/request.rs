@@ -109,8 +109,7 @@ impl AdminRequest {
     /// A duration of the query, ten minutes at most.
     pub(super) fn time(&self, name: &str, usual: Duration) -> Result<Duration, ApiProblem> {
         let Some(text) = self.asked(name) else { return Ok(usual) };
-        let time: Timespan =
-            text.parse().map_err(|error| ApiProblem::of_parameter(name, format!("{error}")))?;
+        let time: Timespan = text.parse().map_err(|error| ApiProblem::of_parameter(name, error))?;
         if time.0 > LONGEST_WAIT {
             let expected = format!("expected at most {}, found {text:?}", Timespan(LONGEST_WAIT));
             return Err(ApiProblem::of_parameter(name, expected));
