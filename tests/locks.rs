@@ -5,17 +5,25 @@
 //! lock for each piece, and left out.
 
 use futures_util::{SinkExt, StreamExt};
+use jackfield::{
+    admin::{AdminControls, AdminSockets},
+    manager::Manager,
+};
 use jackfield_lock::taken;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket, UnixStream},
 };
 use tokio_tungstenite::{accept_async, client_async, tungstenite::Message};
 
-use crate::support::{host::TestHost, peers::echo::TcpPeer};
+use crate::support::{
+    host::{TestHost, exchange, load},
+    peers::echo::TcpPeer,
+    process::{DEADLINE, tempdir},
+};
 
 /// Pieces that are counted.
-const PIECES: u64 = 500;
+const PIECES: u64 = 200;
 
 /// Whole locks for each of [`PIECES`], after a few that may differ.
 async fn locks(mut piece: impl AsyncFnMut()) -> u64 {
@@ -70,7 +78,7 @@ async fn bytes_that_are_relayed_take_no_lock() {
     let peer = TcpPeer::echo().await;
     let host = TestHost::start(&route("tcp", &peer.uri())).await;
     let mut stream = TcpStream::connect(host.address(0)).await.unwrap();
-    for length in [64, 16 << 10, 256 << 10] {
+    for length in [64, 64 << 10] {
         let count = locks(async || round_trip(&mut stream, length).await).await;
         assert_eq!(count, 0, "locks for each {length} bytes there and back");
     }
@@ -119,68 +127,71 @@ async fn datagrams_that_are_relayed_take_no_lock() {
 }
 
 #[tokio::test]
-async fn probe() {
+async fn requests_posts_and_connections_take_as_many_locks_as_are_documented() {
     let (web, echo) = (web().await, TcpPeer::echo().await);
     let web = format!("http://{}", web.address());
-    let toml = route("http", &web)
-        + &route("http", "upstreams.web")
-        + &route("tcp", &echo.uri())
-        + &route("tcp", "upstreams.raw")
-        + &route("tcp", "upstreams.pool");
-    let host = TestHost::start(&format!(
-        "{toml}[upstreams.web]\ntargets = [\"{web}\"]\n[upstreams.raw]\ntargets = [\"{0}\"]\n[upstreams.pool]\ntargets = [\"{0}\"]\npool={{max_size=4}}\n[connections.c]\nuri=\"{0}\"", echo.uri()
-    ))
-    .await;
-    let live = host.manager().connection("c").await.unwrap().live();
-    live.wait_ready(crate::support::process::DEADLINE).await.unwrap();
-    let count = locks(async || {
-        live.post("x").unwrap().sent().await.unwrap();
-    })
-    .await;
-    eprintln!("a post: {count}");
-    for at in 0..2 {
-        let mut client = TcpStream::connect(host.address(at)).await.unwrap();
-        let count = locks(async || {
-            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-            assert!(read_head(&mut client).await);
-            client.read_exact(&mut [0; 5]).await.unwrap();
-        })
-        .await;
-        eprintln!("a request to {at}: {count}");
-    }
-    for at in 2..5 {
-        let count = locks(async || {
-            let mut stream = TcpStream::connect(host.address(at)).await.unwrap();
-            round_trip(&mut stream, 64).await;
-            stream.shutdown().await.unwrap();
-            stream.read_to_end(&mut Vec::new()).await.unwrap();
-        })
-        .await;
-        eprintln!("a connection to {at}: {count}");
-    }
-    for number in [1, 1000] {
-        let targets: Vec<_> = (0..number).map(|at| format!("tcp://127.0.0.1:{}", at + 1)).collect();
-        let folder = crate::support::process::tempdir();
-        let toml = format!(
-            "[admin]\nlisten = [\"unix:{}/s\"]\n[upstreams.u]\ntargets = {targets:?}\npool = {{}}\n",
-            folder.path().display()
-        );
-        let loaded = crate::support::host::load(folder.path(), &toml);
-        let sockets = jackfield::admin::AdminSockets::bind(&loaded).unwrap();
-        let manager = jackfield::manager::Manager::start(&loaded).await.unwrap();
-        let _server = sockets.serve(manager.clone(), Default::default());
-        let count = locks(async || {
-            let mut stream =
-                tokio::net::UnixStream::connect(folder.path().join("s")).await.unwrap();
-            stream
-                .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-                .await
-                .unwrap();
-            let mut all = String::new();
-            stream.read_to_string(&mut all).await.unwrap();
-            assert!(all.starts_with("HTTP/1.1 200"));
+    let toml = [
+        route("http", "upstreams.web"),
+        route("tcp", "upstreams.raw"),
+        route("tcp", "upstreams.pooled"),
+        format!("[upstreams.web]\ntargets = [\"{web}\"]\n"),
+        format!("[upstreams.raw]\ntargets = [\"{0}\"]\n", echo.uri()),
+        format!("[upstreams.pooled]\ntargets = [\"{0}\"]\npool = {{}}\n", echo.uri()),
+        format!("[connections.lab]\nuri = \"{}\"\n", echo.uri()),
+    ];
+    let host = TestHost::start(&toml.concat()).await;
+    let mut client = TcpStream::connect(host.address(0)).await.unwrap();
+    let request = locks(async || {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert!(read_head(&mut client).await);
+        client.read_exact(&mut [0; 5]).await.unwrap();
+    });
+    let request = request.await;
+    assert!(request <= 17, "{request} locks for each request");
+    let live = host.manager().connection("lab").await.unwrap().live();
+    live.wait_ready(DEADLINE).await.unwrap();
+    let post = locks(async || live.post("x").unwrap().sent().await.unwrap()).await;
+    assert!(post <= 3, "{post} locks for each post");
+    for (at, most) in [(1, 14), (2, 32)] {
+        let address = host.address(at);
+        let connection = locks(async || {
+            assert_eq!(exchange(address, b"hello").await.unwrap(), b"hello");
         });
-        eprintln!("a scrape of {number}: {}", count.await);
+        let connection = connection.await;
+        assert!(connection <= most, "{connection} locks for each connection to route {at}");
     }
-    panic!();
+}
+
+#[tokio::test]
+async fn a_scrape_takes_a_few_locks_for_each_target() {
+    let folder = tempdir();
+    let scrape = async |count: u16| {
+        let targets: Vec<_> = (1..=count).map(|port| format!("tcp://127.0.0.1:{port}")).collect();
+        let place = folder.path().join(format!("{count}.sock"));
+        let toml = format!(
+            "[admin]\nlisten = [\"unix:{}\"]\n[upstreams.u]\ntargets = {targets:?}\npool = {{}}\n",
+            place.display()
+        );
+        let loaded = load(folder.path(), &toml);
+        let sockets = AdminSockets::bind(&loaded).unwrap();
+        let manager = Manager::start(&loaded).await.unwrap();
+        let _server = sockets.serve(manager.clone(), AdminControls::default());
+        let scrape = async || {
+            let mut stream = UnixStream::connect(&place).await.unwrap();
+            let asked = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            stream.write_all(asked).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let series = answer.matches("\njackfield_target_up{").count();
+            assert_eq!(series, usize::from(count));
+        };
+        scrape().await;
+        let before = taken();
+        scrape().await;
+        let locks = taken() - before;
+        manager.shutdown().await;
+        locks
+    };
+    let (few, many) = (scrape(10).await, scrape(1000).await);
+    assert!(many <= few + 990 * 5, "{few} locks for 10 targets, {many} for 1000");
 }

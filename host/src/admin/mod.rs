@@ -52,6 +52,7 @@ mod server;
 mod socket;
 mod status;
 mod streams;
+mod target_series;
 mod tokens;
 mod upgrade;
 mod verbs;

@@ -10,6 +10,7 @@ use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VER
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -144,6 +145,29 @@ impl AdminRequest {
             let at: String = error.path().iter().map(|key| format!("/{key}")).collect();
             ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", error.inner().to_string())
                 .at(at)
+        })
+    }
+}
+
+/// The body of what holds for a time.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ForBody {
+    #[serde(rename = "for")]
+    within: Option<String>,
+}
+
+impl ForBody {
+    /// For how long: `usual` where nothing is said, and no longer than `longest`.
+    pub(super) fn time(&self, usual: Duration, longest: Duration) -> Result<Duration, ApiProblem> {
+        let Some(text) = &self.within else { return Ok(usual) };
+        let time = text.parse().ok().filter(|time: &Timespan| !time.is_zero() && time.0 <= longest);
+        time.map(|time| time.0).ok_or_else(|| {
+            let most = Timespan(longest);
+            let text = format!(
+                "/for: expected a duration of more than \"0s\" and at most \"{most}\", such as \"10m\""
+            );
+            ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", text).at("/for")
         })
     }
 }

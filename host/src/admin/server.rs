@@ -14,6 +14,7 @@ use super::request::{AdminRequest, Reply, Switch};
 use super::roles::RoleTable;
 use super::socket::{AdminSocket, AdminStream};
 use super::streams::{StreamTable, StreamTickets};
+use super::target_series::TargetSeries;
 use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
@@ -68,6 +69,7 @@ pub(super) struct AdminApi {
     pub(super) streams: StreamTable,
     pub(super) tickets: StreamTickets,
     pub(super) leases: TakenLeases,
+    pub(super) target_series: TargetSeries,
     endpoints: Endpoints,
 }
 
@@ -123,6 +125,7 @@ impl AdminApi {
             streams: StreamTable::default(),
             tickets: StreamTickets::default(),
             leases: TakenLeases::default(),
+            target_series: TargetSeries::default(),
             endpoints: Endpoints::all(),
         })
     }
