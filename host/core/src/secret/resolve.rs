@@ -228,7 +228,8 @@ impl Resolver {
         if text.is_empty() { Err(SecretFailure::Empty) } else { Ok(text) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The file of that name, which is meant from `base`, or below the home folder as `~/NAME`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         match (name.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(below), Some(home)) => Path::new(&home).join(below),
             _ => self.base.join(name),
