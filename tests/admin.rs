@@ -9,6 +9,7 @@ mod lists;
 mod log;
 mod network;
 mod probes;
+mod queries;
 mod remote;
 mod roles;
 mod run_time;

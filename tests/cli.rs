@@ -8,6 +8,7 @@ mod documented;
 mod installed;
 mod logs;
 mod mistakes;
+mod paths;
 mod plugins;
 mod probing;
 mod running;

@@ -29,6 +29,8 @@ mod http;
 mod io;
 mod listen;
 mod loading;
+#[cfg(debug_assertions)]
+mod locks;
 mod modbus;
 mod mqtt;
 mod named;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::any_value::Value,
-    trace::v1::{ResourceSpans, Span, status::StatusCode},
+    trace::v1::{ResourceSpans, Span, span::SpanKind, status::StatusCode},
 };
 use prost::Message;
 use tokio::{
@@ -62,19 +62,27 @@ impl HttpPeer {
         timeout(DEADLINE, self.asked.recv()).await.expect("a request").expect("a request")
     }
 
-    /// The spans of the next request, with their resource.
-    async fn batch(&mut self) -> ResourceSpans {
-        let (head, body) = self.next().await;
-        assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
-        assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
-        let mut sent = ExportTraceServiceRequest::decode(&*body).unwrap();
-        assert_eq!(sent.resource_spans.len(), 1);
-        sent.resource_spans.remove(0)
+    /// The spans of the next request, and of those that have come since, each with its resource.
+    async fn batches(&mut self) -> Vec<ResourceSpans> {
+        let mut all = vec![batch(&self.next().await)];
+        while let Ok(asked) = self.asked.try_recv() {
+            all.push(batch(&asked));
+        }
+        all
     }
 
     async fn spans(&mut self) -> Vec<Span> {
-        self.batch().await.scope_spans.into_iter().flat_map(|scope| scope.spans).collect()
+        let scopes = self.batches().await.into_iter().flat_map(|batch| batch.scope_spans);
+        scopes.flat_map(|scope| scope.spans).collect()
     }
+}
+
+fn batch((head, body): &(String, Vec<u8>)) -> ResourceSpans {
+    assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
+    assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
+    let mut sent = ExportTraceServiceRequest::decode(&**body).unwrap();
+    assert_eq!(sent.resource_spans.len(), 1);
+    sent.resource_spans.remove(0)
 }
 
 /// A head in lower case and the content after it.
@@ -102,6 +110,14 @@ fn attributes(span: &Span) -> HashMap<&str, String> {
         .collect()
 }
 
+/// The only span of that name.
+fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let mut all = spans.iter().filter(|span| span.name == name);
+    let found = all.next().unwrap_or_else(|| panic!("no span {name}: {spans:?}"));
+    assert!(all.next().is_none(), "several spans {name}: {spans:?}");
+    found
+}
+
 fn failed(span: &Span) -> bool {
     span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
 }
@@ -116,6 +132,11 @@ fn config(collector: &str, more: &str, routes: &[(&str, String)]) -> String {
         format!("[[routes]]\nlisten = \"{scheme}://127.0.0.1:0\"\nto = \"{to}\"\n")
     });
     format!("[traces]\nendpoint = \"{collector}\"\n{more}\n{}", routes.collect::<String>())
+}
+
+/// A route to a handler, which is no target: there is one span for each session.
+fn echo() -> [(&'static str, String); 1] {
+    [("tcp", "handlers.echo".to_owned())]
 }
 
 /// Asks for `/a?b=c` with these fields, and reads the answer to its end.
@@ -139,13 +160,12 @@ async fn a_session_is_a_span() {
     exchange(host.address(0), b"hello").await.unwrap();
     // What is left is sent at the end.
     assert_eq!(host.shutdown().await, 0);
-    let batch = collector.batch().await;
-    let resource = &batch.resource.unwrap().attributes;
+    let batches = collector.batches().await;
+    let resource = &batches[0].resource.as_ref().unwrap().attributes;
     assert!(resource.iter().any(|it| it.key == "service.name"
         && it.value.as_ref().unwrap().value == Some(Value::StringValue("edge".to_owned()))));
-    let [span] = &batch.scope_spans[0].spans[..] else {
-        panic!("{batch:?}", batch = batch.scope_spans)
-    };
+    let spans: Vec<_> = batches.iter().flat_map(|it| it.scope_spans[0].spans.clone()).collect();
+    let span = named(&spans, "session");
     let known = attributes(span);
     for (key, value) in [
         ("jackfield.listener", &*listener),
@@ -156,7 +176,7 @@ async fn a_session_is_a_span() {
         assert_eq!(known.get(key).map(String::as_str), Some(value), "{key} in {known:?}");
     }
     assert!(known["jackfield.target"].contains(&peer.address().to_string()), "{known:?}");
-    assert!(!failed(span) && span.parent_span_id.is_empty() && span.name == "session");
+    assert!(!failed(span) && span.parent_span_id.is_empty());
     assert!(span.trace_id.len() == 16 && span.span_id.len() == 8);
     assert!(0 < span.start_time_unix_nano && span.start_time_unix_nano <= span.end_time_unix_nano);
 }
@@ -170,7 +190,7 @@ async fn a_request_is_a_span_of_the_clients_trace_and_the_target_hears_of_it() {
     let (told, _) = target.next().await;
     host.shutdown().await;
     let spans = collector.spans().await;
-    let span = spans.iter().find(|span| span.name == "GET").expect("a span of the request");
+    let span = named(&spans, "GET");
     assert_eq!(hex(&span.trace_id), "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(hex(&span.parent_span_id), "b7ad6b7169203331");
     let onward = format!("traceparent: 00-{}-{}-01\r\n", hex(&span.trace_id), hex(&span.span_id));
@@ -211,7 +231,7 @@ async fn a_client_that_names_no_trace_begins_one_and_none_where_it_is_not_kept()
         assert!(!told.contains("tracestate"), "{told}");
         host.shutdown().await;
         if more.is_empty() {
-            assert!(collector.spans().await.iter().all(|span| span.parent_span_id.is_empty()));
+            assert!(named(&collector.spans().await, "GET").parent_span_id.is_empty());
         } else {
             assert!(collector.asked.try_recv().is_err(), "a span of a trace that is not kept");
         }
@@ -245,7 +265,7 @@ async fn a_destination_that_is_not_reached_is_an_error() {
     let spans = collector.spans().await;
     let listens =
         |span: &&Span, scheme: &str| attributes(span)["jackfield.listener"].starts_with(scheme);
-    let request = spans.iter().find(|span| span.name == "GET").unwrap();
+    let request = named(&spans, "GET");
     let session = spans.iter().find(|span| span.name == "session" && listens(span, "tcp")).unwrap();
     assert_eq!(attributes(request)["http.response.status_code"], "502");
     for span in [request, session] {
@@ -255,11 +275,68 @@ async fn a_destination_that_is_not_reached_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_attempt_at_a_target_is_a_span_of_its_session_or_request() {
+    let (mut collector, nobody) = (HttpPeer::start(&[]).await, Refusing::new());
+    let (web, raw) = (HttpPeer::start(&[]).await, TcpPeer::echo().await);
+    let upstream = |name: &str, scheme: &str, good: String| {
+        let (bad, good) = (format!("{scheme}://{}", nobody.address()), good);
+        format!(
+            "[upstreams.{name}]\ntargets = [{{ uri = \"{bad}\" }}, {{ uri = \"{good}\", priority = 1 }}]\n"
+        )
+    };
+    let more = upstream("web", "http", web.uri()) + &upstream("raw", "tcp", raw.uri().to_string());
+    let routes = [
+        ("http", "upstreams.web".to_owned()),
+        ("tcp", "upstreams.raw".to_owned()),
+        ("tcp", raw.uri().to_string()),
+    ];
+    let host = TestHost::start(&config(&collector.uri(), &more, &routes)).await;
+    let answer = ask(&host, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    exchange(host.address(1), b"x").await.unwrap();
+    exchange(host.address(2), b"x").await.unwrap();
+    host.shutdown().await;
+    let spans = collector.spans().await;
+    let asked = |to: &str| {
+        let is_it = |span: &&Span| {
+            span.name != "connect"
+                && attributes(span).get("jackfield.route").is_some_and(|it| it == to)
+                && (span.name == "GET" || !to.contains("web"))
+        };
+        spans.iter().find(is_it).unwrap_or_else(|| panic!("no span to {to}: {spans:?}"))
+    };
+    let attempts = |of: &Span| {
+        let mut all: Vec<_> = spans
+            .iter()
+            .filter(|span| span.name == "connect" && span.parent_span_id == of.span_id)
+            .collect();
+        all.sort_by_key(|span| attributes(span)["jackfield.attempt"].clone());
+        assert!(all.iter().all(|it| it.trace_id == of.trace_id && it.kind() == SpanKind::Client));
+        all
+    };
+    for (name, good) in [("web", web.peer.address()), ("raw", raw.address())] {
+        let tried = attempts(asked(&format!("upstreams.{name}")));
+        let [bad, well] = tried[..] else { panic!("{name}: {tried:?}") };
+        let said = attributes(bad);
+        assert!(failed(bad) && said["error.type"] == "unreachable", "{said:?}");
+        assert!(said["jackfield.target"].contains(&nobody.address().to_string()), "{said:?}");
+        assert_eq!((&*said["jackfield.upstream"], &*said["jackfield.attempt"]), (name, "1"));
+        let said = attributes(well);
+        assert!(!failed(well) && !said.contains_key("error.type"), "{said:?}");
+        assert_eq!(said["server.address"], "127.0.0.1");
+        assert_eq!(said["server.port"], good.port().to_string());
+        assert_eq!(said["jackfield.attempt"], "2");
+    }
+    let tried = attempts(asked(&raw.uri().to_string()));
+    let [only] = tried[..] else { panic!("{tried:?}") };
+    assert!(!failed(only) && !attributes(only).contains_key("jackfield.upstream"), "{only:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_never_answers_holds_nothing_up_and_what_has_no_room_is_counted() {
-    let (mut collector, peer) = (HttpPeer::start(&[None]).await, TcpPeer::echo().await);
-    let more = "queue = 1\n[host]\nshutdown_timeout = \"0s\"";
-    let host =
-        TestHost::start(&config(&collector.uri(), more, &[("tcp", peer.uri().to_string())])).await;
+    let mut collector = HttpPeer::start(&[None]).await;
+    let more = "queue = 1\n[host]\nshutdown_timeout = \"0s\"\n[handlers.echo]";
+    let host = TestHost::start(&config(&collector.uri(), more, &echo())).await;
     exchange(host.address(0), b"one").await.unwrap();
     assert_eq!(collector.spans().await.len(), 1);
     // From here on the sender waits for an answer: one span has room.
@@ -274,9 +351,9 @@ async fn a_collector_that_never_answers_holds_nothing_up_and_what_has_no_room_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_costs_the_spans_only() {
-    let (nobody, peer) = (Refusing::new(), TcpPeer::echo().await);
+    let nobody = Refusing::new();
     let collector = format!("http://{}", nobody.address());
-    let host = TestHost::start(&config(&collector, "", &[("tcp", peer.uri().to_string())])).await;
+    let host = TestHost::start(&config(&collector, "[handlers.echo]", &echo())).await;
     for _ in 0..3 {
         assert_eq!(exchange(host.address(0), b"x").await.unwrap(), b"x");
     }
@@ -290,11 +367,9 @@ async fn a_batch_is_sent_again_where_the_collector_may_take_it_later_and_lost_wh
     let mut collector = HttpPeer::start(&[Some(503), Some(200), Some(400)]).await;
     let folder = tempdir();
     std::fs::write(folder.path().join("token"), "Bearer t1\n").unwrap();
-    let peer = TcpPeer::echo().await;
     let file = folder.path().join("token");
-    let more = format!("headers = {{ Authorization = {{ file = {file:?} }} }}");
-    let host =
-        TestHost::start(&config(&collector.uri(), &more, &[("tcp", peer.uri().to_string())])).await;
+    let more = format!("headers = {{ Authorization = {{ file = {file:?} }} }}\n[handlers.echo]");
+    let host = TestHost::start(&config(&collector.uri(), &more, &echo())).await;
     exchange(host.address(0), b"x").await.unwrap();
     let (head, body) = collector.next().await;
     assert!(head.contains("authorization: bearer t1\r\n"), "{head}");
@@ -325,9 +400,7 @@ async fn a_reload_begins_and_ends_traces() {
     exchange(address, b"after").await.unwrap();
     changing.manager.shutdown().await;
     let spans = collector.spans().await;
-    let bytes: Vec<_> =
-        spans.iter().map(|span| attributes(span)["jackfield.bytes_in"].clone()).collect();
-    assert_eq!(bytes, ["6"]);
+    assert_eq!(attributes(named(&spans, "session"))["jackfield.bytes_in"], "6");
     assert!(collector.asked.try_recv().is_err());
 }
 
@@ -339,7 +412,7 @@ async fn a_collector_of_the_configuration_has_its_own_options() {
     let host = TestHost::start(&toml).await;
     exchange(host.address(0), b"x").await.unwrap();
     host.shutdown().await;
-    assert_eq!(collector.spans().await.len(), 1);
+    named(&collector.spans().await, "session");
 }
 
 #[tokio::test]

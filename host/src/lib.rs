@@ -35,7 +35,7 @@
 //! | [`stack`] | URIs and options to drivers on top of each other |
 //! | [`driver`] | plugin files to drivers by name, in typed steps |
 //! | [`services`] | the one reactor's sockets, timers and tasks, for plugins |
-//! | [`addr`], [`deadline`], [`events`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`traces`], [`units`], [`work`] | leaves |
+//! | [`addr`], [`deadline`], [`events`], [`files`], [`metrics`], [`secret`], [`nearest`], [`parallel`], [`session`], [`shutdown`], [`traces`], [`units`], [`work`] | leaves |
 //!
 //! # What is deliberately absent
 //!
@@ -89,7 +89,7 @@ pub mod cli;
 #[cfg(feature = "admin")]
 use jackfield_core::lock;
 pub use jackfield_core::{
-    addr, calls, config, connection, deadline, device, dialogue, driver, events, handover,
+    addr, calls, config, connection, deadline, device, dialogue, driver, events, files, handover,
     listener, manager, metrics, nearest, networks, parallel, pool, probe, relay, reload, route,
     secret, services, session, shutdown, stack, traces, units, upstream, work,
 };

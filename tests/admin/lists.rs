@@ -176,6 +176,29 @@ async fn metrics_follow_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn series_of_many_targets_are_there_for_the_time_that_they_are_asked_for() {
+    let toml = "[upstreams.u]\ntargets = [\"tcp://127.0.0.1:1\", \"tcp://127.0.0.1:2\"]\n";
+    let host = AdminHost::start_with("target_metrics = 1", toml).await;
+    let has_series =
+        async || host.get("/metrics").await.body.contains("\njackfield_target_up{upstream=\"u\"");
+    assert!(!has_series().await);
+    let before = host.get("/v1/metrics/targets").await.ok();
+    let none = json!({ "targets": 2, "limit": 1, "shown": false, "left_ms": null });
+    assert_eq!(before, none);
+    for wrong in ["0s", "61m", "soon"] {
+        let problem = host.put("/v1/metrics/targets", json!({ "for": wrong })).await.refused(422);
+        assert_eq!(problem["pointer"], "/for", "{wrong}: {problem}");
+    }
+    let asked = host.put("/v1/metrics/targets", json!({})).await.ok();
+    assert_eq!((&asked["shown"], has_series().await), (&json!(true), true), "{asked}");
+    let left = asked["left_ms"].as_u64().unwrap();
+    assert!(0 < left && left <= 60_000, "{asked}");
+    host.put("/v1/metrics/targets", json!({ "for": "1ms" })).await.ok();
+    crate::reload::soon("their end", async || !has_series().await).await;
+    assert_eq!(host.get("/v1/metrics/targets").await.ok(), none);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_api_describes_itself() {
     let host = AdminHost::start("").await;
     let document = host.get("/v1/openapi.json").await.ok();

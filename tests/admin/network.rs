@@ -173,7 +173,7 @@ async fn an_address_of_the_network_and_one_without_tokens_stop_the_start() {
     let tcp = "[admin]\nlisten = [\"tcp://127.0.0.1:0\"]\n";
     assert!(why(tcp).contains("expected the key admin.tokens"), "{}", why(tcp));
     let named = format!("{tcp}tokens = \"tokens\"\n");
-    assert!(why(&named).contains("No such file"), "{}", why(&named));
+    assert!(why(&named).contains("there is no such file"), "{}", why(&named));
     fs::write(&file, format!("admin ops {}\n", sha256(""))).unwrap();
     assert!(why(&named).contains("tokens:1: expected the hash of a token"), "{}", why(&named));
     fs::write(&file, format!("admin ops {}\n", sha256("x"))).unwrap();

@@ -24,8 +24,8 @@ async fn refused(arguments: &[&str], code: i32) -> String {
 async fn each_mistake_on_the_command_line_has_its_line() {
     for (arguments, parts) in [
         (&["run"][..], &["/etc/jackfield/jackfield.toml", "--config", "$JACKFIELD_CONFIG"][..]),
-        (&["run", "--config", "absent.toml"], &["absent.toml", "No such file"]),
-        (&["check", "--config", "absent.toml"], &["absent.toml", "No such file"]),
+        (&["run", "--config", "absent.toml"], &["absent.toml", "there is no such file"]),
+        (&["check", "--config", "absent.toml"], &["absent.toml", "there is no such file"]),
         (&["plugins", "--plugins", "absent"], &["--plugins absent", "no such folder"]),
         (&["drivers", "tpc"], &["\"tpc\"", "did you mean \"tcp\"?", "looked in="]),
         (&["drivers", "ehco"], &["did you mean \"echo\"?"]),

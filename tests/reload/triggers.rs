@@ -149,6 +149,29 @@ async fn a_link_that_is_swapped_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_secret_whose_file_changes_is_taken_over_and_one_that_is_gone_changes_nothing() {
+    let folder = tempdir();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("secrets")).unwrap();
+    fs::write(at("secrets/lab"), "hunter1").unwrap();
+    // Nothing but what the system tells.
+    let toml = "[reload]\nwatch = true\npoll = \"0s\"\n[connections.lab]\nuri = \"ssh://lab@127.0.0.1:1\"\n\
+                options = { password = { file = \"secrets/lab\" } }\n";
+    fs::write(at("jackfield.toml"), toml).unwrap();
+    let mut host = run(&at("jackfield.toml")).await;
+    fs::write(at("secrets/lab"), "hunter2").unwrap();
+    let line = host.logged("changed connections.lab").await.unwrap();
+    assert!(line.contains("the secret is another one") && !line.contains("hunter"), "{line}");
+    host.logged("cause=a file has changed").await.unwrap();
+    fs::remove_file(at("secrets/lab")).unwrap();
+    host.logged("configuration not taken over").await.unwrap();
+    // As editors do, and secrets that are mounted.
+    fs::write(at("secrets/.next"), "hunter3").unwrap();
+    fs::rename(at("secrets/.next"), at("secrets/lab")).unwrap();
+    host.logged("version=3").await.unwrap();
+}
+
+#[tokio::test]
 async fn files_that_are_included_come_and_go() {
     let peer = TcpPeer::sending("x").await;
     let (first, second) = (free(), free());

@@ -10,7 +10,7 @@ use super::{
 
 /// The modules of `jackfield-core` from top to bottom; those in one line have one rank and may use each other. A new
 /// module gets its place here. That the API and the commands use the core, and not the other way round, is cargo's to
-/// hold, and so is it of `nearest`, `networks`, `pool`, `relay` and `units`, which are crates.
+/// hold, and so is it of `files`, `lock`, `nearest`, `networks`, `pool`, `relay` and `units`, which are crates.
 const RANKS: &[&[&str]] = &[
     &["lib"],
     &["reload"],
@@ -28,7 +28,7 @@ const RANKS: &[&[&str]] = &[
     &["dialogue"],
     &["services"],
     &[
-        "addr", "deadline", "error", "events", "handover", "lock", "metrics", "nearest",
+        "addr", "deadline", "error", "events", "files", "handover", "lock", "metrics", "nearest",
         "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "traces",
         "units", "work",
     ],

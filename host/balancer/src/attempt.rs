@@ -4,8 +4,9 @@ use super::balancer::{Balancer, InFlight, Pick, Tried};
 use super::error::OpenError;
 use super::options::RetryOptions;
 use super::retry::Budget;
+use jackfield_lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,6 +22,19 @@ pub trait Opens: Send + Sync {
         need: Need<Self::Purpose>,
         limit: Duration,
     ) -> impl Future<Output = Result<Self::Session, OpenError>> + Send;
+}
+
+/// Is told of each attempt at a target, when it is over.
+pub trait AttemptWatcher<T: Opens>: Sync {
+    /// An attempt at the target of that name took so long. `outcome` is what it has opened or why it failed; `None`: it
+    /// was given up before. A target that was passed over because it had no free place was not tried.
+    fn tried(
+        &self,
+        name: &str,
+        target: &T,
+        took: Duration,
+        outcome: Option<Result<&T::Session, &Error>>,
+    );
 }
 
 /// What a session is needed for, and how urgently.
@@ -52,7 +66,7 @@ impl Attempts {
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        self.budget.lock().ignore_poison()
     }
 
     /// Opens a session at the target that is picked, or at others as long as targets fail, each
@@ -72,6 +86,21 @@ impl Attempts {
         need: Need<T::Purpose>,
         limit: Duration,
     ) -> Result<(T::Session, InFlight<T>)> {
+        self.open_watched(balancer, key, need, limit, None).await
+    }
+
+    /// As [`Attempts::open`], with somebody who is told of each attempt.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_watched<T: Opens>(
+        &self,
+        balancer: &Arc<Balancer<T>>,
+        key: Option<u64>,
+        need: Need<T::Purpose>,
+        limit: Duration,
+        watcher: Option<&dyn AttemptWatcher<T>>,
+    ) -> Result<(T::Session, InFlight<T>)> {
         let mut now = Instant::now();
         let deadline = now + limit;
         let most = (self.options.attempts.max(1) as usize).min(balancer.serving());
@@ -81,7 +110,9 @@ impl Attempts {
         while let Some(ticket) = course.next(balancer, key, now) {
             let name = ticket.name().to_owned();
             let attempts_left = (most + 1).saturating_sub(course.tried.len());
-            let is_free = match self.try_one(ticket, course.need, deadline, attempts_left).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let allowed = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
+            let is_free = match try_one(ticket, course.need, allowed, watcher).await {
                 Ok((session, ticket)) => {
                     return Ok((session, ticket.succeeded(balancer, Instant::now())));
                 }
@@ -113,26 +144,67 @@ impl Attempts {
         }
         Err(summary(balancer, failures))
     }
+}
 
-    async fn try_one<'a, T: Opens>(
-        &self,
-        ticket: Pick<'a, T>,
-        need: Need<T::Purpose>,
-        deadline: Instant,
-        attempts_left: usize,
-    ) -> Result<(T::Session, Pick<'a, T>), OpenError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let allowed = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
-        match ticket.target().open(need, allowed).await {
-            Ok(session) => Ok((session, ticket)),
-            Err(error) => {
-                if let OpenError::Failed(error) = &error
-                    && !is_ours(error)
-                {
-                    ticket.failed(error, allowed, Instant::now());
-                }
-                Err(error)
+/// Opens a session at the target that was picked.
+async fn try_one<'a, T: Opens>(
+    ticket: Pick<'a, T>,
+    need: Need<T::Purpose>,
+    allowed: Duration,
+    watcher: Option<&dyn AttemptWatcher<T>>,
+) -> Result<(T::Session, Pick<'a, T>), OpenError> {
+    let mut watched = watcher.map(|watcher| WatchedAttempt {
+        watcher,
+        ticket: &ticket,
+        since: Instant::now(),
+        is_told: false,
+    });
+    let opened = ticket.target().open(need, allowed).await;
+    if let Some(watched) = &mut watched {
+        watched.over(&opened, need.waits);
+    }
+    drop(watched);
+    match opened {
+        Ok(session) => Ok((session, ticket)),
+        Err(error) => {
+            if let OpenError::Failed(error) = &error
+                && !is_ours(error)
+            {
+                ticket.failed(error, allowed, Instant::now());
             }
+            Err(error)
+        }
+    }
+}
+
+/// An attempt that somebody is told of. Dropped before it is over, it was given up.
+struct WatchedAttempt<'a, 'b, T: Opens> {
+    watcher: &'a dyn AttemptWatcher<T>,
+    ticket: &'a Pick<'b, T>,
+    since: Instant,
+    is_told: bool,
+}
+
+impl<T: Opens> WatchedAttempt<'_, '_, T> {
+    fn over(&mut self, opened: &Result<T::Session, OpenError>, waits: bool) {
+        self.is_told = true;
+        match opened {
+            Ok(session) => self.tell(Some(Ok(session))),
+            Err(OpenError::Busy(_)) if !waits => {}
+            Err(OpenError::Failed(error) | OpenError::Busy(error)) => self.tell(Some(Err(error))),
+        }
+    }
+
+    fn tell(&self, outcome: Option<Result<&T::Session, &Error>>) {
+        let (name, target) = (self.ticket.name(), self.ticket.target());
+        self.watcher.tried(name, target, self.since.elapsed(), outcome);
+    }
+}
+
+impl<T: Opens> Drop for WatchedAttempt<'_, '_, T> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(None);
         }
     }
 }

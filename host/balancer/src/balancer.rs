@@ -14,9 +14,10 @@ use super::strategy::{PickContext, StrategyInfo, mix};
 use super::target_set::{Spec, TargetHandle, TargetSet};
 use super::watcher::Watcher;
 use arc_swap::ArcSwap;
+use jackfield_lock::IgnorePoison;
 use jackfield_plugin_api::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -202,7 +203,7 @@ impl<T> Balancer<T> {
     }
 
     fn set(&self) -> MutexGuard<'_, TargetSet<T>> {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+        self.set.lock().ignore_poison()
     }
 
     /// Changes the set; if `change` returns true, prepares picking anew.

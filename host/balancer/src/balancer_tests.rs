@@ -365,3 +365,20 @@ fn places_are_exact_under_contention() {
     assert!(snapshot.iter().all(|target| target.in_flight == 0));
     assert_eq!(snapshot.iter().map(|target| target.successes).sum::<u64>(), 2_000);
 }
+
+/// Data waits for nobody where a target is picked and its session ends well.
+#[cfg(debug_assertions)]
+#[test]
+fn a_pick_that_goes_well_takes_no_lock_whatever_the_strategy() {
+    for strategy in STRATEGIES {
+        let (balancer, now) = (abc(strategy.name), Instant::now());
+        drop(open(&balancer, now));
+        let before = jackfield_lock::taken();
+        for _ in 0..100 {
+            drop(open(&balancer, now));
+        }
+        assert_eq!(jackfield_lock::taken(), before, "{}", strategy.name);
+        fail(&balancer, "a", 1, now);
+        assert!(jackfield_lock::taken() > before, "{}: locks are not counted", strategy.name);
+    }
+}

@@ -25,7 +25,7 @@ pub mod strategy;
 mod target_set;
 mod watcher;
 
-pub use attempt::{Attempts, Need, Opens};
+pub use attempt::{AttemptWatcher, Attempts, Need, Opens};
 pub use balancer::{Balancer, InFlight, Pick, Tried};
 pub use checker::{Probe, check};
 pub use error::OpenError;

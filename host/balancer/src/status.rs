@@ -2,6 +2,7 @@
 
 use super::health::Standing;
 use super::target_set::{TargetEntry, TargetHandle};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A target at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TargetStatus {
     /// Its name.
     pub name: String,

@@ -132,7 +132,7 @@ impl Stopping {
     }
 
     fn heard(&self, word: Word) -> WordHeard<'_> {
-        WordHeard { shared: &self.0, word, place: None }
+        WordHeard { shared: &self.0, word, place: 0, waker: None }
     }
 }
 
@@ -156,8 +156,10 @@ impl Drop for Stopping {
 pub struct WordHeard<'a> {
     shared: &'a ShutdownState,
     word: Word,
-    /// Of its waker.
-    place: Option<u32>,
+    /// Of its waker, if there is one.
+    place: u32,
+    /// The one that is woken: as long as the task stays the same, it takes no lock to wait on.
+    waker: Option<Waker>,
 }
 
 impl Future for WordHeard<'_> {
@@ -168,24 +170,33 @@ impl Future for WordHeard<'_> {
         if shared.has_said(self.word) {
             return Poll::Ready(());
         }
+        let now = cx.waker();
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(now)) {
+            return Poll::Pending;
+        }
         let mut waiting = shared.waiting.lock().ignore_poison();
         // Again under the lock: who says it takes the wakers after it was said.
         if shared.has_said(self.word) {
             return Poll::Ready(());
         }
-        match self.place.and_then(|place| waiting.get_mut(place as usize)) {
-            Some(waker) => waker.clone_from(cx.waker()),
+        let place = self.waker.as_ref().and_then(|_| waiting.get_mut(self.place as usize));
+        match place {
+            Some(waker) => waker.clone_from(now),
             // 4 billion waits at a time are more than memory holds.
-            None => self.place = u32::try_from(waiting.insert(cx.waker().clone())).ok(),
+            None => self.place = u32::try_from(waiting.insert(now.clone())).unwrap_or(u32::MAX),
         }
+        drop(waiting);
+        self.waker = Some(now.clone());
         Poll::Pending
     }
 }
 
 impl Drop for WordHeard<'_> {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
-        let waker = self.shared.waiting.lock().ignore_poison().try_remove(place as usize);
+        if self.waker.is_none() {
+            return;
+        }
+        let waker = self.shared.waiting.lock().ignore_poison().try_remove(self.place as usize);
         // Dropped without the lock: it may be the last of its task.
         drop(waker);
     }
@@ -239,10 +250,36 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_goes_to_another_task_is_woken_there() {
+        let shutdown = Shutdown::default();
+        let worker: &'static Stopping = Box::leak(Box::new(shutdown.worker()));
+        let mut wait = Box::pin(worker.told());
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        let elsewhere = tokio::spawn(wait);
+        tokio::task::yield_now().await;
+        shutdown.begin();
+        assert!(elsewhere.await.is_ok());
+    }
+
+    #[cfg(debug_assertions)]
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_waits_on_takes_no_lock() {
+        let shutdown = Shutdown::default();
+        let worker = shutdown.worker();
+        let mut wait = std::pin::pin!(worker.ended());
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        let before = crate::lock::taken();
+        for _ in 0..10 {
+            assert!(futures_util::poll!(&mut wait).is_pending());
+        }
+        assert_eq!(crate::lock::taken(), before);
+    }
+
     #[test]
     fn a_wait_is_small() {
         // Every connection keeps two of them.
-        assert!(size_of::<WordHeard<'_>>() <= 24);
+        assert!(size_of::<WordHeard<'_>>() <= 32);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@
 //! - What is in a pocket came back at the present reading of the clock; all are emptied when that is
 //!   renewed. So age and idle time are looked at as if there were no pockets, a reading later at most.
 
-use std::sync::PoisonError;
+use jackfield_lock::IgnorePoison;
 use std::time::Instant;
 
 #[cfg(loom)]
@@ -74,7 +74,7 @@ impl<T> Pockets<T> {
 
     /// What came back to this core at the present reading, for a caller that is served with it.
     pub(super) fn take(&self, recent: &Recent) -> Option<T> {
-        let mut pocket = self.mine()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pocket = self.mine()?.lock().ignore_poison();
         if !self.is_calm() {
             return None;
         }
@@ -90,7 +90,7 @@ impl<T> Pockets<T> {
     /// There is no room, the pool is not calm, or its clock is not read.
     pub(super) fn put(&self, recent: &Recent, value: T) -> Result<(), T> {
         let Some(mine) = self.mine() else { return Err(value) };
-        let mut pocket = mine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pocket = mine.lock().ignore_poison();
         if pocket.held.is_some() || !self.is_calm() {
             return Err(value);
         }
@@ -111,9 +111,7 @@ impl<T> Pockets<T> {
     }
 
     fn each<R>(&self, look: impl Fn(&mut Pocket<T>) -> R) -> impl Iterator<Item = R> {
-        self.all.iter().map(move |Apart(pocket)| {
-            look(&mut pocket.lock().unwrap_or_else(PoisonError::into_inner))
-        })
+        self.all.iter().map(move |Apart(pocket)| look(&mut pocket.lock().ignore_poison()))
     }
 
     fn mine(&self) -> Option<&Mutex<Pocket<T>>> {

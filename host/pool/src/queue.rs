@@ -1,7 +1,8 @@
 //! [`WaitQueue`]: callers that wait, strictly in the order they came.
 
+use jackfield_lock::IgnorePoison;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ enum WaitTurn<M> {
 
 impl<M> Place<M> {
     fn lock(&self) -> MutexGuard<'_, WaitTurn<M>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ignore_poison()
     }
 
     /// Leaves the outcome there; whom to wake.

@@ -1,8 +1,9 @@
 //! [`PoolCore`]: the state machine behind its lock, and what it asks for being done.
 
+use jackfield_lock::IgnorePoison;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
@@ -68,7 +69,7 @@ impl<C: Connect> PoolCore<C> {
     /// Looks at the state, and changes nothing.
     // No code of a user runs under the lock, and every step leaves the state whole.
     pub(super) fn lock(&self) -> MutexGuard<'_, Slots<EntryRef<C>>> {
-        self.slots.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.0.lock().ignore_poison()
     }
 
     /// Takes one step of the state machine. What it asks for is done by [`finish`](Self::finish), once what

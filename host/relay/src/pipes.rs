@@ -1,10 +1,11 @@
 //! [`Pipes`]: a bounded pool of the kernel pipes that `splice` moves bytes through.
 
+use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 /// The size asked for each pipe, in bytes: the most that an unprivileged process may ask for by
 /// default. The more moves at once, the fewer wake-ups: 64 KiB costs a third more CPU time. The
@@ -18,7 +19,8 @@ const SHARED_LIMIT: usize = 256;
 /// it is empty; a relay that finds none left copies instead.
 #[derive(Debug)]
 pub struct Pipes {
-    idle: Mutex<Vec<Ends>>,
+    /// Without a lock: every relay takes pipes from here, and gives them back, with each burst of bytes.
+    idle: ArrayQueue<Ends>,
     /// Pipes that exist: idle or taken.
     open: AtomicUsize,
     limit: usize,
@@ -33,7 +35,7 @@ struct Ends {
 impl Pipes {
     /// A pool of at most `limit` pipes (two descriptors each), made as they are needed.
     pub fn new(limit: usize) -> Self {
-        Pipes { idle: Mutex::default(), open: AtomicUsize::new(0), limit }
+        Pipes { idle: ArrayQueue::new(limit.max(1)), open: AtomicUsize::new(0), limit }
     }
 
     /// The pool of the process: 256 pipes of at most 1 MiB.
@@ -49,13 +51,12 @@ impl Pipes {
 
     /// Pipes that wait for use.
     pub fn idle(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.idle.len()
     }
 
     /// An empty pipe; `None` when the pool or the process has none left.
     pub(super) fn take(self: &Arc<Self>) -> Option<Pipe> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let ends = match idle {
+        let ends = match self.idle.pop() {
             Some(ends) => ends,
             None => self.make()?,
         };
@@ -103,9 +104,8 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         let Some(ends) = self.ends.take() else { return };
-        if self.held == 0 {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(ends);
-        } else {
+        // There is room for all that exist.
+        if self.held > 0 || self.pool.idle.push(ends).is_err() {
             self.pool.open.fetch_sub(1, Ordering::Relaxed);
         }
     }

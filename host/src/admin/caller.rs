@@ -3,8 +3,8 @@
 
 use super::gate;
 use super::problem::ApiProblem;
+use super::query::pairs;
 use super::remote::RemotePeer;
-use super::request::pairs;
 use super::roles::AdminPeer;
 use super::server::{AdminApi, AdminSettings};
 use super::tokens::TokenTable;

@@ -82,7 +82,10 @@ pub(super) async fn destination(
 
 /// `GET /v1/operations?to=…`.
 pub(super) async fn operations(request: AdminRequest) -> Result<Reply, ApiProblem> {
-    let to = request.asked("to").unwrap_or_default();
+    let Some(to) = request.asked("to") else {
+        let expected = "expected connections.NAME, devices.NAME.PATH or upstreams.NAME";
+        return Err(ApiProblem::of_parameter("to", expected));
+    };
     let destination = destination(&request, to).await?;
     Ok(Reply::ok(json!({ "to": to, "operations": destination.operations() })))
 }

@@ -32,7 +32,7 @@ fn version_wanted(request: &AdminRequest) -> Result<Option<u64>, ApiProblem> {
 
 /// `POST /v1/config/reload`.
 pub(super) async fn reload(request: AdminRequest) -> Result<Reply, ApiProblem> {
-    let dry_run = request.flag("dry_run");
+    let dry_run = request.flag("dry_run")?;
     let wanted = version_wanted(&request)?;
     Ok(shown(&reloader(&request)?.reload_if(wanted, ReloadCause::Call, dry_run).await?))
 }
@@ -49,7 +49,7 @@ pub(super) async fn rollback(request: AdminRequest) -> Result<Reply, ApiProblem>
     let number = text.parse().map_err(|_| {
         ApiProblem::bad_request(format!("version: expected its number, found {text:?}"))
     })?;
-    let dry_run = request.flag("dry_run");
+    let dry_run = request.flag("dry_run")?;
     let wanted = version_wanted(&request)?;
     Ok(shown(&reloader(&request)?.rollback_if(wanted, number, dry_run).await?))
 }

@@ -21,8 +21,8 @@ fn definition<T: DeserializeOwned + Default + JsonSchema>(
     Ok(from_json(request.body.clone())?)
 }
 
-fn existing(request: &AdminRequest) -> Existing {
-    if request.flag("replace") { Existing::Replace } else { Existing::Refuse }
+fn existing(request: &AdminRequest) -> Result<Existing, ApiProblem> {
+    Ok(if request.flag("replace")? { Existing::Replace } else { Existing::Refuse })
 }
 
 fn politely(request: &AdminRequest) -> Removal {
@@ -39,7 +39,7 @@ fn done(request: &AdminRequest, is: &str) -> Reply {
 pub(super) async fn connection(request: AdminRequest) -> Result<Reply, ApiProblem> {
     let config: ConnectionConfig = definition(&request)?;
     let name = request.param("name");
-    request.api.manager.define_connection(name, config, existing(&request)).await?;
+    request.api.manager.define_connection(name, config, existing(&request)?).await?;
     Ok(done(&request, "defined"))
 }
 
@@ -59,7 +59,7 @@ async fn defined(
         return Err(ApiProblem::bad_request("expected a JSON object as the body"));
     }
     let (manager, body) = (&request.api.manager, request.body.clone());
-    Ok(manager.define_written(object, body, existing(request)).await?)
+    Ok(manager.define_written(object, body, existing(request)?).await?)
 }
 
 /// Removes an object.

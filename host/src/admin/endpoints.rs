@@ -6,7 +6,7 @@ use super::request::{AdminRequest, Reply, segment};
 use super::roles::AdminRole::{self, Admin, Operator, Viewer};
 use super::{
     calls, changes, configuration, definitions, events, leases, lists, log, openapi, probes,
-    status, streams, upgrade, verbs,
+    status, streams, target_series, upgrade, verbs,
 };
 use crate::nearest::did_you_mean;
 use hyper::{Method, StatusCode};
@@ -74,7 +74,9 @@ macro_rules! table {
 pub(super) const ENDPOINTS: &[Endpoint] = table! {
     GET "/healthz" Viewer status::healthy, &[], "Whether the host runs: `ok`.";
     GET "/readyz" Viewer status::ready, &[], "Whether the host takes connections: 200, or 503 once it stops.";
-    GET "/metrics" Viewer status::metrics, &[], "Metrics, as OpenMetrics text.";
+    GET "/metrics" Viewer status::metrics, &[("name[]", "only this metric; may be repeated")], "Metrics, as OpenMetrics text.";
+    GET "/v1/metrics/targets" Viewer target_series::shown, &[], "Whether `/metrics` has series of each target, and for how long.";
+    PUT "/v1/metrics/targets" Operator target_series::show, &[], "Has series of each target in `/metrics` for a time, however many targets there are.";
     GET "/v1/status" Viewer status::status, &[], "The host as a whole: how many there are of each thing, and how they are.";
     GET "/v1/openapi.json" Viewer openapi::document, &[], "This document.";
     GET "/v1/events" Viewer events::events, EVENTS, "Events as they happen, as server-sent events.";

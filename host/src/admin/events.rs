@@ -11,6 +11,7 @@ use super::ring::{EventRing, KeptEvent};
 use crate::config::model::AdminConfig;
 use crate::events::{Bus, EventFilter, EventKind};
 use crate::lock::IgnorePoison;
+use crate::nearest::did_you_mean;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -178,11 +179,29 @@ pub(super) async fn events(request: AdminRequest) -> Result<Reply, ApiProblem> {
     if let Some(driver) = own("driver") {
         filter = filter.driver(driver);
     }
-    let kinds = request.asked("kinds").map(|kinds| kinds.split(',').map(str::to_owned).collect());
+    let kinds = request.asked("kinds").map(kinds).transpose()?.unwrap_or_default();
+    let since = request.asked("since");
+    if since.is_some_and(|since| since != "start" && !since.contains('-')) {
+        let expected = "expected start, or the id of an event, such as 5f2c0e-17";
+        return Err(ApiProblem::of_parameter("since", expected));
+    }
     let reader = request.api.hub.enter()?;
-    let since = request.last_event.as_deref().or(request.asked("since"));
-    let feed = EventFeed::begin(reader, filter, kinds.unwrap_or_default(), since);
+    let since = request.last_event.as_deref().or(since);
+    let feed = EventFeed::begin(reader, filter, kinds, since);
     Ok(Reply::Events(Box::new(feed)))
+}
+
+/// The kinds that a query names.
+fn kinds(text: &str) -> Result<Vec<String>, ApiProblem> {
+    let one = |name: &str| {
+        if EventKind::NAMES.contains(&name) {
+            return Ok(name.to_owned());
+        }
+        let expected = format!("expected names of events, found {name:?}");
+        let near = did_you_mean(name, EventKind::NAMES.iter().copied());
+        Err(ApiProblem::of_parameter("kinds", expected).near(near))
+    };
+    text.split(',').map(one).collect()
 }
 
 impl EventFeed {

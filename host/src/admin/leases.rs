@@ -1,16 +1,13 @@
 //! Leases that are held over the admin API without a session: while somebody works at a device otherwise, nobody is let in.
 
 use super::problem::ApiProblem;
-use super::request::{AdminRequest, Reply};
+use super::request::{AdminRequest, ForBody, Reply};
 use super::roles::{AdminPeer, AdminRole};
 use crate::config::DevicePath;
 use crate::connection::Caller;
 use crate::device::{Exclusive, Lease};
 use crate::lock::IgnorePoison;
-use crate::units::Timespan;
-use hyper::StatusCode;
 use jackfield_plugin_api::{Error, ErrorKind};
-use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,24 +21,6 @@ const USUAL: Duration = Duration::from_secs(60);
 
 /// How long one is held at most, unless it is renewed.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct HoldBody {
-    #[serde(rename = "for")]
-    within: Option<String>,
-}
-
-impl HoldBody {
-    fn time(&self) -> Result<Duration, ApiProblem> {
-        let Some(text) = &self.within else { return Ok(USUAL) };
-        let time = text.parse().ok().filter(|time: &Timespan| !time.is_zero() && time.0 <= LONGEST);
-        time.map(|time| time.0).ok_or_else(|| {
-            let text = "/for: expected a duration of more than \"0s\" and at most \"24h\", such as \"10m\"";
-            ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", text).at("/for")
-        })
-    }
-}
 
 /// Leases that are held, by their numbers.
 #[derive(Debug, Default)]
@@ -74,8 +53,8 @@ fn exclusive(request: &AdminRequest) -> Result<(String, Arc<Exclusive>), ApiProb
 
 /// `POST /v1/leases/{name}/take`.
 pub(super) async fn take(request: AdminRequest) -> Result<Reply, ApiProblem> {
-    let (wait, body) = (request.wait()?, request.body_as::<HoldBody>()?);
-    let lasts = body.time()?;
+    let (wait, body) = (request.wait()?, request.body_as::<ForBody>()?);
+    let lasts = body.time(USUAL, LONGEST)?;
     let (path, exclusive) = exclusive(&request)?;
     let leases = &request.api.leases;
     let most = request.api.settings().config.max_leases as usize;
@@ -141,7 +120,7 @@ fn own(request: &AdminRequest, path: &str) -> Result<u64, ApiProblem> {
 
 /// `PUT /v1/leases/{name}/held/{id}`.
 pub(super) async fn renew(request: AdminRequest) -> Result<Reply, ApiProblem> {
-    let lasts = request.body_as::<HoldBody>()?.time()?;
+    let lasts = request.body_as::<ForBody>()?.time(USUAL, LONGEST)?;
     let (path, exclusive) = exclusive(&request)?;
     let id = own(&request, &path)?;
     let all = request.api.leases.all.lock().ignore_poison();

@@ -1,5 +1,6 @@
 //! Lists, page by page, and single items.
 
+use super::fields;
 use super::nouns::{self, Item, target_key};
 use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply};
@@ -12,8 +13,11 @@ const MOST: usize = 1000;
 pub(super) async fn list(request: AdminRequest) -> Result<Reply, ApiProblem> {
     let noun = request.param("noun");
     let limit = request.number("limit", USUAL_LIMIT, MOST)?;
-    let filters = filters(&request)?;
+    let filters = filters(noun, &request)?;
     let fields: Option<Vec<&str>> = request.asked("fields").map(|it| it.split(',').collect());
+    for field in fields.iter().flatten() {
+        fields::find(noun, field).map_err(|unknown| unknown.into_problem("fields"))?;
+    }
     let items = nouns::all(&request.api.manager, noun).unwrap_or_default();
     let total = items.len();
     let after = request.asked("cursor").unwrap_or_default();
@@ -79,14 +83,20 @@ enum Comparison {
     Has,
 }
 
-fn filters(request: &AdminRequest) -> Result<Vec<ListFilter>, ApiProblem> {
+fn filters(noun: &str, request: &AdminRequest) -> Result<Vec<ListFilter>, ApiProblem> {
+    let one = |text: &str| {
+        let filter = ListFilter::parse(text).ok_or_else(|| {
+            let expected =
+                format!("expected FIELD=VALUE, FIELD!=VALUE or FIELD~PART, found {text:?}");
+            ApiProblem::of_parameter("filter", expected)
+        })?;
+        let found = fields::find(noun, &filter.path);
+        let found = found.map_err(|unknown| unknown.into_problem("filter"))?;
+        found.into_value(&filter.path).map_err(|unknown| unknown.into_problem("filter"))?;
+        Ok(filter)
+    };
     let all = request.query.iter().filter(|(name, _)| name == "filter");
-    all.map(|(_, text)| {
-        ListFilter::parse(text).ok_or_else(|| {
-            ApiProblem::bad_request("filter: expected FIELD=VALUE, FIELD!=VALUE or FIELD~PART")
-        })
-    })
-    .collect()
+    all.map(|(_, text)| one(text)).collect()
 }
 
 impl ListFilter {
@@ -146,9 +156,17 @@ fn pick(from: &Value, path: &str, into: &mut Map<String, Value>) {
         into.insert(first.to_owned(), below.clone());
         return;
     }
-    let table = into.entry(first).or_insert_with(|| Value::Object(Map::new()));
-    if let Value::Object(table) = table {
-        pick(below, rest, table);
+    let known = into.entry(first).or_insert_with(|| match below {
+        Value::Array(all) => vec![json!({}); all.len()].into(),
+        _ => json!({}),
+    });
+    match (below, known) {
+        (Value::Array(all), Value::Array(known)) => {
+            let tables = known.iter_mut().filter_map(Value::as_object_mut);
+            all.iter().zip(tables).for_each(|(below, table)| pick(below, rest, table));
+        }
+        (below, Value::Object(table)) => pick(below, rest, table),
+        _ => {}
     }
 }
 
@@ -177,7 +195,10 @@ mod tests {
 
     #[test]
     fn fields_leave_the_rest_out() {
-        let item = json!({ "a": 1, "b": { "c": 2, "d": 3 }, "e": 4 });
+        let item = json!({ "a": 1, "b": { "c": 2, "d": 3 }, "e": 4,
+                           "all": [{ "n": 1, "m": 2, "o": 3 }, { "n": 4 }] });
         assert_eq!(only(&item, &["a", "b.d", "x", "a.y"]), json!({ "a": 1, "b": { "d": 3 } }));
+        let all = json!([{ "n": 1, "m": 2 }, { "n": 4 }]);
+        assert_eq!(only(&item, &["all.n", "all.m"]), json!({ "all": all }));
     }
 }

@@ -103,7 +103,11 @@ pub(super) fn text(api: &AdminApi, names: &[&str]) -> String {
     to.flag("jackfield_ready", &[], !api.is_stopping());
     to.count("jackfield_traces_dropped", &[], manager.traces_dropped());
     connections(&mut to, manager);
-    upstreams(&mut to, manager, api.settings().config.target_metrics as usize);
+    let most = match api.target_series.left() {
+        Some(_) => usize::MAX,
+        None => api.settings().config.target_metrics as usize,
+    };
+    upstreams(&mut to, manager, most);
     leases(&mut to, manager);
     for plugin in manager.plugins() {
         let Some(name) = &plugin.name else { continue };
@@ -321,6 +325,21 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
+    }
+
+    #[test]
+    fn every_metric_is_documented_as_it_is() {
+        let page = include_str!("../../../config/README.md");
+        for (name, kind, labels, help) in TABLE {
+            let (end, kind) = match kind {
+                MetricKind::Counter => ("_total", "counter"),
+                MetricKind::Gauge => ("", "gauge"),
+                MetricKind::Histogram => ("", "histogram"),
+            };
+            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
+            let row = format!("| `{name}{end}` | {kind} | {} | {help} |", labels.join(", "));
+            assert!(page.lines().any(|line| line == row), "expected in config/README.md: {row}");
+        }
     }
 
     /// The names of metrics in a text.

@@ -128,6 +128,10 @@ fn body(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Option<Value> {
             "type": "object",
             "properties": { "for": { "type": "string", "description": "how long, such as 1m, which is the default; at most 24h" } },
         }),
+        "/v1/metrics/targets" => json!({
+            "type": "object",
+            "properties": { "for": { "type": "string", "description": "how long, such as 10m; default 1m, at most 1h" } },
+        }),
         "/v1/leases/{name}/break" => {
             json!({ "type": "object", "properties": { "reason": reason } })
         }
@@ -157,6 +161,7 @@ fn problem() -> Value {
             "status": { "type": "integer" },
             "detail": { "type": "string" },
             "pointer": { "type": "string", "description": "where in the body" },
+            "parameter": { "type": "string", "description": "which of the query" },
             "nearest": { "type": "string", "description": "the nearest valid name" },
             "errors": { "type": "array", "items": { "type": "object" } },
         },

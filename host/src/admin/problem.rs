@@ -5,6 +5,7 @@ use crate::manager::WriteError;
 use hyper::StatusCode;
 use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::{Value, json};
+use std::fmt;
 
 /// A request that is refused or has failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(super) struct ApiProblem {
 pub(super) struct ProblemDetails {
     /// Where in the body it is, as a JSON pointer.
     pointer: Option<String>,
+    /// The parameter of the query that it is about.
+    parameter: Option<String>,
     /// The nearest valid name.
     nearest: Option<String>,
     /// The methods that there are in place of the one that is not.
@@ -42,6 +45,13 @@ impl ApiProblem {
     /// What was asked for cannot be understood.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         ApiProblem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    /// A parameter of the query is not as it should be.
+    pub(super) fn of_parameter(name: &str, expected: impl fmt::Display) -> Self {
+        let mut problem = ApiProblem::bad_request(format!("{name}: {expected}"));
+        problem.more.parameter = Some(name.to_owned());
+        problem
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -87,6 +97,9 @@ impl ApiProblem {
         });
         if let Some(pointer) = &self.more.pointer {
             body["pointer"] = json!(pointer);
+        }
+        if let Some(parameter) = &self.more.parameter {
+            body["parameter"] = json!(parameter);
         }
         if let Some(nearest) = &self.more.nearest {
             body["nearest"] = json!(nearest);
@@ -152,8 +165,9 @@ impl From<ConfigErrors> for ApiProblem {
         });
         let detail = if at.is_empty() { detail } else { format!("{at}: {detail}") };
         let mut problem = ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", detail);
+        let errors = errors.collect();
         *problem.more =
-            ProblemDetails { pointer: Some(at), nearest, allow: None, errors: errors.collect() };
+            ProblemDetails { pointer: Some(at), nearest, errors, ..ProblemDetails::default() };
         problem
     }
 }

@@ -10,6 +10,7 @@ use hyper::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VER
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -101,16 +102,20 @@ impl AdminRequest {
         let Some(text) = self.asked(name) else { return Ok(usual) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         number.ok_or_else(|| {
-            ApiProblem::bad_request(format!("{name}: expected a whole number from 1 to {most}"))
+            let expected = format!("expected a whole number from 1 to {most}, found {text:?}");
+            ApiProblem::of_parameter(name, expected)
         })
     }
 
     /// A duration of the query, ten minutes at most.
     pub(super) fn time(&self, name: &str, usual: Duration) -> Result<Duration, ApiProblem> {
         let Some(text) = self.asked(name) else { return Ok(usual) };
-        let time: Timespan =
-            text.parse().map_err(|error| ApiProblem::bad_request(format!("{name}: {error}")))?;
-        Ok(time.0.min(LONGEST_WAIT))
+        let time: Timespan = text.parse().map_err(|error| ApiProblem::of_parameter(name, error))?;
+        if time.0 > LONGEST_WAIT {
+            let expected = format!("expected at most {}, found {text:?}", Timespan(LONGEST_WAIT));
+            return Err(ApiProblem::of_parameter(name, expected));
+        }
+        Ok(time.0)
     }
 
     /// How long the answer may wait for what it is about. Default: not at all.
@@ -119,8 +124,15 @@ impl AdminRequest {
     }
 
     /// Whether the query says `name`, or `name=true`.
-    pub(super) fn flag(&self, name: &str) -> bool {
-        self.asked(name).is_some_and(|value| matches!(value, "" | "true" | "1"))
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiProblem> {
+        match self.asked(name) {
+            Some("" | "true" | "1") => Ok(true),
+            None | Some("false" | "0") => Ok(false),
+            Some(other) => {
+                let expected = format!("expected true or false, found {other:?}");
+                Err(ApiProblem::of_parameter(name, expected))
+            }
+        }
     }
 
     /// The body as a struct; a missing one is an empty object.
@@ -137,15 +149,27 @@ impl AdminRequest {
     }
 }
 
-/// The pairs of a query.
-pub(super) fn pairs(query: &str) -> Vec<(String, String)> {
-    let decoded = |text: &str| {
-        let spaced = text.replace('+', " ");
-        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-    };
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    let split = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
-    split.map(|(name, value)| (decoded(name), decoded(value))).collect()
+/// The body of what holds for a time.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ForBody {
+    #[serde(rename = "for")]
+    within: Option<String>,
+}
+
+impl ForBody {
+    /// For how long: `usual` where nothing is said, and no longer than `longest`.
+    pub(super) fn time(&self, usual: Duration, longest: Duration) -> Result<Duration, ApiProblem> {
+        let Some(text) = &self.within else { return Ok(usual) };
+        let time = text.parse().ok().filter(|time: &Timespan| !time.is_zero() && time.0 <= longest);
+        time.map(|time| time.0).ok_or_else(|| {
+            let most = Timespan(longest);
+            let text = format!(
+                "/for: expected a duration of more than \"0s\" and at most \"{most}\", such as \"10m\""
+            );
+            ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, "config", text).at("/for")
+        })
+    }
 }
 
 /// One part of a path as it was meant.

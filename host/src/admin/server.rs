@@ -8,11 +8,13 @@ use super::events::EventHub;
 use super::leases::TakenLeases;
 use super::log_levels::LogLevels;
 use super::problem::ApiProblem;
+use super::query::{self, pairs};
 use super::render::{ReplyBody, refused, rendered};
-use super::request::{AdminRequest, Reply, Switch, pairs};
+use super::request::{AdminRequest, Reply, Switch};
 use super::roles::RoleTable;
 use super::socket::{AdminSocket, AdminStream};
 use super::streams::{StreamTable, StreamTickets};
+use super::target_series::TargetSeries;
 use super::upgrade::UpgradeControl;
 use super::weights::DrainedWeights;
 use crate::config::model::AdminConfig;
@@ -67,6 +69,7 @@ pub(super) struct AdminApi {
     pub(super) streams: StreamTable,
     pub(super) tickets: StreamTickets,
     pub(super) leases: TakenLeases,
+    pub(super) target_series: TargetSeries,
     endpoints: Endpoints,
 }
 
@@ -122,6 +125,7 @@ impl AdminApi {
             streams: StreamTable::default(),
             tickets: StreamTickets::default(),
             leases: TakenLeases::default(),
+            target_series: TargetSeries::default(),
             endpoints: Endpoints::all(),
         })
     }
@@ -289,6 +293,8 @@ async fn replied(
         let text = format!("{name} is {has} here, and this takes {needs}");
         return Err(ApiProblem::forbidden(text));
     }
+    let query = pairs(head.uri.query().unwrap_or_default());
+    query::judge(endpoint, &query)?;
     let settings = api.settings();
     let limit = usize::try_from(settings.config.max_body.0).unwrap_or(usize::MAX);
     let body = timeout(settings.config.request_timeout.0, read(body, limit)).await;
@@ -309,7 +315,7 @@ async fn replied(
     let request = AdminRequest {
         peer,
         params,
-        query: pairs(head.uri.query().unwrap_or_default()),
+        query,
         body,
         last_event: last_event.map(str::to_owned),
         if_match: conditions::if_match(&head.headers),

@@ -1,6 +1,7 @@
 //! The sockets of the admin API. The file of one of Unix has never more permissions than it is to have, and takes the place of one
 //! that a dead host has left, never of one that a live host has.
 
+use crate::files;
 use crate::handover::{Giving, Handover, HandoverName, unknown_name};
 use crate::services::SocketFile;
 use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock};
@@ -67,7 +68,7 @@ impl AdminSocket {
         // The socket is bound elsewhere and moved, and a place that is too long for clients would be no place.
         SockAddr::unix(path).map_err(|error| format!("{}: {error}", path.display()))?;
         make_folder(folder, for_all)?;
-        let within = |error: io::Error| format!("{}: {error}", path.display());
+        let within = |error: io::Error| format!("{}: {}", path.display(), files::why(path, &error));
         // Held until the file is in its place, so that of two hosts that start at once one sees the other.
         let held = File::open(folder).map_err(within)?;
         flock(&held, FlockOperation::LockExclusive).map_err(|error| within(error.into()))?;
@@ -182,10 +183,10 @@ fn make_folder(folder: &Path, for_all: bool) -> Result<(), String> {
     let shown = folder.display();
     if !folder.exists() {
         let mode = if for_all { 0o755 } else { 0o750 };
-        return DirBuilder::new()
-            .mode(mode)
-            .create(folder)
-            .map_err(|error| format!("the folder {shown} cannot be made: {error}"));
+        return DirBuilder::new().mode(mode).create(folder).map_err(|error| {
+            let why = files::why(folder, &error);
+            format!("the folder {shown} cannot be made: {why}")
+        });
     }
     let about = fs::metadata(folder).map_err(|error| format!("the folder {shown}: {error}"))?;
     let own = rustix::process::geteuid().as_raw();
@@ -209,7 +210,7 @@ fn is_free(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let there = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(format!("{shown}: {error}")),
+        Err(error) => return Err(format!("{shown}: {}", files::why(path, &error))),
         Ok(there) => there,
     };
     if !there.file_type().is_socket() {

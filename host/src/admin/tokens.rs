@@ -10,6 +10,7 @@
 
 use super::problem::ApiProblem;
 use super::roles::{AdminPeer, AdminRole};
+use crate::files;
 use crate::nearest::did_you_mean;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -45,7 +46,7 @@ impl TokenTable {
     /// In words, with the line: what is wrong in it, that it has no token, or that others may write it.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let shown = file.display();
-        let within = |error: std::io::Error| format!("{shown}: {error}");
+        let within = |error| format!("{shown}: {}", files::why(file, &error));
         let about = fs::metadata(file).map_err(within)?;
         if about.mode() & 0o022 != 0 {
             let mode = about.mode() & 0o7777;

@@ -51,7 +51,7 @@ pub(super) fn answer(command: fn() -> clap::Command) {
 
 /// Writes a page for each command to `folder`.
 pub(super) fn manual(folder: &Path, command: clap::Command) -> Outcome {
-    let failed = |error: std::io::Error| Failure::run(format!("{}: {error}", folder.display()));
+    let failed = |error| Failure::of_path(&folder.join("jackfield.1"), &error);
     clap_mangen::generate_to(command, folder).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }

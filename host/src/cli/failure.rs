@@ -2,8 +2,11 @@
 
 use super::output::complain;
 use crate::config::{ConfigErrors, UnitError};
+use crate::files;
 use crate::manager::StartError;
 use jackfield_plugin_api::Error;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What a command comes to.
@@ -39,6 +42,11 @@ impl Failure {
     /// It failed while it ran.
     pub(super) fn run(error: impl ToString) -> Self {
         Failure { code: RUN, lines: vec![format!("error: {}", one_line(&error.to_string()))] }
+    }
+
+    /// Something could not be done with a file or folder that was named.
+    pub(super) fn of_path(path: &Path, error: &io::Error) -> Self {
+        Failure::config(format!("{}: {}", path.display(), files::why(path, error)))
     }
 
     /// No host is there to be asked.

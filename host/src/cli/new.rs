@@ -105,7 +105,7 @@ fn camel(name: &str) -> String {
 
 /// Makes the folder, which must not be there.
 fn write(folder: &Path, package: &str, source: &str) -> Outcome<()> {
-    let failed = |path: &Path, error| Failure::run(format!("{}: {error}", path.display()));
+    let failed = |path: &Path, error| Failure::of_path(path, &error);
     fs::create_dir(folder).map_err(|error| failed(folder, error))?;
     let src = folder.join("src");
     fs::create_dir(&src).map_err(|error| failed(&src, error))?;

@@ -1,5 +1,6 @@
 //! One configuration file: read and parsed once, for its values and for the place of every key.
 
+use crate::files;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -140,7 +141,7 @@ pub(super) fn parse(
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let fail = |error: std::io::Error| format!("cannot read the file: {error}");
+    let fail = |error| format!("cannot read the file: {}", files::why(path, &error));
     let file = std::fs::File::open(path).map_err(fail)?;
     if file.metadata().map_err(fail)?.is_dir() {
         return Err("expected a file, found a folder".to_owned());

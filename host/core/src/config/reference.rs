@@ -100,7 +100,11 @@ impl FromStr for Reference {
                 return Err(ReferenceError(hint));
             }
         }
-        Err(ReferenceError(format!("expected {DESTINATION}")))
+        let mut why = format!("expected {DESTINATION}");
+        if is_name(text) {
+            why.push_str(&format!("; a connection of that name is \"connections.{text}\""));
+        }
+        Err(ReferenceError(why))
     }
 }
 

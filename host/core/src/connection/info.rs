@@ -7,6 +7,7 @@ use super::state::State;
 use crate::addr::Addr;
 use crate::work::OpeningStep;
 use jackfield_plugin_api::Info;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What a connection is and does, each true or not. Serialised by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Flags {
     /// It accepts sessions; never so for a connection, always for a listener.
@@ -69,7 +70,7 @@ impl Flags {
 
 /// Everything about one life, as others read it. Times are milliseconds; those named `_at` since
 /// 1970.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConnectionInfo {
     /// Never used again in this process.
     pub id: u64,
@@ -90,8 +91,10 @@ pub struct ConnectionInfo {
     /// What it is and does.
     pub flags: Flags,
     /// Our end; `None` if its transport has no addresses.
+    #[schemars(with = "Option<String>")]
     pub local: Option<Addr>,
     /// The peer's end.
+    #[schemars(with = "Option<String>")]
     pub peer: Option<Addr>,
     /// Who the peer has proven to be.
     pub identity: Option<String>,
@@ -153,7 +156,7 @@ pub struct ConnectionInfo {
 }
 
 /// A life as others read it: its info and its last changes of state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LiveSnapshot {
     /// Everything about it.
     #[serde(flatten)]

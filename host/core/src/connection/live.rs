@@ -16,7 +16,7 @@ use super::supervisor;
 use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::relay::{Totals, Traffic};
-use crate::traces::Traces;
+use crate::traces::{AttemptSpans, SpanContext, Traces};
 use crate::work::OpeningStep;
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
@@ -50,6 +50,8 @@ pub struct Live {
     pub(super) client: OnceLock<Box<Addr>>,
     /// Of an accepted one: the target of an upstream that it was joined to.
     target: OnceLock<Box<str>>,
+    /// Of an accepted one: its place in a trace, once that was needed.
+    span: OnceLock<Box<SpanContext>>,
     /// The task that serves it, where that is not a supervisor.
     pub(super) server: AtomicWaker,
     pub(super) machinery: OnceLock<Box<Machinery>>,
@@ -71,6 +73,7 @@ impl Live {
             opening: AtomicU8::new(OpeningStep::default() as u8),
             client: OnceLock::new(),
             target: OnceLock::new(),
+            span: OnceLock::new(),
             server: AtomicWaker::new(),
             machinery: OnceLock::new(),
             spec,
@@ -157,6 +160,17 @@ impl Live {
     /// Where spans of it go.
     pub(crate) fn traces(&self) -> Option<&Traces> {
         self.spec.lives.as_ref().map(|lives| lives.traces())
+    }
+
+    /// Its place in a trace from now on, where there are traces.
+    pub(crate) fn span(&self) -> Option<SpanContext> {
+        let begun = self.traces()?.begin(None)?;
+        Some(**self.span.get_or_init(|| Box::new(begun)))
+    }
+
+    /// What makes spans of attempts at what it is joined to, where there are traces.
+    pub(crate) fn attempt_spans(&self) -> Option<Box<AttemptSpans<'_>>> {
+        AttemptSpans::of(self.traces(), self.span())
     }
 
     /// What has passed so far.

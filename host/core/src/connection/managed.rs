@@ -16,6 +16,7 @@ use crate::events::Bus;
 use crate::lock::IgnorePoison;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Result, Session};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub struct Managed {
 }
 
 /// A named connection as others read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ManagedSnapshot {
     /// Its name.
     pub name: String,

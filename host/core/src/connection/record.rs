@@ -3,6 +3,7 @@
 
 use super::state::State;
 use jackfield_plugin_api::{Error, Info};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 const STEPS: usize = 16;
 
 /// What decided a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decider {
     /// A program asked for it: connect, close, drain, abort.
@@ -55,7 +56,7 @@ impl fmt::Display for Decider {
 }
 
 /// A change of state, kept for finding out why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Transition {
     /// Milliseconds since the life began.
     pub at_ms: u64,

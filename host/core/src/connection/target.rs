@@ -8,6 +8,7 @@ use crate::events::Source;
 use crate::stack::Stack;
 use crate::work::{self, OpeningStep};
 use jackfield_plugin_api::{ErrorKind, Result, Session};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Who opens a session and what for, as others are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Caller {
     /// A peer's address, or what a program calls itself.
     pub owner: String,

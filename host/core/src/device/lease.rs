@@ -54,7 +54,7 @@ impl Default for LeaseOptions {
 pub type Id = u64;
 
 /// Why a lease ended before its holder let go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "ended", content = "reason", rename_all = "snake_case")]
 pub enum Ended {
     /// Somebody broke it, for that reason.
@@ -124,7 +124,7 @@ pub struct Leases {
 }
 
 /// The holder and the queue, as others read them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LeaseSnapshot {
     /// Who has it.
     pub holder: Option<HolderSnapshot>,
@@ -135,7 +135,7 @@ pub struct LeaseSnapshot {
 }
 
 /// Who has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HolderSnapshot {
     /// Who.
     #[serde(flatten)]
@@ -149,7 +149,7 @@ pub struct HolderSnapshot {
 }
 
 /// Who waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaiterSnapshot {
     /// Who.
     #[serde(flatten)]
@@ -159,7 +159,7 @@ pub struct WaiterSnapshot {
 }
 
 /// Who was made to let go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EndedSnapshot {
     /// Who.
     #[serde(flatten)]

@@ -34,6 +34,7 @@ use crate::lock::IgnorePoison;
 use crate::nearest::did_you_mean;
 use futures_util::future::join_all;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,7 +92,7 @@ impl Ways {
 }
 
 /// A device as others read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DeviceSnapshot {
     /// Its name.
     pub name: String,

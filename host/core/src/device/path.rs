@@ -8,6 +8,7 @@ use crate::connection::{
     Target,
 };
 use jackfield_plugin_api::{Result, Session};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ struct Console {
 }
 
 /// A path as others read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PathSnapshot {
     /// Its name.
     pub name: String,

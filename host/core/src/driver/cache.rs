@@ -2,6 +2,7 @@
 
 use super::refusal::Refusal;
 use super::trust::{self, Trust};
+use crate::files;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,7 +17,7 @@ static DRAFTS: AtomicU64 = AtomicU64::new(0);
 const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn in_cache(what: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::Unreadable(format!("cache {}: {error}", what.display()))
+    Refusal::Unreadable(format!("cache {}: {}", what.display(), files::why(what, error)))
 }
 
 /// Makes the cache folder if it is not there, and holds it against the rules for folders of plugins.

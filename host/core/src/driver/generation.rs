@@ -6,12 +6,13 @@ use super::health::FileHealth;
 use super::sentinel::Use;
 use jackfield_plugin_api::Kept;
 use jackfield_plugin_api::load::Plugin;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 /// Which file a generation is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GenerationId {
     /// The plugin's name.
     pub plugin: String,
@@ -76,7 +77,7 @@ impl Generation {
 }
 
 /// Why a generation gets no new sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retirement {
     /// Its file has other content now.
@@ -114,7 +115,7 @@ impl RetiredGeneration {
 }
 
 /// A generation of a plugin, as others read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GenerationSnapshot {
     /// Which.
     #[serde(flatten)]

@@ -6,6 +6,7 @@
 //! be added to it.
 
 use super::refusal::{Refusal, Writers};
+use crate::files;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,7 +53,9 @@ fn writers(trust: Trust) -> u32 {
 }
 
 fn metadata(path: &Path) -> Result<Metadata, Refusal> {
-    fs::metadata(path).map_err(|error| Refusal::Unreadable(format!("{}: {error}", path.display())))
+    fs::metadata(path).map_err(|error| {
+        Refusal::Unreadable(format!("{}: {}", path.display(), files::why(path, &error)))
+    })
 }
 
 fn judge(metadata: &Metadata, path: &Path, unsafe_modes: u32) -> Result<(), Refusal> {

@@ -15,6 +15,19 @@ pub(super) enum Subject<'a> {
     Other,
 }
 
+/// The names of kinds of events, once for all that needs them.
+macro_rules! names {
+    ($($kind:pat => $name:literal,)*) => {
+        /// All names that kinds have.
+        pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+        /// Its name, as it is serialised.
+        pub fn name(&self) -> &'static str {
+            match self { $($kind => $name,)* }
+        }
+    };
+}
+
 impl EventKind {
     /// What it is about, if it is an event of the host.
     pub(super) fn subject(&self) -> Subject<'_> {
@@ -45,56 +58,53 @@ impl EventKind {
         }
     }
 
-    /// Its name, as it is serialised.
-    pub fn name(&self) -> &'static str {
-        match self {
-            EventKind::Created => "created",
-            EventKind::Accepted { .. } => "accepted",
-            EventKind::Connecting => "connecting",
-            EventKind::Secured { .. } => "secured",
-            EventKind::Connected { .. } => "connected",
-            EventKind::Upgraded => "upgraded",
-            EventKind::Lost { .. } => "lost",
-            EventKind::Reconnecting { .. } => "reconnecting",
-            EventKind::Error { .. } => "error",
-            EventKind::Idle { .. } => "idle",
-            EventKind::Health { .. } => "health",
-            EventKind::Writable => "writable",
-            EventKind::Driver { .. } => "driver",
-            EventKind::Program { .. } => "program",
-            EventKind::Plugin { .. } => "plugin",
-            EventKind::ListenerUp { .. } => "listener_up",
-            EventKind::ListenerDown { .. } => "listener_down",
-            EventKind::Resolved { .. } => "resolved",
-            EventKind::Defined { .. } => "defined",
-            EventKind::Removed { .. } => "removed",
-            EventKind::PluginAdmitted { .. } => "plugin_admitted",
-            EventKind::PluginReplaced { .. } => "plugin_replaced",
-            EventKind::PluginRemoved { .. } => "plugin_removed",
-            EventKind::PluginRefused { .. } => "plugin_refused",
-            EventKind::TargetAdded { .. } => "target_added",
-            EventKind::TargetRemoved { .. } => "target_removed",
-            EventKind::TargetUp { .. } => "target_up",
-            EventKind::TargetDown { .. } => "target_down",
-            EventKind::TargetEjected { .. } => "target_ejected",
-            EventKind::TargetHalfOpen { .. } => "target_half_open",
-            EventKind::TargetRecovered { .. } => "target_recovered",
-            EventKind::TargetDraining { .. } => "target_draining",
-            EventKind::TargetDrained { .. } => "target_drained",
-            EventKind::TargetWeight { .. } => "target_weight",
-            EventKind::PoolOpenFailed { .. } => "pool_open_failed",
-            EventKind::PoolRecovered { .. } => "pool_recovered",
-            EventKind::PoolExhausted { .. } => "pool_exhausted",
-            EventKind::LeaseWaiting { .. } => "lease_waiting",
-            EventKind::LeaseTaken { .. } => "lease_taken",
-            EventKind::LeaseReleased { .. } => "lease_released",
-            EventKind::LeaseBroken { .. } => "lease_broken",
-            EventKind::LeaseExpired { .. } => "lease_expired",
-            EventKind::LeaseTimedOut { .. } => "lease_timed_out",
-            EventKind::Draining => "draining",
-            EventKind::Closing { .. } => "closing",
-            EventKind::Missed { .. } => "missed",
-            EventKind::Closed { .. } => "closed",
-        }
+    names! {
+        EventKind::Created => "created",
+        EventKind::Accepted { .. } => "accepted",
+        EventKind::Connecting => "connecting",
+        EventKind::Secured { .. } => "secured",
+        EventKind::Connected { .. } => "connected",
+        EventKind::Upgraded => "upgraded",
+        EventKind::Lost { .. } => "lost",
+        EventKind::Reconnecting { .. } => "reconnecting",
+        EventKind::Error { .. } => "error",
+        EventKind::Idle { .. } => "idle",
+        EventKind::Health { .. } => "health",
+        EventKind::Writable => "writable",
+        EventKind::Driver { .. } => "driver",
+        EventKind::Program { .. } => "program",
+        EventKind::Plugin { .. } => "plugin",
+        EventKind::ListenerUp { .. } => "listener_up",
+        EventKind::ListenerDown { .. } => "listener_down",
+        EventKind::Resolved { .. } => "resolved",
+        EventKind::Defined { .. } => "defined",
+        EventKind::Removed { .. } => "removed",
+        EventKind::PluginAdmitted { .. } => "plugin_admitted",
+        EventKind::PluginReplaced { .. } => "plugin_replaced",
+        EventKind::PluginRemoved { .. } => "plugin_removed",
+        EventKind::PluginRefused { .. } => "plugin_refused",
+        EventKind::TargetAdded { .. } => "target_added",
+        EventKind::TargetRemoved { .. } => "target_removed",
+        EventKind::TargetUp { .. } => "target_up",
+        EventKind::TargetDown { .. } => "target_down",
+        EventKind::TargetEjected { .. } => "target_ejected",
+        EventKind::TargetHalfOpen { .. } => "target_half_open",
+        EventKind::TargetRecovered { .. } => "target_recovered",
+        EventKind::TargetDraining { .. } => "target_draining",
+        EventKind::TargetDrained { .. } => "target_drained",
+        EventKind::TargetWeight { .. } => "target_weight",
+        EventKind::PoolOpenFailed { .. } => "pool_open_failed",
+        EventKind::PoolRecovered { .. } => "pool_recovered",
+        EventKind::PoolExhausted { .. } => "pool_exhausted",
+        EventKind::LeaseWaiting { .. } => "lease_waiting",
+        EventKind::LeaseTaken { .. } => "lease_taken",
+        EventKind::LeaseReleased { .. } => "lease_released",
+        EventKind::LeaseBroken { .. } => "lease_broken",
+        EventKind::LeaseExpired { .. } => "lease_expired",
+        EventKind::LeaseTimedOut { .. } => "lease_timed_out",
+        EventKind::Draining => "draining",
+        EventKind::Closing { .. } => "closing",
+        EventKind::Missed { .. } => "missed",
+        EventKind::Closed { .. } => "closed",
     }
 }

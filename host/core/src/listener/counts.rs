@@ -1,6 +1,7 @@
 //! [`ListenerCounts`]: how many sessions a listener has had, and what passed in them. Counted where a session begins and
 //! ends, so that nothing on the way of data knows of it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,7 +25,7 @@ pub(super) struct ListenerCounts {
 }
 
 /// What a listener has counted. Bytes and durations are those of sessions that have ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListenerTotals {
     /// Connections that were accepted.
     pub accepted: u64,

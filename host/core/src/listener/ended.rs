@@ -8,6 +8,7 @@ use crate::route::Served;
 use crate::traces::{Span, SpanContext};
 use jackfield_plugin_api::{Error, ErrorKind};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// What filters call these lines.
 pub const SESSIONS: &str = "jackfield::session";
@@ -60,9 +61,9 @@ impl Drop for SessionLine<'_> {
         let duration_ms = live.totals().age_ms();
         counts.ended(error.is_some(), (bytes_in, bytes_out), duration_ms);
         if let Some(traces) = live.traces()
-            && let Some(context) = traces.begin(None).filter(SpanContext::is_sampled)
+            && let Some(context) = live.span().filter(SpanContext::is_sampled)
         {
-            let span = Span::new(context, "session", duration_ms)
+            let span = Span::new(context, "session", Duration::from_millis(duration_ms))
                 .with("jackfield.listener", live.listener().map_or("", |name| name))
                 .with("jackfield.route", &*service.name())
                 .with("jackfield.target", service.target_of(live))

@@ -5,6 +5,7 @@ use crate::config::Via;
 use crate::config::model::ConnectionConfig;
 use crate::connection::Managed;
 use crate::lock::IgnorePoison;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +17,7 @@ use tokio::sync::OnceCell;
 const SHARDS: usize = 64;
 
 /// Where a definition comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DefinedBy {
     /// The configuration.

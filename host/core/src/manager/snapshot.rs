@@ -10,6 +10,7 @@ use crate::driver::{GenerationSnapshot, PluginReport, PluginState, Prepared, Reg
 use crate::listener::ListenerTotals;
 use crate::upstream::UpstreamSnapshot;
 use jackfield_plugin_api::PluginHealth;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub struct HostSnapshot {
 }
 
 /// One plugin file.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PluginSnapshot {
     /// The file.
     pub file: String,
@@ -54,6 +55,7 @@ pub struct PluginSnapshot {
     /// Panics of its code so far.
     pub panics: u32,
     /// What it said of itself when it was last asked; `None` before that.
+    #[schemars(with = "serde_json::Value")]
     pub health: Option<PluginHealth>,
     /// Which generation of the plugin gets new sessions, counted from 1; `None` where none does.
     pub generation: Option<u32>,
@@ -129,11 +131,12 @@ impl PluginSnapshot {
 }
 
 /// One listener.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ListenerSnapshot {
     /// As it is written in the configuration.
     pub listen: String,
     /// Where it listens, with the port that the system chose.
+    #[schemars(with = "Option<String>")]
     pub local: Option<Addr>,
     /// Where its route leads.
     pub to: String,
@@ -146,7 +149,7 @@ pub struct ListenerSnapshot {
 }
 
 /// A device or an upstream, and where it comes from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Defined<T> {
     /// What it is.
     #[serde(flatten)]
@@ -165,7 +168,7 @@ impl<T> Deref for Defined<T> {
 }
 
 /// One handler.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HandlerSnapshot {
     /// Its name.
     pub name: String,

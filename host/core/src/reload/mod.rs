@@ -13,6 +13,7 @@
 mod follow;
 mod plugin_files;
 mod report;
+mod secret_files;
 mod watch;
 
 pub use follow::{Adoption, ConfigFollower};
@@ -22,6 +23,7 @@ use crate::config::diff::{Changes, ConfigSide, ObjectId, Secrets, WaitingObjects
 use crate::config::{ConfigErrors, ConfigFiles, DrainOptions, Loaded, Overrides, ReloadOptions};
 use crate::lock::IgnorePoison;
 use crate::manager::Manager;
+use secret_files::SecretFiles;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +87,7 @@ struct Version {
     /// Shared: what is gone back to is not copied.
     loaded: Arc<Loaded>,
     secrets: Secrets,
+    secret_files: SecretFiles,
     /// What waits for a plugin.
     waiting: Arc<WaitingObjects>,
 }
@@ -98,6 +101,8 @@ impl Reloader {
         overrides: Overrides,
         loaded: Loaded,
     ) -> Self {
+        // Looked at before they are read: what changes meanwhile is read again.
+        let secret_files = SecretFiles::of(&loaded).await;
         let secrets = Secrets::read(&loaded).await;
         let (options, digest) = (loaded.config.reload.clone(), loaded.digest());
         let current = Version {
@@ -107,6 +112,7 @@ impl Reloader {
             changes: Changes::default(),
             loaded: Arc::new(loaded),
             secrets,
+            secret_files,
             waiting: manager.waiting(),
         };
         let versions = Versions { current, past: VecDeque::new(), digest, told: None };
@@ -314,6 +320,7 @@ impl ReloaderState {
         cause: ReloadCause,
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {
+        let secret_files = SecretFiles::of(&loaded).await;
         let secrets = Secrets::read(&loaded).await;
         let waiting = Arc::new(self.manager.waiting_in(&loaded));
         let changes = {
@@ -337,12 +344,21 @@ impl ReloaderState {
         if changes.change_nothing_now() {
             // The same in other words: places of mistakes are those of the new ones.
             (versions.current.loaded, versions.current.waiting) = (loaded, waiting);
+            versions.current.secret_files = secret_files;
             return Ok(changes);
         }
         self.options.send_replace(loaded.config.reload.clone());
         let (number, at) = (versions.current.number + 1, SystemTime::now());
-        let next =
-            Version { number, at, cause, changes: changes.clone(), loaded, secrets, waiting };
+        let next = Version {
+            number,
+            at,
+            cause,
+            changes: changes.clone(),
+            loaded,
+            secrets,
+            secret_files,
+            waiting,
+        };
         let past = std::mem::replace(&mut versions.current, next);
         versions.past.push_back(past);
         while versions.past.len() >= HISTORY {

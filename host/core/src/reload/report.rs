@@ -114,6 +114,9 @@ impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReloadError::Config(errors) => errors.fmt(f),
+            ReloadError::NoVersion { number, known } if known.is_empty() => {
+                write!(f, "expected an earlier version, and there is none yet, found {number}")
+            }
             ReloadError::NoVersion { number, known } => {
                 let known: Vec<String> = known.iter().map(ToString::to_string).collect();
                 write!(f, "expected one of the versions {}, found {number}", known.join(", "))

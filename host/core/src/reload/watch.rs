@@ -1,10 +1,11 @@
-//! Hears of changes of the configuration files.
+//! Hears of changes of the configuration files, and of files that secrets are in.
 //!
 //! What the system tells is a hint and no more: editors write a file anew under another name, Kubernetes swaps a link
 //! above it, network file systems tell nothing. After any hint there have to be [`QUIET`] without another, but not for
 //! longer than [`PATIENCE`]; then all is read, and where nothing is different nothing happens. The folders of all files
 //! are watched, not the files, and all is read every `reload.poll` besides.
 
+use super::secret_files::FilesSeen;
 use super::{ReloadCause, Reloader};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ pub(super) const MOST_LOOKS: usize = 4;
 
 /// What could not be taken over, and when it is tried again.
 struct Failed {
-    digest: [u8; 32],
+    /// Of the files of the configuration, and of those of its secrets.
+    digest: ([u8; 32], FilesSeen),
     again: Instant,
     wait: Duration,
 }
@@ -89,17 +91,19 @@ async fn look(
     failed: Option<Failed>,
 ) -> Option<Failed> {
     let mut files = reloader.look().await?;
+    let secrets = reloader.inner.state.lock().await.current.secret_files.clone();
     // What has changed before a folder was watched is seen by reading after that.
     for _ in 0..MOST_LOOKS {
-        if !folders.set(files.folders().chain(reloader.inner.roots().filter_map(Path::parent))) {
+        let others = reloader.inner.roots().filter_map(Path::parent).chain(secrets.folders());
+        if !folders.set(files.folders().chain(others)) {
             break;
         }
         files = reloader.look().await?;
     }
-    let digest = files.digest();
+    let digest = (files.digest(), secrets.now().await);
     let emptied = {
         let versions = reloader.inner.state.lock().await;
-        if versions.digest == digest {
+        if (versions.digest, versions.current.secret_files.seen) == digest {
             return None;
         }
         files.are_emptied(&versions.current.loaded)

@@ -11,6 +11,7 @@ use jackfield_plugin_api::{
     Stream, mask_query,
 };
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::Level;
 
 /// What filters call these lines.
@@ -168,7 +169,7 @@ impl Line {
             Some(known) => (*known, *known),
             None => ("HTTP", "_OTHER"),
         };
-        let span = Span::new(context, name, duration_ms)
+        let span = Span::new(context, name, Duration::from_millis(duration_ms))
             .with("http.request.method", method)
             .with("url.scheme", &*self.scheme)
             .with("url.path", path)

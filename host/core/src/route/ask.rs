@@ -6,6 +6,7 @@ use super::interim::Interim;
 use super::lent::lent;
 use super::{Destination, Far, Route};
 use crate::connection::{Entered, Purpose};
+use crate::traces::AttemptSpans;
 use jackfield_plugin_api::{Address, Answer, Body, Envelope, HeaderBlock, Result, Retry, Session};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ pub(super) struct Asker<'a> {
     pub(super) route: &'a Route,
     pub(super) session: &'a Session,
     pub(super) connection: &'a Entered,
+    /// Where there are traces.
+    pub(super) spans: Option<&'a AttemptSpans<'a>>,
 }
 
 /// A request on its way.
@@ -124,6 +127,7 @@ impl Asker<'_> {
 
     /// A session of the destination: one that was unused for less than `rested`, or a new one.
     async fn reach(self, rested: Duration) -> Result<Far> {
-        self.route.reach(self.session, self.connection, Purpose::Request { rested }).await
+        let Asker { route, session, connection, spans } = self;
+        route.reach(session, connection, Purpose::Request { rested }, spans).await
     }
 }

@@ -14,7 +14,7 @@ use super::{Far, Route, sse};
 use crate::connection::{Entered, Purpose};
 use crate::relay::{self, End, Side, Totals};
 use crate::shutdown::Stopping;
-use crate::traces::{SpanContext, TRACEPARENT, TRACESTATE};
+use crate::traces::{AttemptSpans, SpanContext, TRACEPARENT, TRACESTATE};
 use futures_util::{Stream, StreamExt};
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
@@ -82,18 +82,25 @@ impl<'a> Forward<'a> {
     async fn one(&self, incoming: Incoming, telling: Option<Stopping>) {
         let mut line =
             RequestLine::new(self.connection.live(), &self.route.name, &incoming.request.head);
+        let spans = AttemptSpans::of(self.connection.traces(), line.span().copied());
         let is_connect = incoming.request.head.get(":method") == Some(b"CONNECT");
         if is_connect || telling.is_some() {
             let Incoming { request, answer, .. } = line.observe(incoming);
             return match telling.filter(|_| !is_connect) {
-                Some(stopping) => Box::pin(self.tell(&request.head, answer, stopping)).await,
+                Some(stopping) => {
+                    let asked = (&request.head, answer);
+                    Box::pin(self.tell(asked, stopping, spans.as_deref())).await
+                }
                 None => refuse(answer, "501", "CONNECT is not supported").await,
             };
         }
         let Incoming { request, mut answer, .. } = incoming;
         let turn = request.upgrade;
         let asked = match self.onward(&request.head, turn.is_some(), line.span()) {
-            Ok(head) => self.ask(head, request.body, &line, &mut answer).await,
+            Ok(head) => {
+                let asked = (head, request.body);
+                self.ask(asked, &line, &mut answer, spans.as_deref()).await
+            }
             Err(error) => Err(error),
         };
         let (far, mut response) = match asked {
@@ -133,11 +140,16 @@ impl<'a> Forward<'a> {
     }
 
     /// Answers with what a session of the destination sends.
-    async fn tell(&self, head: &HeaderBlock, answer: Answer, stopping: Stopping) {
+    async fn tell(
+        &self,
+        (head, answer): (&HeaderBlock, Answer),
+        stopping: Stopping,
+        spans: Option<&AttemptSpans<'_>>,
+    ) {
         let longest = self.route.relay.sizes.buffer;
         let opened = match sse::Asked::of(head) {
             sse::Asked::Events => {
-                self.route.reach(self.session, self.connection, Purpose::Data).await
+                self.route.reach(self.session, self.connection, Purpose::Data, spans).await
             }
             sse::Asked::Head => return sent(answer, sse::answer(Body::empty())).await,
             sse::Asked::Other => return sent(answer, sse::refusal()).await,
@@ -182,10 +194,10 @@ impl<'a> Forward<'a> {
 
     async fn ask(
         &self,
-        head: HeaderBlock,
-        body: Body,
+        (head, body): (HeaderBlock, Body),
         line: &RequestLine,
         answer: &mut Answer,
+        spans: Option<&AttemptSpans<'_>>,
     ) -> Result<(Far, Envelope)> {
         let &Forward { route, session, connection, .. } = self;
         let fault = ClientFault::default();
@@ -195,7 +207,7 @@ impl<'a> Forward<'a> {
         };
         let is_first = !self.has_asked.swap(true, Ordering::Relaxed);
         let asked = PendingRequest { head, body, fault, is_first };
-        Asker { route, session, connection }.ask(asked, answer).await
+        Asker { route, session, connection, spans }.ask(asked, answer).await
     }
 
     /// Content that counts as carried to `side` as it comes, and in the totals of its request. What ends it early

@@ -94,7 +94,8 @@ impl<'a> Joining<'a> {
         let mut early = if route.options.abort_on_close { near::watched(session)? } else { None };
         let deferred = Deferred::of(session);
         let grace = route.relay.timeouts.drain;
-        let reaching = route.reach(session, self.connection, Purpose::Data);
+        let spans = self.connection.attempt_spans();
+        let reaching = route.reach(session, self.connection, Purpose::Data, spans.as_deref());
         let far = tokio::select! {
             far = Deferred::offering(deferred.as_ref(), reaching) => far,
             gone = near::gone(&mut early, grace) => Err(gone),

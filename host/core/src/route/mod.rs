@@ -3,6 +3,7 @@
 mod access;
 mod admin_slot;
 mod ask;
+mod attempt;
 mod calls;
 mod destination;
 mod far;
@@ -27,9 +28,11 @@ use crate::relay::cut_off;
 use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
 use crate::shutdown::Stopping;
 use crate::stack::opened_for;
+use crate::traces::AttemptSpans;
 pub use access::REQUESTS;
 pub(crate) use access::RequestLine;
 pub use admin_slot::{AdminService, AdminSlot, ServedSession};
+use attempt::AttemptAt;
 pub use destination::Destination;
 use far::Far;
 use futures_util::future::Either;
@@ -160,8 +163,9 @@ impl Route {
         session: &Session,
         connection: &Entered,
         purpose: Purpose,
+        spans: Option<&AttemptSpans<'_>>,
     ) -> Result<Far> {
-        let reaching = self.reach_target(session, connection, purpose);
+        let reaching = self.reach_target(session, connection, purpose, spans);
         if !self.destination.tells_client() {
             return reaching.await;
         }
@@ -176,6 +180,7 @@ impl Route {
         session: &Session,
         connection: &Entered,
         purpose: Purpose,
+        spans: Option<&AttemptSpans<'_>>,
     ) -> Result<Far> {
         // Boxed, so that a relayed connection does not keep room for being opened.
         Ok(match &self.destination {
@@ -186,13 +191,7 @@ impl Route {
                     .uses_key()
                     .then(|| self.options.hash.key(connection.peer(), || session.info()));
                 let key = key.flatten();
-                let opened = match purpose {
-                    Purpose::Request { rested } => {
-                        Box::pin(upstream.open_for_request(key, rested)).await?
-                    }
-                    Purpose::Data | Purpose::Calls => Box::pin(upstream.open(key)).await?,
-                };
-                Far::Opened(opened)
+                Far::Opened(Box::pin(upstream.have(key, purpose, spans)).await?)
             }
             Destination::Connection(managed) => {
                 let caller = || {
@@ -201,16 +200,18 @@ impl Route {
                     Caller::new(peer, connection.listener().map_or("", |name| name))
                 };
                 let (target, limit) = (managed.target(), managed.policy().connect_limit());
-                Far::Own(match purpose {
-                    Purpose::Request { rested } => {
-                        Box::pin(async move { target.for_request(caller, limit, rested).await })
-                            .await?
+                let attempt = spans.map(|spans| AttemptAt::new(spans, managed.name(), &target));
+                let opened = Box::pin(async move {
+                    match purpose {
+                        Purpose::Request { rested } => {
+                            target.for_request(caller, limit, rested).await
+                        }
+                        Purpose::Data | Purpose::Calls => target.for_data(&caller(), limit).await,
                     }
-                    Purpose::Data | Purpose::Calls => {
-                        let caller = caller();
-                        Box::pin(async move { target.for_data(&caller, limit).await }).await?
-                    }
-                })
+                });
+                let opened = opened.await;
+                attempt.into_iter().for_each(|attempt| attempt.over(&opened));
+                Far::Own(opened?)
             }
             Destination::Observe(observers) => {
                 Far::Own(PooledSession::own(observers.observe()?.into_session(), purpose))

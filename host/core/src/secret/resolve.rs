@@ -1,5 +1,6 @@
 //! From a reference to the secret.
 
+use crate::files;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -168,11 +169,15 @@ impl Resolver {
 
     async fn file(&self, name: &str) -> Result<Vec<u8>, SecretFailure> {
         let path = self.path(name);
+        let failed = |error: io::Error| {
+            let why = files::why(&path, &error);
+            SecretFailure::Read(io::Error::new(error.kind(), why))
+        };
         // Opening a pipe would wait for a writer, in a thread that no timeout ends.
-        if !tokio::fs::metadata(&path).await.map_err(SecretFailure::Read)?.is_file() {
+        if !tokio::fs::metadata(&path).await.map_err(failed)?.is_file() {
             return Err(SecretFailure::NotAFile);
         }
-        self.read(tokio::fs::File::open(&path).await.map_err(SecretFailure::Read)?).await
+        self.read(tokio::fs::File::open(&path).await.map_err(failed)?).await
     }
 
     async fn command(&self, words: &[String]) -> Result<Vec<u8>, SecretFailure> {
@@ -223,7 +228,8 @@ impl Resolver {
         if text.is_empty() { Err(SecretFailure::Empty) } else { Ok(text) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The file of that name, which is meant from `base`, or below the home folder as `~/NAME`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         match (name.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(below), Some(home)) => Path::new(&home).join(below),
             _ => self.base.join(name),

@@ -66,7 +66,7 @@ async fn failures_name_the_reference_and_the_reason_only() {
         ),
         (
             json!({ "file": "none" }),
-            r#"the secret { file = "none" } cannot be read: No such file or directory (os error 2)"#,
+            r#"the secret { file = "none" } cannot be read: there is no such file"#,
         ),
         (json!({ "file": "long" }), r#"the secret { file = "long" } has more than 64 bytes"#),
         (json!({ "file": "binary" }), r#"the secret { file = "binary" } is not UTF-8 text"#),

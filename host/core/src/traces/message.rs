@@ -1,6 +1,6 @@
 //! Spans as messages of OTLP 1, `opentelemetry/proto/collector/trace/v1` and what is in it: as far as they are used.
 
-use super::{Span, SpanValue};
+use super::{Span, SpanKind, SpanValue};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
@@ -111,8 +111,9 @@ struct PartialSuccess {
 /// `Status.StatusCode`: it failed. One that did not has no status.
 const STATUS_ERROR: i32 = 2;
 
-/// `Span.SpanKind`: somebody has asked for it.
+/// `Span.SpanKind` of what somebody has asked the host for, and of what the host has asked somebody for.
 const KIND_SERVER: i32 = 2;
+const KIND_CLIENT: i32 = 3;
 
 /// The flag of a span whose trace is kept.
 const SAMPLED: u32 = 1;
@@ -150,13 +151,16 @@ fn attribute(key: &str, value: SpanValue) -> OtlpKeyValue {
 
 impl From<Span> for OtlpSpan {
     fn from(span: Span) -> Self {
-        let Span { context, name, start, end, attributes, error } = span;
+        let Span { context, kind, name, start, end, attributes, error } = span;
         OtlpSpan {
             trace_id: context.trace().to_vec(),
             span_id: context.id().to_vec(),
             parent_span_id: context.parent().map(|id| id.to_vec()).unwrap_or_default(),
             name,
-            kind: KIND_SERVER,
+            kind: match kind {
+                SpanKind::Server => KIND_SERVER,
+                SpanKind::Client => KIND_CLIENT,
+            },
             start_time_unix_nano: start,
             end_time_unix_nano: end,
             attributes: attributes.into_iter().map(|(key, value)| attribute(key, value)).collect(),

@@ -1,19 +1,21 @@
 //! Spans of what the host has served. They are made where the line of an ended session or request is written, and go
-//! into a queue that nothing waits for: [`Traces`]. Who empties it is for the layers above to say; until then there are
+//! into a queue that nothing waits for: [`Traces`]; attempts at targets have spans of their own in those. Who empties it is for the layers above to say; until then there are
 //! no spans, and a look at an empty place is all that a session or a request pays.
 //!
 //! Names of attributes are those of OpenTelemetry's semantic conventions, and `jackfield.…` for what they do not have.
 
+mod attempts;
 mod context;
 #[cfg(feature = "otlp")]
 mod message;
 mod span;
 
+pub(crate) use attempts::{AttemptSpans, Attempted};
 pub use context::SpanContext;
 pub(crate) use context::{TRACEPARENT, TRACESTATE};
 #[cfg(feature = "otlp")]
 pub use message::{encoded, rejected};
-pub use span::{Span, SpanValue};
+pub use span::{Span, SpanKind, SpanValue};
 
 use arc_swap::ArcSwapOption;
 use jackfield_plugin_api::HeaderBlock;
@@ -94,12 +96,13 @@ impl Traces {
 mod tests {
     use super::{Sampling, Span, SpanContext, Traces};
     use jackfield_plugin_api::HeaderBlock;
+    use std::time::Duration;
 
     const ALL: Sampling = Sampling { ratio: 1.0, propagate: true };
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
 
     fn span(context: SpanContext) -> Span {
-        Span::new(context, "it", 1)
+        Span::new(context, "it", Duration::ZERO)
     }
 
     fn head(traceparent: &str) -> HeaderBlock {

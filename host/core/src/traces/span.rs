@@ -5,11 +5,22 @@ use crate::addr::Addr;
 use jackfield_plugin_api::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Something that was asked of the host and has ended.
+/// Whose part of a conversation a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    /// Somebody has asked the host for it.
+    Server,
+    /// The host has asked somebody for it.
+    Client,
+}
+
+/// Something that was asked of the host, or by it, and has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
     /// Where it stands in its trace.
     pub context: SpanContext,
+    /// Whose part it is.
+    pub kind: SpanKind,
     /// What it is called: what is alike has one name.
     pub name: String,
     /// When it began, in nanoseconds since 1970.
@@ -56,14 +67,14 @@ impl From<u64> for SpanValue {
 }
 
 impl Span {
-    /// Of what has ended now, after so many milliseconds.
-    pub fn new(context: SpanContext, name: impl Into<String>, duration_ms: u64) -> Self {
+    /// Of what was asked of the host and has ended now, after so long.
+    pub fn new(context: SpanContext, name: impl Into<String>, took: Duration) -> Self {
         let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = end.saturating_sub(Duration::from_millis(duration_ms));
+        let start = end.saturating_sub(took);
         let [start, end] =
             [start, end].map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         let (name, attributes) = (name.into(), Vec::with_capacity(16));
-        Span { context, name, start, end, attributes, error: None }
+        Span { context, kind: SpanKind::Server, name, start, end, attributes, error: None }
     }
 
     /// With an attribute, unless it is an empty text: what is not known is left out.

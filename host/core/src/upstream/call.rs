@@ -4,6 +4,7 @@ use super::Upstream;
 use crate::deadline::Deadline;
 use crate::parallel::in_order;
 use jackfield_plugin_api::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(super) struct UpstreamCalls {
 }
 
 /// Operations run on the targets of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CallsSnapshot {
     /// Those that have begun.
     pub total: u64,

@@ -25,9 +25,10 @@ mod told;
 
 pub use call::CallsSnapshot;
 pub use jackfield_balancer::{
-    Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight, Need, OpenError,
-    Opens, OutlierOptions, Pick, Probe, RetryOptions, STRATEGIES, Spec, StrategyInfo, TargetChange,
-    TargetHandle, TargetStatus, Tried, Watcher, check, health, strategy,
+    AttemptWatcher, Attempts, Balance, Balancer, Budget, CheckOptions, HealthOptions, InFlight,
+    Need, OpenError, Opens, OutlierOptions, Pick, Probe, RetryOptions, STRATEGIES, Spec,
+    StrategyInfo, TargetChange, TargetHandle, TargetStatus, Tried, Watcher, check, health,
+    strategy,
 };
 pub use key::KeyFrom;
 pub use opened::Opened;
@@ -39,6 +40,7 @@ use crate::connection::{KeepAlive, Lives, Policy, PoolEvents, PooledLimit, Purpo
 use crate::driver::DriverHandle;
 use crate::events::Bus;
 use crate::pool::PoolOptions;
+use crate::traces::AttemptSpans;
 use call::UpstreamCalls;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::HashMap;
@@ -47,7 +49,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use target::PostOptions;
 use tokio::time::Instant;
-use told::TargetEvents;
+use told::{TargetEvents, ToldAttempts};
 
 /// What an upstream shares with others of its host; nothing by default.
 #[derive(Clone, Debug, Default)]
@@ -213,7 +215,7 @@ impl Upstream {
     /// # Errors
     /// The last target's with the reasons of those before; [`ErrorKind::Limit`] if none has room.
     pub async fn open(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, Purpose::Data).await
+        self.have(key, Purpose::Data, None).await
     }
 
     /// As [`Upstream::open`], for one request: a session that has answered another and was unused since
@@ -222,7 +224,7 @@ impl Upstream {
     /// # Errors
     /// As there.
     pub async fn open_for_request(&self, key: Option<u64>, rested: Duration) -> Result<Opened> {
-        self.have(key, Purpose::Request { rested }).await
+        self.have(key, Purpose::Request { rested }, None).await
     }
 
     /// As [`Upstream::open`], for calls only: a pooled session is given back when the result is
@@ -231,13 +233,21 @@ impl Upstream {
     /// # Errors
     /// As there.
     pub async fn borrow(&self, key: Option<u64>) -> Result<Opened> {
-        self.have(key, Purpose::Calls).await
+        self.have(key, Purpose::Calls, None).await
     }
 
-    async fn have(&self, key: Option<u64>, purpose: Purpose) -> Result<Opened> {
+    /// A session for what is said, with a span for each attempt where there are traces.
+    pub(crate) async fn have(
+        &self,
+        key: Option<u64>,
+        purpose: Purpose,
+        spans: Option<&AttemptSpans<'_>>,
+    ) -> Result<Opened> {
         let limit = self.pools.limit_of_all();
         let need = Need { purpose, ..Need::default() };
-        let opened = self.attempts.open(&self.balancer, key, need, limit).await;
+        let told = spans.map(|spans| ToldAttempts { upstream: &self.name, spans });
+        let watcher = told.as_ref().map(|told| told as &dyn AttemptWatcher<UpstreamTarget>);
+        let opened = self.attempts.open_watched(&self.balancer, key, need, limit, watcher).await;
         let (session, guard) = opened.map_err(|error| error.with("upstream", &self.name))?;
         Ok(Opened::new(session, guard))
     }

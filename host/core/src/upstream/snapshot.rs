@@ -3,13 +3,14 @@
 use super::call::CallsSnapshot;
 use crate::pool::{CloseCause, Stats};
 use jackfield_balancer::TargetStatus;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::Duration;
 
 /// An upstream at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct UpstreamSnapshot {
     /// Its name.
     pub name: String,
@@ -26,7 +27,7 @@ pub struct UpstreamSnapshot {
 }
 
 /// A target at one moment; its name is the URI without a password.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct TargetSnapshot {
     /// As its balancer knows it.
     #[serde(flatten)]
@@ -44,7 +45,7 @@ impl Deref for TargetSnapshot {
 }
 
 /// The pool of a target at one moment. Counters run from its making.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PoolSnapshot {
     /// Open sessions that are unused.
     pub idle: usize,

@@ -1,8 +1,13 @@
-//! What happens to an upstream's targets, as events of the host.
+//! What happens to an upstream's targets, as events of the host, and attempts at them, as spans.
 
+use super::target::UpstreamTarget;
+use crate::connection::PooledSession;
 use crate::events::{Bus, Cause, EventKind};
-use jackfield_balancer::{TargetChange, Watcher};
+use crate::traces::{AttemptSpans, Attempted};
+use jackfield_balancer::{AttemptWatcher, TargetChange, Watcher};
+use jackfield_plugin_api::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Tells `events` what happens to the targets of one upstream.
 #[derive(Debug)]
@@ -35,5 +40,31 @@ impl Watcher for TargetEvents {
 
     fn tell(&self) {
         self.events.deliver();
+    }
+}
+
+/// Makes spans of attempts at the targets of one upstream.
+pub(super) struct ToldAttempts<'a> {
+    pub(super) upstream: &'a str,
+    pub(super) spans: &'a AttemptSpans<'a>,
+}
+
+impl AttemptWatcher<UpstreamTarget> for ToldAttempts<'_> {
+    fn tried(
+        &self,
+        name: &str,
+        target: &UpstreamTarget,
+        took: Duration,
+        outcome: Option<Result<&PooledSession, &Error>>,
+    ) {
+        let attempted = match outcome {
+            // Nothing was attempted: it was there.
+            Some(Ok(session)) if session.is_reused() => return,
+            Some(Ok(_)) => Attempted::Opened,
+            Some(Err(error)) => Attempted::Failed(error),
+            None => Attempted::GivenUp,
+        };
+        let to = target.target().stack().address();
+        self.spans.end((self.upstream, name), to, took, attempted);
     }
 }

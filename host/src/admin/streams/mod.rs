@@ -146,7 +146,7 @@ pub(super) async fn stream(mut request: AdminRequest) -> Result<Reply, ApiProble
     let offset = match request.asked("offset").map(str::parse::<u64>) {
         None => None,
         Some(Ok(offset)) => Some(offset),
-        Some(Err(_)) => return Err(ApiProblem::bad_request("offset: expected a whole number")),
+        Some(Err(_)) => return Err(ApiProblem::of_parameter("offset", "expected a whole number")),
     };
     let switch = request.switch.take().ok_or_else(|| {
         let text = "expected a WebSocket: upgrade, sec-websocket-version 13 and sec-websocket-key";

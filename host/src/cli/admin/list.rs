@@ -38,7 +38,7 @@ pub(in crate::cli) struct ShowArgs {
     #[command(flatten)]
     admin: AdminArgs,
     /// Only those with FIELD=VALUE, FIELD!=VALUE or FIELD~PART; may be repeated
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", conflicts_with = "name")]
     filter: Vec<String>,
     /// Print what the API answers
     #[arg(long)]

@@ -47,7 +47,9 @@ pub(in crate::cli) fn log(args: &LogArgs) -> Outcome {
     for change in answer["changes"].as_array().into_iter().flatten() {
         let level = change["level"].as_str().unwrap_or_default();
         let whose = change["driver"].as_str().map(|it| format!(" of {it}")).unwrap_or_default();
-        lines.push_str(&format!("{level}{whose} for {}\n", time(&change["left_ms"])));
+        // A second that has begun counts: what was just set to 10m is not said to be for 9m59s.
+        let left = change["left_ms"].as_u64().unwrap_or_default().div_ceil(1000) * 1000;
+        lines.push_str(&format!("{level}{whose} for {}\n", time(&json!(left))));
     }
     print(&lines)
 }

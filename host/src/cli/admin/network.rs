@@ -5,6 +5,7 @@ use super::place::AdminArgs;
 use crate::cli::args::ConfigArgs;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::loading::load_plugins;
+use crate::files;
 use crate::manager::Plugins;
 use crate::secret::Resolver;
 use crate::stack::uri::StackUri;
@@ -112,7 +113,9 @@ impl NetworkPlace {
 fn token(file: &Path) -> Outcome<String> {
     let shown = file.display();
     let read = fs::read_to_string(file);
-    let text = read.map_err(|error| Failure::config(format!("--admin-token {shown}: {error}")))?;
+    let text = read.map_err(|error| {
+        Failure::config(format!("--admin-token {shown}: {}", files::why(file, &error)))
+    })?;
     match text.trim() {
         token if token.is_empty() || token.contains(char::is_whitespace) => {
             Err(Failure::config(format!("--admin-token {shown}: expected one word, the token")))

@@ -127,6 +127,8 @@ fn variable(name: &str) -> Option<String> {
 fn why(error: &std::io::Error, place: &Path) -> String {
     match error.kind() {
         ErrorKind::NotFound => "not there".to_owned(),
+        ErrorKind::ConnectionRefused if place.is_dir() => "a folder, and no socket".to_owned(),
+        ErrorKind::ConnectionRefused if place.is_file() => "a file, and no socket".to_owned(),
         ErrorKind::ConnectionRefused => "nobody listens, the host has ended".to_owned(),
         ErrorKind::PermissionDenied => {
             let folder = place.parent().unwrap_or(place).display();

@@ -1,6 +1,7 @@
 //! The files of this machine.
 
 use super::entry::FileEntry;
+use crate::files;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::fs::{FileTimes, OpenOptions, Permissions};
 use std::io::{self, ErrorKind as Failed};
@@ -17,14 +18,22 @@ pub(super) fn stat(path: &str) -> Result<Option<FileEntry>> {
     match std::fs::metadata(path) {
         Ok(known) => Ok(Some(FileEntry::of_local(path, &known))),
         Err(error) if matches!(error.kind(), Failed::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(failed(path)(error)),
+    }
+}
+
+/// Why something could not be done with `path`.
+fn failed(path: &str) -> impl Fn(io::Error) -> Error + '_ {
+    move |error| {
+        let why = files::why(Path::new(path), &error);
+        Error::new(Error::from(error).kind(), why)
     }
 }
 
 /// What is in a folder, by names. Names that are not UTF-8 have their bytes beside them, as those of a device.
 pub(super) fn list(path: &str) -> Result<Vec<FileEntry>> {
     let mut entries = Vec::new();
-    for found in std::fs::read_dir(path)? {
+    for found in std::fs::read_dir(path).map_err(failed(path))? {
         let found = found?;
         let name = found.file_name();
         let mut entry = FileEntry::of_local(&name.to_string_lossy(), &found.metadata()?);
@@ -41,7 +50,7 @@ pub(super) fn list(path: &str) -> Result<Vec<FileEntry>> {
 pub(super) fn make_folder(path: &str) -> Result<()> {
     match std::fs::create_dir(path) {
         Err(_) if Path::new(path).is_dir() => Ok(()),
-        made => made.map_err(Error::from),
+        made => made.map_err(failed(path)),
     }
 }
 
@@ -60,7 +69,7 @@ pub(super) fn keep(path: &str, entry: &FileEntry) -> Result<()> {
 
 /// At most `length` bytes from `offset` on.
 pub(super) fn bytes(path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
+    let file = std::fs::File::open(path).map_err(failed(path))?;
     let mut bytes = vec![0; length];
     let mut have = 0;
     while have < length {
@@ -94,19 +103,27 @@ impl LocalFile {
         let mut options = OpenOptions::new();
         options.write(true).mode(mode & 0o777);
         if in_place || there.as_ref().is_some_and(|there| !there.is_file()) {
-            let file = options.create(true).truncate(true).open(&goal)?;
+            let file = options.create(true).truncate(true).open(&goal).map_err(failed(path))?;
             let file = tokio::fs::File::from_std(file);
             return Ok(LocalFile { file, offset: 0, temporary: None, goal, resume: false });
         }
         let name = goal.file_name().unwrap_or_default().to_string_lossy();
         let (temporary, file) = if resume {
-            let path = goal.with_file_name(format!(".{name}.part"));
-            (path.clone(), options.create(true).truncate(false).custom_flags(NO_FOLLOW).open(path)?)
+            let part = goal.with_file_name(format!(".{name}.part"));
+            (
+                part.clone(),
+                options
+                    .create(true)
+                    .truncate(false)
+                    .custom_flags(NO_FOLLOW)
+                    .open(part)
+                    .map_err(failed(path))?,
+            )
         } else {
             let number = NUMBER.fetch_add(1, Relaxed);
             let mark = format!(".{name}.{}-{number}.part", std::process::id());
-            let path = goal.with_file_name(mark);
-            (path.clone(), options.create_new(true).open(path)?)
+            let part = goal.with_file_name(mark);
+            (part.clone(), options.create_new(true).open(part).map_err(failed(path))?)
         };
         let known = file.metadata()?;
         if !known.is_file() {

@@ -22,6 +22,7 @@ mod users;
 
 pub use objects::{ObjectId, ObjectKind};
 pub use secrets::Secrets;
+pub(crate) use secrets::secret_files;
 
 use super::{KeyPath, Loaded};
 #[cfg(test)]

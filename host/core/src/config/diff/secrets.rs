@@ -6,7 +6,7 @@ use crate::parallel;
 use crate::secret::{Resolver, SecretRef};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -41,23 +41,9 @@ impl Secrets {
     /// Reads all that variables, files and programs hold now. What cannot be read counts as another secret; what
     /// cannot be known without a person is left out. At most 10 s for each, of which 16 are read at a time.
     pub async fn read(loaded: &Loaded) -> Self {
-        let mut wanted = Vec::new();
-        for (object, there) in objects(loaded) {
-            // What plugins may read by themselves they read when they need it.
-            if object.kind == ObjectKind::Plugin {
-                continue;
-            }
-            let mut found = Vec::new();
-            references(&there.value, &mut Vec::new(), &mut found);
-            for (keys, reference) in found {
-                let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
-                let base = loaded.sources.base_dir(&at);
-                wanted.push((object.clone(), keys, base, reference));
-            }
-        }
-        let read = wanted.into_iter().map(|(object, keys, base, reference)| async move {
-            let hash = hash(base, reference).await;
-            (object, keys, hash)
+        let read = wanted(loaded).into_iter().map(|wanted| async move {
+            let hash = hash(wanted.base, wanted.reference).await;
+            (wanted.object, wanted.keys, hash)
         });
         let mut all = Secrets::default();
         for (object, keys, hash) in parallel::in_order(read, AT_A_TIME).await {
@@ -76,6 +62,45 @@ impl Secrets {
     pub(super) fn get(&self, object: &ObjectId, keys: &[String]) -> Option<&SecretHash> {
         self.0.get(object)?.get(keys)
     }
+}
+
+/// A reference to a secret, and where it stands.
+struct WantedSecret {
+    object: ObjectId,
+    keys: Vec<String>,
+    /// The folder that a file is meant from.
+    base: PathBuf,
+    reference: SecretRef,
+}
+
+fn wanted(loaded: &Loaded) -> Vec<WantedSecret> {
+    let mut wanted = Vec::new();
+    for (object, there) in objects(loaded) {
+        // What plugins may read by themselves they read when they need it.
+        if object.kind == ObjectKind::Plugin {
+            continue;
+        }
+        let mut found = Vec::new();
+        references(&there.value, &mut Vec::new(), &mut found);
+        for (keys, reference) in found {
+            let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
+            let base = loaded.sources.base_dir(&at);
+            wanted.push(WantedSecret { object: object.clone(), keys, base, reference });
+        }
+    }
+    wanted
+}
+
+/// The files that secrets of a configuration are in.
+pub(crate) fn secret_files(loaded: &Loaded) -> BTreeSet<PathBuf> {
+    let file = |wanted: WantedSecret| match wanted.reference {
+        SecretRef::File(name) => {
+            let resolver = Resolver { base: wanted.base, ..Resolver::default() };
+            Some(resolver.path(&name))
+        }
+        _ => None,
+    };
+    wanted(loaded).into_iter().filter_map(file).collect()
 }
 
 async fn hash(base: PathBuf, reference: SecretRef) -> SecretHash {

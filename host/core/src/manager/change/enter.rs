@@ -5,9 +5,10 @@ use super::bind::ReadyRoute;
 use crate::config::DrainOptions;
 use crate::config::diff::{ChangeKind, Changes, Effect, ObjectId, ObjectKind};
 use crate::connection::Live;
+use crate::lock::IgnorePoison;
 use crate::manager::Manager;
 use crate::manager::entries::DefinedBy;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 impl Manager {
     /// Enters everything that was staged but routes.
@@ -53,7 +54,7 @@ impl Manager {
                 replaced.close_pools();
             }
         }
-        let mut patches = staged.patches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut patches = staged.patches.lock().ignore_poison();
         for patch in patches.drain(..) {
             if let Ok(made) = next.upstreams.get(patch.name()) {
                 core.upstreams.place(patch.name(), made);

@@ -7,6 +7,7 @@ use crate::config::{KeyPath, Link, Reference};
 use crate::connection::Managed;
 use crate::device::{Device, Path};
 use crate::listener::Listener;
+use crate::lock::IgnorePoison;
 use crate::manager::Manager;
 use crate::manager::core::Core;
 use crate::manager::credentials::{self, Credentials};
@@ -20,7 +21,7 @@ use crate::manager::target_builder::Unbuilt;
 use crate::manager::upstreams::UpstreamEntry;
 use crate::stack::Stack;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What is to take the place of what is in use.
 pub(in crate::manager) struct Staged {
@@ -313,7 +314,7 @@ impl Stage<'_, '_> {
     }
 
     fn patches(&self) -> std::sync::MutexGuard<'_, Vec<TargetsPatch>> {
-        self.staged.patches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.staged.patches.lock().ignore_poison()
     }
 
     /// Handlers with their options, whether or not a route uses them.

@@ -11,6 +11,7 @@ mod journal;
 use super::layer::{TargetEdit, TargetsLayer};
 use super::written::{WrittenObject, WrittenObjects};
 use crate::config::model::ConnectionConfig;
+use crate::files;
 use crate::handover::{Giving, Handover, HandoverName};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 #[cfg(fuzzing)]
@@ -55,7 +56,7 @@ impl StateDir {
     /// # Errors
     /// [`ErrorKind::InUse`] by another process; damage, with its byte offset; what the files say.
     pub(super) fn open(folder: &Path, handover: &Handover) -> Result<(Self, Restored)> {
-        let at = |error: io::Error| Error::from(error).with("file", folder.display());
+        let at = |error| failed(folder, error);
         fs::create_dir_all(folder).map_err(at)?;
         private(folder).map_err(at)?;
         let lock = StateLock::of(folder, handover)?;
@@ -269,9 +270,15 @@ impl Giving for StateLock {
     }
 }
 
+/// Why something could not be done with a file of it.
+fn failed(path: &Path, error: io::Error) -> Error {
+    let why = files::why(path, &error);
+    Error::new(Error::from(error).kind(), why).with("file", path.display())
+}
+
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
-    let at = |error: io::Error| Error::from(error).with("file", path.display());
+    let at = |error| failed(&path, error);
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).open(&path).map_err(at)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {

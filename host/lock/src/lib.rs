@@ -1,6 +1,21 @@
-//! [`IgnorePoison`]: locks that go on after a panic of one of their holders.
+//! [`IgnorePoison`]: locks that go on after a panic of one of their holders. All locks of the host are taken by it, so
+//! that a test can count them: [`taken`].
 
+#[cfg(debug_assertions)]
+use std::cell::Cell;
 use std::sync::{LockResult, PoisonError};
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many locks this thread has taken by [`IgnorePoison`] so far. Only in builds with debug assertions: others count
+/// none, and pay nothing.
+#[cfg(debug_assertions)]
+pub fn taken() -> u64 {
+    TAKEN.get()
+}
 
 /// The guard of a lock, also where a thread has panicked with the lock in its hands: what the host keeps behind
 /// locks is whole between any two statements, and a panic ends the session that it happened in, not the host.
@@ -11,6 +26,8 @@ pub trait IgnorePoison<G> {
 
 impl<G> IgnorePoison<G> for LockResult<G> {
     fn ignore_poison(self) -> G {
+        #[cfg(debug_assertions)]
+        TAKEN.set(TAKEN.get() + 1);
         self.unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -32,5 +49,17 @@ mod tests {
         });
         assert!(panics && lock.is_poisoned());
         assert_eq!(*lock.lock().ignore_poison(), 7);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn each_thread_counts_the_locks_that_it_has_taken() {
+        let (lock, before) = (Mutex::new(()), super::taken());
+        for _ in 0..3 {
+            drop(lock.lock().ignore_poison());
+        }
+        let of_another = || drop(lock.lock().ignore_poison());
+        std::thread::scope(|scope| drop(scope.spawn(of_another).join()));
+        assert_eq!(super::taken() - before, 3);
     }
 }
