@@ -173,7 +173,7 @@ async fn a_new_plugin_is_refused_where_it_could_not_be_built() {
     }
     fs::create_dir(place("taken")).unwrap();
     let taken = ran(&["new", &place("taken"), "--kind", "layer", "--api", &api], "").await;
-    assert_eq!(taken.code, Some(1), "{}", taken.stderr);
+    assert_eq!(taken.code, Some(2), "{}", taken.stderr);
 }
 
 /// The text of a page without the implementations that the compiler adds to every type.

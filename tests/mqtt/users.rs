@@ -30,8 +30,9 @@ async fn connack(port: u16, version: u8, login: Option<(&str, &str)>, will: Opti
     let mut flags = 2 | u8::from(login.is_some()) << 7 | u8::from(login.is_some()) << 6;
     flags |= u8::from(will.is_some()) << 2;
     let properties: &[u8] = if version == 5 { &[0] } else { &[] };
-    let mut content =
-        [&text("MQTT")[..], &[version, flags, 0, 60], properties, &text("c")].concat();
+    // An identifier stays its user's until the broker has seen the end of the connection.
+    let id = login.filter(|_| will.is_none()).map_or("c", |(user, _)| user);
+    let mut content = [&text("MQTT")[..], &[version, flags, 0, 60], properties, &text(id)].concat();
     if let Some(topic) = will {
         content.extend([properties, &text(topic), &text("gone")].concat());
     }
