@@ -89,7 +89,7 @@ impl<'a> Forward<'a> {
             return match telling.filter(|_| !is_connect) {
                 Some(stopping) => {
                     let asked = (&request.head, answer);
-                    Box::pin(self.tell(asked, stopping, spans.as_deref())).await
+                    Box::pin(self.tell(asked, stopping, spans.as_deref())).await;
                 }
                 None => refuse(answer, "501", "CONNECT is not supported").await,
             };

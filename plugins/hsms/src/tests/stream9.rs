@@ -12,7 +12,7 @@ async fn complains(peer: &mut Peer, title: &str, about: Header) {
     assert!(!told.waits());
 }
 
-fn equipment(more: Value) -> Value {
+fn equipment(more: &Value) -> Value {
     let mut given = json!({ "equipment": true, "answers": { "S1F1": "S1F2 <L> ." } });
     given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     given
@@ -21,7 +21,7 @@ fn equipment(more: Value) -> Value {
 #[test]
 fn a_device_that_is_not_ours_is_told_by_s9f1() {
     testing::paused(async {
-        let (session, mut peer) = passive(equipment(json!({ "session_id": 3 }))).await;
+        let (session, mut peer) = passive(equipment(&json!({ "session_id": 3 }))).await;
         let wrong = Header::data(4, 1, 1, true, 7);
         peer.sends(wrong, &[]).await;
         complains(&mut peer, "S9F1", wrong).await;
@@ -31,7 +31,7 @@ fn a_device_that_is_not_ours_is_told_by_s9f1() {
         assert_eq!(peer.data().await.0.title(), "S1F2");
         // One of `peers` is known by its own.
         let peers = json!([{ "name": "mes", "session_id": 5 }]);
-        let place = Place::new(Role::Server, equipment(json!({ "peers": peers })));
+        let place = Place::new(Role::Server, equipment(&json!({ "peers": peers })));
         let (_session, mut peer) = place.selected().await;
         peer.sends(Header::data(5, 1, 1, true, 9), &[]).await;
         assert_eq!(peer.data().await.0.title(), "S1F2");
@@ -41,7 +41,7 @@ fn a_device_that_is_not_ours_is_told_by_s9f1() {
 #[test]
 fn a_stream_and_a_function_that_are_not_known_are_told_by_s9f3_and_s9f5() {
     testing::paused(async {
-        let (session, mut peer) = passive(equipment(json!({ "known": ["S2", "S7F3"] }))).await;
+        let (session, mut peer) = passive(equipment(&json!({ "known": ["S2", "S7F3"] }))).await;
         let mut messages = session.take_messages().unwrap();
         for (stream, function, told) in [
             (1, 1, None),
@@ -69,7 +69,7 @@ fn a_stream_and_a_function_that_are_not_known_are_told_by_s9f3_and_s9f5() {
 #[test]
 fn without_known_it_is_what_somebody_reads_and_before_that_everything() {
     testing::paused(async {
-        let (session, mut peer) = passive(equipment(json!({}))).await;
+        let (session, mut peer) = passive(equipment(&json!({}))).await;
         peer.sends(Header::data(0, 99, 1, true, 1), &[]).await;
         assert_eq!(event(&session, "message").await["stream"], 99);
         let given = json!({ "receives": ["S6F11", "S2"] });
@@ -88,7 +88,7 @@ fn without_known_it_is_what_somebody_reads_and_before_that_everything() {
 #[test]
 fn data_that_is_no_item_is_told_by_s9f7_and_nobody_has_it() {
     testing::paused(async {
-        let (session, mut peer) = passive(equipment(json!({ "plain": "S127F255" }))).await;
+        let (session, mut peer) = passive(equipment(&json!({ "plain": "S127F255" }))).await;
         let mut messages = session.take_messages().unwrap();
         let wrong = Header::data(0, 6, 1, true, 5);
         for body in
@@ -108,7 +108,7 @@ fn data_that_is_no_item_is_told_by_s9f7_and_nobody_has_it() {
 #[test]
 fn a_message_that_is_too_long_is_told_by_s9f11_and_passed_over() {
     testing::paused(async {
-        let given = equipment(json!({ "max_message": 1024, "t8": 3.0 }));
+        let given = equipment(&json!({ "max_message": 1024, "t8": 3.0 }));
         let (session, mut peer) = passive(given).await;
         let long = Header::data(0, 7, 3, true, 5);
         for bytes in [1025, 100_000] {
@@ -135,7 +135,7 @@ fn a_message_that_is_too_long_is_told_by_s9f11_and_passed_over() {
 #[test]
 fn a_length_without_a_session_or_of_no_data_ends_the_connection_of_equipment_too() {
     testing::paused(async {
-        let given = equipment(json!({ "max_message": 1024 }));
+        let given = equipment(&json!({ "max_message": 1024 }));
         let place = Place::new(Role::Server, given.clone());
         let (session, mut peer) = place.begin();
         let (session, ()) = tokio::join!(session, async {
@@ -170,7 +170,7 @@ fn a_host_and_equipment_that_is_not_to_tell_send_nothing_of_stream_9() {
 #[test]
 fn stream_9_is_never_answered_by_stream_9_and_a_flood_is_bounded() {
     testing::paused(async {
-        let (session, mut peer) = passive(equipment(json!({ "known": [] }))).await;
+        let (session, mut peer) = passive(equipment(&json!({ "known": [] }))).await;
         let mut messages = session.take_messages().unwrap();
         peer.sends(Header::data(4, 9, 5, false, 1), &[0xff]).await;
         assert_eq!(received(&mut messages).await.0.title(), "S9F5");

@@ -188,10 +188,15 @@ const NAMED: [ObjectKind; 6] = [
 const OF_PATHS: [&str; 4] = ["uri", "keepalive", "reconnect", "credentials"];
 const MERGED: [&str; 2] = ["options", "login"];
 
-/// All objects of a configuration.
+/// All objects of a configuration, by kind and name.
 pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
+    each(loaded).into_iter().map(|(id, there)| (id.into_owned(), there)).collect()
+}
+
+/// All objects of a configuration, in any order.
+pub(super) fn each(loaded: &Loaded) -> Vec<(Cow<'_, ObjectId>, ObjectAt<'_>)> {
     let tree = &loaded.tree;
-    let mut all = BTreeMap::new();
+    let mut all = Vec::with_capacity(loaded.route_ids().len());
     let once = [
         ObjectKind::Host,
         ObjectKind::Log,
@@ -202,11 +207,12 @@ pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
     let once = once.into_iter().map(|kind| (kind, Value::Object(Map::new())));
     for (kind, none) in once.chain([(ObjectKind::Include, Value::Array(Vec::new()))]) {
         let written = tree.get(kind.table()).map(ObjectAt::of);
-        all.insert(ObjectId::new(kind, ""), written.unwrap_or_else(|| ObjectAt::made(none)));
+        let there = written.unwrap_or_else(|| ObjectAt::made(none));
+        all.push((Cow::Owned(ObjectId::new(kind, "")), there));
     }
     for kind in NAMED {
         for (name, value) in table(tree.get(kind.table())) {
-            all.insert(ObjectId::new(kind, name), ObjectAt::of(value));
+            all.push((Cow::Owned(ObjectId::new(kind, name)), ObjectAt::of(value)));
         }
     }
     for (name, device) in table(tree.get("devices")) {
@@ -214,7 +220,7 @@ pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
     }
     let written = tree.get("routes").and_then(Value::as_array).into_iter().flatten();
     for (index, (id, value)) in loaded.route_ids().iter().zip(written).enumerate() {
-        all.insert(id.clone(), ObjectAt { index: Some(index), ..ObjectAt::of(value) });
+        all.push((Cow::Borrowed(id), ObjectAt { index: Some(index), ..ObjectAt::of(value) }));
     }
     all
 }
@@ -223,13 +229,17 @@ fn table(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
     value.and_then(Value::as_object).into_iter().flatten()
 }
 
-fn device_objects<'a>(name: &str, device: &'a Value, all: &mut BTreeMap<ObjectId, ObjectAt<'a>>) {
+fn device_objects<'a>(
+    name: &str,
+    device: &'a Value,
+    all: &mut Vec<(Cow<'a, ObjectId>, ObjectAt<'a>)>,
+) {
     for (path, own) in table(device.get("paths")) {
         let mut value = own.clone();
         if let Value::Object(keys) = &mut value {
             inherit(keys, device);
         }
-        all.insert(ObjectId::path(name, path), ObjectAt::made(value));
+        all.push((Cow::Owned(ObjectId::path(name, path)), ObjectAt::made(value)));
     }
     let mut value = device.clone();
     if let Value::Object(keys) = &mut value {
@@ -237,7 +247,7 @@ fn device_objects<'a>(name: &str, device: &'a Value, all: &mut BTreeMap<ObjectId
             key != "paths" && !OF_PATHS.contains(&key.as_str()) && !MERGED.contains(&key.as_str())
         });
     }
-    all.insert(ObjectId::new(ObjectKind::Device, name), ObjectAt::made(value));
+    all.push((Cow::Owned(ObjectId::new(ObjectKind::Device, name)), ObjectAt::made(value)));
 }
 
 /// Gives a path what its device says for all.

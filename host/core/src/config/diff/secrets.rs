@@ -1,6 +1,6 @@
 //! [`Secrets`]: what stands behind the references to secrets, to see when that changes.
 
-use super::objects::{ObjectId, ObjectKind, objects};
+use super::objects::{ObjectId, ObjectKind, each};
 use crate::config::Loaded;
 use crate::parallel;
 use crate::secret::{Resolver, SecretRef};
@@ -75,7 +75,7 @@ struct WantedSecret {
 
 fn wanted(loaded: &Loaded) -> Vec<WantedSecret> {
     let mut wanted = Vec::new();
-    for (object, there) in objects(loaded) {
+    for (object, there) in each(loaded) {
         // What plugins may read by themselves they read when they need it.
         if object.kind == ObjectKind::Plugin {
             continue;
@@ -85,7 +85,12 @@ fn wanted(loaded: &Loaded) -> Vec<WantedSecret> {
         for (keys, reference) in found {
             let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
             let base = loaded.sources.base_dir(&at);
-            wanted.push(WantedSecret { object: object.clone(), keys, base, reference });
+            wanted.push(WantedSecret {
+                object: object.clone().into_owned(),
+                keys,
+                base,
+                reference,
+            });
         }
     }
     wanted

@@ -10,7 +10,7 @@ use crate::manager::entries::DefinedBy;
 use crate::manager::listen::RunningListener;
 use crate::stack::Stack;
 use jackfield_plugin_api::Error;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A route whose address is had.
@@ -145,7 +145,11 @@ pub(super) fn listened_twice(
     let shares = |index: usize| {
         config.routes.get(index).is_some_and(|route| names_any(&route.options, &SHARE_ADDRESSES))
     };
-    let stays = there.iter().filter(|(index, _)| !new.contains_key(*index));
+    // What stays was let listen before: only what shares a port or path with one that is new is looked at.
+    let wanted: BTreeSet<SharedPlace<'_>> = new.values().copied().filter_map(place).collect();
+    let is_near = |stack| place(stack).is_some_and(|place| wanted.contains(&place));
+    let stays =
+        there.iter().filter(|(index, target)| !new.contains_key(*index) && is_near(target.stack()));
     let mut all: BTreeMap<usize, &Stack> = stays.map(|(at, it)| (*at, it.stack())).collect();
     all.extend(new);
     // Each is held against those that share its port or path: there may be thousands of routes.
