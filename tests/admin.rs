@@ -38,6 +38,21 @@ use crate::support::{
     process::{DEADLINE, tempdir},
 };
 
+/// What is listed.
+const NOUNS: [&str; 11] = [
+    "plugins",
+    "drivers",
+    "connections",
+    "devices",
+    "leases",
+    "upstreams",
+    "targets",
+    "pools",
+    "routes",
+    "listeners",
+    "handlers",
+];
+
 /// A host in this process with an admin API.
 struct AdminHost {
     manager: Manager,

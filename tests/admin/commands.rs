@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{socket, with_admin};
+use super::{NOUNS, socket, with_admin};
 use crate::support::{
     jackfield::{Jackfield, jackfield, ran},
     peers::echo::TcpPeer,
@@ -67,20 +67,7 @@ async fn status_ps_show_and_top_tell_what_runs() {
         "{ps}"
     );
     assert_eq!(host.json(&["ps", "-f", "to=upstreams.nope"]).await.as_array().unwrap().len(), 0);
-    for noun in [
-        "plugins",
-        "drivers",
-        "connections",
-        "devices",
-        "leases",
-        "upstreams",
-        "targets",
-        "pools",
-        "routes",
-        "listeners",
-        "handlers",
-        "target",
-    ] {
+    for noun in NOUNS.into_iter().chain(["target"]) {
         let table = host.text(&["show", noun]).await;
         assert!(table.lines().next().unwrap().starts_with(char::is_uppercase), "{noun}: {table}");
         assert!(host.json(&["show", noun]).await.is_array(), "{noun}");

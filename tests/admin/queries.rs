@@ -2,22 +2,8 @@
 
 use serde_json::Value;
 
-use super::{AdminHost, lists::with_all, part};
+use super::{AdminHost, NOUNS, lists::with_all, part};
 use crate::support::jackfield::ran;
-
-const NOUNS: [&str; 11] = [
-    "plugins",
-    "drivers",
-    "connections",
-    "devices",
-    "leases",
-    "upstreams",
-    "targets",
-    "pools",
-    "routes",
-    "listeners",
-    "handlers",
-];
 
 /// The dotted paths of all that a value has.
 fn paths(value: &Value, at: &str, found: &mut Vec<String>) {

@@ -132,7 +132,7 @@ impl Stopping {
     }
 
     fn heard(&self, word: Word) -> WordHeard<'_> {
-        WordHeard { shared: &self.0, word, place: 0, waker: None }
+        WordHeard { shared: &self.0, word, place: NOWHERE, task: 0 }
     }
 }
 
@@ -156,11 +156,15 @@ impl Drop for Stopping {
 pub struct WordHeard<'a> {
     shared: &'a ShutdownState,
     word: Word,
-    /// Of its waker, if there is one.
+    /// Of its waker, or [`NOWHERE`].
     place: u32,
-    /// The one that is woken: as long as the task stays the same, it takes no lock to wait on.
-    waker: Option<Waker>,
+    /// The address of what that waker wakes, which nothing else can have while the waker is there: as long as the task
+    /// stays the same, it takes no lock to wait on. 0 for a waker without one, which says nothing.
+    task: usize,
 }
+
+/// The place of a waker that there is not. 4 billion waits at a time are more than memory holds.
+const NOWHERE: u32 = u32::MAX;
 
 impl Future for WordHeard<'_> {
     type Output = ();
@@ -171,7 +175,7 @@ impl Future for WordHeard<'_> {
             return Poll::Ready(());
         }
         let now = cx.waker();
-        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(now)) {
+        if self.task != 0 && self.task == now.data().addr() {
             return Poll::Pending;
         }
         let mut waiting = shared.waiting.lock().ignore_poison();
@@ -179,21 +183,19 @@ impl Future for WordHeard<'_> {
         if shared.has_said(self.word) {
             return Poll::Ready(());
         }
-        let place = self.waker.as_ref().and_then(|_| waiting.get_mut(self.place as usize));
-        match place {
+        match waiting.get_mut(self.place as usize) {
             Some(waker) => waker.clone_from(now),
-            // 4 billion waits at a time are more than memory holds.
-            None => self.place = u32::try_from(waiting.insert(now.clone())).unwrap_or(u32::MAX),
+            None => self.place = u32::try_from(waiting.insert(now.clone())).unwrap_or(NOWHERE),
         }
-        drop(waiting);
-        self.waker = Some(now.clone());
+        // That of the clone: a waker that is lent for one poll may have another address.
+        self.task = waiting.get(self.place as usize).map_or(0, |waker| waker.data().addr());
         Poll::Pending
     }
 }
 
 impl Drop for WordHeard<'_> {
     fn drop(&mut self) {
-        if self.waker.is_none() {
+        if self.place == NOWHERE {
             return;
         }
         let waker = self.shared.waiting.lock().ignore_poison().try_remove(self.place as usize);
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn a_wait_is_small() {
         // Every connection keeps two of them.
-        assert!(size_of::<WordHeard<'_>>() <= 32);
+        assert!(size_of::<WordHeard<'_>>() <= 24);
     }
 
     #[tokio::test(start_paused = true)]
