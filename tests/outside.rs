@@ -130,7 +130,7 @@ async fn the_lines_of_the_readme_lead_from_nothing_to_a_loaded_plugin() {
     for (index, line) in lines.lines().enumerate() {
         let line = line
             .replace("../rot", &place)
-            .replace("target/release/jackfield", &beside("jackfield").display().to_string())
+            .replace("target/debug/jackfield", &beside("jackfield").display().to_string())
             .replace("tcp://127.0.0.1:7001", &peer.uri())
             .replace("rot://127.0.0.1:7001", &peer.uri().replace("tcp", "rot"));
         if index == 1 {

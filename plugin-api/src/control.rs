@@ -1,7 +1,7 @@
 //! [`Control`]: what a driver implements for all facets of a session that are calls.
 
 use crate::error::{Error, Result};
-use crate::info::{Event, Info};
+use crate::info::{Event, Info, SocketEnds};
 use crate::request::Address;
 use crate::session::Session;
 use serde_json::Value;
@@ -151,6 +151,13 @@ pub trait Control: Send + Sync + 'static {
                 None => Ok(()),
             }
         }
+    }
+}
+
+/// For a session that has nothing to say but where its ends are.
+impl Control for SocketEnds {
+    fn info(&self) -> Info {
+        (*self).into()
     }
 }
 

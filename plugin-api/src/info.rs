@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 
 /// Facts of a session, as they are when asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +80,23 @@ impl Info {
             identity: self.identity.or_else(|| carrier.identity.clone()),
             facts,
         }
+    }
+}
+
+/// The facts of a connected socket: its ends, which become text when somebody asks.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketEnds {
+    /// Our end.
+    pub local: Option<SocketAddr>,
+    /// The peer's end.
+    pub peer: Option<SocketAddr>,
+}
+
+impl From<SocketEnds> for Info {
+    fn from(ends: SocketEnds) -> Self {
+        let text = |end: Option<SocketAddr>| end.map(|end| end.to_string());
+        Info { local: text(ends.local), peer: text(ends.peer), ..Info::default() }
     }
 }
 

@@ -182,6 +182,8 @@ pub use exchange::{Answer, Body, BodyPart, Envelope, Exchange, Exchanger, Incomi
 pub use facets::Facets;
 pub use headers::HeaderBlock;
 pub use health::{Health, HealthStatus, PartHealth, PluginHealth};
+#[doc(hidden)]
+pub use info::SocketEnds;
 pub use info::{Event, Info};
 pub use interceptor::{Call, Interceptor, InterceptorInfo, Next};
 pub use listener::{Accept, Listener};

@@ -8,7 +8,7 @@ use crate::datagrams::{Datagrams, DatagramsTable};
 use crate::error::{Error, Result};
 use crate::exchange::{Exchange, ExchangeTable};
 use crate::facets::Facets;
-use crate::info::{Event, Info};
+use crate::info::{Event, Info, SocketEnds};
 use crate::messages::{Messages, MessagesTable};
 use crate::op::{Op, OpTable, Transfer};
 use crate::raw::{Home, RawBuf, RawObject, RawStr, abi, is_home, is_whole, owner_of, untrue};
@@ -186,14 +186,23 @@ impl Session {
 
     /// Its facts as they are now.
     pub fn info(&self) -> Info {
-        // A socket's session asked by its own host: no text in between.
+        // Asked by the host that has made it: no text in between.
         if let Some(info) = self.control::<Info>() {
             return info.clone();
+        }
+        if let Some(ends) = self.socket_ends() {
+            return ends.into();
         }
         // SAFETY: the table belongs to the data.
         let json =
             self.within(Operation::Info, || unsafe { ((*self.raw.table).info)(self.raw.data) });
         serde_json::from_slice(json.as_ref()).unwrap_or_default()
+    }
+
+    /// Its ends, if it is a connected socket that this very binary has made a session of.
+    #[doc(hidden)]
+    pub fn socket_ends(&self) -> Option<SocketEnds> {
+        self.control::<SocketEnds>().copied()
     }
 
     /// The control given to [`Session::builder`], if this very binary made the session with a `C`.

@@ -157,6 +157,7 @@ mod tests {
         assert!(!only.info().facts.contains_key("locals"));
     }
 
+    #[cfg(feature = "testing")]
     #[test]
     fn all_addresses_of_a_name_get_one_port() {
         let host = crate::testing::host();

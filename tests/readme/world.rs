@@ -92,10 +92,10 @@ impl World {
         let peers = peers(&folder.path().join("home")).await;
         let world = World { folder, _peers: peers };
         world.link("config", &Path::new(TOP).join("config"));
-        for folder in ["target/release", "logs", "runtime"] {
+        for folder in ["target/debug", "logs", "runtime"] {
             fs::create_dir_all(world.path(folder)).expect("a folder");
         }
-        world.link("target/release/jackfield", &beside("jackfield"));
+        world.link("target/debug/jackfield", &beside("jackfield"));
         world
     }
 

@@ -157,7 +157,14 @@ trait Relaying: Send {
 
 /// What is left of an end after its relay; dropping it closes that.
 #[must_use = "where it is cut off, it must be dropped in the right place"]
-pub struct Left(#[expect(dead_code, reason = "it is only dropped")] Option<Box<dyn Send>>);
+pub struct Left(#[expect(dead_code, reason = "it is only dropped")] LeftEnd);
+
+/// The common case needs no box.
+enum LeftEnd {
+    Nothing,
+    Socket(#[expect(dead_code, reason = "it is only dropped")] Socket),
+    Boxed(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Send>),
+}
 
 impl<A, B, X, Y> Relaying for Duplex<A, B, X, Y>
 where
@@ -176,7 +183,8 @@ where
 
     fn into_ends(self: Box<Self>) -> (Left, Left) {
         let Duplex { a, b, .. } = *self;
-        (Left(Some(Box::new(a))), Left(Some(Box::new(b))))
+        let boxed = |end: Box<dyn Send>| Left(LeftEnd::Boxed(end));
+        (boxed(Box::new(a)), boxed(Box::new(b)))
     }
 }
 
@@ -196,9 +204,11 @@ impl Relay {
     /// left of it must be dropped together.
     pub fn into_ends(mut self) -> (Left, Left) {
         match self.run.take() {
-            Some(Run::Kernel(run)) => Box::new(run).into_ends(),
+            Some(Run::Kernel(Duplex { a, b, .. })) => {
+                (Left(LeftEnd::Socket(a)), Left(LeftEnd::Socket(b)))
+            }
             Some(Run::Boxed(run)) => run.into_ends(),
-            Some(Run::Failed(..)) | None => (Left(None), Left(None)),
+            Some(Run::Failed(..)) | None => (Left(LeftEnd::Nothing), Left(LeftEnd::Nothing)),
         }
     }
 }

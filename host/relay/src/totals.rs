@@ -4,8 +4,8 @@ use super::Side;
 use arc_swap::ArcSwapOption;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,9 +22,8 @@ pub struct Totals {
     last_ms: AtomicU64,
     /// Counts activities: two at the same moment are still two.
     beats: AtomicU64,
-    /// Whether there is a hook: most have none.
-    has_hook: AtomicBool,
-    hook: ArcSwapOption<TrafficHook>,
+    /// A place for a hook, made with the first one: most have none.
+    hook: OnceLock<Box<ArcSwapOption<TrafficHook>>>,
 }
 
 /// What has passed over a connection at one moment.
@@ -61,8 +60,7 @@ impl Default for Totals {
             started: Instant::now(),
             last_ms: AtomicU64::new(0),
             beats: AtomicU64::new(0),
-            has_hook: AtomicBool::new(false),
-            hook: ArcSwapOption::empty(),
+            hook: OnceLock::new(),
         }
     }
 }
@@ -95,25 +93,15 @@ impl Totals {
         if messages > 0 {
             counts.messages.fetch_add(messages, Ordering::Relaxed);
         }
-        if self.has_hook.load(Ordering::Relaxed) {
-            self.tell(Traffic { is_received: to == Side::B, bytes, messages });
+        if let Some(hook) = self.hook.get() {
+            tell(hook, Traffic { is_received: to == Side::B, bytes, messages });
         }
     }
 
     /// Calls `hook` with all that passes from now on, in the place of the one that was set.
     pub fn set_hook(&self, hook: impl Fn(Traffic) + Send + Sync + 'static) {
-        self.hook.store(Some(Arc::new(TrafficHook(Box::new(hook)))));
-        self.has_hook.store(true, Ordering::Relaxed);
-    }
-
-    fn tell(&self, traffic: Traffic) {
-        let Some(hook) = self.hook.load_full() else { return };
-        // It is code of a program, and what is counted here may be of a driver.
-        if catch_unwind(AssertUnwindSafe(|| (hook.0)(traffic))).is_err() {
-            tracing::error!("a traffic hook panicked and was removed");
-            self.has_hook.store(false, Ordering::Relaxed);
-            self.hook.store(None);
-        }
+        let place = self.hook.get_or_init(Box::default);
+        place.store(Some(Arc::new(TrafficHook(Box::new(hook)))));
     }
 
     /// Counts what came from the peer, as activity.
@@ -148,5 +136,15 @@ impl Totals {
     pub fn idle(&self) -> Duration {
         let last = self.last_ms.load(Ordering::Relaxed);
         Duration::from_millis(self.age_ms().saturating_sub(last))
+    }
+}
+
+#[cold]
+fn tell(place: &ArcSwapOption<TrafficHook>, traffic: Traffic) {
+    let Some(hook) = place.load_full() else { return };
+    // It is code of a program, and what is counted here may be of a driver.
+    if catch_unwind(AssertUnwindSafe(|| (hook.0)(traffic))).is_err() {
+        tracing::error!("a traffic hook panicked and was removed");
+        place.store(None);
     }
 }

@@ -8,6 +8,7 @@ use super::record::Decider;
 use super::spec::{ConnectionSpec, Inbound};
 use super::state::State;
 use super::target::{Caller, Held, Target};
+use crate::addr::Addr;
 use crate::events::{Cause, EventKind};
 use crate::work::OpeningStep;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Session};
@@ -40,6 +41,33 @@ pub struct AcceptOptions {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Who has connected, as its transport says.
+#[derive(Debug, Default)]
+pub struct PeerInfo {
+    /// Where it is.
+    pub addr: Option<Addr>,
+    identity: Option<String>,
+    encrypted: bool,
+}
+
+impl PeerInfo {
+    /// The peer of a session that was accepted.
+    pub fn of(session: &Session) -> Self {
+        // Not made into text and read again.
+        if let Some(ends) = session.socket_ends() {
+            return PeerInfo { addr: ends.peer.map(Addr::Socket), ..PeerInfo::default() };
+        }
+        session.info().into()
+    }
+}
+
+impl From<Info> for PeerInfo {
+    fn from(info: Info) -> Self {
+        let Info { peer, identity, encrypted, .. } = info;
+        PeerInfo { addr: peer.map(Addr::from), identity, encrypted }
+    }
+}
+
 impl Acceptance {
     /// For a listener of `target`'s stack; what it accepts is in the table `lives`.
     pub fn new(options: AcceptOptions, target: Arc<Target>, lives: Arc<Lives>) -> Self {
@@ -51,13 +79,14 @@ impl Acceptance {
     }
 
     /// Enters the connection of a session that was accepted; it stays in the table until the answer is
-    /// dropped. `info` is what its transport says.
+    /// dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] when as many connections live as may.
-    pub fn enter(&self, info: Info) -> Result<Entered> {
-        let live = Live::new(Arc::clone(&self.spec), info.peer);
-        live.note_peer(info.identity, info.encrypted);
+    pub fn enter(&self, peer: impl Into<PeerInfo>) -> Result<Entered> {
+        let peer = peer.into();
+        let live = Live::new(Arc::clone(&self.spec), peer.addr);
+        live.note_peer(peer.identity, peer.encrypted);
         let live = Arc::new(live);
         if live.default_handler().is_some() {
             live.tell_handler();

@@ -59,7 +59,7 @@ pub struct Live {
 
 impl Live {
     /// A life that has not begun.
-    pub(super) fn new(spec: Arc<ConnectionSpec>, peer: Option<String>) -> Self {
+    pub(super) fn new(spec: Arc<ConnectionSpec>, peer: Option<Addr>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Live {
             id: super::next_id(),
@@ -67,7 +67,7 @@ impl Live {
             state: StateCell::new(State::Disconnected),
             traffic: Arc::default(),
             created_at: millis(now),
-            peer: peer.map(|peer| Box::new(Addr::from(peer))),
+            peer: peer.map(Box::new),
             identity: OnceLock::new(),
             encrypted: AtomicBool::new(false),
             opening: AtomicU8::new(OpeningStep::default() as u8),

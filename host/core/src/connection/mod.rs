@@ -34,7 +34,7 @@ mod supervisor;
 mod target;
 mod watch;
 
-pub use accepted::{AcceptOptions, Acceptance, Entered};
+pub use accepted::{AcceptOptions, Acceptance, Entered, PeerInfo};
 pub use attempts::{Connected, connect_many, connect_with_retry, ensure_connection};
 pub use command::ConnectionCommand;
 pub use counted::{CountedMessages, CountedStream};

@@ -84,17 +84,20 @@ impl Live {
 
     /// Takes a legal step and tells of it; an illegal one is a bug and changes nothing.
     pub(super) fn step(&self, to: State, by: Decider, because: &str, event: EventKind) {
-        if !self.stepped(to, by, because) {
-            return;
-        }
-        self.log(to, because);
-        self.tell(event);
-        if let Some(machinery) = self.machinery.get() {
-            machinery.changed.send_replace(to);
+        if self.stepped(to, by, because) {
+            self.arrived(to, event);
         }
     }
 
-    /// Takes a step; its record is kept if there is one.
+    /// Tells of a step that was taken.
+    fn arrived(&self, at: State, event: EventKind) {
+        self.tell(event);
+        if let Some(machinery) = self.machinery.get() {
+            machinery.changed.send_replace(at);
+        }
+    }
+
+    /// Takes a step and writes it to the log; its record is kept if there is one.
     fn stepped(&self, to: State, by: Decider, because: &str) -> bool {
         let stepped = match self.machinery.get() {
             Some(machinery) => {
@@ -107,8 +110,10 @@ impl Live {
         fence(Ordering::SeqCst);
         if let Err(illegal) = &stepped {
             tracing::error!(connection = &*self.name, %illegal, "state");
+            return false;
         }
-        stepped.is_ok()
+        self.log(to, because);
+        true
     }
 
     /// The last step: by then it is in no count any more, and every post has its answer.
@@ -119,7 +124,9 @@ impl Live {
         if let Some(lives) = &self.spec.lives {
             lives.leave(self);
         }
-        self.step(state, by, &cause.text.clone(), EventKind::Closed { cause });
+        if self.stepped(state, by, &cause.text) {
+            self.arrived(state, EventKind::Closed { cause });
+        }
     }
 
     fn log(&self, state: State, because: &str) {

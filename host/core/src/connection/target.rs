@@ -207,8 +207,17 @@ impl Target {
     ///
     /// # Errors
     /// As there.
-    pub async fn for_data(&self, caller: &Caller, limit: Duration) -> Result<PooledSession> {
-        Ok(PooledSession::own(self.open_for(caller, limit).await?, Purpose::Data))
+    pub async fn for_data(
+        &self,
+        caller: impl FnOnce() -> Caller,
+        limit: Duration,
+    ) -> Result<PooledSession> {
+        // Nobody asks whose it is where no leave is needed.
+        let session = match &self.gate {
+            None => self.connect(limit).await?,
+            Some(_) => self.open_for(&caller(), limit).await?,
+        };
+        Ok(PooledSession::own(session, Purpose::Data))
     }
 
     /// As [`Target::open_for`], for the host itself.

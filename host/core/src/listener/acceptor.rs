@@ -5,7 +5,7 @@ use super::ended::{SessionLine, shown};
 use super::room::RoomPlace;
 use super::{ListenerShared, Service};
 use crate::addr::Addr;
-use crate::connection::{ConnectionCommand, Entered, Live};
+use crate::connection::{ConnectionCommand, Entered, Live, PeerInfo};
 use crate::route::Served;
 use crate::shutdown::Stopping;
 use crate::work::{self, OpeningStep};
@@ -23,17 +23,17 @@ pub(super) fn start(
     place: RoomPlace,
     end: &Stopping,
 ) {
-    let info = session.info();
-    let places = match shared.admit_transport(info.peer.as_deref()) {
+    let peer = PeerInfo::of(&session);
+    let places = match shared.admit_transport(peer.addr.as_ref()) {
         Ok(places) => places,
         Err(error) => {
-            let peer = info.peer.as_deref().unwrap_or("-");
+            let peer = shown(peer.addr.as_ref());
             tracing::info!(listener = &*shared.name, peer, %error, "peer refused");
             shared.counts.refused();
             return;
         }
     };
-    let entered = match shared.acceptance.enter(info) {
+    let entered = match shared.acceptance.enter(peer) {
         Ok(entered) => entered,
         Err(error) => {
             tracing::warn!(listener = &*shared.name, %error, "connection refused");
@@ -81,7 +81,7 @@ pub(super) struct Acceptor {
 }
 
 /// What comes of the layers of a listener.
-enum AdmittedSession {
+pub(super) enum AdmittedSession {
     /// A session for the service, and its places among those of its address.
     One(Session, Places),
     /// A session whose streams are served one by one.
@@ -89,7 +89,21 @@ enum AdmittedSession {
 }
 
 /// The way of a session through the layers. Boxed: a connection that is served keeps no room for it.
-pub(super) struct Admitting(Pin<Box<dyn Future<Output = Option<AdmittedSession>> + Send>>);
+pub(super) enum Admitting {
+    /// Nothing stands on its transport.
+    Through(Option<Box<AdmittedSession>>),
+    /// Its layers speak with the peer.
+    Layers(Pin<Box<dyn Future<Output = Option<AdmittedSession>> + Send>>),
+}
+
+impl Admitting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<AdmittedSession>> {
+        match self {
+            Admitting::Through(admitted) => Poll::Ready(admitted.take().map(|admitted| *admitted)),
+            Admitting::Layers(layers) => layers.as_mut().poll(cx),
+        }
+    }
+}
 
 /// A session that is served. Boxed, so that one future of the task leads to any service.
 type Serving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -111,7 +125,7 @@ impl<'a> AcceptedStage<'a> {
         loop {
             match self {
                 AcceptedStage::Admitting(admitting) => {
-                    let admitted = ready!(admitting.0.as_mut().poll(cx));
+                    let admitted = ready!(admitting.poll(cx));
                     let Some(serving) = acceptor.serving(admitted, entered) else {
                         return Poll::Ready(());
                     };
@@ -126,8 +140,11 @@ impl<'a> AcceptedStage<'a> {
 impl Acceptor {
     /// Begins the way of a session that was accepted, or of a stream of one, through the layers.
     pub(super) fn admitting(&self, session: Session, entered: &Entered) -> Admitting {
+        if !self.shared.target.stack().has_layers() {
+            return Admitting::Through(self.shared.admit(session, entered).map(Box::new));
+        }
         let (shared, live) = (Arc::clone(&self.shared), Arc::clone(entered.live()));
-        Admitting(Box::pin(admit(shared, session, live)))
+        Admitting::Layers(Box::pin(admit(shared, session, live)))
     }
 
     /// Serves a session that comes through the layers.
@@ -192,61 +209,91 @@ async fn admit(
     session: Session,
     live: Arc<Live>,
 ) -> Option<AdmittedSession> {
-    let (name, id) = (&*shared.name, live.id);
-    let peer = || shown(live.peer());
-    let layers = shared.target.stack().has_layers();
-    if shared.divides(&session, layers) {
-        tracing::debug!(listener = name, id, peer = peer(), "connected, with streams");
+    if shared.divides(&session, true) {
         live.shaken(&session, false);
-        return Some(AdmittedSession::Streams(session, Places::default()));
+        return shared.admitted(session, &live, Places::default(), true);
     }
-    if layers {
-        live.note_opening(OpeningStep::Handshaking);
-    }
+    live.note_opening(OpeningStep::Handshaking);
     let session = match shake_hands(&shared, session, &live).await {
         Ok(session) => session,
-        Err(error) => {
-            if error.kind() == ErrorKind::Panicked {
-                // The panic itself has a line of its own, which names the code.
-                tracing::info!(listener = name, id, peer = peer(), %error, "panicked: peer not accepted");
-            } else {
-                tracing::info!(listener = name, id, peer = peer(), %error, "peer not accepted");
-            }
-            live.failed(&error);
-            return None;
-        }
+        Err(error) => return shared.not_accepted(&live, &error),
     };
-    let places = match shared.admit_client(live.peer()) {
-        Ok(places) => places,
-        Err(error) => {
-            tracing::info!(listener = name, id, peer = peer(), %error, "peer refused");
-            live.failed(&error);
-            return None;
-        }
-    };
-    tracing::debug!(listener = name, id, peer = peer(), "connected");
-    if layers && shared.divides(&session, false) {
-        return Some(AdmittedSession::Streams(session, places));
-    }
-    Some(AdmittedSession::One(session, places))
+    live.shaken(&session, true);
+    let places = shared.admit_client(&live)?;
+    let divides = shared.divides(&session, false);
+    shared.admitted(session, &live, places, divides)
 }
 
 impl ListenerShared {
+    /// Admits a session on whose transport nothing stands.
+    fn admit(&self, session: Session, live: &Live) -> Option<AdmittedSession> {
+        if let Err(error) = self.target.stack().is_there() {
+            return self.not_accepted(live, &error);
+        }
+        live.shaken(&session, false);
+        let places = self.admit_client(live)?;
+        let divides = self.divides(&session, false);
+        self.admitted(session, live, places, divides)
+    }
+
+    /// A session that is through; `divides`: its streams are served one by one.
+    fn admitted(
+        &self,
+        session: Session,
+        live: &Live,
+        places: Places,
+        divides: bool,
+    ) -> Option<AdmittedSession> {
+        let peer = || shown(live.peer());
+        if divides {
+            tracing::debug!(
+                listener = &*self.name,
+                id = live.id,
+                peer = peer(),
+                "connected, with streams"
+            );
+            return Some(AdmittedSession::Streams(session, places));
+        }
+        tracing::debug!(listener = &*self.name, id = live.id, peer = peer(), "connected");
+        Some(AdmittedSession::One(session, places))
+    }
+
+    /// Tells why a session did not come through the layers.
+    fn not_accepted<T>(&self, live: &Live, error: &Error) -> Option<T> {
+        let (name, id, peer) = (&*self.name, live.id, shown(live.peer()));
+        if error.kind() == ErrorKind::Panicked {
+            // The panic itself has a line of its own, which names the code.
+            tracing::info!(listener = name, id, peer, %error, "panicked: peer not accepted");
+        } else {
+            tracing::info!(listener = name, id, peer, %error, "peer not accepted");
+        }
+        live.failed(error);
+        None
+    }
+
     /// Admits a peer that a transport has accepted; a client behind a proxy that names its clients, once that is
     /// known.
-    fn admit_transport(&self, peer: Option<&str>) -> Result<Places> {
+    fn admit_transport(&self, peer: Option<&Addr>) -> Result<Places> {
         if self.target.stack().tells_client() {
             return Ok(Places::default());
         }
-        self.admission.admit(peer.map(Addr::from).as_ref())
+        self.admission.admit(peer)
     }
 
-    /// Admits the client that a proxy has named.
-    fn admit_client(&self, peer: Option<&Addr>) -> Result<Places> {
-        if self.target.stack().tells_client() {
-            return self.admission.admit(peer);
+    /// Admits the client that a proxy has named. Of one that is refused, the reason is told here.
+    fn admit_client(&self, live: &Live) -> Option<Places> {
+        if !self.target.stack().tells_client() {
+            return Some(Places::default());
         }
-        Ok(Places::default())
+        match self.admission.admit(live.peer()) {
+            Ok(places) => Some(places),
+            Err(error) => {
+                let peer = shown(live.peer());
+                tracing::info!(listener = &*self.name, id = live.id, peer, %error, "peer refused");
+                live.failed(&error);
+                None
+            }
+        }
     }
 
     /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
@@ -264,15 +311,13 @@ impl ListenerShared {
 async fn shake_hands(shared: &ListenerShared, session: Session, live: &Live) -> Result<Session> {
     let deferred = matches!(&shared.service, Service::Route(route) if route.opens());
     let accepting = shared.target.stack().accept(session, shared.handshake_timeout, deferred);
-    let session = tokio::select! {
-        accepted = accepting => accepted?,
+    tokio::select! {
+        accepted = accepting => accepted,
         command = live.told(&ConnectionCommand::Run) => {
             let text = format!("closed in its handshake: {command}");
-            return Err(Error::new(ErrorKind::Cancelled, text));
+            Err(Error::new(ErrorKind::Cancelled, text))
         }
-    };
-    live.shaken(&session, shared.target.stack().has_layers());
-    Ok(session)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Sessions that carry several streams: each one that the peer opens is served as a connection of its own.
 
 use super::acceptor::Acceptor;
-use crate::connection::{ConnectionCommand, Entered};
+use crate::connection::{ConnectionCommand, Entered, PeerInfo};
 use crate::session::SessionExt;
 use crate::work;
 use jackfield_plugin_api::{Result, Session};
@@ -65,7 +65,7 @@ impl Acceptor {
     fn serve_stream(self, session: Arc<Session>, stream: Session) -> ServingStream {
         Box::pin(async move {
             let shared = Arc::clone(&self.shared);
-            match shared.acceptance.enter(stream.info()) {
+            match shared.acceptance.enter(PeerInfo::of(&stream)) {
                 Ok(entered) => {
                     let admitting = self.admitting(stream, &entered);
                     let serving = std::pin::pin!(self.serve(admitting, &entered));

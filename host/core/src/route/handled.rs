@@ -1,6 +1,5 @@
 //! A session that is answered here: by a handler, or by the admin API.
 
-use super::join::limit_of;
 use super::parting::Parting;
 use super::{AdminSlot, Destination, Served, leave};
 use crate::connection::{ConnectionCommand, Entered};
@@ -66,7 +65,7 @@ pub(super) async fn handled(
             let (serving, kept) = &mut *held;
             let parting = Parting::stopped();
             tokio::select! {
-                is_cut = parting.tell(kept, limit_of(&parting)) => is_cut,
+                is_cut = parting.tell(kept) => is_cut,
                 // It has heard of the end that its peer was told of.
                 _ = serving => false,
             }

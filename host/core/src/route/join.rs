@@ -9,8 +9,7 @@ use super::{Route, Served, calls};
 use crate::connection::{ConnectionCommand, Entered, Purpose};
 use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
 use crate::relay::{cut_off, cutting};
-use crate::session::POLITE_CLOSE;
-use crate::shutdown::{LAST_WORDS, Stopping};
+use crate::shutdown::Stopping;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
@@ -49,7 +48,7 @@ impl<'a> Joining<'a> {
     }
 
     /// Tells the peer of a session why it could not be joined, if it can be told.
-    async fn refused(&self, error: Error, parting: Parting, left: Option<Left>) -> Joined {
+    async fn refused(&self, error: Error, parting: Parting, left: Option<Box<Left>>) -> Joined {
         let (notice, destination) = (self.notice, &self.route.destination);
         let (error, is_told) = notice.refused(error, destination, self.connection).await;
         let parting = match error.context().find(|(key, _)| *key == notice::HELD) {
@@ -116,11 +115,7 @@ impl<'a> Joining<'a> {
 
     /// Relays until one of the two has ended. Not an `async fn`: that would keep room for its arguments beside what
     /// becomes of them.
-    fn relayed(
-        &self,
-        far: Far,
-        (a, b): (End, End),
-    ) -> impl Future<Output = Joined> + Send + use<'_, 'a> {
+    fn relayed(&self, far: Far, (a, b): (End, End)) -> impl Future<Output = Joined> + Send {
         let Joining { route, session, connection, .. } = *self;
         if let Far::Opened(opened) = &far {
             connection.note_target(opened.target());
@@ -154,8 +149,20 @@ impl<'a> Joining<'a> {
                 })
                 .await
             };
-            let (relaying, far) = ScopeGuard::into_inner(held);
-            Box::pin(parted(self.session, far, relaying, end, self.connection.totals())).await
+            // A block of its own: most far ends are told nothing, and need no room for that.
+            let telling = {
+                let (relaying, far) = ScopeGuard::into_inner(held);
+                let parted = Parted::new(self.session, far, relaying, end);
+                let totals = self.connection.totals();
+                match parted.to_far.untold(parted.far.session()) {
+                    Some(is_cut) => return parted.leave(is_cut, totals),
+                    None => Box::pin(async move {
+                        let is_cut = parted.to_far.tell(parted.far.session()).await;
+                        parted.leave(is_cut, totals)
+                    }),
+                }
+            };
+            telling.await
         }
     }
 
@@ -207,8 +214,8 @@ type Beside<'a> = Pin<Box<dyn Future<Output = Error> + Send + 'a>>;
 pub(super) struct Joined {
     pub(super) served: Result<Served>,
     pub(super) parting: Parting,
-    /// What is left of its end of the relay.
-    pub(super) left: Option<Left>,
+    /// What is left of its end of the relay. Boxed: a connection that is relayed needs no room for it.
+    pub(super) left: Option<Box<Left>>,
 }
 
 impl Joined {
@@ -221,32 +228,42 @@ impl Joined {
     }
 }
 
-/// Ends the far side after a relay; the near side is for its owner.
-async fn parted(
-    session: &Session,
+/// What a relay has left behind.
+struct Parted {
     far: Far,
-    relaying: relay::Relay,
     end: RelayEnd,
-    totals: &Totals,
-) -> Joined {
-    let to_near = Parting::after(&end, Side::A, session, far.session());
-    let to_far = Parting::after(&end, Side::B, far.session(), session);
-    let (near_left, far_left) = relaying.into_ends();
-    if to_far.tell(far.session(), limit_of(&to_far)).await {
-        cutting(|| {
-            drop(far_left);
-            far.relayed(&end, totals);
-        });
-    } else {
-        drop(far_left);
-        far.relayed(&end, totals);
-    }
-    Joined { served: Ok(Served::Relayed(end)), parting: to_near, left: Some(near_left) }
+    to_near: Parting,
+    to_far: Parting,
+    near_left: Left,
+    far_left: Left,
 }
 
-/// How long telling a peer so may take.
-pub(super) fn limit_of(parting: &Parting) -> Duration {
-    if parting.is_hasty() { LAST_WORDS / 2 } else { POLITE_CLOSE }
+impl Parted {
+    fn new(session: &Session, far: Far, relaying: relay::Relay, end: RelayEnd) -> Self {
+        let to_near = Parting::after(&end, Side::A, session, far.session());
+        let to_far = Parting::after(&end, Side::B, far.session(), session);
+        let (near_left, far_left) = relaying.into_ends();
+        Parted { far, end, to_near, to_far, near_left, far_left }
+    }
+
+    /// Ends the far side, which was told why if it could be; the near side is for its owner.
+    fn leave(self, is_cut: bool, totals: &Totals) -> Joined {
+        let Parted { far, end, to_near, near_left, far_left, .. } = self;
+        let leave = || {
+            drop(far_left);
+            far.relayed(&end, totals);
+        };
+        if is_cut {
+            cutting(leave)
+        } else {
+            leave()
+        }
+        Joined {
+            served: Ok(Served::Relayed(end)),
+            parting: to_near,
+            left: Some(Box::new(near_left)),
+        }
+    }
 }
 
 /// How long ago a peer last sent anything that is not data, such as a ping, if the driver tells.

@@ -38,7 +38,7 @@ use far::Far;
 use futures_util::future::Either;
 use handled::{SessionServer, handled};
 use jackfield_plugin_api::{Error, Facets, Result, Session};
-use join::{Joined, Joining, limit_of};
+use join::{Joined, Joining};
 use notice::Notice;
 pub use options::RouteOptions;
 use scopeguard::{ScopeGuard, guard};
@@ -136,7 +136,7 @@ impl Route {
                 }
             };
             let (session, notice) = ScopeGuard::into_inner(held);
-            if Box::pin(parting.tell(&session, limit_of(&parting))).await {
+            if parting.tell(&session).await {
                 cut_off((left, session, notice));
             }
             served
@@ -206,7 +206,7 @@ impl Route {
                         Purpose::Request { rested } => {
                             target.for_request(caller, limit, rested).await
                         }
-                        Purpose::Data | Purpose::Calls => target.for_data(&caller(), limit).await,
+                        Purpose::Data | Purpose::Calls => target.for_data(caller, limit).await,
                     }
                 });
                 let opened = opened.await;

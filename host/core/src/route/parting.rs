@@ -2,9 +2,10 @@
 //! not take for a whole what was cut off.
 
 use crate::relay::{RelayEnd, Side};
+use crate::session::POLITE_CLOSE;
+use crate::shutdown::LAST_WORDS;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Origin, Session, close_code};
 use serde_json::Value;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// How a session is left.
@@ -79,18 +80,24 @@ impl Parting {
         Parting::cut(close_code::FAILED, held)
     }
 
-    /// Whether it is the host's end, for which there is little time.
-    pub(super) fn is_hasty(&self) -> bool {
-        self.hasty
+    /// Tells the peer in time, if its protocol can. Answers whether what follows must look like a failure to it.
+    pub(super) async fn tell(&self, session: &Session) -> bool {
+        match self.untold(session) {
+            Some(is_cut) => is_cut,
+            // Boxed: most sessions have no words for it, and need no room for them.
+            None => Box::pin(self.say(session)).await,
+        }
     }
 
-    /// Tells the peer within `limit`, if its protocol can. Answers whether what follows must look like a
-    /// failure to it.
-    pub(super) async fn tell(&self, session: &Session, limit: Duration) -> bool {
+    /// The answer of [`Parting::tell`] where there is nothing to tell, or no way to.
+    pub(super) fn untold(&self, session: &Session) -> Option<bool> {
+        let has_words = self.close.is_some() && session.facets().contains(Facets::CLOSE_CODE);
+        (!has_words).then_some(self.cut)
+    }
+
+    async fn say(&self, session: &Session) -> bool {
         let Some((code, reason)) = &self.close else { return self.cut };
-        if !session.facets().contains(Facets::CLOSE_CODE) {
-            return self.cut;
-        }
+        let limit = if self.hasty { LAST_WORDS / 2 } else { POLITE_CLOSE };
         let told = match timeout(limit, session.close(*code, reason)).await {
             // A code of the other protocol that this one does not have.
             Ok(Err(error)) if error.kind() == ErrorKind::Config => {

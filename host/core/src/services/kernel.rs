@@ -1,18 +1,20 @@
 //! Connected sockets of the kernel as sessions.
 
 use crate::addr::canonical;
-use jackfield_plugin_api::{Info, Session};
+use jackfield_plugin_api::{Info, Session, SocketEnds};
 use jackfield_relay::{tcp_stream, unix_stream};
 use std::net::SocketAddr;
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected TCP socket.
-pub fn tcp_session(stream: TcpStream, peer: Option<SocketAddr>) -> Session {
-    let local = stream.local_addr().ok();
-    let mut info = Info::new();
-    info.local = local.map(|local| canonical(local).to_string());
-    info.peer = peer.map(|peer| canonical(peer).to_string());
-    Session::of_stream(info, tcp_stream(stream))
+/// A connected TCP socket; `local` is its own end where that is known.
+pub fn tcp_session(
+    stream: TcpStream,
+    local: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+) -> Session {
+    let local = local.or_else(|| stream.local_addr().ok());
+    let ends = SocketEnds { local: local.map(canonical), peer: peer.map(canonical) };
+    Session::builder(ends).stream(tcp_stream(stream)).build()
 }
 
 /// A connected Unix socket, with who its peer is.

@@ -38,6 +38,8 @@ pub async fn handed_over<F: Future>(listening: F) -> F::Output {
 #[derive(Debug)]
 pub(super) struct TcpListeners {
     all: Vec<Arc<TcpListener>>,
+    /// Where what each accepts has its own end; `None` where it listens on more than one address.
+    ends: Vec<Option<SocketAddr>>,
     /// What each is handed over as.
     names: Vec<HandoverName>,
     /// Which one is asked first, so that a busy one does not keep the others waiting.
@@ -102,7 +104,9 @@ impl TcpListeners {
             }
         }
         drop(listening);
-        let listeners = Arc::new(TcpListeners { all, names, first: AtomicUsize::new(0) });
+        let ends = all.iter().map(|listener| listener.local_addr().ok());
+        let ends = ends.map(|end| end.filter(|end| !end.ip().is_unspecified())).collect();
+        let listeners = Arc::new(TcpListeners { all, ends, names, first: AtomicUsize::new(0) });
         let offer = Arc::downgrade(&listeners);
         handover.offer(offer);
         listeners
@@ -117,17 +121,22 @@ impl TcpListeners {
         if locals.len() > 1 { info.with("locals", locals) } else { info }
     }
 
-    /// The next connection, on whichever address. Cancel safe.
-    pub(super) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        if let [only] = &self.all[..] {
-            return only.accept().await;
-        }
-        let first = self.first.fetch_add(1, Ordering::Relaxed) % self.all.len();
+    /// The next connection, on whichever address: its socket, its own end where that is known, and its peer's. Cancel
+    /// safe.
+    pub(super) async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>, SocketAddr)> {
+        let count = self.all.len();
+        let first = if count == 1 { 0 } else { self.first.fetch_add(1, Ordering::Relaxed) % count };
         poll_fn(|cx| {
-            let (before, from) = self.all.split_at(first);
-            let ready = from.iter().chain(before).map(|listener| listener.poll_accept(cx));
+            let each = (first..count).chain(0..first);
+            let accepted = each.filter_map(|at| self.all.get(at).zip(self.ends.get(at)));
             // Each is polled until one has a connection, so that all wake this task.
-            ready.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+            accepted
+                .map(|(listener, end)| {
+                    let accepted = listener.poll_accept(cx);
+                    accepted.map_ok(|(stream, peer)| (stream, *end, peer))
+                })
+                .find(Poll::is_ready)
+                .unwrap_or(Poll::Pending)
         })
         .await
     }
@@ -288,8 +297,9 @@ mod tests {
         for _ in 0..3 {
             for to in &locals {
                 let client = TcpStream::connect(to).await.expect("a listener");
-                let (stream, peer) = listeners.accept().await.expect("a connection");
-                assert_eq!(stream.local_addr().expect("an address").to_string(), *to);
+                let (stream, local, peer) = listeners.accept().await.expect("a connection");
+                assert_eq!(stream.local_addr().ok(), local);
+                assert_eq!(local.expect("an address").to_string(), *to);
                 assert_eq!(client.local_addr().expect("an address"), peer);
             }
         }

@@ -91,7 +91,7 @@ async fn connect_tcp(socket: &Socket, names: &HostNames) -> Result<Session> {
     let addresses = names.resolve(host, socket.port, socket.family).await?;
     if let [only] = addresses[..] {
         let stream = at(connect_one(socket, only).await, "connect", only)?;
-        return Ok(tcp_session(stream, Some(only)));
+        return Ok(tcp_session(stream, None, Some(only)));
     }
     race(socket, addresses).await
 }
@@ -111,7 +111,9 @@ async fn race(socket: &Socket, addresses: Vec<SocketAddr>) -> Result<Session> {
         }
         let pause = if waiting.len() == 0 { Duration::MAX } else { delay };
         match tokio::time::timeout(pause, running.next()).await {
-            Ok(Some((address, Ok(stream)))) => return Ok(tcp_session(stream, Some(address))),
+            Ok(Some((address, Ok(stream)))) => {
+                return Ok(tcp_session(stream, None, Some(address)));
+            }
             Ok(Some((address, Err(error)))) => {
                 last = Some(Error::from(error).with("connect", address));
             }
@@ -132,9 +134,9 @@ async fn connect_one(socket: &Socket, address: SocketAddr) -> std::io::Result<Tc
     if socket.recv_buffer > 0 {
         tcp.set_recv_buffer_size(socket.recv_buffer)?;
     }
-    let stream = tcp.connect(address).await?;
-    set_stream(&SockRef::from(&stream), socket)?;
-    Ok(stream)
+    // Before it connects: each option for keepalive would set the timer of a connection anew.
+    set_stream(&SockRef::from(&tcp), socket)?;
+    tcp.connect(address).await
 }
 
 /// Takes the local address `IP` or `IP:PORT`.
@@ -196,8 +198,8 @@ impl Accept for HostListener {
     async fn accept(&self) -> Result<Session> {
         match self {
             HostListener::Tcp(listeners) => {
-                let (stream, peer) = listeners.accept().await?;
-                Ok(tcp_session(stream, Some(peer)))
+                let (stream, local, peer) = listeners.accept().await?;
+                Ok(tcp_session(stream, local, Some(peer)))
             }
             HostListener::Unix(listening) => {
                 let (stream, _) = listening.listener.accept().await?;

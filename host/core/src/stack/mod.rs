@@ -260,6 +260,14 @@ impl Stack {
             .map_err(|error| self.explain(error, transport))
     }
 
+    /// Whether its transport can be used. It listens on while its plugin is gone, so that its address stays its own.
+    ///
+    /// # Errors
+    /// The plugin of the transport is gone.
+    pub(crate) fn is_there(&self) -> Result<()> {
+        self.layers.last().map_or(Ok(()), |transport| transport.endpoint.is_there())
+    }
+
     /// Lets the layers above the transport speak with an accepted peer, within `limit` in all. `deferred`:
     /// the top one keeps its answer back if it can, until its session's operation `accept` is called.
     /// Cancel safe: the peer is dropped.
@@ -273,10 +281,7 @@ impl Stack {
         deferred: bool,
     ) -> Result<Session> {
         let layers = &self.layers[..self.layers.len().saturating_sub(1)];
-        // It listens on while its plugin is gone, so that its address stays its own.
-        if let Some(transport) = self.layers.last() {
-            transport.endpoint.is_there()?;
-        }
+        self.is_there()?;
         if layers.is_empty() {
             return Ok(accepted);
         }

@@ -1,7 +1,7 @@
 //! Every strategy of this project.
 
 use crate::Picker;
-use jackfield::upstream::{Balancer, HealthOptions, STRATEGIES, Spec, StrategyInfo, Tried};
+use jackfield_balancer::{Balancer, HealthOptions, STRATEGIES, Spec, StrategyInfo, Tried};
 use std::hint::black_box;
 use tokio::time::Instant;
 
