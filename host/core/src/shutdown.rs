@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    async fn is_pending(mut wait: std::pin::Pin<&mut impl Future>) -> bool {
+    async fn is_pending(mut wait: Pin<&mut impl Future>) -> bool {
         std::future::poll_fn(|context| Poll::Ready(wait.as_mut().poll(context).is_pending())).await
     }
 
