@@ -228,7 +228,8 @@ fn objects_are_held_against_their_own_wherever_they_stand_among_the_others() {
     let moved = |port: u32| format!("changed routes.tcp://127.0.0.1:{port}: to (new_sessions)");
     let added = |port: u32| format!("added routes.tcp://127.0.0.1:{port}");
     let removed = |port: u32| format!("removed routes.tcp://127.0.0.1:{port} (drain)");
-    let cases: [(&[(u32, &str)], Vec<String>); 9] = [
+    type Routes<'a> = &'a [(u32, &'a str)];
+    let cases: [(Routes<'_>, Vec<String>); 9] = [
         (&old, vec![]),
         (&[(5, "5"), (4, "4"), (3, "3"), (2, "2"), (1, "1")], vec![]),
         (&[(1, "1"), (3, "3"), (2, "9"), (4, "4"), (5, "5")], vec![moved(2)]),
