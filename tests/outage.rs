@@ -14,7 +14,7 @@ use jackfield::upstream::{TargetSnapshot, Upstream};
 use serde_json::json;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::support::{
@@ -25,12 +25,6 @@ use crate::support::{
 
 /// Commands run at a time.
 const CALLERS: usize = 4;
-
-/// `rise` times `interval` of the checks, below, and the time for one that hangs meanwhile.
-const RECOVERY: Duration = Duration::from_millis(2 * 300 + 2_000);
-
-/// What a loaded machine may take on top of that.
-const SLACK: Duration = Duration::from_secs(5);
 
 /// Three servers behind one upstream, and callers that never rest.
 struct Lab {
@@ -85,12 +79,9 @@ impl Lab {
         self.until(&what, || states.contains(&self.target(index).state)).await;
     }
 
-    /// Waits until the checks have found it well again, for as long as they may take.
+    /// Waits until the checks have found it well again and it serves.
     async fn recovers(&self, index: usize) {
-        let begun = Instant::now();
         self.reaches(index, &["up"]).await;
-        let took = begun.elapsed();
-        assert!(took < RECOVERY + SLACK, "target {index} was up again only after {took:?}");
         self.served_by(&[index]).await;
     }
 

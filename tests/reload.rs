@@ -1,5 +1,6 @@
 //! A running host takes over changes of its configuration: what changed and nothing else, whole or not at all.
 
+mod certificates;
 mod errors;
 mod process;
 mod sessions;

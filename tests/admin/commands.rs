@@ -9,8 +9,9 @@ use tokio::{
 use super::{NOUNS, socket, with_admin};
 use crate::support::{
     jackfield::{Jackfield, jackfield, ran},
+    network,
     peers::echo::TcpPeer,
-    process::{Ran, run, tempdir},
+    process::{Ran, command, run, tempdir},
 };
 
 struct CommandHost {
@@ -213,6 +214,20 @@ async fn without_a_host_the_exit_code_is_3_and_the_places_are_named() {
         assert_eq!(none.code, Some(3), "{command:?}: {}", none.stderr);
         assert!(none.stderr.contains(&format!("{admin}: not there")), "{}", none.stderr);
     }
+}
+
+#[test]
+fn the_places_of_the_user_and_of_the_system_are_looked_at() {
+    network::of_its_own("admin::commands::with_places_of_its_own");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, where no host of the machine is seen"]
+async fn with_places_of_its_own() {
+    let mut mount = command("mount");
+    mount.args(["-t", "tmpfs", "none", "/run"]);
+    run(mount, "").await.ok();
+    let folder = tempdir();
     let mut by_variables = jackfield(&["status"]);
     by_variables.env_remove("JACKFIELD_ADMIN").env("XDG_RUNTIME_DIR", folder.path());
     let none = run(by_variables, "").await;

@@ -143,6 +143,19 @@ async fn plain_requests_and_slow_handshakes_are_answered_and_ended() {
     host.manager.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_asks_no_more_often_than_its_route_lets_it() {
+    let often = "rate_per_peer = { connections = 3, per = \"1h\" }";
+    let host = RemoteHost::start("viewer = [\"certificate:CN=tester\"]", often).await;
+    let guess = ["--header", "authorization: Bearer guess"];
+    for _ in 0..3 {
+        assert_eq!(host.curl(Some(&host.certs.client), "/v1/status", &guess).await.0, 401);
+    }
+    let token = ["--header", "authorization: Bearer rule"];
+    let (code, ran) = host.curl(Some(&host.certs.client), "/v1/status", &token).await;
+    assert!(code == 0 && ran.code != Some(0), "{code} {}", ran.stderr);
+}
+
 #[tokio::test]
 async fn a_route_in_the_clear_and_one_that_would_let_nobody_in_are_mistakes() {
     let certs = Certs::new();

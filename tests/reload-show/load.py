@@ -18,10 +18,18 @@ ANSWER = b"\x82\x40" + PAYLOAD
 LIMIT = 60
 
 
+GIVEN = set()
+
+
 def free():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody listens on; the system may name one twice."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 class Echo(asyncio.Protocol):
@@ -80,13 +88,13 @@ class Tcp:
 
 
 class Admin:
-    """Requests to the admin socket, on one connection."""
+    """Requests to the admin socket, on one connection; on another one where the host has closed an idle one."""
 
     def __init__(self, path):
         self.path = path
 
     async def ask(self, method, path, body=None):
-        if not hasattr(self, "reader"):
+        if not hasattr(self, "reader") or self.reader.at_eof():
             self.reader, self.writer = await asyncio.open_unix_connection(self.path)
         text = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"

@@ -225,6 +225,24 @@ async fn half_a_file_keeps_what_runs_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_change_that_the_system_does_not_tell_of_is_seen_by_looking() {
+    let (one, two) = (TcpPeer::sending("one").await, TcpPeer::sending("two").await);
+    let address = free();
+    let (folder, elsewhere) = (tempdir(), tempdir());
+    let (file, other) = (folder.path().join("jackfield.toml"), elsewhere.path().join("same"));
+    let config = |poll: &str, peer: &TcpPeer| {
+        format!("[reload]\nwatch = true\npoll = \"{poll}\"\n{}", route(address, &peer.uri()))
+    };
+    fs::write(&file, config("100ms", &one)).unwrap();
+    // What is written by another name of the file is told to those who watch the folder of that name.
+    fs::hard_link(&file, &other).unwrap();
+    let _host = run(&file).await;
+    assert_eq!(greeting(address).await, "one");
+    fs::write(&other, config("100ms", &two)).unwrap();
+    soon("the change", async || greeting(address).await == "two").await;
+}
+
+#[tokio::test]
 async fn without_watch_a_file_that_changes_is_left_alone() {
     let (one, two) = (TcpPeer::sending("one").await, TcpPeer::sending("two").await);
     let (address, other) = (free(), free());

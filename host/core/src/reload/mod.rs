@@ -19,7 +19,9 @@ mod watch;
 pub use follow::{Adoption, ConfigFollower};
 pub use report::{ReloadCause, ReloadError, Report, VersionSnapshot};
 
-use crate::config::diff::{Changes, ConfigSide, ObjectId, Secrets, WaitingObjects, diff};
+use crate::config::diff::{
+    Changes, ConfigSide, ObjectId, Secrets, WaitingObjects, WantedSecrets, diff,
+};
 use crate::config::{ConfigErrors, ConfigFiles, DrainOptions, Loaded, Overrides, ReloadOptions};
 use crate::lock::IgnorePoison;
 use crate::manager::Manager;
@@ -102,8 +104,9 @@ impl Reloader {
         loaded: Loaded,
     ) -> Self {
         // Looked at before they are read: what changes meanwhile is read again.
-        let secret_files = SecretFiles::of(&loaded).await;
-        let secrets = Secrets::read(&loaded).await;
+        let wanted = WantedSecrets::of(&loaded);
+        let secret_files = SecretFiles::of(&wanted).await;
+        let secrets = wanted.read().await;
         let (options, digest) = (loaded.config.reload.clone(), loaded.digest());
         let current = Version {
             number: 1,
@@ -320,8 +323,9 @@ impl ReloaderState {
         cause: ReloadCause,
         dry_run: bool,
     ) -> Result<Changes, ConfigErrors> {
-        let secret_files = SecretFiles::of(&loaded).await;
-        let secrets = Secrets::read(&loaded).await;
+        let wanted = WantedSecrets::of(&loaded);
+        let secret_files = SecretFiles::of(&wanted).await;
+        let secrets = wanted.read().await;
         let waiting = Arc::new(self.manager.waiting_in(&loaded));
         let changes = {
             let Version { loaded: was, secrets: old, waiting: waited, .. } = &versions.current;

@@ -1,7 +1,6 @@
 //! [`SecretFiles`]: whether a file has changed that a secret of the configuration is in.
 
-use crate::config::Loaded;
-use crate::config::diff::secret_files;
+use crate::config::diff::WantedSecrets;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,8 +19,8 @@ pub(super) struct SecretFiles {
 }
 
 impl SecretFiles {
-    pub(super) async fn of(loaded: &Loaded) -> Self {
-        let files = Arc::new(secret_files(loaded));
+    pub(super) async fn of(wanted: &WantedSecrets) -> Self {
+        let files = Arc::new(wanted.files());
         let seen = look(Arc::clone(&files)).await;
         SecretFiles { files, seen }
     }

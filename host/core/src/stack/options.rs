@@ -120,6 +120,9 @@ pub fn check(
     if !misplaced.is_empty() {
         return misplaced;
     }
+    if options.is_empty() && accepts_none(schema) {
+        return Vec::new();
+    }
     let instance = Value::Object(secret::placeholders(options, schema));
     let validator = match jsonschema::validator_for(schema) {
         Ok(validator) => validator,
@@ -132,6 +135,29 @@ pub fn check(
         .iter_errors(&instance)
         .flat_map(|error| problems(&error, schema, path, layers))
         .collect()
+}
+
+/// Keywords of a schema that say nothing of a table without keys.
+const OF_KEYS: [&str; 9] = [
+    "$schema",
+    "$id",
+    "$defs",
+    "definitions",
+    "title",
+    "description",
+    "default",
+    "properties",
+    "additionalProperties",
+];
+
+/// Whether a table without options is seen to be right without compiling the schema, which takes longer than all else.
+fn accepts_none(schema: &Value) -> bool {
+    let Value::Object(keywords) = schema else { return false };
+    keywords.iter().all(|(name, said)| match name.as_str() {
+        "type" => said == "object",
+        "required" => said.as_array().is_some_and(Vec::is_empty),
+        name => OF_KEYS.contains(&name) || name.starts_with("x-"),
+    })
 }
 
 /// A whole stack's options: what is wrong with them, and whether secrets in them are read by running
@@ -206,4 +232,32 @@ fn problems(
             OptionProblem { path, message, suggestion }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_options_are_right_without_the_schema_only_where_it_says_nothing_of_them() {
+        let none = Map::new();
+        let plain = json!({ "$schema": "x", "type": "object", "title": "T", "required": [], "x-a": 1,
+            "properties": { "a": { "type": "string" } }, "additionalProperties": false });
+        assert!(accepts_none(&plain));
+        assert_eq!(check(&plain, &none, &[], &[]), []);
+        for (keyword, said) in [
+            ("required", json!(["a"])),
+            ("minProperties", json!(1)),
+            ("anyOf", json!([{ "required": ["a"] }])),
+            ("not", json!({})),
+            ("type", json!("array")),
+        ] {
+            let mut schema = plain.clone();
+            schema[keyword] = said;
+            assert_eq!(check(&schema, &none, &[], &[]).len(), 1, "{schema}");
+        }
+        assert_eq!(check(&json!(false), &none, &[], &[]).len(), 1);
+        assert_eq!(check(&json!({ "type": "nothing" }), &none, &[], &[]).len(), 1);
+    }
 }

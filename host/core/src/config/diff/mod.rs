@@ -16,13 +16,14 @@
 
 mod keys;
 mod objects;
+mod pairs;
 mod secrets;
 mod text;
 mod users;
 
 pub use objects::{ObjectId, ObjectKind};
 pub use secrets::Secrets;
-pub(crate) use secrets::secret_files;
+pub(crate) use secrets::WantedSecrets;
 
 use super::{KeyPath, Loaded};
 #[cfg(test)]
@@ -31,9 +32,11 @@ pub(super) use keys::effect_at;
 pub(crate) use keys::read_whole;
 pub(super) use keys::{at, put};
 use keys::{changed, effect_of, is_same, shown};
-use objects::{ObjectAt, objects};
+use objects::{ObjectAt, each};
+use pairs::{Pair, pairs};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What taking over a change does to sessions. The later ones include the earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -133,30 +136,33 @@ pub type WaitingObjects = BTreeMap<ObjectId, String>;
 
 /// What is different in `new`, and what taking it over does.
 pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffects) -> Changes {
-    let (before, after) = (there(old), there(new));
     let mut found: BTreeMap<ObjectId, Change> = BTreeMap::new();
-    for (object, there) in &after {
-        let keys = match before.get(object) {
-            None => {
-                let (object, kind, effect) = (object.clone(), ChangeKind::Added, Effect::Live);
-                let change = Change { object: object.clone(), kind, effect, keys: Vec::new() };
-                found.insert(object, change);
-                continue;
+    let mut whole = |object: &ObjectId, kind, effect| {
+        let (object, keys) = (object.clone(), Vec::new());
+        found.insert(object.clone(), Change { object, kind, effect, keys });
+    };
+    let (before, after) = (there(old), there(new));
+    let mut both = Vec::with_capacity(after.len());
+    for pair in pairs(&before, &after) {
+        match pair {
+            Pair::Added(object) => whole(object, ChangeKind::Added, Effect::Live),
+            // What a plugin may is no session.
+            Pair::Removed(object) if object.kind == ObjectKind::Plugin => {
+                whole(object, ChangeKind::Removed, Effect::Live);
             }
-            Some(was) => keys_of(object, was, there, effects),
-        };
-        let mut keys = keys;
-        keys.extend(secrets_of(object, there, (old.secrets, new.secrets), effects));
+            Pair::Removed(object) => whole(object, ChangeKind::Removed, Effect::Drain),
+            Pair::Both(object, was, is) => both.push((object, was, is)),
+        }
+    }
+    for (object, was, is) in both {
+        let mut keys = keys_of(object, was, is, effects);
+        keys.extend(secrets_of(object, is, (old.secrets, new.secrets), effects));
         add(&mut found, object, keys);
     }
-    for object in before.keys().filter(|object| !after.contains_key(object)) {
-        // What a plugin may is no session.
-        let effect = if object.kind == ObjectKind::Plugin { Effect::Live } else { Effect::Drain };
-        let (object, kind) = (object.clone(), ChangeKind::Removed);
-        found.insert(object.clone(), Change { object, kind, effect, keys: Vec::new() });
-    }
-    for (object, keys) in users::of_changes(old.loaded, new.loaded, &found) {
-        if after.contains_key(&object) {
+    let users = users::of_changes(old.loaded, new.loaded, &found);
+    if !users.is_empty() {
+        let there: BTreeSet<&ObjectId> = after.iter().map(|(object, _)| object.as_ref()).collect();
+        for (object, keys) in users.into_iter().filter(|(object, _)| there.contains(object)) {
             add(&mut found, &object, keys);
         }
     }
@@ -164,9 +170,9 @@ pub fn diff(old: ConfigSide<'_>, new: ConfigSide<'_>, effects: &dyn OptionEffect
 }
 
 /// The objects of a configuration that do not wait.
-fn there(side: ConfigSide<'_>) -> BTreeMap<ObjectId, ObjectAt<'_>> {
-    let mut objects = objects(side.loaded);
-    objects.retain(|object, _| !side.waiting.contains_key(object));
+fn there(side: ConfigSide<'_>) -> Vec<(Cow<'_, ObjectId>, ObjectAt<'_>)> {
+    let mut objects = each(side.loaded);
+    objects.retain(|(object, _)| !side.waiting.contains_key(object.as_ref()));
     objects
 }
 

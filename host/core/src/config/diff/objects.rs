@@ -4,7 +4,7 @@ use crate::config::{Config, KeyPath, Link, Loaded};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 
 /// What an object is.
@@ -101,6 +101,12 @@ impl ObjectId {
         ObjectId::new(ObjectKind::Path, format!("{device}.{path}"))
     }
 
+    /// What a route may listen on, whose id this is: one of several there has a number besides.
+    pub(crate) fn listen(&self) -> impl Iterator<Item = &str> {
+        let before = self.name.rsplit_once(" #").map(|(listen, _)| listen);
+        std::iter::once(self.name.as_str()).chain(before)
+    }
+
     /// The ids of the routes of a configuration, in their order.
     pub(crate) fn of_routes(config: &Config) -> Vec<Self> {
         Self::routes(config.routes.iter().map(|route| route.listen.to_string()))
@@ -108,14 +114,17 @@ impl ObjectId {
 
     /// The ids of routes that listen on these, in this order.
     pub fn routes(listen: impl IntoIterator<Item = String>) -> Vec<Self> {
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        let numbered = listen.into_iter().map(|listen| {
-            let count = seen.entry(listen.clone()).or_default();
+        let listen: Vec<String> = listen.into_iter().collect();
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(listen.len());
+        let mut number = |listen| {
+            let count = seen.entry(listen).or_default();
             *count += 1;
-            match *count {
-                1 => ObjectId::new(ObjectKind::Route, listen),
-                number => ObjectId::new(ObjectKind::Route, format!("{listen} #{number}")),
-            }
+            *count
+        };
+        let numbers: Vec<usize> = listen.iter().map(|listen| number(listen.as_str())).collect();
+        let numbered = listen.into_iter().zip(numbers).map(|(listen, number)| match number {
+            1 => ObjectId::new(ObjectKind::Route, listen),
+            number => ObjectId::new(ObjectKind::Route, format!("{listen} #{number}")),
         });
         numbered.collect()
     }
@@ -188,12 +197,7 @@ const NAMED: [ObjectKind; 6] = [
 const OF_PATHS: [&str; 4] = ["uri", "keepalive", "reconnect", "credentials"];
 const MERGED: [&str; 2] = ["options", "login"];
 
-/// All objects of a configuration, by kind and name.
-pub(super) fn objects(loaded: &Loaded) -> BTreeMap<ObjectId, ObjectAt<'_>> {
-    each(loaded).into_iter().map(|(id, there)| (id.into_owned(), there)).collect()
-}
-
-/// All objects of a configuration, in any order.
+/// All objects of a configuration, each once. Of two configurations those that both have come mostly in one order.
 pub(super) fn each(loaded: &Loaded) -> Vec<(Cow<'_, ObjectId>, ObjectAt<'_>)> {
     let tree = &loaded.tree;
     let mut all = Vec::with_capacity(loaded.route_ids().len());

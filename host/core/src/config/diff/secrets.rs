@@ -41,15 +41,7 @@ impl Secrets {
     /// Reads all that variables, files and programs hold now. What cannot be read counts as another secret; what
     /// cannot be known without a person is left out. At most 10 s for each, of which 16 are read at a time.
     pub async fn read(loaded: &Loaded) -> Self {
-        let read = wanted(loaded).into_iter().map(|wanted| async move {
-            let hash = hash(wanted.base, wanted.reference).await;
-            (wanted.object, wanted.keys, hash)
-        });
-        let mut all = Secrets::default();
-        for (object, keys, hash) in parallel::in_order(read, AT_A_TIME).await {
-            all.0.entry(object).or_default().insert(keys, hash);
-        }
-        all
+        WantedSecrets::of(loaded).read().await
     }
 
     pub(super) fn of(
@@ -73,39 +65,52 @@ struct WantedSecret {
     reference: SecretRef,
 }
 
-fn wanted(loaded: &Loaded) -> Vec<WantedSecret> {
-    let mut wanted = Vec::new();
-    for (object, there) in each(loaded) {
-        // What plugins may read by themselves they read when they need it.
-        if object.kind == ObjectKind::Plugin {
-            continue;
-        }
-        let mut found = Vec::new();
-        references(&there.value, &mut Vec::new(), &mut found);
-        for (keys, reference) in found {
-            let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
-            let base = loaded.sources.base_dir(&at);
-            wanted.push(WantedSecret {
-                object: object.clone().into_owned(),
-                keys,
-                base,
-                reference,
-            });
-        }
-    }
-    wanted
-}
+/// The references to secrets of a configuration.
+pub(crate) struct WantedSecrets(Vec<WantedSecret>);
 
-/// The files that secrets of a configuration are in.
-pub(crate) fn secret_files(loaded: &Loaded) -> BTreeSet<PathBuf> {
-    let file = |wanted: WantedSecret| match wanted.reference {
-        SecretRef::File(name) => {
-            let resolver = Resolver { base: wanted.base, ..Resolver::default() };
-            Some(resolver.path(&name))
+impl WantedSecrets {
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let (mut wanted, mut found) = (Vec::new(), Vec::new());
+        for (object, there) in each(loaded) {
+            // What plugins may read by themselves they read when they need it.
+            if object.kind == ObjectKind::Plugin {
+                continue;
+            }
+            references(&there.value, &mut Vec::new(), &mut found);
+            for (keys, reference) in found.drain(..) {
+                let at = keys.iter().fold(there.place(&object), |at, key| at.key(key));
+                let base = loaded.sources.base_dir(&at);
+                let object = object.clone().into_owned();
+                wanted.push(WantedSecret { object, keys, base, reference });
+            }
         }
-        _ => None,
-    };
-    wanted(loaded).into_iter().filter_map(file).collect()
+        WantedSecrets(wanted)
+    }
+
+    /// The files that they are in.
+    pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
+        let file = |wanted: &WantedSecret| match &wanted.reference {
+            SecretRef::File(name) => {
+                let resolver = Resolver { base: wanted.base.clone(), ..Resolver::default() };
+                Some(resolver.path(name))
+            }
+            _ => None,
+        };
+        self.0.iter().filter_map(file).collect()
+    }
+
+    /// As [`Secrets::read`].
+    pub(crate) async fn read(self) -> Secrets {
+        let read = self.0.into_iter().map(|wanted| async move {
+            let hash = hash(wanted.base, wanted.reference).await;
+            (wanted.object, wanted.keys, hash)
+        });
+        let mut all = Secrets::default();
+        for (object, keys, hash) in parallel::in_order(read, AT_A_TIME).await {
+            all.0.entry(object).or_default().insert(keys, hash);
+        }
+        all
+    }
 }
 
 async fn hash(base: PathBuf, reference: SecretRef) -> SecretHash {

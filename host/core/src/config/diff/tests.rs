@@ -215,3 +215,51 @@ fn everything_of_a_configuration_is_new_to_an_empty_one() {
     assert_eq!(names, ["connections.lab", "upstreams.app", "routes.tcp://127.0.0.1:9"]);
     assert!(changes.iter().all(|change| change.kind == ChangeKind::Added));
 }
+
+#[test]
+fn objects_are_held_against_their_own_wherever_they_stand_among_the_others() {
+    let route = |port: u32, to: &str| {
+        format!("[[routes]]\nlisten = \"tcp://127.0.0.1:{port}\"\nto = \"tcp://h:{to}\"\n")
+    };
+    let all = |routes: &[(u32, &str)]| -> String {
+        routes.iter().map(|(port, to)| route(*port, to)).collect()
+    };
+    let old = [(1, "1"), (2, "2"), (3, "3"), (4, "4"), (5, "5")];
+    let moved = |port: u32| format!("changed routes.tcp://127.0.0.1:{port}: to (new_sessions)");
+    let added = |port: u32| format!("added routes.tcp://127.0.0.1:{port}");
+    let removed = |port: u32| format!("removed routes.tcp://127.0.0.1:{port} (drain)");
+    type Routes<'a> = &'a [(u32, &'a str)];
+    let cases: [(Routes<'_>, Vec<String>); 9] = [
+        (&old, vec![]),
+        (&[(5, "5"), (4, "4"), (3, "3"), (2, "2"), (1, "1")], vec![]),
+        (&[(1, "1"), (3, "3"), (2, "9"), (4, "4"), (5, "5")], vec![moved(2)]),
+        (&[(1, "1"), (2, "2"), (6, "6"), (3, "3"), (4, "4"), (5, "5")], vec![added(6)]),
+        (&[(1, "1"), (2, "2"), (4, "4"), (5, "9")], vec![removed(3), moved(5)]),
+        (&[(2, "2"), (3, "3"), (4, "4"), (5, "5"), (6, "6")], vec![removed(1), added(6)]),
+        (&[(6, "6"), (1, "1"), (2, "2"), (3, "3")], vec![removed(4), removed(5), added(6)]),
+        (&[(5, "1")], vec![removed(1), removed(2), removed(3), removed(4), moved(5)]),
+        (&[], (1..=5).map(removed).collect()),
+    ];
+    for (new, expected) in cases {
+        assert_eq!(between(&all(&old), &all(new)).to_string(), expected.join("\n"), "{new:?}");
+        // Backwards what came goes, and what went comes.
+        let back = between(&all(new), &all(&old)).to_string();
+        let count =
+            |text: &str, word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+        let forth = expected.join("\n");
+        assert_eq!(count(&back, "added"), count(&forth, "removed"), "{new:?}");
+        assert_eq!(count(&back, "removed"), count(&forth, "added"), "{new:?}");
+        assert_eq!(count(&back, "changed"), count(&forth, "changed"), "{new:?}");
+    }
+}
+
+#[test]
+fn of_routes_that_listen_on_one_address_each_is_held_against_its_own() {
+    let route =
+        |to: &str| format!("[[routes]]\nlisten = \"tcp://127.0.0.1:0\"\nto = \"tcp://h:{to}\"\n");
+    let text =
+        between(&[route("1"), route("2")].concat(), &[route("1"), route("3"), route("4")].concat());
+    let expected =
+        "changed routes.tcp://127.0.0.1:0 #2: to (new_sessions)\nadded routes.tcp://127.0.0.1:0 #3";
+    assert_eq!(text.to_string(), expected);
+}

@@ -136,7 +136,7 @@ impl Binding<'_> {
 const SHARE_ADDRESSES: [&str; 2] = ["reuse_port", "family"];
 
 /// The routes that listen where one before them does, with the number of that, as far as one of both is `new`; `there` has
-/// the stacks of those that stay. By the numbers of the routes.
+/// the stacks of those that stay and are near. By the numbers of the routes.
 pub(super) fn listened_twice(
     config: &Config,
     new: &BTreeMap<usize, &Stack>,
@@ -145,12 +145,7 @@ pub(super) fn listened_twice(
     let shares = |index: usize| {
         config.routes.get(index).is_some_and(|route| names_any(&route.options, &SHARE_ADDRESSES))
     };
-    // What stays was let listen before: only what shares a port or path with one that is new is looked at.
-    let wanted: BTreeSet<SharedPlace<'_>> = new.values().copied().filter_map(place).collect();
-    let is_near = |stack| place(stack).is_some_and(|place| wanted.contains(&place));
-    let stays =
-        there.iter().filter(|(index, target)| !new.contains_key(*index) && is_near(target.stack()));
-    let mut all: BTreeMap<usize, &Stack> = stays.map(|(at, it)| (*at, it.stack())).collect();
+    let mut all: BTreeMap<usize, &Stack> = there.iter().map(|(at, it)| (*at, it.stack())).collect();
     all.extend(new);
     // Each is held against those that share its port or path: there may be thousands of routes.
     let mut places: BTreeMap<SharedPlace<'_>, Vec<usize>> = BTreeMap::new();
@@ -167,6 +162,12 @@ pub(super) fn listened_twice(
         before.push(*index);
     }
     found
+}
+
+/// Tells of a stack whether it shares a port or path with one of `new`: the others collide with none of those.
+pub(super) fn is_near<'a>(new: impl Iterator<Item = &'a Stack>) -> impl Fn(&Stack) -> bool {
+    let wanted: BTreeSet<SharedPlace<'a>> = new.filter_map(place).collect();
+    move |stack| place(stack).is_some_and(|place| wanted.contains(&place))
 }
 
 /// What stacks that collide have in common: their port, or the path of those that have none.

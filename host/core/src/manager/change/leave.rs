@@ -24,9 +24,7 @@ impl Manager {
             let of_kind = changes.of_kind(kind);
             of_kind.filter(|change| change.kind == ChangeKind::Removed).map(|change| &change.object)
         };
-        let mut routes = gone(ObjectKind::Route).peekable();
-        let running = routes.peek().map(|_| self.routes_by_id()).unwrap_or_default();
-        let listeners = routes.filter_map(|id| running.get(id).cloned()).collect();
+        let listeners = self.routes_of(gone(ObjectKind::Route)).into_values().collect();
         let paths = gone(ObjectKind::Path).filter_map(|id| {
             let (device, path) = id.name.split_once('.')?;
             let path = self.core.devices.get(device).and_then(|it| it.path(Some(path))).ok()?;

@@ -4,7 +4,7 @@ use super::patch::{TargetsPatch, is_patch};
 use crate::config::diff::{Change, ChangeKind, Changes, Effect, ObjectId, ObjectKind};
 use crate::config::model::PathConfig;
 use crate::config::{KeyPath, Link, Reference};
-use crate::connection::Managed;
+use crate::connection::{Managed, Target};
 use crate::device::{Device, Path};
 use crate::listener::Listener;
 use crate::lock::IgnorePoison;
@@ -92,11 +92,8 @@ pub(in crate::manager) async fn stage(
     }
     stage.upstreams().await;
     stage.handlers().await;
-    let running = live.routes_by_id();
-    let loaded = stage.parts.loaded;
-    let ids = loaded.route_ids();
-    stage.routes(ids, &running).await;
-    stage.listened_twice(ids, &running);
+    stage.routes(stage.parts.loaded.route_ids()).await;
+    stage.listened_twice(stage.parts.loaded.route_ids());
     stage.staged
 }
 
@@ -334,15 +331,20 @@ impl Stage<'_, '_> {
     }
 
     /// Routes that are new or different, and those that lead to something that is.
-    async fn routes(&mut self, ids: &[ObjectId], running: &BTreeMap<ObjectId, RunningListener>) {
+    async fn routes(&mut self, ids: &[ObjectId]) {
         let next = self.staged.next.clone();
-        let config = &self.parts.loaded.config;
-        for (index, (id, route)) in ids.iter().zip(&config.routes).enumerate() {
-            let change = self.changes.of(id);
-            if change.is_none() && !(self.leads_to_change(&route.to) && running.contains_key(id)) {
+        let routes = ids.iter().zip(&self.parts.loaded.config.routes).enumerate();
+        let with_change =
+            routes.map(|(index, (id, route))| (index, id, route, self.changes.of(id)));
+        let touched: Vec<_> = with_change
+            .filter(|(.., route, change)| change.is_some() || self.leads_to_change(&route.to))
+            .collect();
+        let running = self.live.routes_of(touched.iter().map(|(_, id, ..)| *id));
+        for (index, id, route, change) in touched {
+            let there = running.get(id).cloned();
+            if change.is_none() && there.is_none() {
                 continue;
             }
-            let there = running.get(id).cloned();
             let anew = change.is_some_and(|change| change.effect == Effect::Restart);
             let key = KeyPath::from_iter(["routes"]).index(index);
             let builder = next.target_builder(&self.parts.loaded.sources, self.parts.programs);
@@ -369,17 +371,22 @@ impl Stage<'_, '_> {
     }
 
     /// An address has one listener, whatever stands on its transport.
-    fn listened_twice(&mut self, ids: &[ObjectId], running: &BTreeMap<ObjectId, RunningListener>) {
+    fn listened_twice(&mut self, ids: &[ObjectId]) {
         let config = &self.parts.loaded.config;
-        let mut there = BTreeMap::new();
-        if !self.staged.routes.is_empty() {
-            for (index, id) in ids.iter().enumerate() {
-                there.extend(running.get(id).map(|running| (index, running.target())));
-            }
-        }
         let staged = &self.staged.routes;
+        if staged.is_empty() {
+            return;
+        }
         let new: BTreeMap<usize, &Stack> =
             staged.iter().map(|staged| (staged.index, &staged.listener.stack)).collect();
+        // What stays was let listen before: only what shares a port or path with one that is new is looked at.
+        let is_near = super::bind::is_near(new.values().copied());
+        let mut running = self.live.core.listeners.running();
+        running.retain(|running| is_near(running.target().stack()) && running.route().is_some());
+        let near = by_id(running);
+        let stays = ids.iter().enumerate().filter(|(index, _)| !new.contains_key(index));
+        let there: BTreeMap<usize, Arc<Target>> =
+            stays.filter_map(|(index, id)| Some((index, near.get(id)?.target()))).collect();
         let found = super::bind::listened_twice(config, &new, &there);
         for (index, first) in found {
             let key = |index: usize| KeyPath::from_iter(["routes"]).index(index).key("listen");
@@ -394,11 +401,26 @@ impl Stage<'_, '_> {
 }
 
 impl Manager {
-    /// The listeners of routes, by the ids of those.
-    pub(super) fn routes_by_id(&self) -> BTreeMap<ObjectId, RunningListener> {
+    /// The listeners of these routes, by their ids.
+    pub(super) fn routes_of<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a ObjectId>,
+    ) -> BTreeMap<ObjectId, RunningListener> {
+        let ids: BTreeSet<&ObjectId> = ids.collect();
+        let listen: BTreeSet<&str> = ids.iter().flat_map(|id| id.listen()).collect();
+        if listen.is_empty() {
+            return BTreeMap::new();
+        }
         let mut running = self.core.listeners.running();
-        running.retain(|running| running.route().is_some());
-        let listen = running.iter().map(|running| running.name().to_owned());
-        ObjectId::routes(listen).into_iter().zip(running).collect()
+        running.retain(|running| listen.contains(running.name()) && running.route().is_some());
+        let mut running = by_id(running);
+        running.retain(|id, _| ids.contains(id));
+        running
     }
+}
+
+/// The listeners of routes by the ids of those; all that have one name are to be there.
+fn by_id(running: Vec<RunningListener>) -> BTreeMap<ObjectId, RunningListener> {
+    let listen = running.iter().map(|running| running.name().to_owned());
+    ObjectId::routes(listen).into_iter().zip(running).collect()
 }
