@@ -1,5 +1,6 @@
 //! The drivers hsms and secs1 through a host, against secsgem.
 
+mod communication;
 mod life;
 mod secs1;
 mod shared;

@@ -11,6 +11,7 @@ mod reuse;
 mod slow;
 mod sse;
 mod upgrade;
+mod variants;
 
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Body, BodyPart, Envelope, ErrorKind, HeaderBlock, Session};

@@ -105,6 +105,14 @@ async fn events_of_a_plugin_reach_subscribers_of_the_manager_in_order_until_it_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_thread_of_a_plugins_own_has_the_services_too() {
+    let (host, _folder) = start("").await;
+    let said = timeout(DEADLINE, ask(&host, PROBE, "from_a_thread", json!({}))).await;
+    let done = json!({ "streams": "done", "datagrams": "done", "names": "done", "timers": "done" });
+    assert_eq!(said.expect("in time").unwrap(), done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_health_of_a_plugin_is_asked_within_a_limit_and_shown() {
     let (host, _folder) = start("").await;
     let registry = &host.manager().registry();

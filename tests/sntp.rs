@@ -35,7 +35,12 @@ async fn chrony_tells_the_time_in_both_versions() {
         assert!((answer["unix"].as_f64().unwrap() - now).abs() < 60.0, "{answer}");
         assert!(answer["time"].as_str().unwrap().ends_with('Z'), "{answer}");
         let event = timeout(DEADLINE, session.next_event()).await.expect("in time").unwrap();
-        assert_eq!(event.unwrap().name, "time");
+        let event = event.expect("an event");
+        assert_eq!(event.name, "time");
+        for name in ["unix_ms", "time", "offset", "delay", "server"] {
+            assert_eq!(event.data[name], answer[name], "{name}: {:?}", event.data);
+        }
+        assert!(event.data["unix_ms"].is_i64(), "{:?}", event.data);
     }
 }
 

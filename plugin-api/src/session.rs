@@ -187,7 +187,7 @@ impl Session {
     /// Its facts as they are now.
     pub fn info(&self) -> Info {
         // Asked by the host that has made it: no text in between.
-        if let Some(info) = self.control::<Info>() {
+        if let Some(info) = self.native::<Info>() {
             return info.clone();
         }
         if let Some(ends) = self.socket_ends() {
@@ -202,12 +202,16 @@ impl Session {
     /// Its ends, if it is a connected socket that this very binary has made a session of.
     #[doc(hidden)]
     pub fn socket_ends(&self) -> Option<SocketEnds> {
-        self.control::<SocketEnds>().copied()
+        self.native::<SocketEnds>().copied()
     }
 
-    /// The control given to [`Session::builder`], if this very binary made the session with a `C`.
-    #[doc(hidden)]
-    pub fn control<C: Control>(&self) -> Option<&C> {
+    /// The driver's own object, typed: the control given to [`Session::builder`], if this very binary made the session
+    /// with a `C`. That is so of drivers that a program has linked or written itself.
+    ///
+    /// `None` for what comes from a plugin file, whatever `C` is: two binaries have no types in common, not even where
+    /// both were built of the same crate. There, what a session has of its own is in [`Session::info`] and its facts, in
+    /// the parameters and results of [`Session::call`], and, of a byte stream, in [`Stream::take_fd`].
+    pub fn native<C: Control>(&self) -> Option<&C> {
         // SAFETY: the table is alive as long as its binary, which is never unloaded.
         let home = unsafe { &(*self.raw.table).home };
         if !is_home(home) {

@@ -85,6 +85,8 @@ const FAULTS: &[Fault] = &[
     ),
     fault("a call that never completes", "serve", "wait", Waits, false),
     fault("a read that never completes", "read", "silent", Waits, false),
+    fault("a write that never completes", "write", "silent", Waits, false),
+    fault("a read that wakes its reader without end", "read", "restless", Waits, false),
     fault("a call that wakes itself without end", "serve", "storm", Waits, false),
     fault(
         "16,000 wakes from threads, also after the end",

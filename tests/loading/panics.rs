@@ -52,6 +52,24 @@ async fn a_panic_is_one_line_that_names_plugin_operation_and_connection_also_as_
 }
 
 #[tokio::test]
+async fn a_panic_whose_text_has_lines_and_colours_is_still_one_line_of_json() {
+    let fault = json!({ "at": "serve", "how": "panic_long" });
+    let mut host = Host::start(To::Handler, &fault, &["log.format=json"]).await;
+    let mut victim = host.dial(1).await;
+    // Cut off with an end or a reset.
+    while victim.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+    host.host.logged("a plugin panicked").await;
+    let log = host.host.log();
+    for line in log.lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it.is_object()), "{line:.200}");
+        assert!(line.len() < 64 << 10 && !line.contains('\x1b'), "{}", line.len());
+    }
+    // The words in it that look like a line of the log are none.
+    let told = |line: &&str| line.contains("\"level\":\"ERROR\"");
+    assert_eq!(log.lines().filter(told).count(), 1, "{log:.2000}");
+}
+
+#[tokio::test]
 async fn the_end_of_a_session_that_panicked_says_so() {
     let mut host = Host::start(To::Handler, &json!({ "at": "serve", "how": "panic" }), &[]).await;
     let mut victim = host.dial(1).await;

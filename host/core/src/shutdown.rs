@@ -252,8 +252,9 @@ mod tests {
         }
     }
 
+    /// Whether a poll with the waker of this task leaves it waiting.
     async fn is_pending(mut wait: Pin<&mut impl Future>) -> bool {
-        std::future::poll_fn(|context| Poll::Ready(wait.as_mut().poll(context).is_pending())).await
+        std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -306,3 +306,15 @@ async fn a_listener_accepts_and_is_known_where_it_was_made() {
     drop(crossed(Listener::new(Door::new(&dropped))));
     assert_eq!(dropped.get(), 1);
 }
+
+#[test]
+fn the_object_of_a_driver_is_there_by_its_type_where_this_binary_has_made_it() {
+    let recorder = Recorder::default();
+    let session = crossed(Session::builder(recorder.clone()).build());
+    session.native::<Recorder>().expect("a recorder").note("as it is");
+    assert_eq!(*recorder.0.lock().unwrap(), ["as it is"]);
+    assert!(session.native::<Info>().is_none());
+    // Facts are a control too.
+    let session = Session::of_stream(info(), Stream::new(tokio::io::empty()));
+    assert_eq!(session.native::<Info>().expect("facts").local.as_deref(), Some("here"));
+}

@@ -8,10 +8,6 @@ use jackfield_plugin_api::{
     Driver, DriverInfo, Error, ErrorKind, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What is left of a deadline for the host to hear of an error by us.
-const SPARE: Duration = Duration::from_millis(200);
 
 /// The `hsms` driver.
 #[derive(Debug)]
@@ -52,7 +48,7 @@ impl Driver for HsmsDriver {
             // The peer must not see another connection yet, and whoever tries again must not try too soon.
             drop(carrier);
             let wait = left + left.mul_f64(fastrand::f64() / 4.0);
-            self.host.timer(wait.min(request.deadline.saturating_sub(SPARE))).await;
+            self.host.timer(wait.min(request.deadline.saturating_sub(session::SPARE))).await;
             let text = format!(
                 "the last connection to {target} ended less than T5 ago: {left:?} were left"
             );
@@ -62,7 +58,7 @@ impl Driver for HsmsDriver {
         let ended = Ended { endpoint: Arc::clone(endpoint), target, host: self.host };
         let held = session::begin(link, carrier, ended);
         session::select(&held.link, None).await?;
-        operations::establish(&held.link).await?;
+        session::established(&held.link, request.deadline).await?;
         Ok(session::session(held))
     }
 
@@ -71,7 +67,7 @@ impl Driver for HsmsDriver {
         let link = Link::new(self.host, Arc::clone(endpoint), Role::Server, below)?;
         let held = session::begin(link, carrier, ());
         held.link.until_selected().await?;
-        operations::establish(&held.link).await?;
+        session::established(&held.link, request.deadline).await?;
         Ok(session::session(held))
     }
 }

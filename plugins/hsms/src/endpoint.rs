@@ -33,7 +33,8 @@ pub struct SecsEndpoint {
     pub(crate) stream9: bool,
     /// The messages that are known; `None`: those that somebody takes.
     pub(crate) known: Option<Filter>,
-    pub(crate) establish: bool,
+    /// Communications by GEM, where they are wanted.
+    pub(crate) establish: Option<Establish>,
     /// Answers of our own, by stream and function.
     pub(crate) answers: HashMap<(u8, u8), Text>,
     /// Stream and function of contents without a header.
@@ -55,8 +56,21 @@ pub(crate) struct Times {
     pub(crate) t7: Duration,
     pub(crate) t8: Duration,
     pub(crate) linktest: Option<Duration>,
-    /// The answer to an S1F13.
-    pub(crate) establish: Duration,
+}
+
+/// How communications are established.
+#[derive(Debug)]
+pub(crate) struct Establish {
+    /// The answer to an S1F13 of ours may take so long.
+    pub(crate) timeout: Duration,
+    /// Then, or where it is denied, the next one is sent after this.
+    pub(crate) delay: Duration,
+    /// Whether opening waits for them.
+    pub(crate) wait: bool,
+    /// Whether we send S1F13 at all.
+    pub(crate) initiate: bool,
+    /// The content of that.
+    pub(crate) question: Vec<u8>,
 }
 
 /// What a line of SECS-I has.
@@ -94,6 +108,7 @@ impl SecsEndpoint {
             return Err(Error::option("known", "is for equipment that tells a host by `stream9`"));
         }
         let most = most(&options)?;
+        let answers = answers(&options, most.items)?;
         Ok(SecsEndpoint {
             times: times(&options)?,
             line: None,
@@ -104,8 +119,8 @@ impl SecsEndpoint {
             packets: options.packets,
             stream9: options.equipment && options.stream9,
             known: options.known.as_ref().map(|it| filter("known", it)).transpose()?,
-            establish: options.establish,
-            answers: answers(&options, most.items)?,
+            establish: options.establish.then(|| establish(&options, &answers)).transpose()?,
+            answers,
             plain: plain(&options.plain)?,
             peers: Peers::new(options.peers)?,
             unfinished: Budget::new(options.max_unfinished),
@@ -169,7 +184,6 @@ fn times(options: &HsmsOptions) -> Result<Times> {
         t6: seconds("t6", options.t6)?,
         t7: seconds("t7", options.t7)?,
         t8: seconds("t8", options.t8)?,
-        establish: seconds("establish_timeout", options.establish_timeout)?,
         linktest: Some(linktest).filter(|interval| !interval.is_zero()),
     })
 }
@@ -214,6 +228,22 @@ fn answers(options: &HsmsOptions, limits: Limits) -> Result<HashMap<(u8, u8), Te
         answers.entry((1, 13)).or_insert_with(|| Text::new(1, 14, false, Some(item)));
     }
     Ok(answers)
+}
+
+fn establish(options: &HsmsOptions, answers: &HashMap<(u8, u8), Text>) -> Result<Establish> {
+    // Equipment names itself in S1F13 as in S1F14, a host does not (E5 §10.5).
+    let own = match answers.get(&(1, 13)).and_then(|answer| answer.item.as_ref()) {
+        Some(Item::List(items)) if options.equipment => items.get(1).cloned(),
+        _ => None,
+    };
+    let question = own.unwrap_or_else(|| Item::List(Vec::new())).write();
+    Ok(Establish {
+        timeout: seconds("establish_timeout", options.establish_timeout)?,
+        delay: seconds("establish_delay", options.establish_delay)?,
+        wait: options.establish_wait,
+        initiate: options.establish_initiate,
+        question: question.map_err(|text| Error::option("answers", text))?.to_vec(),
+    })
 }
 
 /// An acknowledgement of one byte that says yes.

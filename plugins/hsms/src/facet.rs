@@ -1,5 +1,6 @@
 //! The message facet of a session, and of each stream that shares its connection.
 
+use crate::communication;
 use crate::link::{End, State};
 use crate::outgoing;
 use crate::session::Held;
@@ -46,7 +47,7 @@ impl Drop for Facet {
         let mut state = link.state();
         if self.user != MAIN {
             state.users.remove(self.user);
-            state.open.forget(self.user);
+            outgoing::abandoned(link, &mut state, self.user);
         } else if let Some(main) = state.users.get(MAIN) {
             // Calls may go on, and nobody is waited for.
             main.used = false;
@@ -96,7 +97,7 @@ impl Sink<Message> for Facet {
         if let Some(end) = self.over(&mut state) {
             return Poll::Ready(Err(end.error()));
         }
-        if outgoing::has_room(link, &state) {
+        if outgoing::has_room(link, &state) && communication::is_open(link, &state) {
             return Poll::Ready(Ok(()));
         }
         self.sleep(&mut state, cx);

@@ -4,7 +4,7 @@ use crate::header::{Header, Kind, deselect, reason, select};
 use crate::link::{End, Link, SEPARATED, State, broken};
 use crate::transactions::{Asker, Open};
 use crate::users::{Delivered, message};
-use crate::{sml, stream9};
+use crate::{communication, sml, stream9};
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Level, Origin};
 use serde_json::json;
@@ -184,10 +184,8 @@ fn rejected(link: &Link, state: &mut State, header: Header) {
         if let Some(answer) = asked.answer {
             let _ = answer.send(Err(error(asked.kind.name().to_owned())));
         }
-    } else if let Some(Open { header, who: Asker::Call(answer), .. }) =
-        state.open.ours.refused(header)
-    {
-        let _ = answer.send(Err(error(header.title())));
+    } else if let Some(Open { header, who, .. }) = state.open.ours.refused(header) {
+        link.unanswered(state, who, error(header.title()));
     }
 }
 
@@ -237,6 +235,7 @@ fn secondary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bo
                 link.news.tell("late_reply", header.facts());
             }
         }
+        Asker::Establish => communication::answered(link, state, header, body),
         Asker::User(user, system) => {
             let answer = message(Header { system, ..header }, body.clone());
             match state.users.deliver(user, &answer, link.endpoint.most.read_ahead) {
@@ -253,17 +252,25 @@ fn secondary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bo
 }
 
 fn primary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool {
+    if communication::refuses(link, state, header) {
+        return true;
+    }
     if header.stream() == 9 {
         if let Some(body) = stream9::told(link, state, header, body) {
             return spread(link, state, header, &body);
         }
     } else if let Some(answer) = link.endpoint.answers.get(&(header.stream(), header.function())) {
+        if header.waits() && state.out.bytes >= link.endpoint.most.write_buffer {
+            // Whoever asks and reads no answers is not heard further.
+            return false;
+        }
         if header.waits() {
             let body = answer.item.as_ref().map_or(Ok(Bytes::new()), crate::item::Item::write);
             // Checked when it was configured.
             link.data(state, header.answer(answer.function), &body.unwrap_or_default());
-            if (header.stream(), answer.function) == (1, 14) {
-                state.established = true;
+            let yes = communication::is_accepted(answer.item.as_ref());
+            if (header.stream(), answer.function) == (1, 14) && yes {
+                communication::agreed(link, state, header.session);
             }
         }
         link.news.tell("answered", header.facts());
@@ -276,13 +283,15 @@ fn primary(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool
 fn spread(link: &Link, state: &mut State, header: Header, body: &Bytes) -> bool {
     let most = link.endpoint.most;
     let unread = state.users.nobody_reads();
-    match state.users.deliver_all(header, body, most.read_ahead) {
+    let (delivered, answering) = state.users.deliver_all(header, body, most.read_ahead);
+    match delivered {
         Delivered::Full => return false,
         Delivered::No => link.news.tell("unread", facts(link, header, body)),
         Delivered::Yes if unread => link.news.tell("message", facts(link, header, body)),
         Delivered::Yes => {}
     }
-    if header.waits() && state.open.asked(header, link.host.now(), most.transactions) {
+    let now = link.host.now();
+    if header.waits() && state.open.asked(header, now, most.transactions, answering) {
         link.news.tell("system_bytes_reused", header.facts());
     }
     true

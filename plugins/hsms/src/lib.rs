@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod communication;
 mod driver;
 mod endpoint;
 mod facet;
+mod handlers;
 pub mod header;
 mod incoming;
 pub mod item;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use driver::HsmsDriver;
 pub use endpoint::SecsEndpoint;
+pub use handlers::{Answer, Handlers, Received};
 pub use options::{HsmsOptions, Mode, PeerOptions};
 pub use secs1::{Secs1Driver, Secs1Options};
 

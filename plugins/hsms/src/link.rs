@@ -3,12 +3,13 @@
 
 pub(crate) use crate::state::{ENDED, End, SEPARATED, State, Waiting};
 
+use crate::communication;
 use crate::endpoint::SecsEndpoint;
 use crate::header::{ALL_SESSIONS, HEADER, Header, Kind, LENGTH, select};
 use crate::options::Mode;
 use crate::peers::{Peer, Place};
 use crate::secs1::BlockHeader;
-use crate::transactions::Asked;
+use crate::transactions::{Asked, Asker};
 use crate::values::hex;
 use futures_util::future;
 use jackfield_plugin_api::sync::{Notify, oneshot};
@@ -200,17 +201,41 @@ impl Link {
         self.due(state, deadline);
     }
 
+    /// Whoever has asked has no answer.
+    pub(crate) fn unanswered(&self, state: &mut State, who: Asker, error: Error) {
+        match who {
+            // Who has asked may be gone.
+            Asker::Call(answer) => drop(answer.send(Err(error))),
+            Asker::Establish => communication::failed(self, state, error),
+            Asker::User(..) => {}
+        }
+    }
+
+    /// An answer is dropped: whoever waits for it fails at once.
+    pub(crate) fn dropped(&self, state: &mut State, header: Header, why: &str) {
+        if header.is_primary() {
+            return;
+        }
+        if let Some(who) = state.open.ours.dropped(header) {
+            let text = format!("{} was dropped: {why}", header.title());
+            let error = Error::new(ErrorKind::Protocol, text).with_retry(Retry::Never);
+            self.unanswered(state, who, error);
+        }
+    }
+
     /// A session is selected now.
     pub(crate) fn selected(&self, state: &mut State, session: u16) {
         state.selected.insert(if self.is_single() { ALL_SESSIONS } else { session });
         state.t7 = None;
         self.linktest_later(state);
         self.changed.notify_waiters();
+        let session = if self.is_single() { self.endpoint.session_id } else { session };
+        communication::selected(self, state, session);
     }
 
     /// A session is not selected any more.
     pub(crate) fn deselected(&self, state: &mut State, session: u16) {
-        state.established = false;
+        communication::deselected(self, state, session);
         state.selected.remove(&if self.is_single() { ALL_SESSIONS } else { session });
         if state.selected.is_empty() {
             let t7 = self.host.now() + self.endpoint.times.t7;
@@ -249,6 +274,7 @@ impl Link {
             let end = state.out.closing.take().map_or(end, |(end, _)| end);
             let error = end.error();
             state.end = Some(end);
+            communication::lost(self, &mut state);
             state.place = None;
             state.users.wake_all();
             state.open.fail(&error)

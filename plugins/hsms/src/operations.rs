@@ -1,23 +1,17 @@
 //! The operations of sessions.
 
-use crate::endpoint::accepted;
 use crate::header::{ALL_SESSIONS, Header, Kind, deselect};
 use crate::item::Item;
 use crate::link::Link;
 use crate::session::{answered, select};
 use crate::sml::{self, Text};
 use crate::transactions::Asker;
-use crate::{json as items, outgoing};
+use crate::{communication, json as items, outgoing};
 use bytes::Bytes;
-use futures_util::future::select as select_first;
 use jackfield_plugin_api::sync::oneshot;
-use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, Retry, params};
+use jackfield_plugin_api::{Error, ErrorKind, NoParams, Operation, Result, params};
 use serde_json::{Value, json};
-use std::pin::pin;
 use std::time::Duration;
-
-/// The most characters of an answer in an error.
-const SHOWN: usize = 200;
 
 params! {
     /// Parameters of `send`: the message as `sml` or as `message`.
@@ -76,6 +70,20 @@ params! {
         pub(crate) milliseconds: f64,
     }
 
+    /// Parameters of `communication`, with the option `establish`.
+    pub(crate) struct Communicate {
+        /// Whether communications are allowed from now on; without it that is as it was.
+        pub(crate) enabled: Option<bool>,
+        /// Seconds to wait until they are established.
+        pub(crate) wait: Option<f64>,
+    }
+
+    /// What `communication` gives.
+    pub(crate) struct Communications {
+        /// `disabled`, `not_communicating`, `wait_cr_from_host`, `wait_cra`, `wait_delay`, `communicating`.
+        pub(crate) state: String,
+    }
+
     /// Parameters of a stream that shares a connection.
     pub(crate) struct Stream {
         /// Messages that it is given of those that begin a transaction, such as `S6` and `S5F1`; all of them
@@ -90,6 +98,10 @@ params! {
 pub(crate) fn all() -> Vec<Operation> {
     vec![
         Operation::new::<Send, Reply>("send", "Sends a message, and gives its answer if it has W"),
+        Operation::new::<Communicate, Communications>(
+            "communication",
+            "Tells whether communications are established (GEM), waits for them, allows or ends them",
+        ),
         Operation::new::<NoParams, Tested>("linktest", "Asks whether the connection works"),
         Operation::new::<One, NoParams>("select", "Selects a session"),
         Operation::new::<One, NoParams>("deselect", "Ends a session, and keeps the connection"),
@@ -97,15 +109,18 @@ pub(crate) fn all() -> Vec<Operation> {
     ]
 }
 
-/// Those of a line of SECS-I, which has no control messages.
+/// What a line of SECS-I has, which has no control messages.
+const OF_LINE: &[&str] = &["send", "communication"];
+
+/// Those of a line.
 pub(crate) fn of_line() -> Vec<Operation> {
-    all().into_iter().filter(|operation| operation.name == "send").collect()
+    all().into_iter().filter(|operation| OF_LINE.contains(&operation.name.as_ref())).collect()
 }
 
 pub(crate) fn names(link: &Link) -> &'static [&'static str] {
     match link.endpoint.line {
-        Some(_) => &["send"],
-        None => &["send", "linktest", "select", "deselect", "separate"],
+        Some(_) => OF_LINE,
+        None => &["send", "communication", "linktest", "select", "deselect", "separate"],
     }
 }
 
@@ -140,6 +155,7 @@ pub(crate) async fn call(link: &Link, operation: &str, given: Value) -> Result<V
     }
     match operation {
         "send" => send(link, params(given)?).await,
+        "communication" => communicate(link, params(given)?).await,
         "linktest" => {
             let NoParams {} = params(given)?;
             let took = ping(link).await?;
@@ -198,12 +214,7 @@ fn text(link: &Link, given: &Send) -> Result<Text> {
 
 async fn send(link: &Link, given: Send) -> Result<Value> {
     let message = text(link, &given)?;
-    let limit = given.timeout.map(|seconds| {
-        let wrong =
-            |_| Error::new(ErrorKind::Config, "timeout: expected seconds, such as 5 or 0.5");
-        Duration::try_from_secs_f64(seconds).map_err(wrong)
-    });
-    let limit = limit.transpose()?;
+    let limit = given.timeout.map(|timeout| seconds("timeout", timeout)).transpose()?;
     let wrong = |text| Error::new(ErrorKind::Config, text);
     let body = message.item.as_ref().map_or(Ok(Bytes::new()), Item::write).map_err(wrong)?;
     let session = given.session_id.unwrap_or(link.endpoint.session_id);
@@ -228,6 +239,7 @@ async fn ask(
         let go = state.closed().is_some() || outgoing::has_room(link, state);
         go.then_some(())
     };
+    communication::wait_for(link, header, limit.unwrap_or(link.endpoint.times.t3)).await?;
     link.until(room).await;
     let (asker, answered) = oneshot::channel();
     let number = {
@@ -243,55 +255,28 @@ async fn ask(
     answered.await.unwrap_or_else(|_| gone()).map(Some)
 }
 
-/// Establishes communications, where the options want it: by an S1F13 of ours that the peer accepts, or, where
-/// it does not answer that, one of its own that we have accepted (E30 §3.2). Ours is sent again until then; who opens
-/// has a deadline.
-///
-/// # Errors
-/// The peer does not accept, or has ended the connection.
-pub(crate) async fn establish(link: &Link) -> Result<()> {
-    if !link.endpoint.establish || equipment_does(link).await {
-        return Ok(());
+async fn communicate(link: &Link, given: Communicate) -> Result<Value> {
+    if link.endpoint.establish.is_none() {
+        let text = "`communication` needs the option `establish`";
+        return Err(Error::new(ErrorKind::Config, text));
     }
-    let header = Header::data(link.endpoint.session_id, 1, 13, true, 0);
-    let empty =
-        Item::List(Vec::new()).write().map_err(|text| Error::new(ErrorKind::Other, text))?;
-    let (header, body) = loop {
-        match ask(link, header, &empty, Some(link.endpoint.times.establish)).await {
-            Ok(Some(answer)) => break answer,
-            Ok(None) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::TimedOut && link.state().end.is_none() => {
-                if link.state().established {
-                    return Ok(());
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    let item = Item::read(&body, link.endpoint.most.items).ok().flatten();
-    let answer = match &item {
-        Some(Item::List(items)) => items.first(),
-        _ => None,
-    };
-    if header.function() == 14 && answer == Some(&accepted()) {
-        return Ok(());
+    let limit = given.wait.map(|wait| seconds("wait", wait)).transpose()?;
+    if let Some(enabled) = given.enabled {
+        communication::enable(link, enabled);
     }
-    let said = sml::write(&Text::new(header.stream(), header.function(), false, item));
-    let said: String = said.chars().take(SHOWN).collect();
-    let text = format!("the peer does not accept communications (S1F13): it says {said}");
-    Err(Error::new(ErrorKind::Refused, text).with_retry(Retry::Now))
+    if let Some(limit) = limit {
+        communication::until(link, limit).await?;
+    }
+    Ok(json!({ "state": link.state().communication.phase.name() }))
 }
 
-/// Whether equipment at a line establishes communications by itself. What does so does it as soon as the line is
-/// there: a host that asked in the same moment would only have to give way.
-async fn equipment_does(link: &Link) -> bool {
-    let Some(line) = link.endpoint.line.as_ref().filter(|_| !link.endpoint.equipment) else {
-        return false;
-    };
-    let done =
-        |state: &mut crate::link::State| (state.established || state.end.is_some()).then_some(());
-    select_first(pin!(link.until(done)), link.host.timer(line.times.t1)).await;
-    link.state().established
+/// Seconds of a parameter.
+///
+/// # Errors
+/// [`ErrorKind::Config`], which names it.
+fn seconds(name: &str, seconds: f64) -> Result<Duration> {
+    let text = || format!("{name}: expected seconds, such as 5 or 0.5");
+    Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(ErrorKind::Config, text()))
 }
 
 /// Answers a message of the peer.

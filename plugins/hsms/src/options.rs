@@ -41,9 +41,17 @@ macro_rules! secs_options {
                 /// Events kept while nobody fetches them; the oldest are dropped.
                 #[schemars(range(min = 1))]
                 pub events: u32 = 256,
-                /// How long the answer to an S1F13 of `establish` may take before it is sent again.
+                /// How long the answer to an S1F13 of `establish` may take.
                 #[schemars(range(min = 0.01, max = 3600.0))]
                 pub establish_timeout: f64 = 5.0,
+                /// After how long an S1F13 that was denied or not answered is sent again (the
+                /// `EstablishCommunicationsTimeout` of E30).
+                #[schemars(range(min = 0.01, max = 3600.0))]
+                pub establish_delay: f64 = 10.0,
+                /// Whether opening waits until communications are established; else messages wait for that.
+                pub establish_wait: bool = true,
+                /// Whether we send S1F13; else the peer has to.
+                pub establish_initiate: bool = true,
                 /// What is answered by the driver itself: a message such as `S1F13` and its answer as SML.
                 pub answers: std::collections::BTreeMap<String, String>,
                 /// The message that contents without a header are sent as, such as those of a route from bytes; one
@@ -100,7 +108,8 @@ secs_options! {
         #[schemars(range(min = 1))]
         pub write_buffer: u32 = 256 << 10,
         /// Establish communications (GEM, E30) when a session was selected: S1F13 is sent, again and again, until
-        /// the peer accepts by S1F14 with 0, or its own S1F13 was accepted. Much equipment answers nothing before.
+        /// the peer accepts by S1F14 with 0, or its own S1F13 was accepted. Before that nothing else is sent, and what
+        /// else comes is aborted. Much equipment answers nothing before.
         pub establish: bool = false,
     }
 }

@@ -1,5 +1,6 @@
 //! Messages of ours on their way to the peer.
 
+use crate::communication;
 use crate::header::{ALL_SESSIONS, HEADER, Header, Kind};
 use crate::link::{ENDED, Link, SEPARATED, State};
 use crate::transactions::{Asker, NOT_YET};
@@ -37,6 +38,11 @@ pub(crate) fn post(link: &Link, state: &mut State, user: u64, message: &Message)
         link.news.tell("not_selected", header.facts());
         return Ok(state.out.queued);
     }
+    if communication::holds_back(link, state, header) {
+        // They were lost since there was room for it.
+        communication::told(link, "us", header);
+        return Ok(state.out.queued);
+    }
     ready(link, state, header, message.payload.len())?;
     if header.is_primary() {
         let Some(header) = for_peer(state, header) else { return Ok(state.out.queued) };
@@ -51,11 +57,24 @@ pub(crate) fn post(link: &Link, state: &mut State, user: u64, message: &Message)
     }
     let answers = state.users.get(user).is_some_and(|user| user.answers);
     if answers && state.open.theirs.answered(header).is_some() {
+        if header.function() == 0 {
+            link.news.tell("aborted", header.facts());
+        }
         return Ok(link.data(state, header, &message.payload));
     }
     // Too late, not asked for, or somebody else was sooner.
     link.news.tell("answer_dropped", header.facts());
     Ok(state.out.queued)
+}
+
+/// A user is gone. What it alone was to answer is aborted: the peer need not wait for T3.
+pub(crate) fn abandoned(link: &Link, state: &mut State, user: u64) {
+    for header in state.open.forget(user) {
+        if state.closed().is_none() && state.open.theirs.answered(header.answer(0)).is_some() {
+            link.data(state, header.answer(0), &[]);
+            link.news.tell("aborted", header.answer(0).facts());
+        }
+    }
 }
 
 /// As the peer wants to have it; `None` if it wants none such.
@@ -89,6 +108,9 @@ pub(crate) fn ready(link: &Link, state: &State, header: Header, bytes: usize) ->
             None => format!("session {} is not selected", header.session),
         };
         return Err(Error::new(ErrorKind::Closed, text).with_retry(Retry::Now));
+    }
+    if communication::holds_back(link, state, header) {
+        return Err(communication::error(state));
     }
     link.fits(bytes)
 }

@@ -6,7 +6,7 @@ use crate::header::{HEADER, Header, Kind, LENGTH, length};
 use crate::incoming;
 use crate::link::{End, Link, State, Waiting, broken, timed_out};
 use crate::transactions::Asker;
-use crate::{secs1, stream9};
+use crate::{communication, secs1, stream9};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use jackfield_plugin_api::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -177,7 +177,7 @@ fn too_long(link: &Link, bytes: [u8; LENGTH + HEADER]) -> Option<usize> {
     }
     link.note("peer", header, length);
     stream9::tell(link, &mut state, stream9::function::LENGTH, header, false);
-    state.open.ours.fail(header, "it is longer than `max_message`");
+    link.dropped(&mut state, header, "it is longer than `max_message`");
     Some(length)
 }
 
@@ -263,7 +263,7 @@ fn alarm(state: &State, now: Duration) -> Option<Duration> {
     // An answer may stand behind what nobody takes: its time goes on, but is looked at later.
     let waiting = waiting.map(|when| if state.stalled { when.max(now + STALLED) } else { when });
     let rest = [waiting, closing, state.t7, state.linktest, state.open.theirs.first_deadline()];
-    rest.into_iter().flatten().min()
+    rest.into_iter().chain([state.communication.due]).flatten().min()
 }
 
 /// Does what is due. Gives the end of the connection, if it is that.
@@ -284,6 +284,7 @@ fn due(link: &Link, state: &mut State, now: Duration) -> Option<End> {
         let session = crate::header::ALL_SESSIONS;
         link.ask_for(state, Kind::LinktestReq, session, None);
     }
+    communication::due(link, state, now);
     if state.stalled {
         return None;
     }
@@ -302,16 +303,10 @@ fn due(link: &Link, state: &mut State, now: Duration) -> Option<End> {
 fn unanswered(link: &Link, state: &mut State, header: Header, who: Asker) {
     let text = format!("{} was not answered in time (T3)", header.title());
     link.log(Level::Debug, &text);
-    match who {
-        Asker::Call(answer) => {
-            // Who has asked may be gone.
-            let _ =
-                answer.send(Err(Error::new(ErrorKind::TimedOut, text).with_retry(Retry::Never)));
-        }
-        Asker::User(..) => {}
-    }
     link.news.tell("reply_timeout", header.facts());
     stream9::tell(link, state, stream9::function::TIMEOUT, header, true);
+    let error = Error::new(ErrorKind::TimedOut, text).with_retry(Retry::Never);
+    link.unanswered(state, who, error);
     state.users.wake_writers();
     link.changed.notify_waiters();
 }

@@ -6,7 +6,7 @@ use crate::header::{Kind, select};
 use crate::link::{End, Link};
 use crate::operations;
 use crate::users::MAIN;
-use crate::{outgoing, running};
+use crate::{communication, outgoing, running};
 use jackfield_plugin_api::{
     Control, Error, ErrorKind, Event, Facets, Info, Messages, Op, Result, Retry, Role, Session,
     Stream, params,
@@ -14,6 +14,9 @@ use jackfield_plugin_api::{
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What is left of a deadline for the host to hear of an error by us.
+pub(crate) const SPARE: Duration = Duration::from_millis(200);
 
 const CALLS: Facets = Facets::CALL.union(Facets::PING);
 
@@ -34,6 +37,10 @@ pub(crate) fn begin(link: Arc<Link>, carrier: Stream, kept: impl Send + 'static)
         running::run(running, carrier).await;
         drop(kept);
     });
+    if link.endpoint.line.is_some() {
+        let session = link.endpoint.session_id;
+        communication::selected(&link, &mut link.state(), session);
+    }
     Arc::new(Held { link, _task: task })
 }
 
@@ -42,6 +49,19 @@ pub(crate) fn session(held: Arc<Held>) -> Session {
     let messages = Messages::new(Facet::new(Arc::clone(&held), MAIN));
     let facets = CALLS | Facets::EVENTS | Facets::OPEN_STREAM;
     Session::builder(Whole(held)).facets(facets).messages(messages).build()
+}
+
+/// Waits for communications, where the options want that.
+///
+/// # Errors
+/// They are not established within the time to open.
+pub(crate) async fn established(link: &Link, deadline: Duration) -> Result<()> {
+    match &link.endpoint.establish {
+        Some(establish) if establish.wait => {
+            communication::until(link, deadline.saturating_sub(SPARE)).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Selects a session.
@@ -97,6 +117,9 @@ fn info(link: &Link) -> Info {
     if let Some(place) = &state.place {
         info = info.with("peer_name", place.peer.name.clone());
     }
+    if link.endpoint.establish.is_some() {
+        info = info.with("communication", state.communication.phase.name());
+    }
     info.over(&link.below)
 }
 
@@ -113,6 +136,9 @@ fn info_of_line(link: &Link) -> Info {
         .with("blocks_refused", state.blocks.refused);
     if let Some(place) = &state.place {
         info = info.with("peer_name", place.peer.name.clone());
+    }
+    if link.endpoint.establish.is_some() {
+        info = info.with("communication", state.communication.phase.name());
     }
     info.over(&link.below)
 }

@@ -1,5 +1,6 @@
 //! [`State`]: what there is of a connection.
 
+use crate::communication::Communication;
 use crate::header::ALL_SESSIONS;
 use crate::peers::Place;
 use crate::transactions::Transactions;
@@ -44,8 +45,8 @@ pub(crate) struct State {
     pub(crate) open: Transactions,
     pub(crate) users: Users,
     pub(crate) place: Option<Place>,
-    /// Whether an S1F13 of the peer was accepted.
-    pub(crate) established: bool,
+    /// Whether both applications have agreed to talk (GEM).
+    pub(crate) communication: Communication,
     /// When the next linktest is due.
     pub(crate) linktest: Option<Duration>,
     /// What the keeper sleeps until.

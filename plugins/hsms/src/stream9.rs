@@ -1,5 +1,6 @@
 //! Stream 9 (E5 §10.13): what equipment tells a host of messages that are wrong, and what follows where we are told.
 
+use crate::communication;
 use crate::header::{HEADER, Header};
 use crate::item::Item;
 use crate::link::{Link, State};
@@ -126,6 +127,11 @@ pub(crate) fn told(link: &Link, state: &mut State, header: Header, body: &Bytes)
             let error = Error::new(ErrorKind::Refused, text).with_retry(Retry::Never);
             // Who has asked may be gone.
             let _ = answer.send(Err(error.with_code("secs.stream9", header.function())));
+            None
+        }
+        Asker::Establish => {
+            let text = format!("the equipment answers S1F13 with {}", header.title());
+            communication::failed(link, state, Error::new(ErrorKind::Refused, text));
             None
         }
         Asker::User(_, system) => Some(named(&Header { system, ..about }.bytes()).into()),

@@ -1,6 +1,8 @@
 //! The driver against scripted peers, over memory and with a clock that stands still.
 
 mod codec;
+mod communication;
+mod handlers;
 mod packets;
 mod peers;
 mod secs1;

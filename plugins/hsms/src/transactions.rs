@@ -7,7 +7,7 @@
 use crate::header::{Header, Kind};
 use bytes::Bytes;
 use jackfield_plugin_api::sync::oneshot;
-use jackfield_plugin_api::{Error, ErrorKind, Result, Retry};
+use jackfield_plugin_api::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) enum Asker {
     Call(oneshot::Sender<Result<(Header, Bytes)>>),
     /// A user of messages, with the system bytes that it has chosen.
     User(u64, u32),
+    /// Communications, which an S1F13 is to establish.
+    Establish,
 }
 
 /// A transaction.
@@ -129,16 +131,9 @@ impl<T> Direction<T> {
 }
 
 impl Direction<Asker> {
-    /// What answers one of them is dropped: whoever waits for it fails at once.
-    pub(crate) fn fail(&mut self, header: Header, why: &str) {
-        if !header.is_primary()
-            && let Some(Open { who: Asker::Call(answer), .. }) = self.answered(header)
-        {
-            let text = format!("{} was dropped: {why}", header.title());
-            let error = Error::new(ErrorKind::Protocol, text).with_retry(Retry::Never);
-            // Who has asked may be gone.
-            let _ = answer.send(Err(error));
-        }
+    /// Takes the one that an answer is for which is dropped. A user of messages waits for T3.
+    pub(crate) fn dropped(&mut self, header: Header) -> Option<Asker> {
+        self.answered(header).map(|open| open.who)
     }
 }
 
@@ -146,8 +141,8 @@ impl Direction<Asker> {
 pub(crate) struct Transactions {
     pub(crate) control: HashMap<u32, Asked>,
     pub(crate) ours: Direction<Asker>,
-    /// Those of the peer that are not answered yet.
-    pub(crate) theirs: Direction<()>,
+    /// Those of the peer that are not answered yet, with the users that were given them to answer.
+    pub(crate) theirs: Direction<Vec<u64>>,
     system: u32,
 }
 
@@ -170,17 +165,31 @@ impl Transactions {
     }
 
     /// The peer has asked. Beyond `most` the oldest is forgotten.
-    pub(crate) fn asked(&mut self, header: Header, now: Duration, most: usize) -> bool {
-        let reused = self.theirs.add(header, now + LONGEST_T3, ()).is_some();
+    pub(crate) fn asked(
+        &mut self,
+        header: Header,
+        now: Duration,
+        most: usize,
+        given: Vec<u64>,
+    ) -> bool {
+        let reused = self.theirs.add(header, now + LONGEST_T3, given).is_some();
         if self.theirs.len() > most {
             self.theirs.oldest();
         }
         reused
     }
 
-    /// A user is gone: nobody waits for its answers.
-    pub(crate) fn forget(&mut self, user: u64) {
+    /// A user is gone: nobody waits for its answers. Gives what it alone was to answer, and has not.
+    pub(crate) fn forget(&mut self, user: u64) -> Vec<Header> {
         self.ours.retain(|asker| !matches!(asker, Asker::User(id, _) if *id == user));
+        let mut left = Vec::new();
+        for open in self.theirs.open.values_mut().filter(|open| open.who.contains(&user)) {
+            open.who.retain(|id| *id != user);
+            if open.who.is_empty() {
+                left.push(open.header);
+            }
+        }
+        left
     }
 
     /// Whether something waits for an answer of data.

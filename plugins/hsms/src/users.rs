@@ -142,8 +142,13 @@ impl Users {
     }
 
     /// Gives a message that begins a transaction to all that want it: to those that are used, or, where none
-    /// is, to the session itself for later.
-    pub(crate) fn deliver_all(&mut self, header: Header, body: &Bytes, most: usize) -> Delivered {
+    /// is, to the session itself for later. Also gives those of them that are to answer.
+    pub(crate) fn deliver_all(
+        &mut self,
+        header: Header,
+        body: &Bytes,
+        most: usize,
+    ) -> (Delivered, Vec<u64>) {
         let quiet =
             Header::data(header.session, header.stream(), header.function(), false, header.system);
         let nobody = self.nobody_reads();
@@ -155,19 +160,20 @@ impl Users {
             && wants(MAIN, main)
             && !main.has_room(most)
         {
-            return Delivered::Full;
+            return (Delivered::Full, Vec::new());
         }
         let ids: Vec<u64> =
             self.all.iter().filter(|(id, user)| wants(**id, user)).map(|(id, _)| *id).collect();
-        let mut delivered = Delivered::No;
+        let (mut delivered, mut answering) = (Delivered::No, Vec::new());
         for id in ids {
             let answers = self.all.get(&id).is_some_and(|user| user.answers);
             let message = message(if answers { header } else { quiet }, body.clone());
             if self.deliver(id, &message, most) == Delivered::Yes {
                 delivered = Delivered::Yes;
+                answering.extend(answers.then_some(id));
             }
         }
-        delivered
+        (delivered, answering)
     }
 
     pub(crate) fn wake_writers(&mut self) {

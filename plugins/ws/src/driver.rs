@@ -9,8 +9,9 @@ use jackfield_plugin_api::{
     Driver, DriverInfo, Facets, Host, Operation, Request, Result, Role, Scheme, Session,
 };
 
-/// What sessions of this driver take beside messages; calls only while an answer waits.
-const CALLS: Facets = Facets::PING.union(Facets::CLOSE_CODE).union(Facets::CALL);
+/// What sessions of this driver take beside messages; calls only while an answer waits, events where they are wanted.
+const CALLS: Facets =
+    Facets::PING.union(Facets::CLOSE_CODE).union(Facets::CALL).union(Facets::EVENTS);
 
 /// The `ws` driver.
 #[derive(Debug)]

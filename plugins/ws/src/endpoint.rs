@@ -25,6 +25,8 @@ pub struct WsEndpoint {
     pub(crate) config: WebSocketConfig,
     pub(crate) limits: Limits,
     pub(crate) keepalive: Option<Keepalive>,
+    /// Whether control frames are told by events.
+    pub(crate) control_frames: bool,
     /// Of all connections of a listener.
     pub(crate) budget: Arc<Budget>,
 }
@@ -80,6 +82,7 @@ impl WsEndpoint {
                 interval: seconds(options.ping_interval),
                 timeout: seconds(options.pong_timeout),
             }),
+            control_frames: options.control_frames,
             headers: headers(&options)?,
             budget: Budget::new(options.max_unfinished.unwrap_or(UNFINISHED)),
             subprotocols: options.subprotocols,

@@ -40,6 +40,8 @@ pub struct WsOptions {
     pub close_timeout: u32,
     /// Seconds that a message may take from its first byte to its last; 0: as long as it likes.
     pub message_timeout: u32,
+    /// Tell pings, pongs and the close of the peer by events, with their payloads.
+    pub control_frames: bool,
     /// Listener: bytes of messages that have begun and not ended, of all its connections together; 16 KiB of
     /// each do not count. Who needs more is closed with 1013. Default: 64 MiB.
     pub max_unfinished: Option<u64>,
@@ -62,6 +64,7 @@ impl Default for WsOptions {
             pong_timeout: 20,
             close_timeout: 5,
             message_timeout: 60,
+            control_frames: false,
             max_unfinished: None,
         }
     }

@@ -8,8 +8,8 @@ use crate::wakers::{Waiter, Wakers};
 use futures_util::{Sink, Stream as FuturesStream};
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::{
-    Control, Error, ErrorKind, Facets, Host, Info, Message, Messages, NoParams, Operation, Result,
-    Session,
+    Control, Error, ErrorKind, Event, EventQueue, Facets, Host, Info, Message, Messages, NoParams,
+    Operation, Result, Session,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +19,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+/// Events that are kept while nobody fetches them.
+const EVENTS: usize = 256;
 
 /// Parameters of `accept`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -40,14 +43,17 @@ pub(crate) fn operations() -> Vec<Operation> {
 pub(crate) fn session(shaken: Shaken, endpoint: &WsEndpoint, host: Host) -> Session {
     let Shaken { ws, info, held } = shaken;
     let calls = if held.is_some() { Facets::CALL } else { Facets::empty() };
-    let shared = Arc::new(Shared::new(Socket::new(ws, host, endpoint.limits, held)));
+    let events = endpoint.control_frames.then(|| Arc::new(EventQueue::new(EVENTS)));
+    let told = if events.is_some() { Facets::EVENTS } else { Facets::empty() };
+    let socket = Socket::new(ws, host, endpoint.limits, held).tells(events.clone());
+    let shared = Arc::new(Shared::new(socket));
     let keepalive = endpoint.keepalive.map(|every| {
         // Weak, so that the session ends when its owners drop it.
         host.spawn(keep_alive(Arc::downgrade(&shared), every, host))
     });
     let messages = Messages::new(Facet(Arc::clone(&shared)));
-    Session::builder(WsControl { shared, info, _keepalive: keepalive })
-        .facets(calls | Facets::PING | Facets::CLOSE_CODE)
+    Session::builder(WsControl { shared, info, events, _keepalive: keepalive })
+        .facets(calls | told | Facets::PING | Facets::CLOSE_CODE)
         .messages(messages)
         .build()
 }
@@ -135,6 +141,7 @@ impl Sink<Message> for Facet {
 struct WsControl {
     shared: Arc<Shared>,
     info: Info,
+    events: Option<Arc<EventQueue>>,
     /// Runs while this is held.
     _keepalive: Option<Op<()>>,
 }
@@ -172,6 +179,18 @@ impl Control for WsControl {
 
     async fn ping(&self) -> Result<Duration> {
         self.shared.ping().await
+    }
+
+    async fn next_event(&self) -> Result<Option<Event>> {
+        let Some(events) = &self.events else { return Ok(None) };
+        let waiter = Waiter::new(&self.shared.wakers)?;
+        let mut next = std::pin::pin!(events.next());
+        let next = poll_fn(|cx| {
+            waiter.register(cx.waker());
+            self.shared.poll(Socket::read_on);
+            next.as_mut().poll(cx)
+        });
+        Ok(next.await)
     }
 
     async fn close(&self, code: u64, reason: String) -> Result<()> {

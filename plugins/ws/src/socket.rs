@@ -1,6 +1,7 @@
 //! [`Socket`]: one WebSocket as a state machine that its waiting tasks poll.
 
 mod answer;
+mod control;
 
 use crate::close::{NONE, abnormal, poll_linger, short};
 use crate::endpoint::Limits;
@@ -9,9 +10,10 @@ use crate::server::Promise;
 use crate::wire::Wire;
 use futures_util::{Sink, Stream as _};
 use jackfield_plugin_api::Timer;
-use jackfield_plugin_api::{Error, ErrorKind, Host, Message, MessageKind, Result};
+use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Message, MessageKind, Result};
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
@@ -39,6 +41,8 @@ pub(crate) struct Socket {
     /// The peer's close frame; code 1005 if it had none in it.
     peer_close: Option<(u16, String)>,
     pings: Pings,
+    /// Where control frames of the peer are told, if they are.
+    events: Option<Arc<EventQueue>>,
     /// Whether the receiver was given a message since it last had to wait.
     delivered: bool,
     /// Whether the receiver knows why it ended.
@@ -95,6 +99,7 @@ impl Socket {
             ahead_bytes: 0,
             peer_close: None,
             pings: Pings::default(),
+            events: None,
             delivered: false,
             told: false,
             news: false,
@@ -187,6 +192,9 @@ impl Socket {
 
     /// Takes what was read; a message is the caller's.
     fn arrived(&mut self, item: Option<Result<WsMessage, WsError>>) -> Option<Message> {
+        if let Some(Ok(item)) = &item {
+            self.tell_control(item);
+        }
         match item {
             Some(Ok(WsMessage::Binary(bytes))) => {
                 return Some(Message::of(MessageKind::BINARY, bytes));
@@ -244,6 +252,9 @@ impl Socket {
     fn end(&mut self, error: Option<Error>) {
         self.phase = Phase::Ended(error);
         self.news = true;
+        if let Some(events) = &self.events {
+            events.end();
+        }
     }
 
     fn fail(&mut self, failure: Failure) {

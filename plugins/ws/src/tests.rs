@@ -1,5 +1,7 @@
 //! Both roles of the driver against each other and against scripted peers, over memory.
 
+#[path = "control_tests.rs"]
+mod control;
 #[path = "handshake_tests.rs"]
 mod handshake;
 

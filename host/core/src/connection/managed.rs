@@ -214,8 +214,8 @@ impl Managed {
 
     /// Sets what is done with a session before it is closed politely, on request, when it was idle for
     /// too long or after a drain, in the place of what was set: to log out, to put back what was
-    /// changed. It shares the policy's call timeout with the close itself; its error is logged and stops
-    /// nothing. A session that is lost or aborted gets none.
+    /// changed. It shares the policy's call timeout with the close itself; its error, as that of the close, counts in
+    /// [`Live::info`], is told by [`EventKind::Error`](crate::events::EventKind::Error), and stops nothing. A session that is lost or aborted gets none.
     pub fn on_closing<F, Fut>(&self, hook: F)
     where
         F: Fn(Arc<Session>) -> Fut + Send + Sync + 'static,

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a session whose data has ended may take to tell what belongs to that, such as the exit status of
@@ -263,11 +264,9 @@ impl Watch {
                     }
                     session.close(code, &reason).await
                 };
-                let closing = timeout(live.spec.policy.call_timeout, closing);
+                let limit = live.spec.policy.call_timeout;
                 tokio::select! {
-                    closed = closing => if let Ok(Err(error)) = closed {
-                        tracing::debug!(connection = &*live.name, %error, "closing");
-                    },
+                    closed = timeout(limit, closing) => note_close(live, limit, closed),
                     _ = stronger(commands) => {}
                 }
                 Cause::of(reason).with_code(code)
@@ -308,6 +307,24 @@ impl Watch {
             command = stronger(commands) => (command, Decider::Call),
         }
     }
+}
+
+/// Reports a polite close that has failed; the session is let go of all the same. One that the peer has closed in the
+/// same moment is closed.
+fn note_close(live: &Live, limit: Duration, closed: Result<Result<()>, Elapsed>) {
+    let error = match closed {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) if error.kind() == ErrorKind::Closed => {
+            return tracing::debug!(connection = &*live.name, %error, "closing");
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            let text = format!("the close was not done within {limit:?}");
+            Error::new(ErrorKind::TimedOut, text)
+        }
+    };
+    tracing::warn!(connection = &*live.name, %error, "closing");
+    live.note_error(&error);
 }
 
 /// The next command that is stronger than the one seen last.

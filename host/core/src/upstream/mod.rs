@@ -192,6 +192,21 @@ impl Upstream {
         self.balancer.each(|_, target| target.warm());
     }
 
+    /// Opens `count` sessions of each target at once, as [`UpstreamTarget::warm_up`], and answers what became of each: so
+    /// that a program that needs its workers knows which of them it has. That a target is ejected or drained does not
+    /// matter.
+    pub async fn warm_up(
+        &self,
+        count: usize,
+        within: Duration,
+    ) -> HashMap<String, Vec<Result<()>>> {
+        let handles = self.balancer.handles();
+        let opening = handles.iter().map(|handle| async move {
+            (handle.name.clone(), handle.target.warm_up(count, within).await)
+        });
+        futures_util::future::join_all(opening).await.into_iter().collect()
+    }
+
     /// Closes the pools, all at once, and waits until `deadline` for sessions in use; then those are
     /// closed too. Returns how many sessions those were.
     pub async fn drain_pools(&self, deadline: Instant) -> usize {

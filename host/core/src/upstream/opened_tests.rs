@@ -147,3 +147,22 @@ async fn a_session_that_closes_in_use_counts_against_its_target_and_is_used_no_m
         assert_eq!(upstream.snapshot().targets[0].failures, calls as u64);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_are_opened_ahead_have_their_results_one_by_one() {
+    let peers = [Arc::<Peer>::default(), Arc::default()];
+    peers[1].gone.store(true, SeqCst);
+    let pool = PoolOptions { max_size: 4, ..PoolOptions::default() };
+    let upstream = upstream(&peers, pool);
+    let results = upstream.warm_up(3, Duration::from_secs(1)).await;
+    assert_eq!(results.len(), 2);
+    assert!(results["0"].len() == 3 && results["0"].iter().all(Result::is_ok), "{results:?}");
+    let kinds: Vec<_> = results["1"].iter().map(|it| it.as_ref().unwrap_err().kind()).collect();
+    assert_eq!(kinds, [ErrorKind::TimedOut; 3]);
+    settle().await;
+    // They are there for who comes next.
+    assert_eq!((peers[0].opened.load(SeqCst), peers[1].opened.load(SeqCst)), (3, 0));
+    let stats = upstream.snapshot();
+    let first = stats.targets.iter().find(|it| it.name == "0").unwrap().pool.as_ref().unwrap();
+    assert_eq!((first.idle, first.in_use), (3, 0));
+}

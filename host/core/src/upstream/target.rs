@@ -9,11 +9,11 @@ use crate::connection::{
 use crate::pool::{PoolOptions, Stats};
 use crate::session::SessionExt;
 use jackfield_balancer::{Need, OpenError, Opens, Probe};
-use jackfield_plugin_api::Result;
+use jackfield_plugin_api::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The connection that posts go over.
 pub(super) struct PostOptions {
@@ -87,6 +87,25 @@ impl UpstreamTarget {
     /// inside a runtime.
     pub fn warm(&self) {
         self.sessions.warm(&self.target);
+    }
+
+    /// Opens `count` sessions at once and puts them into its pool; answers what became of each. They are in use together,
+    /// so that no two are the same, unless sessions are shared; a pool of fewer sessions has as many wait for a place.
+    /// Without a pool each is closed again. Cancel safe.
+    pub async fn warm_up(&self, count: usize, within: Duration) -> Vec<Result<()>> {
+        let deadline = Instant::now() + within;
+        let open = |_| async move {
+            let opening = self.sessions.checkout(&self.target, Purpose::Calls, true, within);
+            match timeout_at(deadline, opening).await {
+                Ok(opened) => opened.map_err(Error::from),
+                Err(_) => {
+                    let text = format!("the session was not open within {within:?}");
+                    Err(Error::new(ErrorKind::TimedOut, text))
+                }
+            }
+        };
+        let opened = futures_util::future::join_all((0..count).map(open)).await;
+        opened.into_iter().map(|opened| opened.map(drop)).collect()
     }
 
     /// Its pool at this moment; `None` while none was needed.

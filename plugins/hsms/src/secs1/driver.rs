@@ -59,6 +59,6 @@ async fn begin(
     let (carrier, below) = request.take_carrier()?;
     let link = Link::new(host, Arc::clone(endpoint), role, below)?;
     let held = session::begin(link, carrier, ());
-    operations::establish(&held.link).await?;
+    session::established(&held.link, request.deadline).await?;
     Ok(session::session(held))
 }

@@ -44,7 +44,8 @@ secs_options! {
         #[schemars(range(min = 1))]
         pub write_buffer: u32 = 64 << 10,
         /// Establish communications (GEM, E30) when a session is opened: S1F13 is sent, by a host after T1, again and
-        /// again until the peer accepts by S1F14 with 0, or its own S1F13 was accepted.
+        /// again until the peer accepts by S1F14 with 0, or its own S1F13 was accepted. Before that nothing else is sent,
+        /// and what else comes is aborted.
         pub establish: bool = false,
     }
 }
@@ -77,6 +78,9 @@ impl Secs1Options {
             events: self.events,
             establish: self.establish,
             establish_timeout: self.establish_timeout,
+            establish_delay: self.establish_delay,
+            establish_wait: self.establish_wait,
+            establish_initiate: self.establish_initiate,
             answers: self.answers,
             plain: self.plain,
             peers: self.peers,

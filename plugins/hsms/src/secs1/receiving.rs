@@ -139,6 +139,6 @@ impl Line<'_> {
         facts["why"] = json!(why);
         self.link.news.tell("message_dropped", facts);
         // An answer that does not come whole is none.
-        self.link.state().open.ours.fail(header, why);
+        self.link.dropped(&mut self.link.state(), header, why);
     }
 }

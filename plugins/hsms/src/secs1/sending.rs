@@ -2,9 +2,9 @@
 
 use super::block::{ACK, BlockHeader, ENQ, EOT, NAK, TEXT};
 use super::line::Line;
+use crate::communication::{self, Phase};
 use crate::header::{HEADER, Header, LENGTH};
 use crate::link::{End, Waiting};
-use crate::transactions::Asker;
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Level};
 use serde_json::json;
@@ -154,11 +154,12 @@ impl Line<'_> {
         self.link.news.tell("send_failed", facts);
         let error = Error::new(ErrorKind::TimedOut, text);
         let mut state = self.link.state();
-        if let Some(open) = header.waits().then(|| state.open.ours.refused(header)).flatten()
-            && let Asker::Call(answer) = open.who
-        {
-            // Who has asked may be gone.
-            let _ = answer.send(Err(error.clone()));
+        if let Some(open) = header.waits().then(|| state.open.ours.refused(header)).flatten() {
+            self.link.unanswered(&mut state, open.who, error.clone());
+        }
+        if state.communication.phase == Phase::Communicating {
+            // A message that does not arrive is a failure of communications (E30 §3.2).
+            communication::lost(self.link, &mut state);
         }
         self.link.sent(&mut state, 1, bytes);
         state.out.lose(error);

@@ -60,6 +60,10 @@ impl AsyncRead for EchoBytes {
                 return Poll::Ready(Ok(()));
             }
             Some(Lie::Silent) => return Poll::Pending,
+            Some(Lie::Restless) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             _ => {}
         }
         let count = self.held.len().min(buf.remaining());
@@ -81,6 +85,7 @@ impl AsyncWrite for EchoBytes {
             Some(Lie::OneMore) => return Poll::Ready(Ok(bytes.len() + 1)),
             Some(Lie::Most) => return Poll::Ready(Ok(usize::MAX)),
             Some(Lie::None) => return Poll::Ready(Ok(0)),
+            Some(Lie::Silent) => return Poll::Pending,
             _ => {}
         }
         let room = ROOM.saturating_sub(self.held.len());

@@ -55,8 +55,10 @@ pub enum Lie {
     None,
     /// Gives bytes without end.
     Endless,
-    /// Gives nothing, and wakes nobody.
+    /// Gives or takes nothing, and wakes nobody.
     Silent,
+    /// Gives nothing, and wakes who reads without end.
+    Restless,
 }
 
 /// Where to fail.

@@ -7,6 +7,7 @@ mod driver;
 mod events;
 mod session;
 mod state;
+mod thread;
 
 pub use audit::{Audit, AuditOptions, Outer};
 pub use driver::{Options, Probe, Reset};

@@ -20,6 +20,10 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new::<Measure, ()>("measure", "Records a measurement"),
         Operation::new::<Tell, ()>("tell", "Tells an event"),
         Operation::new::<Read, String>("read", "Reads a secret"),
+        Operation::new::<NoParams, Value>(
+            "from_a_thread",
+            "Uses services from a thread of its own",
+        ),
         Operation::new::<Ail, ()>("ail", "Is from now on as it is told to be"),
         Operation::new::<NoParams, ()>("stopping", "Ends when the host begins to stop"),
     ]
@@ -84,6 +88,11 @@ impl Control for Probing {
                 let Read { name } = params(given)?;
                 let secret = self.host.secret(&name).await?;
                 return Ok(String::from_utf8_lossy(&secret).into_owned().into());
+            }
+            "from_a_thread" => {
+                params::<NoParams>(given)?;
+                let host = self.host;
+                return self.host.blocking(move || crate::thread::services(host)).await?;
             }
             "ail" => self.state.set(params(given)?),
             "stopping" => {

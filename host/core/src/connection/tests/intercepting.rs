@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::connection::{Call, Calling, Interceptor, MAX_INTERCEPTORS, Next};
+use crate::events::Subscription;
 use jackfield_plugin_api::{Error, ErrorKind};
 use serde_json::json;
 use std::sync::Mutex;
@@ -177,6 +178,52 @@ async fn the_hook_takes_leave_before_a_polite_close_and_not_of_one_that_is_lost_
     let begun = Instant::now();
     live.close(0, "").await;
     assert_eq!((begun.elapsed(), live.state()), (seconds(9), State::Closed));
+    assert_eq!(peer.living.load(Ordering::SeqCst), 0);
+}
+
+/// The errors that were told, and the end.
+fn told(live: &Live) -> (Subscription, Log) {
+    let log = Log::default();
+    let noted = Arc::clone(&log);
+    let subscription = live.events.on_event(move |event| match &event.kind {
+        EventKind::Error { cause } => noted.lock().unwrap().push(cause.text.clone()),
+        EventKind::Closed { .. } => noted.lock().unwrap().push("closed".to_owned()),
+        _ => {}
+    });
+    (subscription, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_fails_is_counted_told_and_done_and_a_second_one_is_nothing() {
+    let peer = Peer::new();
+    let managed = managed(&peer, Policy { call_timeout: seconds(9), ..Policy::default() });
+    let close = async |expected: &[&str]| {
+        let live = connected(&managed).await;
+        let (_listening, log) = told(&live);
+        live.close(0, "done").await;
+        let errors = expected.len() - 1;
+        let info = live.info();
+        assert_eq!((live.state(), info.errors), (State::Closed, errors as u64), "{expected:?}");
+        let last = info.last_error.unwrap_or_default();
+        assert!(errors == 0 || last.contains(expected[errors - 1]), "{last}");
+        live.close(0, "again").await;
+        assert_eq!(live.info().errors, errors as u64);
+        let log = log.lock().unwrap();
+        assert_eq!(log.len(), expected.len(), "{log:?}");
+        assert!(log.iter().zip(expected).all(|(told, text)| told.contains(text)), "{log:?}");
+    };
+    close(&["closed"]).await;
+    *peer.close_fails.lock().unwrap() = Some(ErrorKind::Protocol);
+    close(&["the close has failed", "closed"]).await;
+    // Both have closed at once.
+    *peer.close_fails.lock().unwrap() = Some(ErrorKind::Closed);
+    close(&["closed"]).await;
+    peer.stalls.store(true, Ordering::SeqCst);
+    close(&["not done within 9s", "closed"]).await;
+    peer.stalls.store(false, Ordering::SeqCst);
+    *peer.close_fails.lock().unwrap() = Some(ErrorKind::Io);
+    managed.on_closing(|_| async { Err(Error::new(ErrorKind::Refused, "no logout")) });
+    close(&["no logout", "the close has failed", "closed"]).await;
     assert_eq!(peer.living.load(Ordering::SeqCst), 0);
 }
 

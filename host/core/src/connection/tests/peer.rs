@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) answers: AtomicBool,
     /// Whether a polite close is never answered.
     pub(super) stalls: AtomicBool,
+    /// Whether a polite close fails, and by which kind.
+    pub(super) close_fails: Mutex<Option<ErrorKind>>,
     pub(super) opened: AtomicUsize,
     /// Sessions that live: control or facets.
     pub(super) living: Arc<AtomicUsize>,
@@ -46,6 +48,7 @@ impl Peer {
             up: AtomicBool::new(true),
             answers: AtomicBool::new(true),
             stalls: AtomicBool::new(false),
+            close_fails: Mutex::default(),
             opened: AtomicUsize::new(0),
             living: Arc::default(),
             closes: Mutex::default(),
@@ -120,7 +123,8 @@ impl Control for PeerControl {
         if self.peer.stalls.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        Ok(())
+        let fails = *self.peer.close_fails.lock().unwrap();
+        fails.map_or(Ok(()), |kind| Err(Error::new(kind, "the close has failed")))
     }
 }
 

@@ -157,6 +157,27 @@ fn a_host_lets_equipment_establish_communications_if_it_does_so_at_once() {
 }
 
 #[test]
+fn a_message_that_does_not_arrive_ends_communications_which_begin_again() {
+    testing::paused(async {
+        let given = json!({ "establish": true, "establish_delay": 5, "t2": 1.0, "rty": 0 });
+        let (opening, mut far) = begun(given);
+        let (session, ()) = tokio::join!(opening, async {
+            let (asked, _) = far.takes().await;
+            far.sends(asked.answer(14), b"\x01\x02\x21\x01\x00\x01\x00").await;
+        });
+        let session = session.expect("a session");
+        assert_eq!(session.info().facts["communication"], "communicating");
+        let (sent, ()) = tokio::join!(says(&session, "S6F1 ."), far.hears(ENQ));
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(session.info().facts["communication"], "not_communicating");
+        let (asked, _) = far.takes().await;
+        assert_eq!(asked.title(), "S1F13 W");
+        far.sends(asked.answer(14), b"\x01\x02\x21\x01\x00\x01\x00").await;
+        far.is_served(&session).await;
+    });
+}
+
+#[test]
 fn users_of_one_line_have_their_own_answers() {
     testing::paused(async {
         let (session, mut far) = line(json!({})).await;
