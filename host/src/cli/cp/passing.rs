@@ -26,11 +26,14 @@ pub(super) enum Sink<'a> {
 /// A file of this machine, of which one piece is read while another is used.
 pub(super) struct ReadAhead(JoinHandle<io::Result<(File, Vec<u8>, usize)>>);
 
+/// A file, and the piece that was written to it.
+type Written = (File, Vec<u8>);
+
 /// A file of this machine, to which one piece is written while another comes.
 pub(super) struct WriteBehind {
     /// Not here while it is written to.
     file: Option<File>,
-    writing: Option<JoinHandle<io::Result<(File, Vec<u8>)>>>,
+    writing: Option<JoinHandle<io::Result<Written>>>,
 }
 
 /// Passes all of it on.
