@@ -3,6 +3,7 @@
 use super::admin::{self, AdminArgs, HostSearch, none_at};
 use super::assign;
 use super::client::{Client, TargetArgs, parse_assignments, parse_options};
+use super::direct::Direct;
 use super::failure::{Failure, Outcome};
 use super::output::{complain, print, print_json};
 use super::runtime::{Signals, as_task, block_on, start_client_log};
@@ -158,14 +159,19 @@ fn stream(args: &CallArgs) -> Outcome {
         return Err(Failure::config(text));
     }
     let (to, loaded) = args.target.load()?;
-    block_on(&loaded.config, async {
+    let mut config = loaded.config.clone();
+    if config.host.worker_threads == 0 {
+        // One session: whatever another thread did for it would have to be handed over each time.
+        config.host.worker_threads = 1;
+    }
+    block_on(&config, async {
         let mut signals = Signals::of_command()?;
         let PreparedCall { client, operation, params } =
             prepare(args, &to, &loaded, &mut signals).await?;
         let passing = async {
             let session = client.to.open(&Caller::new("jackfield call", "")).await?;
             as_task(async move {
-                let out = tokio::io::stdout();
+                let out = Direct::new(std::io::stdout(), tokio::io::stdout());
                 let passed = streamed::pass(&session, &operation.name, &params, out).await;
                 close(&session).await;
                 passed

@@ -15,6 +15,7 @@ mod completions;
 mod connect;
 mod cp;
 mod descriptors;
+mod direct;
 mod drivers;
 mod failure;
 mod loading;

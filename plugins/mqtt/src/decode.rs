@@ -3,6 +3,7 @@
 
 use crate::decode_greeting::{connack_5, connect_3, connect_5};
 use crate::packet::{AckKind, Connack, Filter, Packet, Properties, Publication, Version};
+use crate::plain;
 use crate::reason;
 use crate::topic::{is_filter, is_topic};
 use bytes::Bytes;
@@ -50,20 +51,31 @@ pub(crate) struct Decoder {
     framing: PacketBuilder,
     /// `None` until a CONNECT says it.
     version: Option<Version>,
+    most: u32,
+    /// Whether a part of a packet has come.
+    has_part: bool,
 }
 
 impl Decoder {
     /// Of packets with at most `max_packet` bytes. Nothing of a longer one is kept.
     pub(crate) fn new(version: Option<Version>, max_packet: u32) -> Self {
-        Decoder { framing: PacketBuilder::with_maximum_packet_size(max_packet), version }
+        let framing = PacketBuilder::with_maximum_packet_size(max_packet);
+        Decoder { framing, version, most: max_packet, has_part: false }
     }
 
     /// The next packet of `bytes`, which is moved behind it; `None` if only a part of it is there.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Packet>> {
+        if let (false, Some(version)) = (self.has_part, self.version)
+            && let Some((packet, length)) = plain::read(bytes, version, self.most)
+        {
+            *bytes = &bytes[length..];
+            return Ok(Some(packet));
+        }
         let mut cursor = Cursor::new(*bytes);
         let built = self.framing.feed(&mut cursor);
         let read = usize::try_from(cursor.position()).unwrap_or(bytes.len()).min(bytes.len());
         *bytes = &bytes[read..];
+        self.has_part = matches!(built, PacketBuildResult::Incomplete);
         match built {
             PacketBuildResult::Incomplete => Ok(None),
             PacketBuildResult::Error(MqttError::PacketTooLarge) => {

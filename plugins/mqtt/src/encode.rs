@@ -2,6 +2,7 @@
 
 use crate::encode_greeting::{connack_5, connect_3, connect_5};
 use crate::packet::{AckKind, Filter, Packet, Properties, Publication, Version};
+use crate::plain;
 use crate::reason;
 use bytes::{BufMut, BytesMut};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
@@ -31,20 +32,19 @@ pub(crate) fn encode(
     most: usize,
     out: &mut BytesMut,
 ) -> Result<()> {
-    if let Packet::Publish { publication, .. } = packet
-        && publication.size() > most.min(LONGEST - 1024)
-    {
-        return Err(too_long(publication.size(), most));
+    if let Packet::Publish { publication, id, alias } = packet {
+        if publication.size() > most.min(LONGEST - 1024) {
+            return Err(too_long(publication.size(), most));
+        }
+        if alias.is_none() && plain::write(publication, *id, version, most, out) {
+            return Ok(());
+        }
     }
     if let Packet::Ack { kind, id, code } = packet {
         put_ack(*kind, *id, *code, version, out);
         return Ok(());
     }
-    let built = match version {
-        Version::V311 => encode_3(packet),
-        Version::V5 => encode_5(packet),
-    };
-    let built = built.map_err(|error| {
+    let built = build(packet, version).map_err(|error| {
         let text = format!("a {} cannot be written: {error:?}", packet.name());
         Error::new(ErrorKind::Config, text)
     })?;
@@ -53,6 +53,14 @@ pub(crate) fn encode(
     }
     out.put_slice(&built);
     Ok(())
+}
+
+/// By the library.
+pub(crate) fn build(packet: &Packet, version: Version) -> Built {
+    match version {
+        Version::V311 => encode_3(packet),
+        Version::V5 => encode_5(packet),
+    }
 }
 
 fn too_long(length: usize, most: usize) -> Error {

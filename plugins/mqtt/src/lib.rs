@@ -23,6 +23,7 @@ mod options;
 mod outgoing;
 mod packet;
 mod packets;
+mod plain;
 mod reason;
 mod server;
 mod session;

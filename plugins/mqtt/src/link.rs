@@ -9,6 +9,7 @@ use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::Op;
 use jackfield_plugin_api::sync::{Notify, oneshot};
 use jackfield_plugin_api::{Error, ErrorKind, EventQueue, Host, Result, Stream};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,6 +118,19 @@ impl Link {
             Some(received) => Poll::Ready(Some(received)),
             None if engine.ended().is_some() => Poll::Ready(None),
             None => Poll::Pending,
+        })
+    }
+
+    /// All that came; `None` at the end. For one reader.
+    pub(crate) fn poll_all_received(&self, cx: &Context<'_>) -> Poll<Option<VecDeque<Received>>> {
+        self.shared.reader.register(cx.waker());
+        self.with(|engine| {
+            let received = engine.take_all();
+            match received.is_empty() {
+                false => Poll::Ready(Some(received)),
+                true if engine.ended().is_some() => Poll::Ready(None),
+                true => Poll::Pending,
+            }
         })
     }
 

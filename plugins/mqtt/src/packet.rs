@@ -35,6 +35,23 @@ pub(crate) struct Properties {
     pub(crate) subscriptions: Vec<u32>,
 }
 
+impl Properties {
+    /// Whether a message has none of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Properties {
+            text,
+            expiry,
+            content_type,
+            response_topic,
+            correlation,
+            user,
+            subscriptions,
+        } = self;
+        let texts = content_type.is_some() || response_topic.is_some() || correlation.is_some();
+        !text && expiry.is_none() && !texts && user.is_empty() && subscriptions.is_empty()
+    }
+}
+
 /// A message of a topic.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Publication {

@@ -8,7 +8,7 @@ use crate::pdu::{Kind, Pdu};
 use crate::status;
 use crate::usm::keys::User;
 use crate::usm::seal::{self, Header, Report};
-use jackfield_plugin_api::sync::oneshot;
+use jackfield_plugin_api::sync::{AcquireError, SemaphorePermit, oneshot};
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry};
 use std::collections::hash_map::Entry;
 use std::time::Duration;
@@ -58,19 +58,24 @@ impl Link {
         if self.reliable { 1 } else { self.endpoint.options.retries + 1 }
     }
 
+    /// Room for one more request.
+    async fn room(&self) -> Result<SemaphorePermit<'_>> {
+        // Mostly there is, and then no time runs.
+        if let Ok(room) = self.room.try_acquire() {
+            return Ok(room);
+        }
+        let longest = self.endpoint.timeout * self.attempts();
+        let closed = |error: AcquireError| Error::new(ErrorKind::Closed, error.to_string());
+        let room = async { self.room.acquire().await.map_err(closed) };
+        self.host.timeout(longest, "the end of other requests", room).await
+    }
+
     /// Asks, and gives the answer, whatever it says. Cancel safe: a late answer is nobody's.
     ///
     /// # Errors
     /// There is no answer, the peer's engine does not take the request, or the connection has ended.
     pub(crate) async fn ask(&self, pdu: Pdu) -> Result<Answer> {
-        let longest = self.endpoint.timeout * self.attempts();
-        let room = async {
-            self.room
-                .acquire()
-                .await
-                .map_err(|error| Error::new(ErrorKind::Closed, error.to_string()))
-        };
-        let _room = self.host.timeout(longest, "the end of other requests", room).await?;
+        let _room = self.room().await?;
         match &self.who {
             Credentials::Community(version, community) => {
                 let asked = self.begin(false);

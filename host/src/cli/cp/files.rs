@@ -2,6 +2,7 @@
 
 use super::entry::FileEntry;
 use super::local::{self, LocalFile};
+use super::passing::{ReadAhead, Sink, Source, WriteBehind, pass};
 use super::progress::Progress;
 use super::remote::{RemoteFile, RemoteFiles};
 use crate::cli::runtime::as_task;
@@ -9,10 +10,8 @@ use jackfield_plugin_api::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 use std::io::SeekFrom;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-/// Bytes that are read at once.
-const PIECE: usize = 512 * 1024;
 /// Bytes before the place to go on that must be the same on both sides.
 const COMPARED: u64 = 64 * 1024;
 
@@ -106,11 +105,12 @@ pub(super) async fn copy(
         Files::Local => {
             let mut file = tokio::fs::File::open(from.path).await?;
             file.seek(SeekFrom::Start(offset)).await?;
-            sink.filled(file, progress).await?
+            let source = Source::Local(ReadAhead::new(file.into_std().await));
+            sink.filled(source, progress).await?
         }
         Files::Remote(remote) => {
             let RemoteFile { stream, session, .. } = remote.read(from.path, offset).await?;
-            let sink = sink.filled(stream, progress).await?;
+            let sink = sink.filled(Source::Remote(stream), progress).await?;
             drop(session);
             sink
         }
@@ -213,22 +213,18 @@ impl CopySink {
     }
 
     /// With all that comes from `source`.
-    async fn filled(
-        mut self,
-        mut source: impl AsyncRead + Unpin + Send + 'static,
-        progress: &Arc<Progress>,
-    ) -> Result<Self> {
+    async fn filled(mut self, source: Source, progress: &Arc<Progress>) -> Result<Self> {
         let progress = Arc::clone(progress);
         as_task(async move {
-            match &mut self {
+            let sink = match &mut self {
                 CopySink::Local(local) => {
                     local.file.seek(SeekFrom::Start(local.offset)).await?;
-                    pass(&mut source, &mut local.file, &progress).await?;
+                    let file = local.file.try_clone().await?;
+                    Sink::Local(WriteBehind::new(file.into_std().await))
                 }
-                CopySink::Remote(remote) => {
-                    pass(&mut source, &mut remote.stream, &progress).await?;
-                }
-            }
+                CopySink::Remote(remote) => Sink::Remote(&mut remote.stream),
+            };
+            pass(source, sink, &progress).await?;
             Ok(self)
         })
         .await
@@ -239,22 +235,6 @@ impl CopySink {
             CopySink::Local(local) => local.place(settings.sync).await,
             CopySink::Remote(mut remote) => Ok(remote.stream.shutdown().await?),
         }
-    }
-}
-
-async fn pass(
-    source: &mut (impl AsyncRead + Unpin),
-    sink: &mut (impl AsyncWrite + Unpin),
-    progress: &Progress,
-) -> Result<()> {
-    let mut piece = vec![0; PIECE];
-    loop {
-        let count = source.read(&mut piece).await?;
-        if count == 0 {
-            return Ok(sink.flush().await?);
-        }
-        sink.write_all(&piece[..count]).await?;
-        progress.copied(count);
     }
 }
 

@@ -8,6 +8,7 @@ mod entry;
 mod files;
 mod goal;
 mod local;
+mod passing;
 mod place;
 mod progress;
 mod remote;

@@ -73,10 +73,16 @@ impl Outbox {
         self.queue().front().map(|waiting| waiting.publication.qos)
     }
 
-    /// Takes the next one that is worth something, with its number.
-    pub(super) fn pop(&self, now: Duration) -> Option<(Publication, Option<u64>)> {
+    /// Takes the next one that is worth something, with its number; nothing where its quality of service does not
+    /// `fit`.
+    pub(super) fn pop_if(
+        &self,
+        now: Duration,
+        fits: impl Fn(u8) -> bool,
+    ) -> Option<(Publication, Option<u64>)> {
         let mut queue = self.queue();
-        while let Some(waiting) = queue.pop_front() {
+        while queue.front().is_some_and(|next| fits(next.publication.qos)) {
+            let waiting = queue.pop_front()?;
             self.bytes.fetch_sub(size(&waiting.publication), Ordering::Relaxed);
             let number = waiting.number;
             if let Some(publication) = waiting.at(now) {
@@ -136,7 +142,7 @@ mod tests {
         assert!(!outbox.push(of(10), None, now));
         let other = Outbox::new(9, Arc::clone(&bytes), 10_000);
         assert!(!other.push(of(9_900), None, now));
-        assert!(outbox.pop(now).is_some());
+        assert!(outbox.pop_if(now, |_| true).is_some());
         drop((outbox, other));
         assert_eq!(bytes.load(Ordering::Relaxed), 0);
     }
@@ -152,8 +158,8 @@ mod tests {
         for seconds in [5, 30] {
             assert!(outbox.push(lasting(seconds), None, Duration::ZERO));
         }
-        let (left, _) = outbox.pop(Duration::from_secs(10)).unwrap();
+        let (left, _) = outbox.pop_if(Duration::from_secs(10), |_| true).unwrap();
         assert_eq!(left.properties.expiry, Some(20));
-        assert!(outbox.pop(Duration::ZERO).is_none());
+        assert!(outbox.pop_if(Duration::ZERO, |_| true).is_none());
     }
 }

@@ -6,9 +6,10 @@ use super::permissions::Permits;
 use crate::conversation::Conversation;
 use crate::engine::Received;
 use crate::outgoing::Told;
-use crate::packet::{Connect, Will};
+use crate::packet::{Connect, Publication, Will};
 use crate::reason;
 use jackfield_plugin_api::{Host, Level, Result};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const TURN: usize = 64;
 
 /// What is to be done next.
 enum Step {
-    Received(Box<Received>),
+    Received(VecDeque<Received>),
     End,
     Send,
     Stop,
@@ -50,8 +51,8 @@ pub(super) async fn serve(
             if stopping.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Step::Stop);
             }
-            if let Poll::Ready(received) = it.link.poll_received(cx) {
-                return Poll::Ready(received.map_or(Step::End, |it| Step::Received(Box::new(it))));
+            if let Poll::Ready(received) = it.link.poll_all_received(cx) {
+                return Poll::Ready(received.map_or(Step::End, Step::Received));
             }
             let outbox = &leaving.place.outbox;
             outbox.sender.register(cx.waker());
@@ -62,7 +63,7 @@ pub(super) async fn serve(
         })
         .await;
         match step {
-            Step::Received(received) => handle(hub, it, &permits, &leaving.place, *received),
+            Step::Received(received) => handle(hub, it, &permits, &leaving.place, received),
             Step::End => break,
             Step::Send => send(it, &leaving.place),
             Step::Stop => {
@@ -130,54 +131,94 @@ async fn refuse<T>(host: Host, it: &Conversation, code: u8, text: &str) -> Resul
     Ok(None)
 }
 
-fn handle(hub: &Hub, it: &Conversation, permits: &Permits, place: &Place, received: Received) {
-    let now = it.link.now();
-    match received {
-        Received::Publish { publication, id } if !permits.publish(&publication.topic) => {
-            hub.refused();
-            let code = reason::NOT_AUTHORIZED;
-            it.link.with(|engine| engine.acknowledge(publication.qos, id, code));
+/// Does what came, in its order.
+fn handle(
+    hub: &Hub,
+    it: &Conversation,
+    permits: &Permits,
+    place: &Place,
+    mut received: VecDeque<Received>,
+) {
+    while let Some(next) = received.pop_front() {
+        match next {
+            Received::Publish { publication, id } => {
+                publish(hub, it, permits, place, (publication, id), &mut received);
+            }
+            Received::Subscribe { id, filters, number } => {
+                let now = it.link.now();
+                let codes = hub.subscribe(place.session, permits, filters, number, now);
+                it.link.with(|engine| engine.suback(id, codes));
+            }
+            Received::Unsubscribe { id, filters } => {
+                let codes = hub.unsubscribe(place.session, &filters);
+                it.link.with(|engine| engine.unsuback(id, codes));
+            }
+            Received::Connect(_) | Received::Connack(_) => {}
         }
-        Received::Publish { publication, id } => {
+    }
+}
+
+/// Publishes a message and those that came right behind it, and answers them when all are taken over.
+fn publish(
+    hub: &Hub,
+    it: &Conversation,
+    permits: &Permits,
+    place: &Place,
+    first: (Publication, u16),
+    received: &mut VecDeque<Received>,
+) {
+    let mut answers = Vec::new();
+    hub.publishing(place.session, it.link.now(), |publishing| {
+        let mut next = Some(first);
+        while let Some((publication, id)) = next {
             let qos = publication.qos;
-            let anybody = match it.endpoint.map.inwards(publication) {
-                Some(publication) => hub.publish(&publication, place.session, now),
-                None => false,
+            let code = if !permits.publish(&publication.topic) {
+                publishing.refused();
+                reason::NOT_AUTHORIZED
+            } else if let Some(publication) = it.endpoint.map.inwards(publication)
+                && publishing.publish(publication)
+            {
+                reason::SUCCESS
+            } else {
+                reason::NO_SUBSCRIBERS
             };
-            let code = if anybody { reason::SUCCESS } else { reason::NO_SUBSCRIBERS };
-            it.link.with(|engine| engine.acknowledge(qos, id, code));
+            if qos > 0 {
+                answers.push((qos, id, code));
+            }
+            next = match received.pop_front() {
+                Some(Received::Publish { publication, id }) => Some((publication, id)),
+                Some(other) => {
+                    received.push_front(other);
+                    None
+                }
+                None => None,
+            };
         }
-        Received::Subscribe { id, filters, number } => {
-            let codes = hub.subscribe(place.session, permits, filters, number, now);
-            it.link.with(|engine| engine.suback(id, codes));
-        }
-        Received::Unsubscribe { id, filters } => {
-            let codes = hub.unsubscribe(place.session, &filters);
-            it.link.with(|engine| engine.unsuback(id, codes));
-        }
-        Received::Connect(_) | Received::Connack(_) => {}
+    });
+    if !answers.is_empty() {
+        it.link.with(|engine| {
+            for (qos, id, code) in answers {
+                engine.acknowledge(qos, id, code);
+            }
+        });
     }
 }
 
 /// Sends what waits, as far as there is room.
 fn send(it: &Conversation, place: &Place) {
     let now = it.link.now();
-    for _ in 0..TURN {
-        let Some(qos) = place.outbox.next_qos() else { return };
-        let sent = it.link.with(|engine| {
-            if !engine.has_room(qos) || engine.ended().is_some() {
-                return false;
+    it.link.with(|engine| {
+        for _ in 0..TURN {
+            if engine.ended().is_some() {
+                return;
             }
-            let Some((publication, number)) = place.outbox.pop(now) else { return false };
+            let next = place.outbox.pop_if(now, |qos| engine.has_room(qos));
+            let Some((publication, number)) = next else { return };
             let told = number.map_or(Told::Nobody, Told::Keeper);
             // One that is too long for this client is not for it (§3.1.2.11.4).
             let _ = engine.publish(publication, told, now);
-            true
-        });
-        if !sent {
-            return;
         }
-    }
+    });
 }
 
 /// Gives the session back when serving ends, dropped or not.

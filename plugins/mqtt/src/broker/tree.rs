@@ -56,11 +56,10 @@ impl Tree {
         remove(&mut self.root, &levels, session, group)
     }
 
-    /// Those that a topic matches.
-    pub(super) fn matching<'a>(&'a self, topic: &str, found: &mut Vec<&'a Subscription>) {
-        let levels: Vec<&str> = topic.split('/').collect();
+    /// Gives those that a topic matches.
+    pub(super) fn matching<'a>(&'a self, topic: &str, found: &mut impl FnMut(&'a Subscription)) {
         // Wildcards at the first level leave topics of the server alone (§4.7.2).
-        matching(&self.root, &levels, topic.starts_with('$'), found);
+        matching(&self.root, Some(topic), topic.starts_with('$'), found);
     }
 
     /// Whether nothing is in it.
@@ -106,20 +105,28 @@ fn remove(node: &mut Node, levels: &[&str], session: u64, group: Option<&str>) -
     }
 }
 
+/// `levels`: those of the topic that are left.
 fn matching<'a>(
     node: &'a Node,
-    levels: &[&str],
+    levels: Option<&str>,
     no_wildcards: bool,
-    found: &mut Vec<&'a Subscription>,
+    found: &mut impl FnMut(&'a Subscription),
 ) {
     if !no_wildcards {
-        found.extend(&node.below);
+        node.below.iter().for_each(&mut *found);
     }
-    let Some((level, rest)) = levels.split_first() else {
-        found.extend(&node.here);
+    let Some(levels) = levels else {
+        node.here.iter().for_each(found);
         return;
     };
-    if let Some(child) = node.children.get(*level) {
+    if node.children.is_empty() {
+        return;
+    }
+    let (level, rest) = match levels.split_once('/') {
+        Some((level, rest)) => (level, Some(rest)),
+        None => (levels, None),
+    };
+    if let Some(child) = node.children.get(level) {
         matching(child, rest, false, found);
     }
     if let Some(child) = node.children.get("+").filter(|_| !no_wildcards) {
@@ -156,8 +163,7 @@ mod tests {
         }
         for topic in ["a", "a/b", "a/b/c", "a/x/c", "b", "/", "/x", "", "$SYS/x", "$SYS", "a/"] {
             let mut found = Vec::new();
-            tree.matching(topic, &mut found);
-            let mut found: Vec<u64> = found.into_iter().map(|it| it.session).collect();
+            tree.matching(topic, &mut |it: &Subscription| found.push(it.session));
             found.sort_unstable();
             let fits =
                 |(number, filter): (usize, &&str)| matches(filter, topic).then_some(number as u64);

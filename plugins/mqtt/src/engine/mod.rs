@@ -212,6 +212,12 @@ impl Engine {
         Some(received)
     }
 
+    /// All that came.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Received> {
+        self.inbox_bytes = 0;
+        std::mem::take(&mut self.inbox)
+    }
+
     fn put(&mut self, received: Received) {
         self.inbox_bytes += received.memory();
         self.inbox.push_back(received);

@@ -3,13 +3,14 @@
 use super::Ready;
 use super::engine::Asked;
 use super::files::{Handle, open_to_read};
+use super::pipe::Giver;
 use super::transfer::Finish;
 use super::wire::{Ask, kind};
+use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::VecDeque;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// Which content of a file is got.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -76,27 +77,23 @@ impl Reader {
     ///
     /// # Errors
     /// The server's.
-    pub(super) async fn run(
-        mut self,
-        mut pipe: impl AsyncWrite + Unpin,
-        finish: Finish,
-    ) -> Result<()> {
+    pub(super) async fn run(mut self, pipe: Giver<Bytes>, finish: Finish) -> Result<()> {
         let gone = async {
             if finish.await.is_ok() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            done = self.all(&mut pipe) => done?,
+            done = self.all(&pipe) => done?,
             () = gone => return Ok(()),
         }
         self.handle.close().await
     }
 
-    async fn all(&mut self, pipe: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+    async fn all(&mut self, pipe: &Giver<Bytes>) -> Result<()> {
         while let Some(bytes) = self.piece().await? {
             // Only the stream's end makes this fail, and then nobody is left to be told.
-            if pipe.write_all(&bytes).await.is_err() {
+            if !pipe.give_in_time(bytes).await {
                 break;
             }
         }
@@ -107,7 +104,7 @@ impl Reader {
     ///
     /// # Errors
     /// The server's.
-    pub(super) async fn piece(&mut self) -> Result<Option<bytes::Bytes>> {
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.ask_ahead().await?;
         let Some(Piece { offset, length, asked }) = self.under_way.pop_front() else {
             return Ok(None);

@@ -14,6 +14,7 @@ mod get;
 mod glob;
 mod listing;
 mod packets;
+mod pipe;
 mod put;
 mod status;
 #[cfg(test)]
@@ -103,7 +104,7 @@ impl Shelf {
 pub(crate) async fn get_session(ready: &Ready, get: Get, info: Info) -> Result<Session> {
     let turn = turn(&ready.turns, ready.most)?;
     let (reader, attributes) = get::open(ready, &get).await?;
-    let stream = Transfer::start(true, |pipe, finish| reader.run(pipe, finish));
+    let stream = Transfer::get(|pipe, finish| reader.run(pipe, finish));
     let info = info.with("path", get.path).with("offset", get.offset);
     Ok(session(stream, with_attributes(info, &attributes), turn))
 }
@@ -124,7 +125,7 @@ pub(crate) async fn put_session(ready: &Ready, put: Put, info: Info) -> Result<S
 }
 
 fn put_stream(writer: put::Writer) -> Transfer {
-    Transfer::start(false, |pipe, finish| writer.run(pipe, finish))
+    Transfer::put(writer.room(), |pipe, finish| writer.run(pipe, finish))
 }
 
 fn with_attributes(info: Info, attributes: &Attributes) -> Info {

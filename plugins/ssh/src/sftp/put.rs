@@ -3,16 +3,17 @@
 use super::attributes::{Attributes, FileType, Mode};
 use super::engine::Asked;
 use super::files::{self, ABANDONED, Handle};
-use super::transfer::Finish;
+use super::pipe::Taker;
+use super::transfer::{Finish, Room};
 use super::wire::{Ask, kind, open};
 use super::{Ready, Sftp};
+use bytes::BytesMut;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Where content is put, and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -159,12 +160,8 @@ impl Writer {
     ///
     /// # Errors
     /// The server's; then nothing is put in place.
-    pub(super) async fn run(
-        mut self,
-        mut pipe: impl AsyncRead + Unpin,
-        finish: Finish,
-    ) -> Result<()> {
-        let written = self.write(&mut pipe, finish).await;
+    pub(super) async fn run(mut self, pipe: Taker<BytesMut>, finish: Finish) -> Result<()> {
+        let written = self.write(pipe, finish).await;
         let Writer { handle, put, temporary, .. } = self;
         let sftp = Arc::clone(handle.sftp());
         let closed = handle.close();
@@ -191,8 +188,10 @@ impl Writer {
     }
 
     /// All of the content, permissions and times; whether it is whole.
-    async fn write(&mut self, pipe: &mut (impl AsyncRead + Unpin), finish: Finish) -> Result<bool> {
-        while self.block(pipe).await? {}
+    async fn write(&mut self, pipe: Taker<BytesMut>, finish: Finish) -> Result<bool> {
+        while let Some(piece) = pipe.take().await {
+            self.block(piece).await?;
+        }
         while self.settle_one().await? {}
         if finish.await.is_err() {
             return Ok(false);
@@ -212,28 +211,27 @@ impl Writer {
         Ok(true)
     }
 
-    /// Sends one block; false at the end of the content.
-    async fn block(&mut self, pipe: &mut (impl AsyncRead + Unpin)) -> Result<bool> {
-        let name = self.handle.name();
-        // Handle, offset and length come before the content.
-        let mut ask = Ask::with_room(kind::WRITE, name.len() + 16 + self.block)
-            .bytes(name)
-            .u64(self.offset)
-            .u32(0);
-        let before = ask.buffer().len();
-        let mut content = pipe.take(u64::try_from(self.block).unwrap_or(u64::MAX));
-        while content.read_buf(ask.buffer()).await? > 0 {}
-        let count = ask.buffer().len() - before;
-        if count == 0 {
-            return Ok(false);
-        }
-        ask.set_u32(count + 4, u32::try_from(count).unwrap_or(u32::MAX));
+    /// What pieces have that are put.
+    pub(super) fn room(&self) -> Room {
+        Room { head: self.asking(0).length(), block: self.block }
+    }
+
+    /// What comes before `count` bytes of content.
+    fn asking(&self, count: usize) -> Ask {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Ask::new(kind::WRITE).bytes(self.handle.name()).u64(self.offset).u32(count)
+    }
+
+    /// Sends one piece.
+    async fn block(&mut self, piece: BytesMut) -> Result<()> {
+        let count = piece.len().saturating_sub(self.room().head);
+        let ask = self.asking(count).in_front_of(piece);
         while self.bytes_under_way + count > self.window && self.settle_one().await? {}
         let asked = self.handle.sftp().start_asking(ask).await?;
         self.under_way.push_back((count, asked));
         self.bytes_under_way += count;
         self.offset += u64::try_from(count).unwrap_or(0);
-        Ok(true)
+        Ok(())
     }
 
     /// Waits for the oldest answer; false if none is owed.

@@ -55,18 +55,13 @@ const HEAD: usize = 9;
 pub(super) struct Ask(BytesMut);
 
 impl Ask {
-    /// Of a kind, with room for `more` bytes behind its head.
-    pub(super) fn with_room(kind: u8, more: usize) -> Self {
-        let mut bytes = BytesMut::with_capacity(HEAD + more);
+    /// Of a kind.
+    pub(super) fn new(kind: u8) -> Self {
+        let mut bytes = BytesMut::with_capacity(HEAD + 64);
         bytes.put_u32(0);
         bytes.put_u8(kind);
         bytes.put_u32(0);
         Ask(bytes)
-    }
-
-    /// Of a kind.
-    pub(super) fn new(kind: u8) -> Self {
-        Ask::with_room(kind, 64)
     }
 
     /// An extended request by its name.
@@ -94,17 +89,17 @@ impl Ask {
         self.bytes(text.as_bytes())
     }
 
-    /// What is written so far, so that content can be read straight into it.
-    pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.0
+    /// How many bytes are written so far.
+    pub(super) fn length(&self) -> usize {
+        self.0.len()
     }
 
-    /// Sets a number that was written before its value was known, `from_end` bytes before the end.
-    pub(super) fn set_u32(&mut self, from_end: usize, value: u32) {
-        let at = self.0.len().saturating_sub(from_end);
-        if let Some(place) = self.0.get_mut(at..at + 4) {
-            place.copy_from_slice(&value.to_be_bytes());
+    /// With content behind it, in whose buffer there is room for what is written so far before the content.
+    pub(super) fn in_front_of(self, mut content: BytesMut) -> Self {
+        if let Some(room) = content.get_mut(..self.0.len()) {
+            room.copy_from_slice(&self.0);
         }
+        Ask(content)
     }
 
     /// The packet, with its number.

@@ -84,7 +84,8 @@ async fn receive(way: u8, bytes: &[u8]) -> Result<()> {
         Role::Server => driver.accept(&endpoint, request).await?,
     };
     if way & 8 == 0 {
-        let asked = session.call("send", &json!({ "sml": "S1F1 W <A \"?\"> ." }));
+        let params = json!({ "sml": "S1F1 W <A \"?\"> ." });
+        let asked = session.call("send", &params);
         let _ = timeout(Duration::from_secs(5), asked).await;
     } else {
         let mut messages = session.take_messages().expect("messages");

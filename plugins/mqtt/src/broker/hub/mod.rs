@@ -90,6 +90,25 @@ struct State {
     has_left: bool,
 }
 
+/// Messages of one session that are published one after the other.
+pub(super) struct Publishing<'a> {
+    state: &'a mut State,
+    from: u64,
+    now: Duration,
+}
+
+impl Publishing<'_> {
+    /// Publishes one; whether anybody has subscribed to it.
+    pub(super) fn publish(&mut self, publication: Publication) -> bool {
+        self.state.publish(publication, self.from, self.now)
+    }
+
+    /// The client may not publish one.
+    pub(super) fn refused(&mut self) {
+        self.state.refused += 1;
+    }
+}
+
 /// How many there are of what.
 pub(super) struct Counts {
     pub(super) clients: usize,
@@ -181,7 +200,7 @@ impl Hub {
             let will = state.sessions.get_mut(&known).and_then(|session| session.will.take());
             state.remove(known);
             if let Some((will, _)) = will {
-                state.publish(&will, known, conversation.link.now());
+                state.publish(will, known, conversation.link.now());
             }
         }
         state.last += 1;
@@ -271,17 +290,21 @@ impl Hub {
             }
         }
         if let Some(will) = now_due {
-            state.publish(&will.publication, place.session, now);
+            state.publish(will.publication, place.session, now);
         }
         self.commit(state);
     }
 
-    /// Publishes a message of a session; whether anybody has subscribed to it.
-    pub(super) fn publish(&self, publication: &Publication, from: u64, now: Duration) -> bool {
+    /// Publishes messages of a session, which are written when this returns.
+    pub(super) fn publishing(
+        &self,
+        from: u64,
+        now: Duration,
+        publish: impl FnOnce(&mut Publishing<'_>),
+    ) {
         let mut state = self.state();
-        let anybody = state.publish(publication, from, now);
+        publish(&mut Publishing { state: &mut state, from, now });
         self.commit(&mut state);
-        anybody
     }
 
     /// Subscribes a session, for the code of each filter. Retained messages are in its outbox then.
@@ -315,11 +338,6 @@ impl Hub {
         codes
     }
 
-    /// A client has published what it may not.
-    pub(super) fn refused(&self) {
-        self.state().refused += 1;
-    }
-
     /// Ends what is over, publishes wills that are due, and counts.
     pub(super) fn sweep(&self, now: Duration) -> Counts {
         let mut state = self.state();
@@ -336,7 +354,7 @@ impl Hub {
         };
         let over: Vec<u64> = state.sessions.iter().filter_map(over).collect();
         for (session, will) in due {
-            state.publish(&will, session, now);
+            state.publish(will, session, now);
             // It does not wait any more.
             state.note_left(session, now);
         }

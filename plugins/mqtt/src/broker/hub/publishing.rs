@@ -80,9 +80,13 @@ impl State {
         qos
     }
 
-    /// Gives a message to a session, for the record of it where it is to be written.
+    /// Gives a message to a session, for the record of it where it is to be written. One of QoS 0 does not wait for a
+    /// client that is not there.
     fn queue(&mut self, number: u64, copy: Publication, now: Duration) -> Option<Queued> {
         let session = self.sessions.get_mut(&number)?;
+        if session.online.is_none() && copy.qos == 0 {
+            return None;
+        }
         let written = self.journal.is_some() && copy.qos > 0 && session.expiry > 0;
         let next = written.then_some(session.last_number + 1);
         let noted = next.map(|number| Queued {
@@ -124,27 +128,47 @@ impl State {
         reason::SUCCESS
     }
 
-    pub(super) fn publish(&mut self, publication: &Publication, from: u64, now: Duration) -> bool {
+    pub(super) fn publish(&mut self, publication: Publication, from: u64, now: Duration) -> bool {
         let mut retained = false;
         if publication.retain {
-            let keeping = self.retained.keep(publication, now);
+            let keeping = self.retained.keep(&publication, now);
             retained = keeping == Keeping::Kept;
             self.dropped += u64::from(keeping == Keeping::Full);
             if !retained {
                 self.note(|| Record::Forget { topic: publication.topic.clone() });
             }
         }
-        let mut found = Vec::new();
-        self.tree.matching(&publication.topic, &mut found);
-        let mut wanted: BTreeMap<u64, Wanted> = BTreeMap::new();
-        let mut groups: BTreeMap<&str, Vec<&Subscription>> = BTreeMap::new();
-        for subscription in found {
-            match &subscription.group {
-                Some(group) => groups.entry(group).or_default().push(subscription),
-                None if subscription.no_local && subscription.session == from => {}
-                None => wanted.entry(subscription.session).or_default().add(subscription),
-            }
+        let wanted = self.wanted(&publication.topic, from);
+        let anybody = !wanted.is_empty();
+        let written = self.journal.is_some().then(|| publication.clone());
+        let (mut whole, mut copies) = (Some(publication), Vec::new());
+        let mut wanted = wanted.into_iter().peekable();
+        while let Some((number, wanted_of)) = wanted.next() {
+            // The last one has the message itself.
+            let message = if wanted.peek().is_some() { whole.clone() } else { whole.take() };
+            let Some(mut message) = message else { break };
+            message.qos = message.qos.min(wanted_of.qos);
+            message.dup = false;
+            message.retain &= wanted_of.retain_as_published;
+            message.properties.subscriptions = wanted_of.numbers;
+            copies.extend(self.queue(number, message, now));
         }
+        if let Some(written) = written.filter(|_| retained || !copies.is_empty()) {
+            let message = Box::new(WrittenMessage::of(&written));
+            self.note(|| Record::Message { message, at: unix_now(), copies, retained });
+        }
+        anybody
+    }
+
+    /// Who is to have a message, and how; in the order of the sessions' numbers.
+    fn wanted(&mut self, topic: &str, from: u64) -> Vec<(u64, Wanted)> {
+        let mut wanted: Vec<(u64, Wanted)> = Vec::new();
+        let mut groups: BTreeMap<&str, Vec<&Subscription>> = BTreeMap::new();
+        self.tree.matching(topic, &mut |subscription| match &subscription.group {
+            Some(group) => groups.entry(group).or_default().push(subscription),
+            None if subscription.no_local && subscription.session == from => {}
+            None => wanted.push((subscription.session, Wanted::of(subscription))),
+        });
         for members in groups.into_values() {
             self.turn = self.turn.wrapping_add(1);
             // Members that are there come first.
@@ -154,30 +178,18 @@ impl State {
             let there: Vec<&Subscription> = members.iter().filter(is_there).copied().collect();
             let of = if there.is_empty() { &members } else { &there };
             let chosen = of[self.turn % of.len()];
-            // One that is in several ways the receiver has it once for the group.
-            wanted.entry(chosen.session).or_default().add(chosen);
+            wanted.push((chosen.session, Wanted::of(chosen)));
         }
-        let anybody = !wanted.is_empty();
-        let mut copies = Vec::new();
-        for (number, wanted) in wanted {
-            let qos = publication.qos.min(wanted.qos);
-            let is_there =
-                self.sessions.get(&number).is_some_and(|session| session.online.is_some());
-            if !is_there && qos == 0 {
-                continue;
+        // One that is in several ways the receiver has it once.
+        wanted.sort_by_key(|(session, _)| *session);
+        wanted.dedup_by(|(session, more), (before, kept)| {
+            let same = session == before;
+            if same {
+                kept.add(std::mem::take(more));
             }
-            let mut copy = publication.clone();
-            copy.qos = qos;
-            copy.dup = false;
-            copy.retain = publication.retain && wanted.retain_as_published;
-            copy.properties.subscriptions = wanted.numbers;
-            copies.extend(self.queue(number, copy, now));
-        }
-        if retained || !copies.is_empty() {
-            let message = || Box::new(WrittenMessage::of(publication));
-            self.note(|| Record::Message { message: message(), at: unix_now(), copies, retained });
-        }
-        anybody
+            same
+        });
+        wanted
     }
 }
 
@@ -190,9 +202,17 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn add(&mut self, subscription: &Subscription) {
-        self.qos = self.qos.max(subscription.qos);
-        self.retain_as_published |= subscription.retain_as_published;
-        self.numbers.extend(subscription.number);
+    fn of(subscription: &Subscription) -> Self {
+        Wanted {
+            qos: subscription.qos,
+            retain_as_published: subscription.retain_as_published,
+            numbers: subscription.number.into_iter().collect(),
+        }
+    }
+
+    fn add(&mut self, other: Wanted) {
+        self.qos = self.qos.max(other.qos);
+        self.retain_as_published |= other.retain_as_published;
+        self.numbers.extend(other.numbers);
     }
 }

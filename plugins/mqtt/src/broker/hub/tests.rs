@@ -107,7 +107,7 @@ async fn a_journal_that_is_mostly_of_no_use_is_rewritten_and_says_the_same() {
     let mut publication = Publication::new("b", "new", 1);
     publication.retain = true;
     let now = first.host.now();
-    first.publish(&publication, 0, now);
+    first.publishing(0, now, |publishing| assert!(!publishing.publish(publication)));
     drop(first);
     let second = hub(folder.path(), &host, 10);
     second.open().await.unwrap();
