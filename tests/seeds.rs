@@ -1,6 +1,9 @@
 //! What other connection managers show as their first examples, with what this one says for it: each is no
 //! longer here than there.
 
+mod kinds;
+mod webtransport;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use jackfield_plugin_api::{ErrorKind, Info};
+use jackfield_plugin_api::ErrorKind;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,16 +44,6 @@ async fn bytes_pass_unchanged_both_ways_and_the_counts_are_exact() {
     assert_eq!(connection.bytes_in, sent.len() as u64);
     assert_eq!(connection.bytes_out, sent.len() as u64);
     assert!(connection.peer.is_some());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_plugin_file_has_made_is_there_by_facts_and_not_by_type() {
-    let peer = TcpPeer::echo().await;
-    let host = TestHost::start("").await;
-    let session = host.open(&peer.uri(), json!({})).await.unwrap();
-    // This very type is in both binaries, and in each another one.
-    assert!(session.native::<Info>().is_none());
-    assert!(session.info().peer.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     fields: Vec<(String, String)>,
     pub(crate) content: Option<Bytes>,
+    /// Whether the content is JSON, as far as no field says another type.
+    is_json: bool,
     redirects: Option<u32>,
 }
 
@@ -109,26 +111,19 @@ pub(crate) fn asked(operation: &str, params: Params, target: &str) -> Result<Ask
     if method == "CONNECT" {
         return Err(bad("CONNECT gives a connection; dial makes one"));
     }
-    let mut fields: Vec<_> = params.headers.into_iter().collect();
-    let has = |fields: &[(String, String)], name: &str| {
-        fields.iter().any(|(have, _)| have.eq_ignore_ascii_case(name))
-    };
+    let fields: Vec<_> = params.headers.into_iter().collect();
+    let is_json = params.json.is_some();
     let content = match (params.body, params.body_base64, params.json) {
         (None, None, None) => None,
         (Some(text), None, None) => Some(Bytes::from(text)),
         (None, Some(text), None) => Some(Bytes::from(
             BASE64.decode(text.as_bytes()).map_err(|_| bad("body_base64 is not base64"))?,
         )),
-        (None, None, Some(json)) => {
-            if !has(&fields, "content-type") {
-                fields.push(("content-type".to_owned(), "application/json".to_owned()));
-            }
-            Some(Bytes::from(json.to_string()))
-        }
+        (None, None, Some(json)) => Some(Bytes::from(json.to_string())),
         _ => return Err(bad("body, body_base64 and json exclude each other")),
     };
     let path = with_query(params.path.as_deref().unwrap_or(target), &params.query)?;
-    Ok(Asked { method, path, fields, content, redirects: params.redirects })
+    Ok(Asked { method, path, fields, content, is_json, redirects: params.redirects })
 }
 
 /// All but what never needs it (RFC 3986 §2.3): `start-time` stays as servers know it.
@@ -219,14 +214,20 @@ impl Asked {
     fn envelope(&self, client: &Client, url: Option<&Url>) -> Result<Envelope> {
         let mut fields = vec![(":method", self.method.as_str()), (":path", self.path.as_str())];
         fields.extend(self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let has = |name: &str| self.fields.iter().any(|(have, _)| have.eq_ignore_ascii_case(name));
+        let given = |name: &str| self.fields.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
         let cookie = match (&client.endpoint.cookies, url) {
-            (Some(cookies), Some(url)) if !has("cookie") => cookies.of(url),
+            (Some(cookies), Some(url)) if !given("cookie") => cookies.of(url),
             _ => None,
         };
+        // What the options say of every request is added to it later, where it does not say it itself.
+        let own = |name: &str| client.endpoint.headers.iter().any(|(it, _)| it == name);
+        let has = |name: &str| given(name) || own(name);
         fields.extend(cookie.as_ref().map(|cookie| ("cookie", cookie.expose())));
         if client.endpoint.calls.decompress && !has("accept-encoding") {
             fields.push(("accept-encoding", "gzip, br, zstd"));
+        }
+        if self.is_json && !has("content-type") {
+            fields.push(("content-type", "application/json"));
         }
         if !has("accept") {
             fields.push(("accept", "*/*"));
@@ -240,7 +241,7 @@ impl Asked {
 
     fn turn_into_get(&mut self) {
         "GET".clone_into(&mut self.method);
-        self.content = None;
+        (self.content, self.is_json) = (None, false);
         self.fields.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
     }
 }
