@@ -2,7 +2,7 @@
 
 use super::entry::FileEntry;
 use super::local::{self, LocalFile};
-use super::passing::{ReadAhead, Sink, Source, WriteBehind, pass};
+use super::passing::{CopyFrom, CopyTo, ReadAhead, WriteBehind, pass};
 use super::progress::Progress;
 use super::remote::{RemoteFile, RemoteFiles};
 use crate::cli::runtime::as_task;
@@ -105,12 +105,12 @@ pub(super) async fn copy(
         Files::Local => {
             let mut file = tokio::fs::File::open(from.path).await?;
             file.seek(SeekFrom::Start(offset)).await?;
-            let source = Source::Local(ReadAhead::new(file.into_std().await));
+            let source = CopyFrom::Local(ReadAhead::new(file.into_std().await));
             sink.filled(source, progress).await?
         }
         Files::Remote(remote) => {
             let RemoteFile { stream, session, .. } = remote.read(from.path, offset).await?;
-            let sink = sink.filled(Source::Remote(stream), progress).await?;
+            let sink = sink.filled(CopyFrom::Remote(stream), progress).await?;
             drop(session);
             sink
         }
@@ -213,16 +213,16 @@ impl CopySink {
     }
 
     /// With all that comes from `source`.
-    async fn filled(mut self, source: Source, progress: &Arc<Progress>) -> Result<Self> {
+    async fn filled(mut self, source: CopyFrom, progress: &Arc<Progress>) -> Result<Self> {
         let progress = Arc::clone(progress);
         as_task(async move {
             let sink = match &mut self {
                 CopySink::Local(local) => {
                     local.file.seek(SeekFrom::Start(local.offset)).await?;
                     let file = local.file.try_clone().await?;
-                    Sink::Local(WriteBehind::new(file.into_std().await))
+                    CopyTo::Local(WriteBehind::new(file.into_std().await))
                 }
-                CopySink::Remote(remote) => Sink::Remote(&mut remote.stream),
+                CopySink::Remote(remote) => CopyTo::Remote(&mut remote.stream),
             };
             pass(source, sink, &progress).await?;
             Ok(self)

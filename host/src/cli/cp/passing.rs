@@ -12,13 +12,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 const PIECE: usize = 512 * 1024;
 
 /// Where content comes from.
-pub(super) enum Source {
+pub(super) enum CopyFrom {
     Local(ReadAhead),
     Remote(Stream),
 }
 
 /// Where it goes.
-pub(super) enum Sink<'a> {
+pub(super) enum CopyTo<'a> {
     Local(WriteBehind),
     Remote(&'a mut Stream),
 }
@@ -27,20 +27,20 @@ pub(super) enum Sink<'a> {
 pub(super) struct ReadAhead(JoinHandle<io::Result<(File, Vec<u8>, usize)>>);
 
 /// A file, and the piece that was written to it.
-type Written = (File, Vec<u8>);
+type WrittenPiece = (File, Vec<u8>);
 
 /// A file of this machine, to which one piece is written while another comes.
 pub(super) struct WriteBehind {
     /// Not here while it is written to.
     file: Option<File>,
-    writing: Option<JoinHandle<io::Result<Written>>>,
+    writing: Option<JoinHandle<io::Result<WrittenPiece>>>,
 }
 
 /// Passes all of it on.
 ///
 /// # Errors
 /// Those of either side.
-pub(super) async fn pass(source: Source, sink: Sink<'_>, progress: &Progress) -> Result<()> {
+pub(super) async fn pass(source: CopyFrom, sink: CopyTo<'_>, progress: &Progress) -> Result<()> {
     let (mut source, mut sink, mut piece) = (source, sink, vec![0; PIECE]);
     loop {
         let count;
@@ -53,12 +53,12 @@ pub(super) async fn pass(source: Source, sink: Sink<'_>, progress: &Progress) ->
     }
 }
 
-impl Source {
+impl CopyFrom {
     /// The next bytes; none at the end. `spent` is what may be filled.
     async fn next(&mut self, mut spent: Vec<u8>) -> Result<(Vec<u8>, usize)> {
         match self {
-            Source::Local(file) => file.next(spent).await,
-            Source::Remote(stream) => {
+            CopyFrom::Local(file) => file.next(spent).await,
+            CopyFrom::Remote(stream) => {
                 let count = stream.read(&mut spent).await?;
                 Ok((spent, count))
             }
@@ -66,12 +66,12 @@ impl Source {
     }
 }
 
-impl Sink<'_> {
+impl CopyTo<'_> {
     /// Takes the first `count` bytes of a piece, and gives one that may be filled.
     async fn put(&mut self, piece: Vec<u8>, count: usize) -> Result<Vec<u8>> {
         match self {
-            Sink::Local(file) => file.put(piece, count).await,
-            Sink::Remote(stream) => {
+            CopyTo::Local(file) => file.put(piece, count).await,
+            CopyTo::Remote(stream) => {
                 stream.write_all(&piece[..count]).await?;
                 Ok(piece)
             }
@@ -80,8 +80,8 @@ impl Sink<'_> {
 
     async fn flush(&mut self) -> Result<()> {
         match self {
-            Sink::Local(file) => file.settle().await.map(drop),
-            Sink::Remote(stream) => Ok(stream.flush().await?),
+            CopyTo::Local(file) => file.settle().await.map(drop),
+            CopyTo::Remote(stream) => Ok(stream.flush().await?),
         }
     }
 }
@@ -150,8 +150,8 @@ mod tests {
             let (mut from, mut to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
             from.write_all(&content).unwrap();
             from.rewind().unwrap();
-            let sink = Sink::Local(WriteBehind::new(to.try_clone().unwrap()));
-            let source = Source::Local(ReadAhead::new(from));
+            let sink = CopyTo::Local(WriteBehind::new(to.try_clone().unwrap()));
+            let source = CopyFrom::Local(ReadAhead::new(from));
             pass(source, sink, &Progress::default()).await.unwrap();
             to.rewind().unwrap();
             let mut copied = Vec::new();
@@ -163,8 +163,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_written_is_told() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let sink = Sink::Local(WriteBehind::new(full));
-        let source = Source::Local(ReadAhead::new(File::open("/dev/zero").unwrap()));
+        let sink = CopyTo::Local(WriteBehind::new(full));
+        let source = CopyFrom::Local(ReadAhead::new(File::open("/dev/zero").unwrap()));
         pass(source, sink, &Progress::default()).await.unwrap_err();
     }
 }
