@@ -254,9 +254,9 @@ impl Parted {
             far.relayed(&end, totals);
         };
         if is_cut {
-            cutting(leave)
+            cutting(leave);
         } else {
-            leave()
+            leave();
         }
         Joined {
             served: Ok(Served::Relayed(end)),
