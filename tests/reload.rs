@@ -57,8 +57,10 @@ impl Changing {
         self.folder.path().join(name)
     }
 
+    /// Puts the configuration in its place as a whole: a reload that was asked for before may read it at this moment.
     fn write(&self, toml: &str) {
-        fs::write(self.path("jackfield.toml"), toml).unwrap();
+        fs::write(self.path(".next"), toml).unwrap();
+        fs::rename(self.path(".next"), self.path("jackfield.toml")).unwrap();
     }
 
     /// Writes the configuration anew and has it taken over.

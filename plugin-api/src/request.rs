@@ -162,7 +162,8 @@ pub struct Request {
     /// How long the caller will wait; it also drops the call when the time is over.
     pub deadline: Duration,
     carrier: Option<Session>,
-    extra: Extra,
+    /// Boxed: most requests have none, and are moved often.
+    extra: Option<Box<Extra>>,
 }
 
 /// What later versions add: members that a reader does not know are passed over.
@@ -177,16 +178,10 @@ struct Extra {
     protocols: Vec<String>,
 }
 
-impl Extra {
-    fn is_empty(&self) -> bool {
-        self.client.is_none() && !self.deferred && self.protocols.is_empty()
-    }
-}
-
 impl Request {
     /// A request without a carrier.
     pub fn new(address: Address, deadline: Duration) -> Self {
-        Request { address, deadline, carrier: None, extra: Extra::default() }
+        Request { address, deadline, carrier: None, extra: None }
     }
 
     /// Sets what the session below gives.
@@ -202,26 +197,26 @@ impl Request {
     /// of that, or nothing. A session that is closed or dropped before is a refusal.
     #[must_use]
     pub fn deferred(mut self) -> Self {
-        self.extra.deferred = true;
+        self.extra().deferred = true;
         self
     }
 
     /// Whether the answer to the peer is to wait for the operation `accept`. See [`Request::deferred`].
     pub fn is_deferred(&self) -> bool {
-        self.extra.deferred
+        self.extra.as_ref().is_some_and(|extra| extra.deferred)
     }
 
     /// Names protocols of the application that a layer offers to its peer, the preferred one first, unless
     /// its options name some: subprotocols of WebSocket, for example.
     #[must_use]
     pub fn with_protocols(mut self, protocols: Vec<String>) -> Self {
-        self.extra.protocols = protocols;
+        self.extra().protocols = protocols;
         self
     }
 
     /// Protocols of the application that are to be offered to the peer. See [`Request::with_protocols`].
     pub fn protocols(&self) -> &[String] {
-        &self.extra.protocols
+        self.extra.as_ref().map_or(&[], |extra| &extra.protocols)
     }
 
     /// The byte stream to speak over, and what is known of it.
@@ -248,14 +243,18 @@ impl Request {
     /// Sets whom the session is opened for.
     #[must_use]
     pub fn with_client(mut self, client: Info) -> Self {
-        self.extra.client = Some(client);
+        self.extra().client = Some(client);
         self
     }
 
     /// What is known of the session that this one is opened for, such as its peer: only for drivers that
     /// [tell who it is](crate::Driver::tells_client). `None` where the host opens it for itself.
     pub fn client(&self) -> Option<&Info> {
-        self.extra.client.as_ref()
+        self.extra.as_ref()?.client.as_ref()
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// Hands this over for one call.
@@ -263,9 +262,9 @@ impl Request {
     pub(crate) fn give<R>(mut self, call: impl FnOnce(*const RawRequest) -> R) -> R {
         let carrier = self.carrier.take().map_or(RawObject::none(), Transfer::into_raw);
         // Most requests have none, and what is written here can always be written.
-        let extra = match self.extra.is_empty() {
-            false => serde_json::to_string(&self.extra).unwrap_or_default(),
-            true => String::new(),
+        let extra = match &self.extra {
+            Some(extra) => serde_json::to_string(extra).unwrap_or_default(),
+            None => String::new(),
         };
         let deadline_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
         self.address.lend(|address| {
@@ -293,8 +292,8 @@ impl Request {
                 deadline: Duration::from_millis(raw.deadline_ms),
                 carrier: (!raw.carrier.is_none()).then(|| Session::from_raw(raw.carrier)),
                 extra: match raw.extra.get() {
-                    "" => Extra::default(),
-                    text => serde_json::from_str(text).unwrap_or_default(),
+                    "" => None,
+                    text => serde_json::from_str(text).ok(),
                 },
             }
         }

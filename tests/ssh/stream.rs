@@ -2,6 +2,7 @@
 
 use jackfield_plugin_api::{ErrorKind, Session, Stream};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Lab;
@@ -49,6 +50,19 @@ async fn a_command_is_the_stream_with_half_close_both_ways() {
     let exit = event(&session, "exit").await;
     assert_eq!(exit, json!({ "exit_status": 5, "exit_signal": null }));
     assert_eq!(session.info().facts["exit_status"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_we_close_is_over_when_the_server_knows() {
+    let lab = Lab::new().await;
+    let session = lab.session(&json!({})).await;
+    // Less than a server is given that says nothing.
+    let soon = Duration::from_secs(4);
+    let held = session.open_stream(&json!({ "exec": "cat" })).await.expect("a stream");
+    drop(held);
+    session.call("sftp_stat", &json!({ "path": "/" })).await.expect("a folder");
+    tokio::time::timeout(soon, session.drain()).await.expect("in time").expect("drained");
+    assert_eq!(session.info().facts["channels"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! [`Direct`]: output that is written where it comes, as long as whoever reads it keeps up.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ const AT_ONCE: usize = 4096;
 /// A descriptor for which a write that may wait needs a thread of its own: `slow` is that. What there is room for is
 /// written without, because to wake that thread costs more than to write.
 pub(super) struct Direct<F, W> {
-    fd: F,
+    /// A pipe or a file. A terminal or a socket that says that there is room may still have too little, and wait.
+    fd: Option<F>,
     slow: W,
     /// `slow` may still have something that comes before what is written next.
     waits: bool,
@@ -21,17 +23,20 @@ pub(super) struct Direct<F, W> {
 
 impl<F: AsFd, W: AsyncWrite + Unpin> Direct<F, W> {
     pub(super) fn new(fd: F, slow: W) -> Self {
-        Direct { fd, slow, waits: false }
+        let kind = fstat(&fd).map(|found| FileType::from_raw_mode(found.st_mode));
+        let never_waits = matches!(kind, Ok(FileType::Fifo | FileType::RegularFile));
+        Direct { fd: never_waits.then_some(fd), slow, waits: false }
     }
 
     /// Writes what there is room for; `None` where that is nothing.
     fn write(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        let mut polled = [PollFd::new(&self.fd, PollFlags::OUT)];
+        let fd = self.fd.as_ref()?;
+        let mut polled = [PollFd::new(fd, PollFlags::OUT)];
         let found = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
         if !matches!(found, Ok(1)) || !polled[0].revents().contains(PollFlags::OUT) {
             return None;
         }
-        match rustix::io::write(&self.fd, &bytes[..bytes.len().min(AT_ONCE)]) {
+        match rustix::io::write(fd, &bytes[..bytes.len().min(AT_ONCE)]) {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => None,
             written => Some(written.map_err(io::Error::from)),
         }
@@ -94,6 +99,17 @@ mod tests {
         let mut now = [0; 3];
         reader.read_exact(&mut now).unwrap();
         assert_eq!(&now, b"now");
+    }
+
+    #[tokio::test]
+    async fn what_may_have_too_little_room_always_goes_the_slow_way() {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (slow, mut far) = duplex(64);
+        let mut out = Direct::new(near, slow);
+        out.write_all(b"slow").await.unwrap();
+        let mut slowly = [0; 4];
+        far.read_exact(&mut slowly).await.unwrap();
+        assert_eq!(&slowly, b"slow");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use crate::transactions::{Asker, Open};
 use crate::users::{Delivered, message};
 use crate::{communication, sml, stream9};
 use bytes::Bytes;
-use jackfield_plugin_api::{Error, ErrorKind, Level, Origin};
+use jackfield_plugin_api::{Error, ErrorKind, Level, Origin, Role};
 use serde_json::json;
 
 /// Answers that wait to be sent before nothing more is read.
@@ -187,6 +187,30 @@ fn rejected(link: &Link, state: &mut State, header: Header) {
     } else if let Some(Open { header, who, .. }) = state.open.ours.refused(header) {
         link.unanswered(state, who, error(header.title()));
     }
+    if (header.byte2, header.byte3) == (Kind::Data as u8, reason::NOT_SELECTED) {
+        not_selected(link, state, header.session);
+    }
+}
+
+/// The peer says of data that its session is not selected. Where we have selected it, we do so once more: secsgem accepts a
+/// Select that comes before it has noted the connection, and does not note the Select.
+fn not_selected(link: &Link, state: &mut State, session: u16) {
+    if link.role != Role::Client || !state.is_selected(session) {
+        return;
+    }
+    if state.is_selected_again {
+        let text =
+            "the peer says that a session is not selected whose Select it has accepted twice";
+        return link.close(state, broken(text));
+    }
+    state.is_selected_again = true;
+    link.log(
+        Level::Info,
+        "the peer has accepted the Select and says that nothing is selected: it is selected again",
+    );
+    link.deselected(state, session);
+    link.news.tell("deselected", json!({ "session_id": session, "by": "peer" }));
+    link.ask_for(state, Kind::SelectReq, link.selects(Some(session)), None);
 }
 
 /// Takes a message of a line, if there is room for it.

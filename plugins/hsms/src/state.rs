@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) selected: BTreeSet<u16>,
     /// When T7 ends; while nothing is selected.
     pub(crate) t7: Option<Duration>,
+    /// Whether a session was selected once more, because the peer did not know of the first time.
+    pub(crate) is_selected_again: bool,
     pub(crate) end: Option<End>,
     pub(crate) out: Outbox,
     pub(crate) open: Transactions,

@@ -4,7 +4,7 @@
 //! of what comes: an odd one begins something, an even one answers what *we* have asked. Each that we begin
 //! has system bytes that nothing before it had for long, so that a late answer fits nothing.
 
-use crate::header::{Header, Kind};
+use crate::header::{ALL_SESSIONS, Header, Kind};
 use bytes::Bytes;
 use jackfield_plugin_api::sync::oneshot;
 use jackfield_plugin_api::{Error, Result};
@@ -97,7 +97,13 @@ impl<T> Direction<T> {
 
     /// The one with these very system bytes, whatever the message.
     pub(crate) fn refused(&mut self, header: Header) -> Option<Open<T>> {
-        self.take(key(header))
+        // secsgem names no session in its Reject.
+        let by_system = |&(_, system): &Key| system == header.system;
+        let found = match self.open.contains_key(&key(header)) {
+            false if header.session == ALL_SESSIONS => self.open.keys().copied().find(by_system)?,
+            _ => key(header),
+        };
+        self.take(found)
     }
 
     /// Sets the time of the one with these system bytes, if it is still open.

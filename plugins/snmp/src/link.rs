@@ -124,7 +124,26 @@ impl Link {
     /// The connection has ended.
     pub(crate) async fn send(&self, message: Vec<u8>) -> Result<()> {
         self.fits(&message)?;
+        if self.sends_at_once(&message) {
+            return Ok(());
+        }
         self.out.send((message.into(), None)).await.map_err(|_| self.over())
+    }
+
+    /// Sends a datagram without the task that moves messages, which would come to it only after whoever sends has done
+    /// what else there is to do. False where others wait, or the system has no room.
+    fn sends_at_once(&self, message: &[u8]) -> bool {
+        let Some(socket) = self.socket.as_ref().filter(|_| self.out.capacity() == OUT) else {
+            return false;
+        };
+        let Err(error) = socket.send(message) else { return true };
+        let error = Error::from(error);
+        let nobody = error.kind() == ErrorKind::Unreachable;
+        if nobody {
+            // As what comes says it: what waits need not wait longer.
+            self.fail(&error);
+        }
+        nobody
     }
 
     /// Sends a message; completes when it has left.

@@ -107,14 +107,12 @@ impl Channel {
         Opening(Some(Box::pin(work))).await
     }
 
-    /// Closes it; done when the server has closed it too. Cancelled, it is closed when dropped.
+    /// Closes it; done when the server knows. Cancelled, it is closed when dropped.
     pub(crate) async fn close(&self) {
         self.inbox.abandon();
         if !self.inbox.ended() {
-            // It fails where the connection is lost, and then the channel is over too.
-            let _ = self.half.close().await;
+            closed(&self.half, &self.inbox, &self.connection).await;
         }
-        poll_fn(|cx| self.inbox.poll_end(cx)).await;
     }
 
     /// Sends something on the channel.
@@ -152,6 +150,16 @@ fn crowded() -> Error {
         .with("hint", "OpenSSH allows 10 at a time unless MaxSessions says otherwise")
 }
 
+/// Closes a channel. The protocol crate forgets one that we close, so that the server's own close is never told: done
+/// when the server has answered a question, which it does after what came before, and one more, which it does when it
+/// has passed on what it had. Without an answer, the connection is lost, and the channel is over too.
+async fn closed(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, connection: &Connection) {
+    if half.close().await.is_ok() && connection.ping().await.is_ok() {
+        let _ = connection.ping().await;
+    }
+    inbox.end(End::Closed);
+}
+
 /// Closing is seen through: a connection that said goodbye before the server has taken what was
 /// written could lose it.
 impl Drop for Channel {
@@ -166,10 +174,7 @@ impl Drop for Channel {
         };
         let half = Arc::clone(&self.half);
         runtime.spawn(async move {
-            let closing = async {
-                let _ = half.close().await;
-                poll_fn(|cx| inbox.poll_end(cx)).await
-            };
+            let closing = closed(&half, &inbox, &connection);
             let _ = tokio::time::timeout(ABANDONED, closing).await;
             connection.channels.remove(id);
         });

@@ -1,9 +1,10 @@
 //! [`TcpDriver`]: options to sockets of the host, which does the rest.
 
 use crate::options::{Family, TcpOptions};
+use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Error, Facets, Host, Listener, Request, Result, Role, Scheme, Session,
-    Socket, SocketKind,
+    Driver, DriverInfo, Error, ErrorKind, Facets, Host, Listener, Request, Result, Role, Scheme,
+    Session, Socket, SocketKind,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -59,13 +60,18 @@ impl Driver for TcpDriver {
         Ok(socket)
     }
 
-    async fn open(&self, socket: &Socket, request: Request) -> Result<Session> {
+    // Not an `async fn`: each connection would keep room for the request and the socket until it is open.
+    fn open(
+        &self,
+        socket: &Socket,
+        request: Request,
+    ) -> impl Future<Output = Result<Session>> + Send {
         let address = request.address;
-        let port = address.port.ok_or_else(|| {
-            Error::new(jackfield_plugin_api::ErrorKind::Config, "a tcp address needs a port")
-                .with("address", address.authority())
-        })?;
-        self.host.connect(&socket.to(address.host, port)).await
+        let Some(port) = address.port else {
+            let error = Error::new(ErrorKind::Config, "a tcp address needs a port");
+            return Op::ready(Err(error.with("address", address.authority())));
+        };
+        self.host.connect(&socket.to(address.host, port))
     }
 
     async fn listen(&self, socket: &Socket, request: Request) -> Result<Listener> {

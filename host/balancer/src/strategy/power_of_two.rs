@@ -36,7 +36,11 @@ impl Two {
     }
 }
 
+/// Empty where all are equal.
 fn weights(shares: &[Share]) -> Vec<u32> {
+    if super::weighted::are_equal(shares) {
+        return Vec::new();
+    }
     shares.iter().map(|share| share.weight).collect()
 }
 
@@ -50,7 +54,8 @@ impl Strategy for PowerOfTwo {
     fn pick(&self, ask: &PickContext, loads: &dyn Loads) -> usize {
         let (first, second) = self.two.draw(ask);
         let load = |at: usize, other: usize| {
-            u64::from(loads.in_flight(at)) * u64::from(self.weights[other])
+            let weight = self.weights.get(other).copied().unwrap_or(1);
+            u64::from(loads.in_flight(at)) * u64::from(weight)
         };
         // The first of equals: its weight has been drawn already.
         if load(second, first) < load(first, second) { second } else { first }

@@ -3,6 +3,11 @@
 
 use super::Share;
 
+/// Whether all have one weight.
+pub(super) fn are_equal(shares: &[Share]) -> bool {
+    shares.windows(2).all(|pair| pair[0].weight == pair[1].weight)
+}
+
 /// A table to draw from.
 #[derive(Debug)]
 pub(super) struct Draws {
@@ -15,7 +20,7 @@ pub(super) struct Draws {
 impl Draws {
     pub(super) fn new(shares: &[Share]) -> Self {
         let count = shares.len();
-        if shares.windows(2).all(|pair| pair[0].weight == pair[1].weight) {
+        if are_equal(shares) {
             return Draws { count, columns: Vec::new() };
         }
         let total: u128 = shares.iter().map(|share| u128::from(share.weight)).sum();

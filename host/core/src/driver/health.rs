@@ -136,13 +136,18 @@ impl FileHealth {
         Error::new(ErrorKind::Limit, text)
     }
 
+    /// Whether what is new must be admitted; where not, there is nothing to wait for.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.is_troubled.load(Ordering::Acquire)
+    }
+
     /// Whether a new session may begin; one that tries it, until the answer is dropped. While a call has
     /// not come back for a moment, it waits, at most for the limit of such calls. Cancel safe.
     ///
     /// # Errors
     /// Why it gets no new sessions.
     pub(super) async fn admit(&self) -> Result<Option<Trial<'_>>> {
-        if !self.is_troubled.load(Ordering::Acquire) {
+        if !self.is_troubled() {
             return Ok(None);
         }
         if let Some(reason) = self.given_up.get() {

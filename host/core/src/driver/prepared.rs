@@ -4,6 +4,8 @@ use super::generation::Generation;
 use super::part::PartRole;
 use crate::secret::Secret;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::TryFutureExt;
+use futures_util::future::{self, Either};
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::op::{Op, Transfer};
 use jackfield_plugin_api::{Call, Error, Kept, Listener, Next, Request, Result, Session};
@@ -71,28 +73,27 @@ impl Prepared {
     ///
     /// # Errors
     /// The driver's, or why its plugin is not used any more.
-    pub async fn open(&self, request: Request) -> Result<Session> {
-        let (mut session, kept) = self.call(|endpoint| endpoint.open(request)).await?;
-        session.keep(kept);
-        Ok(session)
+    pub fn open(&self, request: Request) -> impl Future<Output = Result<Session>> + Send + '_ {
+        self.call(|endpoint| endpoint.open(request)).map_ok(keeping)
     }
 
     /// A layer's passive side, over the request's carrier.
     ///
     /// # Errors
     /// As [`Prepared::open`].
-    pub async fn accept(&self, request: Request) -> Result<Session> {
-        let (mut session, kept) = self.call(|endpoint| endpoint.accept(request)).await?;
-        session.keep(kept);
-        Ok(session)
+    pub fn accept(&self, request: Request) -> impl Future<Output = Result<Session>> + Send + '_ {
+        self.call(|endpoint| endpoint.accept(request)).map_ok(keeping)
     }
 
     /// A transport's passive side, and what each session that it accepts is to keep.
     ///
     /// # Errors
     /// As [`Prepared::open`].
-    pub async fn listen(&self, request: Request) -> Result<(Listener, Kept)> {
-        self.call(|endpoint| endpoint.listen(request)).await
+    pub fn listen(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<(Listener, Kept)>> + Send + '_ {
+        self.call(|endpoint| endpoint.listen(request))
     }
 
     /// Gives a session to a handler; done when it has been served.
@@ -135,9 +136,28 @@ impl Prepared {
         Ok(self.state.ready.load_full())
     }
 
-    async fn call<T: Transfer>(&self, start: impl FnOnce(&Endpoint) -> Op<T>) -> Result<(T, Kept)> {
-        let ready = self.admitted()?;
-        let _trial = ready.generation.health.admit().await?;
-        Ok((start(&ready.endpoint).await?, ready.generation.held()))
+    /// Starts it, at once unless the plugin has to be admitted first: what waits for it keeps no room for what it was
+    /// given.
+    fn call<'a, T: Transfer>(
+        &'a self,
+        start: impl FnOnce(&Endpoint) -> Op<T> + Send + 'a,
+    ) -> impl Future<Output = Result<(T, Kept)>> + Send + 'a {
+        let ready = match self.admitted() {
+            Ok(ready) => ready,
+            Err(error) => return Either::Left(Either::Left(future::ready(Err(error)))),
+        };
+        if ready.generation.health.is_troubled() {
+            return Either::Right(Box::pin(async move {
+                let _trial = ready.generation.health.admit().await?;
+                Ok((start(&ready.endpoint).await?, ready.generation.held()))
+            }));
+        }
+        let started = start(&ready.endpoint);
+        Either::Left(Either::Right(started.map_ok(move |made| (made, ready.generation.held()))))
     }
+}
+
+fn keeping((mut session, kept): (Session, Kept)) -> Session {
+    session.keep(kept);
+    session
 }

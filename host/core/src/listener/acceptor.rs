@@ -153,7 +153,9 @@ impl Acceptor {
         poll_fn(|cx| stage.poll(cx, self, entered)).await;
     }
 
-    /// What serves a session, if it came through the layers.
+    /// What serves a session, if it came through the layers. A frame of its own: else each poll of what is served had
+    /// one that is large enough for this.
+    #[inline(never)]
     fn serving<'a>(
         &'a self,
         admitted: Option<AdmittedSession>,

@@ -10,6 +10,7 @@ use crate::connection::{ConnectionCommand, Entered, Purpose};
 use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
 use crate::relay::{cut_off, cutting};
 use crate::shutdown::Stopping;
+use futures_util::future::Either;
 use jackfield_plugin_api::{Error, Facets, Result, Session};
 use scopeguard::{ScopeGuard, guard};
 use serde_json::Value;
@@ -32,16 +33,15 @@ pub(super) struct Joining<'a> {
 impl<'a> Joining<'a> {
     /// Joins a session to the destination. Its peer is told in words that the destination is in use.
     pub(super) async fn join_or_say(&self) -> Joined {
-        // Boxed, so that a relayed connection does not keep room for it.
         if !self.notice.is_silent() {
-            Box::pin(self.notice.waits(&self.route.destination)).await;
+            phase(self.notice.waits(&self.route.destination)).await;
         }
         // A block of its own, as below.
         let refused = {
             let Joined { served, parting, left } = self.join().await;
             match served {
                 Ok(_) => return Joined { served, parting, left },
-                Err(error) => Box::pin(self.refused(error, parting, left)),
+                Err(error) => phase(self.refused(error, parting, left)),
             }
         };
         refused.await
@@ -63,16 +63,12 @@ impl<'a> Joining<'a> {
     /// Joins a session to the destination until one of the two has ended.
     async fn join(&self) -> Joined {
         if forward::asks(self.session) {
-            self.connection.joined();
-            let forward = Forward::new(self.route, self.session, self.connection);
-            let forwarded = Box::pin(async { forward.run(self.stopping).await }).await;
-            let served = forwarded.map(|()| Served::Forwarded);
+            let served = phase(self.forwarded()).await.map(|()| Served::Forwarded);
             return Joined { served, parting: Parting::WHOLE, left: None };
         }
         // A block of its own: a relayed connection keeps no room for what opening it came to.
         let relaying = {
-            // Boxed, so that a relayed connection does not keep room for it.
-            match Box::pin(self.open()).await {
+            match phase(self.open()).await {
                 Ok((far, ends)) => self.relayed(far, ends),
                 Err(error) => {
                     let parting = Parting::unserved(&error);
@@ -81,6 +77,13 @@ impl<'a> Joining<'a> {
             }
         };
         relaying.await
+    }
+
+    /// Passes the requests of a session on until it sends no more.
+    async fn forwarded(&self) -> Result<()> {
+        self.connection.joined();
+        let forward = Forward::new(self.route, self.session, self.connection);
+        forward.run(self.stopping).await
     }
 
     /// Opens the destination for a session, unless its peer goes meanwhile, and answers the peer if it still
@@ -114,7 +117,8 @@ impl<'a> Joining<'a> {
     }
 
     /// Relays until one of the two has ended. Not an `async fn`: that would keep room for its arguments beside what
-    /// becomes of them.
+    /// becomes of them. A frame of its own, as what is a [`phase`] has.
+    #[inline(never)]
     fn relayed(&self, far: Far, (a, b): (End, End)) -> impl Future<Output = Joined> + Send {
         let Joining { route, session, connection, .. } = *self;
         if let Far::Opened(opened) = &far {
@@ -152,14 +156,9 @@ impl<'a> Joining<'a> {
             // A block of its own: most far ends are told nothing, and need no room for that.
             let telling = {
                 let (relaying, far) = ScopeGuard::into_inner(held);
-                let parted = Parted::new(self.session, far, relaying, end);
-                let totals = self.connection.totals();
-                match parted.to_far.untold(parted.far.session()) {
-                    Some(is_cut) => return parted.leave(is_cut, totals),
-                    None => Box::pin(async move {
-                        let is_cut = parted.to_far.tell(parted.far.session()).await;
-                        parted.leave(is_cut, totals)
-                    }),
+                match Parted::told(self.session, far, relaying, end, self.connection.totals()) {
+                    Either::Left(joined) => return joined,
+                    Either::Right(telling) => telling,
                 }
             };
             telling.await
@@ -202,13 +201,23 @@ impl<'a> Joining<'a> {
                     else => std::future::pending().await,
                 }
             };
-            Box::pin(beside) as Beside<'b>
+            phase(beside)
         })
     }
 }
 
 /// Completes with what the far side has failed with.
-type Beside<'a> = Pin<Box<dyn Future<Output = Error> + Send + 'a>>;
+type Beside<'a> = Phase<'a, Error>;
+
+/// What a connection comes through, and is over when it is relayed.
+type Phase<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Boxed, so that a relayed connection keeps no room for it; and behind a pointer, so that its code and its part of
+/// the stack are not woven into those of a relay, which goes on through all of them each time that it is woken.
+#[inline(never)]
+fn phase<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Phase<'a, T> {
+    Box::pin(work)
+}
 
 /// A session of a route, its service and how its peer is left.
 pub(super) struct Joined {
@@ -239,6 +248,25 @@ struct Parted {
 }
 
 impl Parted {
+    /// Leaves the far side, which is told why first if it can be.
+    #[inline(never)]
+    fn told<'a>(
+        session: &Session,
+        far: Far,
+        relaying: relay::Relay,
+        end: RelayEnd,
+        totals: &'a Totals,
+    ) -> Either<Joined, Phase<'a, Joined>> {
+        let parted = Parted::new(session, far, relaying, end);
+        match parted.to_far.untold(parted.far.session()) {
+            Some(is_cut) => Either::Left(parted.leave(is_cut, totals)),
+            None => Either::Right(phase(async move {
+                let is_cut = parted.to_far.tell(parted.far.session()).await;
+                parted.leave(is_cut, totals)
+            })),
+        }
+    }
+
     fn new(session: &Session, far: Far, relaying: relay::Relay, end: RelayEnd) -> Self {
         let to_near = Parting::after(&end, Side::A, session, far.session());
         let to_far = Parting::after(&end, Side::B, far.session(), session);

@@ -201,15 +201,15 @@ impl Route {
                 };
                 let (target, limit) = (managed.target(), managed.policy().connect_limit());
                 let attempt = spans.map(|spans| AttemptAt::new(spans, managed.name(), &target));
-                let opened = Box::pin(async move {
-                    match purpose {
-                        Purpose::Request { rested } => {
-                            target.for_request(caller, limit, rested).await
-                        }
-                        Purpose::Data | Purpose::Calls => target.for_data(caller, limit).await,
+                // Each boxed by itself: that of requests is the larger one.
+                let opened = match purpose {
+                    Purpose::Request { rested } => {
+                        Box::pin(target.for_request(caller, limit, rested)).await
                     }
-                });
-                let opened = opened.await;
+                    Purpose::Data | Purpose::Calls => {
+                        Box::pin(target.for_data(caller, limit)).await
+                    }
+                };
                 attempt.into_iter().for_each(|attempt| attempt.over(&opened));
                 Far::Own(opened?)
             }

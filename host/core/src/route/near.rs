@@ -3,6 +3,7 @@
 
 use crate::relay::End;
 use crate::stack::offering;
+use futures_util::future::Either;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result, Session};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,13 +46,16 @@ impl Deferred {
         Some(Deferred { protocols: names.map(str::to_owned).collect() })
     }
 
-    /// Opens the destination with what the peer offers.
-    pub(super) async fn offering<F: Future>(deferred: Option<&Self>, opening: F) -> F::Output {
-        match deferred {
-            Some(deferred) if !deferred.protocols.is_empty() => {
-                offering(deferred.protocols.clone(), opening).await
-            }
-            _ => opening.await,
+    /// Opens the destination with what the peer offers. Not an `async fn`, which would keep room for `opening` twice.
+    pub(super) fn offering<F: Future>(
+        deferred: Option<&Self>,
+        opening: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let offered = deferred.map(|deferred| &deferred.protocols);
+        match offered.filter(|protocols| !protocols.is_empty()) {
+            // Boxed: most sessions need no room for it.
+            Some(protocols) => Either::Left(Box::pin(offering(protocols.clone(), opening))),
+            None => Either::Right(opening),
         }
     }
 

@@ -48,6 +48,11 @@ impl HostNames {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
+        // Boxed: most addresses are known.
+        Box::pin(self.look_up(host, port, family)).await
+    }
+
+    async fn look_up(&self, host: &str, port: u16, family: u32) -> Result<Vec<SocketAddr>> {
         let (lookup, limit) = self.asked.load_full().map_or((None, LIMIT), |asked| {
             // RFC 6761 §6.3: that name is nobody's but this machine's.
             (asked.0.clone().filter(|_| !is_local(host)), asked.1)

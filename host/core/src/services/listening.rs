@@ -38,7 +38,8 @@ pub async fn handed_over<F: Future>(listening: F) -> F::Output {
 #[derive(Debug)]
 pub(super) struct TcpListeners {
     all: Vec<Arc<TcpListener>>,
-    /// Where what each accepts has its own end; `None` where it listens on more than one address.
+    /// Where what each accepts has its own end; `None` where it listens on more than one address, and of those that a
+    /// service manager has opened, which may be transparent.
     ends: Vec<Option<SocketAddr>>,
     /// What each is handed over as.
     names: Vec<HandoverName>,
@@ -104,8 +105,12 @@ impl TcpListeners {
             }
         }
         drop(listening);
-        let ends = all.iter().map(|listener| listener.local_addr().ok());
-        let ends = ends.map(|end| end.filter(|end| !end.ip().is_unspecified())).collect();
+        let ends = all.iter().zip(&names).map(|(listener, name)| {
+            let is_ours = matches!(name, HandoverName::Tcp(_));
+            let end = is_ours.then(|| listener.local_addr().ok()).flatten();
+            end.filter(|end| !end.ip().is_unspecified())
+        });
+        let ends = ends.collect();
         let listeners = Arc::new(TcpListeners { all, ends, names, first: AtomicUsize::new(0) });
         let offer = Arc::downgrade(&listeners);
         handover.offer(offer);

@@ -21,15 +21,20 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 
-/// Connects a socket of any stream kind.
-pub(super) async fn connect(socket: Socket, common: Arc<Common>) -> Result<Session> {
-    match socket.kind {
-        SocketKind::Tcp => connect_tcp(&socket, common.host_names()).await,
-        SocketKind::Unix => {
-            let stream = UnixStream::connect(&socket.path).await;
-            Ok(unix_session(at(stream, "connect", &socket.path)?, &socket.path))
+/// Connects a socket of any stream kind. Not an `async fn`, which would keep room for the socket twice.
+pub(super) fn connect(
+    socket: Socket,
+    common: Arc<Common>,
+) -> impl Future<Output = Result<Session>> + Send {
+    async move {
+        match socket.kind {
+            SocketKind::Tcp => connect_tcp(&socket, common.host_names()).await,
+            SocketKind::Unix => {
+                let stream = UnixStream::connect(&socket.path).await;
+                Ok(unix_session(at(stream, "connect", &socket.path)?, &socket.path))
+            }
+            other => Err(Error::unsupported(&format!("connecting a socket of kind {other:?}"))),
         }
-        other => Err(Error::unsupported(&format!("connecting a socket of kind {other:?}"))),
     }
 }
 
@@ -93,7 +98,8 @@ async fn connect_tcp(socket: &Socket, names: &HostNames) -> Result<Session> {
         let stream = at(connect_one(socket, only).await, "connect", only)?;
         return Ok(tcp_session(stream, None, Some(only)));
     }
-    race(socket, addresses).await
+    // Boxed: what has one address needs no room for it.
+    Box::pin(race(socket, addresses)).await
 }
 
 /// Starts one attempt after the other, `attempt_delay` apart or as soon as one fails; the first that

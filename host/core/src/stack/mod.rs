@@ -23,6 +23,7 @@ use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::secret::Resolver;
 use crate::work::{self, OpeningStep};
+use futures_util::FutureExt;
 use jackfield_plugin_api::{
     Address, Error, ErrorKind, Facets, Kept, Listener, Origin, Request, Result, Role, Session,
 };
@@ -200,18 +201,11 @@ impl Stack {
         // Of the layers below, which the session of the top one takes along.
         let mut kept = Vec::new();
         for layer in self.layers.iter().rev() {
-            let mut request = Request::new(self.address.clone(), deadline.left());
-            if let Some(client) = client::client().filter(|_| layer.driver.manifest.tells_client) {
-                request = request.with_client(client);
-            }
-            if let Some(mut session) = below.take() {
+            if let Some(session) = &mut below {
                 work::opening(OpeningStep::Handshaking);
                 kept.extend(session.take_kept());
-                request = request.with_carrier(carrier_of(session, layer.driver.name())?);
             }
-            if self.layers.first().is_some_and(|top| std::ptr::eq(top, layer)) {
-                request = offer::offered(request);
-            }
+            let request = self.request(layer, below.take(), deadline)?;
             let opened = within(deadline, limit, layer.endpoint.open(request)).await;
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
@@ -224,6 +218,26 @@ impl Stack {
         let session = Box::pin(login.session(session, deadline.left())).await;
         let session = session.map_err(|error| error.with("uri", &self.display))?;
         Ok(keeping(session, kept))
+    }
+
+    /// What a layer is given to open its session over the one below.
+    fn request(
+        &self,
+        layer: &Layer,
+        below: Option<Session>,
+        deadline: Deadline,
+    ) -> Result<Request> {
+        let mut request = Request::new(self.address.clone(), deadline.left());
+        if let Some(client) = client::client().filter(|_| layer.driver.manifest.tells_client) {
+            request = request.with_client(client);
+        }
+        if let Some(session) = below {
+            request = request.with_carrier(carrier_of(session, layer.driver.name())?);
+        }
+        if self.layers.first().is_some_and(|top| std::ptr::eq(top, layer)) {
+            request = offer::offered(request);
+        }
+        Ok(request)
     }
 
     fn explain(&self, error: Error, layer: &Layer) -> Error {
@@ -309,14 +323,14 @@ fn keeping(mut session: Session, kept: Vec<Kept>) -> Session {
     session
 }
 
-/// What is done by `deadline`, which was `limit` away at first.
-async fn within<T>(
+/// What is done by `deadline`, which was `limit` away at first. Not an `async fn`, which would keep room for `work` twice.
+fn within<T>(
     deadline: Deadline,
     limit: Duration,
     work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let done = tokio::time::timeout_at(deadline.instant(), work).await;
-    done.unwrap_or_else(|_| Err(timed_out(limit)))
+) -> impl Future<Output = Result<T>> {
+    let done = tokio::time::timeout_at(deadline.instant(), work);
+    done.map(move |done| done.unwrap_or_else(|_| Err(timed_out(limit))))
 }
 
 fn timed_out(limit: Duration) -> Error {

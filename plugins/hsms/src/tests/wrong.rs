@@ -44,6 +44,35 @@ fn unknown_types_and_presentations_are_rejected() {
 }
 
 #[test]
+fn a_peer_that_has_forgotten_the_select_is_selected_again_and_the_next_time_left() {
+    testing::paused(async {
+        // As E37 has it, and without the session, as secsgem does.
+        for of in [0, ALL_SESSIONS] {
+            let (session, mut peer) = active(json!({})).await;
+            let (said, ()) = tokio::join!(says(&session, "S1F1 W ."), async {
+                let (asked, _) = peer.data().await;
+                peer.sends(Header { session: of, ..asked.reject(4) }, &[]).await;
+                peer.accepts().await;
+            });
+            assert!(said.expect_err("a Reject").message().contains("the session is not selected"));
+            assert_eq!(event(&session, "deselected").await["by"], "peer");
+            assert_eq!(event(&session, "selected").await["by"], "us");
+            let (said, ()) = tokio::join!(says(&session, "S1F1 W ."), async {
+                let (asked, _) = peer.data().await;
+                peer.sends(asked.answer(2), &[]).await;
+            });
+            assert_eq!(said.expect("an answer")["sml"], "S1F2 .");
+            let (said, ()) = tokio::join!(says(&session, "S1F1 W ."), async {
+                let (asked, _) = peer.data().await;
+                peer.sends(asked.reject(4), &[]).await;
+            });
+            said.expect_err("a Reject");
+            ends(&session, &mut peer, "accepted twice").await;
+        }
+    });
+}
+
+#[test]
 fn answers_to_nothing_are_rejected_and_rejects_are_not() {
     testing::paused(async {
         let (session, mut peer) = active(json!({})).await;
@@ -69,12 +98,12 @@ fn a_reject_of_ours_fails_its_transaction_alone() {
             async {
                 for _ in 0..2 {
                     let (asked, _) = peer.next().await.unwrap();
-                    peer.sends(asked.reject(4), &[]).await;
+                    peer.sends(asked.reject(2), &[]).await;
                 }
             }
         );
         for error in [answer.unwrap_err(), tested.unwrap_err()] {
-            assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some(4)), "{error}");
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some(2)), "{error}");
         }
         peer.is_served().await;
     });
