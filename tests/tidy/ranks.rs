@@ -29,8 +29,8 @@ const RANKS: &[&[&str]] = &[
     &["services"],
     &[
         "addr", "deadline", "error", "events", "files", "handover", "lock", "metrics", "nearest",
-        "networks", "parallel", "pool", "relay", "secret", "session", "shutdown", "traces",
-        "units", "work",
+        "networks", "parallel", "phase", "pool", "relay", "secret", "session", "shutdown",
+        "traces", "units", "work",
     ],
 ];
 

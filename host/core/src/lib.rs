@@ -35,6 +35,7 @@ pub mod metrics;
 pub use jackfield_lock as lock;
 pub use jackfield_text::{files, nearest, networks, units};
 pub mod parallel;
+pub(crate) mod phase;
 pub mod secret;
 pub mod session;
 pub mod shutdown;

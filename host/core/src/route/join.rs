@@ -7,6 +7,7 @@ use super::notice::{self, Notice};
 use super::parting::{self, Parting};
 use super::{Route, Served, calls};
 use crate::connection::{ConnectionCommand, Entered, Purpose};
+use crate::phase::{Phase, phase};
 use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
 use crate::relay::{cut_off, cutting};
 use crate::shutdown::Stopping;
@@ -208,16 +209,6 @@ impl<'a> Joining<'a> {
 
 /// Completes with what the far side has failed with.
 type Beside<'a> = Phase<'a, Error>;
-
-/// What a connection comes through, and is over when it is relayed.
-type Phase<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Boxed, so that a relayed connection keeps no room for it; and behind a pointer, so that its code and its part of
-/// the stack are not woven into those of a relay, which goes on through all of them each time that it is woken.
-#[inline(never)]
-fn phase<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Phase<'a, T> {
-    Box::pin(work)
-}
 
 /// A session of a route, its service and how its peer is left.
 pub(super) struct Joined {

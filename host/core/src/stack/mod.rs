@@ -21,6 +21,7 @@ pub use source::{Opening, SessionSource};
 use crate::deadline::Deadline;
 use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
+use crate::phase::phase;
 use crate::secret::Resolver;
 use crate::work::{self, OpeningStep};
 use futures_util::FutureExt;
@@ -214,8 +215,7 @@ impl Stack {
         let Some(login) = &self.login else { return Ok(keeping(session, kept)) };
         work::opening(OpeningStep::Handshaking);
         kept.extend(session.take_kept());
-        // Boxed: most sessions need no room for it.
-        let session = Box::pin(login.session(session, deadline.left())).await;
+        let session = phase(login.session(session, deadline.left())).await;
         let session = session.map_err(|error| error.with("uri", &self.display))?;
         Ok(keeping(session, kept))
     }
