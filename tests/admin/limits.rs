@@ -59,6 +59,25 @@ async fn a_slow_head_and_a_slow_body_come_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_asks_too_often_is_refused_for_a_moment() {
+    let host = AdminHost::start_with("max_requests = 2", "").await;
+    let mut refused = None;
+    for _ in 0..1_000 {
+        let told = host.get("/v1/status").await;
+        if told.status != 200 {
+            refused = Some(told);
+            break;
+        }
+    }
+    let told = refused.expect("a refusal");
+    assert!(told.head.contains("retry-after: 1"), "{told:?}");
+    let problem = told.refused(429);
+    assert!(problem["detail"].as_str().unwrap().contains("admin.max_requests"), "{problem}");
+    let may_again = async || host.get("/v1/status").await.status == 200;
+    crate::reload::soon("another request", may_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heads_that_are_too_large_or_no_heads_at_all_are_refused() {
     let host = AdminHost::start("").await;
     let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();

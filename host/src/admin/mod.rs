@@ -46,6 +46,7 @@ mod query;
 mod remote;
 mod render;
 mod request;
+mod request_rates;
 mod ring;
 mod roles;
 mod server;

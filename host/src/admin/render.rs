@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use std::convert::Infallible;
@@ -50,6 +51,10 @@ pub(super) fn refused(problem: &ApiProblem) -> Response<ReplyBody> {
     }
     if problem.status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if problem.status == StatusCode::TOO_MANY_REQUESTS {
+        // RFC 6585 §4, in seconds.
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

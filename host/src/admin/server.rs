@@ -11,7 +11,8 @@ use super::problem::ApiProblem;
 use super::query::{self, pairs};
 use super::render::{ReplyBody, refused, rendered};
 use super::request::{AdminRequest, Reply, Switch};
-use super::roles::RoleTable;
+use super::request_rates::RequestRates;
+use super::roles::{AdminPeer, RoleTable};
 use super::socket::{AdminSocket, AdminStream};
 use super::streams::{StreamTable, StreamTickets};
 use super::target_series::TargetSeries;
@@ -66,6 +67,7 @@ pub(super) struct AdminApi {
     pub(super) boot: String,
     pub(super) stopping: AtomicBool,
     turns: Turns,
+    rates: RequestRates,
     pub(super) streams: StreamTable,
     pub(super) tickets: StreamTickets,
     pub(super) leases: TakenLeases,
@@ -122,6 +124,7 @@ impl AdminApi {
             boot: format!("{:016x}", fastrand::u64(..)),
             stopping: AtomicBool::new(false),
             turns: Turns::default(),
+            rates: RequestRates::default(),
             streams: StreamTable::default(),
             tickets: StreamTickets::default(),
             leases: TakenLeases::default(),
@@ -277,7 +280,10 @@ async fn replied(
     caller: AdminCaller,
     mut request: Request<Incoming>,
 ) -> Result<(Reply, Option<String>), ApiProblem> {
-    let peer = caller.peer(&api, &request).await?;
+    let peer = caller.peer(&api, &request).await;
+    let user = peer.as_ref().map_or_else(|_| String::new(), AdminPeer::name);
+    api.rates.admit(&user, api.settings().config.max_requests, Instant::now())?;
+    let peer = peer?;
     let Some(role) = peer.role else {
         let name = peer.name();
         let text = format!(

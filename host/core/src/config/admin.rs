@@ -34,6 +34,9 @@ pub struct AdminConfig {
     pub viewer: Vec<String>,
     /// Connections to the admin API at a time; more are answered 503. 1 to 1024. Default: 64.
     pub max_connections: u32,
+    /// Requests of one user, token or certificate within a second, and of all together whom nobody knows; more are answered
+    /// 429. 1 to 1000000. Default: 5000.
+    pub max_requests: u32,
     /// Readers of `/v1/events` at a time; more are answered 503. 1 to 1024. Default: 32.
     pub max_subscribers: u32,
     /// The last events that are kept for readers that come again or are slow; 16 to 100000. Default: 10000.
@@ -66,6 +69,7 @@ impl Default for AdminConfig {
             operator: Vec::new(),
             viewer: Vec::new(),
             max_connections: 64,
+            max_requests: 5000,
             max_subscribers: 32,
             event_ring: 10_000,
             max_body: ByteSize(1 << 20),
@@ -85,6 +89,11 @@ impl AdminConfig {
         let number = "expected a whole number from 1 to 1024";
         let mut ranges = Ranges::new()
             .expect((1..=1024).contains(&self.max_connections), "max_connections", number)
+            .expect(
+                (1..=1_000_000).contains(&self.max_requests),
+                "max_requests",
+                "expected a whole number from 1 to 1000000",
+            )
             .expect((1..=1024).contains(&self.max_subscribers), "max_subscribers", number)
             .expect((1..=1024).contains(&self.max_streams), "max_streams", number)
             .expect((1..=1024).contains(&self.max_leases), "max_leases", number)
