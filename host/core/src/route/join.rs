@@ -7,7 +7,7 @@ use super::notice::{self, Notice};
 use super::parting::{self, Parting};
 use super::{Route, Served, calls};
 use crate::connection::{ConnectionCommand, Entered, Purpose};
-use crate::phase::{Phase, phase};
+use crate::phase::{PhaseFuture, phase};
 use crate::relay::{self, End, Left, RelayEnd, Side, Totals};
 use crate::relay::{cut_off, cutting};
 use crate::shutdown::Stopping;
@@ -208,7 +208,7 @@ impl<'a> Joining<'a> {
 }
 
 /// Completes with what the far side has failed with.
-type Beside<'a> = Phase<'a, Error>;
+type Beside<'a> = PhaseFuture<'a, Error>;
 
 /// A session of a route, its service and how its peer is left.
 pub(super) struct Joined {
@@ -247,7 +247,7 @@ impl Parted {
         relaying: relay::Relay,
         end: RelayEnd,
         totals: &'a Totals,
-    ) -> Either<Joined, Phase<'a, Joined>> {
+    ) -> Either<Joined, PhaseFuture<'a, Joined>> {
         let parted = Parted::new(session, far, relaying, end);
         match parted.to_far.untold(parted.far.session()) {
             Some(is_cut) => Either::Left(parted.leave(is_cut, totals)),
