@@ -22,6 +22,7 @@ use tokio::io::ReadBuf;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 
 /// Connects a socket of any stream kind. Not an `async fn`, which would keep room for the socket twice.
+#[expect(clippy::manual_async_fn, reason = "what is said above")]
 pub(super) fn connect(
     socket: Socket,
     common: Arc<Common>,
