@@ -1,7 +1,7 @@
 //! [`Picker`]: the targets that may serve now, prepared for picking. Made anew whenever a target,
 //! a weight or a standing changes; never changed itself.
 
-use super::load::{Load, NO_LIMIT};
+use super::load::NO_LIMIT;
 use super::strategy::{Loads, PickContext, Share, Strategy, StrategyInfo};
 use super::target_set::{TargetEntry, TargetHandle, TargetSet};
 use std::collections::BTreeMap;
@@ -25,8 +25,6 @@ pub(super) struct Picker<T> {
 #[derive(Debug)]
 pub(super) struct Group<T> {
     handles: Vec<Arc<TargetHandle<T>>>,
-    /// Those of the handles: of a target that is only looked at, a pick reads nothing else.
-    loads: Vec<Arc<Load>>,
     strategy: Box<dyn Strategy>,
 }
 
@@ -68,8 +66,10 @@ impl<T> Picker<T> {
                 shares.push(Share { weight, identity: entry.handle.identity });
             }
         }
+        let build =
+            |(handles, shares): (_, Vec<Share>)| Group { handles, strategy: (info.build)(&shares) };
         Picker {
-            groups: groups.into_values().map(|planned| Group::new(planned, info)).collect(),
+            groups: groups.into_values().map(build).collect(),
             panic: !healthy,
             until: set.due(now),
         }
@@ -82,11 +82,6 @@ impl<T> Picker<T> {
 }
 
 impl<T> Group<T> {
-    fn new((handles, shares): Planned<T>, info: &StrategyInfo) -> Self {
-        let loads = handles.iter().map(|handle| Arc::clone(&handle.load)).collect();
-        Group { handles, loads, strategy: (info.build)(&shares) }
-    }
-
     /// How many targets it has.
     pub(super) fn len(&self) -> usize {
         self.handles.len()
@@ -111,18 +106,18 @@ impl<T> Group<T> {
     }
 
     fn enter(&self, at: usize, tried: &[Arc<TargetHandle<T>>]) -> Option<TargetUse<T>> {
-        let load = &self.loads[at];
-        if is_tried(load, tried) {
+        let handle = &self.handles[at];
+        if is_tried(handle, tried) {
             return None;
         }
-        let trial = load.enter()?;
-        Some(TargetUse { handle: Arc::clone(&self.handles[at]), trial })
+        let trial = handle.load.enter()?;
+        Some(TargetUse { handle: Arc::clone(handle), trial })
     }
 }
 
 /// By load, which outlives a change of the set.
-fn is_tried<T>(load: &Arc<Load>, tried: &[Arc<TargetHandle<T>>]) -> bool {
-    tried.iter().any(|other| Arc::ptr_eq(&other.load, load))
+fn is_tried<T>(handle: &TargetHandle<T>, tried: &[Arc<TargetHandle<T>>]) -> bool {
+    tried.iter().any(|other| Arc::ptr_eq(&other.load, &handle.load))
 }
 
 /// The loads of a group, without those that cannot be taken.
@@ -133,11 +128,11 @@ struct View<'a, T> {
 
 impl<T> Loads for View<'_, T> {
     fn in_flight(&self, at: usize) -> u32 {
-        let load = &self.group.loads[at];
-        if is_tried(load, self.tried) { NO_LIMIT } else { load.room() }
+        let handle = &self.group.handles[at];
+        if is_tried(handle, self.tried) { NO_LIMIT } else { handle.load.room() }
     }
 
     fn latency(&self, at: usize, millis: u32) -> f32 {
-        self.group.loads[at].latency(millis)
+        self.group.handles[at].load.latency(millis)
     }
 }
