@@ -14,7 +14,7 @@
 //!
 //! This crate is the [admin API](admin) and the [commands](cli) over `jackfield-core` (`host/core`), whose modules have
 //! their paths here. What needs nothing of the core stands in crates of its own, whose paths are given here, too:
-//! `host/pool`, `host/balancer`, `host/relay`, `host/text`. A module of the core uses only those below it; news goes up
+//! `host/pool`, `host/balancer`, `host/relay`, `host/text`, `host/timers`. A module of the core uses only those below it; news goes up
 //! as return values, as the `Drop` of a guard, or through a channel that was handed down. A test holds this.
 //!
 //! | module | what it does |
@@ -91,5 +91,5 @@ use jackfield_core::lock;
 pub use jackfield_core::{
     addr, calls, config, connection, deadline, device, dialogue, driver, events, files, handover,
     listener, manager, metrics, nearest, networks, parallel, pool, probe, relay, reload, route,
-    secret, services, session, shutdown, stack, traces, units, upstream, work,
+    secret, services, session, shutdown, stack, timers, traces, units, upstream, work,
 };

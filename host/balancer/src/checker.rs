@@ -6,12 +6,13 @@ use super::strategy::mix;
 use super::target_set::TargetHandle;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::{sleep_until, timeout};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
 /// Checks under way at a time, so that thousands of targets do not take all sockets.
 const AT_ONCE: usize = 64;

@@ -34,6 +34,7 @@ pub mod handover;
 pub mod metrics;
 pub use jackfield_lock as lock;
 pub use jackfield_text::{files, nearest, networks, units};
+pub use jackfield_timers as timers;
 pub mod parallel;
 pub(crate) mod phase;
 pub mod secret;

@@ -4,10 +4,10 @@ use jackfield_plugin_api::{
     Control, Datagrams, Error, ErrorKind, Event, Exchange, Facets, Messages, Result, Session,
     Stream,
 };
+use jackfield_timers::timeout;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long the polite end of a session may take: all results are there before it.
 pub const POLITE_CLOSE: Duration = Duration::from_secs(2);

@@ -71,7 +71,7 @@ impl Shutdown {
 
     /// Waits until all workers are gone, at most for `limit`; answers whether they are. Cancel safe.
     pub async fn idle(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.gone()).await.is_ok()
+        jackfield_timers::timeout(limit, self.gone()).await.is_ok()
     }
 
     /// Waits until all workers are gone, at most for `limit`; then tells the others to end, and
@@ -128,7 +128,7 @@ impl Stopping {
     pub async fn overdue(&self) {
         self.ended().await;
         // Boxed: whoever waits keeps no room for it.
-        Box::pin(tokio::time::sleep(LAST_WORDS)).await;
+        Box::pin(jackfield_timers::sleep(LAST_WORDS)).await;
     }
 
     fn heard(&self, word: Word) -> WordHeard<'_> {

@@ -1,11 +1,10 @@
 //! [`Pooled`]: a member in use.
 
+use jackfield_timers::timeout;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::time::timeout;
 
 use super::connect::Connect;
 use super::shared::{PoolCore, now};

@@ -79,13 +79,14 @@ mod waiter;
 #[cfg(test)]
 mod tests;
 
+use jackfield_timers::timeout_at;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 pub use config::PoolOptions;
 pub use connect::Connect;

@@ -1,11 +1,12 @@
 //! The tasks of a pool: one that watches the clock, and one for each member being opened. None
 //! keeps the pool alive; all end by themselves when it is gone or closed.
 
+use jackfield_timers::{sleep, sleep_until, timeout_at};
 use std::sync::{Arc, Weak};
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 use super::connect::Connect;
 use super::effects::Approval;

@@ -1,10 +1,11 @@
 //! [`Clock`]: the time limits of one relay, with one timer for all of them.
 
 use super::RelayOptions;
+use jackfield_timers::sleep_until;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 /// Made only for a relay that has a limit, so that the others pay nothing for it.
 ///

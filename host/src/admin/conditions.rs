@@ -11,12 +11,12 @@ use super::server::AdminApi;
 use crate::lock::IgnorePoison;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, IF_MATCH};
+use jackfield_timers::timeout;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
-use tokio::time::timeout;
 
 /// What of a host has a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use crate::connection::Caller;
 use crate::device::{Exclusive, Lease};
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind};
+use jackfield_timers::{sleep_until, timeout};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
 /// How long a lease is held that does not say.
 const USUAL: Duration = Duration::from_secs(60);
@@ -90,7 +91,7 @@ async fn hold(lease: Lease, mut changes: watch::Receiver<Instant>) {
             // The sender is gone with who has let go.
             changed = changes.changed() => if changed.is_err() { return },
             () = sleep_until(end) => return,
-            () = tokio::time::sleep(renewal) => if lease.renew().is_err() { return },
+            () = jackfield_timers::sleep(renewal) => if lease.renew().is_err() { return },
             _ = &mut ended => return,
         }
     }

@@ -12,6 +12,7 @@ use crate::handover::Handover;
 use crate::lock::IgnorePoison;
 use crate::manager::Manager;
 use crate::reload::{Adoption, ConfigFollower};
+use jackfield_timers::timeout;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,7 +20,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// How long answers that are under way may take when the host has stopped.
 const END: Duration = Duration::from_secs(1);

@@ -29,6 +29,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jackfield_timers::timeout;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Memory of one connection for what it reads and writes.
 const BUFFER: usize = 64 << 10;
@@ -190,7 +191,7 @@ pub(super) async fn serve(
             },
             Err(error) => {
                 tracing::warn!(%error, "the admin API cannot accept");
-                tokio::time::sleep(PAUSE).await;
+                jackfield_timers::sleep(PAUSE).await;
             }
         }
     }

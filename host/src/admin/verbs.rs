@@ -5,11 +5,11 @@ use super::problem::ApiProblem;
 use super::request::{AdminRequest, Reply};
 use crate::connection::Live;
 use jackfield_plugin_api::ErrorKind;
+use jackfield_timers::timeout;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long what runs in a connection that drains may take, unless the query says otherwise.
 const DRAIN: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use super::failure::{Failure, Outcome};
 use super::loading::load_plugins;
 use super::output::complain;
 use super::run::stop;
-use super::runtime::{Signals, block_on, start_log};
+use super::runtime::{Signals, serve_on, start_log};
 use crate::config::model::LogConfig;
 use crate::config::{KeyPath, Loaded, Overrides, Reference};
 use crate::driver::Registry;
@@ -65,7 +65,7 @@ pub(super) fn relay(args: &RelayArgs, verbose: u8) -> Outcome {
     let to: Reference = args.to.parse().map_err(|error| named("TO", error))?;
     let loaded = args.config.load_any(|_| ())?;
     raise_limit(&loaded.config.host, false);
-    block_on(&loaded.config, serve(args, &from, &to, &loaded))
+    serve_on(&loaded.config, serve(args, &from, &to, &loaded))
 }
 
 fn named(what: &str, error: impl std::fmt::Display) -> Failure {

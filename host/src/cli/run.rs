@@ -5,7 +5,7 @@ use super::descriptors::raise_limit;
 use super::failure::{Failure, Outcome};
 use super::loading::{load_plugins_with, searched};
 use super::process::{LiveTime, ProcessSettings, live};
-use super::runtime::{HostSignal, Signals, block_on, level, start_log};
+use super::runtime::{HostSignal, Signals, level, serve_on, start_log};
 use super::service::ServiceManager;
 use super::take_over::TakeOver;
 use super::upgrade::{Upgrader, own_program};
@@ -95,7 +95,7 @@ fn run_with(
         shutdown: live(host.shutdown_timeout.0),
         upgrade: live(host.timeouts.upgrade.0),
     };
-    block_on(&loaded.config, starting.serve(settings))
+    serve_on(&loaded.config, starting.serve(settings))
 }
 
 /// Every socket of the service manager has something that listens on it.

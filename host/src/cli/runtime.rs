@@ -13,11 +13,20 @@ use tokio::task::JoinSet;
 /// How long threads of plugins that block may hold up the end of the process.
 const GRACE: Duration = Duration::from_millis(200);
 
+/// As [`block_on`], for what serves connections: with [timers](crate::timers) on a thread of their own.
+pub(super) fn serve_on<T>(config: &Config, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    crate::timers::start().map_err(no_threads)?;
+    block_on(config, work)
+}
+
+fn no_threads(error: std::io::Error) -> Failure {
+    Failure::run(format!("no threads: {error}"))
+}
+
 /// Runs `work` on a runtime of its own, as the configuration wants it, to its end. Threads that
 /// block, in plugins or on standard input, do not hold up the end.
 pub(super) fn block_on<T>(config: &Config, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let runtime = build(usize::from(config.host.worker_threads))
-        .map_err(|error| Failure::run(format!("no threads: {error}")))?;
+    let runtime = build(usize::from(config.host.worker_threads)).map_err(no_threads)?;
     let outcome = runtime.block_on(work);
     if still_running().is_empty() {
         runtime.shutdown_timeout(GRACE);

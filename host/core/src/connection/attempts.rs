@@ -8,9 +8,10 @@ use crate::deadline::Deadline;
 use crate::parallel::in_order;
 use crate::session::SessionExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
+use jackfield_timers::{sleep, timeout};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 /// Opens a session, trying again as `policy` says while trying again can help: the first attempt is
 /// made at once, `policy.attempts` more may follow, and all end within `policy.total`. Each attempt

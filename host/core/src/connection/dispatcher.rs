@@ -17,13 +17,13 @@ use futures_util::future::FutureExt;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, Stream, StreamExt};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Result, Session};
+use jackfield_timers::timeout;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
 
 /// The most bytes of a stream that are delivered at once.
 const PIECE: usize = 16 * 1024;

@@ -3,10 +3,11 @@
 use super::live::Live;
 use super::state::State;
 use crate::session::SessionExt;
+use jackfield_timers::sleep_until;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -20,12 +20,12 @@ use crate::traces::{AttemptSpans, SpanContext, Traces};
 use crate::work::OpeningStep;
 use futures_util::task::AtomicWaker;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use jackfield_timers::timeout;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 /// One life of a connection, accepted or dialled. What it needs beyond its place in the table is in
 /// [`Machinery`], which is made when it is first used.

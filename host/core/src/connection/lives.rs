@@ -11,6 +11,7 @@ use crate::lock::IgnorePoison;
 use crate::traces::Traces;
 use crate::work;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::sleep_until;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// One of so many places is never of the peer that has all others.
 const SHARE_OF_OTHERS: usize = 10;

@@ -13,12 +13,13 @@ use crate::events::{Cause, EventKind};
 use crate::work::{self, OpeningStep};
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Retry, Session};
+use jackfield_timers::{sleep, timeout};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 /// Runs a life to its end. A panic, in a program's own target or hook, ends that life and nothing
 /// else, and is told as its cause.

@@ -9,13 +9,14 @@ use super::state::State;
 use crate::events::{Cause, EventKind};
 use crate::session::SessionExt;
 use jackfield_plugin_api::{Error, ErrorKind, Event, Facets, Result, Session};
+use jackfield_timers::{sleep_until, timeout};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a session whose data has ended may take to tell what belongs to that, such as the exit status of
 /// a program: it is told before the loss.

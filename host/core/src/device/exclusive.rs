@@ -5,11 +5,12 @@ use crate::connection::Caller;
 use crate::events::{Bus, Cause, EventKind};
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::sleep_until;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// Which context of an error names the lease that was not given.
 pub(crate) const LEASE: &str = "lease";

@@ -9,11 +9,11 @@ use super::talk::{Dialogue, RETURN, SETTLE, Scope};
 use crate::deadline::Deadline;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::timeout_at;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
 
 /// Says that a pager waits in the middle, and that it has come to its end.
 const PAGER: [&str; 2] = [

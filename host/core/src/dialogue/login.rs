@@ -6,11 +6,11 @@ use super::talk::{Dialogue, RETURN, SETTLE};
 use crate::deadline::Deadline;
 use crate::units::Timespan;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret, Session};
+use jackfield_timers::timeout;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 /// A login dialogue: the prompts, and the answers to them. Patterns are regular expressions.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

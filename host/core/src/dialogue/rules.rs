@@ -6,11 +6,11 @@ use super::patterns::Patterns;
 use super::talk::{Dialogue, RETURN};
 use crate::deadline::Deadline;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Secret};
+use jackfield_timers::timeout_at;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout_at;
 
 /// A pattern, and what is done when it matches.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

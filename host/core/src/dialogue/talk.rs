@@ -7,9 +7,10 @@ use super::prompt::{self, Prompt};
 use crate::deadline::Deadline;
 use futures_util::FutureExt;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result, Secret};
+use jackfield_timers::timeout;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// What ends a line that is sent: what the Return key of a terminal sends.
 pub const RETURN: &str = "\r";

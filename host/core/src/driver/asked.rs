@@ -6,11 +6,11 @@ use super::registry::Registry;
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::load::Plugin;
 use jackfield_plugin_api::{HealthStatus, PartHealth, PluginHealth};
+use jackfield_timers::timeout;
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 /// A plugin that runs.
 #[derive(Debug)]

@@ -275,7 +275,7 @@ impl FileHealth {
             let _ = send.send(work());
         };
         std::thread::Builder::new().name("plugin-options".to_owned()).spawn(run)?;
-        match tokio::time::timeout(self.patience, receive).await {
+        match jackfield_timers::timeout(self.patience, receive).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Panicked, "preparing options panicked")),
             Err(_) => {

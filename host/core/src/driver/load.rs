@@ -309,7 +309,7 @@ async fn run(
         .name("plugin-init".to_owned())
         .spawn(work)
         .map_err(|error| Refusal::InitFailed(error.to_string()))?;
-    match tokio::time::timeout(options.init_timeout, receive).await {
+    match jackfield_timers::timeout(options.init_timeout, receive).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Refusal::InitPanicked("the loading thread ended".to_owned())),
         Err(_) => {

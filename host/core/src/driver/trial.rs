@@ -7,6 +7,7 @@ use super::refusal::Refusal;
 use crate::metrics::MetricLimits;
 use crate::services::{Common, PluginRates, PluginServices};
 use jackfield_plugin_api::load::{Module, read_manifest};
+use jackfield_timers::timeout;
 use rustix::process::{
     Resource, Rlimit, Signal, getpid, kill_process, set_parent_process_death_signal, setrlimit,
 };
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
 /// What the process of a trial writes, on a line of its own, when all went to its end.
 const RETURNED: &str = "jackfield: the trial has ended";

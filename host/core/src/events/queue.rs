@@ -105,7 +105,7 @@ impl EventStream {
                 }
             }
         };
-        tokio::time::timeout(limit, waiting).await.ok().flatten()
+        jackfield_timers::timeout(limit, waiting).await.ok().flatten()
     }
 
     /// The next event; `None` after `closed`. Cancel safe.

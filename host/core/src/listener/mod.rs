@@ -219,7 +219,7 @@ impl Bound {
                     Ok(session) => start(shared.load_full(), session, place, &end),
                     Err(error) => {
                         tracing::warn!(listener = &*name, %error, "cannot accept");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        jackfield_timers::sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }

@@ -10,10 +10,11 @@ use crate::deadline::Deadline;
 use crate::session::POLITE_CLOSE;
 use futures_util::StreamExt;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::{timeout, timeout_at};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 /// How many at a time, and how long in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

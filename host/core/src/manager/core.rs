@@ -31,10 +31,10 @@ use crate::stack::uri::StackUri;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role, Session};
+use jackfield_timers::timeout;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Drivers, named connections, devices, upstreams, handlers and listeners of one host.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use crate::config::{DiscoverOptions, TargetConfig};
 use crate::stack::uri::StackUri;
 use crate::upstream::Upstream;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::sleep;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// The parts of a record.
 #[derive(Debug, PartialEq, Deserialize)]

@@ -15,14 +15,14 @@ impl Manager {
         let running = self.core.listeners.running();
         let all = running.iter().map(|running| async move {
             if self.is_read_elsewhere(running) {
-                tokio::time::sleep(BEGUN).await;
+                jackfield_timers::sleep(BEGUN).await;
             }
             running.drain(drain, &self.core.named.lives).await;
         });
         futures_util::future::join_all(all).await;
         let limit = drain.within.0.saturating_add(drain.spread.0).saturating_add(CUT);
         // What is left then is ended with the rest.
-        let _ = tokio::time::timeout(limit, self.served(0)).await;
+        let _ = jackfield_timers::timeout(limit, self.served(0)).await;
     }
 
     /// Whether another process reads the socket of a listener whose transport sorts what comes by itself.

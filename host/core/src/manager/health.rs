@@ -2,10 +2,11 @@
 
 use super::core::Core;
 use jackfield_plugin_api::{HealthStatus, PluginHealth};
+use jackfield_timers::interval;
 use std::collections::HashMap;
 use std::sync::Weak;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::MissedTickBehavior;
 
 /// Asks all plugins every `every`, each for at most `limit`, as long as the host is there.
 pub(super) async fn watch(core: Weak<Core>, every: Duration, limit: Duration) {

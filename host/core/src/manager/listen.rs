@@ -15,12 +15,13 @@ use crate::stack::uri::StackUri;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Role};
 use jackfield_text::range::Problem;
+use jackfield_timers::timeout_at;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How a program listens.
 #[derive(Clone, Debug, Default)]
@@ -335,7 +336,7 @@ async fn close_spread(left: &[Arc<Live>], spread: Duration) {
     let left: Vec<_> = left.iter().filter(|live| !live.state().is_final()).collect();
     let pause = spread / u32::try_from(left.len().max(1)).unwrap_or(u32::MAX);
     let closing = left.iter().enumerate().map(|(at, live)| async move {
-        tokio::time::sleep(pause * u32::try_from(at).unwrap_or(u32::MAX)).await;
+        jackfield_timers::sleep(pause * u32::try_from(at).unwrap_or(u32::MAX)).await;
         let _ = timeout_at(Instant::now() + CUT, live.close(0, "what it came by is there no more"))
             .await;
     });

@@ -96,11 +96,12 @@ use crate::shutdown::END_LIMIT;
 use crate::upstream::UpstreamSnapshot;
 use build::Built;
 use core::Core;
+use jackfield_timers::timeout;
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// A host. Cheap to clone: the clones are one host, which lets go of everything with the last of them, but
 /// ends politely only by [`Manager::shutdown`]. One that is kept in code of a listener of its own lasts until

@@ -2,8 +2,6 @@
 
 use super::Manager;
 use jackfield_plugin_api::Result;
-use std::convert::Infallible;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 impl Manager {
@@ -26,18 +24,9 @@ impl Manager {
             let name = tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
-                never = keep_a_timer_near() => match never {},
             };
             tracing::info!(signal = name, "stopping");
             manager.shutdown().await
         })
-    }
-}
-
-/// Keeps a timer that is due within a second. The runtime sleeps until its next timer; one that is due before that
-/// wakes it, which takes a system call for each connection that is opened with a time limit.
-async fn keep_a_timer_near() -> Infallible {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -10,8 +10,9 @@ use crate::config::{self, KeyPath};
 use crate::connection::Target;
 use crate::events::EventKind;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::sleep;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How often a target that drains is looked at.
 const LOOK: Duration = Duration::from_millis(20);

@@ -13,13 +13,13 @@ use bytes::Bytes;
 use jackfield_plugin_api::{
     Body, Envelope, Error, ErrorKind, Exchange, HeaderBlock, Result, Role, Session,
 };
+use jackfield_timers::{sleep, timeout};
 use serde_json::Map;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
 
 /// Spans in one request at most.
 const BATCH: usize = 512;

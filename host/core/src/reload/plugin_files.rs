@@ -7,11 +7,12 @@
 
 use super::watch::{Folders, MOST_LOOKS, QUIET, next_poll, settle};
 use super::{ReloadCause, Reloader, ReloaderState};
+use jackfield_timers::sleep;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// The least time between two looks, whatever the system tells.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -47,7 +48,7 @@ async fn changes(reloader: &Reloader) {
         }
         if reloader.look_at_plugins().await.is_some() {
             // While it is written it gives hints.
-            let _ = tokio::time::timeout(QUIET, hints.recv()).await;
+            let _ = jackfield_timers::timeout(QUIET, hints.recv()).await;
             settle(&mut hints).await;
             continue;
         }

@@ -7,11 +7,12 @@
 
 use super::secret_files::FilesSeen;
 use super::{ReloadCause, Reloader};
+use jackfield_timers::{sleep, timeout};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 /// How long there has to be no hint.
 pub(super) const QUIET: Duration = Duration::from_millis(200);

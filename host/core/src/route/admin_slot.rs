@@ -3,12 +3,12 @@
 
 use crate::shutdown::Stopping;
 use jackfield_plugin_api::{Error, ErrorKind, Result, Session};
+use jackfield_timers::timeout;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 /// How long a session waits for an admin API that is not there yet: as long as a host may take from its first accepted
 /// session to the end of its start.

@@ -10,12 +10,12 @@ use crate::connection::Around;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jackfield_plugin_api::{Event, Facets, Result, Session};
+use jackfield_timers::timeout;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long one operation may take: a slow line first sends what it has.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -6,9 +6,9 @@ use crate::relay::{RelayEnd, Side, Totals};
 use crate::upstream::Opened;
 use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{Answer, Envelope, Error, Result, Session};
+use jackfield_timers::sleep;
 use std::future::pending;
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// How long a request may have no answer before the peer is pinged.
 const SILENT: Duration = Duration::from_secs(5);

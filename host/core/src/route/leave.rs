@@ -4,10 +4,10 @@ use super::{Served, forward};
 use crate::connection::{ConnectionCommand, Entered};
 use crate::session::SessionExt;
 use jackfield_plugin_api::{Result, Session};
+use jackfield_timers::timeout;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Completes when the connection was told to end and its peer knows, as far as its protocol can tell it.
 /// What it is joined to goes on until then. Small: most connections end by themselves.

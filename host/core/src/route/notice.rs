@@ -6,6 +6,7 @@ use crate::connection::{Entered, Held};
 use crate::device::LEASE;
 use crate::lock::IgnorePoison;
 use jackfield_plugin_api::{Control, Error, ErrorKind, Facets, Session, Stream};
+use jackfield_timers::timeout;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -15,7 +16,6 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
 
 /// What of an error says who uses the destination.
 pub(super) const HELD: &str = "held";

@@ -5,8 +5,8 @@ use crate::relay::{RelayEnd, Side};
 use crate::session::POLITE_CLOSE;
 use crate::shutdown::LAST_WORDS;
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Origin, Session, close_code};
+use jackfield_timers::timeout;
 use serde_json::Value;
-use tokio::time::timeout;
 
 /// How a session is left.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -96,7 +96,7 @@ impl Events {
             biased;
             () = self.stopping.told() => return Ok(None),
             more = self.source.more() => more?,
-            () = tokio::time::sleep(QUIET) => Some(ServerEvent::nothing()),
+            () = jackfield_timers::sleep(QUIET) => Some(ServerEvent::nothing()),
         };
         Ok(more.map(|bytes| (BodyPart::Data(bytes), self)))
     }

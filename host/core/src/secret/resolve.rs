@@ -129,7 +129,7 @@ impl Resolver {
             SecretRef::Prompt(_) => self.prompt_timeout,
             _ => self.timeout,
         };
-        let bytes = match tokio::time::timeout(limit, read).await {
+        let bytes = match jackfield_timers::timeout(limit, read).await {
             Ok(read) => read,
             Err(_) => Err(SecretFailure::Timeout(limit)),
         };

@@ -10,10 +10,11 @@ use crate::pool::{PoolOptions, Stats};
 use crate::session::SessionExt;
 use jackfield_balancer::{Need, OpenError, Opens, Probe};
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::{timeout, timeout_at};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 /// The connection that posts go over.
 pub(super) struct PostOptions {

@@ -9,13 +9,13 @@ use crate::lock::IgnorePoison;
 use crate::session::POLITE_CLOSE;
 use bytes::Bytes;
 use jackfield_plugin_api::{Error, ErrorKind, Session, Stream};
+use jackfield_timers::timeout;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// Bytes of input that may wait to be passed on; a client waits with more.
 pub(super) const INPUT: u64 = 256 << 10;

@@ -10,6 +10,7 @@ use jackfield_plugin_api::op::Op;
 use jackfield_plugin_api::{
     Answer, Envelope, Error, ErrorKind, Exchange, Facets, Incoming, Result, Session, Stream,
 };
+use jackfield_timers::timeout_at;
 use serde_json::Value;
 use std::io::Cursor;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// The most bytes kept that a peer sends before anybody has asked it for something.
 const EARLY: usize = 4096;

@@ -41,11 +41,12 @@ use crate::lock::IgnorePoison;
 use crate::pool::{AcquireError, Pool, PoolOptions, Pooled, Stats};
 use crate::session::{DataParts, calls_of, guarded};
 use jackfield_plugin_api::{Error, ErrorKind, Facets, Result};
+use jackfield_timers::timeout_at;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// What a session is needed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,7 +219,7 @@ impl SessionPool {
                 // The pool has a place and the peer has none: it counts a stream that has ended for a little
                 // longer, or lets us have fewer than `share`.
                 Err(OpenError::Busy(_)) if waits && Instant::now() + pause < deadline => {
-                    tokio::time::sleep(pause).await;
+                    jackfield_timers::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 taken => return taken,
