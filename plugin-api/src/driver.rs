@@ -5,7 +5,7 @@ use crate::health::Health;
 use crate::listener::Listener;
 use crate::manifest::{Below, DriverInfo, HandlerInfo, Operation};
 use crate::request::Request;
-use crate::services::Host;
+use crate::services::{Host, Socket};
 use crate::session::Session;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -47,6 +47,14 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`Error::option`] naming the option at fault.
     fn configure(&self, options: Self::Options, role: Role) -> Result<Self::Endpoint>;
+
+    /// The socket of the host's that `endpoint` is, where connecting is nothing else: the host then connects that one
+    /// by itself, to the host and port of the address, and [`Driver::open`] is called only for an address without a
+    /// port. Default: `None`.
+    fn socket(endpoint: &Self::Endpoint) -> Option<&Socket> {
+        let _ = endpoint;
+        None
+    }
 
     /// The operations of its sessions, for `call`.
     fn operations() -> Vec<Operation> {

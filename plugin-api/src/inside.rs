@@ -62,6 +62,11 @@ impl<T: Accept> AcceptInside<T> {
     pub fn listener(accept: T) -> Listener {
         Listener::new(AcceptInside { runtime: Handle::current(), accept })
     }
+
+    /// What accepts, for who is in that runtime.
+    pub fn get(&self) -> &T {
+        &self.accept
+    }
 }
 
 impl<T: Accept> Accept for AcceptInside<T> {

@@ -14,7 +14,7 @@ use crate::op::{Op, Transfer};
 use crate::raw::{Opaque, RawError, RawStr};
 use crate::request::Request;
 use crate::section::SECTION;
-use crate::services::{RawPair, Services, export_services};
+use crate::services::{RawPair, Services, Socket, export_services};
 use crate::session::Session;
 use crate::watch::{self, Operation, Owner};
 use abi_stable::StableAbi;
@@ -253,7 +253,14 @@ impl Plugin {
         if endpoint.0.is_null() {
             return Err(Error::from_raw(error));
         }
-        Ok(Endpoint { plugin: self.clone(), endpoint, owner: Owner::NOBODY })
+        let socket = (role == CLIENT).then(|| {
+            // SAFETY: the endpoint was just made.
+            let json = unsafe { (table.socket())(endpoint) };
+            // One that is described in another way is asked to connect.
+            serde_json::from_slice::<Option<Socket>>(json.as_ref()).ok().flatten()
+        });
+        let socket = socket.flatten().map(Arc::new);
+        Ok(Endpoint { plugin: self.clone(), endpoint, socket, owner: Owner::NOBODY })
     }
 
     /// What its drivers and handlers say of themselves. Runs author's code, which should not block.
@@ -277,6 +284,7 @@ impl Plugin {
 pub struct Endpoint {
     plugin: Plugin,
     endpoint: Opaque,
+    socket: Option<Arc<Socket>>,
     owner: Owner,
 }
 
@@ -291,6 +299,11 @@ impl Endpoint {
     pub fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;
         self
+    }
+
+    /// The socket that it is, where connecting is nothing else. See [`Driver::socket`](crate::Driver::socket).
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
+        self.socket.as_ref()
     }
 
     /// Connects.

@@ -42,6 +42,8 @@ abi! {
         /// An interceptor's endpoint, a `Call` as JSON, and a `Next`, which is given away; gives an
         /// `Op<Bytes>` with the result as JSON.
         pub intercept: unsafe extern "C" fn(Opaque, RawStr, RawPair) -> RawPair,
+        /// A driver's endpoint; gives its socket as JSON, `null` where connecting is more than that.
+        pub socket: unsafe extern "C" fn(Opaque) -> RawBuf,
         /// Frees the plugin.
         #[sabi(last_prefix_field)]
         pub shutdown: unsafe extern "C" fn(Opaque),

@@ -1,8 +1,9 @@
 //! [`Deadline`]: a moment by which several steps in a row have to be done.
 
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::timeout_at;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// So far away that it never comes, and yet a moment that can be computed with.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
@@ -24,6 +25,11 @@ impl Deadline {
     /// At that moment.
     pub fn at(at: Instant) -> Self {
         Deadline { at, limit: at.saturating_duration_since(Instant::now()) }
+    }
+
+    /// How long it was from the beginning.
+    pub fn limit(self) -> Duration {
+        self.limit
     }
 
     /// The moment.

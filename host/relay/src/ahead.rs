@@ -8,6 +8,7 @@ use crate::kernel_stream::KernelStream::{Other, Tcp, Unix};
 use bytes::Bytes;
 use futures_util::{Sink, Stream as FuturesStream, StreamExt};
 use jackfield_plugin_api::{Error, ErrorKind, Message, Messages, Origin, Reading, Result, Stream};
+use jackfield_timers::sleep;
 use rustix::net::{RecvFlags, recv};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -16,11 +17,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::time::sleep;
 
 /// The most that is read of what is no socket before the relay begins, and of what is messages, to which the
 /// last one may add its length.
 const MOST: usize = 16 * 1024;
+
+/// The end of a peer's direction, and a reset. Bytes that come before wake nobody: of what is waited for with priority,
+/// the reactor watches nothing but that end.
+const ENDS: Interest = Interest::PRIORITY.add(Interest::ERROR);
 
 /// Bytes or messages that are watched before they are relayed.
 #[derive(Debug)]
@@ -154,10 +158,15 @@ async fn read(stream: &mut Stream) -> Result<Bytes> {
     .await
 }
 
-/// Looks at what a socket has without taking it.
+/// Waits until the peer of a socket has ended its direction or broken off, and looks whether it has sent something
+/// before, without taking that.
 async fn peeked(socket: &Socket) -> Result<PeerSeen> {
     loop {
-        poll_fn(|cx| socket.poll_read_ready(cx)).await?;
+        match &socket.0 {
+            Tcp(tcp) => drop(tcp.ready(ENDS).await?),
+            Unix(unix) => drop(unix.ready(ENDS).await?),
+            Other(_) => poll_fn(|cx| socket.poll_read_ready(cx)).await?,
+        }
         let mut room = [0; 1];
         let peek =
             socket.try_io(Interest::READABLE, |fd| Ok(recv(fd, &mut room[..], RecvFlags::PEEK)?.1));

@@ -164,6 +164,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// How a relay is described that ended because this side ended first.
+    pub fn closed(self) -> &'static str {
+        match self {
+            Side::A => "closed by a",
+            Side::B => "closed by b",
+        }
+    }
+
     /// The opposite one.
     #[must_use]
     pub fn other(self) -> Side {
@@ -227,7 +235,7 @@ impl RelayEnd {
 impl fmt::Display for RelayEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RelayEnd::Closed { first } => write!(f, "closed by {first}"),
+            RelayEnd::Closed { first } => f.write_str(first.closed()),
             RelayEnd::Failed { side, receiving: true, error } => {
                 write!(f, "receiving from {side} failed: {error}")
             }

@@ -7,7 +7,7 @@ use crate::interceptor::{Call, Interceptor, Next, json};
 use crate::listener::Listener;
 use crate::op::Op;
 use crate::request::Request;
-use crate::services::{Host, Level};
+use crate::services::{Host, Level, Socket};
 use crate::session::Session;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub(super) trait Endpoint: Send + Sync {
     }
     fn listen(self: Arc<Self>, _: Request) -> Op<Listener> {
         unsupported("listening")
+    }
+    fn socket(&self) -> Option<Socket> {
+        None
     }
     fn serve(self: Arc<Self>, _: Session) -> Op<()> {
         unsupported("serving sessions")
@@ -89,6 +92,9 @@ impl<D: Driver> Endpoint for DriverEndpoint<D> {
     }
     fn listen(self: Arc<Self>, request: Request) -> Op<Listener> {
         Op::new(async move { self.made.driver.listen(&self.endpoint, request).await })
+    }
+    fn socket(&self) -> Option<Socket> {
+        D::socket(&self.endpoint).cloned()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::health::{Health, PluginHealth};
 use crate::interceptor::{Interceptor, Next, value};
 use crate::manifest::{PluginInfo, schema_of};
 use crate::module::{CLIENT, HANDLER, INTERCEPTOR, PluginModule, PluginModule_Ref, SERVER};
+use crate::object::json_buf;
 use crate::op::{Op, Transfer};
 use crate::raw::{Opaque, RawBuf, RawError, RawStr, fail, guard, guard_drop, tell_of_panics};
 use crate::request::Request;
@@ -205,6 +206,7 @@ pub fn module<P: Exports>() -> PluginModule_Ref {
         health,
         drain,
         intercept,
+        socket,
         shutdown,
     }
     .leak_into_prefix()
@@ -306,6 +308,11 @@ macro_rules! with_request {
 
 with_request! { open accept listen }
 
+unsafe extern "C" fn socket(at: Opaque) -> RawBuf {
+    // SAFETY: the endpoint is alive.
+    json_buf(|| unsafe { endpoint(at) }.socket())
+}
+
 unsafe extern "C" fn serve(at: Opaque, session: RawPair) -> RawPair {
     // SAFETY: the endpoint is alive; the session is given to us.
     pair(|| unsafe { endpoint(at).serve(Session::from_raw(session.object())) })
@@ -324,7 +331,7 @@ unsafe extern "C" fn intercept(at: Opaque, call: RawStr, next: RawPair) -> RawPa
 
 unsafe extern "C" fn health(plugin: Opaque) -> RawBuf {
     // SAFETY: the plugin is alive until `shutdown`.
-    crate::object::json_buf(|| unsafe { &*plugin.0.cast::<Plugin>() }.health())
+    json_buf(|| unsafe { &*plugin.0.cast::<Plugin>() }.health())
 }
 
 unsafe extern "C" fn drain(plugin: Opaque, deadline_ms: u64) -> RawPair {

@@ -1,10 +1,11 @@
 //! [`Socket`]: which socket a driver wants from the host, and how it is to be set.
 
 use crate::raw::{RawStr, abi, layout};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The kinds of socket the host makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[repr(u32)]
 #[non_exhaustive]
 pub enum SocketKind {
@@ -22,7 +23,7 @@ pub enum SocketKind {
 
 /// A socket to connect, listen on or bind. Unset options leave the system's default. Made by
 /// [`Socket::new`] or [`Socket::at_path`]; what else is wanted is set in its fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Socket {
     /// Which kind.

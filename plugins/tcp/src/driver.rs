@@ -32,6 +32,10 @@ impl Driver for TcpDriver {
         true
     }
 
+    fn socket(socket: &Socket) -> Option<&Socket> {
+        Some(socket)
+    }
+
     fn configure(&self, options: TcpOptions, _role: Role) -> Result<Socket> {
         if let Some(bind) = &options.bind
             && bind.parse::<IpAddr>().is_err()

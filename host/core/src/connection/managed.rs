@@ -16,6 +16,7 @@ use crate::events::Bus;
 use crate::lock::IgnorePoison;
 use arc_swap::ArcSwap;
 use jackfield_plugin_api::{Address, Error, ErrorKind, Facets, Result, Session};
+use jackfield_timers::timeout_at;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// A named connection, defined whether or not it is connected.
 #[derive(Debug)]
@@ -78,6 +79,18 @@ impl Managed {
     /// Its target, for sessions of one's own.
     pub fn target(&self) -> Arc<Target> {
         Arc::clone(&self.spec.load().target)
+    }
+
+    /// Its target, and the most that connecting to it may take.
+    pub fn target_and_limit(&self) -> (Arc<Target>, Duration) {
+        let spec = self.spec.load();
+        (Arc::clone(&spec.target), spec.policy.connect_limit())
+    }
+
+    /// Whether one session of its target is open at a time: an exclusive path, or a driver that has but one.
+    pub fn has_one_user(&self) -> bool {
+        let target = &self.spec.load().target;
+        target.is_exclusive() || target.stack().max_sessions() == Some(1)
     }
 
     /// Free labels of its definition.

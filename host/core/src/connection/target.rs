@@ -4,6 +4,7 @@ use super::intercept::{Around, Interceptor, Registered, merged};
 use super::keepalive::KeepAlive;
 use super::managed::Managed;
 use super::session_pool::{PooledSession, Purpose, SessionPool};
+use crate::deadline::Deadline;
 use crate::events::Source;
 use crate::stack::Stack;
 use crate::work::{self, OpeningStep};
@@ -14,7 +15,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Who opens a session and what for, as others are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -245,16 +245,15 @@ impl Target {
     }
 
     async fn connect(&self, limit: Duration) -> Result<Session> {
-        let deadline = Instant::now() + limit;
+        let deadline = Deadline::after(limit);
         let mut stack: &Stack = &self.stack;
         let mut others = self.others.iter();
         loop {
-            let left = || deadline.saturating_duration_since(Instant::now());
             let carrier = match &self.via {
-                Some(via) => Some(via.dial(stack.address(), left()).await?),
+                Some(via) => Some(via.dial(stack.address(), deadline.left()).await?),
                 None => None,
             };
-            let error = match stack.open(carrier, left()).await {
+            let error = match stack.open_by(carrier, deadline).await {
                 Err(error) if error.kind() == ErrorKind::Denied => error,
                 other => return other,
             };

@@ -75,7 +75,7 @@ impl Registry {
     /// host's.
     pub fn add_plugin(&mut self, plugin: &Plugin, manifest: PluginManifest) {
         let id = self.next_id(&manifest, "", Path::new(""));
-        let generation = Generation::new(id, plugin.clone(), &Arc::default(), None);
+        let generation = Generation::new(id, plugin.clone(), &Arc::default(), None, self.common());
         let parts = self.parts_of(&Arc::new(generation), &manifest);
         let generation = parts.first().map(|(_, now)| Arc::clone(&now.generation));
         // One that has nothing is not used either.
@@ -116,7 +116,8 @@ impl Registry {
             file: file.to_owned(),
         });
         let id = self.next_id(&manifest, sha256, file);
-        let generation = Arc::new(Generation::new(id, plugin, health, Some(in_use)));
+        let generation = Generation::new(id, plugin, health, Some(in_use), self.common());
+        let generation = Arc::new(generation);
         let mut parts = Vec::new();
         for (part, now) in self.parts_of(&generation, &manifest) {
             let becoming = part.offer(&now).await?;

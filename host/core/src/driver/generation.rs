@@ -4,6 +4,7 @@
 use super::asked::RunningPlugin;
 use super::health::FileHealth;
 use super::sentinel::Use;
+use crate::services::Common;
 use jackfield_plugin_api::Kept;
 use jackfield_plugin_api::load::Plugin;
 use schemars::JsonSchema;
@@ -33,6 +34,8 @@ pub(super) struct Generation {
     pub(super) plugin: Plugin,
     pub(super) health: Arc<FileHealth>,
     pub(super) in_use: Option<Arc<Use>>,
+    /// What the services of all plugins share.
+    pub(super) common: Arc<Common>,
     hold: Arc<GenerationHold>,
 }
 
@@ -48,11 +51,13 @@ impl Generation {
         plugin: Plugin,
         health: &Arc<FileHealth>,
         in_use: Option<Arc<Use>>,
+        common: &Arc<Common>,
     ) -> Self {
         let id = Arc::new(id);
         let running = RunningPlugin::new(plugin.clone(), &id, health);
         let hold = Arc::new(GenerationHold { running: Arc::new(running) });
-        Generation { id, plugin, health: Arc::clone(health), in_use, hold }
+        let (health, common) = (Arc::clone(health), Arc::clone(common));
+        Generation { id, plugin, health, in_use, common, hold }
     }
 
     /// The plugin as a whole.

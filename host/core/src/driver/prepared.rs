@@ -3,14 +3,17 @@
 use super::generation::Generation;
 use super::part::PartRole;
 use crate::secret::Secret;
+use crate::services::{HostAddress, connect_tcp};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::TryFutureExt;
 use futures_util::future::{self, Either};
 use jackfield_plugin_api::load::Endpoint;
 use jackfield_plugin_api::op::{Op, Transfer};
+use jackfield_plugin_api::services::SocketKind;
 use jackfield_plugin_api::{Call, Error, Kept, Listener, Next, Request, Result, Session};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A driver, handler or interceptor with its options in place, for any number of calls at once. All are cancel
 /// safe: dropping one ends what it had begun.
@@ -26,7 +29,9 @@ pub struct Prepared {
 #[derive(Debug)]
 pub(super) struct PreparedState {
     ready: ArcSwap<Ready>,
+    /// Why it is gone, if `is_gone` says that it is.
     gone: ArcSwapOption<Error>,
+    is_gone: AtomicBool,
     pub(super) role: PartRole,
     pub(super) options: Arc<Secret>,
 }
@@ -47,7 +52,7 @@ impl Ready {
 impl PreparedState {
     pub(super) fn new(ready: Ready, role: PartRole, options: Arc<Secret>) -> Self {
         let (ready, gone) = (ArcSwap::from_pointee(ready), ArcSwapOption::empty());
-        PreparedState { ready, gone, role, options }
+        PreparedState { ready, gone, is_gone: AtomicBool::new(false), role, options }
     }
 
     pub(super) fn is_of(&self, generation: &Arc<Generation>) -> bool {
@@ -56,11 +61,12 @@ impl PreparedState {
 
     pub(super) fn take(&self, ready: Ready) {
         self.ready.store(Arc::new(ready));
-        self.gone.store(None);
+        self.is_gone.store(false, Ordering::Release);
     }
 
     pub(super) fn leave(&self, why: &Error) {
         self.gone.store(Some(Arc::new(why.clone())));
+        self.is_gone.store(true, Ordering::Release);
     }
 }
 
@@ -75,6 +81,26 @@ impl Prepared {
     /// The driver's, or why its plugin is not used any more.
     pub fn open(&self, request: Request) -> impl Future<Output = Result<Session>> + Send + '_ {
         self.call(|endpoint| endpoint.open(request)).map_ok(keeping)
+    }
+
+    /// Connects to `address`, where that is nothing but a socket of the host's; `None` where the driver is to be asked,
+    /// or is not to be used at this moment.
+    ///
+    /// # Errors
+    /// What resolving a name and the system say.
+    pub(crate) fn connect<'a>(
+        &self,
+        address: HostAddress<'a>,
+    ) -> Option<impl Future<Output = Result<Session>> + Send + use<'a>> {
+        let ready = self.admitted().ok().filter(|ready| !ready.generation.health.is_troubled())?;
+        let socket = ready.endpoint.socket().filter(|socket| socket.kind == SocketKind::Tcp)?;
+        let (socket, generation) = (Arc::clone(socket), Arc::clone(&ready.generation));
+        Some(async move {
+            let names = generation.common.host_names();
+            let mut session = connect_tcp(&socket, address, names).await?;
+            session.keep(generation.held());
+            Ok(session)
+        })
     }
 
     /// A layer's passive side, over the request's carrier.
@@ -125,10 +151,10 @@ impl Prepared {
     /// # Errors
     /// Why not: its plugin file was removed.
     pub fn is_there(&self) -> Result<()> {
-        match &*self.state.gone.load() {
-            Some(why) => Err((**why).clone()),
-            None => Ok(()),
+        if !self.state.is_gone.load(Ordering::Acquire) {
+            return Ok(());
         }
+        self.state.gone.load().as_ref().map_or(Ok(()), |why| Err((**why).clone()))
     }
 
     fn admitted(&self) -> Result<Arc<Ready>> {

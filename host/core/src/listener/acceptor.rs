@@ -183,15 +183,15 @@ impl Acceptor {
         let mut line = SessionLine::new(entered, shared);
         let ended = move |served: Result<Served>| match served {
             Ok(served) => {
-                line.ended(&served);
-                match served {
-                    Served::Told(command) => entered.ended(&command),
-                    served => entered.served(served.into_end()),
+                match &served {
+                    Served::Told(command) => entered.ended(command),
+                    served => entered.served(served.end()),
                 }
+                line.ended(&served);
             }
             Err(error) => {
-                line.failed(&error);
                 entered.failed(&error);
+                line.failed(&error);
             }
         };
         match &shared.service {
@@ -301,11 +301,11 @@ impl ListenerShared {
     /// Whether the streams of a session are served one by one: where there are `layers` to take each through,
     /// and where the route takes them so.
     fn divides(&self, session: &Session, layers: bool) -> bool {
-        let takes = match &self.service {
-            Service::Route(route) => layers || route.takes_streams(),
-            Service::Code { .. } => layers,
-        };
-        takes && session.facets().contains(Facets::ACCEPT_STREAM)
+        session.facets().contains(Facets::ACCEPT_STREAM)
+            && match &self.service {
+                Service::Route(route) => layers || route.takes_streams(),
+                Service::Code { .. } => layers,
+            }
     }
 }
 

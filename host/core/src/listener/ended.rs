@@ -20,42 +20,32 @@ const FAILED: &str = "jackfield::session::failed";
 pub(super) struct SessionLine<'a> {
     live: &'a Live,
     shared: &'a ListenerShared,
-    /// Boxed: it is there at its end only.
-    end: Option<Box<SessionEnd>>,
-}
-
-/// How a session has ended.
-struct SessionEnd {
-    text: Cow<'static, str>,
-    error: Option<Error>,
+    is_written: bool,
 }
 
 impl<'a> SessionLine<'a> {
     pub(super) fn new(live: &'a Live, shared: &'a ListenerShared) -> Self {
-        SessionLine { live, shared, end: None }
+        SessionLine { live, shared, is_written: false }
     }
 
     /// How it has ended.
     pub(super) fn ended(&mut self, served: &Served) {
         let (text, error) = in_words(served);
-        self.end = Some(Box::new(SessionEnd { text, error: error.cloned() }));
+        self.write(&text, error);
     }
 
     /// Why it could not be served.
     pub(super) fn failed(&mut self, error: &Error) {
         let text = match error.kind() {
             // The panic itself has a line of its own, which names the code.
-            ErrorKind::Panicked => "panicked".into(),
-            _ => "failed".into(),
+            ErrorKind::Panicked => "panicked",
+            _ => "failed",
         };
-        self.end = Some(Box::new(SessionEnd { text, error: Some(error.clone()) }));
+        self.write(text, Some(error));
     }
-}
 
-impl Drop for SessionLine<'_> {
-    fn drop(&mut self) {
-        let cut_off = || Box::new(SessionEnd { text: "it was cut off".into(), error: None });
-        let SessionEnd { text: end, error } = *self.end.take().unwrap_or_else(cut_off);
+    fn write(&mut self, end: &str, error: Option<&Error>) {
+        self.is_written = true;
         let (live, ListenerShared { service, counts, .. }) = (self.live, self.shared);
         let (bytes_in, bytes_out) = (live.totals().bytes_to_b(), live.totals().bytes_to_a());
         let duration_ms = live.totals().age_ms();
@@ -71,8 +61,8 @@ impl Drop for SessionLine<'_> {
                 .with_peer(live.peer())
                 .with("jackfield.bytes_in", bytes_in)
                 .with("jackfield.bytes_out", bytes_out)
-                .with("jackfield.end", &*end)
-                .with_error(error.as_ref());
+                .with("jackfield.end", end)
+                .with_error(error);
             traces.end(span);
         }
         // Made into text only where a line is written.
@@ -83,15 +73,23 @@ impl Drop for SessionLine<'_> {
             Some(error) => tracing::info!(
                 target: FAILED,
                 listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
-                bytes_in, bytes_out, duration_ms, end = &*end, %error,
+                bytes_in, bytes_out, duration_ms, end, %error,
                 "session failed"
             ),
             None => tracing::info!(
                 target: SESSIONS,
                 listener = listener(), route = &*route(), target = &*target(), id = live.id, peer = peer(),
-                bytes_in, bytes_out, duration_ms, end = &*end,
+                bytes_in, bytes_out, duration_ms, end,
                 "session ended"
             ),
+        }
+    }
+}
+
+impl Drop for SessionLine<'_> {
+    fn drop(&mut self) {
+        if !self.is_written {
+            self.write("it was cut off", None);
         }
     }
 }

@@ -41,24 +41,13 @@ impl Destination {
 
     /// Whether one session of it is open at a time: an exclusive path, or a driver that has but one.
     pub fn has_one_user(&self) -> bool {
-        let Destination::Connection(managed) = self else { return false };
-        let target = managed.target();
-        target.is_exclusive() || target.stack().max_sessions() == Some(1)
+        matches!(self, Destination::Connection(managed) if managed.has_one_user())
     }
 
     /// Who has the lease of an exclusive path at this moment.
     pub fn held(&self) -> Option<Held> {
         let Destination::Connection(managed) = self else { return None };
         managed.target().held()
-    }
-
-    /// Whether its target is told who the client is that a session is opened for.
-    pub(super) fn tells_client(&self) -> bool {
-        match self {
-            Destination::Upstream(upstream) => upstream.tells_client(),
-            Destination::Connection(managed) => managed.target().stack().tells_client(),
-            Destination::Observe(_) | Destination::Handler(_) | Destination::Admin(_) => false,
-        }
     }
 
     /// The operation of that name: the driver's own, or one that any stream has.
@@ -98,7 +87,7 @@ impl Destination {
         match self {
             Destination::Upstream(upstream) => upstream.open(None).await.map(Opened::into_session),
             Destination::Connection(managed) => {
-                let (target, limit) = (managed.target(), managed.policy().connect_limit());
+                let (target, limit) = managed.target_and_limit();
                 target.open_for(caller, limit).await
             }
             Destination::Observe(observers) => Ok(observers.observe()?.into_session()),

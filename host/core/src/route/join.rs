@@ -100,6 +100,7 @@ impl<'a> Joining<'a> {
         let spans = self.connection.attempt_spans();
         let reaching = route.reach(session, self.connection, Purpose::Data, spans.as_deref());
         let far = tokio::select! {
+            biased;
             far = Deferred::offering(deferred.as_ref(), reaching) => far,
             gone = near::gone(&mut early, grace) => Err(gone),
             () = self.stopping.ended() => Err(near::stopped()),

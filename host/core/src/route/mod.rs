@@ -23,7 +23,10 @@ mod parting;
 mod sse;
 mod tied;
 
-use crate::connection::{Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose};
+use crate::connection::{
+    Around, Caller, ConnectionCommand, Entered, PooledSession, Purpose, Target,
+};
+use crate::phase::{PhaseFuture, phase};
 use crate::relay::cut_off;
 use crate::relay::{RelayEnd, RelayOptions, RelaySizes, RelayTimeouts};
 use crate::shutdown::Stopping;
@@ -37,12 +40,13 @@ pub use destination::Destination;
 use far::Far;
 use futures_util::future::Either;
 use handled::{SessionServer, handled};
-use jackfield_plugin_api::{Error, Facets, Result, Session};
+use jackfield_plugin_api::{Error, Facets, Info, Result, Session};
 use join::{Joined, Joining};
 use notice::Notice;
 pub use options::RouteOptions;
 use scopeguard::{ScopeGuard, guard};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A destination and how to join a session to it.
 #[derive(Clone, Debug)]
@@ -131,6 +135,7 @@ impl Route {
                 let (session, notice) = &*held;
                 let joining = Joining { route: self, session, notice, connection, stopping };
                 tokio::select! {
+                    biased;
                     joined = joining.join_or_say() => joined,
                     command = leave::EndOnCommand::new(session, connection) => Joined::told(command, session),
                 }
@@ -165,23 +170,6 @@ impl Route {
         purpose: Purpose,
         spans: Option<&AttemptSpans<'_>>,
     ) -> Result<Far> {
-        let reaching = self.reach_target(session, connection, purpose, spans);
-        if !self.destination.tells_client() {
-            return reaching.await;
-        }
-        let mut client = session.info();
-        client.peer = connection.peer().map(ToString::to_string);
-        // Boxed: most sessions need no room for it.
-        Box::pin(opened_for(client, reaching)).await
-    }
-
-    async fn reach_target(
-        &self,
-        session: &Session,
-        connection: &Entered,
-        purpose: Purpose,
-        spans: Option<&AttemptSpans<'_>>,
-    ) -> Result<Far> {
         // Boxed, so that a relayed connection does not keep room for being opened.
         Ok(match &self.destination {
             Destination::Handler(_) => return Err(Error::unsupported("opening a handler")),
@@ -190,25 +178,19 @@ impl Route {
                 let key = upstream
                     .uses_key()
                     .then(|| self.options.hash.key(connection.peer(), || session.info()));
-                let key = key.flatten();
-                Far::Opened(Box::pin(upstream.have(key, purpose, spans)).await?)
+                let having = phase(upstream.have(key.flatten(), purpose, spans));
+                Far::Opened(match upstream.tells_client() {
+                    true => phase(opened_for(client_of(session, connection), having)).await?,
+                    false => having.await?,
+                })
             }
             Destination::Connection(managed) => {
-                let caller = || {
-                    let peer = connection.peer().map(ToString::to_string);
-                    let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
-                    Caller::new(peer, connection.listener().map_or("", |name| name))
-                };
-                let (target, limit) = (managed.target(), managed.policy().connect_limit());
+                let (target, limit) = managed.target_and_limit();
                 let attempt = spans.map(|spans| AttemptAt::new(spans, managed.name(), &target));
-                // Each boxed by itself: that of requests is the larger one.
-                let opened = match purpose {
-                    Purpose::Request { rested } => {
-                        Box::pin(target.for_request(caller, limit, rested)).await
-                    }
-                    Purpose::Data | Purpose::Calls => {
-                        Box::pin(target.for_data(caller, limit)).await
-                    }
+                let opening = Self::opening(&target, connection, purpose, limit);
+                let opened = match target.stack().tells_client() {
+                    true => phase(opened_for(client_of(session, connection), opening)).await,
+                    false => opening.await,
                 };
                 attempt.into_iter().for_each(|attempt| attempt.over(&opened));
                 Far::Own(opened?)
@@ -218,13 +200,39 @@ impl Route {
             }
         })
     }
+
+    /// Opens a session of a connection's target. Each purpose has a future of its own: that of requests is the larger one.
+    fn opening<'a>(
+        target: &'a Arc<Target>,
+        connection: &'a Entered,
+        purpose: Purpose,
+        limit: Duration,
+    ) -> PhaseFuture<'a, Result<PooledSession>> {
+        let caller = || {
+            let peer = connection.peer().map(ToString::to_string);
+            let peer = peer.unwrap_or_else(|| "a peer without an address".to_owned());
+            Caller::new(peer, connection.listener().map_or("", |name| name))
+        };
+        match purpose {
+            Purpose::Request { rested } => phase(target.for_request(caller, limit, rested)),
+            Purpose::Data | Purpose::Calls => phase(target.for_data(caller, limit)),
+        }
+    }
+}
+
+/// Who the client of a session is, for a destination that is told.
+fn client_of(session: &Session, connection: &Entered) -> Info {
+    let mut client = session.info();
+    client.peer = connection.peer().map(ToString::to_string);
+    client
 }
 
 impl Served {
     /// As an end in words, or the error that the relay ended with.
-    pub(crate) fn into_end(self) -> Result<String> {
+    pub(crate) fn end(&self) -> Result<String> {
         match self {
-            Served::Relayed(RelayEnd::Failed { error, .. }) => Err(error),
+            Served::Relayed(RelayEnd::Failed { error, .. }) => Err(error.clone()),
+            Served::Relayed(RelayEnd::Closed { first }) => Ok(first.closed().to_owned()),
             served => Ok(served.to_string()),
         }
     }

@@ -4,11 +4,11 @@ use crate::work::{self, OpeningStep};
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jackfield_plugin_api::{Error, ErrorKind, Result};
+use jackfield_timers::timeout;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Gives the addresses of a host name; the layer above sets it where the system is not to be asked.
 pub type NameLookup = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<IpAddr>>> + Send + Sync>;
@@ -22,6 +22,25 @@ pub struct HostNames {
 impl std::fmt::Debug for HostNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HostNames")
+    }
+}
+
+/// Where to: an address, or a name that is to be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAddress<'a> {
+    /// An IP address and a port.
+    Known(SocketAddr),
+    /// A host name and a port.
+    Named(&'a str, u16),
+}
+
+impl<'a> HostAddress<'a> {
+    /// Of a host as it is written.
+    pub fn of(host: &'a str, port: u16) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => HostAddress::Known(SocketAddr::new(ip, port)),
+            Err(_) => HostAddress::Named(host, port),
+        }
     }
 }
 
@@ -45,8 +64,8 @@ impl HostNames {
         port: u16,
         family: u32,
     ) -> Result<Vec<SocketAddr>> {
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, port)]);
+        if let HostAddress::Known(address) = HostAddress::of(host, port) {
+            return Ok(vec![address]);
         }
         // Boxed: most addresses are known.
         Box::pin(self.look_up(host, port, family)).await

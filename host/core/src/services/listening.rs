@@ -8,13 +8,12 @@ use jackfield_plugin_api::services::Socket;
 use jackfield_plugin_api::{Error, ErrorKind, Info, Result};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How often another port is chosen when the one that the first address got is taken on another.
@@ -36,7 +35,7 @@ pub async fn handed_over<F: Future>(listening: F) -> F::Output {
 
 /// Sockets that listen, at least one.
 #[derive(Debug)]
-pub(super) struct TcpListeners {
+pub(crate) struct TcpListeners {
     all: Vec<Arc<TcpListener>>,
     /// Where what each accepts has its own end; `None` where it listens on more than one address, and of those that a
     /// service manager has opened, which may be transparent.
@@ -128,22 +127,25 @@ impl TcpListeners {
 
     /// The next connection, on whichever address: its socket, its own end where that is known, and its peer's. Cancel
     /// safe.
-    pub(super) async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>, SocketAddr)> {
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, Option<SocketAddr>, SocketAddr)>> {
+        if let ([only], [end]) = (&*self.all, &*self.ends) {
+            return only.poll_accept(cx).map_ok(|(stream, peer)| (stream, *end, peer));
+        }
         let count = self.all.len();
-        let first = if count == 1 { 0 } else { self.first.fetch_add(1, Ordering::Relaxed) % count };
-        poll_fn(|cx| {
-            let each = (first..count).chain(0..first);
-            let accepted = each.filter_map(|at| self.all.get(at).zip(self.ends.get(at)));
-            // Each is polled until one has a connection, so that all wake this task.
-            accepted
-                .map(|(listener, end)| {
-                    let accepted = listener.poll_accept(cx);
-                    accepted.map_ok(|(stream, peer)| (stream, *end, peer))
-                })
-                .find(Poll::is_ready)
-                .unwrap_or(Poll::Pending)
-        })
-        .await
+        let first = self.first.fetch_add(1, Ordering::Relaxed) % count.max(1);
+        let each = (first..count).chain(0..first);
+        let accepted = each.filter_map(|at| self.all.get(at).zip(self.ends.get(at)));
+        // Each is polled until one has a connection, so that all wake this task.
+        accepted
+            .map(|(listener, end)| {
+                let accepted = listener.poll_accept(cx);
+                accepted.map_ok(|(stream, peer)| (stream, *end, peer))
+            })
+            .find(Poll::is_ready)
+            .unwrap_or(Poll::Pending)
     }
 }
 
@@ -282,6 +284,7 @@ fn bind_one(socket: &Socket, address: SocketAddr, dual: bool) -> io::Result<TcpL
 mod tests {
     use super::*;
     use jackfield_plugin_api::services::SocketKind;
+    use std::future::poll_fn;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
         list.iter().map(|address| address.parse().expect("an address")).collect()
@@ -302,7 +305,8 @@ mod tests {
         for _ in 0..3 {
             for to in &locals {
                 let client = TcpStream::connect(to).await.expect("a listener");
-                let (stream, local, peer) = listeners.accept().await.expect("a connection");
+                let (stream, local, peer) =
+                    poll_fn(|cx| listeners.poll_accept(cx)).await.expect("a connection");
                 assert_eq!(stream.local_addr().ok(), local);
                 assert_eq!(local.expect("an address").to_string(), *to);
                 assert_eq!(client.local_addr().expect("an address"), peer);
@@ -340,6 +344,6 @@ mod tests {
         let after =
             TcpListeners::bind(&socket, &HostNames::default(), &new).await.expect("a listener");
         assert_eq!(after.info().local.as_ref(), Some(&local));
-        after.accept().await.expect("a connection");
+        poll_fn(|cx| after.poll_accept(cx)).await.expect("a connection");
     }
 }

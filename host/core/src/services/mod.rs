@@ -20,10 +20,11 @@ mod unix;
 mod watch;
 
 pub use common::{Common, PluginRates};
-pub use host_names::{HostNames, NameLookup};
+pub use host_names::{HostAddress, HostNames, NameLookup};
 pub use listening::handed_over;
 pub use log::PLUGIN_LINES;
 pub use secrets::PluginSecrets;
+pub(crate) use sockets::{HostListener, connect_tcp};
 pub use unix::SocketFile;
 
 use crate::handover;
@@ -132,7 +133,7 @@ impl Services for PluginServices {
 
     fn timer(&self, after: Duration) -> Box<dyn TimerIo> {
         let _entered = self.runtime.enter();
-        Box::new(HostTimer(Box::pin(tokio::time::sleep(after))))
+        Box::new(HostTimer(Box::pin(jackfield_timers::sleep(after))))
     }
 
     fn connect(&self, socket: Socket) -> Op<Session> {

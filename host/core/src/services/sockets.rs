@@ -1,7 +1,7 @@
 //! Sockets for plugins: connect (several addresses race, RFC 8305), listen, datagrams.
 
 use super::common::Common;
-use super::host_names::HostNames;
+use super::host_names::{HostAddress, HostNames};
 use super::kernel::{tcp_session, unix_session};
 use super::listening::TcpListeners;
 use super::unix::UnixListening;
@@ -14,9 +14,10 @@ use jackfield_plugin_api::{
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockRef, TcpKeepalive};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
@@ -29,7 +30,10 @@ pub(super) fn connect(
 ) -> impl Future<Output = Result<Session>> + Send {
     async move {
         match socket.kind {
-            SocketKind::Tcp => connect_tcp(&socket, common.host_names()).await,
+            SocketKind::Tcp => {
+                let address = HostAddress::of(&socket.host, socket.port);
+                connect_tcp(&socket, address, common.host_names()).await
+            }
             SocketKind::Unix => {
                 let stream = UnixStream::connect(&socket.path).await;
                 Ok(unix_session(at(stream, "connect", &socket.path)?, &socket.path))
@@ -92,15 +96,39 @@ fn at<T>(result: std::io::Result<T>, call: &str, place: impl ToString) -> Result
     result.map_err(|error| Error::from(error).with(call, place))
 }
 
-async fn connect_tcp(socket: &Socket, names: &HostNames) -> Result<Session> {
-    let host = if socket.host.is_empty() { "localhost" } else { &socket.host };
-    let addresses = names.resolve(host, socket.port, socket.family).await?;
-    if let [only] = addresses[..] {
-        let stream = at(connect_one(socket, only).await, "connect", only)?;
-        return Ok(tcp_session(stream, None, Some(only)));
+/// Connects a TCP socket to `address`, whatever the host and port in `socket` are. Cancel safe.
+///
+/// # Errors
+/// What resolving its name and the system say.
+pub(crate) async fn connect_tcp(
+    socket: &Socket,
+    address: HostAddress<'_>,
+    names: &HostNames,
+) -> Result<Session> {
+    match address {
+        HostAddress::Known(only) => connect_only(socket, only).await,
+        // Boxed: what has one address needs no room for it.
+        HostAddress::Named(host, port) => Box::pin(connect_named(socket, host, port, names)).await,
     }
-    // Boxed: what has one address needs no room for it.
-    Box::pin(race(socket, addresses)).await
+}
+
+async fn connect_only(socket: &Socket, only: SocketAddr) -> Result<Session> {
+    let stream = at(connect_one(socket, only).await, "connect", only)?;
+    Ok(tcp_session(stream, None, Some(only)))
+}
+
+async fn connect_named(
+    socket: &Socket,
+    host: &str,
+    port: u16,
+    names: &HostNames,
+) -> Result<Session> {
+    let host = if host.is_empty() { "localhost" } else { host };
+    let addresses = names.resolve(host, port, socket.family).await?;
+    match addresses[..] {
+        [only] => connect_only(socket, only).await,
+        _ => race(socket, addresses).await,
+    }
 }
 
 /// Starts one attempt after the other, `attempt_delay` apart or as soon as one fails; the first that
@@ -117,7 +145,7 @@ async fn race(socket: &Socket, addresses: Vec<SocketAddr>) -> Result<Session> {
             break;
         }
         let pause = if waiting.len() == 0 { Duration::MAX } else { delay };
-        match tokio::time::timeout(pause, running.next()).await {
+        match jackfield_timers::timeout(pause, running.next()).await {
             Ok(Some((address, Ok(stream)))) => {
                 return Ok(tcp_session(stream, None, Some(address)));
             }
@@ -187,7 +215,8 @@ pub(super) fn set_stream(sock: &SockRef<'_>, socket: &Socket) -> std::io::Result
 }
 
 /// A listening socket of the host's.
-pub(super) enum HostListener {
+#[derive(Debug)]
+pub(crate) enum HostListener {
     /// TCP.
     Tcp(Arc<TcpListeners>),
     /// A Unix socket and its file, which is removed after it.
@@ -203,16 +232,26 @@ impl Accept for HostListener {
     }
 
     async fn accept(&self) -> Result<Session> {
-        match self {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+}
+
+impl HostListener {
+    /// The next session. Cancel safe.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Session>> {
+        Poll::Ready(match self {
             HostListener::Tcp(listeners) => {
-                let (stream, local, peer) = listeners.accept().await?;
+                let (stream, local, peer) = ready!(listeners.poll_accept(cx))?;
                 Ok(tcp_session(stream, local, Some(peer)))
             }
             HostListener::Unix(listening) => {
-                let (stream, _) = listening.listener.accept().await?;
+                let (stream, _) = ready!(listening.listener.poll_accept(cx))?;
                 Ok(unix_session(stream, listening.path()))
             }
-        }
+        })
     }
 }
 

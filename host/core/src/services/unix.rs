@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UnixListener;
 
 /// A Unix socket that listens. Its file goes with it.
-pub(super) struct UnixListening {
+#[derive(Debug)]
+pub(crate) struct UnixListening {
     pub(super) listener: UnixListener,
     file: SocketFile,
     /// By which a service manager has opened it.
@@ -95,6 +96,7 @@ fn bind(socket: &Socket) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// The file of a listening socket; removed on drop, unless another has its place by then.
+#[derive(Debug)]
 pub struct SocketFile {
     path: String,
     identity: Option<(u64, u64)>,

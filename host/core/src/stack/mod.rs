@@ -23,12 +23,14 @@ use crate::dialogue::{self, Login};
 use crate::driver::{DriverHandle, Prepared};
 use crate::phase::phase;
 use crate::secret::Resolver;
+use crate::services::HostAddress;
 use crate::work::{self, OpeningStep};
 use futures_util::FutureExt;
 use jackfield_plugin_api::{
     Address, Error, ErrorKind, Facets, Kept, Listener, Origin, Request, Result, Role, Session,
 };
 use serde_json::{Map, Value};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +42,8 @@ pub struct Stack {
     source: Option<source::OwnSource>,
     login: Option<Login>,
     address: Address,
+    /// Its host, where that is an IP address.
+    ip: Option<IpAddr>,
     display: String,
 }
 
@@ -112,6 +116,7 @@ impl Stack {
             layers,
             source: None,
             login: None,
+            ip: plan.address.host.parse().ok(),
             address: plan.address,
             display: plan.display,
         })
@@ -122,7 +127,8 @@ impl Stack {
     pub fn of_source(display: &str, source: impl SessionSource) -> Self {
         let source = Some(source::OwnSource(Box::new(source)));
         let display = display.to_owned();
-        Stack { layers: Vec::new(), source, login: None, address: Address::default(), display }
+        let (layers, address) = (Vec::new(), Address::default());
+        Stack { layers, source, login: None, address, ip: None, display }
     }
 
     /// Logs in on each session that is opened, before anybody has it.
@@ -190,11 +196,26 @@ impl Stack {
     ///
     /// # Errors
     /// The first layer's that fails, with its name; [`ErrorKind::TimedOut`] when time is up.
-    pub async fn open(&self, carrier: Option<Session>, limit: Duration) -> Result<Session> {
-        let deadline = Deadline::after(limit);
+    pub fn open(
+        &self,
+        carrier: Option<Session>,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Session>> + Send {
+        self.open_by(carrier, Deadline::after(limit))
+    }
+
+    /// As [`Stack::open`], by `deadline`.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn open_by(
+        &self,
+        carrier: Option<Session>,
+        deadline: Deadline,
+    ) -> Result<Session> {
         let mut below = match (&self.source, carrier) {
             (Some(source), None) => {
-                let opened = within(deadline, limit, source.0.open(limit)).await;
+                let opened = within(deadline, source.0.open(deadline.left())).await;
                 Some(opened.map_err(|error| error.with("uri", &self.display))?)
             }
             (_, carrier) => carrier,
@@ -206,8 +227,15 @@ impl Stack {
                 work::opening(OpeningStep::Handshaking);
                 kept.extend(session.take_kept());
             }
-            let request = self.request(layer, below.take(), deadline)?;
-            let opened = within(deadline, limit, layer.endpoint.open(request)).await;
+            let connecting = self.host_address().filter(|_| below.is_none());
+            let connecting = connecting.and_then(|address| layer.endpoint.connect(address));
+            let opened = match connecting {
+                Some(connecting) => within(deadline, connecting).await,
+                None => {
+                    let request = self.request(layer, below.take(), deadline)?;
+                    phase(within(deadline, layer.endpoint.open(request))).await
+                }
+            };
             below = Some(opened.map_err(|error| self.explain(error, layer))?);
         }
         let none = || Error::new(ErrorKind::Config, "an empty stack without a carrier");
@@ -218,6 +246,15 @@ impl Stack {
         let session = phase(login.session(session, deadline.left())).await;
         let session = session.map_err(|error| error.with("uri", &self.display))?;
         Ok(keeping(session, kept))
+    }
+
+    /// Its address, if that has a port.
+    fn host_address(&self) -> Option<HostAddress<'_>> {
+        let port = self.address.port?;
+        Some(match self.ip {
+            Some(ip) => HostAddress::Known(SocketAddr::new(ip, port)),
+            None => HostAddress::Named(&self.address.host, port),
+        })
     }
 
     /// What a layer is given to open its session over the one below.
@@ -268,7 +305,7 @@ impl Stack {
         let mut address = self.address.clone();
         address.port = port.or(address.port);
         let request = Request::new(address, limit);
-        let listening = tokio::time::timeout(limit, transport.endpoint.listen(request)).await;
+        let listening = jackfield_timers::timeout(limit, transport.endpoint.listen(request)).await;
         listening
             .unwrap_or_else(|_| Err(timed_out(limit)))
             .map_err(|error| self.explain(error, transport))
@@ -310,7 +347,7 @@ impl Stack {
                 request = request.deferred();
             }
             let accepting = layer.endpoint.accept(request.with_carrier(carrier));
-            let accepted = within(deadline, limit, accepting).await;
+            let accepted = within(deadline, accepting).await;
             below = accepted
                 .map_err(|error| self.explain(error.with_origin(Origin::Downstream), layer))?;
         }
@@ -323,14 +360,13 @@ fn keeping(mut session: Session, kept: Vec<Kept>) -> Session {
     session
 }
 
-/// What is done by `deadline`, which was `limit` away at first. Not an `async fn`, which would keep room for `work` twice.
+/// What is done by `deadline`. Not an `async fn`, which would keep room for `work` twice.
 fn within<T>(
     deadline: Deadline,
-    limit: Duration,
     work: impl Future<Output = Result<T>>,
 ) -> impl Future<Output = Result<T>> {
-    let done = tokio::time::timeout_at(deadline.instant(), work);
-    done.map(move |done| done.unwrap_or_else(|_| Err(timed_out(limit))))
+    let done = jackfield_timers::timeout_at(deadline.instant(), work);
+    done.map(move |done| done.unwrap_or_else(|_| Err(timed_out(deadline.limit()))))
 }
 
 fn timed_out(limit: Duration) -> Error {

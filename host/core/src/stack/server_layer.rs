@@ -34,7 +34,7 @@ impl ServerLayer {
     ) -> Result<Session> {
         let deadline = Deadline::after(limit);
         let request = Request::new(address, deadline.left()).with_carrier(carrier);
-        let accepted = within(deadline, limit, self.endpoint.accept(request)).await;
+        let accepted = within(deadline, self.endpoint.accept(request)).await;
         let tell = |error: jackfield_plugin_api::Error| error.with("layer", self.name());
         accepted.map_err(|error| tell(error.with_origin(Origin::Downstream)))
     }

@@ -20,7 +20,7 @@ pub use span::{Span, SpanKind, SpanValue};
 use arc_swap::ArcSwapOption;
 use jackfield_plugin_api::HeaderBlock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 /// How traces are begun.
@@ -37,6 +37,8 @@ pub struct Sampling {
 #[derive(Debug, Default)]
 pub struct Traces {
     to: ArcSwapOption<TraceQueue>,
+    /// Whether there is one: most hosts have none, and each session asks.
+    is_open: AtomicBool,
     dropped: AtomicU64,
 }
 
@@ -52,11 +54,13 @@ impl Traces {
     pub fn open(&self, sampling: Sampling, most: usize) -> mpsc::Receiver<Span> {
         let (spans, receiver) = mpsc::channel(most.max(1));
         self.to.store(Some(Arc::new(TraceQueue { sampling, spans })));
+        self.is_open.store(true, Ordering::Release);
         receiver
     }
 
     /// From now on there are no spans.
     pub fn close(&self) {
+        self.is_open.store(false, Ordering::Release);
         self.to.store(None);
     }
 
@@ -73,6 +77,9 @@ impl Traces {
     /// The place in a trace of what begins now: in that of the request with this head, if it has one and that is taken,
     /// else in a new one. `None` while there are no spans.
     pub fn begin(&self, head: Option<&HeaderBlock>) -> Option<SpanContext> {
+        if !self.is_open.load(Ordering::Acquire) {
+            return None;
+        }
         let to = self.to.load();
         let Sampling { ratio, propagate } = to.as_ref()?.sampling;
         let parent = head.filter(|_| propagate).and_then(SpanContext::of);
