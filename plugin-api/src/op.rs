@@ -212,7 +212,7 @@ where
         // SAFETY: the future lives in its box and is dropped in place, never moved.
         let future = unsafe { Pin::new_unchecked(future) };
         // SAFETY: the caller lends its waker for this call.
-        let poll = || unsafe { state.waker.poll_waiting(waker, |cx| future.poll(cx)) };
+        let poll = || unsafe { state.waker.poll(waker, |cx| future.poll(cx)) };
         let result = match catch(poll, |panic| Poll::Ready(Err(panic))) {
             Poll::Pending => return PENDING,
             Poll::Ready(result) => result,

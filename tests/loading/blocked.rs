@@ -132,7 +132,10 @@ async fn a_call_that_blocks_every_thread_does_not_hold_up_the_end_of_the_process
     let _victim = host.dial(1).await;
     host.host.logged(STUCK).await;
     host.host.signal(Signal::TERM);
-    assert_eq!(host.ended().await, Some(1), "{}", host.host.log());
+    // Its timers are on a thread of their own, so that it can stop. On a machine that is too busy for that, the thread of
+    // the deadline ends the process.
+    let code = host.ended().await;
+    assert!(matches!(code, Some(0 | 1)), "{code:?}: {}", host.host.log());
     let whose = "handler faulty of jackfield-faulty, in serve, for connection 1 (tcp:";
     let line = host.line(&["did not stop in time", whose]).await;
     assert!(line.contains("ERROR"), "{line}");

@@ -166,33 +166,6 @@ impl WakerCell {
         self.poll_lent(*lent, poll)
     }
 
-    /// As [`WakerCell::poll`], for what nearly always waits at first: the waker of a new caller is kept before the poll,
-    /// so that nothing is made in its course.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline]
-    pub(crate) unsafe fn poll_waiting<R>(
-        &mut self,
-        raw: *const RawWaker,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-    ) -> Poll<R> {
-        // SAFETY: by this function's contract.
-        let lent = unsafe { &*raw };
-        let words = words_of(lent);
-        let kept = self.kept.take().filter(|_| self.words == words);
-        let kept = match kept {
-            Some(kept) => kept,
-            None => {
-                // SAFETY: the words are lent for this call.
-                let owned = unsafe { owned(lent) };
-                self.words = owned.words;
-                owned.waker
-            }
-        };
-        poll(&mut Context::from_waker(self.kept.insert(kept)))
-    }
-
     /// A new caller: lends its waker on, cloning only if the poll keeps it, is pending, or is this caller's
     /// second one, and then once: a task that always finds what it reads would be lent for ever.
     #[cold]

@@ -42,28 +42,6 @@ fn a_poll_that_is_ready_clones_nothing() {
 }
 
 #[test]
-fn what_waits_keeps_its_caller_before_the_poll_and_knows_it_at_the_next() {
-    let (first, second) = (Task::new(), Task::new());
-    let mut cell = WakerCell::default();
-    let mut kept = Vec::new();
-    let wakers = [first.waker(), second.waker()];
-    for waker in [&wakers[0], &wakers[0], &wakers[1]] {
-        // SAFETY: the waker is lent for the call.
-        let polled = with_raw_waker(&Context::from_waker(waker), |raw| unsafe {
-            cell.poll_waiting(raw, |cx| {
-                kept.push(cx.waker().clone());
-                Poll::<()>::Pending
-            })
-        });
-        assert!(polled.is_pending());
-    }
-    assert!(kept[0].will_wake(&kept[1]) && !kept[1].will_wake(&kept[2]));
-    kept.into_iter().for_each(Waker::wake);
-    assert_eq!((first.wakes.get(), second.wakes.get()), (2, 1));
-    assert_eq!((first.clones.get(), second.clones.get()), (1, 1));
-}
-
-#[test]
 fn a_poll_that_keeps_the_waker_clones_it_once_and_the_next_poll_knows_it() {
     let task = Task::new();
     let waker = task.waker();

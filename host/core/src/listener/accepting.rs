@@ -31,9 +31,9 @@ struct Accepting {
 }
 
 impl Accepting {
-    fn of((listener, kept): (Listener, Kept)) -> Option<Arc<Self>> {
+    fn of((listener, kept): (Listener, Kept)) -> Arc<Self> {
         let sockets = listener.inner();
-        Some(Arc::new(Accepting { listener, sockets, kept }))
+        Arc::new(Accepting { listener, sockets, kept })
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Hearer {
 
 impl AcceptingSlot {
     pub(super) fn of(accepting: (Listener, Kept)) -> Self {
-        let now = Mutex::new(Accepting::of(accepting));
+        let now = Mutex::new(Some(Accepting::of(accepting)));
         let (changes, hearer) = (AtomicUsize::new(1), AtomicWaker::new());
         AcceptingSlot(Arc::new(SlotState { now, changes, hearer }))
     }
@@ -106,7 +106,7 @@ impl AcceptingSlot {
             }
             listened => listened?,
         };
-        self.replace(Accepting::of(next));
+        self.replace(Some(Accepting::of(next)));
         Ok(())
     }
 }

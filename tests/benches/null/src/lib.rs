@@ -2,7 +2,8 @@
 //! it is what the crossing takes.
 
 use jackfield_plugin_api::{
-    Driver, DriverInfo, Facets, Host, Info, Request, Result, Role, Scheme, Session, Stream,
+    Driver, DriverInfo, Facets, Host, Info, Request, Result, Role, Scheme, Session, Socket,
+    SocketKind, Stream,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,6 +47,31 @@ impl Driver for NullDriver {
     }
 }
 
+/// The `direct` driver: a socket of the host's and nothing else. It opens nothing itself.
+#[derive(Debug)]
+pub struct DirectDriver;
+
+impl Driver for DirectDriver {
+    const INFO: DriverInfo = DriverInfo::transport("direct", "Sockets of the host's")
+        .schemes(&[Scheme::new("direct", "direct")])
+        .client()
+        .facets(Facets::STREAM.union(Facets::TAKE_FD));
+    type Options = NullOptions;
+    type Endpoint = Socket;
+
+    fn new(_host: Host) -> Result<Self> {
+        Ok(DirectDriver)
+    }
+
+    fn configure(&self, _options: NullOptions, _role: Role) -> Result<Socket> {
+        Ok(Socket::new(SocketKind::Tcp, "", 0))
+    }
+
+    fn socket(endpoint: &Socket) -> Option<&Socket> {
+        Some(endpoint)
+    }
+}
+
 struct Null {
     pending: bool,
     waker: Option<std::task::Waker>,
@@ -81,4 +107,4 @@ impl AsyncWrite for Null {
     }
 }
 
-jackfield_plugin_api::export_plugin! { drivers: [NullDriver], handlers: [] }
+jackfield_plugin_api::export_plugin! { drivers: [NullDriver, DirectDriver], handlers: [] }

@@ -2,6 +2,7 @@
 
 mod defects;
 mod restart;
+mod sockets;
 mod verbs;
 
 use super::{AllOptions, Existing, Filter, Manager, Own};
@@ -17,7 +18,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(10);
 
 /// The driver `null`, linked in: whatever it is asked to open is open.
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     let services = PluginServices::new("null", Arc::default(), Box::new(|_| ()));
     let module = Module::of_static::<bench_null::Plugin>();
     let plugin = module.init(Arc::new(services), "{}").unwrap();
