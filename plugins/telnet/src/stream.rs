@@ -17,9 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// How much is read at once.
 const PIECE: usize = 16 * 1024;
 
-/// Over so many bytes that wait to be sent, no more are taken, nor is anything read that would have to
-/// be answered.
+/// Over so many bytes that wait to be sent, no more are taken.
 const FULL: usize = 32 * 1024;
+
+/// Over so many, nothing is read that would have to be answered. More than data comes to, of which each byte may be
+/// sent as two: data that waits stops no reading, or two ends that both send would wait for each other.
+const ANSWERS: usize = FULL + 2 * PIECE + FULL;
 
 /// How long data waits for an operation that a route may do.
 const PATIENCE: Duration = Duration::from_secs(65);
@@ -104,10 +107,10 @@ impl Core {
 
     /// Reads once; tells whether there was more than data.
     fn poll_fill(&mut self, cx: &mut Context<'_>, host: Host) -> Poll<Result<bool>> {
-        if self.out.len() > FULL {
+        if self.out.len() > ANSWERS {
             // Whoever does not take our answers is not asked for more.
             self.send_on(cx);
-            if self.out.len() > FULL {
+            if self.out.len() > ANSWERS {
                 return Poll::Pending;
             }
         }
