@@ -245,6 +245,29 @@ async fn a_slow_reader_stops_the_writer_and_gets_all() {
 }
 
 #[tokio::test]
+async fn two_ends_that_both_send_do_not_wait_for_each_other() {
+    let (client, server) = pair(json!({}), json!({})).await;
+    let sends = |session: &Session| {
+        let (mut read, mut write) = tokio::io::split(session.take_stream().expect("a stream"));
+        async move {
+            let sent = vec![0xff; 1 << 20];
+            let mut came = vec![0; sent.len()];
+            let both = tokio::try_join!(
+                async {
+                    write.write_all(&sent).await?;
+                    write.flush().await
+                },
+                read.read_exact(&mut came)
+            );
+            both.expect("both directions");
+            assert!(came == sent);
+        }
+    };
+    let both = async { tokio::join!(sends(&client), sends(&server)) };
+    timeout(testing::DEADLINE, both).await.expect("they wait for each other");
+}
+
+#[tokio::test]
 async fn a_line_is_set_through_a_server_that_asks_its_route() {
     let (near, far) = testing::carriers(64 * 1024);
     let server =
