@@ -160,19 +160,34 @@ async fn closing_says_goodbye_and_draining_waits() {
     lab.sshd.logged("all done").await;
 }
 
+/// Nothing is left of any connection at the server, and this is what a program has written to `written` there.
+async fn written(lab: &Lab) -> u64 {
+    while !descendants(lab.sshd.pid()).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    std::fs::metadata(lab.sshd.home().join("written")).expect("the file").len()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_session_ends_the_connection_but_what_was_written_arrives() {
     let lab = Lab::new().await;
-    let session = lab.session(&json!({ "exec": "cat > written" })).await;
+    // It reads nothing until the session is gone.
+    let late = "until test -e go; do sleep 0.01; done; cat > written";
+    let session = lab.session(&json!({ "exec": late })).await;
     let mut stream = session.take_stream().expect("a stream");
     stream.write_all(&vec![7; 300_000]).await.expect("room");
     stream.shutdown().await.expect("half-close");
     drop((stream, session));
-    // Nothing is left of the connection at the server.
-    while !descendants(lab.sshd.pid()).is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let written = lab.sshd.home().join("written");
-    let written = std::fs::metadata(written).expect("the file");
-    assert_eq!(written.len(), 300_000);
+    std::fs::write(lab.sshd.home().join("go"), "").expect("a file");
+    assert_eq!(written(&lab).await, 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_arrives_though_our_direction_was_not_ended() {
+    let lab = Lab::new().await;
+    let session = lab.session(&json!({ "exec": "cat > written" })).await;
+    let mut stream = session.take_stream().expect("a stream");
+    stream.write_all(&vec![7; 300_000]).await.expect("room");
+    drop((stream, session));
+    assert_eq!(written(&lab).await, 300_000);
 }

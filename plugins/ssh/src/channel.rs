@@ -14,6 +14,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +26,8 @@ const MAX_WRITE: usize = 32 * 1024;
 /// How long a channel without a user may take to open, to send what was written and to
 /// close.
 const ABANDONED: Duration = Duration::from_secs(5);
+/// How long the server has to pass on what was written before a channel is closed whose user left without ending it.
+const UNENDED: Duration = Duration::from_secs(1);
 /// How long after the end of its output how a program has ended may take to be told; most servers tell both at once.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -33,6 +36,10 @@ pub(crate) struct Channel {
     pub(crate) connection: Arc<Connection>,
     pub(crate) inbox: Arc<Inbox>,
     half: Arc<ChannelWriteHalf<Msg>>,
+    /// Whether its user has written something.
+    written: AtomicBool,
+    /// Whether its user has ended our direction.
+    ended: AtomicBool,
 }
 
 type Opened = Result<russh::Channel<Msg>, russh::Error>;
@@ -102,12 +109,13 @@ impl Channel {
                 if session && error.kind() == ErrorKind::Unreachable { crowded() } else { error }
             })?;
             let half = Arc::new(channel.split().1);
-            Ok(Channel { connection, inbox, half })
+            let (written, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+            Ok(Channel { connection, inbox, half, written, ended })
         };
         Opening(Some(Box::pin(work))).await
     }
 
-    /// Closes it; done when the server knows. Cancelled, it is closed when dropped.
+    /// Closes it at once; done when the server knows. Cancelled, it is closed when dropped.
     pub(crate) async fn close(&self) {
         self.inbox.abandon();
         if !self.inbox.ended() {
@@ -128,6 +136,15 @@ impl Channel {
     {
         let work = send(&self.half);
         self.connection.channels.race(async { work.await.map_err(of_ssh) }).await
+    }
+
+    /// How long the server may take to pass on what its user has written, once the user has left.
+    fn patience(&self) -> Duration {
+        match (self.ended.load(Ordering::Acquire), self.written.load(Ordering::Acquire)) {
+            (true, _) => ABANDONED,
+            (false, true) => UNENDED,
+            (false, false) => Duration::ZERO,
+        }
     }
 
     /// The server's answer to the oldest request that has none yet.
@@ -160,8 +177,19 @@ async fn closed(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, connection: &Connec
     inbox.end(End::Closed);
 }
 
-/// Closing is seen through: a connection that said goodbye before the server has taken what was
-/// written could lose it.
+/// Ends our direction and waits until the server, which has passed on what was written and seen the end of what read
+/// it, closes the channel itself: only so is that told. Output that comes meanwhile is dropped, but not without limit.
+async fn ended(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, patience: Duration) {
+    let closes = async {
+        if half.eof().await.is_ok() {
+            poll_fn(|cx| inbox.poll_left(cx)).await;
+        }
+    };
+    let _ = tokio::time::timeout(patience, closes).await;
+}
+
+/// Closing is seen through: a connection that said goodbye before the server has passed on what was written would lose
+/// it.
 impl Drop for Channel {
     fn drop(&mut self) {
         let id = self.half.id();
@@ -172,10 +200,15 @@ impl Drop for Channel {
             connection.channels.remove(id);
             return;
         };
-        let half = Arc::clone(&self.half);
+        let (half, patience) = (Arc::clone(&self.half), self.patience());
         runtime.spawn(async move {
-            let closing = closed(&half, &inbox, &connection);
-            let _ = tokio::time::timeout(ABANDONED, closing).await;
+            if !patience.is_zero() {
+                ended(&half, &inbox, patience).await;
+            }
+            if !inbox.ended() {
+                let closing = closed(&half, &inbox, &connection);
+                let _ = tokio::time::timeout(ABANDONED, closing).await;
+            }
             connection.channels.remove(id);
         });
     }
@@ -188,7 +221,6 @@ pub(crate) struct ChannelIo {
     merges: bool,
     piece: Bytes,
     sending: Option<Sending>,
-    ended: bool,
     runs: Option<Runs>,
 }
 
@@ -215,7 +247,6 @@ impl ChannelIo {
             merges: stderr == Stderr::Merge,
             piece: Bytes::new(),
             sending: None,
-            ended: false,
             runs: None,
         }
     }
@@ -356,9 +387,10 @@ impl AsyncWrite for ChannelIo {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if self.ended {
+        if self.channel.ended.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        self.channel.written.store(true, Ordering::Release);
         let count = bytes.len().min(MAX_WRITE);
         // Taken; what cannot leave yet holds up the next write.
         self.send(Some(Bytes::copy_from_slice(&bytes[..count])))?;
@@ -371,8 +403,7 @@ impl AsyncWrite for ChannelIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_sent(cx))?;
-        if !self.ended && !self.channel.inbox.ended() {
-            self.ended = true;
+        if !self.channel.inbox.ended() && !self.channel.ended.swap(true, Ordering::AcqRel) {
             self.send(None)?;
         }
         self.poll_sent(cx)

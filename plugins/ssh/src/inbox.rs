@@ -49,6 +49,8 @@ struct State {
     exit: Exit,
     replies: VecDeque<bool>,
     abandoned: bool,
+    /// Bytes that arrived after it was abandoned.
+    dropped: usize,
     drops_errors: bool,
     /// Where error output is told as it arrives, so that it comes before what comes after it.
     tells_errors: Option<Arc<EventQueue>>,
@@ -88,8 +90,15 @@ impl Inbox {
     pub(crate) async fn fill(&self, source: Source, bytes: &[u8]) {
         poll_fn(|cx| {
             let mut state = self.state();
-            let over = state.abandoned || state.end.is_some();
-            if over || (state.drops_errors && source == Source::ErrorOutput) {
+            if state.abandoned {
+                state.dropped = state.dropped.saturating_add(bytes.len());
+                let enough = state.dropped > self.limit;
+                let watcher = state.watcher.take_if(|_| enough);
+                drop(state);
+                watcher.into_iter().for_each(Waker::wake);
+                return Poll::Ready(());
+            }
+            if state.end.is_some() || (state.drops_errors && source == Source::ErrorOutput) {
                 return Poll::Ready(());
             }
             if let (Source::ErrorOutput, Some(news)) = (source, &state.tells_errors) {
@@ -237,6 +246,16 @@ impl Inbox {
         }
     }
 
+    /// As [`Inbox::poll_end`] for a channel without a user: also done when more has arrived for it than it would hold.
+    pub(crate) fn poll_left(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.end.is_some() || state.dropped > self.limit {
+            return Poll::Ready(());
+        }
+        state.watcher = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// The server's answer to the oldest request that has none yet. By the reader.
     pub(crate) async fn replied(&self) -> Result<bool, Error> {
         poll_fn(|cx| {
@@ -297,6 +316,18 @@ mod tests {
         inbox.eof();
         inbox.end(End::Lost(crate::failure::lost()));
         assert!(piece(&inbox).await.expect("an end").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_arrives_without_a_user_ends_the_wait_once_it_is_more_than_would_be_held() {
+        let inbox = Inbox::new(200);
+        inbox.abandon();
+        let mut left = std::pin::pin!(poll_fn(|cx| inbox.poll_left(cx)));
+        assert!(futures_util::poll!(left.as_mut()).is_pending());
+        inbox.fill(Source::Output, &[1; 200]).await;
+        assert!(futures_util::poll!(left.as_mut()).is_pending());
+        inbox.fill(Source::ErrorOutput, &[1; 1]).await;
+        left.await;
     }
 
     #[tokio::test]
