@@ -49,6 +49,8 @@ fn cargo(folder: &Path, arguments: &[&str]) {
     cargo.arg(BUILD).arg(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments).arg("--offline").current_dir(folder);
     cargo.env("CARGO_TARGET_DIR", target()).env_remove("RUSTFLAGS");
+    // Nothing here is built twice or debugged.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let ended = cargo.output().expect("cargo to run");
     let text = String::from_utf8_lossy(&ended.stderr);
     let told = String::from_utf8_lossy(&ended.stdout);
