@@ -26,8 +26,6 @@ const MAX_WRITE: usize = 32 * 1024;
 /// How long a channel without a user may take to open, to send what was written and to
 /// close.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// How long the server has to pass on what was written before a channel is closed whose user left without ending it.
-const UNENDED: Duration = Duration::from_secs(1);
 /// How long after the end of its output how a program has ended may take to be told; most servers tell both at once.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -36,6 +34,8 @@ pub(crate) struct Channel {
     pub(crate) connection: Arc<Connection>,
     pub(crate) inbox: Arc<Inbox>,
     half: Arc<ChannelWriteHalf<Msg>>,
+    /// Whether what runs has a terminal: then it ends when that is closed, and not with our direction.
+    pub(crate) terminal: bool,
     /// Whether its user has written something.
     written: AtomicBool,
     /// Whether its user has ended our direction.
@@ -110,7 +110,7 @@ impl Channel {
             })?;
             let half = Arc::new(channel.split().1);
             let (written, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-            Ok(Channel { connection, inbox, half, written, ended })
+            Ok(Channel { connection, inbox, half, terminal: false, written, ended })
         };
         Opening(Some(Box::pin(work))).await
     }
@@ -136,15 +136,6 @@ impl Channel {
     {
         let work = send(&self.half);
         self.connection.channels.race(async { work.await.map_err(of_ssh) }).await
-    }
-
-    /// How long the server may take to pass on what its user has written, once the user has left.
-    fn patience(&self) -> Duration {
-        match (self.ended.load(Ordering::Acquire), self.written.load(Ordering::Acquire)) {
-            (true, _) => ABANDONED,
-            (false, true) => UNENDED,
-            (false, false) => Duration::ZERO,
-        }
     }
 
     /// The server's answer to the oldest request that has none yet.
@@ -177,15 +168,15 @@ async fn closed(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, connection: &Connec
     inbox.end(End::Closed);
 }
 
-/// Ends our direction and waits until the server, which has passed on what was written and seen the end of what read
-/// it, closes the channel itself: only so is that told. Output that comes meanwhile is dropped, but not without limit.
-async fn ended(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, patience: Duration) {
+/// Waits until the server, which has passed on what was written and seen the end of what read it, closes the channel
+/// itself: only so is that told. Output that comes meanwhile is dropped, but not without limit.
+async fn passed_on(half: &ChannelWriteHalf<Msg>, inbox: &Inbox, ended: bool) {
     let closes = async {
-        if half.eof().await.is_ok() {
+        if ended || half.eof().await.is_ok() {
             poll_fn(|cx| inbox.poll_left(cx)).await;
         }
     };
-    let _ = tokio::time::timeout(patience, closes).await;
+    let _ = tokio::time::timeout(ABANDONED, closes).await;
 }
 
 /// Closing is seen through: a connection that said goodbye before the server has passed on what was written would lose
@@ -200,10 +191,12 @@ impl Drop for Channel {
             connection.channels.remove(id);
             return;
         };
-        let (half, patience) = (Arc::clone(&self.half), self.patience());
+        let half = Arc::clone(&self.half);
+        let ended = self.ended.load(Ordering::Acquire);
+        let waits = !self.terminal && (ended || self.written.load(Ordering::Acquire));
         runtime.spawn(async move {
-            if !patience.is_zero() {
-                ended(&half, &inbox, patience).await;
+            if waits {
+                passed_on(&half, &inbox, ended).await;
             }
             if !inbox.ended() {
                 let closing = closed(&half, &inbox, &connection);

@@ -62,7 +62,7 @@ impl Setup {
     /// The server refuses the channel, a terminal that was asked for, or the start; the connection is lost. A
     /// refused environment variable is no error, nor a refused terminal that only a shell usually has.
     pub(crate) async fn run(self, connection: &Arc<Connection>) -> Result<Channel> {
-        let channel = Channel::open(connection, Want::Session).await?;
+        let mut channel = Channel::open(connection, Want::Session).await?;
         if let Some(Terminal { term, columns, rows, .. }) = &self.terminal {
             let (columns, rows) = (*columns, *rows);
             channel.send(|half| half.request_pty(true, term, columns, rows, 0, 0, &[])).await?;
@@ -92,7 +92,10 @@ impl Setup {
                     let text = format!("{server} refused a terminal; the shell runs without one");
                     connection.host.log(Level::Info, "ssh", &text);
                 }
-                granted => granted?,
+                granted => {
+                    granted?;
+                    channel.terminal = true;
+                }
             }
         }
         channel.granted(&what).await?;
